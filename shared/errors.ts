@@ -1,0 +1,175 @@
+import type { Outcome } from './outcome.js';
+
+/** What an error code says on the wire, when it is the answer to a command. */
+export interface WireForm {
+  readonly outcome: Outcome;
+  /** JSON-RPC 2.0 §5.1: −32768…−32600 are the standard's own, −32099…−32000 are ours. */
+  readonly jsonRpc: number;
+  /** RFC 7252 §12.1.2. */
+  readonly coap: `${4 | 5}.${string}`;
+}
+
+export interface ErrorEntry {
+  readonly meaning: string;
+  readonly remedy: string;
+  readonly wire?: WireForm;
+}
+
+const refused = (jsonRpc: number, coap: WireForm['coap']): WireForm => ({ outcome: 'refused', jsonRpc, coap });
+const failed = (jsonRpc: number): WireForm => ({ outcome: 'failed', jsonRpc, coap: '5.00' });
+
+/** Every error code of the project. Tests assert the code, never the prose; `docs/errors.md` is made from this. */
+export const ERRORS = {
+  'parse-error': {
+    meaning: 'The datagram is in a known format, but cannot be parsed.',
+    remedy: 'Check the quotes of a text command, the JSON, or the CBOR.',
+    wire: refused(-32700, '4.00'),
+  },
+  'invalid-request': {
+    meaning: 'The datagram parses, but is no request: a JSON-RPC member is missing or of the wrong type.',
+    remedy: 'Send an object with a string `method`, and `params` that are an array or an object.',
+    wire: refused(-32600, '4.00'),
+  },
+  'unknown-command': {
+    meaning: 'No handler has this name on this device.',
+    remedy: 'Send `commands` to see the names that the device knows.',
+    wire: refused(-32601, '4.04'),
+  },
+  'bad-params': {
+    meaning: 'The parameters do not fit what the handler declares.',
+    remedy: 'Send `commands` to see the parameters of each command.',
+    wire: refused(-32602, '4.00'),
+  },
+  busy: {
+    meaning: 'Too many commands are running or waiting; this one was not run.',
+    remedy: 'Send it again later, or raise `limits.running` and `limits.waiting`.',
+    wire: refused(-32002, '5.03'),
+  },
+  'internal-error': {
+    meaning: 'The agent itself made a mistake while it handled the command.',
+    remedy: 'Report it with the line of the agent’s log that names the command.',
+    wire: failed(-32603),
+  },
+  'handler-failed': {
+    meaning: 'The handler ran and reported an error, or its program ended with a code other than 0.',
+    remedy: 'Read the message: it is the handler’s own, or the end of the program’s stderr.',
+    wire: failed(-32000),
+  },
+  'handler-timeout': {
+    meaning: 'The handler did not finish in its time and was ended; it may have had an effect.',
+    remedy: 'Raise `timeoutSeconds` of the handler, or make it answer sooner.',
+    wire: failed(-32001),
+  },
+  'bad-reply': {
+    meaning: 'The handler ran, but what it returned cannot be written in the reply’s format.',
+    remedy: 'Return strings, numbers, booleans, bytes, and arrays and plain objects of these.',
+    wire: failed(-32003),
+  },
+  'reply-too-large': {
+    meaning: 'The handler ran, but its reply is longer than a raw datagram can be.',
+    remedy: 'Return at most 1300 bytes from a handler on a raw port.',
+    wire: failed(-32004),
+  },
+  'config-unreadable': {
+    meaning: 'The configuration file cannot be read, or is not YAML.',
+    remedy: 'Check the path and its permissions; `supersim-agent config check` shows the line.',
+  },
+  'config-invalid': {
+    meaning: 'The configuration has an unknown key or a value out of its range.',
+    remedy: 'Correct the line that is named; `supersim-agent config schema` prints what is allowed.',
+  },
+  'port-in-use': {
+    meaning: 'Another process already listens on this address and port.',
+    remedy: 'Find it with `ss -lunp` (UDP) or `ss -ltnp` (TCP) and stop it, or choose another port.',
+  },
+  'port-forbidden': {
+    meaning: 'The system does not let this user listen on this port.',
+    remedy: 'Choose a port of 1024 or above, or give the service CAP_NET_BIND_SERVICE.',
+  },
+  'handler-invalid': {
+    meaning: 'A handler cannot be used: its definition or its module is wrong.',
+    remedy: 'Correct it as the message says; the agent runs without it meanwhile.',
+  },
+  'program-unsafe': {
+    meaning: 'A handler’s file could be changed by users other than root and the agent’s own.',
+    remedy: 'Run `chown root FILE` and `chmod go-w FILE`, and the same for the folders it lies in.',
+  },
+  'link-down': {
+    meaning: 'There is no address to send from, or no route to the destination.',
+    remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
+  },
+  'too-large': {
+    meaning: 'The payload is longer than an IP Command can carry.',
+    remedy: 'Send at most 1300 bytes of text or 975 of binary (`--size-limit` raises the latter to 1300).',
+  },
+  'bad-input': {
+    meaning: 'An argument, a file or a variable has a value that cannot be used.',
+    remedy: 'Correct the value that is named; `--help` shows what is expected.',
+  },
+  'no-credentials': {
+    meaning: 'There are no API credentials.',
+    remedy: 'Set SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN, or write a profile file.',
+  },
+  'profile-unsafe': {
+    meaning: 'The profile file with the credentials can be read by other users.',
+    remedy: 'Run `chmod 600` on it.',
+  },
+  'api-error': {
+    meaning: 'The API answered with an error; nothing was sent.',
+    remedy: 'Read the status, the vendor’s code and its link in the message.',
+  },
+  'api-invalid-response': {
+    meaning: 'The API answered with something other than its documentation says.',
+    remedy: 'Check the API address: a proxy or another service may be answering.',
+  },
+  'api-unreachable': {
+    meaning: 'The API could not be reached; nothing was sent.',
+    remedy: 'Check the API address, the network and the proxy.',
+  },
+  'api-unknown-fate': {
+    meaning: 'The connection broke or timed out after the request had gone: the command may have been sent.',
+    remedy: 'Look for it with `supersim list --direction to_sim` before sending again.',
+  },
+  'probe-failed': {
+    meaning: 'The command that was sent through the whole loop did not come back.',
+    remedy: 'Read which step is missing, and the agent’s log above it.',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The codes that can be the answer to a command. */
+export type WireCode = { [C in ErrorCode]: (typeof ERRORS)[C] extends { wire: WireForm } ? C : never }[ErrorCode];
+
+/** An error with a code from {@link ERRORS}. The message says what happened and to what; `remedy` what to do next. */
+export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
+  readonly code: C;
+  readonly remedy: string;
+
+  constructor(code: C, message: string, options: { cause?: unknown; remedy?: string } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'SupersimError';
+    this.code = code;
+    this.remedy = options.remedy ?? ERRORS[code].remedy;
+  }
+}
+
+/** Whether an error is ours and, when `code` is given, of that code. */
+export function isSupersimError<C extends ErrorCode>(error: unknown, code?: C): error is SupersimError<C> {
+  return error instanceof SupersimError && (code === undefined || error.code === code);
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message || thrown.name;
+  try {
+    return String(thrown);
+  } catch {
+    return 'an unprintable value was thrown';
+  }
+}
+
+/** The `code` of a Node system error such as `EADDRINUSE`, if it has one. */
+export function systemCodeOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
+}

@@ -1,0 +1,48 @@
+import { isUtf8 } from 'node:buffer';
+
+/** What the first bytes of a datagram say it is. */
+export type Detected = 'coap' | 'json' | 'cbor' | 'text' | 'malformed';
+
+const TAB = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+
+const isWhiteSpace = (byte: number | undefined) => byte === SPACE || byte === TAB || byte === LF || byte === CR;
+const isTextControl = (byte: number | undefined) => byte === TAB || byte === LF || byte === CR;
+
+/**
+ * CoAP version 1 (RFC 7252 §3): the first byte is version, type and token length, the second the code.
+ * Confirmable and non-confirmable messages with a token of 0 to 8 bytes and a request's code (class 0), and
+ * the empty ACK and RST. Codes that are TAB, LF or CR are left to text, where `@\n` is a line.
+ */
+function isCoap(first: number | undefined, code: number | undefined): boolean {
+  if (first === undefined || code === undefined) return false;
+  if ((first >= 0x40 && first <= 0x48) || (first >= 0x50 && first <= 0x58)) return code <= 0x1f && !isTextControl(code);
+  return (first === 0x60 || first === 0x70) && code === 0x00;
+}
+
+/** Unicode's control characters (Cc): C0, DEL, and C1, which UTF-8 writes as C2 80 … C2 9F. */
+function hasControlCharacter(utf8: Uint8Array): boolean {
+  for (let i = 0; i < utf8.length; i++) {
+    const byte = utf8[i] ?? 0;
+    if (byte < SPACE ? !isTextControl(byte) : byte === 0x7f) return true;
+    if (byte === 0xc2 && (utf8[i + 1] ?? 0xff) <= 0x9f) return true;
+  }
+  return false;
+}
+
+/**
+ * Tells a datagram's format by its first bytes (DESIGN: "One datagram's way", step 2).
+ * Only text is looked at whole: it must be well-formed UTF-8 with no control characters but TAB, LF and CR.
+ */
+export function detectFormat(bytes: Uint8Array): Detected {
+  const first = bytes[0];
+  if (first === undefined) return 'malformed';
+  if (isCoap(first, bytes[1])) return 'coap';
+  if (first >= 0x80 && first <= 0xbf) return 'cbor';
+  let start = 0;
+  while (isWhiteSpace(bytes[start])) start++;
+  if (bytes[start] === 0x7b || bytes[start] === 0x5b) return 'json';
+  return isUtf8(bytes) && !hasControlCharacter(bytes) ? 'text' : 'malformed';
+}

@@ -1,0 +1,122 @@
+import { type CommandId, MAX_ID_BYTES, type Params, type Reply } from '../command.js';
+import { ERRORS } from '../errors.js';
+import { MAX_PAYLOAD_BYTES } from '../limits.js';
+import { utf8Head } from './cut.js';
+import { A_REPLY, type Entry, errorMessage, type Message } from './message.js';
+import { isRecord, toJson } from './value.js';
+
+/** Most requests in one batch; their replies share one datagram. */
+export const MAX_BATCH = 16;
+
+/** Writes one JSON-RPC document: as JSON, or as CBOR. */
+export type Writer = (document: unknown) => Uint8Array;
+
+/** A reply and the id to send it back under. */
+export interface Answer {
+  readonly id: CommandId | undefined;
+  readonly reply: Reply;
+}
+
+/**
+ * Reads a JSON-RPC 2.0 document, already parsed from JSON or CBOR: a request, a notification, or a batch (§6).
+ * The member `jsonrpc` may be missing; responses (from another device's agent, say) are recognised and left alone.
+ *
+ * @param write how the reply will be written: a batch is refused whole when its replies could not fit one datagram
+ */
+export function parseJsonRpc(document: unknown, write: Writer): Message {
+  if (!Array.isArray(document)) {
+    const entry = parseEntry(document);
+    return entry === undefined ? A_REPLY : { entries: [entry], batch: false };
+  }
+  if (document.length === 0) return errorMessage('invalid-request', 'the batch is empty');
+  if (document.length > MAX_BATCH)
+    return errorMessage('invalid-request', `the batch has more than ${MAX_BATCH} requests`);
+  const entries = document.map(parseEntry).filter((entry) => entry !== undefined);
+  if (smallestReplies(entries, write) > MAX_PAYLOAD_BYTES) {
+    return errorMessage('invalid-request', 'the replies to this batch cannot fit one datagram');
+  }
+  return { entries, batch: true };
+}
+
+function parseEntry(document: unknown): Entry | undefined {
+  if (!isRecord(document)) return invalid('a request is an object');
+  const { jsonrpc, method, params, id } = document;
+  if (method === undefined && ('result' in document || 'error' in document)) return undefined;
+  if (id !== undefined && !isId(id)) return invalid('the id is no string, number or null, or is too long');
+  if (jsonrpc !== undefined && jsonrpc !== '2.0') return invalid('the member jsonrpc is not "2.0"', id);
+  if (typeof method !== 'string') return invalid('the member method is missing or no string', id);
+  const sorted = sortParams(params);
+  if (sorted === undefined) return invalid('the member params is neither an array nor an object', id);
+  return { request: id === undefined ? { name: method, params: sorted } : { id, name: method, params: sorted } };
+}
+
+/** §5: an error in a request whose id is not known goes back under null. */
+const invalid = (message: string, id: CommandId = null): Entry => ({ id, error: { code: 'invalid-request', message } });
+
+function isId(id: unknown): id is CommandId {
+  return id === null || typeof id === 'number' || (typeof id === 'string' && Buffer.byteLength(id) <= MAX_ID_BYTES);
+}
+
+function sortParams(params: unknown): Params | undefined {
+  if (params === undefined) return { positional: [], named: {} };
+  if (Array.isArray(params)) return { positional: params, named: {} };
+  return isRecord(params) ? { positional: [], named: params } : undefined;
+}
+
+/** Size of the replies if each were cut to nothing; ids are what a caller could make them too long with. */
+function smallestReplies(entries: readonly Entry[], write: Writer): number {
+  const answers = entries.map((entry) => ({
+    id: 'request' in entry ? entry.request.id : entry.id,
+    reply: { result: '_'.repeat(MAX_PAYLOAD_BYTES) },
+  }));
+  return write(answers.map((answer) => response(answer, 0))).length;
+}
+
+/**
+ * Writes replies as one JSON-RPC document of at most `limit` bytes. What is too long is cut: a result becomes
+ * `{ cut: true, bytes, head }`, an error's message its head, all in the batch at the same length.
+ *
+ * @throws SupersimError `bad-reply` when a result cannot be written
+ */
+export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write: Writer, limit: number): Uint8Array {
+  const attempt = (head: number) => {
+    const responses = answers.map((answer) => response(answer, head));
+    return write(batch ? responses : responses[0]);
+  };
+  const whole = attempt(Number.POSITIVE_INFINITY);
+  if (whole.length <= limit) return whole;
+  let best = attempt(0);
+  for (let low = 0, high = limit; low < high; ) {
+    const head = Math.ceil((low + high) / 2);
+    const document = attempt(head);
+    if (document.length <= limit) {
+      best = document;
+      low = head;
+    } else {
+      high = head - 1;
+    }
+  }
+  return best;
+}
+
+/** One response object (§5), its result or message cut at `head` bytes. */
+function response({ id, reply }: Answer, head: number): Record<string, unknown> {
+  const shared = { jsonrpc: '2.0', id: id ?? null };
+  if ('error' in reply) {
+    const { code, message } = reply.error;
+    return { ...shared, error: { code: ERRORS[code].wire.jsonRpc, message: utf8Head(message, head), data: { code } } };
+  }
+  return {
+    ...shared,
+    result: head === Number.POSITIVE_INFINITY ? (reply.result ?? null) : cutResult(reply.result, head),
+  };
+}
+
+function cutResult(result: unknown, head: number): unknown {
+  if (result instanceof Uint8Array) {
+    return result.length <= head ? result : { cut: true, bytes: result.length, head: result.subarray(0, head) };
+  }
+  const text = typeof result === 'string' ? result : toJson(result);
+  const bytes = Buffer.byteLength(text);
+  return bytes <= head ? (result ?? null) : { cut: true, bytes, head: utf8Head(text, head) };
+}

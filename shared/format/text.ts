@@ -1,0 +1,146 @@
+import { type CommandId, MAX_ID_BYTES, type Params, REPLY_WORDS, type Reply } from '../command.js';
+import { messageOf } from '../errors.js';
+import { cutWithMark } from './cut.js';
+import { A_REPLY, errorMessage, type Message } from './message.js';
+import { isRecord, toJson } from './value.js';
+
+interface Word {
+  readonly value: string;
+  /** Set when the word began, outside quotes, with `key=`. */
+  readonly key?: string;
+}
+
+const KEY = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+const PLAIN_WORD = /^[^\s'"\\#=]+$/;
+
+/**
+ * Parses a text command, `name arg key=value …` with an optional `#id` before it. White space separates words;
+ * `'…'` keeps everything, in `"…"` and outside quotes `\` takes the next character as it is; a word that starts
+ * with `key=` is a parameter by name.
+ */
+export function parseText(text: string): Message {
+  const plain = text.trim();
+  if (PLAIN_WORD.test(plain)) return oneRequest(undefined, plain, { positional: [], named: {} });
+  const id = /^#(\S*)/.exec(plain)?.[1];
+  if (id === '') return errorMessage('parse-error', 'there is nothing behind the # of the id');
+  if (id !== undefined && Buffer.byteLength(id) > MAX_ID_BYTES) {
+    return errorMessage('parse-error', `the id is longer than ${MAX_ID_BYTES} bytes`);
+  }
+  try {
+    const [first, ...rest] = splitWords(id === undefined ? plain : plain.slice(id.length + 1));
+    if (first === undefined) return errorMessage('parse-error', 'there is no command name', id);
+    const name = first.key === undefined ? first.value : `${first.key}=${first.value}`;
+    return oneRequest(id, name, collectParams(rest));
+  } catch (error) {
+    return errorMessage('parse-error', messageOf(error), id);
+  }
+}
+
+function oneRequest(id: string | undefined, name: string, params: Params): Message {
+  if (REPLY_WORDS.includes(name)) return A_REPLY;
+  return { entries: [{ request: id === undefined ? { name, params } : { id, name, params } }], batch: false };
+}
+
+/**
+ * Sorts the words behind a command's name into parameters by position and by name.
+ *
+ * @throws SyntaxError when a name is given twice
+ */
+function collectParams(words: readonly Word[]): Params {
+  const named = new Map<string, string>();
+  const positional: string[] = [];
+  for (const { key, value } of words) {
+    if (key === undefined) positional.push(value);
+    else if (named.has(key)) throw new SyntaxError(`the parameter ${key} is given twice`);
+    else named.set(key, value);
+  }
+  return { positional, named: Object.fromEntries(named) };
+}
+
+/** One word's state while its characters come in. */
+interface OpenWord {
+  value: string;
+  key: string | undefined;
+  /** Whether a quote or an escape was seen: then a later `=` is a character like any other. */
+  quoted: boolean;
+}
+
+/** @throws SyntaxError for a quote that is not closed, or an escape of nothing */
+function splitWords(text: string): Word[] {
+  const words: Word[] = [];
+  let word: OpenWord | undefined;
+  let quote: string | undefined;
+  const characters = text[Symbol.iterator]();
+  for (const character of characters) {
+    if (quote === undefined && /\s/.test(character)) {
+      if (word !== undefined) words.push(closeWord(word));
+      word = undefined;
+      continue;
+    }
+    word ??= { value: '', key: undefined, quoted: false };
+    if (character === '\\' && quote !== "'") {
+      const escaped = characters.next();
+      if (escaped.done === true) throw new SyntaxError('a \\ at the end escapes nothing');
+      word.value += escaped.value;
+      word.quoted = true;
+    } else if (quote === undefined && (character === '"' || character === "'")) {
+      quote = character;
+      word.quoted = true;
+    } else if (character === quote) {
+      quote = undefined;
+    } else if (character === '=' && word.key === undefined && !word.quoted && KEY.test(word.value)) {
+      word.key = word.value;
+      word.value = '';
+    } else {
+      word.value += character;
+    }
+  }
+  if (quote !== undefined) throw new SyntaxError(`a ${quote} is not closed`);
+  if (word !== undefined) words.push(closeWord(word));
+  return words;
+}
+
+const closeWord = ({ key, value }: OpenWord): Word => (key === undefined ? { value } : { key, value });
+
+/**
+ * Writes a reply in text: `ok`, `ok RESULT` or `error CODE message`, the command's `#id` before it.
+ * A string or bytes stand as they are; flat arrays and objects become words and `key=value`; the rest is JSON.
+ * Longer than `limit` bytes, it is cut and says so.
+ *
+ * @throws SupersimError `bad-reply` when the result cannot be written
+ */
+export function formatTextReply(id: CommandId | undefined, reply: Reply, limit: number): Buffer {
+  const prefix = id === undefined || id === null ? '' : `#${id} `;
+  if ('error' in reply)
+    return cutWithMark(Buffer.from(`${prefix}error ${reply.error.code} ${oneLine(reply.error.message)}`), limit);
+  const { result } = reply;
+  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${prefix}ok `), result]), limit);
+  const written = formatText(result);
+  return cutWithMark(Buffer.from(written === '' ? `${prefix}ok` : `${prefix}ok ${written}`), limit);
+}
+
+const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g, '; ').trim();
+
+function formatText(result: unknown): string {
+  if (result === undefined || result === null) return '';
+  if (typeof result === 'string') return result;
+  if (isScalar(result)) return String(result);
+  if (Array.isArray(result) && result.every(isScalar)) return result.map(quoteWord).join(' ');
+  if (isRecord(result)) {
+    const members = Object.entries(result).filter(([, value]) => value !== undefined);
+    const words = members.flatMap(([key, value]) =>
+      KEY.test(key) && isScalar(value) ? [`${key}=${quoteWord(value)}`] : [],
+    );
+    if (words.length === members.length) return words.join(' ');
+  }
+  return toJson(result);
+}
+
+const isScalar = (value: unknown): value is string | number | boolean =>
+  typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+
+/** A word as {@link parseText} reads it back. */
+export function quoteWord(value: string | number | boolean): string {
+  const word = String(value);
+  return PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,53 @@
+import { decode as decodeCborItem, encode as encodeCborItem } from 'cborg';
+import { messageOf, SupersimError } from '../errors.js';
+
+/** Whether a value is a record and nothing more: no array, no bytes, no instance of a class. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/**
+ * Writes a value as JSON; bytes become `{ "base64": … }`, undefined becomes null.
+ *
+ * @throws SupersimError `bad-reply` for what JSON cannot say: functions, cycles, big integers
+ */
+export function toJson(value: unknown): string {
+  try {
+    const json: string | undefined = JSON.stringify(value ?? null, bytesAsBase64);
+    if (json !== undefined) return json;
+  } catch (error) {
+    throw new SupersimError('bad-reply', `the result cannot be written as JSON: ${messageOf(error)}`, { cause: error });
+  }
+  throw new SupersimError('bad-reply', `the result is a ${typeof value}, which JSON cannot say`);
+}
+
+/** `value` has been through `toJSON` already, which turns a Buffer into a list of numbers: look at the member itself. */
+function bytesAsBase64(this: unknown, key: string, value: unknown): unknown {
+  const member: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : value;
+  return member instanceof Uint8Array ? { base64: Buffer.from(member).toString('base64') } : value;
+}
+
+/**
+ * Writes a value as CBOR (RFC 8949), without tags; undefined becomes null.
+ *
+ * @throws SupersimError `bad-reply` for what it cannot say: functions, cycles, instances of classes
+ */
+export function toCbor(value: unknown): Uint8Array {
+  try {
+    return encodeCborItem(value ?? null);
+  } catch (error) {
+    throw new SupersimError('bad-reply', `the result cannot be written as CBOR: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Reads one CBOR item that takes all of `bytes`. Tags, strings of indefinite length, duplicate keys and keys that
+ * are not strings are refused.
+ *
+ * @throws Error when it is not well-formed or has one of these
+ */
+export function fromCbor(bytes: Uint8Array): unknown {
+  return decodeCborItem(bytes, { rejectDuplicateMapKeys: true });
+}

@@ -1,0 +1,13 @@
+export * from './command.js';
+export * from './duration.js';
+export * from './errors.js';
+export * from './format/cut.js';
+export * from './format/detect.js';
+export * from './format/json-rpc.js';
+export * from './format/message.js';
+export * from './format/text.js';
+export * from './format/value.js';
+export * from './ip-command.js';
+export * from './limits.js';
+export * from './outcome.js';
+export { VERSION } from './version.js';

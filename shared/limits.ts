@@ -1,0 +1,18 @@
+/** Most bytes one IP Command carries, in either direction (fact sheet §1 "Payload"). */
+export const MAX_PAYLOAD_BYTES = 1300;
+
+/**
+ * Most raw bytes of a binary to_sim payload that fit whether the limit of 1300 counts decoded bytes or
+ * Base64 characters, which the vendor does not say: 975 raw bytes are 1300 Base64 characters.
+ */
+export const SAFE_BINARY_BYTES = 975;
+
+/** Where a device sends a datagram that is to become a from_sim IP Command. */
+export const GATEWAY_ADDRESS = '100.64.0.1';
+export const GATEWAY_PORT = 6969;
+
+/** The device port in use everywhere in public; the API takes any. */
+export const DEVICE_PORT = 6969;
+
+/** The carrier's address range behind its NAT (RFC 6598). */
+export const CARRIER_RANGE = '100.64.0.0/10';
