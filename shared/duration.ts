@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A length of time with its unit: `500ms`, `10s`, `2min`, `1h`. */
 export type Duration = `${number}${'ms' | 's' | 'min' | 'h'}`;
@@ -22,9 +22,7 @@ export function milliseconds(duration: string): number {
 
 /** A duration in a configuration file, from `least` to `most`. */
 export function durationSchema(least: Duration, most: Duration) {
-  const message = `a duration from ${least} to ${most}, such as 500ms, 10s, 2min or 1h`;
-  return z
-    .string()
-    .regex(DURATION, message)
-    .refine((text) => milliseconds(text) >= milliseconds(least) && milliseconds(text) <= milliseconds(most), message);
+  const inRange = (text: string) =>
+    DURATION.test(text) && milliseconds(text) >= milliseconds(least) && milliseconds(text) <= milliseconds(most);
+  return z.string().refine(inRange, `must be a duration from ${least} to ${most}, such as 500ms, 10s, 2min or 1h`);
 }

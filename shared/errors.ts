@@ -57,7 +57,7 @@ export const ERRORS = {
   },
   'handler-timeout': {
     meaning: 'The handler did not finish in its time and was ended; it may have had an effect.',
-    remedy: 'Raise `timeoutSeconds` of the handler, or make it answer sooner.',
+    remedy: 'Raise `timeout` of the handler, or make it answer sooner.',
     wire: failed(-32001),
   },
   'bad-reply': {
@@ -156,14 +156,15 @@ export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
 
 /** Whether an error is ours and, when `code` is given, of that code. */
 export function isSupersimError<C extends ErrorCode>(error: unknown, code?: C): error is SupersimError<C> {
-  return error instanceof SupersimError && (code === undefined || error.code === code);
+  // Not by instanceof: the programs and the library are bundled apart, and each bundle has a class of its own.
+  if (!(error instanceof Error) || !('code' in error) || !('remedy' in error)) return false;
+  return code === undefined ? typeof error.code === 'string' && error.code in ERRORS : error.code === code;
 }
 
 /** The message of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message || thrown.name;
   try {
-    return String(thrown);
+    return String(thrown instanceof Error ? thrown.message || thrown.name : thrown);
   } catch {
     return 'an unprintable value was thrown';
   }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const DIRECTIONS = ['to_sim', 'from_sim'] as const;
 export const STATUSES = ['queued', 'sent', 'received', 'failed'] as const;

@@ -33,7 +33,7 @@ function hasControlCharacter(utf8: Uint8Array): boolean {
 }
 
 /**
- * Tells a datagram's format by its first bytes (DESIGN: "One datagram's way", step 2).
+ * Tells a datagram’s format by its first bytes.
  * Only text is looked at whole: it must be well-formed UTF-8 with no control characters but TAB, LF and CR.
  */
 export function detectFormat(bytes: Uint8Array): Detected {

@@ -1,5 +1,5 @@
 import { type CommandId, MAX_ID_BYTES, type Params, type Reply } from '../command.js';
-import { ERRORS } from '../errors.js';
+import { ERRORS, type WireCode } from '../errors.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
 import { utf8Head } from './cut.js';
 import { A_REPLY, type Entry, errorMessage, type Message } from './message.js';
@@ -54,7 +54,8 @@ function parseEntry(document: unknown): Entry | undefined {
 const invalid = (message: string, id: CommandId = null): Entry => ({ id, error: { code: 'invalid-request', message } });
 
 function isId(id: unknown): id is CommandId {
-  return id === null || typeof id === 'number' || (typeof id === 'string' && Buffer.byteLength(id) <= MAX_ID_BYTES);
+  if (typeof id === 'number') return Number.isInteger(id) ? Number.isSafeInteger(id) : Number.isFinite(id);
+  return id === null || (typeof id === 'string' && Buffer.byteLength(id) <= MAX_ID_BYTES);
 }
 
 function sortParams(params: unknown): Params | undefined {
@@ -63,34 +64,36 @@ function sortParams(params: unknown): Params | undefined {
   return isRecord(params) ? { positional: [], named: params } : undefined;
 }
 
+/** No result is longer: Node's strings and buffers end before. */
+const MOST_RESULT_BYTES = 2 ** 32;
+
 /** Size of the replies if each were cut to nothing; ids are what a caller could make them too long with. */
 function smallestReplies(entries: readonly Entry[], write: Writer): number {
-  const answers = entries.map((entry) => ({
-    id: 'request' in entry ? entry.request.id : entry.id,
-    reply: { result: '_'.repeat(MAX_PAYLOAD_BYTES) },
-  }));
-  return write(answers.map((answer) => response(answer, 0))).length;
+  const wanted = entries.filter((entry) => 'error' in entry || entry.request.id !== undefined);
+  const ids = wanted.map((entry) => ('error' in entry ? entry.id : entry.request.id));
+  return write(ids.map((id) => success(id, { cut: true, bytes: MOST_RESULT_BYTES, head: '' }))).length;
 }
 
 /**
  * Writes replies as one JSON-RPC document of at most `limit` bytes. What is too long is cut: a result becomes
- * `{ cut: true, bytes, head }`, an error's message its head, all in the batch at the same length.
+ * `{ cut: true, bytes, head }`, an error's message its head, all in the batch at the same length. Where even heads of
+ * nothing are too long, errors do without their `data`, which only repeats their code.
  *
  * @throws SupersimError `bad-reply` when a result cannot be written
  */
 export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write: Writer, limit: number): Uint8Array {
-  const attempt = (head: number) => {
-    const responses = answers.map((answer) => response(answer, head));
-    return write(batch ? responses : responses[0]);
-  };
-  const whole = attempt(Number.POSITIVE_INFINITY);
+  const document = (responses: readonly Response[]) => write(batch ? responses : responses[0]);
+  const whole = document(answers.map(wholeResponse));
   if (whole.length <= limit) return whole;
-  let best = attempt(0);
+  const cutters = answers.map((answer) => cutter(answer, write));
+  const attempt = (head: number, bare: boolean) => document(cutters.map((cut) => cut(head, bare)));
+  const bare = attempt(0, false).length > limit;
+  let best = attempt(0, bare);
   for (let low = 0, high = limit; low < high; ) {
     const head = Math.ceil((low + high) / 2);
-    const document = attempt(head);
-    if (document.length <= limit) {
-      best = document;
+    const cut = attempt(head, bare);
+    if (cut.length <= limit) {
+      best = cut;
       low = head;
     } else {
       high = head - 1;
@@ -99,24 +102,44 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
   return best;
 }
 
-/** One response object (§5), its result or message cut at `head` bytes. */
-function response({ id, reply }: Answer, head: number): Record<string, unknown> {
-  const shared = { jsonrpc: '2.0', id: id ?? null };
-  if ('error' in reply) {
-    const { code, message } = reply.error;
-    return { ...shared, error: { code: ERRORS[code].wire.jsonRpc, message: utf8Head(message, head), data: { code } } };
-  }
-  return {
-    ...shared,
-    result: head === Number.POSITIVE_INFINITY ? (reply.result ?? null) : cutResult(reply.result, head),
+/** A response object (§5). */
+type Response = Readonly<Record<string, unknown>>;
+
+const success = (id: CommandId | undefined, result: unknown): Response => ({ jsonrpc: '2.0', id: id ?? null, result });
+
+const failure = (id: CommandId | undefined, code: WireCode, message: string, data?: { code: WireCode }): Response => ({
+  jsonrpc: '2.0',
+  id: id ?? null,
+  error: { code: ERRORS[code].wire.jsonRpc, message, ...(data && { data }) },
+});
+
+function wholeResponse({ id, reply }: Answer): Response {
+  if ('result' in reply) return success(id, reply.result ?? null);
+  const { code, message } = reply.error;
+  return failure(id, code, message, { code });
+}
+
+/** How one response is written with a head of so many bytes: whole, where cutting it would not make it shorter. */
+function cutter(answer: Answer, write: Writer): (head: number, bare: boolean) => Response {
+  const whole = wholeResponse(answer);
+  const size = write(whole).length;
+  const cutAt = cutResponse(answer);
+  return (head, bare) => {
+    const cut = cutAt(head, bare);
+    return write(cut).length < size ? cut : whole;
   };
 }
 
-function cutResult(result: unknown, head: number): unknown {
+function cutResponse({ id, reply }: Answer): (head: number, bare: boolean) => Response {
+  if ('error' in reply) {
+    const { code, message } = reply.error;
+    return (head, bare) => failure(id, code, utf8Head(message, head), bare ? undefined : { code });
+  }
+  const { result } = reply;
   if (result instanceof Uint8Array) {
-    return result.length <= head ? result : { cut: true, bytes: result.length, head: result.subarray(0, head) };
+    return (head) => success(id, { cut: true, bytes: result.length, head: head === 0 ? '' : result.subarray(0, head) });
   }
   const text = typeof result === 'string' ? result : toJson(result);
   const bytes = Buffer.byteLength(text);
-  return bytes <= head ? (result ?? null) : { cut: true, bytes, head: utf8Head(text, head) };
+  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) });
 }

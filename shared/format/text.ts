@@ -11,6 +11,8 @@ interface Word {
 }
 
 const KEY = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+/** The shortest way: a name and nothing more, perhaps behind an id that cannot be too long. */
+const PLAIN_COMMAND = /^(?:#(\S{1,16})\s+)?([^\s'"\\#=]+)$/;
 const PLAIN_WORD = /^[^\s'"\\#=]+$/;
 
 /**
@@ -20,14 +22,18 @@ const PLAIN_WORD = /^[^\s'"\\#=]+$/;
  */
 export function parseText(text: string): Message {
   const plain = text.trim();
-  if (PLAIN_WORD.test(plain)) return oneRequest(undefined, plain, { positional: [], named: {} });
+  const short = PLAIN_COMMAND.exec(plain);
+  if (short !== null) return oneRequest(short[1], short[2] ?? '', { positional: [], named: {} });
   const id = /^#(\S*)/.exec(plain)?.[1];
+  const body = id === undefined ? plain : plain.slice(id.length + 1).trimStart();
+  // Told apart before the quotes are looked at, which a reply need not close.
+  if (REPLY_WORDS.includes(/^\S*/.exec(body)?.[0] ?? '')) return A_REPLY;
   if (id === '') return errorMessage('parse-error', 'there is nothing behind the # of the id');
   if (id !== undefined && Buffer.byteLength(id) > MAX_ID_BYTES) {
     return errorMessage('parse-error', `the id is longer than ${MAX_ID_BYTES} bytes`);
   }
   try {
-    const [first, ...rest] = splitWords(id === undefined ? plain : plain.slice(id.length + 1));
+    const [first, ...rest] = splitWords(body);
     if (first === undefined) return errorMessage('parse-error', 'there is no command name', id);
     const name = first.key === undefined ? first.value : `${first.key}=${first.value}`;
     return oneRequest(id, name, collectParams(rest));
@@ -55,6 +61,20 @@ function collectParams(words: readonly Word[]): Params {
     else named.set(key, value);
   }
   return { positional, named: Object.fromEntries(named) };
+}
+
+/**
+ * Parameters from words that a shell has already split: `key=value` by name, the others by position.
+ *
+ * @throws SyntaxError when a name is given twice
+ */
+export function paramsFromWords(words: readonly string[]): Params {
+  return collectParams(
+    words.map((word) => {
+      const [, key, value] = /^([^=]*)=(.*)$/s.exec(word) ?? [];
+      return key !== undefined && value !== undefined && KEY.test(key) ? { key, value } : { value: word };
+    }),
+  );
 }
 
 /** One word's state while its characters come in. */

@@ -15,7 +15,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
  */
 export function toJson(value: unknown): string {
   try {
-    const json: string | undefined = JSON.stringify(value ?? null, bytesAsBase64);
+    const json: string | undefined = JSON.stringify(value ?? null, sayable);
     if (json !== undefined) return json;
   } catch (error) {
     throw new SupersimError('bad-reply', `the result cannot be written as JSON: ${messageOf(error)}`, { cause: error });
@@ -24,7 +24,9 @@ export function toJson(value: unknown): string {
 }
 
 /** `value` has been through `toJSON` already, which turns a Buffer into a list of numbers: look at the member itself. */
-function bytesAsBase64(this: unknown, key: string, value: unknown): unknown {
+function sayable(this: unknown, key: string, value: unknown): unknown {
+  // Left to itself JSON would pass over these in silence, the whole result included.
+  if (typeof value === 'function' || typeof value === 'symbol') throw new TypeError(`there is a ${typeof value} in it`);
   const member: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : value;
   return member instanceof Uint8Array ? { base64: Buffer.from(member).toString('base64') } : value;
 }
@@ -32,7 +34,7 @@ function bytesAsBase64(this: unknown, key: string, value: unknown): unknown {
 /**
  * Writes a value as CBOR (RFC 8949), without tags; undefined becomes null.
  *
- * @throws SupersimError `bad-reply` for what it cannot say: functions, cycles, instances of classes
+ * @throws SupersimError `bad-reply` for what it cannot say: functions, cycles, symbols
  */
 export function toCbor(value: unknown): Uint8Array {
   try {
@@ -43,11 +45,11 @@ export function toCbor(value: unknown): Uint8Array {
 }
 
 /**
- * Reads one CBOR item that takes all of `bytes`. Tags, strings of indefinite length, duplicate keys and keys that
- * are not strings are refused.
+ * Reads one CBOR item that takes all of `bytes`. Tags, strings of indefinite length, duplicate keys, keys that are
+ * not strings, and integers that a number cannot hold exactly are refused.
  *
  * @throws Error when it is not well-formed or has one of these
  */
 export function fromCbor(bytes: Uint8Array): unknown {
-  return decodeCborItem(bytes, { rejectDuplicateMapKeys: true });
+  return decodeCborItem(bytes, { rejectDuplicateMapKeys: true, allowBigInt: false });
 }
