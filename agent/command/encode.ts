@@ -1,0 +1,56 @@
+import type { Format, Reply } from '../../shared/command.js';
+import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
+import { type Answer, formatJsonRpc, type Writer } from '../../shared/format/json-rpc.js';
+import { formatTextReply } from '../../shared/format/text.js';
+import { toCbor, toJson } from '../../shared/format/value.js';
+import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
+
+export const writers = {
+  json: (document) => Buffer.from(toJson(document)),
+  cbor: toCbor,
+} satisfies Record<string, Writer>;
+
+/**
+ * Writes the answers to one datagram in its own format, in at most 1300 bytes.
+ *
+ * @returns undefined when there is nothing to send
+ * @throws SupersimError `bad-reply` or `reply-too-large` when an answer cannot be written
+ */
+export function encodeAnswers(format: Format, answers: readonly Answer[], batch: boolean): Uint8Array | undefined {
+  const [first] = answers;
+  if (first === undefined) return undefined;
+  switch (format) {
+    case 'text':
+      return formatTextReply(first.id, first.reply, MAX_PAYLOAD_BYTES);
+    case 'json':
+    case 'cbor':
+      return formatJsonRpc(answers, batch, writers[format], MAX_PAYLOAD_BYTES);
+    case 'raw':
+      return rawReply(first.reply);
+  }
+}
+
+/** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
+function rawReply(reply: Reply): Uint8Array | undefined {
+  if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
+  const { result } = reply;
+  const bytes = typeof result === 'string' ? Buffer.from(result) : result;
+  if (!(bytes instanceof Uint8Array)) {
+    throw new SupersimError('bad-reply', `a raw reply is bytes or a string, not ${typeof result}`);
+  }
+  if (bytes.length > MAX_PAYLOAD_BYTES) {
+    throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes`);
+  }
+  return bytes;
+}
+
+/** The reply itself, or, where it cannot be written in this format, the error that says so. */
+export function encodableReply(format: Format, answer: Answer): Reply {
+  try {
+    encodeAnswers(format, [answer], false);
+    return answer.reply;
+  } catch (error) {
+    const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
+    return { error: { code: known ? error.code : 'internal-error', message: messageOf(error) } };
+  }
+}

@@ -1,0 +1,120 @@
+import { readFileSync, statSync } from 'node:fs';
+import { closest } from 'fastest-levenshtein';
+import type * as z from 'zod';
+import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
+import { isRecord } from '../../shared/format/value.js';
+import { keysAt } from './paths.js';
+import { type Config, configSchema } from './schema.js';
+import { type Override, parseYaml, type Source } from './source.js';
+import { CONFIG_VARIABLE, readVariables } from './variables.js';
+
+/** Read when it exists and no other file is named. */
+export const DEFAULT_CONFIG_FILE = '/etc/supersim-agent/config.yaml';
+const MAX_CONFIG_BYTES = 1_048_576;
+
+/**
+ * The configuration from its file, overridden by `SUPERSIM_AGENT_*` variables, overridden by flags.
+ *
+ * @param file the file named by a flag; without it SUPERSIM_AGENT_CONFIG, then {@link DEFAULT_CONFIG_FILE} if there
+ * @throws SupersimError `config-unreadable` or `config-invalid`, with file, line and column
+ */
+export function loadConfig(
+  file: string | undefined,
+  flags: readonly Override[],
+  environment: NodeJS.ProcessEnv,
+): Config {
+  const source = readSource(file ?? environment[CONFIG_VARIABLE]);
+  return parseConfig(source, [...readVariables(environment), ...flags]);
+}
+
+function readSource(named: string | undefined): Source {
+  const path = named ?? DEFAULT_CONFIG_FILE;
+  let text: string;
+  try {
+    if (statSync(path).size > MAX_CONFIG_BYTES) throw new RangeError(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (named === undefined && systemCodeOf(error) === 'ENOENT') return parseYaml('the built-in configuration', '');
+    throw new SupersimError('config-unreadable', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  return parseYaml(path, text);
+}
+
+/**
+ * Checks a file's settings together with what overrides them.
+ *
+ * @throws SupersimError `config-invalid`: a line for each finding, with the place where it was written
+ */
+export function parseConfig(source: Source, overrides: readonly Override[]): Config {
+  const merged = overrides.reduce<unknown>(
+    (settings, { path, value }) => withSetting(settings, path, value),
+    withoutNulls(source.settings),
+  );
+  const parsed = configSchema.safeParse(merged);
+  if (parsed.success) return parsed.data;
+  const findings = parsed.error.issues.flatMap((issue) => explainIssue(issue, source, overrides));
+  throw new SupersimError('config-invalid', findings.join('\n'));
+}
+
+/** A key with nothing behind it, as when all of its lines are comments, is as good as not there. */
+function withoutNulls(settings: unknown): unknown {
+  if (!isRecord(settings)) return settings;
+  const given = Object.entries(settings).filter(([, value]) => value !== null);
+  return Object.fromEntries(given.map(([key, value]) => [key, withoutNulls(value)]));
+}
+
+function withSetting(settings: unknown, path: readonly string[], value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  const record = isRecord(settings) ? settings : {};
+  return { ...record, [key]: withSetting(record[key], rest, value) };
+}
+
+/** Lines of the form `config.yaml:3:5: listen.adress is unknown; did you mean address?` */
+function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readonly Override[]): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const known = keysAt(issue.path);
+      const hint = known.length === 0 ? '' : `; did you mean ${closest(key, known)}?`;
+      return `${place(source, overrides, issue.path, key)}: ${[...issue.path, key].join('.')} is unknown${hint}`;
+    });
+  }
+  // Of a union's alternatives, the one that got furthest tells most.
+  if (issue.code === 'invalid_union') {
+    const deepest = issue.errors
+      .flat()
+      .filter((nested) => nested.path.length > 0 || nested.code === 'unrecognized_keys' || nested.code === 'custom');
+    if (deepest.length > 0) {
+      return deepest.flatMap((nested) =>
+        explainIssue({ ...nested, path: [...issue.path, ...nested.path] }, source, overrides),
+      );
+    }
+  }
+  // The record's own message says only that a key is wrong.
+  if (issue.code === 'invalid_key') {
+    return issue.issues.flatMap((nested) => explainIssue({ ...nested, path: issue.path }, source, overrides));
+  }
+  const name = issue.path.length === 0 ? 'the configuration' : issue.path.join('.');
+  return [`${place(source, overrides, issue.path)}: ${name}: ${issue.message}`];
+}
+
+function place(source: Source, overrides: readonly Override[], path: readonly PropertyKey[], key?: string): string {
+  const override = overrides.findLast((entry) => entry.path.every((step, index) => path[index] === step));
+  if (override !== undefined) return override.from;
+  const at = source.at(path, key);
+  return at === undefined ? source.name : `${source.name}:${at}`;
+}
+
+/** A complete configuration from an object, as an embedding program passes it. */
+export function resolveConfig(input: unknown): Config {
+  return parseConfig({ name: 'the configuration', settings: input ?? {}, at: () => undefined }, []);
+}
+
+/** Hides what may be secret: values that the configuration gives to a program's environment. */
+export function maskSecrets(config: Config): Config {
+  const handlers = Object.entries(config.handlers).map(([name, handler]) => [
+    name,
+    { ...handler, environment: handler.environment.map((entry) => entry.replace(/=.*$/s, '=***')) },
+  ]);
+  return { ...config, handlers: Object.fromEntries(handlers) };
+}

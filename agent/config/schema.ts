@@ -1,0 +1,156 @@
+import { hostname } from 'node:os';
+import * as z from 'zod';
+import { isCommandName, MAX_NAME_LENGTH } from '../../shared/command.js';
+import { durationSchema } from '../../shared/duration.js';
+import { CARRIER_RANGE, DEVICE_PORT, GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
+
+const port = z.int().min(1).max(65535);
+const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address');
+const range = z.union([z.cidrv4(), z.cidrv6()], 'must be an address range such as 100.64.0.0/10');
+const commandName = z
+  .string()
+  .refine(
+    isCommandName,
+    `must be dotted words of letters, digits, _ and -, at most ${MAX_NAME_LENGTH} characters, and not ok or error`,
+  );
+const handlerTimeout = durationSchema('100ms', '24h');
+
+const listenedPort = z
+  .strictObject({
+    port: port.describe('UDP port'),
+    format: z
+      .enum(['auto', 'text', 'json', 'cbor', 'raw'])
+      .default('auto')
+      .describe('`auto` tells the format by the first bytes; any other pins the port to it'),
+    handler: commandName.optional().describe('The one handler that a raw port hands its bytes to'),
+  })
+  .refine(
+    (entry) => (entry.format === 'raw') === (entry.handler !== undefined),
+    'a raw port needs a handler, and only a raw port has one',
+  );
+
+const programHandler = z.strictObject({
+  program: z
+    .array(z.string())
+    .min(1)
+    .describe('The program, by its absolute path, and its arguments; no shell is involved'),
+  description: z.string().max(120).default('').describe('One line for `commands`'),
+  safe: z.boolean().default(false).describe('It changes nothing'),
+  idempotent: z.boolean().default(false).describe('Running it twice does no harm'),
+  timeout: handlerTimeout.default('30s').describe('After this its whole process group gets SIGTERM, then SIGKILL'),
+  directory: z.string().default('/').describe('Working directory'),
+  environment: z
+    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*(=[^\0]*)?$/, 'must be NAME, or NAME=value'))
+    .default(['PATH', 'LANG', 'TZ'])
+    .describe('What it sees of the environment: NAME hands on the agent’s own variable, NAME=value sets one'),
+  user: z
+    .string()
+    .optional()
+    .refine(
+      (user) => user === undefined || process.getuid?.() === 0,
+      'only an agent that runs as root can run a program as another user',
+    )
+    .describe('User to run as, without supplementary groups; only when the agent is root'),
+  outputBytes: z.int().min(1).max(1_048_576).default(65_536).describe('How much of its stdout is kept'),
+});
+
+/** The agent's configuration. What the file, the variables or the flags leave out has the value given here. */
+export const configSchema = z.strictObject({
+  device: z
+    .strictObject({
+      id: z.string().min(1).max(64).optional().describe('Name that the device gives itself; its host name by default'),
+    })
+    .prefault({})
+    .transform(({ id }) => ({ id: id ?? hostname() })),
+  listen: z
+    .strictObject({
+      address: z
+        .string()
+        .min(1)
+        .default('auto')
+        .describe(
+          '`auto` (that of the interface which routes to the gateway), an address, or an interface such as wwan0',
+        ),
+      ports: z
+        .array(
+          z.union(
+            [port.transform((number) => ({ port: number, format: 'auto' as const, handler: undefined })), listenedPort],
+            'must be a port from 1 to 65535, or an object that has one',
+          ),
+        )
+        .min(1)
+        .max(16)
+        .refine(
+          (entries) => new Set(entries.map((entry) => entry.port)).size === entries.length,
+          'a port is listed twice',
+        )
+        .prefault([DEVICE_PORT])
+        .describe('Device ports, each a number or an object'),
+      receiveBufferBytes: z
+        .int()
+        .min(4096)
+        .max(67_108_864)
+        .default(4_194_304)
+        .describe('Receive buffer asked of the kernel for each port'),
+    })
+    .prefault({}),
+  gateway: z
+    .strictObject({
+      address: address
+        .default(GATEWAY_ADDRESS)
+        .describe('The network’s gateway: what goes there becomes a from_sim command'),
+      port: port.default(GATEWAY_PORT).describe('Its UDP port'),
+    })
+    .prefault({}),
+  allow: z
+    .array(range)
+    .min(1)
+    .max(64)
+    .default([CARRIER_RANGE])
+    .describe('Source ranges that may send commands; others are never answered'),
+  reply: z
+    .strictObject({
+      to: z
+        .enum(['auto', 'gateway', 'source'])
+        .default('auto')
+        .describe('`auto`: to the gateway when the command came from the carrier, else to its source'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      running: z.int().min(1).max(1024).default(16).describe('Commands that run at once'),
+      waiting: z
+        .int()
+        .min(0)
+        .max(65_536)
+        .default(256)
+        .describe('Commands that wait for a place; more are refused as busy'),
+      waitingBytes: z
+        .int()
+        .min(1300)
+        .max(16_777_216)
+        .default(262_144)
+        .describe('Bytes of datagrams that wait; more are refused as busy'),
+      stop: durationSchema('0s', '5min').default('10s').describe('How long a stop waits for running commands'),
+    })
+    .prefault({}),
+  handlers: z.record(commandName, programHandler).default({}).describe('Programs, by command name'),
+  modules: z.array(z.string().min(1)).max(64).default([]).describe('Files of handlers written in JavaScript'),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+        .default('info')
+        .describe('`trace` also logs payloads'),
+    })
+    .prefault({}),
+});
+
+/** A configuration as one writes it: everything is optional. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** A complete configuration. */
+export type Config = z.output<typeof configSchema>;
+
+export type ListenedPort = Config['listen']['ports'][number];
+export type ProgramConfig = Config['handlers'][string];

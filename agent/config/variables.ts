@@ -1,0 +1,39 @@
+import { closest } from 'fastest-levenshtein';
+import { parse } from 'yaml';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import { listSettings } from './paths.js';
+import type { Override } from './source.js';
+
+const PREFIX = 'SUPERSIM_AGENT_';
+/** Names the file, and is no setting of it. */
+export const CONFIG_VARIABLE = `${PREFIX}CONFIG`;
+
+/** `['listen', 'receiveBufferBytes']` as `SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES`. */
+export const variableName = (path: readonly string[]): string =>
+  PREFIX + path.map((key) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()).join('_');
+
+/**
+ * Settings from variables. A value is read as YAML, so that `[6969, 7000]` is a list; but where a string is asked
+ * for it is taken as it is, as a device may be called 007.
+ *
+ * @throws SupersimError `config-invalid` for a variable that names no setting
+ */
+export function readVariables(environment: NodeJS.ProcessEnv): Override[] {
+  const given = Object.keys(environment).filter((name) => name.startsWith(PREFIX) && name !== CONFIG_VARIABLE);
+  if (given.length === 0) return [];
+  const known = new Map(listSettings().map((setting) => [variableName(setting.path), setting]));
+  return given.map((variable) => {
+    const setting = known.get(variable);
+    if (setting === undefined) {
+      const nearest = closest(variable, [...known.keys()]);
+      throw new SupersimError('config-invalid', `the variable ${variable} names no setting; did you mean ${nearest}?`);
+    }
+    try {
+      const text = environment[variable] ?? '';
+      const value: unknown = setting.type === 'string' ? text : parse(text);
+      return { path: setting.path, value, from: variable };
+    } catch (error) {
+      throw new SupersimError('config-invalid', `the variable ${variable} is not YAML: ${messageOf(error)}`);
+    }
+  });
+}

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process';
+import { readFile, statfs } from 'node:fs/promises';
+import { freemem, loadavg, totalmem } from 'node:os';
+import * as z from 'zod';
+import { defineHandler, type HandlerDefinition } from '../handler.js';
+
+const CLOCK_CACHE_MS = 60_000;
+const TIMEDATECTL_TIMEOUT_MS = 3000;
+const MEGABYTE = 1024 * 1024;
+
+/** How the device is. */
+export const health = (): HandlerDefinition => {
+  const clockSynchronized = cached(askClock, CLOCK_CACHE_MS);
+  return defineHandler({
+    name: 'health',
+    description: 'Tells how the device is: load, memory, disk, temperature, clock',
+    params: z.object({}),
+    safe: true,
+    run: async () => {
+      const disk = await statfs('/');
+      return {
+        load1: round(loadavg()[0] ?? 0),
+        memoryFreeMB: Math.round((await availableMemory()) / MEGABYTE),
+        memoryTotalMB: Math.round(totalmem() / MEGABYTE),
+        agentMemoryMB: Math.round(process.memoryUsage.rss() / MEGABYTE),
+        diskFreeMB: Math.round((disk.bavail * disk.bsize) / MEGABYTE),
+        diskTotalMB: Math.round((disk.blocks * disk.bsize) / MEGABYTE),
+        temperatureC: await boardTemperature(),
+        clockSynchronized: await clockSynchronized(),
+      };
+    },
+  });
+};
+
+const round = (value: number) => Math.round(value * 100) / 100;
+
+/** What programs can still get, caches that the kernel would give up included. */
+async function availableMemory(): Promise<number> {
+  const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(await readText('/proc/meminfo'))?.[1];
+  return kilobytes === undefined ? freemem() : Number(kilobytes) * 1024;
+}
+
+/** The board's first thermal zone, which on a Raspberry Pi is the processor; undefined where there is none. */
+async function boardTemperature(): Promise<number | undefined> {
+  const thousandths = (await readText('/sys/class/thermal/thermal_zone0/temp')).trim();
+  return /^-?\d+$/.test(thousandths) ? round(Number(thousandths) / 1000) : undefined;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether the system's clock is synchronised; not knowing counts as not. */
+function askClock(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;
+    execFile('timedatectl', ['show', '--property=NTPSynchronized', '--value'], options, (error, stdout) => {
+      resolve(error === null && stdout.trim() === 'yes');
+    });
+  });
+}
+
+/** Remembers a promise's value for a while; all who ask meanwhile share it. */
+function cached<T>(ask: () => Promise<T>, forMs: number): () => Promise<T> {
+  let known: { value: Promise<T>; until: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (known === undefined || now >= known.until) known = { value: ask(), until: now + forMs };
+    return known.value;
+  };
+}

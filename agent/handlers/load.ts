@@ -1,0 +1,82 @@
+import { isSupersimError, messageOf } from '../../shared/errors.js';
+import type { Config } from '../config/schema.js';
+import type { Log } from '../log.js';
+import { commands } from './builtin/commands.js';
+import { echo } from './builtin/echo.js';
+import { health } from './builtin/health.js';
+import { info } from './builtin/info.js';
+import { ping } from './builtin/ping.js';
+import type { HandlerDefinition } from './handler.js';
+import { addHandler, compileHandler, type Registry } from './registry.js';
+
+/**
+ * Makes an agent's handlers: the built-ins, the embedding program's own, and those of the configuration. One of the
+ * configuration's that cannot be used is set aside with a line in the log, and the others go on.
+ *
+ * @throws SupersimError `handler-invalid` when one of `own` is wrong
+ */
+export async function loadHandlers(config: Config, own: readonly HandlerDefinition[], log: Log): Promise<Registry> {
+  const registry: Registry = new Map();
+  for (const definition of [ping, echo, info(config.device.id), health(), commands(registry), ...own]) {
+    addHandler(registry, compileHandler(definition));
+  }
+  await addPrograms(registry, config, log);
+  await addModules(registry, config, log);
+  reportRawPorts(registry, config, log);
+  return registry;
+}
+
+async function addPrograms(registry: Registry, config: Config, log: Log): Promise<void> {
+  const programs = Object.entries(config.handlers);
+  if (programs.length === 0) return;
+  const [{ programHandler }, { checkedPath }] = await Promise.all([import('./program.js'), import('./file-safety.js')]);
+  for (const [name, program] of programs) {
+    await orReport(log, { handler: name }, 'a handler is set aside', async () => {
+      addHandler(registry, await programHandler(name, program));
+    });
+    // Looked at again before each run, so that mending it needs no restart.
+    const [file = ''] = program.program;
+    if (registry.has(name))
+      await orReport(log, { handler: name }, 'its program cannot run now', () => checkedPath(file));
+  }
+}
+
+async function addModules(registry: Registry, config: Config, log: Log): Promise<void> {
+  if (config.modules.length === 0) return;
+  const { loadModule, readHandler } = await import('./module.js');
+  for (const path of config.modules) {
+    await orReport(log, { module: path }, 'a module is set aside', async () => {
+      for (const exported of await loadModule(path)) {
+        const name = 'name' in exported ? String(exported.name) : 'without a name';
+        await orReport(log, { handler: name, module: path }, 'a handler is set aside', async () => {
+          addHandler(registry, readHandler(exported));
+        });
+      }
+    });
+  }
+}
+
+async function orReport(
+  log: Log,
+  what: Record<string, string>,
+  message: string,
+  attempt: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await attempt();
+  } catch (error) {
+    const code = isSupersimError(error) ? { code: error.code, remedy: error.remedy } : {};
+    log.error({ ...what, ...code, error: messageOf(error) }, message);
+  }
+}
+
+function reportRawPorts(registry: Registry, config: Config, log: Log): void {
+  for (const { port, handler } of config.listen.ports) {
+    if (handler !== undefined && !registry.has(handler)) {
+      log.error(
+        { port, handler },
+        'the handler of a raw port is not there; nothing that comes to the port is answered',
+      );
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { pathToFileURL } from 'node:url';
+import * as z from 'zod';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import { checkedPath } from './file-safety.js';
+import type { Handler, HandlerDefinition } from './handler.js';
+import { provideOwnPackage } from './own-package.js';
+import { compileHandler } from './registry.js';
+
+/** A module that does not finish loading in this time is set aside. */
+const LOAD_TIMEOUT_MS = 10_000;
+
+const definitionSchema = z.looseObject({
+  name: z.string(),
+  description: z.string(),
+  params: z.looseObject({ _zod: z.unknown() }).optional(),
+  safe: z.boolean().optional(),
+  idempotent: z.boolean().optional(),
+  timeout: z.string().optional(),
+  run: z.custom((value) => typeof value === 'function', 'is no function'),
+});
+
+/**
+ * Loads an ES module.
+ *
+ * @returns what it exports, under whatever names, that is meant as a handler: objects with a member `run`
+ * @throws SupersimError `handler-invalid` when it does not load or exports none, `program-unsafe` when others can write it
+ */
+export async function loadModule(path: string): Promise<object[]> {
+  const file = await checkedPath(path);
+  await provideOwnPackage();
+  const exported = await withTimeout(importFile(file), `${path} did not finish loading in ${LOAD_TIMEOUT_MS / 1000} s`);
+  const handlers = [...new Set(Object.values(exported))].filter(
+    (value) => typeof value === 'object' && value !== null && 'run' in value,
+  );
+  if (handlers.length === 0)
+    throw new SupersimError('handler-invalid', `${path} exports no handler, as defineHandler makes it`);
+  return handlers;
+
+  async function importFile(real: string): Promise<Record<string, unknown>> {
+    try {
+      return await import(pathToFileURL(real).href);
+    } catch (error) {
+      throw new SupersimError('handler-invalid', `${path} cannot be loaded: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
+
+/**
+ * Makes a handler from what a module exports.
+ *
+ * @throws SupersimError `handler-invalid`
+ */
+export function readHandler(exported: object): Handler {
+  if (isHandlerDefinition(exported)) return compileHandler(exported);
+  const { error } = definitionSchema.safeParse(exported);
+  const problem = error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  throw new SupersimError('handler-invalid', `it is no handler as defineHandler makes it: ${problem}`);
+}
+
+const isHandlerDefinition = (value: unknown): value is HandlerDefinition => definitionSchema.safeParse(value).success;
+
+async function withTimeout<T>(promise: Promise<T>, message: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const expiry = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new SupersimError('handler-invalid', message)), LOAD_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([promise, expiry]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,124 @@
+import * as z from 'zod';
+import type { Params } from '../../shared/command.js';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import type { Handler } from './handler.js';
+
+/** One member of a handler's parameters. */
+interface Member {
+  readonly name: string;
+  /** Its JSON type where it has just one. */
+  readonly type: string | undefined;
+  readonly required: boolean;
+}
+
+/** Hands parameters on as they came: by name, and under `args` those by position. */
+export const bindAny: Handler['bind'] = ({ named, positional }) => ({
+  value: positional.length === 0 ? named : { ...named, args: positional },
+});
+
+/**
+ * Makes the check of a handler's parameters from its schema.
+ *
+ * @throws SupersimError `handler-invalid` when the schema is no `z.object` of zod 4
+ */
+export function bindSchema(name: string, schema: z.ZodType): Pick<Handler, 'bind' | 'usage'> {
+  const members = readMembers(name, schema);
+  return {
+    usage: members.map(writeUsage).join(' '),
+    bind(params, words) {
+      if (members.length === 0 && params.positional.length === 0) return check(schema, params.named);
+      const merged = nameAll(params, members);
+      if (typeof merged === 'string') return badParams(merged);
+      return check(schema, words ? readWords(merged, members) : merged);
+    },
+  };
+}
+
+function check(schema: z.ZodType, params: unknown): ReturnType<Handler['bind']> {
+  try {
+    const parsed = schema.safeParse(params);
+    if (parsed.success) return { value: parsed.data };
+    const [issue] = parsed.error.issues;
+    const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+    return badParams(`${where}${issue?.message ?? 'invalid'}`);
+  } catch (error) {
+    // The author's own refinements and transforms run in there.
+    return { error: { code: 'handler-failed', message: `its params cannot be checked: ${messageOf(error)}` } };
+  }
+}
+
+const badParams = (message: string) => ({ error: { code: 'bad-params' as const, message } });
+
+/** `nullable` makes it a list: `["number", "null"]`. */
+const typed = z.looseObject({
+  type: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .catch(undefined),
+});
+const jsonSchema = z.object({
+  type: z.literal('object'),
+  properties: z.record(z.string(), typed).default({}),
+  required: z.array(z.string()).default([]),
+});
+
+function readMembers(name: string, schema: z.ZodType): Member[] {
+  try {
+    const { properties, required } = jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+    return Object.entries(properties).map(([member, { type }]) => ({
+      name: member,
+      type: onlyType(type),
+      required: required.includes(member),
+    }));
+  } catch (error) {
+    throw new SupersimError(
+      'handler-invalid',
+      `the params of the handler ${name} are no z.object of zod 4: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function onlyType(type: string | readonly string[] = []): string | undefined {
+  const [first, ...others] = [type].flat().filter((one) => one !== 'null');
+  return others.length === 0 ? first : undefined;
+}
+
+function writeUsage({ name, type, required }: Member): string {
+  const written = `${name}:${type ?? 'any'}`;
+  return required ? written : `[${written}]`;
+}
+
+/** Gives parameters by position their names, in the schema's order; returns what is wrong where that cannot be. */
+function nameAll({ positional, named }: Params, members: readonly Member[]): Record<string, unknown> | string {
+  if (positional.length > members.length) {
+    return members.length === 0 ? 'it takes no parameters' : `it takes at most ${members.length} parameters`;
+  }
+  const twice = members.slice(0, positional.length).find((member) => Object.hasOwn(named, member.name));
+  if (twice !== undefined) return `${twice.name} is given by position and by name`;
+  return { ...named, ...Object.fromEntries(positional.map((value, index) => [members[index]?.name, value])) };
+}
+
+/** Reads words as the types that the schema asks for; what cannot be read stays a word, for the schema to refuse. */
+function readWords(params: Record<string, unknown>, members: readonly Member[]): Record<string, unknown> {
+  const types = new Map(members.map(({ name, type }) => [name, type]));
+  return Object.fromEntries(Object.entries(params).map(([name, word]) => [name, readWord(word, types.get(name))]));
+}
+
+const TRUE = ['true', 'on', 'yes', '1'];
+const FALSE = ['false', 'off', 'no', '0'];
+
+function readWord(word: unknown, type: string | undefined): unknown {
+  if (typeof word !== 'string') return word;
+  if (type === 'number' || type === 'integer')
+    return word.trim() === '' || Number.isNaN(Number(word)) ? word : Number(word);
+  if (type === 'boolean') return TRUE.includes(word) ? true : FALSE.includes(word) ? false : word;
+  if (type === 'array' || type === 'object') {
+    try {
+      return JSON.parse(word);
+    } catch {
+      return word;
+    }
+  }
+  return word;
+}

@@ -1,0 +1,54 @@
+import { isCommandName, MAX_NAME_LENGTH } from '../../shared/command.js';
+import { milliseconds } from '../../shared/duration.js';
+import { SupersimError } from '../../shared/errors.js';
+import { DEFAULT_TIMEOUT, type Handler, type HandlerDefinition } from './handler.js';
+import { bindAny, bindSchema } from './params.js';
+
+/** The handlers of an agent, by name. */
+export type Registry = Map<string, Handler>;
+
+/**
+ * Adds a handler.
+ *
+ * @throws SupersimError `handler-invalid` when its name is taken, or no name
+ */
+export function addHandler(registry: Registry, handler: Handler): void {
+  const { name } = handler;
+  if (!isCommandName(name)) {
+    throw new SupersimError(
+      'handler-invalid',
+      `${JSON.stringify(name)} is no name for a handler: dotted words of letters, digits, _ and -, at most ${MAX_NAME_LENGTH} characters`,
+    );
+  }
+  if (registry.has(name)) throw new SupersimError('handler-invalid', `there are two handlers with the name ${name}`);
+  registry.set(name, handler);
+}
+
+/**
+ * Makes a handler from its definition.
+ *
+ * @throws SupersimError `handler-invalid` when its params or its timeout are wrong
+ */
+export function compileHandler(definition: HandlerDefinition): Handler {
+  const { name, description, params, safe = false, idempotent = safe, timeout = DEFAULT_TIMEOUT } = definition;
+  const binding = params === undefined ? { bind: bindAny, usage: '' } : bindSchema(name, params);
+  return {
+    name,
+    description,
+    safe,
+    idempotent,
+    timeoutMs: readTimeout(name, timeout),
+    ...binding,
+    run: definition.run.bind(definition),
+  };
+}
+
+function readTimeout(name: string, timeout: string): number {
+  try {
+    return milliseconds(timeout);
+  } catch (error) {
+    throw new SupersimError('handler-invalid', `the handler ${name} has the timeout ${JSON.stringify(timeout)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,35 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+
+const run = promisify(execFile);
+
+export interface UserIds {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * A user's ids, asked of `id`, which knows every source of users that the system has.
+ *
+ * @throws SupersimError `handler-invalid` when the agent is not root, or there is no such user
+ */
+export async function lookUpUser(user: string): Promise<UserIds> {
+  if (process.getuid?.() !== 0) {
+    throw new SupersimError(
+      'handler-invalid',
+      `a program can run as the user ${user} only when the agent runs as root`,
+    );
+  }
+  try {
+    const [uid, gid] = await Promise.all(
+      ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, '--', user])).stdout)),
+    );
+    if (uid === undefined || gid === undefined) throw new Error('id printed nothing');
+    return { uid, gid };
+  } catch (error) {
+    throw new SupersimError('handler-invalid', `there is no user ${user}: ${messageOf(error).trim()}`, {
+      cause: error,
+    });
+  }
+}
