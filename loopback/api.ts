@@ -1,0 +1,187 @@
+import { type Context, Hono } from 'hono';
+import { basicAuth } from 'hono/basic-auth';
+import { cors } from 'hono/cors';
+import { HTTPException } from 'hono/http-exception';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import * as z from 'zod';
+import { messageOf } from '../shared/errors.js';
+import { DIRECTIONS, STATUSES } from '../shared/ip-command.js';
+import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './api-form.js';
+import { fleetResource, ipCommandResource, listBody, SIM_STATUS, SIM_STATUSES, simResource } from './api-resources.js';
+import type { Assumptions } from './assumptions.js';
+import type { Commands } from './commands.js';
+import { pageOf } from './paging.js';
+import type { Registry } from './registry.js';
+import type { Store } from './store.js';
+import { notFound, VENDOR_CODES, VendorError } from './vendor-error.js';
+
+/** Bytes of a request's body: ample for a payload and a URL, percent-encoded. */
+export const MAX_REQUEST_BYTES = 65_536;
+
+const METHODS = ['GET', 'POST', 'OPTIONS'];
+const HEADERS = ['Content-Type', 'Authorization'];
+
+const ipCommandFilter = z.object({
+  Sim: z.string().optional(),
+  SimIccid: z.string().optional(),
+  Status: z.enum(STATUSES).optional(),
+  Direction: z.enum(DIRECTIONS).optional(),
+});
+
+const simFilter = z.object({
+  Status: z.enum(SIM_STATUSES).optional(),
+  Fleet: z.string().optional(),
+  Iccid: z.string().optional(),
+});
+
+export interface ApiOptions {
+  readonly accountSid: string;
+  readonly authToken: string;
+  readonly assumptions: Assumptions;
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly commands: Commands;
+  readonly onError: (message: string) => void;
+}
+
+/** The part of the Super SIM API that IP Commands need (fact sheet §2). */
+export function createApi(options: ApiOptions): Hono {
+  const app = new Hono();
+  guard(app, options);
+  ipCommandRoutes(app, options);
+  simRoutes(app, options);
+  fleetRoutes(app, options);
+  return app;
+}
+
+function guard(app: Hono, { accountSid, authToken, onError }: ApiOptions): void {
+  const unauthorized = new VendorError(401, VENDOR_CODES.authenticate, 'Authenticate');
+  app.use(
+    cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS, exposeHeaders: ['Allow'] }),
+  );
+  app.use(async (c, next) => {
+    // The vendor declares these on every success; Hono sets them on a preflight only.
+    c.header('Access-Control-Allow-Methods', METHODS.join(', '));
+    c.header('Access-Control-Allow-Headers', HEADERS.join(', '));
+    await next();
+  });
+  app.use(
+    basicAuth({
+      username: accountSid,
+      password: authToken,
+      realm: 'Twilio API',
+      invalidUserMessage: unauthorized.body(),
+    }),
+  );
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (_, methods) =>
+        new VendorError(405, VENDOR_CODES.methodNotAllowed, 'Method not allowed').response({
+          Allow: methods.join(', '),
+        }),
+    }),
+  );
+  app.notFound((c) => notFound(c.req.path).response());
+  app.onError((error) => {
+    if (error instanceof VendorError) return error.response();
+    if (error instanceof HTTPException) return error.getResponse();
+    onError(messageOf(error));
+    return new VendorError(500, VENDOR_CODES.internal, 'Internal server error').response();
+  });
+}
+
+function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: ApiOptions): void {
+  app.post('/v1/IpCommands', async (c) => {
+    const { simKey, ...command } = parseCreate(await form(c), assumptions);
+    const sim = registry.sim(simKey);
+    if (sim === undefined) throw refusal(assumptions.unknownSim, `The Sim ${simKey} was not found`);
+    return c.json(ipCommandResource(commands.accept({ sim, ...command }), urlOf(c).origin), 201);
+  });
+
+  app.get('/v1/IpCommands', (c) => {
+    const url = urlOf(c);
+    const request = parsePage(url.searchParams, assumptions);
+    const filter = parseParams(ipCommandFilter, url.searchParams);
+    const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
+    const { items, ...tokens } = pageOf(
+      store.newestFirst(),
+      (command) =>
+        (simSid === undefined || command.sim_sid === simSid) &&
+        (filter.SimIccid === undefined || command.sim_iccid === filter.SimIccid) &&
+        (filter.Status === undefined || command.status === filter.Status) &&
+        (filter.Direction === undefined || command.direction === filter.Direction),
+      request,
+    );
+    const resources = items.map((command) => ipCommandResource(command, url.origin));
+    return c.json(listBody('ip_commands', resources, url, { ...request, ...tokens }));
+  });
+
+  app.get('/v1/IpCommands/:sid', (c) => {
+    const command = store.get(c.req.param('sid'));
+    if (command === undefined) throw notFound(c.req.path);
+    return c.json(ipCommandResource(command, urlOf(c).origin));
+  });
+}
+
+function simRoutes(app: Hono, { accountSid, assumptions, registry }: ApiOptions): void {
+  app.get('/v1/Sims', (c) => {
+    const url = urlOf(c);
+    const request = parsePage(url.searchParams, assumptions);
+    const filter = parseParams(simFilter, url.searchParams);
+    const fleetSid = filter.Fleet === undefined ? undefined : (registry.fleet(filter.Fleet)?.sid ?? '');
+    const { items, ...tokens } = pageOf(
+      registry.sims(),
+      (sim) =>
+        (filter.Status === undefined || filter.Status === SIM_STATUS) &&
+        (fleetSid === undefined || sim.fleetSid === fleetSid) &&
+        (filter.Iccid === undefined || sim.iccid === filter.Iccid),
+      request,
+    );
+    const resources = items.map((sim) => simResource(sim, accountSid, registry, url.origin));
+    return c.json(listBody('sims', resources, url, { ...request, ...tokens }));
+  });
+
+  app.get('/v1/Sims/:sid', (c) => {
+    const sim = registry.sim(c.req.param('sid'));
+    if (sim === undefined) throw notFound(c.req.path);
+    return c.json(simResource(sim, accountSid, registry, urlOf(c).origin));
+  });
+}
+
+function fleetRoutes(app: Hono, { accountSid, registry }: ApiOptions): void {
+  const find = (c: Context<object, '/v1/Fleets/:sid'>) => {
+    const fleet = registry.fleet(c.req.param('sid'));
+    if (fleet === undefined) throw notFound(c.req.path);
+    return fleet;
+  };
+
+  app.get('/v1/Fleets/:sid', (c) => c.json(fleetResource(find(c), accountSid, registry, urlOf(c).origin)));
+
+  app.post('/v1/Fleets/:sid', async (c) => {
+    const fleet = find(c);
+    const { IpCommandsUrl, IpCommandsMethod } = parseFleetUpdate(await form(c));
+    const updated = registry.updateFleet({
+      ...fleet,
+      ipCommandsUrl: IpCommandsUrl === undefined ? fleet.ipCommandsUrl : IpCommandsUrl || null,
+      ipCommandsMethod: IpCommandsMethod ?? fleet.ipCommandsMethod,
+    });
+    return c.json(fleetResource(updated, accountSid, registry, urlOf(c).origin));
+  });
+}
+
+const urlOf = (c: Context) => new URL(c.req.url);
+
+/** @throws VendorError 413 beyond {@link MAX_REQUEST_BYTES} */
+async function form(c: Context): Promise<URLSearchParams> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > MAX_REQUEST_BYTES) {
+      throw new VendorError(413, VENDOR_CODES.badParameter, `The request's body is over ${MAX_REQUEST_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'));
+}

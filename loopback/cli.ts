@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises';
+import type { Argv, CommandModule } from 'yargs';
+import * as z from 'zod';
+import { formatError } from '../shared/cli.js';
+import { messageOf, SupersimError } from '../shared/errors.js';
+import { assumptionsHelp, parseAssumptions, SOURCE_PORTS } from './assumptions.js';
+import {
+  DEFAULT_GATEWAY_ADDRESS,
+  DEFAULT_GATEWAY_PORT,
+  DEFAULT_HTTP_ADDRESS,
+  DEFAULT_HTTP_PORT,
+  type LoopbackOptions,
+  startLoopback,
+} from './index.js';
+import { formatBanner, formatEvent } from './print.js';
+import { probe } from './probe.js';
+import { parseSimsFile, type SimInput } from './sims.js';
+
+const port = z.int().min(0).max(65_535);
+const gatewaySchema = z
+  .string()
+  .regex(/^[\d.]+:\d{1,5}$/)
+  .transform((text) => text.split(':'))
+  .transform(([address, written]) => ({ address, port: Number(written) }))
+  .pipe(z.object({ address: z.ipv4(), port }));
+
+const builder = (yargs: Argv) =>
+  yargs
+    .option('http-address', { type: 'string', default: DEFAULT_HTTP_ADDRESS, describe: 'Address of the API' })
+    .option('http-port', { type: 'number', default: DEFAULT_HTTP_PORT, describe: 'Port of the API; 0: any free one' })
+    .option('gateway', {
+      type: 'string',
+      default: `${DEFAULT_GATEWAY_ADDRESS}:${DEFAULT_GATEWAY_PORT}`,
+      describe: 'ADDRESS:PORT (UDP, IPv4) that devices send to',
+    })
+    .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs; default: one, gateway-1' })
+    .option('source-port', { choices: SOURCE_PORTS, describe: 'Port that commands leave from; default: other' })
+    .option('assume', {
+      type: 'string',
+      array: true,
+      default: [],
+      describe: 'KEY=VALUE for what the vendor does not say (repeatable)',
+    })
+    .strict()
+    .epilog(`Environment: SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (default: random).\n\n${assumptionsHelp()}`);
+
+type LoopbackArguments = ReturnType<typeof builder> extends Argv<infer A> ? A : never;
+
+/** `supersim loopback`: runs until SIGINT or SIGTERM, then exits with 0; with 1 when it cannot start. */
+export const loopbackCommand: CommandModule<object, LoopbackArguments> = {
+  command: 'loopback',
+  describe: 'Run the Super SIM network on this machine: API, UDP gateway and webhooks',
+  builder,
+  async handler(args) {
+    try {
+      await run(await optionsFrom(args, process.env));
+    } catch (error) {
+      process.stderr.write(formatError(error));
+      process.exitCode = 1;
+    }
+  },
+};
+
+async function run(options: LoopbackOptions): Promise<void> {
+  const ended = new Promise((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+  const loopback = await startLoopback(options);
+  try {
+    loopback.onEvent((event) => process.stdout.write(`${new Date().toISOString()} ${formatEvent(event)}\n`));
+    process.stdout.write(`${formatBanner(loopback)}\n`);
+    await probe(loopback);
+    process.stdout.write('\nready; Ctrl-C ends it\n');
+    await ended;
+  } finally {
+    await loopback.stop();
+  }
+}
+
+/** @throws SupersimError `bad-input` for a value that cannot be used */
+async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessEnv): Promise<LoopbackOptions> {
+  const gateway = argument('gateway', gatewaySchema, args.gateway);
+  const { SUPERSIM_ACCOUNT_SID: accountSid, SUPERSIM_AUTH_TOKEN: authToken } = environment;
+  return {
+    httpAddress: args['http-address'],
+    httpPort: argument('http-port', port, args['http-port']),
+    gatewayAddress: gateway.address,
+    gatewayPort: gateway.port,
+    assumptions: parseAssumptions(args.assume),
+    ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
+    ...(args['source-port'] && { sourcePort: args['source-port'] }),
+    ...(accountSid && { accountSid }),
+    ...(authToken && { authToken }),
+  };
+}
+
+function argument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new SupersimError('bad-input', `--${name} cannot be ${JSON.stringify(value)}`);
+}
+
+async function readSims(path: string): Promise<SimInput[]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new SupersimError('bad-input', `--sims: ${messageOf(error)}`, { cause: error });
+  }
+  return parseSimsFile(text);
+}

@@ -1,0 +1,136 @@
+import { messageOf } from '../shared/errors.js';
+import type { IpCommand } from '../shared/ip-command.js';
+import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
+import type { Assumptions } from './assumptions.js';
+import { type CallbackError, callbackParams } from './callbacks.js';
+import type { LoopbackEvent } from './events.js';
+import type { Datagram, Endpoint } from './network.js';
+import type { Registry, WebhookMethod } from './registry.js';
+import type { Sim } from './sims.js';
+import { newCommandSid, type Store, type StoredCommand, vendorDate } from './store.js';
+import { VENDOR_CODES } from './vendor-error.js';
+import type { Webhook } from './webhooks.js';
+
+/** A to_sim command that the API has found to be in order. */
+export interface ToSim {
+  readonly sim: Sim;
+  readonly devicePort: number;
+  readonly payload: string;
+  readonly payloadType: IpCommand['payload_type'];
+  readonly callback?: { readonly url: string; readonly method: WebhookMethod };
+}
+
+/** A command's life: queued → sent or failed towards the SIM, received from it. */
+export interface Commands {
+  /** Queues a command and gives it as it is then; its datagram leaves afterwards. */
+  accept(command: ToSim): StoredCommand;
+  receive(datagram: Datagram): void;
+}
+
+export interface CommandsOptions {
+  readonly accountSid: string;
+  readonly assumptions: Assumptions;
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly send: (bytes: Buffer, destination: Endpoint) => Promise<void>;
+  readonly callBack: (webhook: Webhook) => void;
+  readonly emit: (event: LoopbackEvent) => void;
+}
+
+export function createCommands(options: CommandsOptions): Commands {
+  const { accountSid, assumptions, store, registry, send, callBack, emit } = options;
+
+  function callbackAbout(command: StoredCommand, { sim, callback }: ToSim, error?: CallbackError): void {
+    if (callback === undefined) return;
+    const params = callbackParams(command, sim.uniqueName, assumptions, error);
+    callBack({ commandSid: command.sid, ...callback, params });
+  }
+
+  async function deliver(sid: string, toSim: ToSim): Promise<void> {
+    // The SIM may have been detached since the command was queued.
+    const sim = registry.sim(toSim.sim.sid) ?? toSim.sim;
+    const error = await trySend(sim, toSim);
+    const change =
+      error === undefined
+        ? { status: 'sent' as const, device_ip: sim.address }
+        : { status: 'failed' as const, device_ip: null };
+    const command = store.settle(sid, change);
+    if (command === undefined) return;
+    emit({ type: 'command', command, simName: sim.uniqueName, ...(error && { errorCode: error.code }) });
+    callbackAbout(command, toSim, error);
+  }
+
+  async function trySend(sim: Sim, toSim: ToSim): Promise<CallbackError | undefined> {
+    if (!sim.attached) {
+      return { code: VENDOR_CODES.notAttached, message: 'The device is not attached to a cellular network' };
+    }
+    try {
+      await send(datagramBytes(toSim, assumptions.binaryDelivery), { address: sim.address, port: toSim.devicePort });
+      return undefined;
+    } catch (error) {
+      return { code: VENDOR_CODES.ipCommandFailed, message: messageOf(error) };
+    }
+  }
+
+  return {
+    accept(toSim) {
+      const command: StoredCommand = {
+        ...newCommand(accountSid, toSim.sim),
+        status: 'queued',
+        direction: 'to_sim',
+        device_ip: null,
+        device_port: toSim.devicePort,
+        payload_type: toSim.payloadType,
+        payload: toSim.payload,
+      };
+      store.add(command);
+      emit({ type: 'command', command, simName: toSim.sim.uniqueName });
+      if (assumptions.callbackOnQueued === 'yes') callbackAbout(command, toSim);
+      // Not in this turn of the event loop, so that the API's answer is on its way first.
+      setImmediate(() => void deliver(command.sid, toSim));
+      return command;
+    },
+
+    receive({ bytes, from, to }) {
+      const drop = (cause: 'unknown-source' | 'to-source-port' | 'detached') =>
+        emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
+      const sim = registry.simAt(from.address);
+      if (sim === undefined) return drop('unknown-source');
+      if (!sim.attached) return drop('detached');
+      if (to === 'source' && assumptions.replyToSource === 'drop') return drop('to-source-port');
+      const kept = bytes.subarray(0, MAX_PAYLOAD_BYTES);
+      const command: StoredCommand = {
+        ...newCommand(accountSid, sim),
+        status: 'received',
+        direction: 'from_sim',
+        device_ip: from.address,
+        device_port: from.port,
+        payload_type: 'binary',
+        payload: kept.toString('base64'),
+      };
+      store.add(command);
+      const cutBytes = bytes.length - kept.length;
+      emit({ type: 'command', command, simName: sim.uniqueName, ...(cutBytes > 0 && { cutBytes }) });
+      const fleet = registry.fleet(sim.fleetSid);
+      if (fleet === undefined || fleet.ipCommandsUrl === null) return;
+      const params = callbackParams(command, sim.uniqueName, assumptions);
+      callBack({ commandSid: command.sid, url: fleet.ipCommandsUrl, method: fleet.ipCommandsMethod, params });
+    },
+  };
+}
+
+function newCommand(accountSid: string, sim: Sim) {
+  const date = vendorDate();
+  return {
+    sid: newCommandSid(),
+    account_sid: accountSid,
+    sim_sid: sim.sid,
+    sim_iccid: sim.iccid,
+    date_created: date,
+    date_updated: date,
+  };
+}
+
+function datagramBytes({ payload, payloadType }: ToSim, binaryDelivery: Assumptions['binaryDelivery']): Buffer {
+  return Buffer.from(payload, payloadType === 'binary' && binaryDelivery === 'decoded' ? 'base64' : 'utf8');
+}

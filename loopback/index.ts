@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { platform } from 'node:os';
+import * as z from 'zod';
+import { SupersimError } from '../shared/errors.js';
+import { GATEWAY_PORT } from '../shared/limits.js';
+import { createApi } from './api.js';
+import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
+import { createCommands } from './commands.js';
+import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCounters } from './events.js';
+import { issuesOf } from './issues.js';
+import { type Endpoint, type Network, openNetwork } from './network.js';
+import { createRegistry } from './registry.js';
+import { openServer } from './server.js';
+import { resolveSims, type Sim, type SimInput } from './sims.js';
+import { createStore } from './store.js';
+import { createWebhooks } from './webhooks.js';
+
+export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
+export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
+export type { Endpoint } from './network.js';
+export { curlLine, formatBanner, formatEvent } from './print.js';
+export type { Sim, SimInput } from './sims.js';
+export type { StoredCommand } from './store.js';
+export type { Webhook, WebhookResult } from './webhooks.js';
+
+export const DEFAULT_HTTP_ADDRESS = '127.0.0.1';
+export const DEFAULT_HTTP_PORT = 8080;
+export const DEFAULT_GATEWAY_ADDRESS = '127.0.0.1';
+/** Off Linux the SIM has the gateway's address, and the agent on it the usual port. */
+export const DEFAULT_GATEWAY_PORT = platform() === 'linux' ? GATEWAY_PORT : GATEWAY_PORT + 10_000;
+export const DEFAULT_SIM_NAME = 'gateway-1';
+export const DEFAULT_MAX_COMMANDS = 10_000;
+
+export interface LoopbackOptions {
+  /** Where the API listens; default 127.0.0.1:8080. Port 0 takes any free one. */
+  readonly httpAddress?: string;
+  readonly httpPort?: number;
+  /** Where devices send to, IPv4; default 127.0.0.1:6969 (off Linux 16969). Port 0 takes any free one. */
+  readonly gatewayAddress?: string;
+  readonly gatewayPort?: number;
+  /** Default: one, named `gateway-1`. */
+  readonly sims?: readonly SimInput[];
+  /** `AC` and 32 hexadecimal digits; default: random. */
+  readonly accountSid?: string;
+  /** Default: random. */
+  readonly authToken?: string;
+  /** Default `other`; takes precedence over the assumption of the same name. */
+  readonly sourcePort?: SourcePort;
+  readonly assumptions?: AssumptionsInput;
+  /** Commands kept in memory; default 10,000. At the bound the oldest goes out. */
+  readonly maxCommands?: number;
+}
+
+/** A running loopback: the Super SIM API, its UDP gateway and its webhooks, on this machine. */
+export interface Loopback {
+  /** The API's base URL, without a slash at its end. */
+  readonly url: string;
+  readonly accountSid: string;
+  readonly authToken: string;
+  readonly gateway: Endpoint;
+  readonly sims: readonly Sim[];
+  readonly counters: Readonly<Counters>;
+  /** Calls the listener for everything that goes on from now, until the returned function is called. */
+  onEvent(listener: LoopbackListener): () => void;
+  /**
+   * Attaches a SIM, by name or SID, to the network or detaches it.
+   *
+   * @throws SupersimError `bad-input` for an unknown SIM
+   */
+  setAttached(sim: string, attached: boolean): void;
+  /** Closes every socket and ends webhooks under way. */
+  stop(): Promise<void>;
+}
+
+const port = z.int().min(0).max(65_535);
+const randomHex = () => randomBytes(16).toString('hex');
+
+const settingsSchema = z.object({
+  httpAddress: z.string().default(DEFAULT_HTTP_ADDRESS),
+  httpPort: port.default(DEFAULT_HTTP_PORT),
+  gatewayAddress: z.string().default(DEFAULT_GATEWAY_ADDRESS),
+  gatewayPort: port.default(DEFAULT_GATEWAY_PORT),
+  accountSid: z
+    .string()
+    .regex(/^AC[0-9a-fA-F]{32}$/, 'must be AC and 32 hexadecimal digits')
+    .default(() => `AC${randomHex()}`),
+  authToken: z.string().min(1).default(randomHex),
+  maxCommands: z.int().min(1).default(DEFAULT_MAX_COMMANDS),
+});
+
+/**
+ * Starts a loopback.
+ *
+ * @throws SupersimError `port-in-use` or `port-forbidden` for a port that cannot be had (nothing stays open then),
+ *   `bad-input` for an option that cannot be used
+ */
+export async function startLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
+  const settings = settingsFrom(options);
+  const { accountSid, authToken } = settings;
+  const { sourcePort } = options;
+  const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
+  const registry = createRegistry(resolveSims(options.sims ?? [{ name: DEFAULT_SIM_NAME }]));
+  const store = createStore(settings.maxCommands);
+  const counters = newCounters();
+  const listeners = new Set<LoopbackListener>();
+  const emit = (event: LoopbackEvent) => {
+    count(counters, event);
+    for (const listener of listeners) listener(event);
+  };
+  const onError = (message: string) => emit({ type: 'error', message });
+  const webhooks = createWebhooks(authToken, (result) => emit({ type: 'webhook', result }));
+  const commands = createCommands({
+    accountSid,
+    assumptions,
+    store,
+    registry,
+    send: (bytes, destination) => network.send(bytes, destination),
+    callBack: webhooks.send,
+    emit,
+  });
+  const network: Network = await openNetwork({
+    address: settings.gatewayAddress,
+    port: settings.gatewayPort,
+    sourcePort: assumptions.sourcePort,
+    onDatagram: (datagram) => commands.receive(datagram),
+    onError: (error) => onError(`UDP: ${error.message}`),
+  });
+  const api = createApi({ accountSid, authToken, assumptions, store, registry, commands, onError });
+  const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
+    await network.close();
+    throw error;
+  });
+  let stopped: Promise<void> | undefined;
+  return {
+    url: server.url,
+    accountSid,
+    authToken,
+    gateway: network.gateway,
+    get sims() {
+      return registry.sims();
+    },
+    counters,
+    onEvent(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    setAttached: registry.setAttached,
+    stop() {
+      stopped ??= Promise.all([server.close(), webhooks.close(), network.close()]).then(() => undefined);
+      return stopped;
+    },
+  };
+}
+
+function settingsFrom(options: LoopbackOptions): z.infer<typeof settingsSchema> {
+  const result = settingsSchema.safeParse(options);
+  if (result.success) return result.data;
+  throw new SupersimError('bad-input', `loopback: ${issuesOf(result.error)}`);
+}

@@ -1,0 +1,92 @@
+import { printable } from '../shared/cli.js';
+import { payloadBytes } from '../shared/ip-command.js';
+import { DEVICE_PORT } from '../shared/limits.js';
+import type { DropCause, LoopbackEvent } from './events.js';
+import type { Loopback } from './index.js';
+
+const MAX_SIMS_SHOWN = 20;
+const MAX_CHARACTERS_SHOWN = 48;
+
+/**
+ * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
+ * and a `curl` line that can be pasted. It holds the auth token.
+ */
+export function formatBanner({ url, accountSid, authToken, gateway, sims }: Loopback): string {
+  const shown = sims.slice(0, MAX_SIMS_SHOWN);
+  const more = sims.length - shown.length;
+  const [first] = shown;
+  const lines = [
+    `API        ${url}`,
+    `account    ${accountSid}`,
+    `token      ${authToken}`,
+    `gateway    ${gateway.address}:${gateway.port} (UDP; devices send here)`,
+    ...shown.map(
+      (sim) =>
+        `SIM        ${sim.uniqueName} at ${sim.address}, ${sim.fleetName}${sim.attached ? '' : ', detached'} (${sim.sid})`,
+    ),
+    ...(more > 0 ? [`           and ${more} more`] : []),
+    ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
+  ];
+  return lines.map(printable).join('\n');
+}
+
+/** A command line that posts a text command `ping` to a SIM's usual device port. */
+export function curlLine(
+  { url, accountSid, authToken }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>,
+  simName: string,
+): string {
+  const user = shellQuote(`${accountSid}:${authToken}`);
+  const sim = shellQuote(`Sim=${simName}`);
+  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${DEVICE_PORT} -d Payload=ping`;
+}
+
+/** POSIX shell: nothing is special between single quotes but the single quote. */
+function shellQuote(text: string): string {
+  return /^[\w:=.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+const DROPPED: Readonly<Record<DropCause, string>> = {
+  'unknown-source': 'dropped: the address is no SIM’s',
+  'to-source-port':
+    'dropped: it went to the port that commands come from, not to the gateway; taken for granted, see --assume replyToSource',
+  detached: 'dropped: the SIM is detached',
+};
+
+/** One line for an event, without a line end; nothing in it can control a terminal. */
+export const formatEvent = (event: LoopbackEvent): string => printable(describe(event));
+
+function describe(event: LoopbackEvent): string {
+  switch (event.type) {
+    case 'command':
+      return formatCommand(event);
+    case 'dropped':
+      return `datagram ${event.address}:${event.port} ${event.bytes} bytes ${DROPPED[event.cause]}`;
+    case 'webhook': {
+      const { webhook, attempts, ...result } = event.result;
+      const outcome = result.ok ? `HTTP ${result.status}` : `failed, ${result.errorCode}: ${result.reason}`;
+      const tries = attempts === 1 ? '' : ` (${attempts} attempts)`;
+      return `webhook ${webhook.commandSid} ${webhook.method} ${webhook.url} ${outcome}${tries}`;
+    }
+    case 'error':
+      return `error ${event.message}`;
+  }
+}
+
+function formatCommand({ command, simName, errorCode, cutBytes }: Extract<LoopbackEvent, { type: 'command' }>): string {
+  const arrow = command.direction === 'to_sim' ? '→' : '←';
+  const bytes = payloadBytes(command);
+  const code = errorCode === undefined ? '' : ` (${errorCode})`;
+  const cut = cutBytes === undefined ? '' : `; ${cutBytes} bytes over the limit were cut`;
+  const payload = `${bytes.length} bytes ${preview(bytes)}${cut}`;
+  return `command ${command.sid} ${arrow} ${simName}:${command.device_port} ${command.status}${code} ${payload}`;
+}
+
+/** Text in quotes when all of it can be printed, else hexadecimal; the beginning only. */
+function preview(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  const isPrintable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(text) && !text.includes('\u{fffd}');
+  const characters = isPrintable ? [...text] : [...bytes].map((byte) => byte.toString(16).padStart(2, '0'));
+  const head = characters.slice(0, MAX_CHARACTERS_SHOWN).join('');
+  const mark = characters.length > MAX_CHARACTERS_SHOWN ? '…' : '';
+  return `${isPrintable ? JSON.stringify(head) : head}${mark}`;
+}

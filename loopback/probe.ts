@@ -1,0 +1,30 @@
+import { messageOf, SupersimError } from '../shared/errors.js';
+import type { Loopback } from './index.js';
+
+const PROBE_TIMEOUT_MS = 5000;
+
+/**
+ * Asks the API something at the URL that users are told, so that nobody is told *ready* too soon.
+ *
+ * @throws SupersimError `probe-failed`
+ */
+export async function probe({
+  url,
+  accountSid,
+  authToken,
+}: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>): Promise<void> {
+  const authorization = `Basic ${Buffer.from(`${accountSid}:${authToken}`).toString('base64')}`;
+  try {
+    const response = await fetch(`${url}/v1/IpCommands?PageSize=1`, {
+      headers: { authorization },
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+    });
+    await response.body?.cancel();
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  } catch (error) {
+    throw new SupersimError('probe-failed', `the loopback does not answer at ${url}: ${messageOf(error)}`, {
+      cause: error,
+      remedy: 'Check that nothing between (a firewall, a proxy) keeps this machine from its own address.',
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import { SupersimError } from '../shared/errors.js';
+import type { Sim } from './sims.js';
+import { vendorDate } from './store.js';
+
+export type WebhookMethod = 'GET' | 'POST';
+
+export interface Fleet {
+  readonly sid: string;
+  readonly uniqueName: string;
+  readonly ipCommandsUrl: string | null;
+  readonly ipCommandsMethod: WebhookMethod;
+  readonly dateUpdated: string;
+}
+
+/** The account's SIMs and Fleets. */
+export interface Registry {
+  /** When the loopback started: every SIM and Fleet is as old as it. */
+  readonly dateCreated: string;
+  sims(): Sim[];
+  /** By SID or unique name. */
+  sim(key: string): Sim | undefined;
+  simAt(address: string): Sim | undefined;
+  /** @throws SupersimError `bad-input` for an unknown SIM */
+  setAttached(key: string, attached: boolean): void;
+  /** By SID or unique name. */
+  fleet(key: string): Fleet | undefined;
+  /** Gives the Fleet as it is kept, with its date. */
+  updateFleet(fleet: Fleet): Fleet;
+}
+
+export function createRegistry(given: readonly Sim[]): Registry {
+  const dateCreated = vendorDate();
+  const sims = new Map(given.map((sim) => [sim.sid, sim]));
+  const sidByName = new Map(given.map((sim) => [sim.uniqueName, sim.sid]));
+  const sidByAddress = new Map(given.map((sim) => [sim.address, sim.sid]));
+  const fleets = new Map(given.map((sim) => [sim.fleetSid, newFleet(sim, dateCreated)]));
+  const fleetSidByName = new Map(given.map((sim) => [sim.fleetName, sim.fleetSid]));
+  const find = (key: string) => sims.get(key) ?? sims.get(sidByName.get(key) ?? '');
+  return {
+    dateCreated,
+    sims: () => [...sims.values()],
+    sim: find,
+    simAt: (address) => sims.get(sidByAddress.get(address) ?? ''),
+    setAttached(key, attached) {
+      const sim = find(key);
+      if (sim === undefined) throw new SupersimError('bad-input', `no SIM has the name or SID ${JSON.stringify(key)}`);
+      sims.set(sim.sid, { ...sim, attached });
+    },
+    fleet: (key) => fleets.get(key) ?? fleets.get(fleetSidByName.get(key) ?? ''),
+    updateFleet(fleet) {
+      const updated = { ...fleet, dateUpdated: vendorDate() };
+      fleets.set(fleet.sid, updated);
+      return updated;
+    },
+  };
+}
+
+function newFleet(sim: Sim, dateUpdated: string): Fleet {
+  return {
+    sid: sim.fleetSid,
+    uniqueName: sim.fleetName,
+    ipCommandsUrl: null,
+    ipCommandsMethod: 'POST',
+    dateUpdated,
+  };
+}

@@ -1,0 +1,17 @@
+import { createHmac } from 'node:crypto';
+
+/**
+ * The value of `X-Twilio-Signature`: Base64 of HMAC-SHA1, keyed with the account's auth token, over the URL and
+ * then each POST parameter's name and value, sorted by name, with nothing between (fact sheet §3).
+ *
+ * @param url as it is requested, with its query and without a fragment
+ * @param params the form of a POST; none for a GET, whose parameters are in the URL
+ */
+export function twilioSignature(authToken: string, url: string, params: Readonly<Record<string, string>>): string {
+  const signed = Object.keys(params)
+    .sort()
+    .map((name) => `${name}${params[name]}`);
+  return createHmac('sha1', authToken)
+    .update([url, ...signed].join(''), 'utf8')
+    .digest('base64');
+}

@@ -1,0 +1,36 @@
+/** How long a webhook may take and how often it is tried (fact sheet §3 "Generic webhook transport"). */
+export interface WebhookLimits {
+  /** For the connection, per attempt. */
+  readonly connectMs: number;
+  /** Without a byte of the response, per attempt. */
+  readonly readMs: number;
+  /** For all attempts together. */
+  readonly totalMs: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+}
+
+/** Fragment key, range, default. */
+const OVERRIDES = {
+  connectMs: { key: 'ct', least: 100, most: 10_000, default: 5000 },
+  readMs: { key: 'rt', least: 100, most: 15_000, default: 15_000 },
+  totalMs: { key: 'tt', least: 100, most: 15_000, default: 15_000 },
+  retries: { key: 'rc', least: 0, most: 5, default: 1 },
+} as const satisfies Record<keyof WebhookLimits, unknown>;
+
+/** The limits of a webhook: the defaults, but for what its URL's fragment sets within range, as `#ct=2000&rc=2`. */
+export function parseOverrides(url: string): WebhookLimits {
+  const fragment = new URLSearchParams(new URL(url).hash.slice(1));
+  const limit = (name: keyof WebhookLimits) => {
+    const { key, least, most, default: otherwise } = OVERRIDES[name];
+    const written = fragment.get(key) ?? '';
+    const value = /^\d{1,5}$/.test(written) ? Number(written) : otherwise;
+    return value >= least && value <= most ? value : otherwise;
+  };
+  return {
+    connectMs: limit('connectMs'),
+    readMs: limit('readMs'),
+    totalMs: limit('totalMs'),
+    retries: limit('retries'),
+  };
+}
