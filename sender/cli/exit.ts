@@ -1,0 +1,38 @@
+import { formatError } from '../../shared/cli.js';
+import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/errors.js';
+
+/**
+ * The exit codes of `supersim send`, `list`, `fetch` and `watch`.
+ *
+ * | code | name | meaning |
+ * |---|---|---|
+ * | 0 | ok | done; for `watch`, ended by Ctrl-C |
+ * | 1 | error | anything that has no code of its own, such as an answer that is not the API's |
+ * | 2 | usage | wrong arguments, payload, profile or variables; nothing was sent |
+ * | 3 | refused | the API answered with an error; nothing was sent |
+ * | 4 | unknownFate | the command may have been sent; look before sending it again |
+ * | 5 | unreachable | the API could not be reached; nothing was sent |
+ */
+export const EXIT = { ok: 0, error: 1, usage: 2, refused: 3, unknownFate: 4, unreachable: 5 } as const;
+
+const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
+  'bad-input': EXIT.usage,
+  'too-large': EXIT.usage,
+  'no-credentials': EXIT.usage,
+  'profile-unsafe': EXIT.usage,
+  'api-error': EXIT.refused,
+  'api-unknown-fate': EXIT.unknownFate,
+  'api-unreachable': EXIT.unreachable,
+};
+
+/**
+ * Prints what a command threw and says what to exit with. A reader that closed the pipe is no error: nothing is
+ * printed.
+ *
+ * @returns one of {@link EXIT}
+ */
+export function reportError(error: unknown, stderr: { write(text: string): unknown } = process.stderr): number {
+  if (systemCodeOf(error) === 'EPIPE') return EXIT.ok;
+  stderr.write(formatError(error));
+  return isSupersimError(error) ? (EXIT_BY_CODE[error.code] ?? EXIT.error) : EXIT.error;
+}

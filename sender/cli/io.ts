@@ -1,0 +1,32 @@
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { type HttpIo, realIo } from '../http.js';
+import { reportError } from './exit.js';
+
+type MaybeTerminal = { readonly isTTY?: boolean | undefined };
+
+/** What a command line reads from and writes to; tests bring their own. */
+export interface CliIo {
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdin: Readable & MaybeTerminal;
+  readonly stdout: Writable & MaybeTerminal & { readonly columns?: number | undefined };
+  readonly stderr: Writable & MaybeTerminal;
+  readonly sleep: HttpIo['sleep'];
+}
+
+/** The process's own. From here on, a reader that closes the pipe (`supersim list | head`) ends the process quietly. */
+export function processIo(): CliIo {
+  const { env, stdin, stdout, stderr } = process;
+  // Where pipes are written asynchronously (macOS), the error comes after `print` is done.
+  if (!stdout.listeners('error').includes(endProcess)) stdout.on('error', endProcess);
+  return { env, stdin, stdout, stderr, sleep: realIo.sleep };
+}
+
+function endProcess(error: Error): void {
+  process.exit(reportError(error));
+}
+
+/** Prints a line, and waits while the reader is slower than we are. */
+export async function print(stream: Writable, line: string): Promise<void> {
+  if (!stream.write(`${line}\n`)) await once(stream, 'drain');
+}

@@ -1,0 +1,32 @@
+import type { Options } from 'yargs';
+import * as z from 'zod';
+import { IpCommandClient } from '../client.js';
+import { loadCredentials } from '../credentials.js';
+import type { CliIo } from './io.js';
+
+/** Options that every command has. Credentials never are: any user can read the arguments of a process. */
+export const commonOptions = {
+  json: { type: 'boolean', default: false, describe: 'Print one JSON object a line' },
+  profile: {
+    type: 'string',
+    describe: 'File with the credentials, mode 0600 (default: the variables, then ~/.config/supersim/profile.yaml)',
+    requiresArg: true,
+  },
+} as const satisfies Record<string, Options>;
+
+export const commonSchema = z.object({
+  json: z.boolean().default(false),
+  profile: z.string().min(1).optional(),
+});
+
+interface ClientSettings {
+  readonly profile: string | undefined;
+  readonly sizeLimit?: number | undefined;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input` */
+export async function openClient({ profile, ...settings }: ClientSettings, io: CliIo): Promise<IpCommandClient> {
+  const credentials = await loadCredentials({ profile }, io.env);
+  return new IpCommandClient({ ...credentials, ...settings, io: { sleep: io.sleep } });
+}

@@ -1,0 +1,189 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type * as z from 'zod';
+import { messageOf, SupersimError } from '../shared/errors.js';
+import { VERSION } from '../shared/version.js';
+import { ApiError } from './api-error.js';
+import { parseRetryAfter, retryDelay } from './backoff.js';
+import { describeIssues } from './input.js';
+import { neverLeft } from './network-error.js';
+
+/** Most times one request is sent. */
+export const MAX_ATTEMPTS = 5;
+/** Most bytes of an answer: a page of 1000 IP Commands with every character of their payloads escaped. */
+export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+/** Most bytes of an answer that is an error. */
+export const MAX_ERROR_BYTES = 64 * 1024;
+
+/** Waits `ms` milliseconds; rejects when the signal is aborted. */
+export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
+
+/** The world outside, for tests to replace. */
+export interface HttpIo {
+  readonly fetch: (url: URL, init: RequestInit) => Promise<Response>;
+  readonly sleep: Sleep;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export const realIo: HttpIo = {
+  fetch: (url, init) => fetch(url, init),
+  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+  random: Math.random,
+  now: Date.now,
+};
+
+export interface Connection {
+  /** The header's value. */
+  readonly authorization: string;
+  /** Milliseconds for one attempt, its answer's body included. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly io: HttpIo;
+}
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  readonly form?: URLSearchParams;
+}
+
+/** What one attempt came to: an answer whose body was read or not, or no answer. */
+type Attempt =
+  | { readonly status: number; readonly retryAfter: string | null; readonly body: string }
+  | { readonly tooLong: true }
+  | { readonly broken: unknown };
+
+type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; readonly retry: boolean };
+
+/**
+ * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2),
+ * a GET also after 5xx, a broken connection or a time-out; a POST that may have been processed never is.
+ *
+ * @throws ApiError when the API refused it
+ * @throws SupersimError `api-unreachable`, `api-unknown-fate` (POST only), `api-invalid-response`
+ * @throws the signal's reason, when aborted before the request left or, for a GET, at any time
+ */
+export async function callApi<S extends z.ZodType>(
+  connection: Connection,
+  request: ApiRequest,
+  schema: S,
+): Promise<z.output<S>> {
+  const { signal, io } = connection;
+  for (let retry = 0; ; retry++) {
+    signal?.throwIfAborted();
+    const attempt = await attemptOnce(connection, request);
+    if (request.method === 'GET') signal?.throwIfAborted();
+    const verdict = judge(request, attempt, schema);
+    if ('value' in verdict) return verdict.value;
+    if (!verdict.retry || retry + 1 >= MAX_ATTEMPTS) throw verdict.error;
+    const retryAfter = 'retryAfter' in attempt ? parseRetryAfter(attempt.retryAfter, io.now()) : undefined;
+    await io.sleep(retryDelay(retry, retryAfter, io.random()), signal).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error;
+    });
+  }
+}
+
+function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schema: S): Verdict<z.output<S>> {
+  const isGet = request.method === 'GET';
+  if ('tooLong' in attempt) return notUnderstood(isGet, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
+  if ('broken' in attempt) return judgeBroken(request, attempt.broken);
+  const { status, body } = attempt;
+  if (status >= 200 && status < 300) return readAnswer(isGet, body, schema);
+  if (status < 400) {
+    const message = `${request.url.origin} answered with a redirect (HTTP ${status}), which is not followed`;
+    return { error: new SupersimError('api-invalid-response', message), retry: false };
+  }
+  const error = new ApiError(status, body);
+  if (status === 429) return { error, retry: true };
+  if (status < 500) return { error, retry: false };
+  return isGet ? { error, retry: true } : { error: unknownFate(error.message, error), retry: false };
+}
+
+function judgeBroken({ method, url }: ApiRequest, broken: unknown): Verdict<never> {
+  const reason = reasonOf(broken);
+  if (method === 'GET' || neverLeft(broken)) {
+    const message = `no answer from ${url.origin}: ${reason}`;
+    return { error: new SupersimError('api-unreachable', message, { cause: broken }), retry: method === 'GET' };
+  }
+  return { error: unknownFate(reason, broken), retry: false };
+}
+
+/** `fetch` itself only ever says "fetch failed"; its cause says why. */
+function reasonOf(thrown: unknown): string {
+  const cause = thrown instanceof Error ? thrown.cause : undefined;
+  return cause === undefined ? messageOf(thrown) : `${messageOf(thrown)}: ${messageOf(cause)}`;
+}
+
+function readAnswer<S extends z.ZodType>(isGet: boolean, body: string, schema: S): Verdict<z.output<S>> {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch (error) {
+    return notUnderstood(isGet, 'the answer is not JSON', error);
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return { value: result.data };
+  return notUnderstood(isGet, `the answer is not as documented: ${describeIssues(result.error)}`, result.error);
+}
+
+/** A 2xx that cannot be read: after a POST it may be the API's, and the command on its way. */
+function notUnderstood(isGet: boolean, message: string, cause?: unknown): Verdict<never> {
+  const error = new SupersimError('api-invalid-response', message, { cause });
+  return { error: isGet ? error : unknownFate(message, error), retry: false };
+}
+
+function unknownFate(message: string, cause: unknown): SupersimError {
+  return new SupersimError('api-unknown-fate', `the command may have been sent: ${message}`, { cause });
+}
+
+/** One request and its answer, within the time-out; never throws. */
+async function attemptOnce({ authorization, timeout, signal, io }: Connection, request: ApiRequest): Promise<Attempt> {
+  const abort = new AbortController();
+  // AbortSignal.any would hold on to every request's signal for as long as the caller's lives.
+  const onAbort = () => abort.abort(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeout} ms`)), timeout);
+  try {
+    const response = await io.fetch(request.url, {
+      method: request.method,
+      headers: { accept: 'application/json', authorization, 'user-agent': `supersim-agent/${VERSION}` },
+      body: request.form ?? null,
+      redirect: 'manual',
+      signal: abort.signal,
+    });
+    return await readResponse(response);
+  } catch (error) {
+    return { broken: error };
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+async function readResponse(response: Response): Promise<Attempt> {
+  const { status } = response;
+  const retryAfter = response.headers.get('retry-after');
+  if (response.ok) {
+    const body = await readBody(response, MAX_RESPONSE_BYTES);
+    return body === undefined ? { tooLong: true } : { status, retryAfter, body };
+  }
+  // The status alone says enough: what the rest of the answer comes to must not hide it.
+  const body = await readBody(response, MAX_ERROR_BYTES).catch(() => undefined);
+  return { status, retryAfter, body: body ?? '' };
+}
+
+/** The body as text, undefined when it is longer than `limit` bytes. */
+async function readBody(response: Response, limit: number): Promise<string | undefined> {
+  if (response.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body) {
+    length += chunk.length;
+    if (length > limit) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
