@@ -1,0 +1,17 @@
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { configCommand } from '../agent/cli/config.js';
+import { runCommand } from '../agent/cli/run.js';
+import { tryCommand } from '../agent/cli/try.js';
+import { runCli } from './run-cli.js';
+
+/** All of `supersim-agent`'s commands. */
+export const runAgentCli = (): Promise<void> =>
+  runCli(
+    yargs(hideBin(process.argv))
+      .scriptName('supersim-agent')
+      .usage('$0 <command>\n\nRuns commands that reach this device as Super SIM IP Commands.')
+      .command(runCommand)
+      .command(tryCommand)
+      .command(configCommand),
+  );

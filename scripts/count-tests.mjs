@@ -1,0 +1,20 @@
+/** Adds up the test runner's JSON reports of a folder: prints `N passed, N failed`; a skipped test fails the gate. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const [folder = '.'] = process.argv.slice(2);
+const reports = readdirSync(folder).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));
+const sum = (figure) => reports.reduce((total, report) => total + report[figure], 0);
+const skipped = reports.flatMap((report) =>
+  report.testResults.flatMap((file) =>
+    file.assertionResults.filter(({ status }) => !['passed', 'failed'].includes(status)),
+  ),
+);
+for (const test of skipped) console.log(`skipped, which the gate does not allow: ${test.fullName}`);
+const brokenFiles = reports.flatMap((report) =>
+  report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0),
+);
+for (const file of brokenFiles) console.log(`did not run: ${file.name}`);
+const failed = sum('numFailedTests') + skipped.length + brokenFiles.length;
+if (failed > 0 || sum('numPassedTests') === 0) process.exitCode = 1;
+console.log(`${sum('numPassedTests')} passed, ${failed} failed`);
