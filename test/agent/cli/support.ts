@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process';
+import { buffer } from 'node:stream/consumers';
+import { onTestFinished } from 'vitest';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+import { program, startProcess } from '../../support/process.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
+
+const WAIT_MS = 15_000;
+
+/** What the agent sees of the environment: none of the developer's own settings. */
+export const environment = (extra: Record<string, string> = {}) => ({ PATH: process.env['PATH'], ...extra });
+
+/** Runs the built `supersim-agent` to its end, with a configuration file. */
+export async function supersimAgent(args: readonly string[], config = '', extra: Record<string, string> = {}) {
+  const file = writeFile(temporaryFolder(), 'config.yaml', config);
+  const child = spawn(process.execPath, [program('supersim-agent'), ...args], {
+    env: { ...environment(extra), SUPERSIM_AGENT_CONFIG: file },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: WAIT_MS,
+    killSignal: 'SIGKILL',
+  });
+  const code = new Promise<number | string | null>((resolve) => {
+    child.once('close', (status, signal) => resolve(status ?? signal));
+  });
+  const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr)]);
+  return { code: await code, stdout: stdout.toString(), stderr: stderr.toString(), file };
+}
+
+/** Starts the built agent on an address of its own beside a peer that may send to it. Both end with the test. */
+export async function startAgent(
+  config = '',
+  { args = [] as readonly string[], env = {}, ready = /agent started/ } = {},
+) {
+  const peer = await openPeer();
+  const gateway = await openPeer();
+  const device = { address: randomAddress(), port: 6969 };
+  const file = writeFile(temporaryFolder(), 'config.yaml', config);
+  const flags = [
+    '--config',
+    file,
+    '--address',
+    device.address,
+    '--gateway',
+    `${gateway.endpoint.address}:${gateway.endpoint.port}`,
+  ];
+  const agent = startProcess(
+    process.execPath,
+    [program('supersim-agent'), 'run', ...flags, ...args],
+    environment({ SUPERSIM_AGENT_ALLOW: '[127.0.0.0/8]', SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES: '65536', ...env }),
+  );
+  onTestFinished(() => agent.kill('SIGKILL'));
+  await agent.line(ready);
+  /** Its log so far; fails when a line is no JSON. */
+  const log = (): Record<string, unknown>[] =>
+    agent
+      .output()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  return { agent, peer, gateway, device, log };
+}

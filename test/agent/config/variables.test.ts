@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../agent/config/load.js';
+import { listSettings } from '../../../agent/config/paths.js';
+import { readVariables, variableName } from '../../../agent/config/variables.js';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+
+const load = (environment: Record<string, string>) =>
+  loadConfig(writeFile(temporaryFolder(), 'empty.yaml', ''), [], environment);
+
+describe('a variable', () => {
+  it('is there for every setting that stands alone, and for no other', () => {
+    expect(listSettings().map(({ path }) => variableName(path))).toEqual([
+      'SUPERSIM_AGENT_DEVICE_ID',
+      'SUPERSIM_AGENT_LISTEN_ADDRESS',
+      'SUPERSIM_AGENT_LISTEN_PORTS',
+      'SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES',
+      'SUPERSIM_AGENT_GATEWAY_ADDRESS',
+      'SUPERSIM_AGENT_GATEWAY_PORT',
+      'SUPERSIM_AGENT_ALLOW',
+      'SUPERSIM_AGENT_REPLY_TO',
+      'SUPERSIM_AGENT_LIMITS_RUNNING',
+      'SUPERSIM_AGENT_LIMITS_WAITING',
+      'SUPERSIM_AGENT_LIMITS_WAITING_BYTES',
+      'SUPERSIM_AGENT_LIMITS_STOP',
+      'SUPERSIM_AGENT_MODULES',
+      'SUPERSIM_AGENT_LOG_LEVEL',
+    ]);
+  });
+
+  it('sets what it names: numbers, lists and objects as YAML', () => {
+    const config = load({
+      SUPERSIM_AGENT_LISTEN_PORTS: '[7000, {port: 7001, format: text}]',
+      SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES: '65536',
+      SUPERSIM_AGENT_ALLOW: '[127.0.0.0/8, "::1/128"]',
+      SUPERSIM_AGENT_GATEWAY_ADDRESS: '127.0.0.9',
+      SUPERSIM_AGENT_LIMITS_STOP: '3s',
+    });
+    expect(config.listen.ports).toMatchObject([
+      { port: 7000, format: 'auto' },
+      { port: 7001, format: 'text' },
+    ]);
+    expect(config.listen.receiveBufferBytes).toBe(65_536);
+    expect(config.allow).toEqual(['127.0.0.0/8', '::1/128']);
+    expect(config.gateway.address).toBe('127.0.0.9');
+    expect(config.limits.stop).toBe('3s');
+  });
+
+  it.each(['00123', '1e5', 'true', 'null', 'a: b', '[x', 'gate #1', '@home'])(
+    'for a string is taken as it is: a device may be called %s',
+    (id) => {
+      expect(load({ SUPERSIM_AGENT_DEVICE_ID: id }).device.id).toBe(id);
+    },
+  );
+
+  it('that names no setting is an error, with the nearest one', () => {
+    const read = (name: string) => () => readVariables({ [name]: '1' });
+    expect(read('SUPERSIM_AGENT_LOG_LEVLE')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    expect(read('SUPERSIM_AGENT_LOG_LEVLE')).toThrow(/LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    expect(read('SUPERSIM_AGENT_HANDLERS')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    expect(read('SUPERSIM_AGENT_')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+  });
+
+  it('that is not YAML, or of the wrong type, is an error that names it', () => {
+    expect(() => load({ SUPERSIM_AGENT_ALLOW: '[1' })).toThrow('SUPERSIM_AGENT_ALLOW');
+    expect(() => load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' })).toThrow('SUPERSIM_AGENT_ALLOW: allow: ');
+    expect(() => load({ SUPERSIM_AGENT_GATEWAY_PORT: '' })).toThrow('SUPERSIM_AGENT_GATEWAY_PORT: gateway.port: ');
+  });
+
+  it('of another program is none of the agent’s business', () => {
+    expect(readVariables({ SUPERSIM_AUTH_TOKEN: 'x', PATH: '/bin', SUPERSIM_AGENT_CONFIG: '/x' })).toEqual([]);
+  });
+});

@@ -1,0 +1,154 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { resolveConfig } from '../../../agent/config/load.js';
+import type { ConfigInput } from '../../../agent/config/schema.js';
+import type { HandlerDefinition } from '../../../agent/handlers/handler.js';
+import { loadHandlers } from '../../../agent/handlers/load.js';
+import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
+import { recordingLog } from '../../support/log.js';
+import { contextFor } from './support.js';
+
+const BUILT_INS = ['ping', 'echo', 'info', 'health', 'commands'];
+
+/** A module as a handler's author writes it; vitest cannot be asked for the package itself, so it imports nothing. */
+const writeModule = (text: string, mode?: number) => writeFile(temporaryFolder(), 'handler.mjs', text, mode);
+
+const GOOD = `export default { name: 'good', description: 'Works', run: ({ args }) => ['good', ...args] }`;
+
+/** Loads the handlers of a configuration, and says which there are besides the built-ins and what was logged. */
+async function load(config: ConfigInput, own: HandlerDefinition[] = []) {
+  const { log, lines } = recordingLog();
+  const registry = await loadHandlers(resolveConfig(config), own, log);
+  expect([...registry.keys()].slice(0, BUILT_INS.length)).toEqual(BUILT_INS);
+  return { registry, names: [...registry.keys()].slice(BUILT_INS.length), lines };
+}
+
+describe('a module', () => {
+  it('gives the handlers that it exports, by default or by name, each once', async () => {
+    const path = writeModule(`
+      const one = { name: 'one', description: 'One', safe: true, timeout: '5s', run: () => 1 };
+      export default one;
+      export { one };
+      export const two = { name: 'two', description: 'Two', run() { return this.name; } };
+      export const helper = 5, text = 'x', nothing = null, list = [], options = { name: 'no handler' };
+      export function run() {}`);
+    const { registry, names, lines } = await load({ modules: [path] });
+    expect(names.toSorted()).toEqual(['one', 'two']);
+    expect(registry.get('one')).toMatchObject({ safe: true, idempotent: true, timeoutMs: 5000 });
+    expect(registry.get('two')?.run({}, contextFor())).toBe('two');
+    expect(lines).toEqual([]);
+  });
+
+  it('may export an instance of a class', async () => {
+    const path = writeModule(`
+      class Relay { name = 'relay'; description = 'A relay'; run() { return this.name; } }
+      export default new Relay();`);
+    const { registry } = await load({ modules: [path] });
+    expect(registry.get('relay')?.run({}, contextFor())).toBe('relay');
+  });
+
+  it.each([
+    ['has a syntax error', 'export default {'],
+    ['throws while it loads', `throw new Error('no such board')`],
+    ['throws something that is no error', 'throw undefined'],
+    ['imports what is not there', `import 'a-package-that-is-not-there'`],
+    ['exports nothing', ''],
+    ['exports no handler', 'export const a = 1, b = null, c = { name: "x" }'],
+  ])('that %s is set aside with a line in the log, and the next one is loaded', async (_what, text) => {
+    const bad = writeModule(text);
+    const { names, lines } = await load({ modules: [bad, writeModule(GOOD)] });
+    expect(names).toEqual(['good']);
+    expect(lines).toMatchObject([{ level: 'error', details: { module: bad, code: 'handler-invalid' } }]);
+    expect(lines[0]?.details['error']).toContain(bad);
+  });
+
+  it('that is not there, or that others can write, is set aside', async () => {
+    const { names, lines } = await load({ modules: ['/nowhere/handler.mjs', writeModule(GOOD, 0o666)] });
+    expect(names).toEqual([]);
+    expect(lines.map(({ details }) => details['code'])).toEqual(['handler-invalid', 'program-unsafe']);
+  });
+
+  it('that never finishes loading is set aside after a while', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const bad = writeModule('await new Promise(() => {});');
+    const loading = load({ modules: [bad, writeModule(GOOD)] });
+    await vi.waitUntil(() => vi.getTimerCount() > 0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    const { names, lines } = await loading;
+    expect(names).toEqual(['good']);
+    expect(lines).toMatchObject([{ details: { module: bad, code: 'handler-invalid' } }]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each([
+    ['has no description', `name: 'bad', run() {}`],
+    ['has a run that is no function', `name: 'bad', description: '', run: 5`],
+    ['is called ok', `name: 'ok', description: '', run() {}`],
+    ['has a name with a space', `name: 'a b', description: '', run() {}`],
+    ['is called as another one', `name: 'good', description: '', run() {}`],
+    ['is called as a built-in', `name: 'ping', description: '', run() {}`],
+    ['has a timeout that is no duration', `name: 'bad', description: '', timeout: 'soon', run() {}`],
+    ['has params of another library', `name: 'bad', description: '', params: { parse() {} }, run() {}`],
+    ['has params that are no object of zod', `name: 'bad', description: '', params: { _zod: 1 }, run() {}`],
+    ['throws when its name is looked at', `get name() { throw new Error('hidden'); }, run() {}`],
+  ])('loses only the handler that %s', async (_what, members) => {
+    const path = writeModule(`
+      export const a = { name: 'good', description: '', run() {} };
+      export const b = { ${members} };
+      export const c = { name: 'after', description: '', run() {} };`);
+    const { names, lines } = await load({ modules: [path] });
+    expect(names).toContain('good');
+    expect(lines).toMatchObject([{ level: 'error', details: { module: path } }]);
+  });
+
+  it('keeps the handlers behind a bad one', async () => {
+    const path = writeModule(`
+      export const a = { name: 'error', description: '', run() {} };
+      export const b = { name: 'after', description: '', run() {} };`);
+    const { names, lines } = await load({ modules: [path] });
+    expect(names).toEqual(['after']);
+    expect(lines).toMatchObject([{ details: { handler: 'error', module: path, code: 'handler-invalid' } }]);
+  });
+});
+
+describe('a program of the configuration', () => {
+  it('is there beside the built-ins', async () => {
+    const { registry, names, lines } = await load({ handlers: { 'disk.free': { program: [writeScript('df')] } } });
+    expect(names).toEqual(['disk.free']);
+    expect(registry.get('disk.free')?.usage).toBe('[anything]');
+    expect(lines).toEqual([]);
+  });
+
+  it('that others can write stays, to fail until that is mended, and is named in the log', async () => {
+    const path = writeFile(temporaryFolder(), 'script.sh', '#!/bin/sh\n', 0o777);
+    const { names, lines } = await load({ handlers: { unsafe: { program: [path] } } });
+    expect(names).toEqual(['unsafe']);
+    expect(lines).toMatchObject([{ level: 'error', details: { handler: 'unsafe', code: 'program-unsafe' } }]);
+  });
+
+  it('that cannot be one is set aside, and the others go on', async () => {
+    const { names, lines } = await load({
+      handlers: {
+        ping: { program: ['/bin/true'] },
+        relative: { program: ['bin/true'] },
+        fine: { program: ['/bin/true'] },
+      },
+    });
+    expect(names).toEqual(['fine']);
+    expect(lines.map(({ details }) => details['handler'])).toEqual(['ping', 'relative']);
+  });
+});
+
+describe('an embedding program’s handlers', () => {
+  it('are there, and may be what a raw port hands its bytes to', async () => {
+    const own = { name: 'frames', description: '', run: () => undefined };
+    const raw = { listen: { ports: [{ port: 7000, format: 'raw' as const, handler: 'frames' }] } };
+    expect((await load(raw, [own])).lines).toEqual([]);
+    expect((await load(raw)).lines).toMatchObject([{ level: 'error', details: { port: 7000, handler: 'frames' } }]);
+  });
+
+  it('are an error at once when they are wrong: their author is there to mend them', async () => {
+    const own = { name: 'ping', description: '', run: () => undefined };
+    await expect(load({}, [own])).rejects.toMatchObject({ code: 'handler-invalid' });
+  });
+});

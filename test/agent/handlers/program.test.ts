@@ -1,0 +1,335 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { programHandler } from '../../../agent/handlers/program.js';
+import { lookUpUser } from '../../../agent/handlers/user.js';
+import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';
+
+const FLOOD = 50_000_000;
+
+watchProcesses();
+
+/** Runs a script until it has made the file `started` in its folder, then ends it as a time-out would. */
+async function abortOnceStarted(script: string): Promise<unknown> {
+  const folder = temporaryFolder();
+  const controller = new AbortController();
+  const run = runProgram(
+    [writeScript(script, folder)],
+    { directory: folder },
+    {},
+    contextFor({}, controller.signal),
+  ).catch((error: unknown) => error);
+  await expect.poll(() => existsSync(join(folder, 'started')), { timeout: 5000 }).toBe(true);
+  controller.abort();
+  return run;
+}
+
+describe('what a program writes', () => {
+  it('is the reply, without its last line break', async () => {
+    expect(await runProgram([writeScript('printf "one\\ntwo\\n\\n"')])).toBe('one\ntwo\n');
+    expect(await runProgram([writeScript('printf "dos\\r\\n"')])).toBe('dos');
+    expect(await runProgram([writeScript('exit 0')])).toBe('');
+  });
+
+  it('is drained from both pipes at once, while only the head is kept', async () => {
+    const script = writeScript(`head -c ${FLOOD} /dev/zero >&2 & head -c ${FLOOD} /dev/zero; wait`);
+    const result = await runProgram([script], { outputBytes: 1000 });
+    expect(result).toBe(`${'\0'.repeat(1000)} …[cut, ${FLOOD} bytes]`);
+  });
+
+  it('does not block when stderr is flooded before stdout is touched, or after', async () => {
+    expect(await runProgram([writeScript(`head -c ${FLOOD} /dev/zero >&2; echo done`)])).toBe('done');
+    expect(await runProgram([writeScript(`echo done; exec 1>&-; head -c ${FLOOD} /dev/zero >&2`)])).toBe('done');
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])('is cut at %i bytes without splitting a character', async (outputBytes) => {
+    const result = await runProgram([writeScript('printf "a€😀z"')], { outputBytes });
+    const kept = outputBytes < 4 ? 'a' : 'a€';
+    expect(result).toBe(`${kept} …[cut, 9 bytes]`);
+  });
+
+  it('bears no mark when it just fits', async () => {
+    expect(await runProgram([writeScript('printf "a€😀z"')], { outputBytes: 9 })).toBe('a€😀z');
+  });
+
+  it('stays bytes when it is not UTF-8, its last line break included', async () => {
+    expect(await runProgram([writeScript("printf '\\377\\000\\200\\n'")])).toEqual(Buffer.from([0xff, 0, 0x80, 0x0a]));
+  });
+
+  it('is marked as cut when it is bytes, too', async () => {
+    const result = await runProgram([writeScript("printf '\\377\\376\\375\\374\\373\\372'")], { outputBytes: 5 });
+    expect(result).toEqual(Buffer.concat([Buffer.from([255, 254, 253, 252, 251]), Buffer.from(' …[cut, 6 bytes]')]));
+  });
+});
+
+describe('a program that goes wrong', () => {
+  it('fails with its exit code and the end of its stderr', async () => {
+    const script = writeScript(`echo out; yes ä | head -n 1000 >&2; echo 'the last words' >&2; exit 3`);
+    const error = await runProgram([script]).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(Error);
+    const message = String(error);
+    expect(message).toMatch(/code 3: .*the last words$/s);
+    expect(message).not.toContain('out');
+    expect(Buffer.byteLength(message)).toBeLessThan(500);
+  });
+
+  it('fails with the name of the signal that ended it', async () => {
+    await expect(runProgram([writeScript('kill -SEGV $$')])).rejects.toThrow('SIGSEGV');
+  });
+
+  it('fails when it is not there, and names it', async () => {
+    const path = join(temporaryFolder(), 'absent');
+    await expect(runProgram([path])).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(runProgram([path])).rejects.toThrow(path);
+  });
+
+  it('fails when it may not be executed', async () => {
+    const path = writeFile(temporaryFolder(), 'script.sh', '#!/bin/sh\n', 0o600);
+    await expect(runProgram([path])).rejects.toThrow('EACCES');
+  });
+
+  it('fails when its interpreter is not there', async () => {
+    const path = writeFile(temporaryFolder(), 'script', '#!/nowhere/interpreter\n', 0o700);
+    await expect(runProgram([path])).rejects.toThrow('ENOENT');
+  });
+
+  it('fails when its working directory is not there, and names that', async () => {
+    await expect(runProgram([writeScript('echo')], { directory: '/nowhere/at/all' })).rejects.toThrow(
+      '/nowhere/at/all',
+    );
+  });
+
+  it('is refused when others can write it, looked at before each run', async () => {
+    const script = writeScript('echo fine');
+    expect(await runProgram([script])).toBe('fine');
+    chmodSync(script, 0o777);
+    await expect(runProgram([script])).rejects.toMatchObject({ code: 'program-unsafe' });
+    chmodSync(script, 0o755);
+    expect(await runProgram([script])).toBe('fine');
+  });
+
+  it('is no handler at all by a relative path', async () => {
+    const config = programConfig({ program: ['bin/script'] });
+    await expect(programHandler('tried', config)).rejects.toMatchObject({ code: 'handler-invalid' });
+  });
+
+  it.skipIf(needs('prlimit'))('fails, and does no more harm, when the agent has too many files open', async () => {
+    const script = writeScript('echo fine');
+    const limit = (files: string) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${files}:`]);
+    const before = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '-o', 'SOFT']);
+    limit('256');
+    const files: number[] = [];
+    onTestFinished(() => {
+      for (const file of files) closeSync(file);
+      limit(before.toString().trim());
+    });
+    expect(() => {
+      for (;;) files.push(openSync('/dev/null', 'r'));
+    }).toThrow('EMFILE');
+    await expect(runProgram([script])).rejects.toThrow('EMFILE');
+    for (const file of files.splice(0)) closeSync(file);
+    expect(await runProgram([script])).toBe('fine');
+  });
+});
+
+describe('a program that does not end by itself', () => {
+  it('ends by SIGTERM when its time is up', async () => {
+    expect(String(await abortOnceStarted('touch started; exec sleep 1000'))).toContain('SIGTERM');
+  });
+
+  it('ends by SIGKILL when it ignores SIGTERM', async () => {
+    expect(String(await abortOnceStarted("trap '' TERM; touch started; exec sleep 1000"))).toContain('SIGKILL');
+  });
+
+  it('is ended with all that it has started', async () => {
+    const script = '(sleep 1000 & sleep 1001) & sleep 1002 & touch started; wait';
+    expect(String(await abortOnceStarted(script))).toContain('SIGTERM');
+  });
+
+  it('is not even started when its time is up before', async () => {
+    const folder = temporaryFolder();
+    const script = writeScript('touch started', folder);
+    const context = contextFor({}, AbortSignal.abort(new Error('too late')));
+    await expect(runProgram([script], { directory: folder }, {}, context)).rejects.toThrow('too late');
+    expect(existsSync(join(folder, 'started'))).toBe(false);
+  });
+});
+
+describe('what a program leaves behind when it ends', () => {
+  it('is ended too, and keeps nobody waiting although it holds the pipes', async () => {
+    expect(await runProgram([writeScript('sleep 1000 & echo replied')])).toBe('replied');
+  });
+
+  it('is killed when it ignores SIGTERM', async () => {
+    const script = writeScript(
+      "(trap '' TERM; touch started; exec sleep 1000) & while [ ! -e started ]; do :; done; echo replied",
+    );
+    expect(await runProgram([script], { directory: temporaryFolder() })).toBe('replied');
+  });
+
+  it('keeps nobody waiting even when it left the process group with setsid', async () => {
+    const script = writeScript(
+      "setsid sh -c 'echo $$ > escaped; exec sleep 1000' & while [ ! -s escaped ]; do :; done; echo replied",
+    );
+    const directory = temporaryFolder();
+    expect(await runProgram([script], { directory })).toBe('replied');
+    const pid = Number(readFileSync(join(directory, 'escaped'), 'utf8'));
+    expect(markedProcesses()).toContain(pid);
+    process.kill(pid, 'SIGKILL');
+  });
+});
+
+describe('a program’s stdin', () => {
+  it('holds the parameters as one line of JSON', async () => {
+    const params = { on: true, channel: 2, args: ['a b'], wide: 2n ** 64n, bytes: new Uint8Array([255]), none: null };
+    expect(await runProgram(['/bin/cat'], {}, params)).toBe(
+      '{"on":true,"channel":2,"args":["a b"],"wide":"18446744073709551616","bytes":{"base64":"/w=="},"none":null}',
+    );
+  });
+
+  it.each([10, 10_000_000])('need not be read: %i characters of it do no harm', async (length) => {
+    expect(await runProgram([writeScript('echo done')], {}, { long: ['x'.repeat(length)] })).toBe('done');
+    expect(await runProgram([writeScript('exec 0<&-; echo done')], {}, { long: ['x'.repeat(length)] })).toBe('done');
+  });
+
+  it('may be closed by a program that has already ended, a hundred times over', async () => {
+    const script = writeScript('exit 0');
+    const runs = Array.from({ length: 100 }, () => runProgram([script], {}, { long: ['x'.repeat(300_000)] }));
+    expect(new Set(await Promise.all(runs))).toEqual(new Set(['']));
+  });
+});
+
+describe('a program’s environment', () => {
+  const variables = async (environment: string[] | undefined, params: unknown = {}, context = contextFor()) => {
+    const printed = String(
+      await runProgram(['/usr/bin/env', '-0'], environment ? { environment } : {}, params, context),
+    );
+    const pairs = printed.split('\0').filter((entry) => entry !== '' && !entry.startsWith('MARK_OF_TEST='));
+    return Object.fromEntries(
+      pairs.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+    );
+  };
+
+  it('tells the command, the device and the parameters that are words, numbers or booleans', async () => {
+    const context = contextFor({ id: '7', name: 'relay.set', format: 'json', peer: 'gateway' });
+    const params = { on: true, channel: 2, 'odd-näme.x': '$(reboot); `reboot`', list: [1], wide: 2n ** 64n };
+    expect(await variables([], params, context)).toEqual({
+      SUPERSIM_COMMAND: 'relay.set',
+      SUPERSIM_FORMAT: 'json',
+      SUPERSIM_PEER: 'gateway',
+      SUPERSIM_DEVICE_ID: 'box-1',
+      SUPERSIM_ID: '7',
+      SUPERSIM_PARAM_ON: 'true',
+      SUPERSIM_PARAM_CHANNEL: '2',
+      SUPERSIM_PARAM_ODD_N_ME_X: '$(reboot); `reboot`',
+      SUPERSIM_PARAM_WIDE: '18446744073709551616',
+    });
+  });
+
+  it('numbers the parameters that have no name', async () => {
+    const context = contextFor({ params: { positional: ['2', 'on', [1]], named: {} } });
+    expect(await variables([], { args: ['2', 'on', [1]] }, context)).toMatchObject({
+      SUPERSIM_ARG_1: '2',
+      SUPERSIM_ARG_2: 'on',
+    });
+  });
+
+  it('has no NUL bytes, which a caller could send in the id and the parameters', async () => {
+    const told = await variables([], { a: 'x\0y', 'b\0c': 'z', '': 'empty', __proto__: 1 }, contextFor({ id: 'i\0d' }));
+    expect(told).toMatchObject({
+      SUPERSIM_ID: 'id',
+      SUPERSIM_PARAM_A: 'xy',
+      SUPERSIM_PARAM_B_C: 'z',
+      SUPERSIM_PARAM_: 'empty',
+    });
+  });
+
+  it('cannot be changed by a parameter’s name', async () => {
+    const told = await variables(['LD_PRELOAD=', 'PATH=/bin'], {
+      PATH: '/evil',
+      LD_PRELOAD: '/evil',
+      SUPERSIM_PEER: 'me',
+    });
+    expect(told).toMatchObject({ PATH: '/bin', LD_PRELOAD: '', SUPERSIM_PEER: '127.0.0.1:1' });
+  });
+
+  it('hands on what is listed, sets what is given, and nothing else of the agent’s', async () => {
+    vi.stubEnv('HANDED_ON', 'from the agent');
+    vi.stubEnv('KEPT_BACK', 'secret');
+    const told = await variables(['HANDED_ON', 'SET=a=b', 'EMPTY=', 'NOT_THERE']);
+    expect(told).toMatchObject({ HANDED_ON: 'from the agent', SET: 'a=b', EMPTY: '' });
+    expect(Object.keys(told).filter((name) => !name.startsWith('SUPERSIM_'))).toEqual(['HANDED_ON', 'SET', 'EMPTY']);
+  });
+
+  it('does not tell an id that is not there', async () => {
+    expect(await variables([])).not.toHaveProperty('SUPERSIM_ID');
+    expect(await variables([], {}, contextFor({ id: null }))).not.toHaveProperty('SUPERSIM_ID');
+    expect(await variables([], {}, contextFor({ id: 0 }))).toMatchObject({ SUPERSIM_ID: '0' });
+  });
+});
+
+describe('a program’s arguments', () => {
+  it('reach it as they are written, never through a shell', async () => {
+    const args = ['$(touch /tmp/never)', '; echo hi', '*', 'a b', '`id`', '-n', '$HOME'];
+    const script = writeScript('for argument do printf "<%s>" "$argument"; done');
+    expect(await runProgram([script, ...args])).toBe(args.map((argument) => `<${argument}>`).join(''));
+  });
+
+  it('begin with the path that is configured, as systemctl does another thing when it is called reboot', async () => {
+    const link = join(temporaryFolder(), 'reboot');
+    symlinkSync('/bin/sh', link);
+    expect(await runProgram([link, '-c', 'echo "$0"'])).toBe(link);
+  });
+
+  it('do not change where it runs: in / unless configured', async () => {
+    expect(await runProgram([writeScript('pwd')])).toBe('/');
+    const directory = temporaryFolder();
+    expect(await runProgram([writeScript('pwd')], { directory })).toBe(directory);
+  });
+});
+
+describe('a program on a raw port', () => {
+  const raw = contextFor({ format: 'raw' });
+  const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+
+  it('gets the datagram’s bytes on its stdin, and its own go back as they are', async () => {
+    expect(await runProgram(['/bin/cat'], {}, everyByte, raw)).toEqual(everyByte);
+    expect(await runProgram(['/bin/cat'], {}, Buffer.from('text\n'), raw)).toEqual(Buffer.from('text\n'));
+  });
+
+  it('has no variable for each byte', async () => {
+    expect(String(await runProgram(['/usr/bin/env'], {}, everyByte, raw))).not.toContain('SUPERSIM_PARAM');
+  });
+
+  it('fails when more comes than is kept, rather than to send a part of it', async () => {
+    await expect(runProgram(['/bin/cat'], { outputBytes: 255 }, everyByte, raw)).rejects.toThrow('256 bytes');
+  });
+});
+
+describe('a program with a user', () => {
+  it.skipIf(needs('root'))('runs with the user’s ids, and no group of root’s', async () => {
+    const ids = (flag: string) => execFileSync('id', [flag, 'nobody']).toString().trim();
+    const told = await runProgram(['/bin/sh', '-c', 'id -u; id -g; id -G'], { user: 'nobody' });
+    expect(told).toBe([ids('-u'), ids('-g'), ids('-g')].join('\n'));
+  });
+
+  it.skipIf(needs('root'))('is no handler when the agent is not root, or there is no such user', async () => {
+    const noUser = programConfig({ program: ['/bin/true'], user: 'no-such-user' });
+    await expect(programHandler('tried', noUser)).rejects.toMatchObject({ code: 'handler-invalid' });
+    vi.spyOn(process, 'getuid').mockReturnValue(1000);
+    onTestFinished(() => void vi.restoreAllMocks());
+    await expect(lookUpUser('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
+  });
+});
+
+describe('a program handler’s promises', () => {
+  it('are those of its configuration: what is safe is idempotent as well', async () => {
+    const handler = (input: object) => programHandler('tried', programConfig({ program: ['/bin/true'], ...input }));
+    expect(await handler({})).toMatchObject({ safe: false, idempotent: false, timeoutMs: 30_000 });
+    expect(await handler({ safe: true, timeout: '2min' })).toMatchObject({ idempotent: true, timeoutMs: 120_000 });
+    expect(await handler({ idempotent: true })).toMatchObject({ safe: false, idempotent: true });
+  });
+});

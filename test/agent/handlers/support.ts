@@ -1,0 +1,85 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect } from 'vitest';
+import { resolveConfig } from '../../../agent/config/load.js';
+import type { ConfigInput, ProgramConfig } from '../../../agent/config/schema.js';
+import type { Handler, HandlerContext } from '../../../agent/handlers/handler.js';
+import { programHandler } from '../../../agent/handlers/program.js';
+import { silentLog } from '../../../agent/log.js';
+import type { Command } from '../../../shared/command.js';
+
+/** A handler's surroundings, as the runner would make them. */
+export function contextFor(command: Partial<Command> = {}, signal = new AbortController().signal): HandlerContext {
+  return {
+    command: {
+      name: 'tried',
+      params: { positional: [], named: {} },
+      format: 'text',
+      peer: '127.0.0.1:1',
+      ...command,
+    },
+    deviceId: 'box-1',
+    log: silentLog,
+    signal,
+    emit: async () => undefined,
+  };
+}
+
+type ProgramInput = NonNullable<ConfigInput['handlers']>[string];
+
+/** A program handler's configuration with its defaults. */
+export function programConfig(input: ProgramInput): ProgramConfig {
+  const config = resolveConfig({ handlers: { tried: input } }).handlers['tried'];
+  if (config === undefined) throw new Error('the configuration lost its handler');
+  return config;
+}
+
+let mark = '';
+
+/**
+ * Gives each test of a file a mark that its programs and all that come from them carry in their environment, and
+ * fails a test that leaves one of them behind.
+ */
+export function watchProcesses(): void {
+  beforeEach(() => {
+    mark = `MARK_OF_TEST=${crypto.randomUUID()}`;
+  });
+  afterEach(async () => {
+    try {
+      await expect.poll(markedProcesses, { message: 'processes left behind', timeout: 5000 }).toEqual([]);
+    } finally {
+      for (const pid of markedProcesses()) process.kill(pid, 'SIGKILL');
+    }
+  });
+}
+
+/** Pids of what carries this test's mark. */
+export function markedProcesses(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && environmentOf(name).split('\0').includes(mark))
+    .map(Number);
+}
+
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** A program handler whose processes carry the test's mark. */
+export function markedProgram(program: string[], input: Omit<ProgramInput, 'program'> = {}): Promise<Handler> {
+  const environment = [...(input.environment ?? ['PATH']), mark];
+  return programHandler('tried', programConfig({ ...input, program, environment }));
+}
+
+/** Runs a program as a command would. */
+export async function runProgram(
+  program: string[],
+  input: Omit<ProgramInput, 'program'> = {},
+  params: unknown = {},
+  context = contextFor(),
+): Promise<unknown> {
+  const handler = await markedProgram(program, input);
+  return handler.run(params, context);
+}

@@ -1,0 +1,7 @@
+/** What the agent is compared with: Node binding a UDP port, saying so, and sending back what comes. */
+import { createSocket } from 'node:dgram';
+
+const [address = '127.0.0.1', port = '0'] = process.argv.slice(2);
+const socket = createSocket('udp4');
+socket.on('message', (bytes, from) => socket.send(bytes, from.port, from.address));
+socket.bind(Number(port), address, () => process.stdout.write(`ready ${socket.address().port}\n`));

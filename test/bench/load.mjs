@@ -1,0 +1,145 @@
+/** The load generator, a process of its own: takes a job from its parent, does it, answers with what it counted. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+
+/** A datagram that is not answered in this time is lost, and another goes in its place. */
+const LOST_AFTER_MS = 500;
+const SWEEP_MS = 100;
+const MAX_SAMPLES = 2_000_000;
+/** By then the server has taken the command `block`. */
+const BLOCK_BEGINS_MS = 200;
+const QUIET_MS = 500;
+const MEBIBYTE = 1_048_576;
+
+/**
+ * @typedef {{ address: string, port: number, inFlight: number, ms: number, commands?: number }} PingJob
+ * @typedef {{ perSecond: number, commands: number, lost: number, p50: number, p99: number }} PingResult
+ * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
+ * @typedef {{ sendMs: number, busyMs: number }} BurstResult
+ * @typedef {{ ping: { job: PingJob, result: PingResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
+ */
+
+process.on('message', async (/** @type {PingJob & BurstJob & { kind: string }} */ job) => {
+  process.send?.(job.kind === 'ping' ? await ping(job) : await burst(job));
+});
+
+/** @param {{ address: string, port: number }} to */
+async function connect({ address, port }) {
+  const socket = createSocket({ type: 'udp4', recvBufferSize: MEBIBYTE });
+  socket.on('error', () => undefined); // a refused datagram is a lost one
+  socket.connect(port, address);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/**
+ * Keeps `inFlight` commands `#N ping` on their way, until the time is over or enough are answered.
+ *
+ * @param {PingJob} job
+ * @returns {Promise<PingResult>}
+ */
+async function ping({ address, port, inFlight, ms, commands: enough = Number.POSITIVE_INFINITY }) {
+  const socket = await connect({ address, port });
+  // The command in place p has a number with N % inFlight = p; each number is used once.
+  const awaited = Array.from({ length: inFlight }, (_, place) => place);
+  const sentAt = new Float64Array(inFlight);
+  const samples = new Float64Array(MAX_SAMPLES);
+  let commands = 0;
+  let lost = 0;
+
+  /** @param {number} place @param {number} now */
+  const send = (place, now) => {
+    const number = (awaited[place] ?? 0) + inFlight;
+    awaited[place] = number;
+    sentAt[place] = now;
+    socket.send(`#${number} ping`);
+  };
+
+  const begun = performance.now();
+  const ended = await new Promise((resolve) => {
+    const end = () => {
+      clearInterval(sweeper);
+      socket.removeAllListeners('message');
+      resolve(performance.now());
+    };
+    const sweeper = setInterval(() => {
+      const now = performance.now();
+      if (now - begun >= ms) return end();
+      for (let place = 0; place < inFlight; place++) {
+        if (now - (sentAt[place] ?? 0) < LOST_AFTER_MS) continue;
+        lost++;
+        send(place, now);
+      }
+    }, SWEEP_MS);
+    socket.on('message', (bytes) => {
+      const number = readNumber(bytes);
+      const place = number % inFlight;
+      if (awaited[place] !== number) return; // came after it was given up
+      const now = performance.now();
+      if (commands < MAX_SAMPLES) samples[commands] = now - (sentAt[place] ?? now);
+      commands++;
+      if (commands >= enough || now - begun >= ms) end();
+      else send(place, now);
+    });
+    for (let place = 0; place < inFlight; place++) send(place, begun);
+  });
+  socket.close();
+  const sorted = samples.subarray(0, Math.min(commands, MAX_SAMPLES)).sort();
+  const quantile = (/** @type {number} */ q) => sorted[Math.floor(q * (sorted.length - 1))] ?? Number.NaN;
+  return { perSecond: commands / ((ended - begun) / 1000), commands, lost, p50: quantile(0.5), p99: quantile(0.99) };
+}
+
+/** The decimal number behind the `#` at the start. @param {Buffer} bytes */
+function readNumber(bytes) {
+  let number = 0;
+  for (let index = 1; index < bytes.length; index++) {
+    const digit = (bytes[index] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+/**
+ * Makes the server's loop busy with its command `block`, sends the burst, and waits for the command's reply.
+ *
+ * @param {BurstJob} job
+ * @returns {Promise<BurstResult>} how long the sending took, and how long the server did not answer
+ */
+async function burst({ address, port, ms, count, bytes }) {
+  const socket = await connect({ address, port });
+  const begun = performance.now();
+  const answered = once(socket, 'message', { signal: AbortSignal.timeout(ms * 3) });
+  socket.send('block');
+  await new Promise((resolve) => setTimeout(resolve, BLOCK_BEGINS_MS));
+  const sending = performance.now();
+  await Promise.all(
+    Array.from(
+      { length: count },
+      (_, number) => new Promise((resolve) => socket.send(`#${number} echo `.padEnd(bytes, 'x'), resolve)),
+    ),
+  );
+  const sendMs = performance.now() - sending;
+  await answered;
+  const busyMs = performance.now() - begun;
+  await quiet(socket, ms * 3);
+  socket.close();
+  return { sendMs, busyMs };
+}
+
+/**
+ * Waits until nothing has come for a while: the server has taken all that waited in its buffer.
+ *
+ * @param {import('node:dgram').Socket} socket
+ * @param {number} most in milliseconds
+ */
+async function quiet(socket, most) {
+  const deadline = performance.now() + most;
+  let last = performance.now();
+  socket.on('message', () => {
+    last = performance.now();
+  });
+  while (performance.now() - last < QUIET_MS && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 10));
+  }
+}

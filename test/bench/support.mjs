@@ -1,0 +1,178 @@
+/** What the benchmarks share: the processes that they start, and how a figure is held against its bound. */
+import { fork, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * @typedef {{ what: string, figure: string, bound: string, pass: boolean }} Finding
+ * @typedef {{ pid: number, address: string, port: number, startMs: number, log: () => string, stop: () => Promise<void> }} Server
+ * @typedef {import('node:child_process').ChildProcess} ChildProcess
+ */
+
+const PROGRAM = fileURLToPath(new URL('../../dist/bin/supersim-agent.js', import.meta.url));
+const ECHO = fileURLToPath(new URL('echo.mjs', import.meta.url));
+const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
+const ADDRESS = '127.0.0.1';
+const START_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 15_000;
+/** How often a server is asked whether it is ready. */
+const PROBE_MS = 50;
+/** What a load may take longer than it was told to. */
+const LOAD_GRACE_MS = 10_000;
+
+/** A folder for configuration files and handlers, removed at the end. */
+export const folder = mkdtempSync(join(tmpdir(), 'supersim-bench-'));
+/** @type {Set<ChildProcess>} */
+const children = new Set();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+
+/** @param {number} ms */
+export const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** @param {readonly number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(half)] ?? Number.NaN) + (sorted[Math.ceil(half)] ?? Number.NaN)) / 2;
+}
+
+/** @type {(what: string, figure: number, bound: number, print: (figure: number) => string) => Finding} */
+export const atLeast = (what, figure, bound, print) => ({
+  what,
+  figure: print(figure),
+  bound: `≥ ${print(bound)}`,
+  pass: figure >= bound,
+});
+
+/** @type {(what: string, figure: number, bound: number, print: (figure: number) => string) => Finding} */
+export const atMost = (what, figure, bound, print) => ({
+  what,
+  figure: print(figure),
+  bound: `≤ ${print(bound)}`,
+  pass: figure <= bound,
+});
+
+/** @param {ChildProcess} child */
+function track(child) {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+}
+
+/** @param {ChildProcess} child */
+async function end(child) {
+  if (!children.has(child)) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  const killer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+  await exited;
+  clearTimeout(killer);
+}
+
+/** A UDP port that was free just now. */
+async function freePort() {
+  const socket = createSocket('udp4');
+  socket.bind(0, ADDRESS);
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
+}
+
+/**
+ * Starts a server and waits until it is ready. Its stdout is a pipe, read and thrown away.
+ *
+ * @param {(port: number) => string[]} command what Node is to run
+ * @param {string | undefined} readyMark what it writes when it is ready; without it a datagram is to be answered
+ * @param {boolean} keepLog whether to keep what it writes
+ * @returns {Promise<Server>}
+ */
+async function startServer(command, readyMark, keepLog = false) {
+  const port = await freePort();
+  // NODE_EXTRA_CA_CERTS alone would double the time that bare Node needs to start.
+  const environment = Object.entries(process.env).filter(([name]) => !/^(SUPERSIM_AGENT_|NODE_)/.test(name));
+  const begun = performance.now();
+  const child = spawn(process.execPath, command(port), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: Object.fromEntries(environment),
+  });
+  track(child);
+  let log = '';
+  await new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`it is not ready in time; it wrote: ${log}`)), START_TIMEOUT_MS).unref();
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`it ended with ${code}; it wrote: ${log}`)));
+    child.stdout.on('data', (chunk) => {
+      log += chunk;
+      if (readyMark !== undefined && log.includes(readyMark)) resolve(undefined);
+    });
+    if (readyMark === undefined) answers(port).then(resolve);
+  });
+  const startMs = performance.now() - begun;
+  if (!keepLog) child.stdout.removeAllListeners('data').resume();
+  return { pid: child.pid ?? 0, address: ADDRESS, port, startMs, log: () => log, stop: () => end(child) };
+}
+
+/**
+ * Resolves when a ping is answered.
+ *
+ * @param {number} port
+ */
+async function answers(port) {
+  const socket = createSocket('udp4');
+  const probe = setInterval(() => socket.send('ping', port, ADDRESS), PROBE_MS);
+  probe.unref();
+  await once(socket, 'message');
+  clearInterval(probe);
+  socket.close();
+}
+
+/** The bare `node:dgram` echo. */
+export const startEcho = () => startServer((port) => [ECHO, ADDRESS, String(port)], 'ready');
+
+/**
+ * The agent as shipped: the bundle, one JSON line a command.
+ *
+ * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean }} options
+ */
+export function startAgent({ config = {}, level = 'info', keepLog = false } = {}) {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not there: npm run build makes it`);
+  const file = join(folder, 'config.yaml');
+  writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
+  return startServer(
+    (port) => [PROGRAM, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
+    level === 'info' ? 'agent started' : undefined,
+    keepLog,
+  );
+}
+
+/** Starts the load generator; it does one job after the other. */
+export function startLoad() {
+  const child = fork(LOAD, { stdio: 'inherit' });
+  track(child);
+  return {
+    /**
+     * @template {keyof import('./load.mjs').Jobs} Kind
+     * @param {{ kind: Kind, ms: number } & import('./load.mjs').Jobs[Kind]['job']} job
+     * @returns {Promise<import('./load.mjs').Jobs[Kind]['result']>}
+     */
+    run: (job) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error('the load does not come to its end')), job.ms + LOAD_GRACE_MS);
+        child.once('message', (result) => {
+          clearTimeout(timer);
+          resolve(result);
+        });
+        child.send(job);
+      }),
+    stop: () => end(child),
+  };
+}

@@ -1,0 +1,143 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { device, get, inbox, post, start } from './support.js';
+
+const root = join(import.meta.dirname, '../..');
+const script = join(root, `node_modules/.cache/loopback-cli-${process.pid}.mjs`);
+
+// A real process, for real signals and exit codes; under node_modules so that packages are found from it.
+beforeAll(async () => {
+  await build({
+    stdin: {
+      contents: `
+        import yargs from 'yargs';
+        import { loopbackCommand } from './loopback/cli.js';
+        await yargs(process.argv.slice(2)).command(loopbackCommand).strict().parseAsync();
+      `,
+      resolveDir: root,
+      loader: 'ts',
+    },
+    outfile: script,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+  });
+});
+
+afterAll(() => rm(script, { force: true }));
+
+function run(args: readonly string[], environment: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [script, 'loopback', ...args], { env: { PATH: '', ...environment } });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return { child, out: linesOf(child.stdout, 'stdout'), err: linesOf(child.stderr, 'stderr') };
+}
+
+function linesOf(stream: NodeJS.ReadableStream, name: string) {
+  const lines = inbox<string>(name);
+  let rest = '';
+  stream.on('data', (chunk: Buffer) => {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    for (const line of parts) lines.push(line);
+  });
+  return lines;
+}
+
+async function exitOf(child: ChildProcess): Promise<unknown> {
+  const [code, signal] = await once(child, 'close');
+  return code ?? signal;
+}
+
+const anyPorts = ['--http-port', '0', '--gateway', '127.0.0.1:0'];
+const credentials = { SUPERSIM_ACCOUNT_SID: `AC${'5'.repeat(32)}`, SUPERSIM_AUTH_TOKEN: 'secret' };
+
+test.each(['SIGINT', 'SIGTERM'] as const)('serves until %s, and exits with 0', async (signal) => {
+  const { child, out, err } = run(anyPorts, credentials);
+  const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
+  expect(await out.take((line) => line.startsWith('account'))).toContain(credentials.SUPERSIM_ACCOUNT_SID);
+  expect(await out.take((line) => line.startsWith('token'))).toContain('secret');
+  expect(await out.take((line) => line.startsWith('SIM'))).toContain('gateway-1 at 127.0.0.2');
+  expect(await out.take((line) => line.includes('curl'))).toContain(`${url}/v1/IpCommands -u `);
+  await out.take((line) => line.startsWith('ready'));
+  const loopback = { url, accountSid: credentials.SUPERSIM_ACCOUNT_SID, authToken: 'secret' };
+  const { port, next, send } = await device();
+  const form = { Sim: 'gateway-1', Payload: 'ping', DevicePort: `${port}` };
+  expect(await post(loopback, '/v1/IpCommands', form)).toMatchObject({ status: 201 });
+  await next();
+  await out.take((line) => line.endsWith(`→ gateway-1:${port} sent 4 bytes "ping"`));
+  const [, gateway = ''] =
+    /^gateway +127\.0\.0\.1:(\d+) /.exec(await out.take((line) => line.startsWith('gateway'))) ?? [];
+  await send('pong', { address: '127.0.0.1', port: Number(gateway) });
+  await out.take((line) => line.endsWith(`← gateway-1:${port} received 4 bytes "pong"`));
+  const exit = exitOf(child);
+  child.kill(signal);
+  expect(await exit).toBe(0);
+  expect(err.items).toEqual([]);
+});
+
+test('SIMs from a file, assumptions and the source port from options', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'loopback-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'sims.yaml');
+  await writeFile(file, '- name: pump\n- name: valve\n  address: 127.0.0.8\n');
+  const options = [
+    '--sims',
+    file,
+    '--source-port',
+    'gateway',
+    '--assume',
+    'pageSizeOverMax=clamp',
+    '--assume',
+    'badPort=422/83400',
+  ];
+  const { out } = run([...anyPorts, ...options], credentials);
+  const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
+  const gateway = await out.take((line) => line.startsWith('gateway'));
+  await out.take((line) => line.includes('valve at 127.0.0.8'));
+  await out.take((line) => line.startsWith('ready'));
+  const loopback = { url, accountSid: credentials.SUPERSIM_ACCOUNT_SID, authToken: 'secret' };
+  expect(await get(loopback, '/v1/IpCommands?PageSize=2000')).toMatchObject({ status: 200 });
+  const { port, next } = await device('127.0.0.8');
+  const form = { Sim: 'valve', Payload: 'x', DevicePort: `${port}` };
+  expect(await post(loopback, '/v1/IpCommands', { ...form, DevicePort: 'x' })).toMatchObject({ status: 422 });
+  await post(loopback, '/v1/IpCommands', form);
+  expect(gateway).toContain(`:${(await next()).from.port} `);
+});
+
+test('without credentials in the environment they are random', async () => {
+  const { out } = run(anyPorts);
+  expect(await out.take((line) => line.startsWith('account'))).toMatch(/ AC[0-9a-f]{32}$/);
+  expect(await out.take((line) => line.startsWith('token'))).toMatch(/ [0-9a-f]{32}$/);
+});
+
+test('a port in use: the code, the address and the remedy on stderr, exit 1, and never ready', async () => {
+  const taken = await start();
+  const port = new URL(taken.url).port;
+  const { child, out, err } = run(['--http-port', port, '--gateway', '127.0.0.1:0']);
+  expect(await exitOf(child)).toBe(1);
+  expect(err.items).toEqual([
+    `error port-in-use: another process listens on 127.0.0.1:${port} (TCP)`,
+    expect.stringContaining('ss -'),
+  ]);
+  expect(out.items).toEqual([]);
+});
+
+test.each([
+  [['--gateway', 'localhost']],
+  [['--gateway', '127.0.0.1:99999']],
+  [['--http-port', 'x']],
+  [['--assume', 'sizeRule=both']],
+  [['--assume', 'sizeRule']],
+  [['--sims', '/nowhere/sims.yaml']],
+])('%j is bad input: exit 1', async (args) => {
+  const { child, err } = run(args);
+  expect(await exitOf(child)).toBe(1);
+  expect(err.items[0]).toMatch(/^error bad-input: /);
+  expect(err.items).toHaveLength(2);
+});

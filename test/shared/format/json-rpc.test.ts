@@ -1,0 +1,224 @@
+import { decode, encode } from 'cborg';
+import { describe, expect, it } from 'vitest';
+import type { CommandId, Reply } from '../../../shared/command.js';
+import { ERRORS } from '../../../shared/errors.js';
+import { type Answer, formatJsonRpc, MAX_BATCH, parseJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
+import { A_REPLY, type Message } from '../../../shared/format/message.js';
+
+const json: Writer = (document) => Buffer.from(JSON.stringify(document));
+const parse = (document: unknown) => parseJsonRpc(document, json);
+const request = (id: unknown, method = 'ping') => ({ id, method });
+
+/** The error codes in a message, with the ids that they go back under; requests are `ok`. */
+const codes = ({ entries }: Message) =>
+  entries.map((entry) => ('error' in entry ? [entry.id, entry.error.code] : [entry.request.id, 'ok']));
+
+describe('a JSON-RPC request', () => {
+  it('is read with parameters by position, by name, or without', () => {
+    expect(parse({ jsonrpc: '2.0', method: 'a.b', params: [1, [2]], id: 7 })).toEqual({
+      entries: [{ request: { id: 7, name: 'a.b', params: { positional: [1, [2]], named: {} } } }],
+      batch: false,
+    });
+    expect(parse({ method: 'a', params: { x: 1 }, id: 'i' })).toEqual({
+      entries: [{ request: { id: 'i', name: 'a', params: { positional: [], named: { x: 1 } } } }],
+      batch: false,
+    });
+    expect(parse({ method: 'a', id: null })).toEqual({
+      entries: [{ request: { id: null, name: 'a', params: { positional: [], named: {} } } }],
+      batch: false,
+    });
+  });
+
+  it('is a notification when it has no id', () => {
+    expect(parse({ method: 'a' }).entries).toEqual([{ request: { name: 'a', params: { positional: [], named: {} } } }]);
+  });
+
+  it.each<[CommandId]>([
+    ['a'],
+    [''],
+    ['x'.repeat(64)],
+    ['ü'.repeat(32)],
+    [0],
+    [-1],
+    [1.5],
+    [Number.MAX_SAFE_INTEGER],
+    [null],
+  ])('may have the id %j', (id) => {
+    expect(codes(parse(request(id)))).toEqual([[id, 'ok']]);
+  });
+
+  it.each([
+    [true],
+    [{}],
+    [[]],
+    [['a']],
+    ['x'.repeat(65)],
+    ['ü'.repeat(33)],
+    [new Uint8Array(3)],
+    [Number.NaN],
+    [Number.POSITIVE_INFINITY],
+    [2 ** 53],
+    [-(2 ** 53)],
+  ])('is refused under null with the id %o, which could not be given back as it is', (id) => {
+    expect(codes(parse(request(id)))).toEqual([[null, 'invalid-request']]);
+  });
+
+  it.each([
+    ['no method', { id: 1 }],
+    ['a method that is no string', { id: 1, method: 1 }],
+    ['a method that is null', { id: 1, method: null }],
+    ['another version', { id: 1, jsonrpc: '1.0', method: 'ping' }],
+    ['a version that is a number', { id: 1, jsonrpc: 2, method: 'ping' }],
+    ['params that are a string', { id: 1, method: 'ping', params: 'x' }],
+    ['params that are null', { id: 1, method: 'ping', params: null }],
+    ['params that are bytes', { id: 1, method: 'ping', params: new Uint8Array(1) }],
+  ])('is refused under its id with %s', (_what, document) => {
+    expect(codes(parse(document))).toEqual([[1, 'invalid-request']]);
+  });
+
+  it.each([[null], [1], ['ping'], [true], [undefined], [new Uint8Array(2)]])('is not %o', (document) => {
+    expect(codes(parse(document))).toEqual([[null, 'invalid-request']]);
+  });
+});
+
+describe('a JSON-RPC response', () => {
+  it.each([
+    [{ jsonrpc: '2.0', id: 1, result: 'pong' }],
+    [{ id: 1, result: null }],
+    [{ jsonrpc: '2.0', id: null, error: { code: -32700, message: 'x' } }],
+    [{ error: 1 }],
+    [
+      [
+        { id: 1, result: 1 },
+        { id: 2, error: {} },
+      ],
+    ],
+  ])('is left alone: %j', (document) => {
+    expect(parse(document)).toMatchObject({ entries: [] });
+  });
+
+  it('in a batch with requests is left out', () => {
+    expect(codes(parse([{ id: 1, result: 1 }, request(2), { id: 3, error: {} }]))).toEqual([[2, 'ok']]);
+  });
+
+  it('of every kind that we write is one that we leave alone', () => {
+    const replies: Reply[] = [
+      { result: undefined },
+      { result: 'x'.repeat(5000) },
+      { result: Buffer.alloc(5000) },
+      ...Object.entries(ERRORS).flatMap(([code]): Reply[] =>
+        isWireCode(code) ? [{ error: { code, message: 'x'.repeat(5000) } }] : [],
+      ),
+    ];
+    for (const reply of replies) {
+      for (const batch of [true, false]) {
+        const written = formatJsonRpc([{ id: 1, reply }], batch, json, 1300);
+        expect(parse(JSON.parse(Buffer.from(written).toString())).entries).toEqual([]);
+      }
+    }
+    expect(parse({ jsonrpc: '2.0', id: 1, result: 1 })).toEqual(A_REPLY);
+  });
+});
+
+const isWireCode = (code: string): code is 'busy' =>
+  code in ERRORS && 'wire' in (new Map<string, object>(Object.entries(ERRORS)).get(code) ?? {});
+
+describe('a batch', () => {
+  it('is refused whole when it is empty, or longer than its bound', () => {
+    expect(parse([])).toMatchObject({ batch: false, entries: [{ error: { code: 'invalid-request' } }] });
+    const many = (count: number) => Array.from({ length: count }, (_, id) => request(id % 10));
+    expect(codes(parse(many(MAX_BATCH)))).toHaveLength(MAX_BATCH);
+    expect(codes(parse(many(MAX_BATCH))).every(([, code]) => code === 'ok')).toBe(true);
+    expect(codes(parse(many(MAX_BATCH + 1)))).toEqual([[undefined, 'invalid-request']]);
+  });
+
+  it('answers for each of its entries that is no request', () => {
+    expect(codes(parse([1, request(7), [], { method: 'note' }]))).toEqual([
+      [null, 'invalid-request'],
+      [7, 'ok'],
+      [null, 'invalid-request'],
+      [undefined, 'ok'],
+    ]);
+    expect(parse([1]).batch).toBe(true);
+  });
+
+  it('is refused whole when its ids alone could make the replies too long', () => {
+    const ids = (count: number, letter: string) =>
+      Array.from({ length: count }, (_, index) => request(letter.repeat(62) + String(index).padStart(2, '0')));
+    expect(codes(parse(ids(9, 'x')))).toHaveLength(9);
+    expect(codes(parse(ids(16, 'x')))).toEqual([[undefined, 'invalid-request']]);
+    // Six bytes of JSON each, one of UTF-8.
+    expect(codes(parse(ids(4, '\u{1}')))).toEqual([[undefined, 'invalid-request']]);
+    expect(codes(parseJsonRpc(ids(4, '\u{1}'), encode))).toHaveLength(4);
+  });
+
+  it('is not refused for notifications, which have no replies', () => {
+    const long = Array.from({ length: 9 }, (_, index) => request('x'.repeat(63) + index));
+    const notes = Array.from({ length: 7 }, () => ({ method: 'note' }));
+    expect(codes(parse([...long, ...notes]))).toHaveLength(16);
+  });
+});
+
+/** Each answer’s result or message in what was written. */
+function written(answers: readonly Answer[], write: Writer = json): unknown[] {
+  const bytes = formatJsonRpc(answers, true, write, 1300);
+  expect(bytes.length).toBeLessThanOrEqual(1300);
+  const document: unknown = write === json ? JSON.parse(Buffer.from(bytes).toString()) : decode(bytes);
+  if (!Array.isArray(document)) throw new Error('no batch was written');
+  return document;
+}
+
+describe('replies to a batch that do not fit one datagram', () => {
+  it('are cut at one length, and the short ones among them not at all', () => {
+    const small = Array.from({ length: 9 }, (_, id) => ({ id, reply: { result: 'y'.repeat(90) } }));
+    const responses = written([...small, { id: 9, reply: { result: 'x'.repeat(5000) } }]);
+    expect(responses.slice(0, 9)).toEqual(small.map(({ id, reply }) => ({ jsonrpc: '2.0', id, ...reply })));
+    expect(responses[9]).toMatchObject({ id: 9, result: { cut: true, bytes: 5000 } });
+  });
+
+  it('are all there when 16 commands are unknown, without the data that repeats the code', () => {
+    const answers = Array.from({ length: 16 }, (_, id) => ({
+      id,
+      reply: { error: { code: 'unknown-command' as const, message: 'there is no command of that name' } },
+    }));
+    const responses = written(answers);
+    expect(responses).toHaveLength(16);
+    for (const [id, response] of responses.entries()) {
+      expect(response).toEqual({ jsonrpc: '2.0', id, error: { code: -32601, message: expect.any(String) } });
+    }
+  });
+
+  it.each<[string, Writer]>([
+    ['JSON', json],
+    ['CBOR', encode],
+  ])('fit in %s for every batch that is taken, whatever is answered', (_format, write) => {
+    const toWrite: Writer = write === json ? (document) => Buffer.from(JSON.stringify(document, asBase64)) : write;
+    const replies: Reply[] = [
+      { result: 'x'.repeat(123_456) },
+      { result: new Uint8Array(123_456) },
+      { error: { code: 'handler-timeout', message: '\u{1}'.repeat(1000) } },
+    ];
+    for (let count = 1; count <= MAX_BATCH; count++) {
+      const ids = (length: number) => Array.from({ length: count }, () => 'i'.repeat(length));
+      const isTaken = (length: number) =>
+        codes(
+          parseJsonRpc(
+            ids(length).map((id) => request(id)),
+            write,
+          ),
+        )[0]?.[1] === 'ok';
+      const longest = Array.from({ length: 64 }, (_, index) => 64 - index).find(isTaken);
+      // Sixteen of them have room for ids of a few bytes.
+      expect(longest, `${count}`).toBeGreaterThan(3);
+      for (const reply of replies) {
+        const answers = ids(longest ?? 0).map((id) => ({ id, reply }));
+        expect(formatJsonRpc(answers, true, toWrite, 1300).length, `${count} × ${longest}`).toBeLessThanOrEqual(1300);
+      }
+    }
+  });
+});
+
+function asBase64(this: unknown, key: string, value: unknown): unknown {
+  const member: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : value;
+  return member instanceof Uint8Array ? { base64: Buffer.from(member).toString('base64') } : value;
+}

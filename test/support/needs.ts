@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
+
+const onPath = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
+
+/** What a test may need of the machine. */
+const TOOLS = {
+  root: () => process.getuid?.() === 0,
+  ip: () => onPath('ip'),
+  unshare: () => onPath('unshare'),
+  'systemd-analyze': () => onPath('systemd-analyze'),
+  curl: () => onPath('curl'),
+  prlimit: () => onPath('prlimit'),
+  ipv6: () => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')),
+} as const;
+
+/**
+ * Whether to skip a test because this machine lacks something that it needs; says what. With CI=true nothing is
+ * skipped: there the test fails.
+ */
+export function needs(...tools: (keyof typeof TOOLS)[]): boolean {
+  if (process.env['CI'] === 'true') return false;
+  const missing = tools.filter((tool) => !TOOLS[tool]());
+  if (missing.length > 0) console.warn(`skipped for want of: ${missing.join(', ')}`);
+  return missing.length > 0;
+}

@@ -1,0 +1,80 @@
+import { createCounters } from '../../agent/command/counters.js';
+import { createPipeline } from '../../agent/command/pipeline.js';
+import { createRunner } from '../../agent/command/run.js';
+import { resolveConfig } from '../../agent/config/load.js';
+import type { ConfigInput } from '../../agent/config/schema.js';
+import { echo } from '../../agent/handlers/builtin/echo.js';
+import { ping } from '../../agent/handlers/builtin/ping.js';
+import type { HandlerDefinition } from '../../agent/handlers/handler.js';
+import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
+import { type Log, silentLog } from '../../agent/log.js';
+import type { Endpoint, Transport } from '../../agent/transport/transport.js';
+
+export interface Sent {
+  readonly bytes: Buffer;
+  readonly destination: Endpoint;
+  readonly port: number;
+}
+
+export interface PipelineSetup {
+  readonly config?: ConfigInput;
+  /** Besides `ping` and `echo`. */
+  readonly handlers?: readonly HandlerDefinition[];
+  readonly log?: Log;
+  /** Answers for the transport whether a datagram could leave. */
+  readonly sendError?: () => Error | undefined;
+}
+
+export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
+
+/** A datagram's whole way without a socket: what comes in is handed over, what goes out is kept. */
+export function startPipeline({ config = {}, handlers = [], log = silentLog, sendError }: PipelineSetup = {}) {
+  const resolved = resolveConfig(config);
+  const counters = createCounters();
+  const registry: Registry = new Map();
+  for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
+  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined });
+  const sent: Sent[] = [];
+  let arrived: (() => void) | undefined;
+  const transport: Transport = {
+    name: 'fake',
+    start: async () => undefined,
+    send(bytes, destination, port, done) {
+      sent.push({ bytes: Buffer.from(bytes), destination, port });
+      done(sendError?.());
+      arrived?.();
+    },
+    address: () => '127.0.0.1',
+    kernelDrops: () => undefined,
+    stop: async () => undefined,
+  };
+  const pipeline = createPipeline({ config: resolved, registry, runner, counters, log });
+  const [firstPort] = resolved.listen.ports;
+
+  function receive(bytes: Uint8Array | string, source = FROM_CARRIER, port = firstPort?.port ?? 0): void {
+    pipeline({ bytes: Buffer.from(bytes), source, port, transport: 'fake', receivedAt: performance.now() }, transport);
+  }
+
+  return {
+    counters,
+    runner,
+    sent,
+    receive,
+    /** Hands a datagram over and gives what went out at once: all that a synchronous handler answers. */
+    answers(bytes: Uint8Array | string, source?: Endpoint, port?: number): Buffer[] {
+      sent.length = 0;
+      receive(bytes, source, port);
+      return sent.map((one) => one.bytes);
+    },
+    /** Waits for the next datagram that goes out. */
+    async reply(bytes: Uint8Array | string, source?: Endpoint, port?: number): Promise<Buffer> {
+      sent.length = 0;
+      const gone = new Promise<void>((resolve) => {
+        arrived = resolve;
+      });
+      receive(bytes, source, port);
+      await gone;
+      return sent[0]?.bytes ?? Buffer.alloc(0);
+    },
+  };
+}

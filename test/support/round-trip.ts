@@ -1,0 +1,84 @@
+import { onTestFinished } from 'vitest';
+import { type AgentOptions, createAgent } from '../../agent/agent.js';
+import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback } from '../../loopback/index.js';
+import { payloadBytes } from '../../shared/ip-command.js';
+
+const WAIT_MS = 5000;
+
+/** An address of this machine that no other test has: vitest's workers are told apart by their number. */
+export function freshAddress(): string {
+  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1) % 100;
+  lastHost++;
+  return `127.${100 + worker}.${lastHost >> 8}.${lastHost & 0xff}`;
+}
+let lastHost = 1;
+
+/** A loopback on free ports, with SIMs on addresses of their own; it ends with the test. */
+export async function startTestLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
+  const loopback = await startLoopback({
+    httpPort: 0,
+    gatewayAddress: freshAddress(),
+    gatewayPort: 0,
+    sims: [{ name: 'gateway-1', address: freshAddress() }],
+    ...options,
+  });
+  onTestFinished(() => loopback.stop());
+  return loopback;
+}
+
+/** An agent on a SIM's address; it ends with the test. */
+export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', options: AgentOptions = {}) {
+  const sim = loopback.sims.find(({ uniqueName }) => uniqueName === simName);
+  if (sim === undefined) throw new Error(`the loopback has no SIM ${simName}`);
+  const { listen, ...config } = options.config ?? {};
+  const agent = createAgent({
+    ...options,
+    config: {
+      gateway: { address: loopback.gateway.address, port: loopback.gateway.port },
+      listen: { address: sim.address, ...listen },
+      ...config,
+      allow: ['127.0.0.0/8'],
+    },
+  });
+  await agent.start();
+  onTestFinished(() => agent.stop());
+  return agent;
+}
+
+/** The next event that `pick` makes something of. Fails after 5 s, saying what came instead. */
+export function nextEvent<T>(
+  loopback: Loopback,
+  what: string,
+  pick: (event: LoopbackEvent) => T | undefined,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const seen: string[] = [];
+    const finish = () => {
+      clearTimeout(timer);
+      forget();
+    };
+    const timer = setTimeout(() => {
+      finish();
+      reject(new Error(`${what} did not come in ${WAIT_MS} ms; instead: ${seen.join(', ') || 'nothing'}`));
+    }, WAIT_MS);
+    const forget = loopback.onEvent((event) => {
+      seen.push(event.type === 'command' ? `${event.command.direction} ${event.command.status}` : event.type);
+      const picked = pick(event);
+      if (picked === undefined) return;
+      finish();
+      resolve(picked);
+    });
+  });
+}
+
+/** The next from_sim command of a SIM. */
+export const nextReply = (loopback: Loopback, simName = 'gateway-1') =>
+  nextEvent(loopback, `a from_sim command of ${simName}`, (event) =>
+    event.type === 'command' && event.command.direction === 'from_sim' && event.simName === simName
+      ? event.command
+      : undefined,
+  );
+
+/** The next from_sim command's bytes. */
+export const nextReplyBytes = async (loopback: Loopback, simName?: string): Promise<Buffer> =>
+  payloadBytes(await nextReply(loopback, simName));
