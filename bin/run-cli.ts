@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import { systemCodeOf } from '../shared/errors.js';
 import { VERSION } from '../shared/version.js';
 import { type ErrorReport, orExit } from './or-exit.js';
 
@@ -18,5 +19,10 @@ export async function runCli(commands: Argv, report?: ErrorReport): Promise<void
       process.stderr.write(`\n${message}\n`);
       process.exit(EXIT_USAGE);
     });
+  // Whoever closes the pipe early (`supersim loopback | head`) has had enough.
+  process.stdout.on('error', (error) => {
+    if (systemCodeOf(error) === 'EPIPE') process.exit(0);
+    throw error;
+  });
   await orExit(() => cli.parseAsync(), report);
 }

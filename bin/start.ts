@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { platform } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { type Loopback, startLoopback } from '../loopback/index.js';
+import { DEFAULT_SIM_NAME, type Loopback, startLoopback } from '../loopback/index.js';
 import { formatBanner, formatEvent } from '../loopback/print.js';
 import { isSupersimError, SupersimError } from '../shared/errors.js';
 import { DEVICE_PORT } from '../shared/limits.js';
@@ -20,29 +21,36 @@ async function start(justOnce: boolean): Promise<void> {
   const loopback = await startAnywhere();
   const agent = startAgent(loopback);
   try {
-    await agentStarted(agent);
-    const steps = await probeLoop(loopback, DEVICE_PORT);
-    print(`\n${steps.map(formatStep).join('\n')}\n`);
-    if (justOnce) return;
-    print(`ready\n\n${formatBanner(loopback)}\n\nCtrl-C ends it. What happens from here on:\n`);
-    loopback.onEvent((event) => print(formatEvent(event)));
-    await Promise.race([interrupted, agentEnded(agent)]);
+    await Promise.race([interrupted, show(loopback, agent, justOnce)]);
   } finally {
     await stopAgent(agent);
     await loopback.stop();
   }
 }
 
+async function show(loopback: Loopback, agent: ChildProcess, justOnce: boolean): Promise<void> {
+  await agentStarted(agent);
+  const steps = await Promise.race([probeLoop(loopback, DEVICE_PORT), agentEnded(agent)]);
+  print(`\n${steps.map(formatStep).join('\n')}\n`);
+  if (justOnce) return;
+  print(`ready\n\n${formatBanner(loopback)}\n\nCtrl-C ends it. What happens from here on:\n`);
+  loopback.onEvent((event) => print(formatEvent(event)));
+  await agentEnded(agent);
+}
+
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
-/** On the usual ports, or on free ones where another program has these. */
+/** The SIM's address where the usual one is likely to be another agent's. Elsewhere than on Linux there is just one. */
+const OTHER_SIM = platform() === 'linux' ? { address: '127.0.0.3' } : {};
+
+/** On the usual ports, or on free ones where another program, perhaps another loopback, has these. */
 async function startAnywhere(): Promise<Loopback> {
   try {
     return await startLoopback();
   } catch (error) {
     if (!isSupersimError(error, 'port-in-use')) throw error;
     print(`${error.message}: taking free ports instead`);
-    return startLoopback({ httpPort: 0, gatewayPort: 0 });
+    return startLoopback({ httpPort: 0, gatewayPort: 0, sims: [{ name: DEFAULT_SIM_NAME, ...OTHER_SIM }] });
   }
 }
 

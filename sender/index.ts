@@ -1,3 +1,4 @@
+export { payloadBytes } from '../shared/ip-command.js';
 export { ApiError } from './api-error.js';
 export {
   type CreateParams,

@@ -25,6 +25,8 @@ function guardProcess(agent: Agent, { log, flush, flushSync }: ProcessLog): void
   process.once('exit', flushSync);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
+      // The second time at once.
+      process.once(signal, () => process.exit(1));
       log.info({ signal }, 'stopping');
       agent
         .stop()

@@ -54,6 +54,8 @@ async function runOnce({ name = '', params: words = [], _: [, ...more] = [], ...
   const command: Command = { id: 'try', name, params, format: 'text', peer: 'local' };
   const emit = async (...event: unknown[]) => log.warn({ event }, 'an event would be sent');
   const runner = createRunner(config.limits, { deviceId: config.device.id, log, emit });
+  // Ended by default, the process would leave a program's group running.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void runner.stop(0));
   const reply = await new Promise<Reply>((done) =>
     runner.submit({ command, handler, params: bound.value, bytes: 0, done }),
   );

@@ -1,4 +1,4 @@
-import { type Command, type Format, MAX_NAME_LENGTH, type Reply } from '../../shared/command.js';
+import { type Command, type CommandError, type Format, MAX_NAME_LENGTH, type Reply } from '../../shared/command.js';
 import { ERRORS, messageOf } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Entry, Request } from '../../shared/format/message.js';
@@ -167,7 +167,7 @@ export function createPipeline({ config, registry, runner, counters, log }: Pipe
     const outcome = outcomeOf(reply);
     counters.outcomes[outcome]++;
     const line = { id, name, peer, transport: transport.name, format, ms: milliseconds, outcome };
-    if ('error' in reply) log.info({ ...line, code: reply.error.code, error: reply.error.message }, 'command');
+    if ('error' in reply) log.info({ ...line, code: reply.error.code, error: loggedMessage(reply.error) }, 'command');
     else log.info(line, 'command');
   }
 
@@ -189,6 +189,9 @@ export function createPipeline({ config, registry, runner, counters, log }: Pipe
     });
   }
 }
+
+/** A parser's message quotes the payload, which is logged at trace only. */
+const loggedMessage = ({ code, message }: CommandError) => (code === 'parse-error' ? undefined : message);
 
 const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
 

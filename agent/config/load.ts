@@ -23,7 +23,7 @@ export function loadConfig(
   flags: readonly Override[],
   environment: NodeJS.ProcessEnv,
 ): Config {
-  const source = readSource(file ?? environment[CONFIG_VARIABLE]);
+  const source = readSource(file ?? (environment[CONFIG_VARIABLE] || undefined));
   return parseConfig(source, [...readVariables(environment), ...flags]);
 }
 

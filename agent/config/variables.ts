@@ -14,12 +14,14 @@ export const variableName = (path: readonly string[]): string =>
 
 /**
  * Settings from variables. A value is read as YAML, so that `[6969, 7000]` is a list; but where a string is asked
- * for it is taken as it is, as a device may be called 007.
+ * for it is taken as it is, as a device may be called 007. An empty variable is as good as none.
  *
  * @throws SupersimError `config-invalid` for a variable that names no setting
  */
 export function readVariables(environment: NodeJS.ProcessEnv): Override[] {
-  const given = Object.keys(environment).filter((name) => name.startsWith(PREFIX) && name !== CONFIG_VARIABLE);
+  const given = Object.keys(environment).filter(
+    (name) => name.startsWith(PREFIX) && name !== CONFIG_VARIABLE && environment[name] !== '',
+  );
   if (given.length === 0) return [];
   const known = new Map(listSettings().map((setting) => [variableName(setting.path), setting]));
   return given.map((variable) => {
@@ -30,10 +32,14 @@ export function readVariables(environment: NodeJS.ProcessEnv): Override[] {
     }
     try {
       const text = environment[variable] ?? '';
-      const value: unknown = setting.type === 'string' ? text : parse(text);
+      const value: unknown = setting.type === 'string' ? text : asList(parse(text), setting.type);
       return { path: setting.path, value, from: variable };
     } catch (error) {
       throw new SupersimError('config-invalid', `the variable ${variable} is not YAML: ${messageOf(error)}`);
     }
   });
 }
+
+/** One thing where a list is asked for is a list of one. */
+const asList = (value: unknown, type: string | undefined): unknown =>
+  type === 'array' && !Array.isArray(value) ? [value] : value;

@@ -29,15 +29,15 @@ export async function loadHandlers(config: Config, own: readonly HandlerDefiniti
 async function addPrograms(registry: Registry, config: Config, log: Log): Promise<void> {
   const programs = Object.entries(config.handlers);
   if (programs.length === 0) return;
-  const [{ programHandler }, { checkedPath }] = await Promise.all([import('./program.js'), import('./file-safety.js')]);
+  const { checkRunnable, programHandler } = await import('./program.js');
   for (const [name, program] of programs) {
     await orReport(log, { handler: name }, 'a handler is set aside', async () => {
       addHandler(registry, await programHandler(name, program));
     });
     // Looked at again before each run, so that mending it needs no restart.
-    const [file = ''] = program.program;
-    if (registry.has(name))
-      await orReport(log, { handler: name }, 'its program cannot run now', () => checkedPath(file));
+    if (registry.has(name)) {
+      await orReport(log, { handler: name }, 'its program cannot run now', () => checkRunnable(program));
+    }
   }
 }
 

@@ -3,7 +3,13 @@ import * as nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const NAME = 'supersim-agent';
+/** What can be imported, and the bundle that it is. */
+const ENTRY_POINTS = {
+  'supersim-agent': 'agent',
+  'supersim-agent/sender': 'sender',
+  'supersim-agent/loopback': 'loopback',
+  'supersim-agent/shared': 'shared',
+};
 
 let provided = false;
 
@@ -14,26 +20,31 @@ let provided = false;
 export async function provideOwnPackage(): Promise<void> {
   if (provided) return;
   provided = true;
-  const url = entryPoint();
-  if (url === undefined) return;
+  const urls = entryPoints();
   if ('registerHooks' in nodeModule && typeof nodeModule.registerHooks === 'function') {
     nodeModule.registerHooks({
       resolve: (specifier: string, context: unknown, next: (specifier: string, context: unknown) => unknown) =>
-        specifier === NAME ? { url, shortCircuit: true } : next(specifier, context),
+        Object.hasOwn(urls, specifier) ? { url: urls[specifier], shortCircuit: true } : next(specifier, context),
     });
     return;
   }
   // Node 20 has only hooks that run on a thread of their own, and take their code from a URL.
-  const code = `export const resolve = (specifier, context, next) =>
-    specifier === '${NAME}' ? { url: ${JSON.stringify(url)}, shortCircuit: true } : next(specifier, context);`;
+  const code = `const urls = ${JSON.stringify(urls)};
+    export const resolve = (specifier, context, next) =>
+      Object.hasOwn(urls, specifier) ? { url: urls[specifier], shortCircuit: true } : next(specifier, context);`;
   nodeModule.register(`data:text/javascript,${encodeURIComponent(code)}`);
 }
 
-/** The bundled entry point of this package; undefined when it runs from its sources. */
-function entryPoint(): string | undefined {
+/** URLs of this package's bundled entry points; none when it runs from its sources. */
+function entryPoints(): Record<string, string> {
   for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
-    const file = join(folder, 'dist', 'agent', 'index.js');
-    if (existsSync(file)) return pathToFileURL(file).href;
+    const dist = join(folder, 'dist');
+    if (!existsSync(join(dist, 'agent', 'index.js'))) continue;
+    const urls = Object.entries(ENTRY_POINTS).map(([name, room]) => [
+      name,
+      pathToFileURL(join(dist, room, 'index.js')).href,
+    ]);
+    return Object.fromEntries(urls);
   }
-  return undefined;
+  return {};
 }

@@ -58,6 +58,7 @@ export function runProcess(options: ProcessOptions): Promise<Finished> {
     });
     // There are no pipes when the agent has too many files open; the event above says so.
     if (child.stdout === undefined) return;
+    alive.add(child);
     const stdout = keepHead(child.stdout, options.outputBytes);
     const stderr = keepTail(child.stderr, STDERR_KEPT_BYTES);
     // A program that does not read its input, or has ended, is no failure.
@@ -74,6 +75,7 @@ export function runProcess(options: ProcessOptions): Promise<Finished> {
         child.removeListener('close', finish);
         child.stdout.destroy();
         child.stderr.destroy();
+        alive.delete(child);
         endGroup(child);
         resolve({
           code,
@@ -87,12 +89,14 @@ export function runProcess(options: ProcessOptions): Promise<Finished> {
   });
 }
 
+/** Those that run. */
+const alive = new Set<ChildProcess>();
 /** Those that have got SIGTERM and may have SIGKILL before them. */
 const ending = new Set<ChildProcess>();
 
-// Whoever ends this process does not wait for the SIGKILL of a program that has long replied.
+// Nothing outlives the process: neither what runs when it crashes, nor what it has told to end and did not wait for.
 process.once('exit', () => {
-  for (const child of ending) signalGroup(child, 'SIGKILL');
+  for (const child of [...alive, ...ending]) signalGroup(child, 'SIGKILL');
 });
 
 /** Sends SIGTERM to the child's process group, and later SIGKILL to what is left of it. */

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { access, constants, stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { milliseconds } from '../../shared/duration.js';
-import { SupersimError } from '../../shared/errors.js';
+import { messageOf, SupersimError } from '../../shared/errors.js';
 import { cutMark, utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
 import { checkedPath } from './file-safety.js';
@@ -49,6 +50,23 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
       return params instanceof Uint8Array ? rawOutput(finished) : readOutput(finished.stdout, finished.stdoutTotal);
     },
   };
+}
+
+/**
+ * Checks what can be checked of a program without running it. Whether another user may run it is seen when it runs.
+ *
+ * @throws SupersimError `handler-invalid`, `program-unsafe`
+ */
+export async function checkRunnable({ program: [file = ''], directory, user }: ProgramConfig): Promise<void> {
+  const real = await checkedPath(file);
+  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is no file`);
+  const folder = await stat(directory).catch(() => undefined);
+  if (!folder?.isDirectory())
+    throw new SupersimError('handler-invalid', `there is no folder ${directory} to run it in`);
+  if (user !== undefined) return;
+  await access(real, constants.X_OK).catch((error: unknown) => {
+    throw new SupersimError('handler-invalid', `${file} may not be run: ${messageOf(error)}`, { cause: error });
+  });
 }
 
 /** What CBOR has and JSON does not. */

@@ -160,6 +160,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
         if (isSupersimError(error)) throw error;
         log.error({ error: messageOf(error), listen: options.listen }, 'cannot listen yet');
       }
+      if (stopped) return;
       if (address === undefined)
         log.warn({ listen: options.listen, gateway: options.gateway.address }, 'no link: waiting for an address');
       timer = setTimeout(step, FOLLOW_INTERVAL_MS);

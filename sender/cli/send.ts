@@ -44,7 +44,7 @@ export const sendCommand: CommandModule<object, object> = {
         'size-limit': { type: 'number', requiresArg: true, describe: 'Most bytes of a binary payload, up to 1300' },
         ...commonOptions,
       })
-      .example('$0 send --sim gateway-1 "#1 ping"', 'Text; a repeat of #1 is recognised')
+      .example('$0 send --sim gateway-1 "#1 ping"', 'Text; the reply comes back as "#1 ok pong"')
       .example('$0 send --sim gateway-1 --binary oWZtZXRob2RkcGluZw==', 'Bytes, here CBOR'),
   handler: (argv) => send(argv, processIo()),
 };
@@ -58,7 +58,10 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
   const command = await client.create({ sim, payload, devicePort, callbackUrl });
   await print(io.stdout, args.json ? jsonLine(command) : details(command));
   if (io.stderr.isTTY === true && canRunTwice(payload)) {
-    await print(io.stderr, 'note: without an id before it, as in "#1 ping", this command can run twice');
+    await print(
+      io.stderr,
+      'note: without an id, as in "#1 ping", this command can run twice, and its reply cannot be told from others',
+    );
   }
 }
 

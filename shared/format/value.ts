@@ -1,4 +1,4 @@
-import { decode as decodeCborItem, encode as encodeCborItem } from 'cborg';
+import { decode as decodeCborItem, encode as encodeCborItem, Token, Type } from 'cborg';
 import { messageOf, SupersimError } from '../errors.js';
 
 /** Whether a value is a record and nothing more: no array, no bytes, no instance of a class. */
@@ -9,7 +9,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Writes a value as JSON; bytes become `{ "base64": … }`, undefined becomes null.
+ * Writes a value as JSON; bytes become `{ "base64": … }`. An undefined member is left out, undefined alone or in a
+ * list becomes null.
  *
  * @throws SupersimError `bad-reply` for what JSON cannot say: functions, cycles, big integers
  */
@@ -27,18 +28,32 @@ export function toJson(value: unknown): string {
 function sayable(this: unknown, key: string, value: unknown): unknown {
   // Left to itself JSON would pass over these in silence, the whole result included.
   if (typeof value === 'function' || typeof value === 'symbol') throw new TypeError(`there is a ${typeof value} in it`);
+  if (value instanceof Map || value instanceof Set) throw new TypeError(`there is a ${value.constructor.name} in it`);
   const member: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : value;
   return member instanceof Uint8Array ? { base64: Buffer.from(member).toString('base64') } : value;
 }
 
+const NULL = new Token(Type.null, null);
+/** What JSON makes of these. */
+const CBOR_OPTIONS = {
+  ignoreUndefinedProperties: true,
+  typeEncoders: {
+    Date: (date: Date) => new Token(Type.string, date.toISOString()),
+    undefined: () => NULL,
+    Map: () => {
+      throw new TypeError('there is a Map in it');
+    },
+  },
+};
+
 /**
- * Writes a value as CBOR (RFC 8949), without tags; undefined becomes null.
+ * Writes the same as CBOR (RFC 8949), where bytes are bytes, without tags.
  *
  * @throws SupersimError `bad-reply` for what it cannot say: functions, cycles, symbols
  */
 export function toCbor(value: unknown): Uint8Array {
   try {
-    return encodeCborItem(value ?? null);
+    return encodeCborItem(value ?? null, CBOR_OPTIONS);
   } catch (error) {
     throw new SupersimError('bad-reply', `the result cannot be written as CBOR: ${messageOf(error)}`, { cause: error });
   }

@@ -4,6 +4,19 @@ import { temporaryFolder, writeFile, writeScript } from '../../support/files.js'
 import { supersimAgent } from './support.js';
 
 describe('supersim-agent config check', () => {
+  it('finds programs that could not run: not to be executed, no file, in a folder that is not there', async () => {
+    const plain = writeFile(temporaryFolder(), 'plain', '#!/bin/sh\n');
+    const config = [
+      'handlers:',
+      `  a: { program: [${plain}] }`,
+      '  b: { program: [/bin] }',
+      '  c: { program: [/bin/true], directory: /nowhere }',
+    ];
+    const { code, stderr } = await supersimAgent(['config', 'check'], config.join('\n'));
+    expect(code).toBe(1);
+    expect(stderr.match(/its program cannot run now: [abc]: /g)).toHaveLength(3);
+  });
+
   it('ends with exit code 0 for a configuration whose handlers can be used', async () => {
     const module = writeFile(
       temporaryFolder(),

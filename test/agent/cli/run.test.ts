@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
-import { program } from '../../support/process.js';
+import { program, startProcess } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { environment, startAgent, supersimAgent } from './support.js';
 
@@ -13,10 +13,14 @@ const SECRET = 'a-payload-for-nobody-else';
 /** A program handler that runs until the test makes the file `go`, and has made `running` before. */
 function heldProgram() {
   const folder = temporaryFolder();
-  const script = writeScript('touch running; while [ ! -e go ]; do sleep 0.02; done; echo released', folder);
+  const script = writeScript(
+    'echo $$ >pid; touch running; while [ ! -e go ]; do sleep 0.02; done; echo released',
+    folder,
+  );
   return {
     config: `handlers: {hold: {program: [${script}], directory: ${folder}}}`,
     running: () => expect.poll(() => existsSync(join(folder, 'running')), { timeout: 5000 }).toBe(true),
+    pid: () => readFileSync(join(folder, 'pid'), 'utf8').trim(),
     release: () => writeFileSync(join(folder, 'go'), ''),
   };
 }
@@ -52,8 +56,11 @@ describe('supersim-agent run', () => {
     const { agent, peer, device } = await startAgent('', { args: ['--log-level', level] });
     expect((await peer.ask(`#1 echo ${SECRET} key=${SECRET}`, device)).toString()).toContain(SECRET);
     expect((await peer.ask(`#2 info ${SECRET}`, device)).toString()).toContain('#2 error bad-params');
-    await agent.line(/"outcome":"refused"/);
+    // The parsers' own messages quote what they could not read.
+    expect((await peer.ask(`{"password": ${SECRET}}`, device)).toString()).toContain('-32700');
+    await agent.line(/"code":"parse-error"/);
     expect(agent.output()).not.toContain(SECRET);
+    expect(agent.output()).not.toContain(SECRET.slice(1, -1));
     expect(agent.output()).not.toContain(Buffer.from(SECRET).toString('hex'));
   });
 
@@ -116,6 +123,31 @@ describe('supersim-agent run', () => {
     expect(await agent.ended).toBe(1);
     expect(log()).toContainEqual(expect.objectContaining({ level: 'fatal', error: 'in the void' }));
   });
+});
+
+it('leaves no program running when a handler’s stray error ends the process', async () => {
+  const held = heldProgram();
+  const stray = `export default { name: 'stray', description: '', run() { setTimeout(() => { throw new Error('stray'); }); } };`;
+  const { agent, peer, device } = await startAgent(`${held.config}\n${moduleWith(stray)}`);
+  await peer.send('#1 hold', device);
+  await held.running();
+  const pid = held.pid();
+  await peer.send('#2 stray', device);
+  expect(await agent.ended).toBe(1);
+  expect(agent.output()).toContain('uncaught exception');
+  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+});
+
+it('leaves no program running when try is interrupted', async () => {
+  const held = heldProgram();
+  const file = writeFile(temporaryFolder(), 'config.yaml', held.config);
+  const tried = startProcess(process.execPath, [program('supersim-agent'), 'try', 'hold', '--config', file]);
+  await held.running();
+  const pid = held.pid();
+  tried.kill('SIGINT');
+  expect(await tried.ended).toBe(1);
+  expect(tried.output()).toContain('handler-failed');
+  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
 });
 
 describe('on SIGTERM and SIGINT', () => {

@@ -62,8 +62,18 @@ describe('a variable', () => {
 
   it('that is not YAML, or of the wrong type, is an error that names it', () => {
     expect(() => load({ SUPERSIM_AGENT_ALLOW: '[1' })).toThrow('SUPERSIM_AGENT_ALLOW');
-    expect(() => load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' })).toThrow('SUPERSIM_AGENT_ALLOW: allow: ');
-    expect(() => load({ SUPERSIM_AGENT_GATEWAY_PORT: '' })).toThrow('SUPERSIM_AGENT_GATEWAY_PORT: gateway.port: ');
+    expect(() => load({ SUPERSIM_AGENT_ALLOW: 'everybody' })).toThrow('SUPERSIM_AGENT_ALLOW: allow.0: ');
+    expect(() => load({ SUPERSIM_AGENT_GATEWAY_PORT: 'x' })).toThrow('SUPERSIM_AGENT_GATEWAY_PORT: gateway.port: ');
+  });
+
+  it('that holds one thing where a list is asked for is a list of one', () => {
+    expect(load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' }).allow).toEqual(['127.0.0.0/8']);
+    expect(load({ SUPERSIM_AGENT_LISTEN_PORTS: '7000' }).listen.ports).toMatchObject([{ port: 7000 }]);
+  });
+
+  it('that is empty is as good as none', () => {
+    expect(load({ SUPERSIM_AGENT_GATEWAY_PORT: '' }).gateway.port).toBe(6969);
+    expect(loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: '' }).gateway.port).toBe(6969);
   });
 
   it('of another program is none of the agent’s business', () => {
