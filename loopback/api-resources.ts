@@ -3,9 +3,11 @@ import type { Fleet, Registry } from './registry.js';
 import type { Sim } from './sims.js';
 import type { StoredCommand } from './store.js';
 
-/** Every SIM of the loopback is in use; what can be switched is whether its device is attached. */
 export const SIM_STATUSES = ['new', 'ready', 'active', 'inactive', 'scheduled'] as const;
-export const SIM_STATUS: (typeof SIM_STATUSES)[number] = 'active';
+
+/** That a device is detached does not show in its SIM's status. */
+export const simStatus = ({ state }: Sim): (typeof SIM_STATUSES)[number] =>
+  state === 'inactive' ? 'inactive' : 'active';
 
 /** @param origin the scheme and host that the client asked by */
 export const ipCommandResource = (command: StoredCommand, origin: string): IpCommand => ({
@@ -21,7 +23,7 @@ export function simResource(sim: Sim, accountSid: string, { dateCreated }: Regis
     unique_name: sim.uniqueName,
     account_sid: accountSid,
     iccid: sim.iccid,
-    status: SIM_STATUS,
+    status: simStatus(sim),
     fleet_sid: sim.fleetSid,
     date_created: dateCreated,
     date_updated: dateCreated,

@@ -4,19 +4,17 @@ import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import * as z from 'zod';
-import { messageOf } from '../shared/errors.js';
+import { isSupersimError, messageOf } from '../shared/errors.js';
 import { DIRECTIONS, STATUSES } from '../shared/ip-command.js';
 import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './api-form.js';
-import { fleetResource, ipCommandResource, listBody, SIM_STATUS, SIM_STATUSES, simResource } from './api-resources.js';
+import { fleetResource, ipCommandResource, listBody, SIM_STATUSES, simResource, simStatus } from './api-resources.js';
 import type { Assumptions } from './assumptions.js';
+import { readBody } from './body.js';
 import type { Commands } from './commands.js';
+import { type ControlOptions, controlRoutes } from './control.js';
 import { pageOf } from './paging.js';
-import type { Registry } from './registry.js';
 import type { Store } from './store.js';
 import { notFound, VENDOR_CODES, VendorError } from './vendor-error.js';
-
-/** Bytes of a request's body: ample for a payload and a URL, percent-encoded. */
-export const MAX_REQUEST_BYTES = 65_536;
 
 const METHODS = ['GET', 'POST', 'OPTIONS'];
 const HEADERS = ['Content-Type', 'Authorization'];
@@ -34,23 +32,23 @@ const simFilter = z.object({
   Iccid: z.string().optional(),
 });
 
-export interface ApiOptions {
+export interface ApiOptions extends ControlOptions {
   readonly accountSid: string;
   readonly authToken: string;
   readonly assumptions: Assumptions;
   readonly store: Store;
-  readonly registry: Registry;
   readonly commands: Commands;
   readonly onError: (message: string) => void;
 }
 
-/** The part of the Super SIM API that IP Commands need (fact sheet §2). */
+/** The part of the Super SIM API that IP Commands need (fact sheet §2), and the loopback's own switches. */
 export function createApi(options: ApiOptions): Hono {
   const app = new Hono();
   guard(app, options);
   ipCommandRoutes(app, options);
   simRoutes(app, options);
   fleetRoutes(app, options);
+  controlRoutes(app, options);
   return app;
 }
 
@@ -85,6 +83,9 @@ function guard(app: Hono, { accountSid, authToken, onError }: ApiOptions): void 
   app.notFound((c) => notFound(c.req.path).response());
   app.onError((error) => {
     if (error instanceof VendorError) return error.response();
+    if (isSupersimError(error, 'bad-input')) {
+      return Response.json({ code: error.code, message: error.message, remedy: error.remedy }, { status: 400 });
+    }
     if (error instanceof HTTPException) return error.getResponse();
     onError(messageOf(error));
     return new VendorError(500, VENDOR_CODES.internal, 'Internal server error').response();
@@ -133,7 +134,7 @@ function simRoutes(app: Hono, { accountSid, assumptions, registry }: ApiOptions)
     const { items, ...tokens } = pageOf(
       registry.sims(),
       (sim) =>
-        (filter.Status === undefined || filter.Status === SIM_STATUS) &&
+        (filter.Status === undefined || filter.Status === simStatus(sim)) &&
         (fleetSid === undefined || sim.fleetSid === fleetSid) &&
         (filter.Iccid === undefined || sim.iccid === filter.Iccid),
       request,
@@ -172,16 +173,4 @@ function fleetRoutes(app: Hono, { accountSid, registry }: ApiOptions): void {
 
 const urlOf = (c: Context) => new URL(c.req.url);
 
-/** @throws VendorError 413 beyond {@link MAX_REQUEST_BYTES} */
-async function form(c: Context): Promise<URLSearchParams> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of c.req.raw.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > MAX_REQUEST_BYTES) {
-      throw new VendorError(413, VENDOR_CODES.badParameter, `The request's body is over ${MAX_REQUEST_BYTES} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'));
-}
+const form = async (c: Context) => new URLSearchParams((await readBody(c)).toString('utf8'));

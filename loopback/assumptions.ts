@@ -42,6 +42,10 @@ export const assumptionsSchema = z.strictObject({
   badBase64: refusal('400/20001').describe('[U] Status and code for a binary payload that is not Base64.'),
   badPort: refusal('400/20001').describe('[U] Status and code for a DevicePort that is no UDP port (1 to 65535).'),
   unknownSim: refusal('404/20404').describe('[U] Status and code for a command to a SIM that the account lacks.'),
+  inactiveSim: z
+    .enum(['83705', '83401'])
+    .default('83705')
+    .describe('[U] Code of a command that failed as its SIM is inactive: that, or as of one not attached.'),
   pageSizeOverMax: z
     .enum(['refuse', 'clamp'])
     .default('refuse')

@@ -4,6 +4,8 @@ import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { assumptionsHelp, parseAssumptions, SOURCE_PORTS } from './assumptions.js';
+import { MAX_SEED } from './faults/random.js';
+import { faultsHelp, parseFaults, seedSchema } from './faults/settings.js';
 import {
   DEFAULT_GATEWAY_ADDRESS,
   DEFAULT_GATEWAY_PORT,
@@ -12,7 +14,7 @@ import {
   type LoopbackOptions,
   startLoopback,
 } from './index.js';
-import { formatBanner, formatEvent } from './print.js';
+import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
 import { parseSimsFile, type SimInput } from './sims.js';
 
@@ -23,6 +25,14 @@ const gatewaySchema = z
   .transform((text) => text.split(':'))
   .transform(([address, written]) => ({ address, port: Number(written) }))
   .pipe(z.object({ address: z.ipv4(), port }));
+
+const EPILOG = `Environment: SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (default: random).
+
+Assumptions (--assume):
+${assumptionsHelp()}
+
+Faults (--faults), both ways, or with down. (to the device) or up. (from it) before the name; #2+5 is packets 2 and 5:
+${faultsHelp()}`;
 
 const builder = (yargs: Argv) =>
   yargs
@@ -41,8 +51,16 @@ const builder = (yargs: Argv) =>
       default: [],
       describe: 'KEY=VALUE for what the vendor does not say (repeatable)',
     })
+    .option('faults', {
+      type: 'string',
+      describe: 'What the radio does to packets, as loss=0.2,delay=50ms,up.loss=#2+5',
+    })
+    .option('seed', {
+      type: 'number',
+      describe: `What the faults’ chance begins with, 0 to ${MAX_SEED}; default: random`,
+    })
     .strict()
-    .epilog(`Environment: SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (default: random).\n\n${assumptionsHelp()}`);
+    .epilog(EPILOG);
 
 type LoopbackArguments = ReturnType<typeof builder> extends Argv<infer A> ? A : never;
 
@@ -73,6 +91,8 @@ async function run(options: LoopbackOptions): Promise<void> {
     await probe(loopback);
     process.stdout.write('\nready; Ctrl-C ends it\n');
     await ended;
+    const hit = formatFaultCounts(loopback.counters);
+    if (hit !== undefined) process.stdout.write(`faults     ${hit} (seed ${loopback.faults().seed})\n`);
   } finally {
     await loopback.stop();
   }
@@ -89,6 +109,8 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
     gatewayPort: gateway.port,
     assumptions: parseAssumptions(args.assume),
     ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
+    ...(args.faults !== undefined && { faults: parseFaults(args.faults) }),
+    ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
     ...(accountSid && { accountSid }),
     ...(authToken && { authToken }),

@@ -3,8 +3,9 @@ import type { IpCommand } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import type { Assumptions } from './assumptions.js';
 import { type CallbackError, callbackParams } from './callbacks.js';
-import type { LoopbackEvent } from './events.js';
+import type { DropCause, LoopbackEvent } from './events.js';
 import type { Datagram, Endpoint } from './network.js';
+import type { Radio } from './radio.js';
 import type { Registry, WebhookMethod } from './registry.js';
 import type { Sim } from './sims.js';
 import { newCommandSid, type Store, type StoredCommand, vendorDate } from './store.js';
@@ -32,13 +33,14 @@ export interface CommandsOptions {
   readonly assumptions: Assumptions;
   readonly store: Store;
   readonly registry: Registry;
+  readonly radio: Pick<Radio, 'carry'>;
   readonly send: (bytes: Buffer, destination: Endpoint) => Promise<void>;
   readonly callBack: (webhook: Webhook) => void;
   readonly emit: (event: LoopbackEvent) => void;
 }
 
 export function createCommands(options: CommandsOptions): Commands {
-  const { accountSid, assumptions, store, registry, send, callBack, emit } = options;
+  const { accountSid, assumptions, store, registry, radio, send, callBack, emit } = options;
 
   function callbackAbout(command: StoredCommand, { sim, callback }: ToSim, error?: CallbackError): void {
     if (callback === undefined) return;
@@ -47,7 +49,7 @@ export function createCommands(options: CommandsOptions): Commands {
   }
 
   async function deliver(sid: string, toSim: ToSim): Promise<void> {
-    // The SIM may have been detached since the command was queued.
+    // Its state may have been set since the command was queued.
     const sim = registry.sim(toSim.sim.sid) ?? toSim.sim;
     const error = await trySend(sim, toSim);
     const change =
@@ -61,15 +63,41 @@ export function createCommands(options: CommandsOptions): Commands {
   }
 
   async function trySend(sim: Sim, toSim: ToSim): Promise<CallbackError | undefined> {
-    if (!sim.attached) {
+    if (sim.state === 'inactive') return { code: Number(assumptions.inactiveSim), message: 'The SIM is inactive' };
+    if (sim.state === 'detached') {
       return { code: VENDOR_CODES.notAttached, message: 'The device is not attached to a cellular network' };
     }
+    const bytes = datagramBytes(toSim, assumptions.binaryDelivery);
+    const device = { address: sim.address, port: toSim.devicePort };
     try {
-      await send(datagramBytes(toSim, assumptions.binaryDelivery), { address: sim.address, port: toSim.devicePort });
+      await radio.carry({ way: 'down', bytes, simName: sim.uniqueName, device }, async (arriving) => {
+        // A packet that was on its way for a while may find the device gone.
+        const state = registry.sim(sim.sid)?.state ?? sim.state;
+        if (state === 'active') await send(arriving, device);
+        else emit({ type: 'dropped', cause: state, ...device, bytes: arriving.length });
+      });
       return undefined;
     } catch (error) {
       return { code: VENDOR_CODES.ipCommandFailed, message: messageOf(error) };
     }
+  }
+
+  function deposit(sim: Sim, from: Endpoint, bytes: Buffer, cutBytes: number): void {
+    const command: StoredCommand = {
+      ...newCommand(accountSid, sim),
+      status: 'received',
+      direction: 'from_sim',
+      device_ip: from.address,
+      device_port: from.port,
+      payload_type: 'binary',
+      payload: bytes.toString('base64'),
+    };
+    store.add(command);
+    emit({ type: 'command', command, simName: sim.uniqueName, ...(cutBytes > 0 && { cutBytes }) });
+    const fleet = registry.fleet(sim.fleetSid);
+    if (fleet === undefined || fleet.ipCommandsUrl === null) return;
+    const params = callbackParams(command, sim.uniqueName, assumptions);
+    callBack({ commandSid: command.sid, url: fleet.ipCommandsUrl, method: fleet.ipCommandsMethod, params });
   }
 
   return {
@@ -92,29 +120,17 @@ export function createCommands(options: CommandsOptions): Commands {
     },
 
     receive({ bytes, from, to }) {
-      const drop = (cause: 'unknown-source' | 'to-source-port' | 'detached') =>
-        emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
+      const drop = (cause: DropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
       const sim = registry.simAt(from.address);
       if (sim === undefined) return drop('unknown-source');
-      if (!sim.attached) return drop('detached');
+      if (sim.state !== 'active') return drop(sim.state);
       if (to === 'source' && assumptions.replyToSource === 'drop') return drop('to-source-port');
+      // Cut before the radio, so that what is in flight is bounded in bytes too.
       const kept = bytes.subarray(0, MAX_PAYLOAD_BYTES);
-      const command: StoredCommand = {
-        ...newCommand(accountSid, sim),
-        status: 'received',
-        direction: 'from_sim',
-        device_ip: from.address,
-        device_port: from.port,
-        payload_type: 'binary',
-        payload: kept.toString('base64'),
-      };
-      store.add(command);
       const cutBytes = bytes.length - kept.length;
-      emit({ type: 'command', command, simName: sim.uniqueName, ...(cutBytes > 0 && { cutBytes }) });
-      const fleet = registry.fleet(sim.fleetSid);
-      if (fleet === undefined || fleet.ipCommandsUrl === null) return;
-      const params = callbackParams(command, sim.uniqueName, assumptions);
-      callBack({ commandSid: command.sid, url: fleet.ipCommandsUrl, method: fleet.ipCommandsMethod, params });
+      void radio.carry({ way: 'up', bytes: kept, simName: sim.uniqueName, device: from }, (arriving) =>
+        deposit(sim, from, arriving, cutBytes),
+      );
     },
   };
 }

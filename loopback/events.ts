@@ -1,8 +1,14 @@
+import type { Hit } from './faults/apply.js';
+import type { Way } from './faults/settings.js';
+import type { SimState } from './sims.js';
 import type { StoredCommand } from './store.js';
 import type { WebhookResult } from './webhooks.js';
 
-/** Where a dropped datagram came from: an address that is no SIM's, or a SIM that wrote to the source port. */
-export type DropCause = 'unknown-source' | 'to-source-port' | 'detached';
+/**
+ * Why a datagram was dropped, other than by a fault: it came from an address that is no SIM's, went to the source port,
+ * its SIM was not active (by now), or too many were on their way.
+ */
+export type DropCause = 'unknown-source' | 'to-source-port' | 'inactive' | 'detached' | 'too-many-in-flight';
 
 /** What goes on in the loopback, as it happens. */
 export type LoopbackEvent =
@@ -19,10 +25,25 @@ export type LoopbackEvent =
   | {
       readonly type: 'dropped';
       readonly cause: DropCause;
+      /** The device's end. */
       readonly address: string;
       readonly port: number;
       readonly bytes: number;
     }
+  /** A fault hit a packet; there is one event for each fault that did. */
+  | ({
+      readonly type: 'fault';
+      readonly way: Way;
+      /** The packet's number on its way since the faults were set, from 1. */
+      readonly packet: number;
+      readonly simName: string;
+      /** Of the packet before the fault. */
+      readonly bytes: number;
+    } & Hit)
+  /** Other faults were set, here as the command line writes them. */
+  | { readonly type: 'faults'; readonly faults: string; readonly seed: number }
+  /** A SIM's state was set. */
+  | { readonly type: 'sim'; readonly simName: string; readonly state: SimState }
   | { readonly type: 'webhook'; readonly result: WebhookResult }
   | { readonly type: 'error'; readonly message: string };
 
@@ -36,7 +57,15 @@ export interface Counters {
   cut: number;
   droppedUnknownSource: number;
   droppedToSourcePort: number;
+  droppedInactive: number;
   droppedDetached: number;
+  droppedTooManyInFlight: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+  delayed: number;
+  corrupted: number;
+  truncated: number;
   webhooks: number;
   webhooksFailed: number;
 }
@@ -49,7 +78,15 @@ export function newCounters(): Counters {
     cut: 0,
     droppedUnknownSource: 0,
     droppedToSourcePort: 0,
+    droppedInactive: 0,
     droppedDetached: 0,
+    droppedTooManyInFlight: 0,
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    delayed: 0,
+    corrupted: 0,
+    truncated: 0,
     webhooks: 0,
     webhooksFailed: 0,
   };
@@ -58,8 +95,20 @@ export function newCounters(): Counters {
 const DROP_COUNTERS = {
   'unknown-source': 'droppedUnknownSource',
   'to-source-port': 'droppedToSourcePort',
+  inactive: 'droppedInactive',
   detached: 'droppedDetached',
+  'too-many-in-flight': 'droppedTooManyInFlight',
 } as const satisfies Record<DropCause, keyof Counters>;
+
+/** The counter of each fault. */
+export const FAULT_COUNTERS = {
+  loss: 'lost',
+  duplicate: 'duplicated',
+  reorder: 'reordered',
+  delay: 'delayed',
+  corrupt: 'corrupted',
+  truncate: 'truncated',
+} as const satisfies Record<Hit['fault'], keyof Counters>;
 
 const STATUS_COUNTERS = {
   queued: 'toSim',
@@ -76,6 +125,8 @@ export function count(counters: Counters, event: LoopbackEvent): void {
     if (event.cutBytes !== undefined) counters.cut += 1;
   } else if (event.type === 'dropped') {
     counters[DROP_COUNTERS[event.cause]] += 1;
+  } else if (event.type === 'fault') {
+    counters[FAULT_COUNTERS[event.fault]] += 1;
   } else if (event.type === 'webhook') {
     counters.webhooks += 1;
     if (!event.result.ok) counters.webhooksFailed += 1;

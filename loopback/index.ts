@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { platform } from 'node:os';
 import * as z from 'zod';
 import { SupersimError } from '../shared/errors.js';
@@ -7,19 +7,25 @@ import { createApi } from './api.js';
 import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
 import { createCommands } from './commands.js';
 import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCounters } from './events.js';
+import type { FaultState } from './faults/apply.js';
+import { MAX_SEED } from './faults/random.js';
+import { type FaultsInput, resolveFaults, seedSchema } from './faults/settings.js';
 import { issuesOf } from './issues.js';
 import { type Endpoint, type Network, openNetwork } from './network.js';
+import { createRadio } from './radio.js';
 import { createRegistry } from './registry.js';
 import { openServer } from './server.js';
-import { resolveSims, type Sim, type SimInput } from './sims.js';
+import { resolveSims, type Sim, type SimInput, type SimState } from './sims.js';
 import { createStore } from './store.js';
 import { createWebhooks } from './webhooks.js';
 
 export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
+export type { FaultState, Hit } from './faults/apply.js';
+export { type Faults, type FaultsInput, formatFaults, type Hits, type Rules, type Way } from './faults/settings.js';
 export type { Endpoint } from './network.js';
-export { curlLine, formatBanner, formatEvent } from './print.js';
-export type { Sim, SimInput } from './sims.js';
+export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
+export { SIM_STATES, type Sim, type SimInput, type SimState } from './sims.js';
 export type { StoredCommand } from './store.js';
 export type { Webhook, WebhookResult } from './webhooks.js';
 
@@ -47,6 +53,10 @@ export interface LoopbackOptions {
   /** Default `other`; takes precedence over the assumption of the same name. */
   readonly sourcePort?: SourcePort;
   readonly assumptions?: AssumptionsInput;
+  /** What the radio does to packets; default: nothing. */
+  readonly faults?: FaultsInput;
+  /** What chance begins with: the same seed and the same packets have the same faults. Default: random. */
+  readonly seed?: number;
   /** Commands kept in memory; default 10,000. At the bound the oldest goes out. */
   readonly maxCommands?: number;
 }
@@ -62,13 +72,22 @@ export interface Loopback {
   readonly counters: Readonly<Counters>;
   /** Calls the listener for everything that goes on from now, until the returned function is called. */
   onEvent(listener: LoopbackListener): () => void;
+  /** The faults that are set, their seed, and how many packets and datagrams in flight there are since. */
+  faults(): FaultState & { readonly inFlight: number };
   /**
-   * Attaches a SIM, by name or SID, to the network or detaches it.
+   * Sets the faults of all packets from now, and counts packets from 1 again. What is on its way stays so.
+   *
+   * @param seed default: the one that there is
+   * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
+   */
+  setFaults(faults: FaultsInput, seed?: number): void;
+  /**
+   * Sets the state of a SIM, by name or SID, or of all.
    *
    * @throws SupersimError `bad-input` for an unknown SIM
    */
-  setAttached(sim: string, attached: boolean): void;
-  /** Closes every socket and ends webhooks under way. */
+  setSimState(state: SimState, sim?: string): void;
+  /** Closes every socket, ends webhooks under way, and forgets datagrams in flight. */
   stop(): Promise<void>;
 }
 
@@ -85,6 +104,7 @@ const settingsSchema = z.object({
     .regex(/^AC[0-9a-fA-F]{32}$/, 'must be AC and 32 hexadecimal digits')
     .default(() => `AC${randomHex()}`),
   authToken: z.string().min(1).default(randomHex),
+  seed: seedSchema.default(() => randomInt(MAX_SEED + 1)),
   maxCommands: z.int().min(1).default(DEFAULT_MAX_COMMANDS),
 });
 
@@ -109,11 +129,21 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   };
   const onError = (message: string) => emit({ type: 'error', message });
   const webhooks = createWebhooks(authToken, (result) => emit({ type: 'webhook', result }));
+  const radio = createRadio({
+    faults: resolveFaults(options.faults ?? {}),
+    seed: settings.seed,
+    emit,
+    onError: (message) => onError(`UDP: ${message}`),
+  });
+  const setSimState = (state: SimState, key?: string) => {
+    for (const sim of registry.setState(state, key)) emit({ type: 'sim', simName: sim.uniqueName, state });
+  };
   const commands = createCommands({
     accountSid,
     assumptions,
     store,
     registry,
+    radio,
     send: (bytes, destination) => network.send(bytes, destination),
     callBack: webhooks.send,
     emit,
@@ -125,7 +155,8 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onDatagram: (datagram) => commands.receive(datagram),
     onError: (error) => onError(`UDP: ${error.message}`),
   });
-  const api = createApi({ accountSid, authToken, assumptions, store, registry, commands, onError });
+  const control = { radio, registry, counters, setSimState };
+  const api = createApi({ ...control, accountSid, authToken, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
     await network.close();
     throw error;
@@ -144,8 +175,13 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    setAttached: registry.setAttached,
+    faults: radio.status,
+    setFaults(faults, seed = radio.status().seed) {
+      radio.set(resolveFaults(faults), settingsFrom({ seed }).seed);
+    },
+    setSimState,
     stop() {
+      radio.close();
       stopped ??= Promise.all([server.close(), webhooks.close(), network.close()]).then(() => undefined);
       return stopped;
     },

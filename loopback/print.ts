@@ -1,7 +1,8 @@
 import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
-import type { DropCause, LoopbackEvent } from './events.js';
+import { type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
+import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
 
 const MAX_SIMS_SHOWN = 20;
@@ -11,10 +12,11 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner({ url, accountSid, authToken, gateway, sims }: Loopback): string {
+export function formatBanner({ url, accountSid, authToken, gateway, sims, faults: status }: Loopback): string {
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
   const [first] = shown;
+  const { faults, seed } = status();
   const lines = [
     `API        ${url}`,
     `account    ${accountSid}`,
@@ -22,9 +24,10 @@ export function formatBanner({ url, accountSid, authToken, gateway, sims }: Loop
     `gateway    ${gateway.address}:${gateway.port} (UDP; devices send here)`,
     ...shown.map(
       (sim) =>
-        `SIM        ${sim.uniqueName} at ${sim.address}, ${sim.fleetName}${sim.attached ? '' : ', detached'} (${sim.sid})`,
+        `SIM        ${sim.uniqueName} at ${sim.address}, ${sim.fleetName}${sim.state === 'active' ? '' : `, ${sim.state}`} (${sim.sid})`,
     ),
     ...(more > 0 ? [`           and ${more} more`] : []),
+    `faults     ${formatFaults(faults)} (seed ${seed})`,
     ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
   ];
   return lines.map(printable).join('\n');
@@ -49,7 +52,9 @@ const DROPPED: Readonly<Record<DropCause, string>> = {
   'unknown-source': 'dropped: the address is no SIM’s',
   'to-source-port':
     'dropped: it went to the port that commands come from, not to the gateway; taken for granted, see --assume replyToSource',
+  inactive: 'dropped: the SIM is inactive',
   detached: 'dropped: the SIM is detached',
+  'too-many-in-flight': 'dropped: too many are on their way',
 };
 
 /** One line for an event, without a line end; nothing in it can control a terminal. */
@@ -67,9 +72,34 @@ function describe(event: LoopbackEvent): string {
       const tries = attempts === 1 ? '' : ` (${attempts} attempts)`;
       return `webhook ${webhook.commandSid} ${webhook.method} ${webhook.url} ${outcome}${tries}`;
     }
+    case 'fault':
+      return formatFault(event);
+    case 'faults':
+      return `faults ${event.faults} (seed ${event.seed})`;
+    case 'sim':
+      return `SIM ${event.simName} is ${event.state}`;
     case 'error':
       return `error ${event.message}`;
   }
+}
+
+type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
+
+function formatFault(event: FaultEvent): string {
+  const arrow = event.way === 'down' ? '→' : '←';
+  return `fault ${event.way} ${event.packet} ${arrow} ${event.simName} ${event.bytes} bytes ${damage(event)}`;
+}
+
+function damage(event: FaultEvent): string {
+  if (event.fault === 'truncate') return `truncated to ${event.keptBytes}`;
+  const past = FAULT_COUNTERS[event.fault];
+  return 'delayMs' in event ? `${past} ${event.delayMs.toFixed(0)} ms` : past;
+}
+
+/** How many packets each fault has hit since the start, in one line; undefined when none has hit any. */
+export function formatFaultCounts(counters: Readonly<Counters>): string | undefined {
+  const hit = Object.values(FAULT_COUNTERS).filter((name) => counters[name] > 0);
+  return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 
 function formatCommand({ command, simName, errorCode, cutBytes }: Extract<LoopbackEvent, { type: 'command' }>): string {

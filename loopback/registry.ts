@@ -1,5 +1,5 @@
 import { SupersimError } from '../shared/errors.js';
-import type { Sim } from './sims.js';
+import type { Sim, SimState } from './sims.js';
 import { vendorDate } from './store.js';
 
 export type WebhookMethod = 'GET' | 'POST';
@@ -20,8 +20,12 @@ export interface Registry {
   /** By SID or unique name. */
   sim(key: string): Sim | undefined;
   simAt(address: string): Sim | undefined;
-  /** @throws SupersimError `bad-input` for an unknown SIM */
-  setAttached(key: string, attached: boolean): void;
+  /**
+   * Sets the state of one SIM or of all, and gives these.
+   *
+   * @throws SupersimError `bad-input` for an unknown SIM
+   */
+  setState(state: SimState, key?: string): Sim[];
   /** By SID or unique name. */
   fleet(key: string): Fleet | undefined;
   /** Gives the Fleet as it is kept, with its date. */
@@ -41,10 +45,15 @@ export function createRegistry(given: readonly Sim[]): Registry {
     sims: () => [...sims.values()],
     sim: find,
     simAt: (address) => sims.get(sidByAddress.get(address) ?? ''),
-    setAttached(key, attached) {
-      const sim = find(key);
-      if (sim === undefined) throw new SupersimError('bad-input', `no SIM has the name or SID ${JSON.stringify(key)}`);
-      sims.set(sim.sid, { ...sim, attached });
+    setState(state, key) {
+      const chosen = key === undefined ? [...sims.values()] : [find(key)];
+      return chosen.map((sim) => {
+        if (sim === undefined)
+          throw new SupersimError('bad-input', `no SIM has the name or SID ${JSON.stringify(key)}`);
+        const changed = { ...sim, state };
+        sims.set(sim.sid, changed);
+        return changed;
+      });
     },
     fleet: (key) => fleets.get(key) ?? fleets.get(fleetSidByName.get(key) ?? ''),
     updateFleet(fleet) {

@@ -5,6 +5,13 @@ import * as z from 'zod';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { issuesOf } from './issues.js';
 
+/**
+ * `inactive`: its owner has switched it off; `detached`: its device is not attached to the network. Nothing goes to
+ * or comes from either.
+ */
+export const SIM_STATES = ['active', 'inactive', 'detached'] as const;
+export type SimState = (typeof SIM_STATES)[number];
+
 /** Most SIMs in one loopback. */
 export const MAX_SIMS = 10_000;
 
@@ -22,7 +29,7 @@ const simSchema = z.strictObject({
     .regex(/^\d{18,22}$/)
     .optional(),
   fleet: name.default('fleet-1').describe('The unique name of its Fleet.'),
-  attached: z.boolean().default(true).describe('Whether the device is attached to the network.'),
+  state: z.enum(SIM_STATES).default('active').describe('Whether commands reach the device.'),
 });
 
 export const simsSchema = z.array(simSchema).min(1).max(MAX_SIMS);
@@ -37,7 +44,7 @@ export interface Sim {
   readonly address: string;
   readonly fleetSid: string;
   readonly fleetName: string;
-  readonly attached: boolean;
+  readonly state: SimState;
 }
 
 /** Linux answers on the whole of 127.0.0.0/8; elsewhere there is one loopback address, without further set-up. */
@@ -72,7 +79,7 @@ export function resolveSims(input: unknown): Sim[] {
     address: sim.address ?? addressAt(index),
     fleetSid: sidFor('HF', 'fleet', sim.fleet),
     fleetName: sim.fleet,
-    attached: sim.attached,
+    state: sim.state,
   }));
   for (const key of ['uniqueName', 'address', 'sid', 'iccid'] as const) refuseShared(sims, key);
   return sims;
@@ -96,7 +103,7 @@ function refuseShared(sims: readonly Sim[], key: 'uniqueName' | 'address' | 'sid
 }
 
 /**
- * The SIMs of a sims file: a YAML list with `name` and, as wanted, `address`, `sid`, `iccid`, `fleet`, `attached`.
+ * The SIMs of a sims file: a YAML list with `name` and, as wanted, `address`, `sid`, `iccid`, `fleet`, `state`.
  *
  * @throws SupersimError `bad-input` when it is no YAML or no such list
  */
@@ -113,6 +120,6 @@ export function parseSimsFile(text: string): SimInput[] {
 function simsError(message: string, cause?: unknown): SupersimError {
   return new SupersimError('bad-input', `sims: ${message}`, {
     cause,
-    remedy: 'Write a YAML list of SIMs, each with `name` and, as wanted, address, sid, iccid, fleet, attached.',
+    remedy: 'Write a YAML list of SIMs, each with `name` and, as wanted, address, sid, iccid, fleet, state.',
   });
 }

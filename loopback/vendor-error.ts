@@ -8,6 +8,7 @@ export const VENDOR_CODES = {
   ipCommandFailed: 83400,
   notAttached: 83401,
   callbackFailed: 83402,
+  simInactive: 83705,
 } as const;
 
 /** What the API answers when it refuses a request; routes throw it. */

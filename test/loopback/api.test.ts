@@ -80,7 +80,7 @@ test('every resource has the thirteen fields and nothing else, and dates to the 
 });
 
 test('lists are newest first, filtered and paged; the official client follows the URLs', async () => {
-  const loopback = await start({ sims: [{ name: 'a' }, { name: 'b', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'a' }, { name: 'b', state: 'detached' }] });
   const { ipCommands } = client(loopback);
   const made: string[] = [];
   for (let index = 0; index < 7; index += 1) {

@@ -87,6 +87,14 @@ describe('each has an effect', () => {
     expect(await loopback.events.take(isStatus('received'))).toMatchObject({ command: { device_port: port } });
   });
 
+  test('inactiveSim', async () => {
+    for (const inactiveSim of ['83705', '83401'] as const) {
+      const loopback = await start({ assumptions: { inactiveSim }, sims: [{ name: 'gateway-1', state: 'inactive' }] });
+      await post(loopback, '/v1/IpCommands', { ...text, Payload: 'x' });
+      expect(await loopback.events.take(isStatus('failed'))).toMatchObject({ errorCode: Number(inactiveSim) });
+    }
+  });
+
   test('pageSizeOverMax', async () => {
     const refusing = await start();
     expect((await get(refusing, '/v1/IpCommands?PageSize=1001')).status).toBe(400);
@@ -133,7 +141,7 @@ describe('each has an effect', () => {
   test('none was forgotten here', async () => {
     const tested = [
       'oversize badBase64 badPort unknownSim sizeRule emptyPayload binaryDelivery sourcePort replyToSource',
-      'pageSizeOverMax callbackSidName callbackOnQueued callbackPayload',
+      'inactiveSim pageSizeOverMax callbackSidName callbackOnQueued callbackPayload',
     ];
     expect(Object.keys(assumptionsSchema.shape).sort()).toEqual(tested.join(' ').split(' ').sort());
   });

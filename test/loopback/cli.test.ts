@@ -110,6 +110,31 @@ test('SIMs from a file, assumptions and the source port from options', async () 
   expect(gateway).toContain(`:${(await next()).from.port} `);
 });
 
+test('faults and their seed: printed at the start, for each packet, and counted at the end', async () => {
+  const { child, out } = run([...anyPorts, '--faults', 'down.loss=#1,down.duplicate=#2', '--seed', '42'], credentials);
+  const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
+  expect(await out.take((line) => line.startsWith('faults'))).toBe(
+    'faults     down.loss=#1,down.duplicate=#2 (seed 42)',
+  );
+  await out.take((line) => line.startsWith('ready'));
+  const loopback = { url, accountSid: credentials.SUPERSIM_ACCOUNT_SID, authToken: 'secret' };
+  const { port, next } = await device();
+  const form = { Sim: 'gateway-1', DevicePort: `${port}` };
+  await post(loopback, '/v1/IpCommands', { ...form, Payload: 'lost' });
+  await out.take((line) => line.endsWith(' fault down 1 → gateway-1 4 bytes lost'));
+  await out.take((line) => line.endsWith(`→ gateway-1:${port} sent 4 bytes "lost"`));
+  await post(loopback, '/v1/IpCommands', { ...form, Payload: 'twice' });
+  await out.take((line) => line.endsWith(' fault down 2 → gateway-1 5 bytes duplicated 0 ms'));
+  expect([(await next()).bytes.toString(), (await next()).bytes.toString()]).toEqual(['twice', 'twice']);
+  child.kill('SIGTERM');
+  expect(await out.take((line) => line.startsWith('faults'))).toBe('faults     1 lost, 1 duplicated (seed 42)');
+});
+
+test('without faults the seed is printed all the same', async () => {
+  const { out } = run(anyPorts);
+  expect(await out.take((line) => line.startsWith('faults'))).toMatch(/^faults +none \(seed \d+\)$/);
+});
+
 test('without credentials in the environment they are random', async () => {
   const { out } = run(anyPorts);
   expect(await out.take((line) => line.startsWith('account'))).toMatch(/ AC[0-9a-f]{32}$/);
@@ -132,6 +157,10 @@ test.each([
   [['--gateway', 'localhost']],
   [['--gateway', '127.0.0.1:99999']],
   [['--http-port', 'x']],
+  [['--faults', 'los=0.2']],
+  [['--faults', 'loss']],
+  [['--seed', '-1']],
+  [['--seed', 'x']],
   [['--assume', 'sizeRule=both']],
   [['--assume', 'sizeRule']],
   [['--sims', '/nowhere/sims.yaml']],

@@ -119,7 +119,7 @@ test('with sourcePort gateway commands leave from the gateway’s own port', asy
 });
 
 test('a detached SIM gets nothing and sends nothing, until it is attached', async () => {
-  const loopback = await start({ sims: [{ name: 'a', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'a', state: 'detached' }] });
   const { port, next, send } = await device();
   const { ipCommands } = client(loopback);
   const lost = await ipCommands.create({ sim: 'a', payload: 'lost', devicePort: port });
@@ -128,15 +128,15 @@ test('a detached SIM gets nothing and sends nothing, until it is attached', asyn
   await send('lost too', loopback.gateway);
   expect(await loopback.events.take(isType('dropped'))).toMatchObject({ cause: 'detached' });
 
-  loopback.setAttached('a', true);
-  expect(loopback.sims[0]?.attached).toBe(true);
+  loopback.setSimState('active', 'a');
+  expect(loopback.sims[0]?.state).toBe('active');
   await ipCommands.create({ sim: 'a', payload: 'found', devicePort: port });
   expect((await next()).bytes.toString()).toBe('found');
 
-  loopback.setAttached(loopback.sims[0]?.sid ?? '', false);
+  loopback.setSimState('detached', loopback.sims[0]?.sid ?? '');
   await ipCommands.create({ sim: 'a', payload: 'lost', devicePort: port });
   await loopback.events.take(isStatus('failed'));
-  expect(() => loopback.setAttached('nobody', true)).toThrow(expect.objectContaining({ code: 'bad-input' }));
+  expect(() => loopback.setSimState('active', 'nobody')).toThrow(expect.objectContaining({ code: 'bad-input' }));
   expect(loopback.counters).toMatchObject({ toSim: 3, failed: 2, droppedDetached: 1, fromSim: 0 });
 });
 
@@ -148,6 +148,7 @@ test('a SIM that is detached while a command is queued does not get it', async (
     assumptions: resolveAssumptions({}),
     store: createStore(10),
     registry,
+    radio: { carry: async ({ bytes }, deliver) => deliver(bytes) },
     send: () => Promise.resolve(),
     callBack: () => undefined,
     emit: events.push,
@@ -155,7 +156,7 @@ test('a SIM that is detached while a command is queued does not get it', async (
   const [sim] = registry.sims();
   if (sim === undefined) throw new Error('no SIM');
   const { status } = commands.accept({ sim, devicePort: 9, payload: 'x', payloadType: 'text' });
-  registry.setAttached('a', false);
+  registry.setState('detached', 'a');
   expect(status).toBe('queued');
   expect(await events.take(isStatus('failed'))).toMatchObject({ errorCode: 83401 });
 });

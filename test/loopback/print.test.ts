@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { formatBanner, formatEvent, type LoopbackEvent } from '../../loopback/index.js';
+import { formatBanner, formatEvent, formatFaultCounts, type LoopbackEvent } from '../../loopback/index.js';
 import { client, device, isStatus, isType, receiver, start } from './support.js';
 
 const line = async (taken: Promise<LoopbackEvent>) => formatEvent(await taken);
 
 test('the banner has everything that is needed to begin', async () => {
-  const loopback = await start({ sims: [{ name: 'gateway-1' }, { name: 'b', fleet: 'north', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'gateway-1' }, { name: 'b', fleet: 'north', state: 'detached' }] });
   const banner = formatBanner(loopback);
   for (const part of [loopback.url, loopback.accountSid, loopback.authToken, `127.0.0.1:${loopback.gateway.port}`]) {
     expect(banner).toContain(part);
@@ -23,7 +23,7 @@ test('a name that the shell would take apart is quoted', async () => {
 });
 
 test('nothing that a stranger chose can control the terminal', async () => {
-  const loopback = await start({ sims: [{ name: 'a\x1b[2J\nb', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'a\x1b[2J\nb', state: 'detached' }] });
   expect(formatBanner(loopback)).toContain('a\\u001b[2J\\nb at ');
   const hook = await receiver();
   const callbackUrl = `${hook.url}/\u202e`;
@@ -32,13 +32,36 @@ test('nothing that a stranger chose can control the terminal', async () => {
   expect(await line(loopback.events.take(isType('webhook')))).toContain(`${hook.url}/\\u202e HTTP 200`);
 });
 
+test('a line for each fault, for other faults, and for a SIM’s state', async () => {
+  const loopback = await start({ seed: 1 });
+  loopback.setFaults({ up: { truncate: [1], reorder: [2], reorderDelay: '1ms', corrupt: [3] } });
+  expect(await line(loopback.events.take(isType('faults')))).toBe(
+    'faults up.reorder=#2,up.corrupt=#3,up.truncate=#1,up.reorderDelay=1ms (seed 1)',
+  );
+  const { send } = await device();
+  for (const pattern of [
+    /^fault up 1 ← gateway-1 4 bytes truncated to [0-3]$/,
+    /^fault up 2 ← gateway-1 4 bytes reordered 1 ms$/,
+    /^fault up 3 ← gateway-1 4 bytes corrupted$/,
+  ]) {
+    await send('ping', loopback.gateway);
+    expect(await line(loopback.events.take(isType('fault')))).toMatch(pattern);
+  }
+  expect(formatFaultCounts(loopback.counters)).toBe('1 reordered, 1 corrupted, 1 truncated');
+  loopback.setSimState('inactive');
+  expect(await line(loopback.events.take(isType('sim')))).toBe('SIM gateway-1 is inactive');
+  await send('ping', loopback.gateway);
+  expect(await line(loopback.events.take(isType('dropped')))).toMatch(/ 4 bytes dropped: the SIM is inactive$/);
+  expect(formatBanner(loopback)).toContain('gateway-1 at 127.0.0.2, fleet-1, inactive (');
+});
+
 test('many SIMs do not flood the banner', async () => {
   const loopback = await start({ sims: Array.from({ length: 30 }, (_, index) => ({ name: `sim-${index}` })) });
   expect(formatBanner(loopback)).toContain('and 10 more');
 });
 
 test('a line for each thing that happens', async () => {
-  const loopback = await start({ sims: [{ name: 'a' }, { name: 'b', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'a' }, { name: 'b', state: 'detached' }] });
   const { ipCommands } = client(loopback);
   const hook = await receiver(404);
   const { port, next, send } = await device();

@@ -8,7 +8,7 @@ test('a sims file: names alone are enough', () => {
 - name: pump
 - name: valve
   fleet: north
-  attached: false
+  state: inactive
 - name: boiler
   address: 192.168.1.20
   sid: HS${'a'.repeat(32)}
@@ -17,8 +17,8 @@ test('a sims file: names alone are enough', () => {
   );
   const first = platform() === 'linux' ? 2 : 1;
   expect(sims).toMatchObject([
-    { uniqueName: 'pump', address: `127.0.0.${first}`, fleetName: 'fleet-1', attached: true },
-    { uniqueName: 'valve', address: `127.0.0.${first + 1}`, fleetName: 'north', attached: false },
+    { uniqueName: 'pump', address: `127.0.0.${first}`, fleetName: 'fleet-1', state: 'active' },
+    { uniqueName: 'valve', address: `127.0.0.${first + 1}`, fleetName: 'north', state: 'inactive' },
     { address: '192.168.1.20', sid: `HS${'a'.repeat(32)}`, iccid: '89883070000123456789' },
   ]);
   expect(sims[0]?.fleetSid).not.toBe(sims[1]?.fleetSid);

@@ -104,7 +104,7 @@ test('a command that was sent calls its CallbackUrl back, by the asked method', 
 });
 
 test('a command to a detached SIM calls back with failed and 83401', async () => {
-  const loopback = await start({ sims: [{ name: 'a', attached: false }] });
+  const loopback = await start({ sims: [{ name: 'a', state: 'detached' }] });
   const hook = await receiver();
   const { ipCommands } = client(loopback);
   await ipCommands.create({ sim: 'a', payload: 'x', devicePort: 9, callbackUrl: hook.url });

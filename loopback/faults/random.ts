@@ -1,0 +1,24 @@
+/** Seeds are unsigned 32-bit integers. */
+export const MAX_SEED = 2 ** 32 - 1;
+
+const WAY_SALTS = { down: 0x243f6a88, up: 0x85a308d3 } as const;
+const GOLDEN = 0x9e3779b9;
+
+/**
+ * Random numbers of one packet, from 0 up to but not 1, by splitmix32. Each packet has numbers of its own, from the
+ * seed, its way and its number: what hits the fifth packet up does not depend on when those down came between.
+ */
+export function packetRandom(seed: number, way: 'down' | 'up', packet: number): () => number {
+  let state = mix(mix(seed ^ WAY_SALTS[way]) + packet);
+  return () => {
+    state = (state + GOLDEN) >>> 0;
+    return mix(state) / 2 ** 32;
+  };
+}
+
+/** The finalizer of MurmurHash3: every bit of the input changes each bit of the output in half of all cases. */
+function mix(input: number): number {
+  let mixed = Math.imul(input ^ (input >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
