@@ -1,8 +1,9 @@
-import type { Outcome } from './outcome.js';
+import type { DeviceOutcome } from './outcome.js';
 
 /** What an error code says on the wire, when it is the answer to a command. */
-export interface WireForm {
-  readonly outcome: Outcome;
+export interface WireForm<O extends DeviceOutcome | 'accepted' = DeviceOutcome | 'accepted'> {
+  /** `accepted` is no outcome yet: the reply is still to come. */
+  readonly outcome: O;
   /** JSON-RPC 2.0 §5.1: −32768…−32600 are the standard's own, −32099…−32000 are ours. */
   readonly jsonRpc: number;
   /** RFC 7252 §12.1.2. */
@@ -15,8 +16,12 @@ export interface ErrorEntry {
   readonly wire?: WireForm;
 }
 
-const refused = (jsonRpc: number, coap: WireForm['coap']): WireForm => ({ outcome: 'refused', jsonRpc, coap });
-const failed = (jsonRpc: number): WireForm => ({ outcome: 'failed', jsonRpc, coap: '5.00' });
+const refused = (jsonRpc: number, coap: WireForm['coap']): WireForm<'refused'> => ({
+  outcome: 'refused',
+  jsonRpc,
+  coap,
+});
+const failed = (jsonRpc: number): WireForm<'failed'> => ({ outcome: 'failed', jsonRpc, coap: '5.00' });
 
 /** Every error code of the project. Tests assert the code, never the prose; `docs/errors.md` is made from this. */
 export const ERRORS = {
@@ -44,6 +49,26 @@ export const ERRORS = {
     meaning: 'Too many commands are running or waiting; this one was not run.',
     remedy: 'Send it again later, or raise `limits.running` and `limits.waiting`.',
     wire: refused(-32002, '5.03'),
+  },
+  expired: {
+    meaning: 'The command’s deadline had passed when it could have run; it was not run.',
+    remedy: 'Send it again with a later deadline; check the device’s clock with `health`.',
+    wire: refused(-32005, '4.12'),
+  },
+  cancelled: {
+    meaning: 'Somebody at the device cancelled the command before it ran.',
+    remedy: 'Ask who looks after the device, and send it again.',
+    wire: refused(-32006, '5.03'),
+  },
+  running: {
+    meaning: 'The command has come before and is still running; its reply is still to come.',
+    remedy: 'Wait for the reply.',
+    wire: { outcome: 'accepted', jsonRpc: -32007, coap: '5.03' },
+  },
+  interrupted: {
+    meaning: 'The agent or the device went down while the command ran; it may have had its effect.',
+    remedy: 'Find out what the command has done before sending it again.',
+    wire: { outcome: 'interrupted', jsonRpc: -32008, coap: '5.00' },
   },
   'internal-error': {
     meaning: 'The agent itself made a mistake while it handled the command.',
@@ -114,6 +139,22 @@ export const ERRORS = {
     meaning: 'The profile file with the credentials can be read by other users.',
     remedy: 'Run `chmod 600` on it.',
   },
+  'unknown-error': {
+    meaning: 'The device reported an error whose code is not in this list; the command may have run.',
+    remedy: 'Read the message; the device may have a newer version than the sender.',
+  },
+  'no-answer': {
+    meaning: 'Nothing that ends the command came back in its time; it may have run.',
+    remedy: 'Ask the device what it did before sending a new command, or send it again if that does no harm.',
+  },
+  'not-delivered': {
+    meaning: 'The network did not send the command to the device.',
+    remedy: 'Look whether the SIM is active and its device attached, then send it again.',
+  },
+  'given-up': {
+    meaning: 'The caller stopped waiting for the command.',
+    remedy: 'The outcome says whether it can have run; if so, ask the device before sending it again.',
+  },
   'api-error': {
     meaning: 'The API answered with an error; nothing was sent.',
     remedy: 'Read the status, the vendor’s code and its link in the message.',
@@ -134,12 +175,39 @@ export const ERRORS = {
     meaning: 'The command that was sent through the whole loop did not come back.',
     remedy: 'Read which step is missing, and the agent’s log above it.',
   },
+  'control-unreachable': {
+    meaning: 'No agent answers on the control socket.',
+    remedy: 'Start it with `systemctl start supersim-agent`, or name the socket of the one that runs with `--socket`.',
+  },
+  'control-forbidden': {
+    meaning: 'The agent’s control socket is not open to this user.',
+    remedy: 'Use sudo, or join the group that owns the socket (`usermod -a -G GROUP USER`, then log in again).',
+  },
+  'control-invalid-response': {
+    meaning: 'What answers on the control socket does not speak as this version of the agent does.',
+    remedy: 'Restart the agent if it was upgraded; check that `--socket` names its control socket.',
+  },
+  'no-journal': {
+    meaning: 'The agent runs without a journal, and so remembers no commands.',
+    remedy: 'Read in the agent’s log why the journal could not be opened.',
+  },
+  'no-such-command': {
+    meaning: 'The agent’s journal has no command of this ID.',
+    remedy: 'See the IDs with `supersim-agent commands ls`.',
+  },
+  'too-late': {
+    meaning: 'The command has started or ended, and can no longer be cancelled.',
+    remedy: 'See what became of it with `supersim-agent commands show ID`.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
 
 /** The codes that can be the answer to a command. */
 export type WireCode = { [C in ErrorCode]: (typeof ERRORS)[C] extends { wire: WireForm } ? C : never }[ErrorCode];
+
+/** The codes that a command can end with. */
+export type FinalCode = Exclude<WireCode, 'running'>;
 
 /** An error with a code from {@link ERRORS}. The message says what happened and to what; `remedy` what to do next. */
 export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {

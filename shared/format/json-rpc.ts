@@ -14,7 +14,7 @@ export type Writer = (document: unknown) => Uint8Array;
 /** A reply and the id to send it back under. */
 export interface Answer {
   readonly id: CommandId | undefined;
-  readonly reply: Reply;
+  readonly reply: Reply<WireCode>;
 }
 
 /**
@@ -40,15 +40,21 @@ export function parseJsonRpc(document: unknown, write: Writer): Message {
 
 function parseEntry(document: unknown): Entry | undefined {
   if (!isRecord(document)) return invalid('a request is an object');
-  const { jsonrpc, method, params, id } = document;
+  const { jsonrpc, method, params, id, deadline } = document;
   if (method === undefined && ('result' in document || 'error' in document)) return undefined;
   if (id !== undefined && !isId(id)) return invalid('the id is no string, number or null, or is too long');
   if (jsonrpc !== undefined && jsonrpc !== '2.0') return invalid('the member jsonrpc is not "2.0"', id);
   if (typeof method !== 'string') return invalid('the member method is missing or no string', id);
   const sorted = sortParams(params);
   if (sorted === undefined) return invalid('the member params is neither an array nor an object', id);
-  return { request: id === undefined ? { name: method, params: sorted } : { id, name: method, params: sorted } };
+  if (deadline !== undefined && !isDeadline(deadline))
+    return invalid('the member deadline is no Unix time in seconds', id);
+  const request = { name: method, params: sorted, deadline };
+  return { request: id === undefined ? request : { id, ...request } };
 }
+
+export const isDeadline = (deadline: unknown): deadline is number =>
+  typeof deadline === 'number' && Number.isFinite(deadline) && deadline >= 0;
 
 /** §5: an error in a request whose id is not known goes back under null. */
 const invalid = (message: string, id: CommandId = null): Entry => ({ id, error: { code: 'invalid-request', message } });
@@ -105,7 +111,12 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
 /** A response object (§5). */
 type Response = Readonly<Record<string, unknown>>;
 
-const success = (id: CommandId | undefined, result: unknown): Response => ({ jsonrpc: '2.0', id: id ?? null, result });
+const success = (id: CommandId | undefined, result: unknown, note: { clockSynchronized?: false } = {}): Response => ({
+  jsonrpc: '2.0',
+  id: id ?? null,
+  result,
+  ...note,
+});
 
 const failure = (id: CommandId | undefined, code: WireCode, message: string, data?: { code: WireCode }): Response => ({
   jsonrpc: '2.0',
@@ -113,8 +124,11 @@ const failure = (id: CommandId | undefined, code: WireCode, message: string, dat
   error: { code: ERRORS[code].wire.jsonRpc, message, ...(data && { data }) },
 });
 
+const noteOf = ({ clockSynchronized }: { readonly clockSynchronized?: false }) =>
+  clockSynchronized === false ? { clockSynchronized } : {};
+
 function wholeResponse({ id, reply }: Answer): Response {
-  if ('result' in reply) return success(id, reply.result ?? null);
+  if ('result' in reply) return success(id, reply.result ?? null, noteOf(reply));
   const { code, message } = reply.error;
   return failure(id, code, message, { code });
 }
@@ -136,10 +150,16 @@ function cutResponse({ id, reply }: Answer): (head: number, bare: boolean) => Re
     return (head, bare) => failure(id, code, utf8Head(message, head), bare ? undefined : { code });
   }
   const { result } = reply;
+  const note = noteOf(reply);
   if (result instanceof Uint8Array) {
-    return (head) => success(id, { cut: true, bytes: result.length, head: head === 0 ? '' : result.subarray(0, head) });
+    const cut = (head: number) => ({
+      cut: true,
+      bytes: result.length,
+      head: head === 0 ? '' : result.subarray(0, head),
+    });
+    return (head) => success(id, cut(head), note);
   }
   const text = typeof result === 'string' ? result : toJson(result);
   const bytes = Buffer.byteLength(text);
-  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) });
+  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) }, note);
 }

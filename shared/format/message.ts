@@ -5,6 +5,8 @@ export interface Request {
   readonly id?: CommandId;
   readonly name: string;
   readonly params: Params;
+  /** Unix seconds; past it the command is not run. */
+  readonly deadline?: number | undefined;
 }
 
 /** A request, or why there is none at this place and whom to tell. */

@@ -1,5 +1,5 @@
 import { type CommandId, MAX_ID_BYTES, type Params, REPLY_WORDS, type Reply } from '../command.js';
-import { messageOf } from '../errors.js';
+import { messageOf, type WireCode } from '../errors.js';
 import { cutWithMark } from './cut.js';
 import { A_REPLY, errorMessage, type Message } from './message.js';
 import { isRecord, toJson } from './value.js';
@@ -77,6 +77,13 @@ export function paramsFromWords(words: readonly string[]): Params {
   );
 }
 
+/**
+ * Parameters from a line of words, quoted as in a command.
+ *
+ * @throws SyntaxError for a quote that is not closed, an escape of nothing, or a name that is given twice
+ */
+export const paramsFromText = (text: string): Params => collectParams(splitWords(text));
+
 /** One word's state while its characters come in. */
 interface OpenWord {
   value: string;
@@ -129,7 +136,7 @@ const closeWord = ({ key, value }: OpenWord): Word => (key === undefined ? { val
  *
  * @throws SupersimError `bad-reply` when the result cannot be written
  */
-export function formatTextReply(id: CommandId | undefined, reply: Reply, limit: number): Buffer {
+export function formatTextReply(id: CommandId | undefined, reply: Reply<WireCode>, limit: number): Buffer {
   const prefix = id === undefined || id === null ? '' : `#${id} `;
   if ('error' in reply)
     return cutWithMark(Buffer.from(`${prefix}error ${reply.error.code} ${oneLine(reply.error.message)}`), limit);
@@ -139,9 +146,10 @@ export function formatTextReply(id: CommandId | undefined, reply: Reply, limit: 
   return cutWithMark(Buffer.from(written === '' ? `${prefix}ok` : `${prefix}ok ${written}`), limit);
 }
 
-const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g, '; ').trim();
+export const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g, '; ').trim();
 
-function formatText(result: unknown): string {
+/** A result as a text reply has it, without `ok`. */
+export function formatText(result: unknown): string {
   if (result === undefined || result === null) return '';
   if (typeof result === 'string') return result;
   if (isScalar(result)) return String(result);

@@ -1,0 +1,148 @@
+import { generate, parse } from 'coap-packet';
+import { messageOf } from '../errors.js';
+
+export type MessageType = 'CON' | 'NON' | 'ACK' | 'RST';
+
+export interface Option {
+  /** RFC 7252 §12.2. */
+  readonly number: number;
+  readonly value: Buffer;
+}
+
+/** A CoAP message (RFC 7252 §3). */
+export interface Message {
+  readonly type: MessageType;
+  /** `0.02`, `2.05`, …; `0.00` is empty. */
+  readonly code: string;
+  /** 0 to 65535. */
+  readonly messageId: number;
+  /** 0 to 8 bytes. */
+  readonly token: Buffer;
+  readonly options: readonly Option[];
+  readonly payload: Buffer;
+}
+
+export const EMPTY_CODE = '0.00';
+const NOTHING = Buffer.alloc(0);
+const HEADER_BYTES = 4;
+const MAX_TOKEN_BYTES = 8;
+const PAYLOAD_MARKER = 0xff;
+/** No datagram is longer, whatever comes in it. */
+const MAX_DATAGRAM_BYTES = 65_535;
+
+/** An empty message: an acknowledgement, a reset, or (confirmable) a ping. */
+export const emptyMessage = (type: MessageType, messageId: number): Message => ({
+  type,
+  code: EMPTY_CODE,
+  messageId,
+  token: NOTHING,
+  options: [],
+  payload: NOTHING,
+});
+
+/** A datagram that is no well-formed CoAP message (RFC 7252 §3). */
+export class MessageFormatError extends Error {}
+
+/**
+ * Reads a CoAP message.
+ *
+ * @throws MessageFormatError
+ */
+export function parseMessage(bytes: Buffer): Message {
+  const { code, confirmable, ack, reset, messageId, token, options, payload } = parsePacket(bytes);
+  return {
+    type: confirmable ? 'CON' : ack ? 'ACK' : reset ? 'RST' : 'NON',
+    code,
+    messageId,
+    token,
+    options: options.map(({ name, value }) => ({ number: optionNumber(name), value })),
+    payload,
+  };
+}
+
+function parsePacket(bytes: Buffer) {
+  try {
+    checkForm(bytes);
+    return parse(bytes);
+  } catch (error) {
+    throw new MessageFormatError(messageOf(error), { cause: error });
+  }
+}
+
+/** Writes a CoAP message; options may stand in any order. */
+export function formatMessage({ type, code, messageId, token, options, payload }: Message): Buffer {
+  const packet = {
+    code,
+    messageId,
+    token,
+    payload,
+    confirmable: type === 'CON',
+    ack: type === 'ACK',
+    reset: type === 'RST',
+    options: options.map(({ number, value }) => ({ name: String(number), value })),
+  };
+  return generate(packet, MAX_DATAGRAM_BYTES);
+}
+
+/** Checks what `coap-packet` lets pass: long tokens, options and extensions beyond the end, a marker without payload. */
+function checkForm(bytes: Buffer): void {
+  const tokenLength = (bytes[0] ?? 0) & 0x0f;
+  if (tokenLength > MAX_TOKEN_BYTES) throw new Error('the token is longer than 8 bytes');
+  let at = HEADER_BYTES + tokenLength;
+  while (at < bytes.length) {
+    if (bytes[at] === PAYLOAD_MARKER) {
+      if (at + 1 === bytes.length) throw new Error('there is no payload behind its marker');
+      return;
+    }
+    const head = bytes[at] ?? 0;
+    at += 1 + extensionBytes(head >> 4);
+    const length = optionLength(bytes, head & 0x0f, at);
+    at += extensionBytes(head & 0x0f) + length;
+  }
+  if (at > bytes.length) throw new Error('it ends before it should');
+}
+
+/** RFC 7252 §3.1: 13 and 14 announce one and two more bytes, 15 is reserved for the payload marker. */
+function extensionBytes(nibble: number): number {
+  if (nibble === 15) throw new Error('an option has a reserved delta or length');
+  return nibble === 13 ? 1 : nibble === 14 ? 2 : 0;
+}
+
+function optionLength(bytes: Buffer, nibble: number, at: number): number {
+  if (nibble < 13) return nibble;
+  if (nibble === 13) return 13 + (bytes[at] ?? 0);
+  return 269 + ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0);
+}
+
+/** Numbers of the options that `coap-packet` gives a name (RFC 7252 §12.2 and what came later). */
+const NUMBERS = {
+  'If-Match': 1,
+  'Uri-Host': 3,
+  ETag: 4,
+  'If-None-Match': 5,
+  Observe: 6,
+  'Uri-Port': 7,
+  'Location-Path': 8,
+  OSCORE: 9,
+  'Uri-Path': 11,
+  'Content-Format': 12,
+  'Max-Age': 14,
+  'Uri-Query': 15,
+  'Hop-Limit': 16,
+  Accept: 17,
+  'Q-Block1': 19,
+  'Location-Query': 20,
+  Block2: 23,
+  Block1: 27,
+  Size2: 28,
+  'Q-Block2': 31,
+  'Proxy-Uri': 35,
+  'Proxy-Scheme': 39,
+  Size1: 60,
+  'No-Response': 258,
+  'OCF-Accept-Content-Format-Version': 2049,
+  'OCF-Content-Format-Version': 2053,
+} as const;
+
+const optionNumber = (name: keyof typeof NUMBERS | number): number =>
+  typeof name === 'number' || !(name in NUMBERS) ? Number(name) : NUMBERS[name];

@@ -1,0 +1,122 @@
+import { isUtf8 } from 'node:buffer';
+import type { Params } from '../command.js';
+import { messageOf } from '../errors.js';
+import { isDeadline } from '../format/json-rpc.js';
+import { paramsFromText, paramsFromWords } from '../format/text.js';
+import { fromCbor, isRecord } from '../format/value.js';
+import { type Block, findBlock } from './block.js';
+import { CONTENT_FORMAT } from './content-format.js';
+import type { Message } from './message.js';
+import { findOption, findUint, OPTION, stringOptions, usableOptions } from './options.js';
+
+export const METHOD = { get: '0.01', post: '0.02' } as const;
+
+/** `Proxy-Uri` and `Proxy-Scheme`. */
+const PROXY: readonly number[] = [35, 39];
+
+/** A request as its options tell it (RFC 7252 §5.10, RFC 7959, RFC 9175). */
+export interface CoapRequest {
+  readonly method: string;
+  readonly path: readonly string[];
+  readonly query: readonly string[];
+  readonly contentFormat: number | undefined;
+  readonly accept: number | undefined;
+  readonly block1: Block | undefined;
+  readonly block2: Block | undefined;
+  /** The size that the client says its whole body has. */
+  readonly size1: number | undefined;
+  readonly requestTag: Buffer | undefined;
+  readonly payload: Buffer;
+}
+
+/** Why a request cannot be taken, as a response says it. */
+export interface Rejection {
+  readonly code: '4.00' | '4.02' | '4.15' | '5.05';
+  readonly diagnostic: string;
+}
+
+/** Reads a request's options. `Uri-Host` and `Uri-Port` are accepted: whatever the name, the datagram came here. */
+export function readRequest({ code, options, payload }: Message): CoapRequest | Rejection {
+  // RFC 7252 §5.10.2, whatever else is wrong.
+  if (options.some(({ number }) => PROXY.includes(number))) return { code: '5.05', diagnostic: 'this is no proxy' };
+  const { usable, critical } = usableOptions(options);
+  if (critical !== undefined) return { code: '4.02', diagnostic: `option ${critical} is not understood` };
+  const block1 = findBlock(usable, OPTION.block1);
+  const block2 = findBlock(usable, OPTION.block2);
+  if (block1 === 'reserved' || block2 === 'reserved') return { code: '4.00', diagnostic: 'block size 7 is reserved' };
+  return {
+    method: code,
+    path: stringOptions(usable, OPTION.uriPath),
+    query: stringOptions(usable, OPTION.uriQuery),
+    contentFormat: findUint(usable, OPTION.contentFormat),
+    accept: findUint(usable, OPTION.accept),
+    block1,
+    block2,
+    size1: findUint(usable, OPTION.size1),
+    requestTag: findOption(usable, OPTION.requestTag),
+    payload,
+  };
+}
+
+/** Parameters, and whether they are words, where a number is written as any other. */
+export interface CoapParams {
+  readonly params: Params;
+  readonly words: boolean;
+  /** From `deadline=` in the query: Unix seconds. */
+  readonly deadline?: number | undefined;
+}
+
+/**
+ * A request's parameters, from its query (`key=value` by name, other words by position) and its payload: an object or
+ * an array in JSON or CBOR, words as in a text command, or bytes.
+ */
+export function readParams(
+  query: readonly string[],
+  payload: Buffer,
+  contentFormat: number | undefined,
+): CoapParams | Rejection {
+  try {
+    const fromPayload = readPayload(payload, contentFormat);
+    if ('code' in fromPayload) return fromPayload;
+    if (query.length === 0) return fromPayload;
+    const fromQuery = paramsFromWords(query);
+    const { deadline: written, ...rest } = fromQuery.named;
+    const deadline = written === undefined ? undefined : Number(written);
+    if (deadline !== undefined && !isDeadline(deadline)) {
+      return { code: '4.00', diagnostic: 'deadline is no Unix time in seconds' };
+    }
+    const named = { ...rest, ...fromPayload.params.named };
+    const positional = [...fromQuery.positional, ...fromPayload.params.positional];
+    return { params: { positional, named }, words: true, deadline };
+  } catch (error) {
+    return { code: '4.00', diagnostic: messageOf(error) };
+  }
+}
+
+const NOTHING: CoapParams = { params: { positional: [], named: {} }, words: true };
+
+function readPayload(payload: Buffer, contentFormat: number | undefined): CoapParams | Rejection {
+  if (payload.length === 0) return NOTHING;
+  const utf8 = isUtf8(payload);
+  if (!utf8 && (contentFormat === CONTENT_FORMAT.json || contentFormat === CONTENT_FORMAT.text)) {
+    return { code: '4.00', diagnostic: 'the payload is not UTF-8' };
+  }
+  switch (contentFormat ?? (utf8 ? CONTENT_FORMAT.text : CONTENT_FORMAT.bytes)) {
+    case CONTENT_FORMAT.json:
+      return fromDocument(JSON.parse(payload.toString()));
+    case CONTENT_FORMAT.cbor:
+      return fromDocument(fromCbor(payload));
+    case CONTENT_FORMAT.text:
+      return { params: paramsFromText(payload.toString()), words: true };
+    case CONTENT_FORMAT.bytes:
+      return { params: { positional: [payload], named: {} }, words: false };
+    default:
+      return { code: '4.15', diagnostic: `content format ${contentFormat} is not understood` };
+  }
+}
+
+function fromDocument(document: unknown): CoapParams | Rejection {
+  if (Array.isArray(document)) return { params: { positional: document, named: {} }, words: false };
+  if (isRecord(document)) return { params: { positional: [], named: document }, words: false };
+  return { code: '4.00', diagnostic: 'the payload is neither an object nor an array' };
+}

@@ -1,0 +1,69 @@
+import type { Reply } from '../command.js';
+import { ERRORS, SupersimError } from '../errors.js';
+import { formatText, oneLine } from '../format/text.js';
+import { toCbor, toJson } from '../format/value.js';
+import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from './content-format.js';
+import { METHOD } from './request.js';
+
+/** A response before it is put into a message, and before it is cut into blocks. */
+export interface CoapResponse {
+  readonly code: string;
+  readonly contentFormat?: ContentFormat;
+  readonly payload: Buffer;
+  /** Seconds; with 5.03, when to try again (RFC 7252 §5.9.3.4). */
+  readonly maxAge?: number;
+}
+
+/** Seconds after which a caller whom we were too busy for may try again. */
+const BUSY_MAX_AGE_S = 5;
+
+/** An error response: its payload says why, for people (RFC 7252 §5.5.2). */
+export const diagnostic = (code: string, text: string): CoapResponse => ({ code, payload: Buffer.from(oneLine(text)) });
+
+/**
+ * Writes a command's reply as a response. A result is written as the client accepts it, else by its kind: text for
+ * strings, octets for bytes, JSON for the rest, or CBOR where the request was in CBOR. An error's diagnostic is
+ * `CODE: message`, with the code of this project, as several share one CoAP code.
+ *
+ * @throws SupersimError `bad-reply` when the result cannot be written
+ */
+export function formatResponse(
+  reply: Reply,
+  method: string,
+  accept: number | undefined,
+  asked: number | undefined,
+): CoapResponse {
+  if ('error' in reply) {
+    const { code, message } = reply.error;
+    const response = diagnostic(ERRORS[code].wire.coap, `${code}: ${message}`);
+    return code === 'busy' ? { ...response, maxAge: BUSY_MAX_AGE_S } : response;
+  }
+  const code = method === METHOD.get ? '2.05' : '2.04';
+  const { result } = reply;
+  if (result === undefined || result === null) return { code, payload: Buffer.alloc(0) };
+  const contentFormat = accept !== undefined && isContentFormat(accept) ? accept : naturalFormat(result, asked);
+  return { code, contentFormat, payload: writeResult(result, contentFormat) };
+}
+
+function naturalFormat(result: unknown, asked: number | undefined): ContentFormat {
+  if (asked === CONTENT_FORMAT.cbor) return CONTENT_FORMAT.cbor;
+  if (asked === CONTENT_FORMAT.json) return CONTENT_FORMAT.json;
+  if (typeof result === 'string') return CONTENT_FORMAT.text;
+  return result instanceof Uint8Array ? CONTENT_FORMAT.bytes : CONTENT_FORMAT.json;
+}
+
+function writeResult(result: unknown, contentFormat: ContentFormat): Buffer {
+  switch (contentFormat) {
+    case CONTENT_FORMAT.json:
+      return Buffer.from(toJson(result));
+    case CONTENT_FORMAT.cbor:
+      return Buffer.from(toCbor(result));
+    case CONTENT_FORMAT.text:
+      return result instanceof Uint8Array ? Buffer.from(result) : Buffer.from(formatText(result));
+    case CONTENT_FORMAT.bytes:
+    case CONTENT_FORMAT.links:
+      if (result instanceof Uint8Array) return Buffer.from(result);
+      if (typeof result === 'string') return Buffer.from(result);
+      throw new SupersimError('bad-reply', 'the result is neither bytes nor a string');
+  }
+}
