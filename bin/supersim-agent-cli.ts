@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { configCommand } from '../agent/cli/config.js';
 import { runCommand } from '../agent/cli/run.js';
+import { statusCommand } from '../agent/cli/status.js';
 import { tryCommand } from '../agent/cli/try.js';
 import { runCli } from './run-cli.js';
 
@@ -13,5 +14,6 @@ export const runAgentCli = (): Promise<void> =>
       .usage('$0 <command>\n\nRuns commands that reach this device as Super SIM IP Commands.')
       .command(runCommand)
       .command(tryCommand)
-      .command(configCommand),
+      .command(configCommand)
+      .command(statusCommand),
   );

@@ -1,6 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../shared/errors.js';
 import { type Agent, createAgent } from '../agent.js';
+import { type ControlSocket, createControlSocket } from '../service/control.js';
+import { defaultControlSocket } from '../service/control-schema.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 
@@ -16,20 +18,29 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const config = configFromFlags(flags);
   const processLog = await createLogger(config.log.level);
   const agent = createAgent({ config, log: processLog.log });
-  guardProcess(agent, processLog);
+  const control = createControlSocket({
+    path: config.control.socket ?? defaultControlSocket(process.env),
+    target: { status: agent.status, commands: undefined },
+    log: processLog.log,
+  });
+  guardProcess(agent, control, processLog);
   await agent.start();
+  // Several agents of a developer's would be in each other's way.
+  if (flags.dev === true && config.control.socket === undefined) return;
+  await control.start().catch((error: unknown) => {
+    processLog.log.warn({ error: messageOf(error) }, 'no control socket: status will not work');
+  });
 }
 
 /** Ends the agent in order on SIGTERM and SIGINT, and makes sure that what it logged last is read. */
-function guardProcess(agent: Agent, { log, flush, flushSync }: ProcessLog): void {
+function guardProcess(agent: Agent, control: ControlSocket, { log, flush, flushSync }: ProcessLog): void {
   process.once('exit', flushSync);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       // The second time at once.
       process.once(signal, () => process.exit(1));
       log.info({ signal }, 'stopping');
-      agent
-        .stop()
+      Promise.all([agent.stop(), control.stop()])
         .then(
           () => 0,
           (error: unknown) => {

@@ -1,0 +1,73 @@
+import type { Options } from 'yargs';
+import * as z from 'zod';
+import { formatError, printable } from '../../shared/cli.js';
+import { isSupersimError, SupersimError } from '../../shared/errors.js';
+import { defaultControlSocket, whatIsWrong } from '../service/control-schema.js';
+import { type Ask, controlClient } from './control-client.js';
+
+const EXIT_ERROR = 1;
+const EXIT_USAGE = 2;
+
+/** The flags of every command that asks the agent that runs. */
+export const controlOptions = {
+  socket: {
+    type: 'string',
+    describe: 'The agent’s control socket (default: /run/supersim-agent/control.sock)',
+  },
+  json: { type: 'boolean', describe: 'Print the agent’s answer as JSON, on one line' },
+} as const satisfies Record<string, Options>;
+
+const controlFlags = z.object({ socket: z.string().min(1).optional(), json: z.boolean().default(false) });
+
+/** What a command prints: what the agent answered, and its text for people, safe for a terminal. */
+export interface Shown {
+  readonly answer: unknown;
+  readonly text: string;
+}
+
+/** Asks the agent and prints what it answered. Ends with exit code 1 when that fails, with 2 for wrong arguments. */
+export async function showFromAgent(argv: unknown, run: (ask: Ask) => Promise<Shown>): Promise<void> {
+  // Who closes the pipe (`… | head`) has read enough.
+  process.stdout.once('error', () => process.exit());
+  try {
+    const { socket, json } = checkArgument('the arguments', controlFlags, argv);
+    const { answer, text } = await run(controlClient(socket ?? defaultControlSocket(process.env)));
+    process.stdout.write(`${json ? printable(JSON.stringify(answer)) : text}\n`);
+  } catch (error) {
+    process.stderr.write(formatError(error));
+    process.exitCode = isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR;
+  }
+}
+
+/** @throws SupersimError `bad-input` */
+export function checkArgument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new SupersimError('bad-input', `${name}: ${whatIsWrong(result.error)}`);
+}
+
+/** Longer than this, a cell of a table is cut. */
+const MAX_CELL = 40;
+
+/** Rows of cells as aligned columns, safe for a terminal. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const cells = rows.map((row) => row.map((cell) => cut([...printable(cell)])));
+  const widths = (cells[0] ?? []).map((_cell, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+const cut = (characters: readonly string[]) =>
+  characters.length <= MAX_CELL ? characters.join('') : `${characters.slice(0, MAX_CELL - 1).join('')}…`;
+
+/** Names and values, a line for each, safe for a terminal. */
+export function listing(lines: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
+}

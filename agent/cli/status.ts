@@ -1,0 +1,58 @@
+import type { CommandModule } from 'yargs';
+import type * as z from 'zod';
+import { printable } from '../../shared/cli.js';
+import { statusSchema } from '../service/control-schema.js';
+import { controlOptions, listing, showFromAgent } from './control-output.js';
+
+/** `supersim-agent status`. */
+export const statusCommand: CommandModule = {
+  command: 'status',
+  describe: 'Show how the agent that runs is doing',
+  builder: (yargs) => yargs.options(controlOptions),
+  handler: (argv) =>
+    showFromAgent(argv, async (ask) => {
+      const answer = await ask('GET', '/status', statusSchema);
+      return { answer, text: formatStatus(answer) };
+    }),
+};
+
+function formatStatus(status: z.output<typeof statusSchema>): string {
+  const { address, ports, running, waiting, counters, kernelDrops } = status;
+  const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed`;
+  const outcomes = Object.entries(counters.outcomes).map(([outcome, count]) => `${count} ${outcome}`);
+  const head = `supersim-agent ${status.version}, up ${formatUptime(status.uptime)}, process ${status.pid}`;
+  return [
+    printable(head),
+    listing([
+      ['link', address === undefined ? 'down: no address to listen on' : `up, ${address}`],
+      ['ports', ports.join(', ')],
+      ['commands', `${running} running, ${waiting} waiting`],
+      ['outcomes', outcomes.join(', ')],
+      ['received', `${counters.received} datagrams, ${counters.repeats} repeats`],
+      ['refused', refused],
+      ['sent', `${counters.sent} datagrams, ${counters.unsent} could not be sent`],
+      ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
+    ]),
+  ].join('\n');
+}
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const;
+
+/** The two greatest units of a time: `3 d 4 h`, `2 min 5 s`. */
+function formatUptime(seconds: number): string {
+  const first = UNITS.findIndex(([, size]) => seconds >= size);
+  if (first === -1) return '0 s';
+  let rest = Math.floor(seconds);
+  return UNITS.slice(first, first + 2)
+    .map(([unit, size]) => {
+      const count = Math.floor(rest / size);
+      rest %= size;
+      return `${count} ${unit}`;
+    })
+    .join(' ');
+}

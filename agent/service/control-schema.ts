@@ -1,0 +1,94 @@
+import * as z from 'zod';
+
+/** What the control socket and the command line on it agree on. */
+
+/** The longest answer, in bytes. */
+export const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
+export const MAX_LISTED = 1000;
+export const DEFAULT_LISTED = 50;
+
+const DEFAULT_FOLDER = '/run/supersim-agent';
+
+/** Where the control socket is when nothing else is configured; systemd names a service's own folder in RUNTIME_DIRECTORY. */
+export function defaultControlSocket({ RUNTIME_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string {
+  return `${folders.split(':')[0] || DEFAULT_FOLDER}/control.sock`;
+}
+
+const LIMIT = `must be a number from 1 to ${MAX_LISTED}`;
+const ID = 'must be a number from 1 on';
+
+/** How many commands are listed. */
+export const limitSchema = z.coerce.number(LIMIT).pipe(z.int(LIMIT).min(1, LIMIT).max(MAX_LISTED, LIMIT));
+
+/** The number that the journal gave a command. */
+export const idSchema = z.coerce.number(ID).pipe(z.int(ID).min(1, ID));
+
+/** What is wrong with a value, on one line. */
+export const whatIsWrong = ({ issues }: z.ZodError): string =>
+  issues.map(({ path, message }) => [path.join('.'), message].filter((part) => part !== '').join(' ')).join('; ');
+
+/** Unix milliseconds, by the device's clock. */
+const time = z.number();
+
+/** A command as the journal has it. */
+export const commandSchema = z.looseObject({
+  id: z.int(),
+  name: z.string(),
+  /** `accepted`, `started`, `done`, `interrupted` or `refused`. */
+  state: z.string(),
+  outcome: z.string().nullable(),
+  /** The error code, where it ended in one. */
+  code: z.string().nullable(),
+  /** The id that its sender gave it. */
+  callerId: z.union([z.string(), z.number()]).nullable(),
+  peer: z.string(),
+  source: z.string(),
+  port: z.int(),
+  transport: z.string(),
+  format: z.string(),
+  idempotent: z.boolean(),
+  /** How often it was started. */
+  runs: z.int(),
+  received: time,
+  started: time.nullable(),
+  finished: time.nullable(),
+  deadline: time.nullable(),
+  /** The reply as it was sent, in Base64; only where one command is asked for. */
+  reply: z.base64().nullable().optional(),
+});
+export type CommandView = z.infer<typeof commandSchema>;
+
+export const commandListSchema = z.looseObject({ commands: z.array(commandSchema) });
+export const cancelledSchema = z.looseObject({ cancelled: z.int() });
+export const purgedSchema = z.looseObject({ purged: z.int() });
+
+const count = z.int();
+
+/** The agent's status, with what every process knows of itself. */
+export const statusSchema = z.looseObject({
+  version: z.string(),
+  pid: z.int(),
+  /** Of the process, in seconds. */
+  uptime: z.number(),
+  /** The address that it listens on; absent while there is no link. */
+  address: z.string().optional(),
+  ports: z.array(z.int()),
+  running: count,
+  waiting: count,
+  counters: z.looseObject({
+    received: count,
+    refusedSource: count,
+    refusedEmpty: count,
+    refusedOversize: count,
+    malformed: count,
+    repeats: count,
+    outcomes: z.record(z.string(), count),
+    sent: count,
+    unsent: count,
+  }),
+  /** Absent where the kernel does not tell. */
+  kernelDrops: count.optional(),
+});
+
+/** Every answer that is no success. */
+export const problemSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string() });

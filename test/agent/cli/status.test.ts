@@ -1,0 +1,189 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, cpSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createAgent } from '../../../agent/agent.js';
+import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control-schema.js';
+import { VERSION } from '../../../shared/version.js';
+import { temporaryFolder } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { program } from '../../support/process.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
+import { openControl } from '../service/support.js';
+import { environment, supersimAgent } from './support.js';
+
+const NOBODY = 65_534;
+
+/** An agent with its control socket, on an address of its own. */
+async function startAgent() {
+  const listen = { address: randomAddress(), ports: [6969], receiveBufferBytes: 65_536 };
+  const agent = createAgent({ config: { listen, allow: ['127.0.0.0/8'] } });
+  await agent.start();
+  onTestFinished(() => agent.stop());
+  const { path } = await openControl({ target: { status: () => agent.status(), commands: undefined } });
+  return { agent, path, address: listen.address };
+}
+
+/** Something else than an agent that listens. */
+async function listenAs(answer: (socket: Socket) => void): Promise<string> {
+  const path = join(temporaryFolder(), 'control.sock');
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => undefined));
+    answer(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return path;
+}
+
+async function runAsNobody(args: readonly string[]) {
+  const child = spawn(process.execPath, args, {
+    uid: NOBODY,
+    gid: NOBODY,
+    env: environment(),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 15_000,
+  });
+  const code = new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { stderr: await text(child.stderr), code: await code };
+}
+
+const http = (body: string, status = '200 OK') =>
+  `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+
+describe('supersim-agent status', () => {
+  it('shows on one screen how a real agent is doing', async () => {
+    const { path, address } = await startAgent();
+    const peer = await openPeer();
+    await peer.ask('ping', { address, port: 6969 });
+    const { code, stdout, stderr } = await supersimAgent(['status', '--socket', path]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^supersim-agent ${VERSION}, up \\d.*, process ${process.pid}\n`));
+    expect(stdout).toMatch(new RegExp(`^link +up, ${address}$`, 'm'));
+    expect(stdout).toMatch(/^ports +6969$/m);
+    expect(stdout).toMatch(/^commands +0 running, 0 waiting$/m);
+    expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
+    expect(stdout).toMatch(/^received +1 datagrams, 0 repeats$/m);
+    expect(stdout).toMatch(/^sent +1 datagrams, 0 could not be sent$/m);
+    expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
+    expect(stdout.split('\n').length).toBeLessThan(25);
+  });
+
+  it('prints all that the agent says with --json', async () => {
+    const { agent, path } = await startAgent();
+    const { code, stdout } = await supersimAgent(['status', '--socket', path, '--json']);
+    expect(code).toBe(0);
+    expect(statusSchema.parse(JSON.parse(stdout))).toMatchObject({ version: VERSION, ...agent.status() });
+  });
+
+  it.each([
+    [0.5, '0 s'],
+    [59.9, '59 s'],
+    [3600, '1 h 0 min'],
+    [100_000, '1 d 3 h'],
+  ])('says that a link is down; up %d s is %s', async (uptime, shown) => {
+    const { address, ...status } = createAgent().status();
+    const { path } = await openControl({ target: { status: () => ({ ...status, uptime }), commands: undefined } });
+    const { stdout } = await supersimAgent(['status', '--socket', path]);
+    expect(stdout).toContain(`, up ${shown}, `);
+    expect(stdout).toMatch(/^link +down/m);
+  });
+
+  it('finds the socket in the service’s own folder', async () => {
+    const { path } = await startAgent();
+    expect((await supersimAgent(['status'], '', { RUNTIME_DIRECTORY: dirname(path) })).code).toBe(0);
+  });
+
+  it('says which socket nobody listens on, and what to do', async () => {
+    const path = join(temporaryFolder(), 'absent.sock');
+    const { code, stderr, stdout } = await supersimAgent(['status', '--socket', path]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^error control-unreachable: /);
+    expect(stderr).toContain(path);
+    expect(stderr).toContain('systemctl start');
+  });
+
+  it('says so when the agent is gone, and its file is still there', async () => {
+    const path = join(temporaryFolder(), 'control.sock');
+    const leave = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['-e', leave, path]);
+    const { code, stderr } = await supersimAgent(['status', '--socket', path]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error control-unreachable: .*ECONNREFUSED/);
+  });
+
+  it.skipIf(needs('root'))('says so when the user has no right to it', async () => {
+    const { path } = await startAgent();
+    chmodSync(dirname(path), 0o755);
+    // Wherever the repository lies, this user can read the program here.
+    const folder = temporaryFolder();
+    cpSync(dirname(program('supersim-agent')), folder, { recursive: true });
+    chmodSync(folder, 0o755);
+    const copy = join(folder, 'supersim-agent.js');
+    const asNobody = (socket: string) => runAsNobody([copy, 'status', '--socket', socket]);
+    const refused = await asNobody(path);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/^error control-forbidden: /);
+    expect(refused.stderr).toContain(path);
+    expect(refused.stderr).toMatch(/sudo.*group/);
+    chmodSync(path, 0o666);
+    expect((await asNobody(path)).code).toBe(0);
+  });
+
+  it.each<[string, (socket: Socket) => void, string]>([
+    ['closes', (socket) => socket.end(), 'control-unreachable'],
+    ['speaks another protocol', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), 'control-invalid-response'],
+    ['answers no JSON', (socket) => socket.end(http('hello')), 'control-invalid-response'],
+    ['answers other JSON', (socket) => socket.end(http('{"version":3}')), 'control-invalid-response'],
+    ['refuses in its own way', (socket) => socket.end(http('', '500 No')), 'control-invalid-response'],
+    [
+      'refuses with a code of another version',
+      (socket) => socket.end(http('{"code":"toString","message":"m","remedy":"r"}', '400 No')),
+      'control-invalid-response',
+    ],
+    [
+      'answers without end',
+      (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        socket.write(Buffer.alloc(MAX_RESPONSE_BYTES + 1, 'x'));
+      },
+      'control-invalid-response',
+    ],
+    ['does not answer', (socket) => void socket.resume(), 'control-unreachable'],
+  ])('is not confused by another program that %s', async (_what, answer, expected) => {
+    const path = await listenAs(answer);
+    const { code, stderr } = await supersimAgent(['status', '--socket', path]);
+    expect(stderr).toMatch(new RegExp(`^error ${expected}: `));
+    expect(code).toBe(1);
+  });
+
+  it('lets nothing that was answered control a terminal', async () => {
+    const status = { ...createAgent().status(), address: 'a\u001b[2J\n', version: '\u001b]0;x\u0007' };
+    const { path } = await openControl({ target: { status: () => status, commands: undefined } });
+    for (const flags of [[], ['--json']]) {
+      const { code, stdout } = await supersimAgent(['status', '--socket', path, ...flags]);
+      expect(code).toBe(0);
+      expect(stdout.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+    }
+    const refusal = '{"code":"busy","message":"\\u001b[2J","remedy":"\\u001b[2J"}';
+    const refusing = await listenAs((socket) => socket.end(http(refusal, '503 Busy')));
+    const { stderr } = await supersimAgent(['status', '--socket', refusing]);
+    expect(stderr).toBe('error busy: \\u001b[2J\n\\u001b[2J\n');
+  });
+
+  it.each([
+    [['status', '--bogus']],
+    [['status', '--socket']],
+    [['status', '--socket=']],
+    [['status', '--socket', 'a', '--socket', 'b']],
+    [['status', 'more']],
+  ])('ends with exit code 2: %j', async (args) => {
+    expect((await supersimAgent(args)).code).toBe(2);
+  });
+});
