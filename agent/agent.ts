@@ -1,8 +1,11 @@
 import { milliseconds } from '../shared/duration.js';
-import { SupersimError } from '../shared/errors.js';
+import { messageOf, SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
+import { createClockCheck } from './clock.js';
 import { type Counters, createCounters } from './command/counters.js';
+import { createDeadlineJudge } from './command/deadline.js';
+import { createLaunch } from './command/launch.js';
 import { createPipeline } from './command/pipeline.js';
 import { createRunner } from './command/run.js';
 import { resolveConfig } from './config/load.js';
@@ -10,7 +13,7 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
-import type { Transport } from './transport/transport.js';
+import { formatEndpoint, type Transport } from './transport/transport.js';
 import { createUdpTransport } from './transport/udp.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
@@ -73,9 +76,12 @@ export function createAgent(options: AgentOptions = {}): Agent {
     log,
   );
   const runner = createRunner(config.limits, { deviceId, log, emit });
+  const clockSynchronized = createClockCheck();
+  const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
   let admitting = false;
   let dropsTimer: NodeJS.Timeout | undefined;
   let dropsLogged = 0;
+  let stopPipeline = () => {};
   let started = false;
   let stopped: Promise<void> | undefined;
   const stopOnAbort = () => void stop();
@@ -109,10 +115,17 @@ export function createAgent(options: AgentOptions = {}): Agent {
     if (started || stopped !== undefined) throw new Error('an agent starts only once: make another');
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const registry = await loadHandlers(config, options.handlers ?? [], log);
-    const receive = createPipeline({ config, registry, runner, counters, log });
+    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
+    const pipeline = createPipeline({ config, registry, launch, counters, log });
+    stopPipeline = pipeline.stop;
     await transport.start((datagram) => {
-      if (admitting) receive(datagram, transport);
+      if (!admitting) return;
+      try {
+        pipeline.receive(datagram, transport);
+      } catch (error) {
+        // A mistake of the agent's own: the next datagram may fare better.
+        log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
+      }
     });
     // Stopped while it was starting.
     if (stopped !== undefined) return;
@@ -142,6 +155,7 @@ export function createAgent(options: AgentOptions = {}): Agent {
     clearInterval(dropsTimer);
     logDrops();
     await runner.stop(milliseconds(config.limits.stop));
+    stopPipeline();
     await transport.stop();
     log.info({ ...counters }, 'agent stopped');
   }

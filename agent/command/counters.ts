@@ -1,4 +1,4 @@
-import type { Outcome } from '../../shared/outcome.js';
+import type { DeviceOutcome } from '../../shared/outcome.js';
 
 /** What is counted of the datagrams and commands since the start. */
 export interface Counters {
@@ -10,9 +10,13 @@ export interface Counters {
   refusedOversize: number;
   /** In no known format, or in another than the port is pinned to. */
   malformed: number;
+  /** CoAP messages, whatever is in them. */
+  coap: number;
   /** Replies that came where a command should: never answered. */
   strayReplies: number;
-  outcomes: Record<Outcome, number>;
+  /** Commands that came again, and were answered but not run. */
+  repeats: number;
+  outcomes: Record<DeviceOutcome, number>;
   sent: number;
   sentBytes: number;
   /** Replies and events that could not leave. */
@@ -26,8 +30,10 @@ export const createCounters = (): Counters => ({
   refusedEmpty: 0,
   refusedOversize: 0,
   malformed: 0,
+  coap: 0,
   strayReplies: 0,
-  outcomes: { done: 0, failed: 0, refused: 0 },
+  repeats: 0,
+  outcomes: { done: 0, failed: 0, refused: 0, interrupted: 0 },
   sent: 0,
   sentBytes: 0,
   unsent: 0,

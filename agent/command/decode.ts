@@ -9,8 +9,14 @@ import { fromCbor } from '../../shared/format/value.js';
 import type { ListenedPort } from '../config/schema.js';
 import { writers } from './encode.js';
 
-/** What a datagram holds; undefined when it is in no format that is understood, and so cannot be answered. */
-export type Decoded = { readonly format: Format; readonly message: Message } | undefined;
+/**
+ * What a datagram holds. CoAP is a protocol of its own and is told apart only; undefined when it is in no format that
+ * is understood, and so cannot be answered.
+ */
+export type Decoded =
+  | { readonly format: Format; readonly message: Message }
+  | { readonly format: 'coap'; readonly message?: undefined }
+  | undefined;
 
 /**
  * Reads a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
@@ -28,6 +34,7 @@ export function decode(bytes: Buffer, port: ListenedPort): Decoded {
     case 'cbor':
       return { format: 'cbor', message: parseCbor(bytes) };
     case 'coap':
+      return { format: 'coap' };
     case 'malformed':
       return undefined;
   }

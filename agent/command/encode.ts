@@ -2,7 +2,7 @@ import type { Format, Reply } from '../../shared/command.js';
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
 import { type Answer, formatJsonRpc, type Writer } from '../../shared/format/json-rpc.js';
 import { formatTextReply } from '../../shared/format/text.js';
-import { toCbor, toJson } from '../../shared/format/value.js';
+import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 
 export const writers = {
@@ -31,7 +31,7 @@ export function encodeAnswers(format: Format, answers: readonly Answer[], batch:
 }
 
 /** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
-function rawReply(reply: Reply): Uint8Array | undefined {
+function rawReply(reply: Answer['reply']): Uint8Array | undefined {
   if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
   const { result } = reply;
   const bytes = typeof result === 'string' ? Buffer.from(result) : result;
@@ -44,8 +44,38 @@ function rawReply(reply: Reply): Uint8Array | undefined {
   return bytes;
 }
 
+/**
+ * The same answers for a command that has come before: they say that it is a repeat, in text by the word `repeat`
+ * before `ok` or `error`, in JSON and CBOR by a member of that name. Where there is no room to say it they go as
+ * they were.
+ */
+export function markRepeat(format: Format, bytes: Uint8Array): Uint8Array {
+  const marked = withMark(format, bytes);
+  return marked.length <= MAX_PAYLOAD_BYTES ? marked : bytes;
+}
+
+function withMark(format: Format, bytes: Uint8Array): Uint8Array {
+  switch (format) {
+    case 'text': {
+      const text = Buffer.from(bytes).toString('latin1');
+      return Buffer.from(text.replace(/^(#\S+ )?/, '$1repeat '), 'latin1');
+    }
+    case 'json':
+      return writers.json(mark(JSON.parse(Buffer.from(bytes).toString())));
+    case 'cbor':
+      return writers.cbor(mark(fromCbor(bytes)));
+    case 'raw':
+      return bytes;
+  }
+}
+
+function mark(document: unknown): unknown {
+  if (Array.isArray(document)) return document.map(mark);
+  return isRecord(document) ? { ...document, repeat: true } : document;
+}
+
 /** The reply itself, or, where it cannot be written in this format, the error that says so. */
-export function encodableReply(format: Format, answer: Answer): Reply {
+export function encodableReply(format: Format, answer: { readonly id: Answer['id']; readonly reply: Reply }): Reply {
   try {
     encodeAnswers(format, [answer], false);
     return answer.reply;

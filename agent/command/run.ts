@@ -1,8 +1,9 @@
 import type { Command, CommandError, Reply } from '../../shared/command.js';
-import { messageOf, type WireCode } from '../../shared/errors.js';
+import { type FinalCode, messageOf } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Emit, Handler, HandlerContext } from '../handlers/handler.js';
 import type { Log } from '../log.js';
+import { EXPIRED, isPast } from './deadline.js';
 
 /** How often time-outs are looked for; one timer serves all commands. */
 const SWEEP_INTERVAL_MS = 100;
@@ -109,6 +110,11 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
   }
 
   function start(task: Task): void {
+    const { deadline } = task.command;
+    if (deadline !== undefined && isPast(deadline, Date.now())) {
+      task.done({ error: EXPIRED });
+      return;
+    }
     const context = new RunContext(task.command, surroundings);
     let returned: unknown;
     let pending: Promise<unknown> | undefined;
@@ -162,7 +168,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
   }
 
   /** Answers for a handler and tells it to come to its end. */
-  function end(run: Run, code: WireCode, message: string): void {
+  function end(run: Run, code: FinalCode, message: string): void {
     run.expired = true;
     run.expiresAt = performance.now() + ABORT_GRACE_MS;
     run.task.done({ error: { code, message } });

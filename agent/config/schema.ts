@@ -19,7 +19,7 @@ const listenedPort = z
   .strictObject({
     port: port.describe('UDP port'),
     format: z
-      .enum(['auto', 'text', 'json', 'cbor', 'raw'])
+      .enum(['auto', 'text', 'json', 'cbor', 'coap', 'raw'])
       .default('auto')
       .describe('`auto` tells the format by the first bytes; any other pins the port to it'),
     handler: commandName.optional().describe('The one handler that a raw port hands its bytes to'),
@@ -116,6 +116,14 @@ export const configSchema = z.strictObject({
         .describe('`auto`: to the gateway when the command came from the carrier, else to its source'),
     })
     .prefault({}),
+  deadline: z
+    .strictObject({
+      unsynchronized: z
+        .enum(['refuse', 'run'])
+        .default('refuse')
+        .describe('What becomes of a command with a deadline while the clock is not synchronised'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       running: z.int().min(1).max(1024).default(16).describe('Commands that run at once'),
@@ -136,6 +144,15 @@ export const configSchema = z.strictObject({
     .prefault({}),
   handlers: z.record(commandName, programHandler).default({}).describe('Programs, by command name'),
   modules: z.array(z.string().min(1)).max(64).default([]).describe('Files of handlers written in JavaScript'),
+  control: z
+    .strictObject({
+      socket: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('Path of the control socket; by default `control.sock` in RUNTIME_DIRECTORY or /run/supersim-agent'),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z

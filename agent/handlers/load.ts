@@ -1,4 +1,5 @@
 import { isSupersimError, messageOf } from '../../shared/errors.js';
+import { type ClockCheck, createClockCheck } from '../clock.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import { commands } from './builtin/commands.js';
@@ -15,9 +16,21 @@ import { addHandler, compileHandler, type Registry } from './registry.js';
  *
  * @throws SupersimError `handler-invalid` when one of `own` is wrong
  */
-export async function loadHandlers(config: Config, own: readonly HandlerDefinition[], log: Log): Promise<Registry> {
+export async function loadHandlers(
+  config: Config,
+  own: readonly HandlerDefinition[],
+  log: Log,
+  clockSynchronized: ClockCheck = createClockCheck(),
+): Promise<Registry> {
   const registry: Registry = new Map();
-  for (const definition of [ping, echo, info(config.device.id), health(), commands(registry), ...own]) {
+  for (const definition of [
+    ping,
+    echo,
+    info(config.device.id),
+    health(clockSynchronized),
+    commands(registry),
+    ...own,
+  ]) {
     addHandler(registry, compileHandler(definition));
   }
   await addPrograms(registry, config, log);

@@ -11,6 +11,8 @@ const TOOLS = {
   'systemd-analyze': () => onPath('systemd-analyze'),
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),
+  'coap-client-notls': () => onPath('coap-client-notls'),
+  tshark: () => onPath('tshark'),
   ipv6: () => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')),
 } as const;
 

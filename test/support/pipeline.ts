@@ -48,11 +48,14 @@ export function startPipeline({ config = {}, handlers = [], log = silentLog, sen
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const pipeline = createPipeline({ config: resolved, registry, runner, counters, log });
+  const pipeline = createPipeline({ config: resolved, registry, launch: runner.submit, counters, log });
   const [firstPort] = resolved.listen.ports;
 
   function receive(bytes: Uint8Array | string, source = FROM_CARRIER, port = firstPort?.port ?? 0): void {
-    pipeline({ bytes: Buffer.from(bytes), source, port, transport: 'fake', receivedAt: performance.now() }, transport);
+    pipeline.receive(
+      { bytes: Buffer.from(bytes), source, port, transport: 'fake', receivedAt: performance.now() },
+      transport,
+    );
   }
 
   return {

@@ -1,17 +1,14 @@
-import { execFile } from 'node:child_process';
 import { readFile, statfs } from 'node:fs/promises';
 import { freemem, loadavg, totalmem } from 'node:os';
 import * as z from 'zod';
+import type { ClockCheck } from '../../clock.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 
-const CLOCK_CACHE_MS = 60_000;
-const TIMEDATECTL_TIMEOUT_MS = 3000;
 const MEGABYTE = 1024 * 1024;
 
 /** How the device is. */
-export const health = (): HandlerDefinition => {
-  const clockSynchronized = cached(askClock, CLOCK_CACHE_MS);
-  return defineHandler({
+export const health = (clockSynchronized: ClockCheck): HandlerDefinition =>
+  defineHandler({
     name: 'health',
     description: 'Tells how the device is: load, memory, disk, temperature, clock',
     params: z.object({}),
@@ -30,7 +27,6 @@ export const health = (): HandlerDefinition => {
       };
     },
   });
-};
 
 const round = (value: number) => Math.round(value * 100) / 100;
 
@@ -52,24 +48,4 @@ async function readText(path: string): Promise<string> {
   } catch {
     return '';
   }
-}
-
-/** Whether the system's clock is synchronised; not knowing counts as not. */
-function askClock(): Promise<boolean> {
-  return new Promise((resolve) => {
-    const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;
-    execFile('timedatectl', ['show', '--property=NTPSynchronized', '--value'], options, (error, stdout) => {
-      resolve(error === null && stdout.trim() === 'yes');
-    });
-  });
-}
-
-/** Remembers a promise's value for a while; all who ask meanwhile share it. */
-function cached<T>(ask: () => Promise<T>, forMs: number): () => Promise<T> {
-  let known: { value: Promise<T>; until: number } | undefined;
-  return () => {
-    const now = performance.now();
-    if (known === undefined || now >= known.until) known = { value: ask(), until: now + forMs };
-    return known.value;
-  };
 }

@@ -3,13 +3,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodableReply, encodeAnswers } from '../../../agent/command/encode.js';
 import type { CommandId, Format, Reply } from '../../../shared/command.js';
-import { ERRORS, type WireCode } from '../../../shared/errors.js';
+import { ERRORS, type FinalCode, type WireCode } from '../../../shared/errors.js';
 import type { Answer } from '../../../shared/format/json-rpc.js';
 import { SEED } from '../../support/seed.js';
 
 const LIMIT = 1300;
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-const WIRE_CODES: readonly WireCode[] = ['busy', 'handler-failed', 'handler-timeout', 'unknown-command', 'bad-params'];
+const FINAL_CODES: readonly FinalCode[] = [
+  'busy',
+  'handler-failed',
+  'handler-timeout',
+  'unknown-command',
+  'bad-params',
+];
 
 const longText = fc
   .tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 600 }), fc.string())
@@ -29,7 +35,7 @@ const nested = fc.oneof(
 );
 const reply: fc.Arbitrary<Reply> = fc.oneof(
   fc.record({ result: fc.oneof(longText, longBytes, nested, fc.constant(undefined)) }),
-  fc.record({ error: fc.record({ code: fc.constantFrom(...WIRE_CODES), message: longText }) }),
+  fc.record({ error: fc.record({ code: fc.constantFrom(...FINAL_CODES), message: longText }) }),
 );
 const id: fc.Arbitrary<CommandId> = fc.oneof(
   fc.string({ maxLength: 16 }),

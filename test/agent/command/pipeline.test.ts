@@ -43,7 +43,7 @@ describe('a command', () => {
     const { answers, counters } = startPipeline();
     const [reply] = texts(answers('x'.repeat(1300)));
     expect(reply).toMatch(/^error unknown-command .{1,200}$/);
-    expect(counters.outcomes).toEqual({ done: 0, failed: 0, refused: 1 });
+    expect(counters.outcomes).toEqual({ done: 0, failed: 0, refused: 1, interrupted: 0 });
   });
 
   it('called __proto__ or constructor is as unknown as any', () => {
@@ -187,7 +187,7 @@ describe('answers of other agents', () => {
     ];
     for (const stray of strays) expect(answers(stray), String(stray)).toEqual([]);
     expect(counters.strayReplies).toBe(strays.length);
-    expect(counters.outcomes).toEqual({ done: 0, failed: 0, refused: 0 });
+    expect(counters.outcomes).toEqual({ done: 0, failed: 0, refused: 0, interrupted: 0 });
   });
 });
 
@@ -243,12 +243,12 @@ describe('the log', () => {
 });
 
 describe('what is in no format', () => {
-  it('is counted and not answered, CoAP included', () => {
+  it('is counted and not answered, CoAP that is not well-formed included', () => {
     const { answers, counters } = startPipeline();
     const malformed = [
       Buffer.from([0xff]),
       Buffer.from('ping\0'),
-      Buffer.from('40010001b470696e67', 'hex'),
+      Buffer.from('40010001b47069', 'hex'),
       Buffer.from('6000', 'hex'),
     ];
     for (const bytes of malformed) expect(answers(bytes)).toEqual([]);

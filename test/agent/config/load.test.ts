@@ -61,9 +61,11 @@ describe('the configuration', () => {
       gateway: { address: '100.64.0.1', port: 6969 },
       allow: ['100.64.0.0/10'],
       reply: { to: 'auto' },
+      deadline: { unsynchronized: 'refuse' },
       limits: { running: 16, waiting: 256, waitingBytes: 262_144, stop: '10s' },
       handlers: {},
       modules: [],
+      control: {},
       log: { level: 'info' },
     });
   });

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { delimiter } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createClockCheck } from '../../../../agent/clock.js';
 import { encodeAnswers } from '../../../../agent/command/encode.js';
 import { commands } from '../../../../agent/handlers/builtin/commands.js';
 import { echo } from '../../../../agent/handlers/builtin/echo.js';
@@ -104,7 +105,7 @@ describe('health', () => {
 
   it('tells how the device is, in one datagram', async () => {
     fakeTimedatectl('echo yes');
-    const told = await run(health());
+    const told = await run(health(createClockCheck()));
     expect(told).toMatchObject({
       load1: expect.any(Number),
       memoryFreeMB: expect.any(Number),
@@ -120,7 +121,7 @@ describe('health', () => {
 
   it('asks timedatectl for just the one thing', async () => {
     fakeTimedatectl('[ "$*" = "show --property=NTPSynchronized --value" ] && echo yes');
-    expect(await run(health())).toMatchObject({ clockSynchronized: true });
+    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: true });
   });
 
   it.each([
@@ -131,23 +132,23 @@ describe('health', () => {
     ['more than anyone would read', 'yes yes | head -c 100000'],
   ])('takes the clock for not synchronised when timedatectl says %s', async (_what, script) => {
     fakeTimedatectl(script);
-    expect(await run(health())).toMatchObject({ clockSynchronized: false });
+    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
   });
 
   it('takes the clock for not synchronised where there is no timedatectl', async () => {
     vi.stubEnv('PATH', temporaryFolder());
-    expect(await run(health())).toMatchObject({ clockSynchronized: false });
+    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
   });
 
   it('does not wait for ever for a timedatectl that hangs and ignores SIGTERM', async () => {
     fakeTimedatectl("trap '' TERM; exec sleep 1000");
-    expect(await run(health())).toMatchObject({ clockSynchronized: false });
+    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
   });
 
   it('asks about the clock once a minute at most, however many ask for it', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     onTestFinished(() => void vi.useRealTimers());
-    const handler = health();
+    const handler = health(createClockCheck());
     fakeTimedatectl('echo yes');
     const answers = await Promise.all([run(handler), run(handler)]);
     expect(answers).toMatchObject([{ clockSynchronized: true }, { clockSynchronized: true }]);
@@ -162,7 +163,7 @@ describe('health', () => {
 describe('commands', () => {
   const registry: Registry = new Map();
   const list = commands(registry);
-  for (const definition of [ping, list, health()]) addHandler(registry, compileHandler(definition));
+  for (const definition of [ping, list, health(createClockCheck())]) addHandler(registry, compileHandler(definition));
 
   it('lists names, parameters and descriptions, its own among them', async () => {
     expect(await run(list)).toEqual([

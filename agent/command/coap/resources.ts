@@ -1,0 +1,209 @@
+import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.js';
+import { CONTENT_FORMAT, isContentFormat } from '../../../shared/coap/content-format.js';
+import { formatLinks } from '../../../shared/coap/link-format.js';
+import type { Message, Option } from '../../../shared/coap/message.js';
+import { OPTION, uintOption } from '../../../shared/coap/options.js';
+import { parametersOf } from '../../../shared/coap/parameters.js';
+import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
+import { type CoapRequest, METHOD, readParams, readRequest } from '../../../shared/coap/request.js';
+import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
+import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
+import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { utf8Head } from '../../../shared/format/cut.js';
+import type { Handler } from '../../handlers/handler.js';
+import type { Registry } from '../../handlers/registry.js';
+import type { Launch } from '../launch.js';
+import type { ResponseParts } from './endpoint.js';
+import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
+
+export interface ResourceOptions {
+  readonly registry: Registry;
+  readonly launch: Launch;
+  readonly now?: () => number;
+}
+
+/** Told what each command came to; the name is missing where there was none that could be run. */
+export type Report = (name: string | undefined, reply: Reply) => void;
+
+/** The largest blocks that leave room for the header and the options in a datagram of 1300 bytes. */
+const LARGEST_EXPONENT = exponentFor(1024);
+
+/**
+ * The agent's resources: a handler for each path, and the list of them at `/.well-known/core`. Long bodies come and go
+ * in blocks (RFC 7959).
+ */
+export function createResources({ registry, launch, now = () => performance.now() }: ResourceOptions) {
+  const transfers = createTransfers();
+
+  return {
+    /** Answers a request. */
+    handle(message: Message, peer: string, respond: (parts: ResponseParts) => void, report: Report) {
+      const plan = planFor(message, peer);
+      if ('code' in plan) {
+        if (plan.code.startsWith('4') || plan.code.startsWith('5')) report(undefined, refusal(plan));
+        respond(plan);
+      } else {
+        run(plan, message, peer, (reply, response) => {
+          report(plan.handler.name, reply);
+          respond(withOptions(startBlocks(response, plan.request, peer), plan.options));
+        });
+      }
+    },
+
+    /**
+     * Whether handling a request twice does no harm: discovery, errors, later blocks of a response, and handlers
+     * declared idempotent.
+     */
+    isDisposable(message: Message): boolean {
+      const request = readRequest(message);
+      if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return true;
+      const handler = findHandler(request);
+      return 'code' in handler || handler.idempotent;
+    },
+  };
+
+  /** What is to be run, or the response where nothing is. */
+  function planFor(message: Message, peer: string): Plan | ResponseParts {
+    const request = readRequest(message);
+    if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
+    const laterBlock = asksForLaterBlock(request);
+    const kept = laterBlock ? transfers.kept(transferKey(peer, request), now()) : undefined;
+    if (kept !== undefined) return inBlocks(kept, request);
+    if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
+    const handler = findHandler(request);
+    if ('code' in handler) return plainParts(handler);
+    if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
+    if (request.block1 === undefined) return { handler, request, body: request.payload, options: [] };
+    const assembled = transfers.assemble(
+      transferKey(peer, request),
+      request,
+      request.block1,
+      now(),
+      parametersOf(peer).exchangeLifetime,
+    );
+    const options = [blockOption(OPTION.block1, request.block1)];
+    if ('body' in assembled) return { handler, request, body: assembled.body, options };
+    if (assembled.code === '4.13') options.push(uintOption(OPTION.size1, MAX_BODY_BYTES));
+    return { code: assembled.code, options, payload: Buffer.alloc(0) };
+  }
+
+  function startBlocks(response: CoapResponse, request: CoapRequest, peer: string): ResponseParts {
+    if (response.payload.length > sizeFor(request)) {
+      transfers.keep(transferKey(peer, request), response, now(), parametersOf(peer).exchangeLifetime);
+    }
+    return inBlocks(response, request);
+  }
+
+  function discover({ method, accept }: CoapRequest): CoapResponse {
+    if (method !== METHOD.get) return diagnostic('4.05', 'the list of resources can only be read');
+    if (accept !== undefined && accept !== CONTENT_FORMAT.links) return diagnostic('4.06', cannotMake(accept));
+    const payload = Buffer.from(formatLinks([...registry.values()]));
+    return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload };
+  }
+
+  function findHandler({ path, method }: CoapRequest): Handler | CoapResponse {
+    const handler = registry.get(nameOfSegments(path) ?? '');
+    if (handler === undefined) {
+      const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
+      return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
+    }
+    if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
+    return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
+  }
+
+  function run({ handler, request, body }: Plan, message: Message, peer: string, done: Done): void {
+    const { accept, contentFormat, method, query } = request;
+    const finish = (reply: Reply) => done(...orBadReply(reply, method, accept, contentFormat));
+    const read = readParams(query, body, contentFormat);
+    if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
+      done(...badParams('4.06', cannotMake(accept)));
+    } else if ('code' in read) {
+      done(...badParams(read.code, read.diagnostic));
+    } else {
+      const bound = handler.bind(read.params, read.words);
+      if ('error' in bound) finish(bound);
+      else {
+        const id = message.token.toString('hex');
+        const { params, deadline } = read;
+        const command: Command = { id, name: handler.name, params, format: 'coap', peer, deadline };
+        launch({ command, handler, params: bound.value, bytes: body.length, done: finish });
+      }
+    }
+  }
+}
+
+/** A request that ran nothing, as the log has it. */
+const refusal = ({ code, payload }: ResponseParts): Reply => ({
+  error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
+});
+
+type Done = (reply: Reply, response: CoapResponse) => void;
+
+/** A command that a request asks for. */
+interface Plan {
+  readonly handler: Handler;
+  readonly request: CoapRequest;
+  readonly body: Buffer;
+  /** Options that the response will have besides its own. */
+  readonly options: readonly Option[];
+}
+
+const cannotMake = (accept: number) => `content format ${accept} cannot be made`;
+
+function badParams(coap: string, message: string): [Reply, CoapResponse] {
+  return [{ error: { code: 'bad-params', message } }, diagnostic(coap, `bad-params: ${message}`)];
+}
+
+const asksForLaterBlock = ({ block2 }: CoapRequest) => block2 !== undefined && block2.number > 0;
+
+const isDiscovery = ({ path }: CoapRequest) =>
+  path.length === DISCOVERY_PATH.length && DISCOVERY_PATH.every((segment, index) => path[index] === segment);
+
+/** A reply and its response; an error where the reply cannot be written, or not be kept for all its blocks to go. */
+function orBadReply(
+  reply: Reply,
+  method: string,
+  accept: number | undefined,
+  asked: number | undefined,
+): [Reply, CoapResponse] {
+  try {
+    const response = formatResponse(reply, method, accept, asked);
+    const { length } = response.payload;
+    if (length > MAX_TRANSFER_BYTES) throw new SupersimError('bad-reply', `the result has ${length} bytes`);
+    return [reply, response];
+  } catch (error) {
+    const code = isSupersimError(error, 'bad-reply') ? 'bad-reply' : 'internal-error';
+    const failed = { error: { code, message: messageOf(error) } } as const;
+    return [failed, formatResponse(failed, method, undefined, undefined)];
+  }
+}
+
+const sizeFor = ({ block2 }: CoapRequest) =>
+  blockSize(Math.min(block2?.exponent ?? LARGEST_EXPONENT, LARGEST_EXPONENT));
+
+/** The block of a response that a request asks for: all of it, where it fits and no block was asked for. */
+function inBlocks(response: CoapResponse, request: CoapRequest): ResponseParts {
+  const { block2 } = request;
+  if (block2 === undefined && response.payload.length <= sizeFor(request)) return plainParts(response);
+  const exponent = Math.min(block2?.exponent ?? LARGEST_EXPONENT, LARGEST_EXPONENT);
+  const number = block2?.number ?? 0;
+  const block = blockOf(response, number, exponent);
+  if (block === undefined) return plainParts(diagnostic('4.00', 'the body ends before this block'));
+  const { bytes, more, eTag } = block;
+  const options = [
+    { number: OPTION.eTag, value: eTag },
+    blockOption(OPTION.block2, { number, more, exponent }),
+    uintOption(OPTION.size2, response.payload.length),
+  ];
+  return withOptions(plainParts({ ...response, payload: bytes }), options);
+}
+
+function plainParts({ code, contentFormat, maxAge, payload }: CoapResponse): ResponseParts {
+  const options: Option[] = [];
+  if (contentFormat !== undefined) options.push(uintOption(OPTION.contentFormat, contentFormat));
+  if (maxAge !== undefined) options.push(uintOption(OPTION.maxAge, maxAge));
+  return { code, options, payload };
+}
+
+const withOptions = (parts: ResponseParts, options: readonly Option[]): ResponseParts =>
+  options.length === 0 ? parts : { ...parts, options: [...parts.options, ...options] };
