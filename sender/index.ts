@@ -10,3 +10,23 @@ export {
 } from './client.js';
 export { type Credentials, loadCredentials } from './credentials.js';
 export type { HttpIo, Sleep } from './http.js';
+export {
+  POLL_INTERVAL_MS,
+  type PollingOptions,
+  pollingReplies,
+  type ReplyListener,
+  type ReplySource,
+} from './replies.js';
+export type { BlockProgress } from './request/conversation.js';
+export type { Ending, RequestError, RequestResult, Timings } from './request/outcome.js';
+export type { RequestParams } from './request/params.js';
+export type { Progress } from './request/run.js';
+export {
+  createRequester,
+  REQUEST_FORMATS,
+  type RequesterOptions,
+  type RequestFormat,
+  type RequestFunction,
+  type RequestOptions,
+} from './request.js';
+export { VENDOR_CODES } from './vendor-codes.js';

@@ -1,8 +1,9 @@
 import { formatError } from '../../shared/cli.js';
 import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/errors.js';
+import type { Outcome } from '../../shared/outcome.js';
 
 /**
- * The exit codes of `supersim send`, `list`, `fetch` and `watch`.
+ * The exit codes of `supersim`'s commands; `request` has those of {@link EXIT_BY_OUTCOME} too.
  *
  * | code | name | meaning |
  * |---|---|---|
@@ -14,6 +15,27 @@ import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/erro
  * | 5 | unreachable | the API could not be reached; nothing was sent |
  */
 export const EXIT = { ok: 0, error: 1, usage: 2, refused: 3, unknownFate: 4, unreachable: 5 } as const;
+
+/**
+ * The exit codes of `supersim request`, by what came of the command.
+ *
+ * | code | outcome | did it run? |
+ * |---|---|---|
+ * | 0 | done | yes |
+ * | 10 | failed | yes, and reports an error |
+ * | 11 | refused | no: the device would not |
+ * | 12 | not-sent | no: it never reached the device |
+ * | 13 | interrupted | perhaps in part: the device went down meanwhile |
+ * | 14 | no-answer | perhaps |
+ */
+export const EXIT_BY_OUTCOME: Readonly<Record<Outcome, number>> = {
+  done: EXIT.ok,
+  failed: 10,
+  refused: 11,
+  'not-sent': 12,
+  interrupted: 13,
+  'no-answer': 14,
+};
 
 const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'bad-input': EXIT.usage,

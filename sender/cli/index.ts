@@ -1,5 +1,7 @@
 export { EXIT, reportError } from './exit.js';
+export { explainCommand } from './explain.js';
 export { fetchCommand } from './fetch.js';
 export { listCommand } from './list.js';
+export { requestCommand } from './request.js';
 export { sendCommand } from './send.js';
 export { watchCommand } from './watch.js';

@@ -7,6 +7,7 @@ import { watchCommands } from '../watch.js';
 import { type CliIo, print, processIo } from './io.js';
 import { commonOptions, commonSchema, openClient } from './options.js';
 import { jsonLine, tableHead, tableRow } from './table.js';
+import { untilInterrupted } from './until-interrupted.js';
 
 const DEFAULT_INTERVAL = '5s';
 
@@ -47,16 +48,5 @@ export async function watch(argv: unknown, io: CliIo, signal: AbortSignal): Prom
   if (!json) await print(io.stdout, tableHead());
   for await (const command of watchCommands(client, options)) {
     await print(io.stdout, json ? jsonLine(command) : tableRow(command));
-  }
-}
-
-async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
-  try {
-    await run(abort.signal);
-  } finally {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, interrupt);
   }
 }

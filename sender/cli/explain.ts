@@ -1,0 +1,44 @@
+import { closest } from 'fastest-levenshtein';
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
+import { checkInput } from '../input.js';
+import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
+import { VENDOR_CODES } from '../vendor-codes.js';
+import { type CliIo, print, processIo } from './io.js';
+
+const argsSchema = z.object({ code: z.string() });
+
+export const explainCommand: CommandModule<object, object> = {
+  command: 'explain <code>',
+  describe: 'Tell what an error code means',
+  builder: (yargs) =>
+    yargs
+      .positional('code', { type: 'string', demandOption: true, describe: 'Ours, as handler-failed, or the vendor’s' })
+      .parserConfiguration({ 'parse-positional-numbers': false }),
+  handler: (argv) => explain(argv, processIo()),
+};
+
+/**
+ * `supersim explain`.
+ *
+ * @throws SupersimError `bad-input` for an unknown code, with the nearest one
+ */
+export async function explain(argv: unknown, { stdout }: Pick<CliIo, 'stdout'>): Promise<void> {
+  const { code } = checkInput(argsSchema, argv, 'the arguments');
+  const vendor = VENDOR_CODES.get(Number(code));
+  if (isErrorCode(code)) await print(stdout, describe(code));
+  else if (vendor !== undefined) await print(stdout, `${code} (the vendor’s)\n${vendor}`);
+  else {
+    const nearest = closest(code, [...ERROR_CODES, ...[...VENDOR_CODES.keys()].map(String)]);
+    throw new SupersimError('bad-input', `there is no code ${JSON.stringify(code)}; did you mean ${nearest}?`);
+  }
+}
+
+function describe(code: ErrorCode): string {
+  const { meaning, remedy } = ERRORS[code];
+  const wire = wireOf(code);
+  const forms =
+    wire === undefined ? [] : [`outcome   ${wire.outcome}`, `CoAP      ${wire.coap}`, `JSON-RPC  ${wire.jsonRpc}`];
+  return [code, meaning, ...forms, remedy].join('\n');
+}

@@ -1,0 +1,189 @@
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { printable } from '../../shared/cli.js';
+import { durationSchema, milliseconds } from '../../shared/duration.js';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import { paramsFromWords } from '../../shared/format/text.js';
+import { isRecord, toJson } from '../../shared/format/value.js';
+import { DEVICE_PORT } from '../../shared/limits.js';
+import { checkInput } from '../input.js';
+import { pollingReplies } from '../replies.js';
+import type { RequestResult } from '../request/outcome.js';
+import { formatWords, type RequestParams } from '../request/params.js';
+import type { Progress } from '../request/run.js';
+import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request.js';
+import { EXIT_BY_OUTCOME } from './exit.js';
+import { type CliIo, print, processIo } from './io.js';
+import { commonOptions, commonSchema, openClient } from './options.js';
+import { untilInterrupted } from './until-interrupted.js';
+
+const DEFAULT_INTERVAL = '2s';
+
+const argsSchema = commonSchema.extend({
+  sim: z.string().min(1),
+  port: z.number().default(DEVICE_PORT),
+  name: z.string(),
+  words: z.array(z.string()).default([]),
+  '--': z.array(z.string()).default([]),
+  params: z.string().optional(),
+  get: z.boolean().default(false),
+  format: z.enum(REQUEST_FORMATS).default('coap'),
+  deadline: durationSchema('1s', '24h').optional(),
+  timeout: durationSchema('1s', '24h').default(DEFAULT_REQUEST_TIMEOUT),
+  interval: durationSchema('1s', '1h').default(DEFAULT_INTERVAL),
+});
+
+type RequestArgs = z.output<typeof argsSchema>;
+
+export const requestCommand: CommandModule<object, object> = {
+  command: 'request <name> [words..]',
+  describe: 'Run a command on a SIM’s device, and tell what came of it',
+  builder: (yargs) =>
+    yargs
+      .positional('name', { type: 'string', demandOption: true, describe: 'The command, such as ping or relay.set' })
+      .positional('words', { type: 'string', array: true, describe: 'Its parameters: value or key=value' })
+      .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
+      .options({
+        sim: { type: 'string', demandOption: true, requiresArg: true, describe: 'The SIM’s SID or unique name' },
+        port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the device' },
+        params: { type: 'string', requiresArg: true, describe: 'The parameters as a JSON object or array' },
+        get: { type: 'boolean', describe: 'Ask by GET, for commands that are declared safe (CoAP)' },
+        format: {
+          choices: REQUEST_FORMATS,
+          default: 'coap',
+          requiresArg: true,
+          describe: 'How the command is written',
+        },
+        deadline: { type: 'string', requiresArg: true, describe: 'Time from now after which it must not begin: 5min' },
+        timeout: {
+          type: 'string',
+          default: DEFAULT_REQUEST_TIMEOUT,
+          requiresArg: true,
+          describe: 'Longest wait for an answer, or for the next block of one',
+        },
+        interval: {
+          type: 'string',
+          default: DEFAULT_INTERVAL,
+          requiresArg: true,
+          describe: 'Time between two looks for the reply, from 1s to 1h',
+        },
+        ...commonOptions,
+      })
+      .example('$0 request --sim gateway-1 ping', 'The exit code tells the outcome')
+      .example('$0 request --sim gateway-1 relay.set channel=1 on=true --deadline 5min', 'Not later than that'),
+  handler: (argv) =>
+    untilInterrupted(async (signal) => {
+      process.exitCode = await request(argv, processIo(), signal);
+    }),
+};
+
+export interface RequestCliOptions {
+  /** Milliseconds between two looks at the list, instead of the argument. */
+  readonly interval?: number | undefined;
+  readonly timeScale?: number | undefined;
+}
+
+/**
+ * `supersim request`, until its end or until the signal is aborted.
+ *
+ * @returns the exit code, by outcome
+ */
+export async function request(
+  argv: unknown,
+  io: CliIo,
+  signal: AbortSignal,
+  { interval, timeScale }: RequestCliOptions = {},
+): Promise<number> {
+  const args = checkInput(argsSchema, argv, 'the arguments');
+  const params = readParams(args);
+  const client = await openClient({ profile: args.profile }, io);
+  const replies = pollingReplies(client, { interval: interval ?? milliseconds(args.interval), sleep: io.sleep });
+  const { sim, name, get, format, port: devicePort } = args;
+  const timeout = `${milliseconds(args.timeout)}ms` as const;
+  const deadline =
+    args.deadline === undefined ? undefined : Math.ceil((Date.now() + milliseconds(args.deadline)) / 1000);
+  const onProgress = (progress: Progress) => {
+    if (io.stderr.isTTY === true) io.stderr.write(`${progressLine(progress)}\n`);
+  };
+  const options = { get, format, timeout, devicePort, deadline, signal, onProgress };
+  const result = await createRequester({ client, replies, timeScale })(sim, name, params, options);
+  await report(result, args.json, io);
+  return EXIT_BY_OUTCOME[result.outcome];
+}
+
+function readParams({ params, words, '--': more, format }: RequestArgs): RequestParams | undefined {
+  const all = [...words, ...more];
+  if (params !== undefined) {
+    if (all.length > 0) throw badInput('give --params or parameters behind the name, not both');
+    return fromJson(params);
+  }
+  if (all.length === 0) return undefined;
+  try {
+    const read = paramsFromWords(all);
+    if (format === 'coap' || format === 'text') return formatWords(read);
+    const named = Object.fromEntries(Object.entries(read.named).map(([key, value]) => [key, typed(value)]));
+    const positional = read.positional.map(typed);
+    if (positional.length === 0) return named;
+    if (Object.keys(named).length === 0) return positional;
+  } catch (error) {
+    throw badInput(`the parameters: ${messageOf(error)}`);
+  }
+  throw badInput('JSON and CBOR have parameters by position or by name, not both');
+}
+
+function fromJson(text: string): RequestParams {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw badInput(`--params is not JSON: ${messageOf(error)}`);
+  }
+  if (Array.isArray(value) || isRecord(value)) return value;
+  throw badInput('--params is neither an object nor an array');
+}
+
+/** In JSON and CBOR a number is no word: what looks like one, or like true, false or null, is taken as it. */
+function typed(word: unknown): unknown {
+  const literal = typeof word === 'string' && /^(?:true|false|null|-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?)$/.test(word);
+  return literal ? JSON.parse(word) : word;
+}
+
+const badInput = (message: string) => new SupersimError('bad-input', message);
+
+function progressLine(progress: Progress): string {
+  switch (progress.type) {
+    case 'sent':
+      return progress.attempt === 1 ? 'sent' : `sent again (${progress.attempt})`;
+    case 'accepted':
+      return 'accepted: the device will answer later';
+    case 'block': {
+      const { way, number, total } = progress.block;
+      return `block ${number}${total === undefined ? '' : ` of ${total}`} ${way === 'down' ? 'sent' : 'received'}`;
+    }
+  }
+}
+
+async function report(result: RequestResult, json: boolean, { stdout, stderr }: CliIo): Promise<void> {
+  if (json) return print(stdout, printable(toJson(result)));
+  const seconds = (result.timings.ended / 1000).toFixed(1);
+  if (result.outcome !== 'done') {
+    const { code, message, remedy } = result.error;
+    await print(stderr, printable(`${result.outcome} (${code}) after ${seconds} s: ${message}`));
+    return print(stderr, printable(remedy));
+  }
+  await printResult(result.result, stdout);
+  if (stderr.isTTY === true) await print(stderr, `done in ${seconds} s`);
+  if (result.cut === true) await print(stderr, 'note: the result is longer; this is only its beginning');
+  if (result.clockSynchronized === false) await print(stderr, 'note: the device’s clock is not synchronised');
+}
+
+/** Text as text, bytes as they are where they go to a program, anything else as JSON; nothing for nothing. */
+async function printResult(result: unknown, stdout: CliIo['stdout']): Promise<void> {
+  const terminal = stdout.isTTY === true;
+  if (result === undefined) return;
+  if (typeof result === 'string')
+    return print(stdout, terminal ? result.split('\n').map(printable).join('\n') : result);
+  if (!(result instanceof Uint8Array)) return print(stdout, terminal ? printable(toJson(result)) : toJson(result));
+  if (terminal) return print(stdout, `0x${Buffer.from(result).toString('hex')}`);
+  stdout.write(result);
+}

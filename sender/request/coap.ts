@@ -1,0 +1,245 @@
+import { type Block, blockSize, exponentFor, findBlock, sliceBlock } from '../../shared/coap/block.js';
+import { CONTENT_FORMAT } from '../../shared/coap/content-format.js';
+import { EMPTY_CODE, emptyMessage, formatMessage, type Message, parseMessage } from '../../shared/coap/message.js';
+import { findOption, findUint, OPTION } from '../../shared/coap/options.js';
+import { commandPath } from '../../shared/coap/path.js';
+import { METHOD } from '../../shared/coap/request.js';
+import { formatRequest } from '../../shared/coap/write-request.js';
+import { type ErrorCode, SupersimError } from '../../shared/errors.js';
+import { fromCbor } from '../../shared/format/value.js';
+import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
+import type { Conversation, Sign } from './conversation.js';
+import { type Ending, ending, errorSign, isErrorCode } from './outcome.js';
+import { getQuery, postBody, type RequestParams } from './params.js';
+
+/** Most bytes of parameters in one datagram, so that options have room beside them in the 975 that are safe. */
+export const DOWN_BLOCK_BYTES = 512;
+/** Longest result that is put together. */
+export const MAX_RESULT_BYTES = 1_048_576;
+
+const DOWN_EXPONENT = exponentFor(DOWN_BLOCK_BYTES);
+const NOTHING = Buffer.alloc(0);
+/** Too many requests, and service unavailable: a repeat may fare better. */
+const BUSY_CODES: readonly string[] = ['4.29', '5.03'];
+
+export interface CoapCommand {
+  readonly name: string;
+  readonly params: RequestParams | undefined;
+  readonly get: boolean;
+  /** Unix seconds. */
+  readonly deadline: number | undefined;
+  /** Six bytes by chance: what the request's tokens and its Request-Tag are made of. */
+  readonly tag: Buffer;
+  /** 0 to 65535, by chance; its datagrams count from here. */
+  readonly messageId: number;
+}
+
+/** A result of which some is there. */
+interface Received {
+  readonly first: Message;
+  readonly body: Buffer;
+  /** Size exponent of the last block. */
+  readonly exponent: number;
+}
+
+/**
+ * A command in CoAP (RFC 7252): one confirmable request, or several where its parameters (Block1) or its result
+ * (Block2, RFC 7959) come in blocks. Each has a token and a message ID of its own, all the same Request-Tag.
+ *
+ * @throws SupersimError `bad-input`, `too-large`
+ */
+export function coapConversation(command: CoapCommand): Conversation {
+  const { get, params, deadline, tag } = command;
+  const query = get ? getQuery(params) : [];
+  if (deadline !== undefined) query.push(`deadline=${deadline}`);
+  const body = get ? { payload: NOTHING } : postBody(params);
+  const common = {
+    method: get ? METHOD.get : METHOD.post,
+    path: commandPath(command.name).slice(1).split('/'),
+    query,
+    requestTag: tag,
+  };
+  const tokenOf = (index: number) => Buffer.concat([tag, Buffer.of(index >> 8, index & 0xff)]);
+  const messageIdOf = (index: number) => (command.messageId + index) & 0xffff;
+  return checkSize(upload(0));
+
+  /** The request, or this block of it. */
+  function upload(number: number): Conversation {
+    const { bytes, more } = sliceBlock(body.payload, number, DOWN_EXPONENT) ?? { bytes: NOTHING, more: false };
+    const total = Math.ceil(body.payload.length / DOWN_BLOCK_BYTES);
+    const block1 = { number, more, exponent: DOWN_EXPONENT };
+    const size1 = number === 0 ? body.payload.length : undefined;
+    const parts = { ...common, ...body, ...(total > 1 && { block1, size1 }), payload: bytes };
+    return {
+      bytes: formatRequest(parts, messageIdOf(number), tokenOf(number)),
+      canRun: !more,
+      hear: (reply, repeated) =>
+        hear(reply, number, (response) => {
+          if (response.code !== '2.31') return firstResponse(response, number, !more && repeated);
+          if (!more) return undefined;
+          const block = { way: 'down', number: number + 1, total } as const;
+          return { type: 'next', next: upload(number + 1), block };
+        }),
+    };
+  }
+
+  /** @param mayHaveRun whether an earlier copy of the datagram can have run the command */
+  function firstResponse(response: Message, index: number, mayHaveRun: boolean): Sign {
+    const block = findBlock(response.options, OPTION.block2);
+    if (block === 'reserved' || (block !== undefined && block.number !== 0)) return undefined;
+    if (block?.more === true) {
+      return more({ first: response, body: response.payload, exponent: block.exponent }, index, block);
+    }
+    if (response.code === '4.08' && mayHaveRun) {
+      return { type: 'end', ending: ending('no-answer', 'no-answer', 'the device lost the blocks of the command') };
+    }
+    return conclusion(response, response.payload);
+  }
+
+  /** Asks for the block behind those that are there. The handler does not run again: the agent keeps its result. */
+  function more(received: Received, lastIndex: number, { exponent }: Block): Sign {
+    const index = lastIndex + 1;
+    const { first, body: head } = received;
+    const size = blockSize(exponent);
+    const total = findUint(first.options, OPTION.size2);
+    const blocks = total === undefined ? undefined : Math.ceil(total / size);
+    const done = head.length / size;
+    const partial = () => partialEnding(received);
+    const broken = (): Sign => ({ type: 'end', ending: partial() });
+    if (head.length >= MAX_RESULT_BYTES || index > 0xffff || !Number.isInteger(done)) return broken();
+    const parts = { ...common, block2: { number: done, more: false, exponent }, payload: NOTHING };
+    const next: Conversation = {
+      bytes: formatRequest(parts, messageIdOf(index), tokenOf(index)),
+      canRun: true,
+      partial,
+      hear: (reply) =>
+        hear(reply, index, (response) => {
+          const block = findBlock(response.options, OPTION.block2);
+          const fits =
+            block !== undefined &&
+            block !== 'reserved' &&
+            block.number * blockSize(block.exponent) === head.length &&
+            sameBody(response, first);
+          if (!fits) return BUSY_CODES.includes(response.code) ? undefined : broken();
+          const body = Buffer.concat([head, response.payload]);
+          if (!block.more) return conclusion(first, body);
+          if (response.payload.length !== blockSize(block.exponent)) return broken();
+          return more({ first, body, exponent: block.exponent }, index, block);
+        }),
+    };
+    return { type: 'next', next, block: { way: 'up', number: done, ...(blocks !== undefined && { total: blocks }) } };
+  }
+
+  /** Reads what came, if it belongs to the datagram with this index. */
+  function hear(bytes: Buffer, index: number, onResponse: (response: Message) => Sign): Sign {
+    const message = tryParse(bytes);
+    if (message === undefined) return undefined;
+    const { type, code, token, messageId } = message;
+    const ours = messageId === messageIdOf(index);
+    if (code === EMPTY_CODE) return ours ? emptySign(type) : undefined;
+    // RFC 7252 §5.3.2: a separate response is known by its token alone, one in an ACK by its message ID too.
+    if (type === 'RST' || (type === 'ACK' && !ours) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
+      return undefined;
+    }
+    const sign = onResponse(message);
+    if (type !== 'CON' || sign === undefined || sign.type === 'accepted') return sign;
+    return { ...sign, acknowledge: formatMessage(emptyMessage('ACK', messageId)) };
+  }
+}
+
+function checkSize(conversation: Conversation): Conversation {
+  const { length } = conversation.bytes;
+  if (length <= SAFE_BINARY_BYTES) return conversation;
+  throw new SupersimError('too-large', `the request has ${length} bytes, one datagram has ${SAFE_BINARY_BYTES}`);
+}
+
+function tryParse(bytes: Buffer): Message | undefined {
+  try {
+    return parseMessage(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function emptySign(type: Message['type']): Sign {
+  if (type === 'ACK') return { type: 'accepted' };
+  if (type !== 'RST') return undefined;
+  return { type: 'end', ending: ending('refused', 'invalid-request', 'the device takes no such message (reset)') };
+}
+
+/** RFC 7959 §2.4: blocks of one body have one ETag. */
+function sameBody(response: Message, first: Message): boolean {
+  const [theirs, ours] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
+  return (
+    response.code === first.code && (theirs === undefined || ours === undefined ? theirs === ours : theirs.equals(ours))
+  );
+}
+
+/** What a whole response says the command came to. */
+function conclusion(response: Message, payload: Buffer): Sign {
+  const { code, options } = response;
+  if (!code.startsWith('2.')) return errorResponse(code, payload);
+  try {
+    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload) } };
+  } catch {
+    // It has run, whatever became of its result on the way.
+    return { type: 'end', ending: partialEnding({ first: response, body: payload }) };
+  }
+}
+
+/** `CODE: message` where the agent answers; what others write is all message. */
+function errorResponse(coapCode: string, payload: Buffer): Exclude<Sign, undefined> {
+  const [, written, rest] = /^([a-z]+(?:-[a-z]+)*): (.*)$/s.exec(payload.toString()) ?? [];
+  const ours = written !== undefined && isErrorCode(written);
+  const message = ours ? (rest ?? '') : payload.toString();
+  return errorSign(written, message || `CoAP ${coapCode}`, codeOf(coapCode), { coapCode });
+}
+
+/** The code of ours that is nearest to a CoAP code (RFC 7252 §12.1.2). */
+function codeOf(coapCode: string): ErrorCode {
+  if (coapCode === '4.04') return 'unknown-command';
+  if (BUSY_CODES.includes(coapCode)) return 'busy';
+  return coapCode.startsWith('4.') ? 'invalid-request' : 'internal-error';
+}
+
+function readResult(options: Message['options'], payload: Buffer): unknown {
+  if (payload.length === 0) return emptyResult(options);
+  switch (findUint(options, OPTION.contentFormat)) {
+    case CONTENT_FORMAT.json:
+      return JSON.parse(payload.toString());
+    case CONTENT_FORMAT.cbor:
+      return fromCbor(payload);
+    case CONTENT_FORMAT.text:
+    case CONTENT_FORMAT.links:
+      return payload.toString();
+    default:
+      return payload;
+  }
+}
+
+/** No payload and no content format: the handler returned nothing. */
+function emptyResult(options: Message['options']): unknown {
+  const contentFormat = findUint(options, OPTION.contentFormat);
+  if (contentFormat === CONTENT_FORMAT.text) return '';
+  return contentFormat === CONTENT_FORMAT.bytes ? NOTHING : undefined;
+}
+
+/** What is known when the rest of the result does not come: how the command ended, and the head of its result. */
+function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Ending {
+  if (!first.code.startsWith('2.')) {
+    const sign = errorResponse(first.code, body);
+    if (sign.type === 'end') return sign.ending;
+  }
+  const bytes = findUint(first.options, OPTION.size2);
+  const head = findUint(first.options, OPTION.contentFormat) === CONTENT_FORMAT.bytes ? body : textHead(body);
+  return { outcome: 'done', cut: true, result: { cut: true, ...(bytes !== undefined && { bytes }), head } };
+}
+
+/** Bytes as text up to the character that their end splits; as they are when they are no text. */
+function textHead(bytes: Buffer): string | Buffer {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
+  } catch {
+    return bytes;
+  }
+}

@@ -1,0 +1,118 @@
+import { isUtf8 } from 'node:buffer';
+import { type ErrorCode, SupersimError } from '../../shared/errors.js';
+import { detectFormat } from '../../shared/format/detect.js';
+import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
+import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
+import type { Conversation, Sign } from './conversation.js';
+import { type Ending, ERROR_CODES, errorSign, wireOf } from './outcome.js';
+import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
+
+/** Taken for an error without a code that is known: whether the command ran is not told. */
+const UNKNOWN: ErrorCode = 'unknown-error';
+
+export interface PlainCommand {
+  readonly format: 'text' | 'json' | 'cbor';
+  readonly id: string;
+  readonly name: string;
+  readonly params: RequestParams | undefined;
+  /** Unix seconds. */
+  readonly deadline: number | undefined;
+}
+
+/**
+ * A command in text, JSON or CBOR: one datagram, and one back, under the same id.
+ *
+ * @throws SupersimError `bad-input`, `too-large`
+ */
+export function plainConversation(command: PlainCommand): Conversation {
+  const bytes = write(command);
+  if (bytes.length > SAFE_BINARY_BYTES) {
+    const message = `the command has ${bytes.length} bytes, one datagram has ${SAFE_BINARY_BYTES}`;
+    throw new SupersimError('too-large', message, { remedy: 'Use CoAP, which sends it in blocks.' });
+  }
+  const { format, id } = command;
+  return {
+    bytes,
+    canRun: true,
+    hear: (reply) => (format === 'text' ? hearText(reply, id) : hearRpc(format, reply, id)),
+  };
+}
+
+function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
+  if (format === 'text') {
+    if (deadline !== undefined) throw badInput('a text command cannot carry a deadline: use CoAP, JSON or CBOR');
+    const bytes = Buffer.from(`#${id} ${name} ${textWords(params)}`.trimEnd());
+    if (detectFormat(bytes) === 'text') return bytes;
+    throw badInput('the parameters have control characters, which text cannot say: use CoAP, JSON or CBOR');
+  }
+  if (format === 'json' && params instanceof Uint8Array) throw badInput('JSON cannot say bytes: use CoAP or CBOR');
+  const written = rpcParams(params);
+  const document = {
+    jsonrpc: '2.0',
+    method: name,
+    ...(written !== undefined && { params: written }),
+    id,
+    ...(deadline !== undefined && { deadline }),
+  };
+  try {
+    return Buffer.from(format === 'json' ? toJson(document) : toCbor(document));
+  } catch (error) {
+    throw badInput('the parameters cannot be written in this format', error);
+  }
+}
+
+const REPLY = /^#(\S+) (?:repeat )?(ok|error)(?: |$)/;
+const CUT_MARK = / …\[cut, \d+ bytes\]$/;
+
+/** `#id ok RESULT` or `#id error CODE message`, and `repeat` before them when the command had come before. */
+function hearText(bytes: Buffer, id: string): Sign {
+  // A byte a character: the result may be bytes, which stand as they are.
+  const [head, theirs, word] = REPLY.exec(bytes.toString('latin1')) ?? [];
+  if (head === undefined || theirs !== id) return undefined;
+  const body = bytes.subarray(head.length);
+  if (word === 'ok') {
+    const result = body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body;
+    return done(result, CUT_MARK.test(body.toString()));
+  }
+  const [, code, message] = /^(\S+) ?(.*)$/s.exec(body.toString()) ?? [];
+  return errorSign(code, message ?? '', UNKNOWN);
+}
+
+/** A response object of JSON-RPC 2.0 (§5). */
+function hearRpc(format: 'json' | 'cbor', bytes: Buffer, id: string): Sign {
+  const document = parse(format, bytes);
+  if (!isRecord(document) || document['id'] !== id) return undefined;
+  const { result, error, clockSynchronized } = document;
+  if (isRecord(error)) return rpcError(error);
+  if (!('result' in document)) return undefined;
+  return done(result ?? undefined, isCut(result), clockSynchronized === false);
+}
+
+function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
+  try {
+    return format === 'json' ? JSON.parse(bytes.toString('utf8')) : fromCbor(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Our code stands in `data`; where there was no room for it, the number says the same. */
+function rpcError({ code: number, message, data }: Record<string, unknown>): Sign {
+  const code = isRecord(data) && typeof data['code'] === 'string' ? data['code'] : undefined;
+  const byNumber = ERROR_CODES.find((known) => wireOf(known)?.jsonRpc === number);
+  return errorSign(code, typeof message === 'string' ? message : '', byNumber ?? UNKNOWN);
+}
+
+/** The agent's form of a result that is longer than a datagram. */
+const isCut = (result: unknown): boolean =>
+  isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
+
+function done(result: unknown, cut: boolean, unsynchronized = false): Sign {
+  const ending: Ending = {
+    outcome: 'done',
+    result,
+    ...(cut && { cut: true }),
+    ...(unsynchronized && { clockSynchronized: false }),
+  };
+  return { type: 'end', ending };
+}
