@@ -72,8 +72,18 @@ function errors() {
 }
 
 const COMMAND_LINES = {
-  'supersim-agent': [[], ['run'], ['try'], ['config'], ['config', 'check'], ['config', 'show'], ['config', 'schema']],
-  supersim: [[], ['send'], ['list'], ['fetch'], ['watch'], ['loopback']],
+  'supersim-agent': [
+    [],
+    ['run'],
+    ['status'],
+    ['commands'],
+    ['try'],
+    ['config'],
+    ['config', 'check'],
+    ['config', 'show'],
+    ['config', 'schema'],
+  ],
+  supersim: [[], ['request'], ['explain'], ['send'], ['list'], ['fetch'], ['watch'], ['loopback']],
 };
 
 function commandLines() {
