@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-
 const CACHE_MS = 60_000;
 const TIMEDATECTL_TIMEOUT_MS = 3000;
 
@@ -16,7 +14,9 @@ export function createClockCheck(): ClockCheck {
   };
 }
 
-function askTimedatectl(): Promise<boolean> {
+async function askTimedatectl(): Promise<boolean> {
+  // Not needed at the start, and slow to load.
+  const { execFile } = await import('node:child_process');
   return new Promise((resolve) => {
     const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;
     execFile('timedatectl', ['show', '--property=NTPSynchronized', '--value'], options, (error, stdout) => {

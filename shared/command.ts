@@ -19,7 +19,7 @@ export interface Params {
 /** What a datagram asks for, whatever format it came in. */
 export interface Command {
   /** Absent when the caller wants no reply (a JSON-RPC notification) or gave none (text). */
-  readonly id?: CommandId;
+  readonly id?: CommandId | undefined;
   readonly name: string;
   readonly params: Params;
   readonly format: CommandFormat;

@@ -1,8 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../shared/errors.js';
 import { type Agent, createAgent } from '../agent.js';
-import { type ControlSocket, createControlSocket } from '../service/control.js';
-import { defaultControlSocket } from '../service/control-schema.js';
+import type { Log } from '../log.js';
+import type { ControlSocket } from '../service/control.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 
@@ -18,29 +18,37 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const config = configFromFlags(flags);
   const processLog = await createLogger(config.log.level);
   const agent = createAgent({ config, log: processLog.log });
-  const control = createControlSocket({
-    path: config.control.socket ?? defaultControlSocket(process.env),
-    target: { status: agent.status, commands: undefined },
-    log: processLog.log,
-  });
-  guardProcess(agent, control, processLog);
+  let control: ControlSocket | undefined;
+  guardProcess({ stop: () => Promise.all([agent.stop(), control?.stop()]) }, processLog);
   await agent.start();
   // Several agents of a developer's would be in each other's way.
-  if (flags.dev === true && config.control.socket === undefined) return;
+  if (flags.dev !== true || config.control.socket !== undefined) control = await openControl(agent, processLog.log);
+}
+
+/** Imported only now: the agent is at work, and this can wait. */
+async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
+  const [{ createControlSocket }, { defaultControlSocket }] = await Promise.all([
+    import('../service/control.js'),
+    import('../service/control-schema.js'),
+  ]);
+  const path = agent.config.control.socket ?? defaultControlSocket(process.env);
+  const control = createControlSocket({ path, target: { status: agent.status, commands: undefined }, log });
   await control.start().catch((error: unknown) => {
-    processLog.log.warn({ error: messageOf(error) }, 'no control socket: status will not work');
+    log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');
   });
+  return control;
 }
 
 /** Ends the agent in order on SIGTERM and SIGINT, and makes sure that what it logged last is read. */
-function guardProcess(agent: Agent, control: ControlSocket, { log, flush, flushSync }: ProcessLog): void {
+function guardProcess(running: { stop(): Promise<unknown> }, { log, flush, flushSync }: ProcessLog): void {
   process.once('exit', flushSync);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       // The second time at once.
       process.once(signal, () => process.exit(1));
       log.info({ signal }, 'stopping');
-      Promise.all([agent.stop(), control.stop()])
+      running
+        .stop()
         .then(
           () => 0,
           (error: unknown) => {

@@ -35,7 +35,8 @@ export interface PipelineOptions {
 }
 
 /** A datagram's message, and where it came from. */
-interface Incoming extends Message {
+interface Incoming {
+  readonly message: Message;
   readonly datagram: Datagram;
   readonly transport: Transport;
   readonly peer: string;
@@ -43,7 +44,8 @@ interface Incoming extends Message {
 }
 
 /** One datagram's commands while their replies are awaited. */
-interface Exchange extends Incoming {
+interface Exchange {
+  readonly incoming: Incoming;
   /** Set when its commands have an id to be known by when they come again. */
   readonly seen: Seen | undefined;
   readonly settled: Settled[];
@@ -119,24 +121,27 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
       takeCoap(datagram, transport, port, peer);
       return;
     }
-    take({ datagram, transport, peer, format: decoded.format, ...decoded.message });
+    take({ message: decoded.message, datagram, transport, peer, format: decoded.format });
   }
 
   /** Takes a message that has not come before; one that has is answered as it was then. */
-  function take(message: Incoming): void {
-    const { entries, format, peer, datagram } = message;
+  function take(incoming: Incoming): void {
+    const { message, format, peer, datagram } = incoming;
+    const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
     const now = performance.now();
-    const key = format !== 'raw' && entries.some(hasId) ? datagramKey(peer, datagram.bytes) : undefined;
+    // What does no harm when it runs twice is run twice: remembering it would cost more.
+    const remembered = format !== 'raw' && entries.some(hasId) && !isDisposable(message);
+    const key = remembered ? datagramKey(peer, datagram.bytes) : undefined;
     const known = key === undefined ? undefined : seen.find(key, now);
     if (known !== undefined) {
       counters.repeats++;
-      answerRepeat(message, known);
+      answerRepeat(incoming, known);
       return;
     }
     const lifetime = parametersOf(peer).exchangeLifetime;
-    const entry = key === undefined ? undefined : seen.begin(key, isDisposable(message), now + lifetime, now);
-    const exchange: Exchange = { ...message, seen: entry, settled: [], awaited: entries.length };
+    const entry = key === undefined ? undefined : seen.begin(key, false, now + lifetime, now);
+    const exchange: Exchange = { incoming, seen: entry, settled: [], awaited: entries.length };
     const busy = key !== undefined && entry === undefined;
     for (const each of entries) {
       if ('error' in each) settle(exchange, each.id, undefined, true, each);
@@ -150,12 +155,12 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
     return entries.every((entry) => 'error' in entry || registry.get(entry.request.name)?.idempotent !== false);
   }
 
-  function answerRepeat({ entries, batch, format, datagram, transport, peer }: Incoming, known: Seen): void {
+  function answerRepeat({ message, format, datagram, transport, peer }: Incoming, known: Seen): void {
     const reply = (bytes: Uint8Array) => send(transport, bytes, destinationOf(datagram.source), datagram.port, peer);
     if (known.reply !== undefined) reply(markRepeat(format, known.reply));
     if (!known.running) return;
-    const answers = entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
-    const bytes = encodeAnswers(format, answers, batch);
+    const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
+    const bytes = encodeAnswers(format, answers, message.batch);
     if (bytes !== undefined) reply(markRepeat(format, bytes));
   }
 
@@ -187,7 +192,7 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
 
   function run(exchange: Exchange, request: Request): void {
     const { name, params, id } = request;
-    const { format, peer, datagram } = exchange;
+    const { format, peer, datagram } = exchange.incoming;
     const wantsReply = id !== undefined || format === 'text' || format === 'raw';
     const done = (reply: Reply) => settle(exchange, id, name, wantsReply, reply);
     const handler = registry.get(name);
@@ -200,8 +205,7 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
       done(bound);
       return;
     }
-    const asked = { name, params, format, peer, deadline: request.deadline };
-    const command: Command = id === undefined ? asked : { id, ...asked };
+    const command: Command = { id, name, params, format, peer, deadline: request.deadline };
     launch({ command, handler, params: bound.value, bytes: datagram.bytes.length, done });
   }
 
@@ -212,7 +216,7 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
     wantsReply: boolean,
     reply: Reply,
   ): void {
-    const milliseconds = sinceThen(exchange.datagram.receivedAt);
+    const milliseconds = sinceThen(exchange.incoming.datagram.receivedAt);
     exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
     exchange.awaited--;
     if (exchange.awaited === 0) conclude(exchange);
@@ -220,13 +224,14 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
 
   /** All commands of a datagram have ended: answers, and says so in the log. */
   function conclude(exchange: Exchange): void {
-    const { datagram, transport, peer, format, batch, settled } = exchange;
+    const { incoming, settled } = exchange;
+    const { datagram, transport, peer, format, message } = incoming;
     const answered = settled.filter((command) => command.wantsReply);
     let bytes: Uint8Array | undefined;
     try {
-      bytes = encodeAnswers(format, answered, batch);
+      bytes = encodeAnswers(format, answered, message.batch);
     } catch {
-      bytes = encodeWithErrors(exchange, answered);
+      bytes = encodeWithErrors(incoming, answered);
     }
     // A command that there was no room for may have it when it comes again.
     if (exchange.seen !== undefined && settled.every(isBusy)) seen.forget(exchange.seen);
@@ -236,13 +241,13 @@ export function createPipeline({ config, registry, launch, counters, log }: Pipe
   }
 
   /** Puts an error in the place of each reply that cannot be written; of all, where only together they cannot. */
-  function encodeWithErrors({ format, batch }: Exchange, answered: readonly Settled[]): Uint8Array | undefined {
+  function encodeWithErrors({ format, message }: Incoming, answered: readonly Settled[]): Uint8Array | undefined {
     for (const command of answered) command.reply = encodableReply(format, command);
     try {
-      return encodeAnswers(format, answered, batch);
+      return encodeAnswers(format, answered, message.batch);
     } catch (error) {
       for (const command of answered) command.reply = { error: { code: 'bad-reply', message: messageOf(error) } };
-      return encodeAnswers(format, answered, batch);
+      return encodeAnswers(format, answered, message.batch);
     }
   }
 

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-
 /** Most commands that are remembered; each is remembered for the exchange lifetime of its peer. */
 export const MAX_SEEN = 16_384;
-/** Most bytes of their replies. */
+/** Most of them that may be forgotten early: enough for what is repeated at once. */
+export const MAX_DISPOSABLE = 1024;
+/** Most bytes of them and their replies. */
 export const MAX_SEEN_BYTES = 8_388_608;
-/** A datagram up to this length is its own key; hashing a short one would take longer than all else. */
-const PLAIN_KEY_BYTES = 96;
 
 /** A command that has come before. */
 export interface Seen {
@@ -30,9 +28,7 @@ export interface Seen {
  * message ID are.
  */
 export function datagramKey(peer: string, bytes: Buffer): string {
-  const digest =
-    bytes.length <= PLAIN_KEY_BYTES ? bytes.toString('latin1') : createHash('sha256').update(bytes).digest('base64');
-  return `${peer}\n${digest}`;
+  return `${peer}\n${bytes.toString('latin1')}`;
 }
 
 /**
@@ -41,33 +37,34 @@ export function datagramKey(peer: string, bytes: Buffer): string {
  */
 export function createSeen() {
   const known = new Map<string, Seen>();
-  let replyBytes = 0;
-  /** Keys of disposable ones, oldest first. */
-  const disposable = new Set<string>();
+  const kept = createQueue();
+  const disposable = createQueue();
+  let bytes = 0;
 
-  function forget(key: string): void {
-    const seen = known.get(key);
-    if (seen === undefined) return;
+  function forget(seen: Seen): void {
+    if (seen.forgotten) return;
     seen.forgotten = true;
-    replyBytes -= seen.reply?.length ?? 0;
-    known.delete(key);
-    disposable.delete(key);
+    bytes -= seen.key.length + (seen.reply?.length ?? 0);
+    known.delete(seen.key);
   }
 
   /** Lifetimes differ little, so that those that have run out are at the front, or soon will be. */
-  function forgetExpired(now: number): void {
-    for (const [key, seen] of known) {
-      if (now < seen.expiresAt) break;
-      if (!seen.running) forget(key);
+  function forgetExpired(queue: Queue, now: number): void {
+    for (let first = queue.first(); first !== undefined; first = queue.first()) {
+      if (!first.forgotten && (first.running || now < first.expiresAt)) break;
+      forget(first);
+      queue.shift();
     }
   }
 
-  function makeRoom(): boolean {
-    for (const key of disposable) {
-      if (known.size < MAX_SEEN && replyBytes < MAX_SEEN_BYTES) break;
-      forget(key);
+  const isFull = () => known.size >= MAX_SEEN || bytes >= MAX_SEEN_BYTES;
+
+  function makeRoom(isDisposable: boolean): boolean {
+    while (disposable.length > 0 && (isFull() || (isDisposable && disposable.length >= MAX_DISPOSABLE))) {
+      const first = disposable.shift();
+      if (first !== undefined) forget(first);
     }
-    return known.size < MAX_SEEN && replyBytes < MAX_SEEN_BYTES;
+    return !isFull();
   }
 
   return {
@@ -77,9 +74,11 @@ export function createSeen() {
     },
     /** @returns undefined when there is no room, and the command must be refused as busy */
     begin(key: string, isDisposable: boolean, expiresAt: number, now: number): Seen | undefined {
-      forgetExpired(now);
-      if (known.has(key)) forget(key);
-      if (!makeRoom()) return undefined;
+      forgetExpired(kept, now);
+      forgetExpired(disposable, now);
+      const before = known.get(key);
+      if (before !== undefined) forget(before);
+      if (!makeRoom(isDisposable)) return undefined;
       const seen: Seen = {
         key,
         reply: undefined,
@@ -91,7 +90,8 @@ export function createSeen() {
         forgotten: false,
       };
       known.set(key, seen);
-      if (isDisposable) disposable.add(key);
+      bytes += key.length;
+      (isDisposable ? disposable : kept).push(seen);
       return seen;
     },
     /** The command has ended, and this was its answer: from now on it is remembered for its lifetime. */
@@ -100,10 +100,10 @@ export function createSeen() {
       seen.expiresAt = now + seen.lifetime;
       if (seen.forgotten) return;
       seen.reply = reply;
-      replyBytes += reply?.length ?? 0;
+      bytes += reply?.length ?? 0;
     },
     /** It was not run after all: when it comes again it is new. */
-    forget: ({ key }: Seen): void => forget(key),
+    forget,
     get size() {
       return known.size;
     },
@@ -111,3 +111,27 @@ export function createSeen() {
 }
 
 export type SeenCommands = ReturnType<typeof createSeen>;
+
+/** First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted. */
+function createQueue() {
+  let items: Seen[] = [];
+  let head = 0;
+  return {
+    first: (): Seen | undefined => items[head],
+    shift(): Seen | undefined {
+      const first = items[head];
+      if (first !== undefined) head++;
+      if (head > 256 && head * 2 > items.length) {
+        items = items.slice(head);
+        head = 0;
+      }
+      return first;
+    },
+    push: (seen: Seen): void => void items.push(seen),
+    get length() {
+      return items.length - head;
+    },
+  };
+}
+
+type Queue = ReturnType<typeof createQueue>;

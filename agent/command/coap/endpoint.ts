@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { EMPTY_CODE, emptyMessage, formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
 import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.js';
 import { type Parameters, PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
@@ -50,7 +49,7 @@ interface Unacknowledged {
 export function createCoapEndpoint(options: EndpointOptions) {
   const { seen, handle, isDisposable, now = () => performance.now(), random = Math.random } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
-  let nextMessageId = randomInt(0x10000);
+  let nextMessageId = Math.floor(random() * 0x10000);
 
   const takeMessageId = () => {
     nextMessageId = (nextMessageId + 1) & 0xffff;

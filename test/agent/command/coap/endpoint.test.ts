@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
-import { createSeen, MAX_SEEN } from '../../../../agent/command/seen.js';
+import { createSeen, MAX_DISPOSABLE, MAX_SEEN } from '../../../../agent/command/seen.js';
 import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../../shared/coap/options.js';
 import { numberOption, requestBytes, summary, withoutId } from '../../../support/coap.js';
@@ -379,13 +379,13 @@ describe('when no more requests can be remembered', () => {
 
   it('those that may run twice are forgotten early, the oldest first', () => {
     const { receive, handled, answer } = startEndpoint({ disposable: true });
-    for (let index = 0; index <= MAX_SEEN; index++) {
+    for (let index = 0; index <= MAX_DISPOSABLE; index++) {
       receive(requestBytes({ messageId: index & 0xffff }));
       answer('x', index);
     }
     expect(receive(requestBytes({ messageId: 1 }))).toEqual(['ACK 2.04 #1 x']);
-    expect(handled).toHaveLength(MAX_SEEN + 1);
+    expect(handled).toHaveLength(MAX_DISPOSABLE + 1);
     receive(requestBytes({ messageId: 0 }));
-    expect(handled).toHaveLength(MAX_SEEN + 2);
+    expect(handled).toHaveLength(MAX_DISPOSABLE + 2);
   });
 });
