@@ -1,0 +1,45 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type Libsql from 'libsql';
+import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
+import type { Log } from '../log.js';
+
+/** The folder, made if need be; undefined, with a warning, when it cannot be used. */
+export function usableFolder(folder: string | undefined, log: Log): string | undefined {
+  if (folder === undefined) return undefined;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return folder;
+  } catch (error) {
+    log.warn(
+      { folder, error: messageOf(error) },
+      'the state folder cannot be used: what is known of commands is lost when the agent ends',
+    );
+    return undefined;
+  }
+}
+
+/**
+ * Holds the folder against another agent, which would run the same commands again. It is SQLite's lock on an empty file
+ * of its own, which the kernel frees when the process ends in whatever way; nothing is ever written.
+ */
+export function lockFolder(library: typeof Libsql, folder: string, log: Log): () => void {
+  const path = join(folder, 'journal.lock');
+  try {
+    const holder = new library(path, { timeout: 0 });
+    // No file for a rollback that never comes: so it can be held on a full disk too.
+    holder.exec('PRAGMA journal_mode = MEMORY');
+    holder.exec('BEGIN EXCLUSIVE');
+    return () => void holder.close();
+  } catch (error) {
+    if (systemCodeOf(error) === 'SQLITE_BUSY') {
+      throw new SupersimError('bad-input', `another agent uses the state folder ${folder}`, {
+        cause: error,
+        remedy: 'Stop it, or give this one a state folder of its own.',
+      });
+    }
+    log.warn({ path, error: messageOf(error) }, 'the state folder could not be locked');
+    return () => undefined;
+  }
+}

@@ -1,0 +1,109 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+import { recordingLog } from '../../support/log.js';
+import { openTestDatabase, told } from '../command/journal-support.js';
+
+const INSERT = 'INSERT INTO outbox (seq, record) VALUES (?, ?)';
+const COUNT = 'SELECT count(*) AS count FROM outbox';
+const RECORD = Buffer.from('record');
+
+describe('group commits', () => {
+  it('commits a turn’s writes together, in order, and tells each afterwards', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const order: string[] = [];
+    const first = told((done) =>
+      database.write(
+        (c) => {
+          order.push('write 1');
+          c.run(INSERT, [1, RECORD]);
+        },
+        (error) => {
+          order.push('told 1');
+          done(error);
+        },
+      ),
+    );
+    const second = told((done) =>
+      database.write(
+        (c) => {
+          order.push('write 2');
+          expect(c.inTransaction).toBe(true);
+          expect(c.get(COUNT)).toMatchObject({ count: 1 });
+        },
+        (error) => {
+          order.push('told 2');
+          done(error);
+        },
+      ),
+    );
+    expect(order).toEqual([]);
+    expect(await Promise.all([first, second])).toEqual([undefined, undefined]);
+    expect(order).toEqual(['write 1', 'write 2', 'told 1', 'told 2']);
+  });
+
+  it('refuses one row that breaks a constraint, and commits the others', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const insert = (seq: number) => told((done) => database.write((c) => void c.run(INSERT, [seq, RECORD]), done));
+    const [one, again, two] = await Promise.all([insert(1), insert(1), insert(2)]);
+    expect([one?.code, again?.code, two?.code]).toEqual([undefined, 'busy', undefined]);
+    expect(database.read((c) => c.get(COUNT))).toMatchObject({ count: 2 });
+  });
+
+  it('fails all writes of a group that fails, and goes on with the next', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const good = () => told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done));
+    const bad = told((done) => database.write((c) => void c.run('INSERT INTO nowhere VALUES (1)'), done));
+    const results = await Promise.all([good(), bad]);
+    expect(results.map((error) => error?.code)).toEqual(['busy', 'busy']);
+    expect(database.read((c) => c.get(COUNT))).toMatchObject({ count: 0 });
+    expect(await good()).toBeUndefined();
+  });
+
+  it('commits what waits when it is closed, and refuses what comes later', async () => {
+    const folder = temporaryFolder();
+    const database = await openTestDatabase(folder);
+    let late: Promise<{ code: string } | undefined> | undefined;
+    database.write(
+      (c) => void c.run(INSERT, [1, RECORD]),
+      () => {
+        late = told((done) => database.write((c) => void c.run(INSERT, [2, RECORD]), done));
+      },
+    );
+    database.close();
+    expect(await late).toMatchObject({ code: 'busy' });
+    expect((await openTestDatabase(folder)).read((c) => c.get(COUNT))).toMatchObject({ count: 1 });
+  });
+});
+
+describe('a state folder', () => {
+  it('is made, for its owner alone', async () => {
+    const folder = join(temporaryFolder(), 'a', 'b');
+    const database = await openTestDatabase(folder);
+    expect(database.persistent).toBe(true);
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+  });
+
+  it('syncs at every commit, to a log of its own', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    expect(database.read((c) => c.get('PRAGMA journal_mode'))).toMatchObject({ journal_mode: 'wal' });
+    expect(database.read((c) => c.get('PRAGMA synchronous'))).toMatchObject({ synchronous: 2 });
+  });
+
+  it('that cannot be used is replaced by memory, with a warning', async () => {
+    const { log, lines } = recordingLog();
+    const database = await openTestDatabase(join(writeFile(temporaryFolder(), 'file', ''), 'folder'), log);
+    expect(database.persistent).toBe(false);
+    expect(lines.map(({ level }) => level)).toEqual(['warn']);
+    expect(await told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done))).toBeUndefined();
+  });
+
+  it('is for one agent', async () => {
+    const folder = temporaryFolder();
+    const first = await openTestDatabase(folder);
+    await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'bad-input' });
+    first.close();
+    expect((await openTestDatabase(folder)).persistent).toBe(true);
+  });
+});
