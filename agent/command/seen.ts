@@ -13,8 +13,6 @@ export interface Seen {
   running: boolean;
   /** Whether its sender has been told that the answer comes later. */
   accepted: boolean;
-  /** Whether it may be forgotten before its time, as running it again does no harm. */
-  readonly disposable: boolean;
   /** How long it is remembered after it has ended, in milliseconds. */
   readonly lifetime: number;
   /** Monotonic milliseconds; what still runs does not expire. */
@@ -72,7 +70,10 @@ export function createSeen() {
       const seen = known.get(key);
       return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : undefined;
     },
-    /** @returns undefined when there is no room, and the command must be refused as busy */
+    /**
+     * @param isDisposable it may be forgotten before its time, as running it again does no harm
+     * @returns undefined when there is no room, and the command must be refused as busy
+     */
     begin(key: string, isDisposable: boolean, expiresAt: number, now: number): Seen | undefined {
       forgetExpired(kept, now);
       forgetExpired(disposable, now);
@@ -84,7 +85,6 @@ export function createSeen() {
         reply: undefined,
         running: true,
         accepted: false,
-        disposable: isDisposable,
         lifetime: expiresAt - now,
         expiresAt,
         forgotten: false,
@@ -127,7 +127,14 @@ function createQueue() {
       }
       return first;
     },
-    push: (seen: Seen): void => void items.push(seen),
+    push(seen: Seen): void {
+      // What is forgotten behind one that stays would otherwise pile up.
+      if (items.length - head >= MAX_SEEN + MAX_DISPOSABLE) {
+        items = items.slice(head).filter(({ forgotten }) => !forgotten);
+        head = 0;
+      }
+      items.push(seen);
+    },
     get length() {
       return items.length - head;
     },

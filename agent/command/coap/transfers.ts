@@ -58,11 +58,7 @@ interface Incoming {
 /** What a block of a request's body leads to: a response at once, or the whole body. */
 export type Assembled = { readonly body: Buffer } | { readonly code: '2.31' | '4.00' | '4.08' | '4.13' };
 
-/**
- * Bodies in several blocks, both ways.
- *
- * @param lifetimeMs how long a transfer in progress is kept without a further block
- */
+/** Bodies in several blocks, both ways; `lifetimeMs` is how long one in progress is kept without a further block. */
 export function createTransfers() {
   const incoming = createShelf<Incoming>();
   const outgoing = createShelf<CoapResponse>();

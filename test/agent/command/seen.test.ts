@@ -92,6 +92,20 @@ describe('the bound', () => {
     expect(seen.size).toBe(MAX_DISPOSABLE + 1);
   });
 
+  it('leaves nothing behind of commands that are forgotten at once, while one before them is still remembered', () => {
+    const seen = createSeen();
+    expect(seen.begin('stays', false, LATER, 0)).toBeDefined();
+    const heap = process.memoryUsage().heapUsed;
+    for (let index = 0; index < 200_000; index++) {
+      const entry = seen.begin(`${index} `.padEnd(1000, String(index)), false, LATER, 0);
+      if (entry === undefined) expect.unreachable();
+      seen.forget(entry);
+    }
+    // All of their keys would be 200 MB.
+    expect(process.memoryUsage().heapUsed - heap).toBeLessThan(100_000_000);
+    expect(seen.size).toBe(1);
+  });
+
   it('takes the same command anew in its own place when its time is over', () => {
     const seen = full(3, () => false, Buffer.alloc(10));
     const again = seen.begin('1', false, 3 * LATER, LATER);
