@@ -1,3 +1,4 @@
+import type { SupersimError } from '../../shared/errors.js';
 import type { Done } from '../storage/database.js';
 import type { Ending, JournalCommand, JournalEntry } from './journal-entry.js';
 
@@ -21,6 +22,9 @@ export interface Recovered {
 /** What is told, and kept for repeats, of a command that recovery ends. */
 export type TellEnding = (entry: JournalEntry, outcome: 'interrupted' | 'refused') => Omit<Ending, 'outcome'>;
 
+/** Told of a purge how many commands are forgotten: none after an error. */
+export type Purged = (error: SupersimError | undefined, purged: number) => void;
+
 /** The journal of commands. A state is on the disk when its `done` is called without an error; memory has it at once. */
 export interface Journal {
   /**
@@ -43,7 +47,7 @@ export interface Journal {
   /** Ends a command that has not started as `refused`; `false` when there is none. */
   cancel(seq: number, ending: Omit<Ending, 'outcome'>, done?: Done): boolean;
   /** Forgets all commands that have ended, also those of which repeats may still come. */
-  purge(done?: Done): void;
+  purge(done?: Purged): void;
   /**
    * Decides, once, what becomes of the commands that had not ended when the last agent did: see `decideRecovery`.
    *

@@ -240,11 +240,10 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
           gone = removeEnded(connection);
         },
         (error) => {
-          if (error === undefined) {
-            room.entries -= gone.count;
-            room.bytes -= gone.size;
-          }
-          done(error);
+          if (error !== undefined) gone = { count: 0, size: 0 };
+          room.entries -= gone.count;
+          room.bytes -= gone.size;
+          done(error, gone.count);
         },
       );
     },

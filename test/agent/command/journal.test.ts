@@ -25,6 +25,9 @@ const start = (journal: Journal, id: number) => told((done) => journal.start(key
 const finish = (journal: Journal, id: number, outcome: JournalOutcome = 'done') =>
   told((done) => journal.finish(keyOf(id), { outcome, reply: REPLY }, done));
 
+const purge = (journal: Journal) =>
+  new Promise((resolve) => journal.purge((error, purged) => resolve({ error, purged })));
+
 /** A command's whole life, in one commit. */
 const live = (journal: Journal, id: number, change = {}) =>
   Promise.all([accept(journal, id, change), start(journal, id), finish(journal, id)]);
@@ -123,6 +126,17 @@ describe('a commit that fails', () => {
     database.close();
     const after = await openTestJournal(folder);
     expect(after.journal.find(keyOf(1))).toMatchObject({ state: 'done', reply: REPLY });
+  });
+
+  it('forgets nothing of what was to be purged', async () => {
+    const { database, journal } = await openTestJournal(temporaryFolder());
+    await live(journal, 1);
+    const { size } = journal;
+    const purged = purge(journal);
+    spoil(database);
+    expect(await purged).toEqual({ error: expect.objectContaining({ code: 'busy' }), purged: 0 });
+    expect(journal.size).toEqual(size);
+    expect(journal.find(keyOf(1))).toMatchObject({ state: 'done' });
   });
 
   it('but has reached the disk all the same does not run a refused command after a restart', async () => {
@@ -273,12 +287,13 @@ describe('what has ended', () => {
     const { journal } = await openTestJournal(temporaryFolder());
     await live(journal, 1);
     await accept(journal, 2);
-    expect(await told((done) => journal.purge(done))).toBeUndefined();
+    expect(await purge(journal)).toEqual({ error: undefined, purged: 1 });
     expect(journal.list({ limit: 10 }).map(({ seq }) => seq)).toEqual([2]);
     await finish(journal, 2);
     const { bytes } = journal.size;
     expect(journal.size).toEqual({ entries: 1, bytes, live: 0 });
-    await told((done) => journal.purge(done));
+    expect(await purge(journal)).toEqual({ error: undefined, purged: 1 });
     expect(journal.size).toEqual({ entries: 0, bytes: 0, live: 0 });
+    expect(await purge(journal)).toEqual({ error: undefined, purged: 0 });
   });
 });
