@@ -1,5 +1,6 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
 import { runCommand } from '../agent/cli/run.js';
 import { statusCommand } from '../agent/cli/status.js';
@@ -15,5 +16,6 @@ export const runAgentCli = (): Promise<void> =>
       .command(runCommand)
       .command(tryCommand)
       .command(configCommand)
-      .command(statusCommand),
+      .command(statusCommand)
+      .command(commandsCommand),
   );
