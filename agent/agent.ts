@@ -5,19 +5,27 @@ import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { createClockCheck } from './clock.js';
 import { type Counters, createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
+import { createDelivery, type Delivery } from './command/delivery.js';
+import type { Journal } from './command/journal-api.js';
+import { type JournalCommands, journalCommands } from './command/journal-commands.js';
 import { createLaunch } from './command/launch.js';
-import { createPipeline } from './command/pipeline.js';
+import type { DropCause } from './command/outbox-policy.js';
+import { createPipeline, type Pipeline } from './command/pipeline.js';
+import { recoverCommands } from './command/recover.js';
 import { createRunner } from './command/run.js';
+import type { State } from './command/state.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
-import { formatEndpoint, type Transport } from './transport/transport.js';
+import { type Datagram, formatEndpoint, type Transport } from './transport/transport.js';
 import { createUdpTransport } from './transport/udp.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
+/** How often what is old in the journal is forgotten, and what could not be written is written. */
+const MAINTENANCE_INTERVAL_MS = 60_000;
 
 export interface AgentOptions {
   /** As in the configuration file. */
@@ -39,6 +47,23 @@ export interface AgentStatus {
   readonly counters: Readonly<Counters>;
   /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
   readonly kernelDrops: number | undefined;
+  /** Undefined before the start, and where there is none. */
+  readonly journal:
+    | {
+        /** False when it is in memory only. */
+        readonly persistent: boolean;
+        readonly entries: number;
+        readonly bytes: number;
+        /** Of the entries, those that have not ended. */
+        readonly live: number;
+        /** How many databases were found damaged, and set aside, since the start. */
+        readonly damaged: number;
+      }
+    | undefined;
+  /** Undefined before the start, and where there is none. */
+  readonly outbox:
+    | { readonly entries: number; readonly bytes: number; readonly drops: Readonly<Record<DropCause, number>> }
+    | undefined;
 }
 
 export interface Agent {
@@ -46,13 +71,15 @@ export interface Agent {
   /**
    * Loads the handlers and listens. Having no link yet is no error. An agent starts once.
    *
-   * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`
+   * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`, `state-in-use`
    */
   start(): Promise<void>;
   /** Lets in nothing more, waits for what runs (`limits.stop` at most), sends its replies. Can be called again. */
   stop(): Promise<void>;
   readonly emit: Emit;
   status(): AgentStatus;
+  /** The commands of the journal, for the control socket; undefined before the start, and where there is none. */
+  commands(): JournalCommands | undefined;
 }
 
 /**
@@ -80,8 +107,11 @@ export function createAgent(options: AgentOptions = {}): Agent {
   const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
   let admitting = false;
   let dropsTimer: NodeJS.Timeout | undefined;
+  let maintenance: NodeJS.Timeout | undefined;
   let dropsLogged = 0;
-  let stopPipeline = () => {};
+  let state: State | undefined;
+  let delivery: Delivery | undefined;
+  let pipeline: Pipeline | undefined;
   let started = false;
   let stopped: Promise<void> | undefined;
   const stopOnAbort = () => void stop();
@@ -94,16 +124,15 @@ export function createAgent(options: AgentOptions = {}): Agent {
         `the event has ${bytes.length} bytes; an IP Command carries ${MAX_PAYLOAD_BYTES}`,
       );
     }
-    await new Promise<void>((resolve, reject) => {
-      transport.send(bytes, config.gateway, ports[0] ?? 0, (error) =>
-        error === undefined ? resolve() : reject(error),
-      );
-    }).catch((error: unknown) => {
+    const { send } = delivery ?? {};
+    if (send === undefined) {
       counters.unsent++;
-      throw error;
+      throw new SupersimError('link-down', 'the agent does not run');
+    }
+    const { destination, port } = { destination: config.gateway, port: ports[0] ?? 0 };
+    await new Promise<void>((resolve, reject) => {
+      send({ bytes, destination, port, kind: 'event' }, (error) => (error === undefined ? resolve() : reject(error)));
     });
-    counters.sent++;
-    counters.sentBytes += bytes.length;
     log.info(
       { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport.name },
       'event',
@@ -116,22 +145,44 @@ export function createAgent(options: AgentOptions = {}): Agent {
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
-    const pipeline = createPipeline({ config, registry, launch, counters, log });
-    stopPipeline = pipeline.stop;
-    await transport.start((datagram) => {
-      if (!admitting) return;
-      try {
-        pipeline.receive(datagram, transport);
-      } catch (error) {
-        // A mistake of the agent's own: the next datagram may fare better.
-        log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
-      }
-    });
+    const { openState } = await import('./command/state.js');
+    state = await openState(config, log);
+    const { journal, outbox } = state ?? {};
+    delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
+    pipeline = createPipeline({ config, registry, launch, journal, send: delivery.send, counters, log });
+    try {
+      await transport.start(receiverOf(pipeline));
+    } catch (error) {
+      state?.database.close();
+      throw error;
+    }
     // Stopped while it was starting.
     if (stopped !== undefined) return;
     admitting = true;
     dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
+    if (journal !== undefined) maintain(journal, pipeline);
+    delivery.start();
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
+  }
+
+  const receiverOf =
+    ({ receive }: Pipeline) =>
+    (datagram: Datagram) => {
+      if (!admitting) return;
+      try {
+        receive(datagram);
+      } catch (error) {
+        // A mistake of the agent's own: the next datagram may fare better.
+        log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
+      }
+    };
+
+  function maintain(journal: Journal, running: Pipeline): void {
+    let recovered = recoverCommands(journal, running, log);
+    maintenance = setInterval(() => {
+      if (!recovered) recovered = recoverCommands(journal, running, log);
+      journal.maintain();
+    }, MAINTENANCE_INTERVAL_MS);
   }
 
   function logDrops(): void {
@@ -153,10 +204,16 @@ export function createAgent(options: AgentOptions = {}): Agent {
     admitting = false;
     options.signal?.removeEventListener('abort', stopOnAbort);
     clearInterval(dropsTimer);
+    clearInterval(maintenance);
     logDrops();
     await runner.stop(milliseconds(config.limits.stop));
-    stopPipeline();
+    // The ends of commands are told when they are on the disk.
+    state?.database.flush();
+    pipeline?.stop();
     await transport.stop();
+    delivery?.stop();
+    state?.journal.maintain();
+    state?.database.close();
     log.info({ ...counters }, 'agent stopped');
   }
 
@@ -172,6 +229,13 @@ export function createAgent(options: AgentOptions = {}): Agent {
       waiting: runner.waiting,
       counters: structuredClone(counters),
       kernelDrops: transport.kernelDrops(),
+      journal: state && {
+        persistent: state.database.persistent,
+        damaged: state.database.damaged,
+        ...state.journal.size,
+      },
+      outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
     }),
+    commands: () => state && journalCommands(state.journal, runner),
   };
 }

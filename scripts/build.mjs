@@ -22,6 +22,8 @@ function bundle(names, chunks) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
+    // A native module beside its JavaScript.
+    external: ['libsql'],
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,

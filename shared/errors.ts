@@ -111,6 +111,10 @@ export const ERRORS = {
     meaning: 'The system does not let this user listen on this port.',
     remedy: 'Choose a port of 1024 or above, or give the service CAP_NET_BIND_SERVICE.',
   },
+  'state-in-use': {
+    meaning: 'Another agent uses the state folder; two would run the same commands again.',
+    remedy: 'Stop it, or give this one a state folder of its own (`state.folder`).',
+  },
   'handler-invalid': {
     meaning: 'A handler cannot be used: its definition or its module is wrong.',
     remedy: 'Correct it as the message says; the agent runs without it meanwhile.',

@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../shared/errors.js';
 import { type Agent, createAgent } from '../agent.js';
+import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { ControlSocket } from '../service/control.js';
 import { createLogger, type ProcessLog } from './logger.js';
@@ -15,24 +16,37 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Starts the agent of this process, which ends with a signal. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const config = configFromFlags(flags);
+  const config = withStateFolder(configFromFlags(flags), flags);
   const processLog = await createLogger(config.log.level);
   const agent = createAgent({ config, log: processLog.log });
   let control: ControlSocket | undefined;
   guardProcess({ stop: () => Promise.all([agent.stop(), control?.stop()]) }, processLog);
   await agent.start();
-  // Several agents of a developer's would be in each other's way.
+  // As with the state folder.
   if (flags.dev !== true || config.control.socket !== undefined) control = await openControl(agent, processLog.log);
 }
 
+/** Several agents of a developer's would be in each other's way. */
+function withStateFolder(config: Config, { dev }: RunFlags): Config {
+  const folder = config.state.folder ?? (dev === true ? undefined : defaultStateFolder(process.env));
+  return { ...config, state: { folder } };
+}
+
+/** systemd names a service's own folder in STATE_DIRECTORY. */
+const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string =>
+  folders.split(':')[0] || '/var/lib/supersim-agent';
+
 /** Imported only now: the agent is at work, and this can wait. */
 async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
-  const [{ createControlSocket }, { defaultControlSocket }] = await Promise.all([
+  const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }] = await Promise.all([
     import('../service/control.js'),
     import('../service/control-schema.js'),
+    import('../service/command-view.js'),
   ]);
   const path = agent.config.control.socket ?? defaultControlSocket(process.env);
-  const control = createControlSocket({ path, target: { status: agent.status, commands: undefined }, log });
+  const commands = agent.commands();
+  const target = { status: agent.status, commands: commands && viewedCommands(commands) };
+  const control = createControlSocket({ path, target, log });
   await control.start().catch((error: unknown) => {
     log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');
   });

@@ -16,7 +16,7 @@ export const statusCommand: CommandModule = {
     }),
 };
 
-function formatStatus(status: z.output<typeof statusSchema>): string {
+function formatStatus(status: Status): string {
   const { address, ports, running, waiting, counters, kernelDrops } = status;
   const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed`;
   const outcomes = Object.entries(counters.outcomes).map(([outcome, count]) => `${count} ${outcome}`);
@@ -30,11 +30,29 @@ function formatStatus(status: z.output<typeof statusSchema>): string {
       ['outcomes', outcomes.join(', ')],
       ['received', `${counters.received} datagrams, ${counters.repeats} repeats`],
       ['refused', refused],
-      ['sent', `${counters.sent} datagrams, ${counters.unsent} could not be sent`],
+      ['sent', `${counters.sent} datagrams, ${counters.unsent} could not leave at once`],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
+      ['journal', formatJournal(status.journal)],
+      ['outbox', formatOutbox(status.outbox)],
     ]),
   ].join('\n');
 }
+
+function formatJournal(journal: Status['journal']): string {
+  if (journal === undefined) return 'none';
+  const { entries, bytes, live, damaged, persistent } = journal;
+  const where = persistent ? '' : ', in memory only';
+  const lost = damaged === 0 ? '' : `, ${damaged} damaged databases set aside`;
+  return `${entries} commands, ${live} not ended, ${bytes} bytes${where}${lost}`;
+}
+
+function formatOutbox(outbox: Status['outbox']): string {
+  if (outbox === undefined) return 'none';
+  const drops = Object.entries(outbox.drops).map(([cause, count]) => `${cause} ${count}`);
+  return `${outbox.entries} waiting, ${outbox.bytes} bytes; dropped by ${drops.join(', ')}`;
+}
+
+type Status = z.output<typeof statusSchema>;
 
 const UNITS = [
   ['d', 86_400],

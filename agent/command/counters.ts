@@ -19,7 +19,7 @@ export interface Counters {
   outcomes: Record<DeviceOutcome, number>;
   sent: number;
   sentBytes: number;
-  /** Replies and events that could not leave. */
+  /** Replies and events that could not leave at once; they wait in the outbox. */
   unsent: number;
 }
 

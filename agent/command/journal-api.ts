@@ -15,12 +15,14 @@ export const JOURNAL_LIMITS: JournalLimits = { keepMs: 24 * 3_600_000, entries: 
 export interface Recovered {
   /** To be run, with `start()` first; in the order in which they came. */
   readonly run: readonly JournalEntry[];
-  /** Ended just now, as `interrupted` or `refused`: to be reported. */
+  /** Ended just now, as `done`, `interrupted` or `refused`: to be reported. */
   readonly ended: readonly JournalEntry[];
 }
 
 /** What is told, and kept for repeats, of a command that recovery ends. */
-export type TellEnding = (entry: JournalEntry, outcome: 'interrupted' | 'refused') => Omit<Ending, 'outcome'>;
+export type TellEnding = (entry: JournalEntry, outcome: RecoveryOutcome) => Omit<Ending, 'outcome'>;
+
+export type RecoveryOutcome = 'done' | 'interrupted' | 'refused';
 
 /** Told of a purge how many commands are forgotten: none after an error. */
 export type Purged = (error: SupersimError | undefined, purged: number) => void;

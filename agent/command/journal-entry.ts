@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { type CommandId, FORMATS, type Format } from '../../shared/command.js';
+import { type CommandFormat, type CommandId, FORMATS } from '../../shared/command.js';
+import { ENDS_WITH, type EndsWith } from '../handlers/handler.js';
 import type { Moment } from '../storage/clock.js';
 import { readRecord, writeRecord } from '../storage/record.js';
 import { DamagedError } from '../storage/sqlite.js';
@@ -22,7 +23,7 @@ export interface JournalCommand {
   readonly peer: string;
   readonly id?: CommandId | undefined;
   readonly name: string;
-  readonly format: Format;
+  readonly format: CommandFormat;
   /** What it came in, to run it after a crash. */
   readonly request: Uint8Array;
   readonly source: { readonly address: string; readonly port: number };
@@ -30,6 +31,8 @@ export interface JournalCommand {
   readonly port: number;
   readonly transport: string;
   readonly idempotent: boolean;
+  /** Its handler ends the agent; see `Handler`. */
+  readonly endsWith?: EndsWith | undefined;
   /** Unix milliseconds; null for none. */
   readonly deadline: number | null;
   /** How long after its end repeats may come: the exchange lifetime of its peer. It is never evicted before. */
@@ -105,12 +108,13 @@ const commandSchema = z.object({
   peer: z.string(),
   id: z.union([z.string(), z.number(), z.null()]).optional(),
   name: z.string(),
-  format: z.enum(FORMATS),
+  format: z.enum([...FORMATS, 'coap']),
   request: bytes,
   source: z.object({ address: z.string(), port: z.int() }),
   port: z.int(),
   transport: z.string(),
   idempotent: z.boolean(),
+  endsWith: z.enum(ENDS_WITH).optional(),
   deadline: z.number().nullable(),
   lifetimeMs: z.number(),
 });

@@ -169,7 +169,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
     const ended = decided.flatMap(({ entry, decision }) => {
       if (decision === 'run') return [];
-      const outcome = decision === 'expire' ? 'refused' : 'interrupted';
+      const outcome = ENDINGS[decision];
       return [endedEntry(entry, { ...tell(entry, outcome), outcome }, now)];
     });
     writeNow(ended);
@@ -267,3 +267,6 @@ const reservedFor = ({ command }: JournalEntry): number => 2 * command.request.l
 /** As many as there are, which the limits bound. */
 const ALL = Number.MAX_SAFE_INTEGER;
 const ignore = () => undefined;
+
+/** How recovery ends a command. */
+const ENDINGS = { expire: 'refused', interrupt: 'interrupted', done: 'done' } as const;

@@ -31,8 +31,8 @@ export interface OutboxMessage {
 export interface Outbox {
   /** `done` without an error: it is on the disk, or was dropped at the bound. */
   push(message: OutboxMessage, done?: Done): void;
-  /** The oldest that has not expired. It stays until it is removed. */
-  peek(): OutboxItem | undefined;
+  /** All that have not expired, oldest first. They stay until they are removed. */
+  waiting(): readonly OutboxItem[];
   /** It has left. After a crash before the commit it leaves again. */
   remove(seq: number, done?: Done): void;
   readonly size: { readonly entries: number; readonly bytes: number };
@@ -132,9 +132,9 @@ export function openOutbox(database: Database, clock: Clock, limits: OutboxLimit
       }
       write(stays ? item : undefined, done);
     },
-    peek() {
+    waiting() {
       expire();
-      return items[0];
+      return [...items];
     },
     remove(seq, done) {
       take(new Set([seq]));

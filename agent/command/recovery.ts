@@ -7,13 +7,14 @@ export const RECOVERY_AGE_MS = 5 * 60_000;
 const MAX_RUNS = 2;
 
 /** What becomes of a command that had not ended when the agent did. */
-export type Decision = 'run' | 'interrupt' | 'expire';
+export type Decision = 'run' | 'interrupt' | 'expire' | 'done';
 
 /**
  * What becomes of a command after a crash:
  *
  * | state | | decision |
  * |---|---|---|
+ * | started | was to end the agent, or to reboot, and that has happened | done |
  * | started | not idempotent | interrupt: it may have run |
  * | started | idempotent, once so far, its deadline not past | run again |
  * | started | idempotent, otherwise | interrupt |
@@ -22,6 +23,7 @@ export type Decision = 'run' | 'interrupt' | 'expire';
  */
 export function decideRecovery(entry: JournalEntry, now: Moment): Decision {
   if (entry.state === 'accepted') return isExpired(entry, now, RECOVERY_AGE_MS) ? 'expire' : 'run';
+  if (hasEnded(entry, now)) return 'done';
   const mayRun = entry.command.idempotent && entry.runs < MAX_RUNS && !isExpired(entry, now, Number.POSITIVE_INFINITY);
   return mayRun ? 'run' : 'interrupt';
 }
@@ -32,3 +34,7 @@ function isExpired({ command: { deadline }, received }: JournalEntry, now: Momen
   if (deadline === null) return allowance !== Number.POSITIVE_INFINITY && most >= allowance;
   return now.wall >= deadline || most >= deadline - received.wall;
 }
+
+/** Whether what a command was to end has ended: this agent is another, perhaps after another boot. */
+const hasEnded = ({ command: { endsWith }, started }: JournalEntry, now: Moment): boolean =>
+  endsWith === 'process' || (endsWith === 'boot' && started !== null && started.boot !== now.boot);

@@ -1,5 +1,5 @@
 import type { Command, CommandError, Reply } from '../../shared/command.js';
-import { type FinalCode, messageOf } from '../../shared/errors.js';
+import { type FinalCode, messageOf, type SupersimError } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Emit, Handler, HandlerContext } from '../handlers/handler.js';
 import type { Log } from '../log.js';
@@ -9,7 +9,19 @@ import { EXPIRED, isPast } from './deadline.js';
 const SWEEP_INTERVAL_MS = 100;
 /** How long a handler keeps its place after its time-out, to come to its end: a program's SIGTERM and SIGKILL included. */
 const ABORT_GRACE_MS = 3000;
+/** A command that takes longer is slow, and told so. */
+const SLOW_MS = 1000;
 const MAX_ERROR_MESSAGE_BYTES = 1000;
+
+/** What has to be on the disk before a command may run. */
+export interface Before {
+  /** What the journal knows it by; undefined where there is no journal. */
+  readonly key: Uint8Array | undefined;
+  /** It is to run, or to wait for a place. */
+  accept(): void;
+  /** Its place is there: calls `run` when it may run, or with the reason why it may not. */
+  start(run: (error?: SupersimError) => void): void;
+}
 
 /** A command that is ready to run. */
 export interface Task {
@@ -18,8 +30,12 @@ export interface Task {
   readonly params: unknown;
   /** Size of the datagram that it came in. */
   readonly bytes: number;
-  /** Called exactly once. */
+  /** Without it the command runs at once. */
+  readonly before?: Before | undefined;
+  /** Called exactly once; never where the handler's effect ends the agent (`endsWith`) and the agent is ended. */
   done(reply: Reply): void;
+  /** Called once when the command has run for a second. */
+  readonly slow?: (() => void) | undefined;
 }
 
 export interface RunLimits {
@@ -38,6 +54,12 @@ export interface Surroundings {
 export interface Runner {
   /** Runs a task now, or when there is a place, or refuses it as busy. */
   submit(task: Task): void;
+  /**
+   * Ends, as cancelled, the tasks that wait for a place and have this to be done before.
+   *
+   * @returns whether there were any
+   */
+  cancel(isWanted: (task: Task) => boolean): boolean;
   readonly running: number;
   readonly waiting: number;
   /** Refuses what waits, gives what runs up to `graceMs` to finish, then aborts it. */
@@ -86,6 +108,8 @@ class RunContext implements HandlerContext {
 interface Run {
   readonly task: Task;
   readonly context: RunContext;
+  /** When it becomes slow; infinite once it has been told so. */
+  slowAt: number;
   expiresAt: number;
   /** Its reply has gone, for it timed out or the agent stops; only its place is still taken. */
   expired: boolean;
@@ -94,27 +118,45 @@ interface Run {
 /** Runs handlers: so many at once, each for its time at most, none able to block the others. */
 export function createRunner(limits: RunLimits, surroundings: Surroundings): Runner {
   const running = new Set<Run>();
-  const queue: Task[] = [];
+  /** Tasks whose start is being written to the disk: they have their place already. */
+  let starting = 0;
+  let queue: Task[] = [];
   let queuedBytes = 0;
+  let advancing = false;
   let sweeper: NodeJS.Timeout | undefined;
   let stopping = false;
   let idle: (() => void) | undefined;
 
   function submit(task: Task): void {
     if (stopping) refuse(task, 'the agent is stopping');
-    else if (running.size < limits.running) start(task);
-    else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
+    else if (hasPlace()) {
+      task.before?.accept();
+      start(task);
+    } else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
+      task.before?.accept();
       queue.push(task);
       queuedBytes += task.bytes;
     } else refuse(task, 'too many commands are running and waiting');
   }
 
+  const hasPlace = () => running.size + starting < limits.running;
+
   function start(task: Task): void {
     const { deadline } = task.command;
-    if (deadline !== undefined && isPast(deadline, Date.now())) {
-      task.done({ error: EXPIRED });
-      return;
+    if (deadline !== undefined && isPast(deadline, Date.now())) task.done({ error: EXPIRED });
+    else if (task.before === undefined) runHandler(task);
+    else {
+      starting++;
+      task.before.start((error) => {
+        starting--;
+        if (error === undefined) runHandler(task);
+        else refuse(task, error.message);
+        startNext();
+      });
     }
+  }
+
+  function runHandler(task: Task): void {
     const context = new RunContext(task.command, surroundings);
     let returned: unknown;
     let pending: Promise<unknown> | undefined;
@@ -130,12 +172,19 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
       task.done({ result: returned });
       return;
     }
-    const run = { task, context, expiresAt: performance.now() + task.handler.timeoutMs, expired: false };
-    running.add(run);
+    const now = performance.now();
+    const begun = {
+      task,
+      context,
+      slowAt: task.slow === undefined ? Number.POSITIVE_INFINITY : now + SLOW_MS,
+      expiresAt: now + task.handler.timeoutMs,
+      expired: false,
+    };
+    running.add(begun);
     sweeper ??= setInterval(sweep, SWEEP_INTERVAL_MS);
     pending.then(
-      (result) => finish(run, { result }),
-      (error) => finish(run, failure(error)),
+      (result) => finish(begun, { result }),
+      (error) => finish(begun, failure(error)),
     );
   }
 
@@ -146,18 +195,28 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
   }
 
   function startNext(): void {
-    while (running.size < limits.running) {
+    // One that ends at once comes back here, and the loop that goes on already sees to the next.
+    if (advancing) return;
+    advancing = true;
+    while (hasPlace()) {
       const task = queue.shift();
       if (task === undefined) break;
       queuedBytes -= task.bytes;
       start(task);
     }
-    if (running.size === 0) idle?.();
+    advancing = false;
+    if (isIdle()) idle?.();
   }
+
+  const isIdle = () => running.size + starting === 0;
 
   function sweep(): void {
     const now = performance.now();
     for (const run of running) {
+      if (now >= run.slowAt) {
+        run.slowAt = Number.POSITIVE_INFINITY;
+        run.task.slow?.();
+      }
       if (now < run.expiresAt) continue;
       if (run.expired) abandon(run);
       else end(run, 'handler-timeout', `it did not finish in ${run.task.handler.timeoutMs / 1000} s`);
@@ -187,8 +246,17 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
 
   return {
     submit,
+    cancel(isWanted) {
+      const wanted = queue.filter(isWanted);
+      queue = queue.filter((task) => !wanted.includes(task));
+      for (const task of wanted) {
+        queuedBytes -= task.bytes;
+        task.done({ error: CANCELLED });
+      }
+      return wanted.length > 0;
+    },
     get running() {
-      return running.size;
+      return running.size + starting;
     },
     get waiting() {
       return queue.length;
@@ -196,6 +264,8 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
     async stop(graceMs) {
       stopping = true;
       for (const task of queue.splice(0)) refuse(task, 'the agent is stopping');
+      // What it was to do is being done: the journal knows, and the next start tells.
+      for (const run of running) if (run.task.handler.endsWith !== undefined) running.delete(run);
       await settled(graceMs);
       for (const run of running) {
         if (!run.expired) end(run, 'handler-failed', 'it was ended because the agent stops');
@@ -207,7 +277,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
 
   /** Waits until nothing runs, for a while at most. */
   function settled(withinMs: number): Promise<void> {
-    if (running.size === 0) return Promise.resolve();
+    if (isIdle()) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, withinMs);
       idle = () => {
@@ -217,6 +287,8 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
     });
   }
 }
+
+const CANCELLED: CommandError = { code: 'cancelled', message: 'it was cancelled at the device' };
 
 const refuse = (task: Task, message: string): void => task.done({ error: { code: 'busy', message } });
 

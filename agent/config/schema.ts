@@ -13,6 +13,11 @@ const commandName = z
     isCommandName,
     `must be dotted words of letters, digits, _ and -, at most ${MAX_NAME_LENGTH} characters, and not ok or error`,
   );
+const ownProgram = z
+  .array(z.string().max(4096))
+  .min(1)
+  .max(64)
+  .refine(([file = '']) => file.startsWith('/'), 'must begin with an absolute path');
 const handlerTimeout = durationSchema('100ms', '24h');
 
 const listenedPort = z
@@ -59,9 +64,17 @@ export const configSchema = z.strictObject({
   device: z
     .strictObject({
       id: z.string().min(1).max(64).optional().describe('Name that the device gives itself; its host name by default'),
+      reboot: ownProgram
+        .default(['/usr/bin/systemctl', 'reboot'])
+        .describe('Absolute path and arguments of the program that `device.reboot` runs'),
+      restart: ownProgram
+        .optional()
+        .describe(
+          'The same for `agent.restart`; without it the agent ends itself, and its service manager starts it again',
+        ),
     })
     .prefault({})
-    .transform(({ id }) => ({ id: id ?? hostname() })),
+    .transform(({ id, ...programs }) => ({ ...programs, id: id ?? hostname() })),
   listen: z
     .strictObject({
       address: z
@@ -122,6 +135,45 @@ export const configSchema = z.strictObject({
         .enum(['refuse', 'run'])
         .default('refuse')
         .describe('What becomes of a command with a deadline while the clock is not synchronised'),
+    })
+    .prefault({}),
+  state: z
+    .strictObject({
+      folder: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'Where the journal and the outbox lie; by default STATE_DIRECTORY or /var/lib/supersim-agent, with `--dev` nowhere',
+        ),
+    })
+    .prefault({}),
+  journal: z
+    .strictObject({
+      keep: durationSchema('0s', '8760h')
+        .default('24h')
+        .describe('How long an ended command is remembered, if that is longer than repeats of it may come'),
+      entries: z
+        .int()
+        .min(16)
+        .max(1_000_000)
+        .default(10_000)
+        .describe('Commands that are remembered; when repeats of all of them may still come, more are refused as busy'),
+      bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe('Bytes of all of them'),
+    })
+    .prefault({}),
+  outbox: z
+    .strictObject({
+      keep: durationSchema('1s', '8760h')
+        .default('24h')
+        .describe('How long a reply or an event that cannot leave waits for a link'),
+      entries: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(1000)
+        .describe('Replies and events that wait; then the oldest event gives way, or else the oldest reply'),
+      bytes: z.int().min(1300).max(134_217_728).default(524_288).describe('Bytes of all of them'),
     })
     .prefault({}),
   limits: z

@@ -15,9 +15,10 @@ export interface HandlerContext {
 }
 
 /**
- * Sends a from_sim command that nobody asked for: `{ event, data }` in JSON, or bytes as they are.
+ * Sends a from_sim command that nobody asked for: `{ event, data }` in JSON, or bytes as they are. Resolves when it has
+ * left, or waits in the outbox for a link.
  *
- * @throws (rejects) SupersimError `too-large` above 1300 bytes, `link-down` when it cannot leave, `bad-reply` when
+ * @throws (rejects) SupersimError `too-large` above 1300 bytes, `link-down` when it can do neither, `bad-reply` when
  * `data` cannot be written as JSON
  */
 export interface Emit {
@@ -68,11 +69,19 @@ export interface Handler {
   readonly safe: boolean;
   readonly idempotent: boolean;
   readonly timeoutMs: number;
+  /**
+   * It does its work by ending the agent: its command is done when the agent runs again, after a reboot (`boot`) or in
+   * any way (`process`).
+   */
+  readonly endsWith?: EndsWith | undefined;
   /** How the parameters are written, for `commands`: `channel:integer on:boolean [label:string]`. */
   readonly usage: string;
   /** Checks the parameters. `words` tells that they came as text, where a number is a word like any other. */
   bind(params: Params, words: boolean): { readonly value: unknown } | { readonly error: CommandError };
   run(params: unknown, context: HandlerContext): unknown;
 }
+
+export const ENDS_WITH = ['boot', 'process'] as const;
+export type EndsWith = (typeof ENDS_WITH)[number];
 
 export const DEFAULT_TIMEOUT: Duration = '30s';

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
+import { endingHandlers } from './builtin/end.js';
 import { health } from './builtin/health.js';
 import { info } from './builtin/info.js';
 import { ping } from './builtin/ping.js';
@@ -23,15 +24,9 @@ export async function loadHandlers(
   clockSynchronized: ClockCheck = createClockCheck(),
 ): Promise<Registry> {
   const registry: Registry = new Map();
-  for (const definition of [
-    ping,
-    echo,
-    info(config.device.id),
-    health(clockSynchronized),
-    commands(registry),
-    ...own,
-  ]) {
-    addHandler(registry, compileHandler(definition));
+  const builtIns = [ping, echo, info(config.device.id), health(clockSynchronized), commands(registry)];
+  for (const handler of [...builtIns.map(compileHandler), ...endingHandlers(config), ...own.map(compileHandler)]) {
+    addHandler(registry, handler);
   }
   await addPrograms(registry, config, log);
   await addModules(registry, config, log);

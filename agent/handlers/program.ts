@@ -53,6 +53,26 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
 }
 
 /**
+ * Runs one of the configuration's own programs, which takes no input and gives no output.
+ *
+ * @throws Error when it cannot be run, or ends with a code other than 0; SupersimError `program-unsafe`
+ */
+export async function runOwnProgram(file: string, args: readonly string[], signal: AbortSignal): Promise<void> {
+  const finished = await runProcess({
+    file: await checkedPath(file),
+    calledAs: file,
+    args,
+    directory: '/',
+    environment: ownEnvironment(['PATH']),
+    ids: undefined,
+    input: '',
+    outputBytes: 0,
+    signal,
+  });
+  if (finished.code !== 0) throw new Error(explainFailure(finished));
+}
+
+/**
  * Checks what can be checked of a program without running it. Whether another user may run it is seen when it runs.
  *
  * @throws SupersimError `handler-invalid`, `program-unsafe`

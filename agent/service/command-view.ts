@@ -1,5 +1,7 @@
+import type { JournalCommands } from '../command/journal-commands.js';
 import type { JournalEntry } from '../command/journal-entry.js';
 import { formatEndpoint } from '../transport/transport.js';
+import type { ControlCommands } from './control.js';
 import type { CommandView } from './control-schema.js';
 
 /** A journal entry as a list on the control socket shows it: without the reply, which may be long. */
@@ -27,4 +29,14 @@ export const commandView = ({ seq, command, received, ...progress }: JournalEntr
 export const fullCommandView = (entry: JournalEntry): CommandView => ({
   ...commandView(entry),
   reply: entry.reply === null ? null : Buffer.from(entry.reply).toString('base64'),
+});
+
+/** The journal's commands as the control socket shows them. */
+export const viewedCommands = (commands: JournalCommands): ControlCommands => ({
+  ...commands,
+  list: (limit) => commands.list(limit).map(commandView),
+  get(id) {
+    const entry = commands.get(id);
+    return entry && fullCommandView(entry);
+  },
 });

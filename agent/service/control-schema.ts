@@ -88,6 +88,12 @@ export const statusSchema = z.looseObject({
   }),
   /** Absent where the kernel does not tell. */
   kernelDrops: count.optional(),
+  /** Absent where there is none. */
+  journal: z
+    .looseObject({ persistent: z.boolean(), entries: count, bytes: count, live: count, damaged: count })
+    .optional(),
+  /** Absent where there is none. */
+  outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),
 });
 
 /** Every answer that is no success. */

@@ -51,7 +51,7 @@ interface Write {
  * Opens the database of a state folder. A damaged one is set aside; one that cannot be opened yet (a full disk) is
  * opened when it can be, and refuses until then; in a folder that cannot be written it is in memory, with a warning.
  *
- * @throws SupersimError `bad-input` when another agent has the folder
+ * @throws SupersimError `state-in-use` when another agent has the folder
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;

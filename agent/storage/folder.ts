@@ -34,10 +34,7 @@ export function lockFolder(library: typeof Libsql, folder: string, log: Log): ()
     return () => void holder.close();
   } catch (error) {
     if (systemCodeOf(error) === 'SQLITE_BUSY') {
-      throw new SupersimError('bad-input', `another agent uses the state folder ${folder}`, {
-        cause: error,
-        remedy: 'Stop it, or give this one a state folder of its own.',
-      });
+      throw new SupersimError('state-in-use', `another agent uses the state folder ${folder}`, { cause: error });
     }
     log.warn({ path, error: messageOf(error) }, 'the state folder could not be locked');
     return () => undefined;

@@ -15,7 +15,7 @@ export interface CoapResponse {
 }
 
 /** Seconds after which a caller whom we were too busy for may try again. */
-const BUSY_MAX_AGE_S = 5;
+export const BUSY_MAX_AGE_S = 5;
 
 /** An error response: its payload says why, for people (RFC 7252 §5.5.2). */
 export const diagnostic = (code: string, text: string): CoapResponse => ({ code, payload: Buffer.from(oneLine(text)) });

@@ -1,4 +1,6 @@
 import { createCounters } from '../../agent/command/counters.js';
+import { createDelivery } from '../../agent/command/delivery.js';
+import type { Journal } from '../../agent/command/journal-api.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/run.js';
 import { resolveConfig } from '../../agent/config/load.js';
@@ -21,6 +23,7 @@ export interface PipelineSetup {
   /** Besides `ping` and `echo`. */
   readonly handlers?: readonly HandlerDefinition[];
   readonly log?: Log;
+  readonly journal?: Journal;
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
 }
@@ -28,7 +31,7 @@ export interface PipelineSetup {
 export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
 
 /** A datagram's whole way without a socket: what comes in is handed over, what goes out is kept. */
-export function startPipeline({ config = {}, handlers = [], log = silentLog, sendError }: PipelineSetup = {}) {
+export function startPipeline({ config = {}, handlers = [], log = silentLog, journal, sendError }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const counters = createCounters();
   const registry: Registry = new Map();
@@ -48,17 +51,22 @@ export function startPipeline({ config = {}, handlers = [], log = silentLog, sen
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const pipeline = createPipeline({ config: resolved, registry, launch: runner.submit, counters, log });
+  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, log });
+  const pipeline = createPipeline({ config: resolved, registry, launch: runner.submit, journal, send, counters, log });
   const [firstPort] = resolved.listen.ports;
 
   function receive(bytes: Uint8Array | string, source = FROM_CARRIER, port = firstPort?.port ?? 0): void {
-    pipeline.receive(
-      { bytes: Buffer.from(bytes), source, port, transport: 'fake', receivedAt: performance.now() },
-      transport,
-    );
+    pipeline.receive({
+      bytes: Buffer.from(bytes),
+      source,
+      port,
+      transport: 'fake',
+      receivedAt: performance.now(),
+    });
   }
 
   return {
+    pipeline,
     counters,
     runner,
     sent,

@@ -12,6 +12,7 @@ import { isSupersimError, messageOf, SupersimError } from '../../../shared/error
 import { utf8Head } from '../../../shared/format/cut.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
+import { enterLate, type Journalled, tellingFirst } from '../journalled.js';
 import type { Launch } from '../launch.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
@@ -22,8 +23,17 @@ export interface ResourceOptions {
   readonly now?: () => number;
 }
 
-/** Told what each command came to; the name is missing where there was none that could be run. */
-export type Report = (name: string | undefined, reply: Reply) => void;
+/** What a request's handling asks for, and tells. */
+export interface Surroundings {
+  /** Called once: the response; and what the command came to, where one ran or was to. */
+  respond(parts: ResponseParts, ended?: { readonly name: string | undefined; readonly reply: Reply }): void;
+  /** The response comes later, and perhaps after the agent has ended. */
+  later(): void;
+  /** It was taken in before the agent was started, and the journal has it. */
+  readonly resumed: boolean;
+  /** The command's entry in the journal; `whole` is the request with all of its body. */
+  enter(command: Command, handler: Handler, whole: Message): Journalled | undefined;
+}
 
 /** The largest blocks that leave room for the header and the options in a datagram of 1300 bytes. */
 const LARGEST_EXPONENT = exponentFor(1024);
@@ -37,17 +47,22 @@ export function createResources({ registry, launch, now = () => performance.now(
 
   return {
     /** Answers a request. */
-    handle(message: Message, peer: string, respond: (parts: ResponseParts) => void, report: Report) {
+    handle(message: Message, peer: string, surroundings: Surroundings): void {
       const plan = planFor(message, peer);
       if ('code' in plan) {
-        if (plan.code.startsWith('4') || plan.code.startsWith('5')) report(undefined, refusal(plan));
-        respond(plan);
+        const failed = plan.code.startsWith('4') || plan.code.startsWith('5');
+        surroundings.respond(plan, failed ? { name: undefined, reply: refusal(plan) } : undefined);
       } else {
-        run(plan, message, peer, (reply, response) => {
-          report(plan.handler.name, reply);
-          respond(withOptions(startBlocks(response, plan.request, peer), plan.options));
+        run(plan, message, peer, surroundings, (reply, response) => {
+          const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
+          surroundings.respond(parts, { name: plan.handler.name, reply });
         });
       }
+    },
+
+    /** The response to a request whose command came to this although no handler says so. */
+    responseTo(message: Message, reply: Reply): ResponseParts {
+      return plainParts(formatResponse(reply, message.code, undefined, undefined));
     },
 
     /**
@@ -111,7 +126,8 @@ export function createResources({ registry, launch, now = () => performance.now(
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
 
-  function run({ handler, request, body }: Plan, message: Message, peer: string, done: Done): void {
+  function run(plan: Plan, message: Message, peer: string, surroundings: Surroundings, done: Done): void {
+    const { handler, request, body } = plan;
     const { accept, contentFormat, method, query } = request;
     const finish = (reply: Reply) => done(...orBadReply(reply, method, accept, contentFormat));
     const read = readParams(query, body, contentFormat);
@@ -126,11 +142,29 @@ export function createResources({ registry, launch, now = () => performance.now(
         const id = message.token.toString('hex');
         const { params, deadline } = read;
         const command: Command = { id, name: handler.name, params, format: 'coap', peer, deadline };
-        launch({ command, handler, params: bound.value, bytes: body.length, done: finish });
+        const whole = () => (request.block1 === undefined ? message : wholeOf(message, body));
+        const enter = () => surroundings.enter(command, handler, whole());
+        const journalled = handler.idempotent && !surroundings.resumed ? undefined : enter();
+        launch({
+          command,
+          handler,
+          params: bound.value,
+          bytes: body.length,
+          before: handler.endsWith === undefined ? journalled : tellingFirst(journalled, surroundings.later),
+          done: finish,
+          slow: handler.safe || journalled !== undefined ? undefined : () => enterLate(enter()),
+        });
       }
     }
   }
 }
+
+/** A request whose body came in blocks, as if it had come in one piece. */
+const wholeOf = (message: Message, payload: Buffer): Message => ({
+  ...message,
+  options: message.options.filter(({ number }) => number !== OPTION.block1),
+  payload,
+});
 
 /** A request that ran nothing, as the log has it. */
 const refusal = ({ code, payload }: ResponseParts): Reply => ({

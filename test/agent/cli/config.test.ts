@@ -27,7 +27,7 @@ describe('supersim-agent config check', () => {
     expect(await supersimAgent(['config', 'check'], config)).toMatchObject({
       code: 0,
       stderr: '',
-      stdout: expect.stringContaining('7 commands'),
+      stdout: expect.stringContaining('9 commands'),
     });
   });
 

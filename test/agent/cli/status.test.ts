@@ -70,8 +70,10 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^commands +0 running, 0 waiting$/m);
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
     expect(stdout).toMatch(/^received +1 datagrams, 0 repeats$/m);
-    expect(stdout).toMatch(/^sent +1 datagrams, 0 could not be sent$/m);
+    expect(stdout).toMatch(/^sent +1 datagrams, 0 could not leave at once$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
+    expect(stdout).toMatch(/^journal +0 commands, 0 not ended, 0 bytes, in memory only$/m);
+    expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
     expect(stdout.split('\n').length).toBeLessThan(25);
   });
 

@@ -17,7 +17,7 @@ const message = (text: string, kind: 'reply' | 'event' = 'reply', expiresAt = cl
 
 function drain(outbox: Outbox): string[] {
   const texts = [];
-  for (let item = outbox.peek(); item !== undefined; item = outbox.peek()) {
+  for (let item = outbox.waiting()[0]; item !== undefined; item = outbox.waiting()[0]) {
     texts.push(item.bytes.toString());
     outbox.remove(item.seq);
   }
@@ -95,7 +95,7 @@ describe('the outbox', () => {
     const database = await openTestDatabase(folder);
     const outbox = openOutbox(database, clock);
     for (const text of ['a', 'b', 'c']) expect(await told((done) => outbox.push(message(text), done))).toBeUndefined();
-    const first = outbox.peek();
+    const first = outbox.waiting()[0];
     expect(first).toMatchObject({ port: 6970, destination: { address: '100.64.0.1', port: 6969 }, kind: 'reply' });
     expect(await told((done) => outbox.remove(first?.seq ?? 0, done))).toBeUndefined();
     database.close();
@@ -137,7 +137,7 @@ describe('the outbox', () => {
     outbox.push(message('a'));
     const { wall, monotonic } = time.clock();
     time.set({ ...jump, wall: wall + (jump.wall ?? 0), monotonic: monotonic + (jump.monotonic ?? 0) });
-    expect(outbox.peek()?.bytes.toString()).toBe(left[0]);
+    expect(outbox.waiting()[0]?.bytes.toString()).toBe(left[0]);
     expect(outbox.drops.expired).toBe(1 - left.length);
   });
 

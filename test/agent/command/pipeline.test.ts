@@ -108,7 +108,7 @@ describe('a reply', () => {
     receive('ping');
     receive('ping');
     expect(counters).toMatchObject({ sent: 0, sentBytes: 0, unsent: 2, outcomes: { done: 2 } });
-    expect(withMessage('reply lost')).toHaveLength(1);
+    expect(withMessage('datagram lost')).toHaveLength(1);
   });
 });
 

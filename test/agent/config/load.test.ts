@@ -52,7 +52,7 @@ function findings(text: string, overrides: Override[] = []): string[] {
 describe('the configuration', () => {
   it('is complete without a file', () => {
     expect(parse('')).toEqual({
-      device: { id: hostname() },
+      device: { id: hostname(), reboot: ['/usr/bin/systemctl', 'reboot'] },
       listen: {
         address: 'auto',
         ports: [{ port: 6969, format: 'auto' }],
@@ -62,6 +62,9 @@ describe('the configuration', () => {
       allow: ['100.64.0.0/10'],
       reply: { to: 'auto' },
       deadline: { unsynchronized: 'refuse' },
+      state: {},
+      journal: { keep: '24h', entries: 10_000, bytes: 16_777_216 },
+      outbox: { keep: '24h', entries: 1000, bytes: 524_288 },
       limits: { running: 16, waiting: 256, waitingBytes: 262_144, stop: '10s' },
       handlers: {},
       modules: [],

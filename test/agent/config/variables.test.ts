@@ -11,6 +11,8 @@ describe('a variable', () => {
   it('is there for every setting that stands alone, and for no other', () => {
     expect(listSettings().map(({ path }) => variableName(path))).toEqual([
       'SUPERSIM_AGENT_DEVICE_ID',
+      'SUPERSIM_AGENT_DEVICE_REBOOT',
+      'SUPERSIM_AGENT_DEVICE_RESTART',
       'SUPERSIM_AGENT_LISTEN_ADDRESS',
       'SUPERSIM_AGENT_LISTEN_PORTS',
       'SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES',
@@ -19,6 +21,13 @@ describe('a variable', () => {
       'SUPERSIM_AGENT_ALLOW',
       'SUPERSIM_AGENT_REPLY_TO',
       'SUPERSIM_AGENT_DEADLINE_UNSYNCHRONIZED',
+      'SUPERSIM_AGENT_STATE_FOLDER',
+      'SUPERSIM_AGENT_JOURNAL_KEEP',
+      'SUPERSIM_AGENT_JOURNAL_ENTRIES',
+      'SUPERSIM_AGENT_JOURNAL_BYTES',
+      'SUPERSIM_AGENT_OUTBOX_KEEP',
+      'SUPERSIM_AGENT_OUTBOX_ENTRIES',
+      'SUPERSIM_AGENT_OUTBOX_BYTES',
       'SUPERSIM_AGENT_LIMITS_RUNNING',
       'SUPERSIM_AGENT_LIMITS_WAITING',
       'SUPERSIM_AGENT_LIMITS_WAITING_BYTES',

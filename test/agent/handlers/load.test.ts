@@ -7,7 +7,7 @@ import { temporaryFolder, writeFile, writeScript } from '../../support/files.js'
 import { recordingLog } from '../../support/log.js';
 import { contextFor } from './support.js';
 
-const BUILT_INS = ['ping', 'echo', 'info', 'health', 'commands'];
+const BUILT_INS = ['ping', 'echo', 'info', 'health', 'commands', 'device.reboot', 'agent.restart'];
 
 /** A module as a handler's author writes it; vitest cannot be asked for the package itself, so it imports nothing. */
 const writeModule = (text: string, mode?: number) => writeFile(temporaryFolder(), 'handler.mjs', text, mode);

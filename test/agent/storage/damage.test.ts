@@ -40,7 +40,7 @@ async function useFolder(folder: string, firstId = 100) {
     told((done) => journal.finish(keyOf(id), { outcome: 'done', reply: REPLY }, done)),
   ]);
   const errors = await Promise.all(writes);
-  for (let item = outbox.peek(); item !== undefined; item = outbox.peek()) outbox.remove(item.seq);
+  for (let item = outbox.waiting()[0]; item !== undefined; item = outbox.waiting()[0]) outbox.remove(item.seq);
   journal.maintain();
   const { damaged } = database;
   database.close();

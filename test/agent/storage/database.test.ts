@@ -102,7 +102,7 @@ describe('a state folder', () => {
   it('is for one agent', async () => {
     const folder = temporaryFolder();
     const first = await openTestDatabase(folder);
-    await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'bad-input' });
+    await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'state-in-use' });
     first.close();
     expect((await openTestDatabase(folder)).persistent).toBe(true);
   });

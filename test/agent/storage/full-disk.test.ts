@@ -72,7 +72,7 @@ describe.skipIf(needs('root'))('a full disk', () => {
     expect(lines.map(({ level }) => level)).toEqual(['error']);
     expect(() => journal.recover(tellNothing)).toThrow(expect.objectContaining({ code: 'busy' }));
     expect(await told((done) => void journal.accept(command(1), done))).toMatchObject({ code: 'busy' });
-    expect(openOutbox(database, standingClock().clock).peek()).toBeUndefined();
+    expect(openOutbox(database, standingClock().clock).waiting()[0]).toBeUndefined();
     truncateSync(join(folder, 'filler'), 0);
     now += 10_000;
     expect(journal.recover(tellNothing)).toEqual({ run: [], ended: [] });

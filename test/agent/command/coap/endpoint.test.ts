@@ -22,14 +22,14 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
   const endpoint = createCoapEndpoint({
     seen: createSeen(),
-    handle: (request, _, respond) => handled.push({ request, respond }),
+    recall: () => undefined,
+    handle: (request, _peer, _key, { response }) => handled.push({ request, respond: response }),
     isDisposable: () => disposable,
+    counters: { repeats: 0 },
     random: () => random,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
     name,
-    transport: 'fake',
-    receivedAt: performance.now(),
     send: (bytes) => sent.push({ to: route, bytes: Buffer.from(bytes) }),
   });
   return {

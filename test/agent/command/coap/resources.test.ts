@@ -19,6 +19,8 @@ import { numberOption, type RequestSetup, requestMessage } from '../../../suppor
 const PEER = '192.0.2.1:5683';
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 
+const NO_JOURNAL = { resumed: false, later: () => undefined, enter: () => undefined };
+
 /** Resources with a clock that the test moves. */
 function startResources(handlers: readonly HandlerDefinition[] = []) {
   const registry: Registry = new Map();
@@ -34,12 +36,13 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
     isDisposable: (setup: RequestSetup) => resources.isDisposable(requestMessage(setup)),
     ask(setup: RequestSetup, peer = PEER): ResponseParts {
       const responses: ResponseParts[] = [];
-      resources.handle(
-        requestMessage(setup),
-        peer,
-        (parts) => responses.push(parts),
-        (name, reply) => reports.push({ name, reply }),
-      );
+      resources.handle(requestMessage(setup), peer, {
+        respond(parts, ended) {
+          responses.push(parts);
+          if (ended !== undefined) reports.push(ended);
+        },
+        ...NO_JOURNAL,
+      });
       const [response] = responses;
       if (response === undefined || responses.length > 1) throw new Error(`it responded ${responses.length} times`);
       return response;
@@ -253,12 +256,7 @@ describe('a handler', () => {
     const { handle } = createResources({ registry, launch: runner.submit });
     const responses: ResponseParts[] = [];
     for (let index = 0; index < 2; index++) {
-      handle(
-        requestMessage({ path: 'never' }),
-        PEER,
-        (parts) => responses.push(parts),
-        () => undefined,
-      );
+      handle(requestMessage({ path: 'never' }), PEER, { respond: (parts) => responses.push(parts), ...NO_JOURNAL });
     }
     expect(responses.map(({ code }) => code)).toEqual(['5.03']);
     expect(responses.map((parts) => numberOption(parts, OPTION.maxAge))).toEqual([5]);

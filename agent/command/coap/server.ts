@@ -1,0 +1,133 @@
+import { formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
+import { parametersOf } from '../../../shared/coap/parameters.js';
+import type { Command, Reply } from '../../../shared/command.js';
+import type { Handler } from '../../handlers/handler.js';
+import type { Registry } from '../../handlers/registry.js';
+import type { Datagram } from '../../transport/transport.js';
+import { type CommandLog, codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
+import type { Counters } from '../counters.js';
+import type { Journal } from '../journal-api.js';
+import type { JournalCommand } from '../journal-entry.js';
+import { createJournalled, endingOf, type Journalled, journalKey, recall } from '../journalled.js';
+import type { Launch } from '../launch.js';
+import type { SeenCommands } from '../seen.js';
+import { type CoapPeer, createCoapEndpoint, type Respond } from './endpoint.js';
+import { createResources } from './resources.js';
+
+export interface CoapServerOptions {
+  readonly registry: Registry;
+  readonly launch: Launch;
+  readonly seen: SeenCommands;
+  readonly journal: Journal | undefined;
+  readonly counters: Counters;
+  readonly logCommand: CommandLog;
+  /** Sends to where a datagram came from. */
+  readonly reply: (bytes: Uint8Array, datagram: Pick<Datagram, 'source' | 'port'>, kind: 'reply' | 'signal') => void;
+}
+
+/** A peer, and the datagram that came from it. */
+interface Peer extends CoapPeer {
+  readonly datagram: Datagram;
+  /** What the journal has of it, when it was taken in before the agent was started. */
+  readonly resumed?: JournalCommand | undefined;
+}
+
+/** The life of the commands in CoAP datagrams. */
+export function createCoapServer(options: CoapServerOptions) {
+  const { registry, launch, seen, journal, counters, logCommand, reply } = options;
+  const resources = createResources({ registry, launch });
+  const endpoint = createCoapEndpoint<Peer>({
+    seen,
+    recall: (key) => recall(journal, key),
+    isDisposable: resources.isDisposable,
+    counters,
+    handle,
+  });
+
+  function handle(request: Message, peer: Peer, key: string, { response, later }: Respond): void {
+    let journalled: Journalled | undefined;
+    const resumed = peer.resumed !== undefined;
+    // Also where nothing is found any more that could be run, the journal is told.
+    if (resumed && journal !== undefined) journalled = createJournalled(journal, peer.resumed, true);
+    resources.handle(request, peer.name, {
+      later,
+      resumed,
+      enter(command, handler, whole) {
+        journalled ??= enter(command, handler, whole, peer, key);
+        return journalled;
+      },
+      respond(parts, ended) {
+        if (ended !== undefined) logEnded(request, peer, ended);
+        const entry = journalled;
+        if (entry === undefined) response(parts);
+        else {
+          const end = ended && { outcome: outcomeOf(ended.reply), code: codeOf(ended.reply) };
+          response(parts, (bytes, then) => entry.finish(endingOf(end ? [end] : [], bytes), then));
+        }
+      },
+    });
+  }
+
+  function enter(
+    { id, name, deadline }: Command,
+    { idempotent, endsWith }: Handler,
+    whole: Message,
+    { datagram, name: peer }: Peer,
+    key: string,
+  ): Journalled | undefined {
+    if (journal === undefined) return undefined;
+    return createJournalled(journal, {
+      key: journalKey(key),
+      peer,
+      id,
+      name,
+      format: 'coap',
+      request: formatMessage(whole),
+      source: datagram.source,
+      port: datagram.port,
+      transport: datagram.transport,
+      idempotent,
+      endsWith,
+      deadline: deadline === undefined ? null : deadline * 1000,
+      lifetimeMs: parametersOf(peer).exchangeLifetime,
+    });
+  }
+
+  function logEnded(
+    { token }: Message,
+    { name: peer, datagram }: Peer,
+    ended: { readonly name: string | undefined; readonly reply: Reply },
+  ): void {
+    const { transport, receivedAt } = datagram;
+    const milliseconds = millisecondsSince(receivedAt);
+    logCommand({ peer, transport, format: 'coap' }, { ...ended, id: token.toString('hex'), milliseconds });
+  }
+
+  const peerOf = (name: string, datagram: Datagram, resumed?: JournalCommand): Peer => ({
+    name,
+    datagram,
+    resumed,
+    send: (bytes, kind) => reply(bytes, datagram, kind),
+  });
+
+  return {
+    /** @throws MessageFormatError when it is no well-formed CoAP message */
+    receive: (datagram: Datagram, peer: string): void => endpoint.receive(datagram.bytes, peerOf(peer, datagram)),
+    /** Runs a command of the journal; its peer has been told, or will be, that the response comes later. */
+    resume(command: JournalCommand, datagram: Datagram): void {
+      endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(command.peer, datagram, command));
+    },
+    /** The response that a repeat gets, when a command of the journal came to this. */
+    encodeEnding(command: JournalCommand, ending: Reply): Buffer {
+      const request = parseMessage(Buffer.from(command.request));
+      return endpoint.reply(request, resources.responseTo(request, ending));
+    },
+    /** Tells the peer of a command of the journal what it came to. */
+    report(command: JournalCommand, ending: Reply): void {
+      const request = parseMessage(Buffer.from(command.request));
+      const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
+      endpoint.sendSeparately(request, resources.responseTo(request, ending), peerOf(command.peer, datagram));
+    },
+    stop: endpoint.stop,
+  };
+}

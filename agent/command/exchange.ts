@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto';
+import { parametersOf } from '../../shared/coap/parameters.js';
+import { type Command, type Format, MAX_NAME_LENGTH, type Reply } from '../../shared/command.js';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import { utf8Head } from '../../shared/format/cut.js';
+import type { Entry, Message, Request } from '../../shared/format/message.js';
+import type { Registry } from '../handlers/registry.js';
+import type { Datagram } from '../transport/transport.js';
+import { type CommandLog, codeOf, type Ended, millisecondsSince, outcomeOf } from './command-log.js';
+import type { Counters } from './counters.js';
+import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
+import type { Journal } from './journal-api.js';
+import type { JournalCommand } from './journal-entry.js';
+import {
+  createJournalled,
+  endingOf,
+  enterLate,
+  type Journalled,
+  journalKey,
+  type Known,
+  recall,
+  tellingFirst,
+} from './journalled.js';
+import type { Launch } from './launch.js';
+import { datagramKey, type Seen, type SeenCommands } from './seen.js';
+
+/** A datagram's message, where it came from, and how an answer gets there. */
+export interface Incoming {
+  readonly message: Message;
+  readonly datagram: Datagram;
+  readonly peer: string;
+  readonly format: Format;
+}
+
+export interface ExchangeOptions {
+  readonly registry: Registry;
+  readonly launch: Launch;
+  readonly seen: SeenCommands;
+  /** Without it nothing is known of commands after the agent has ended. */
+  readonly journal: Journal | undefined;
+  readonly counters: Counters;
+  readonly logCommand: CommandLog;
+  /** Sends an answer to where the datagram came from. */
+  readonly reply: (bytes: Uint8Array, incoming: Incoming) => void;
+}
+
+/** One datagram's commands while their replies are awaited. */
+interface Exchange {
+  readonly incoming: Incoming;
+  /** Set when its commands have an id to be known by when they come again. */
+  readonly seen: Seen | undefined;
+  journalled: Journalled | undefined;
+  readonly settled: Settled[];
+  awaited: number;
+}
+
+interface Settled extends Ended {
+  reply: Reply;
+  /** Notifications want none. */
+  readonly wantsReply: boolean;
+}
+
+/** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
+export function createExchanges(options: ExchangeOptions) {
+  const { registry, launch, seen, journal, counters, logCommand } = options;
+
+  /**
+   * Takes a message that has not come before; one that has is answered as it was then.
+   *
+   * @param resumed what the journal has of it, when it was taken in before the agent was started
+   */
+  function take(incoming: Incoming, resumed?: JournalCommand): void {
+    const { message, format, peer, datagram } = incoming;
+    const { entries } = message;
+    if (entries.length === 0) counters.strayReplies++;
+    // What does no harm when it runs twice is run twice: remembering it would cost more.
+    const disposable = isDisposable(message);
+    const now = performance.now();
+    const remembered = !disposable && format !== 'raw' && entries.some(hasId);
+    const key = remembered ? datagramKey(peer, datagram.bytes) : undefined;
+    const known =
+      key === undefined || resumed !== undefined ? undefined : (seen.find(key, now) ?? recall(journal, key));
+    if (known !== undefined && !(known instanceof SupersimError)) {
+      counters.repeats++;
+      answerRepeat(incoming, known);
+      return;
+    }
+    const lifetime = parametersOf(peer).exchangeLifetime;
+    const entry = key === undefined || known !== undefined ? undefined : seen.begin(key, false, now + lifetime, now);
+    const exchange: Exchange = {
+      incoming,
+      seen: entry,
+      journalled: disposable && resumed === undefined ? undefined : enter(incoming, key, false, resumed),
+      settled: [],
+      awaited: entries.length,
+    };
+    const refusal = known?.message ?? (key !== undefined && entry === undefined ? TOO_MANY_SEEN : undefined);
+    for (const each of entries) {
+      if ('error' in each) settle(exchange, each.id, undefined, true, each);
+      else if (refusal === undefined) run(exchange, each.request);
+      else
+        settle(exchange, each.request.id, each.request.name, hasId(each), {
+          error: { code: 'busy', message: refusal },
+        });
+    }
+  }
+
+  /** Whether running all of a message's commands twice does no harm. */
+  function isDisposable({ entries }: Message): boolean {
+    return entries.every((entry) => 'error' in entry || registry.get(entry.request.name)?.idempotent !== false);
+  }
+
+  /** The journal's entry of a datagram that may get one; a command without an id is known by nothing. */
+  function enter(
+    { message, datagram, peer, format }: Incoming,
+    key: string | undefined,
+    idempotent: boolean,
+    resumed?: JournalCommand,
+  ): Journalled | undefined {
+    if (journal === undefined) return undefined;
+    if (resumed !== undefined) return createJournalled(journal, resumed, true);
+    const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
+    const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
+    const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
+    return createJournalled(journal, {
+      key: key === undefined ? randomBytes(KEY_BYTES) : journalKey(key),
+      peer,
+      id: requests[0]?.id,
+      name: names.join(' '),
+      format,
+      request: datagram.bytes,
+      source: datagram.source,
+      port: datagram.port,
+      transport: datagram.transport,
+      idempotent,
+      endsWith: requests.map(({ name }) => registry.get(name)?.endsWith).find((end) => end !== undefined),
+      deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
+      lifetimeMs: parametersOf(peer).exchangeLifetime,
+    });
+  }
+
+  function answerRepeat(incoming: Incoming, known: Known): void {
+    if (known.reply !== undefined) options.reply(markRepeat(incoming.format, known.reply), incoming);
+    if (known.running) tellRunning(incoming, true);
+  }
+
+  /** Says of each command with an id that its reply comes later. */
+  function tellRunning(incoming: Incoming, repeat: boolean): void {
+    const { message, format } = incoming;
+    const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
+    const bytes = encodeAnswers(format, answers, message.batch);
+    if (bytes !== undefined) options.reply(repeat ? markRepeat(format, bytes) : bytes, incoming);
+  }
+
+  function run(exchange: Exchange, request: Request): void {
+    const { name, params, id } = request;
+    const { format, peer, datagram } = exchange.incoming;
+    const done = (reply: Reply) => settle(exchange, id, name, wantsReply(id, format), reply);
+    const handler = registry.get(name);
+    if (handler === undefined) {
+      done({ error: { code: 'unknown-command', message: `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}` } });
+      return;
+    }
+    const bound = format === 'raw' ? { value: datagram.bytes } : handler.bind(params, format === 'text');
+    if ('error' in bound) {
+      done(bound);
+      return;
+    }
+    const command: Command = { id, name, params, format, peer, deadline: request.deadline };
+    launch({
+      command,
+      handler,
+      params: bound.value,
+      bytes: datagram.bytes.length,
+      before:
+        handler.endsWith === undefined
+          ? exchange.journalled
+          : tellingFirst(exchange.journalled, () => tellRunning(exchange.incoming, false)),
+      done,
+      slow: handler.safe ? undefined : () => slow(exchange),
+    });
+  }
+
+  /** A command that takes its time is run again when the agent goes down meanwhile. */
+  function slow(exchange: Exchange): void {
+    if (exchange.journalled !== undefined) return;
+    exchange.journalled = enter(exchange.incoming, undefined, true);
+    enterLate(exchange.journalled);
+  }
+
+  function settle(
+    exchange: Exchange,
+    id: Command['id'],
+    name: string | undefined,
+    wantsReply: boolean,
+    reply: Reply,
+  ): void {
+    const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
+    exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
+    exchange.awaited--;
+    if (exchange.awaited === 0) conclude(exchange);
+  }
+
+  /** All commands of a datagram have ended: keeps that, answers, and says so in the log. */
+  function conclude(exchange: Exchange): void {
+    const { incoming, settled, journalled } = exchange;
+    const bytes = encode(incoming, settled);
+    if (journalled === undefined) deliver(exchange, bytes);
+    else {
+      const ended = settled.map(({ reply }) => ({ outcome: outcomeOf(reply), code: codeOf(reply) }));
+      journalled.finish(endingOf(ended, bytes), () => deliver(exchange, bytes));
+    }
+  }
+
+  function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
+    const { incoming, settled } = exchange;
+    const { datagram, peer, format } = incoming;
+    // A command that there was no room for may have it when it comes again.
+    if (exchange.seen !== undefined && settled.every(isBusy)) seen.forget(exchange.seen);
+    else if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
+    const origin = { peer, transport: datagram.transport, format };
+    for (const command of settled) logCommand(origin, command);
+    if (bytes !== undefined) options.reply(bytes, incoming);
+  }
+
+  return {
+    take,
+    /** What is answered, and kept for repeats, when all commands of a message came to the same. */
+    encodeForAll({ message, format }: Pick<Incoming, 'message' | 'format'>, reply: Reply): Uint8Array | undefined {
+      const answers = message.entries
+        .filter((entry) => wantsReply(idOf(entry), format))
+        .map((entry) => ({ id: idOf(entry), reply }));
+      return encodeAnswers(format, answers, message.batch);
+    },
+  };
+}
+
+/** An error stands in the place of each reply that cannot be written; of all, where only together they cannot. */
+function encode({ format, message }: Incoming, settled: readonly Settled[]): Uint8Array | undefined {
+  const answered = settled.filter((command) => command.wantsReply);
+  try {
+    return encodeAnswers(format, answered, message.batch);
+  } catch {
+    for (const command of answered) command.reply = encodableReply(format, command);
+  }
+  try {
+    return encodeAnswers(format, answered, message.batch);
+  } catch (error) {
+    for (const command of answered) command.reply = { error: { code: 'bad-reply', message: messageOf(error) } };
+    return encodeAnswers(format, answered, message.batch);
+  }
+}
+
+const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id);
+const hasId = (entry: Entry) => idOf(entry) !== undefined;
+const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
+
+const isBusy = ({ reply }: Ended) => 'error' in reply && reply.error.code === 'busy';
+
+/** As long as the digests that the others are known by. */
+const KEY_BYTES = 32;
+const TOO_MANY_SEEN = 'too many commands are remembered';
+const STILL_RUNNING: Reply<'running'> = { error: { code: 'running', message: 'it is still running' } };

@@ -1,0 +1,63 @@
+import type { CommandError, Reply } from '../../shared/command.js';
+import { isSupersimError, messageOf } from '../../shared/errors.js';
+import type { Log } from '../log.js';
+import type { Journal, RecoveryOutcome } from './journal-api.js';
+import type { JournalEntry } from './journal-entry.js';
+import type { Pipeline } from './pipeline.js';
+
+const INTERRUPTED: CommandError = {
+  code: 'interrupted',
+  message: 'the agent or the device went down while it ran; it may have had its effect',
+};
+const EXPIRED: CommandError = {
+  code: 'expired',
+  message: 'it was still waiting when the agent went down, and is too old to run now',
+};
+
+/** What the peer is told of a command that ended while the agent was down. */
+const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
+  done: { result: undefined },
+  interrupted: { error: INTERRUPTED },
+  refused: { error: EXPIRED },
+};
+
+/**
+ * Runs or ends the commands that had not ended when the last agent did, and tells those who asked for them.
+ *
+ * @returns whether the journal could be read and written; if not, to be tried again
+ */
+export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): boolean {
+  const contained = <T>(entry: JournalEntry, work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      log.error({ name: entry.command.name, error: messageOf(error) }, 'a command of the journal cannot be handled');
+      return undefined;
+    }
+  };
+  try {
+    const replies = new Map<number, Reply>();
+    const { run, ended } = journal.recover((entry, outcome) => {
+      const ending = REPLIES[outcome];
+      replies.set(entry.seq, ending);
+      return {
+        code: 'error' in ending ? ending.error.code : undefined,
+        reply: contained(entry, () => pipeline.encodeEnding(entry, ending)),
+      };
+    });
+    if (run.length + ended.length > 0) {
+      log.warn({ run: run.length, ended: ended.length }, 'commands had not ended when the last agent did');
+    }
+    for (const entry of ended)
+      contained(entry, () => pipeline.report(entry, replies.get(entry.seq) ?? REPLIES.interrupted));
+    for (const entry of run) contained(entry, () => pipeline.resume(entry));
+    return true;
+  } catch (error) {
+    if (!isSupersimError(error, 'busy')) throw error;
+    log.error(
+      { error: error.message, remedy: error.remedy },
+      'the journal is not ready: commands that need it are refused',
+    );
+    return false;
+  }
+}

@@ -1,0 +1,42 @@
+import { milliseconds } from '../../shared/duration.js';
+import { isSupersimError, messageOf } from '../../shared/errors.js';
+import type { Config } from '../config/schema.js';
+import type { Log } from '../log.js';
+import { systemClock } from '../storage/clock.js';
+import { type Database, openDatabase } from '../storage/database.js';
+import { createJournal } from './journal.js';
+import type { Journal } from './journal-api.js';
+import { type Outbox, openOutbox } from './outbox.js';
+
+/** What outlives the agent: the journal of its commands, and the outbox. */
+export interface State {
+  readonly journal: Journal;
+  readonly outbox: Outbox;
+  readonly database: Database;
+}
+
+/**
+ * Opens the state folder; without one everything is in memory, and ends with the agent.
+ *
+ * @returns undefined, with a line in the log, where this machine has no SQLite library: then nothing is kept
+ * @throws SupersimError `state-in-use`
+ */
+export async function openState(config: Config, log: Log): Promise<State | undefined> {
+  try {
+    const database = await openDatabase({ folder: config.state.folder, log });
+    const clock = systemClock();
+    const { keep, ...limits } = config.journal;
+    return {
+      database,
+      journal: createJournal(database, clock, { ...limits, keepMs: milliseconds(keep) }),
+      outbox: openOutbox(database, clock, config.outbox),
+    };
+  } catch (error) {
+    if (isSupersimError(error)) throw error;
+    log.error(
+      { error: messageOf(error) },
+      'no journal and no outbox: the SQLite library cannot be loaded; what is known of commands is lost when the agent ends',
+    );
+    return undefined;
+  }
+}
