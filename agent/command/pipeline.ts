@@ -51,7 +51,11 @@ export function createPipeline({ config, registry, launch, journal, send, counte
 
   return {
     receive,
-    /** Runs a command that the journal has from an earlier run of the agent. */
+    /**
+     * Runs a command that the journal has from an earlier run of the agent.
+     *
+     * @throws Error when its request cannot be read
+     */
     resume({ command }: JournalEntry): void {
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
@@ -138,14 +142,16 @@ export function createPipeline({ config, registry, launch, journal, send, counte
 
 export type Pipeline = ReturnType<typeof createPipeline>;
 
-/** A journalled datagram as it was decoded when it came, whatever its port is pinned to now. */
+/**
+ * A journalled datagram as it was decoded when it came, whatever its port is pinned to now.
+ *
+ * @throws Error when it cannot be: another version of the agent wrote it
+ */
 function decodedAgain({ request, port, format, name }: JournalCommand) {
   const decoded = format === 'coap' ? undefined : decode(Buffer.from(request), { port, format, handler: name });
-  return decoded?.message === undefined ? UNREADABLE : decoded;
+  if (decoded?.message === undefined) throw new Error(`its request cannot be read as ${format}`);
+  return decoded;
 }
-
-/** No version of the agent wrote it: nothing runs, and nobody is told. */
-const UNREADABLE = { format: 'text', message: { entries: [], batch: false } } as const;
 
 const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
 

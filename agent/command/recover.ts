@@ -27,11 +27,12 @@ const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
  * @returns whether the journal could be read and written; if not, to be tried again
  */
 export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): boolean {
-  const contained = <T>(entry: JournalEntry, work: () => T): T | undefined => {
+  const contained = <T>(entry: JournalEntry, work: () => T, otherwise?: () => void): T | undefined => {
     try {
       return work();
     } catch (error) {
       log.error({ name: entry.command.name, error: messageOf(error) }, 'a command of the journal cannot be handled');
+      otherwise?.();
       return undefined;
     }
   };
@@ -50,7 +51,11 @@ export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log):
     }
     for (const entry of ended)
       contained(entry, () => pipeline.report(entry, replies.get(entry.seq) ?? REPLIES.interrupted));
-    for (const entry of run) contained(entry, () => pipeline.resume(entry));
+    for (const entry of run) {
+      // It cannot have run, as its start would have been written first.
+      const refuse = () => journal.finish(entry.command.key, { outcome: 'refused', code: 'parse-error' });
+      contained(entry, () => pipeline.resume(entry), refuse);
+    }
     return true;
   } catch (error) {
     if (!isSupersimError(error, 'busy')) throw error;
