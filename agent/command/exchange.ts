@@ -12,6 +12,7 @@ import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
 import type { Journal } from './journal-api.js';
 import type { JournalCommand } from './journal-entry.js';
 import {
+  type Care,
   createJournalled,
   endingOf,
   enterLate,
@@ -73,11 +74,10 @@ export function createExchanges(options: ExchangeOptions) {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
-    // What does no harm when it runs twice is run twice: remembering it would cost more.
-    const disposable = isDisposable(message);
+    const care = careOf(message);
     const now = performance.now();
-    const remembered = !disposable && format !== 'raw' && entries.some(hasId);
-    const key = remembered ? datagramKey(peer, datagram.bytes) : undefined;
+    const key =
+      care !== 'none' && format !== 'raw' && entries.some(hasId) ? datagramKey(peer, datagram.bytes) : undefined;
     const known =
       key === undefined || resumed !== undefined ? undefined : (seen.find(key, now) ?? recall(journal, key));
     if (known !== undefined && !(known instanceof SupersimError)) {
@@ -86,15 +86,16 @@ export function createExchanges(options: ExchangeOptions) {
       return;
     }
     const lifetime = parametersOf(peer).exchangeLifetime;
-    const entry = key === undefined || known !== undefined ? undefined : seen.begin(key, false, now + lifetime, now);
+    const remembered = key !== undefined && known === undefined && care === 'remembered';
+    const entry = remembered ? seen.begin(key, false, now + lifetime, now) : undefined;
     const exchange: Exchange = {
       incoming,
       seen: entry,
-      journalled: disposable && resumed === undefined ? undefined : enter(incoming, key, false, resumed),
+      journalled: care === 'remembered' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
       settled: [],
       awaited: entries.length,
     };
-    const refusal = known?.message ?? (key !== undefined && entry === undefined ? TOO_MANY_SEEN : undefined);
+    const refusal = known?.message ?? (remembered && entry === undefined ? TOO_MANY_SEEN : undefined);
     for (const each of entries) {
       if ('error' in each) settle(exchange, each.id, undefined, true, each);
       else if (refusal === undefined) run(exchange, each.request);
@@ -105,9 +106,16 @@ export function createExchanges(options: ExchangeOptions) {
     }
   }
 
-  /** Whether running all of a message's commands twice does no harm. */
-  function isDisposable({ entries }: Message): boolean {
-    return entries.every((entry) => 'error' in entry || registry.get(entry.request.name)?.idempotent !== false);
+  /** What does no harm when it runs twice is run twice: remembering it would cost more. */
+  function careOf({ entries }: Message): Care {
+    let care: Care = 'none';
+    for (const entry of entries) {
+      if ('error' in entry) continue;
+      const handler = registry.get(entry.request.name);
+      if (handler === undefined) care = 'recalled';
+      else if (!handler.idempotent) return 'remembered';
+    }
+    return care;
   }
 
   /** The journal's entry of a datagram that may get one; a command without an id is known by nothing. */

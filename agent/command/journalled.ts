@@ -81,6 +81,12 @@ export function enterLate(journalled: Journalled | undefined): void {
 /** What the journal knows a datagram by. @param key see `datagramKey` */
 export const journalKey = (key: string): Buffer => hash('sha256', Buffer.from(key, 'latin1'), 'buffer');
 
+/**
+ * What a datagram needs so that nothing runs twice: `none`, as running it twice does no harm; that it is `recalled`, as
+ * nothing runs for it now, but may have before, by a handler that is gone; that it is `remembered` too.
+ */
+export type Care = 'none' | 'recalled' | 'remembered';
+
 /** What is known of a datagram that has come before. */
 export type Known = Pick<Seen, 'reply' | 'running'>;
 

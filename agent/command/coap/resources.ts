@@ -12,7 +12,7 @@ import { isSupersimError, messageOf, SupersimError } from '../../../shared/error
 import { utf8Head } from '../../../shared/format/cut.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
-import { enterLate, type Journalled, tellingFirst } from '../journalled.js';
+import { type Care, enterLate, type Journalled, tellingFirst } from '../journalled.js';
 import type { Launch } from '../launch.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
@@ -65,15 +65,13 @@ export function createResources({ registry, launch, now = () => performance.now(
       return plainParts(formatResponse(reply, message.code, undefined, undefined));
     },
 
-    /**
-     * Whether handling a request twice does no harm: discovery, errors, later blocks of a response, and handlers
-     * declared idempotent.
-     */
-    isDisposable(message: Message): boolean {
+    /** Discovery, errors, later blocks of a response, and handlers declared idempotent need none. */
+    careOf(message: Message): Care {
       const request = readRequest(message);
-      if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return true;
+      if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
-      return 'code' in handler || handler.idempotent;
+      if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
+      return handler.idempotent ? 'none' : 'remembered';
     },
   };
 

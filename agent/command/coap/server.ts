@@ -39,7 +39,7 @@ export function createCoapServer(options: CoapServerOptions) {
   const endpoint = createCoapEndpoint<Peer>({
     seen,
     recall: (key) => recall(journal, key),
-    isDisposable: resources.isDisposable,
+    careOf: resources.careOf,
     counters,
     handle,
   });
