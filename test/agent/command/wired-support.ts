@@ -22,12 +22,20 @@ export interface WiredSetup extends Omit<PipelineSetup, 'journal'> {
   readonly folder?: string;
   readonly clock?: Clock;
   readonly limits?: JournalLimits;
+  /** The time by which the database is opened again. */
+  readonly now?: () => number;
 }
 
 /** A pipeline with a journal on the disk, as it is after the start of an agent. */
-export async function startWired({ folder = temporaryFolder(), clock = systemClock(), limits, ...rest }: WiredSetup) {
+export async function startWired({
+  folder = temporaryFolder(),
+  clock = systemClock(),
+  limits,
+  now,
+  ...rest
+}: WiredSetup) {
   const log = rest.log ?? silentLog;
-  const database = await openTestDatabase(folder, log);
+  const database = await openTestDatabase(folder, log, now);
   const journal = createJournal(database, clock, limits);
   const started = startPipeline({ ...rest, journal });
   onTestFinished(() => started.pipeline.stop());
