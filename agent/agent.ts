@@ -146,24 +146,33 @@ export function createAgent(options: AgentOptions = {}): Agent {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
     const { openState } = await import('./command/state.js');
-    state = await openState(config, log);
+    if (isStopped()) return;
+    const opened = await openState(config, log);
+    if (isStopped()) {
+      opened?.database.close();
+      return;
+    }
+    state = opened;
     const { journal, outbox } = state ?? {};
     delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
     pipeline = createPipeline({ config, registry, launch, journal, send: delivery.send, counters, log });
     try {
       await transport.start(receiverOf(pipeline));
     } catch (error) {
+      delivery.stop();
       state?.database.close();
       throw error;
     }
-    // Stopped while it was starting.
-    if (stopped !== undefined) return;
+    if (isStopped()) return;
     admitting = true;
     dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
     if (journal !== undefined) maintain(journal, pipeline);
     delivery.start();
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
   }
+
+  /** Also while it is starting. */
+  const isStopped = () => stopped !== undefined;
 
   const receiverOf =
     ({ receive }: Pipeline) =>
