@@ -129,11 +129,12 @@ export function createExchanges(options: ExchangeOptions) {
     if (resumed !== undefined) return createJournalled(journal, resumed, true);
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
+    const [first] = requests;
     const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
     return createJournalled(journal, {
       key: key === undefined ? randomBytes(KEY_BYTES) : journalKey(key),
       peer,
-      id: requests[0]?.id,
+      id: first?.id,
       name: names.join(' '),
       format,
       request: datagram.bytes,
@@ -141,7 +142,8 @@ export function createExchanges(options: ExchangeOptions) {
       port: datagram.port,
       transport: datagram.transport,
       idempotent,
-      endsWith: requests.map(({ name }) => registry.get(name)?.endsWith).find((end) => end !== undefined),
+      // Of several commands nobody could say afterwards which had come to their end.
+      endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
       lifetimeMs: parametersOf(peer).exchangeLifetime,
     });
@@ -233,11 +235,11 @@ export function createExchanges(options: ExchangeOptions) {
 
   return {
     take,
-    /** What is answered, and kept for repeats, when all commands of a message came to the same. */
+    /** What is answered, and kept for repeats, when all commands of a message came to the same; errors stay. */
     encodeForAll({ message, format }: Pick<Incoming, 'message' | 'format'>, reply: Reply): Uint8Array | undefined {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
-        .map((entry) => ({ id: idOf(entry), reply }));
+        .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
       return encodeAnswers(format, answers, message.batch);
     },
   };

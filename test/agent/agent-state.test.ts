@@ -133,6 +133,26 @@ describe('the journal of an agent', () => {
     expect(next.commands()?.list(5)).toMatchObject([{ state: 'refused', code: 'busy' }, { state: 'done' }]);
   });
 
+  it('tells of one batch of commands, one of which ended the agent, only what is certain', async () => {
+    const folder = temporaryFolder();
+    const broken = defineHandler({ name: 'broken', description: '', run: () => JSON.parse('{') });
+    const config = { state: { folder }, device: { restart: ['/bin/true'] }, limits: { stop: '0s' } };
+    const first = await startedWithGateway({ config, handlers: [broken] });
+    const batch = '[{"id":1,"method":"broken"},{"id":2,"method":"agent.restart"}]';
+    expect(JSON.parse((await first.gateway.ask(batch, first.device)).toString())).toMatchObject([
+      { id: 1, error: { code: -32007 } },
+      { id: 2, error: { code: -32007 } },
+    ]);
+    await first.agent.stop();
+    const { agent } = await startedWithGateway({ config });
+    expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
+    const { gateway } = first;
+    expect(JSON.parse((await gateway.next()).bytes.toString())).toMatchObject([
+      { id: 1, error: { code: -32008 } },
+      { id: 2, error: { code: -32008 } },
+    ]);
+  });
+
   it('tells of a restart when it has happened', async () => {
     for (const [request, running, done] of [
       ['#1 agent.restart', /^#1 error running /, /^#1 ok$/],

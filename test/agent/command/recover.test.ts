@@ -1,63 +1,12 @@
-import { decode, encode } from 'cborg';
+import { decode } from 'cborg';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { JournalCommand } from '../../../agent/command/journal-entry.js';
-import { journalKey } from '../../../agent/command/journalled.js';
-import { datagramKey } from '../../../agent/command/seen.js';
-import { defineHandler } from '../../../agent/handlers/handler.js';
 import { requestBytes, summary, withoutId } from '../../support/coap.js';
 import { temporaryFolder } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { FROM_CARRIER } from '../../support/pipeline.js';
 import { openTestJournal, standingClock } from './journal-support.js';
-import {
-  asAfterKill,
-  heldHandler,
-  lookingHandler,
-  onDisk,
-  settled,
-  startWired,
-  type WiredSetup,
-} from './wired-support.js';
-
-const DIRECT = { address: '192.168.1.5', port: 40_000 };
-const CONFIG = {
-  allow: ['192.168.0.0/16', '100.64.0.0/10'],
-  listen: { ports: [6969, { port: 7000, format: 'raw' as const, handler: 'hold' }] },
-};
-const FORMATS: [format: string, request: Uint8Array | string][] = [
-  ['text', '#1 hold'],
-  ['json', '{"id":1,"method":"hold"}'],
-  ['cbor', encode({ id: 1, method: 'hold' })],
-  ['coap', requestBytes({ path: 'hold', token: 'a', messageId: 9 })],
-];
-
-/** A command that runs, and the state folder as a kill leaves it then. */
-async function killedWhileRunning(
-  request: Uint8Array | string,
-  { source = FROM_CARRIER, ...setup }: WiredSetup & { source?: typeof FROM_CARRIER } = {},
-) {
-  const { handler, running } = heldHandler();
-  const { receive, folder } = await startWired({ config: CONFIG, handlers: [handler], ...setup });
-  receive(request, source);
-  await running;
-  return asAfterKill(folder);
-}
-
-/** A command that waits for a place, and the state folder as a kill leaves it then. */
-async function killedWhileWaiting(request: Uint8Array | string, setup: WiredSetup = {}) {
-  const first = heldHandler('first');
-  const { handler } = heldHandler();
-  const { receive, folder } = await startWired({
-    handlers: [first.handler, handler],
-    ...setup,
-    config: { ...CONFIG, limits: { running: 1 } },
-  });
-  receive('{"method":"first"}');
-  await first.running;
-  receive(request);
-  await settled();
-  return asAfterKill(folder);
-}
+import { CONFIG, DIRECT, FORMATS, journalled, killedWhileRunning } from './recover-support.js';
+import { asAfterKill, heldHandler, lookingHandler, onDisk, settled, startWired } from './wired-support.js';
 
 describe('a command that was running when the agent was killed', () => {
   it.each([
@@ -177,146 +126,6 @@ describe('a command that was running when the agent was killed', () => {
   });
 });
 
-describe('a command that was waiting when the agent was killed', () => {
-  it.each(FORMATS)('runs, and is answered, and known: %s', async (_, request) => {
-    const folder = await killedWhileWaiting(request);
-    const { handler, called, running, release } = heldHandler();
-    const { sent, receive } = await startWired({ folder, config: CONFIG, handlers: [handler] });
-    await running;
-    receive(request);
-    release('at last');
-    await settled();
-    const reply = sent.at(-1)?.bytes ?? Buffer.alloc(0);
-    expect(reply.toString()).toContain('at last');
-    receive(request);
-    expect(called).toHaveLength(1);
-    expect(onDisk(folder).find(({ command }) => command.name === 'hold')).toMatchObject({ state: 'done', runs: 1 });
-  });
-
-  it.each(FORMATS)('5 minutes ago is refused as expired: %s', async (_, request) => {
-    const { clock, pass } = standingClock();
-    const folder = await killedWhileWaiting(request, { clock });
-    pass(5 * 60_000);
-    const { handler, called } = heldHandler();
-    const { sent } = await startWired({ folder, clock, config: CONFIG, handlers: [handler] });
-    await settled();
-    expect(called).toEqual([]);
-    expect(sent).toHaveLength(1);
-    expect(onDisk(folder)[1]).toMatchObject({ state: 'refused', outcome: 'refused', code: 'expired', runs: 0 });
-  });
-
-  it('runs before its deadline, and not after it', async () => {
-    const { clock, pass } = standingClock({ wall: Date.now(), monotonic: 50_000, boot: 'first' });
-    const deadline = Math.floor(Date.now() / 1000) + 3600;
-    const request = JSON.stringify({ id: 1, method: 'hold', deadline });
-    const folder = await killedWhileWaiting(request, { clock });
-    const later = asAfterKill(folder);
-    const { handler, called } = heldHandler();
-    pass(3_000_000);
-    await startWired({ folder, clock, config: CONFIG, handlers: [handler] });
-    await settled();
-    expect(called).toHaveLength(1);
-    pass(700_000);
-    const { sent } = await startWired({ folder: later, clock, config: CONFIG, handlers: [handler] });
-    expect(sent.map(({ bytes }) => JSON.parse(String(bytes)))).toMatchObject(
-      [{}, { error: { code: -32005 } }].slice(1),
-    );
-    expect(called).toHaveLength(1);
-  });
-
-  it.each([
-    ['back, in the same boot, does not prolong its time', { wall: 0 }, 5 * 60_000, 'refused'],
-    ['back, in the same boot, does not end it', { wall: 0 }, 60_000, 'done'],
-    ['ahead, in the same boot, does not end it', { wall: 9e12 }, 60_000, 'done'],
-    ['back, at a boot, ends it', { wall: 1_700_000_000_000, monotonic: 5000, boot: 'second' }, 0, 'refused'],
-    ['ahead, at a boot, ends it', { wall: 1_900_000_000_000, monotonic: 5000, boot: 'second' }, 0, 'refused'],
-    ['right, at a boot, does not end it', { wall: 1_800_000_060_000, monotonic: 5000, boot: 'second' }, 0, 'done'],
-  ])('a clock that was set %s', async (_, change, passed, becomes) => {
-    const { clock, pass, set } = standingClock();
-    const folder = await killedWhileWaiting('#1 hold', { clock });
-    pass(passed);
-    set(change);
-    const { handler } = lookingHandler('hold', () => 1);
-    await startWired({ folder, clock, config: CONFIG, handlers: [handler] });
-    await settled();
-    expect(onDisk(folder)[1]).toMatchObject({ state: becomes });
-  });
-
-  it.each(FORMATS)('whose handler is gone is refused as unknown: %s', async (_, request) => {
-    const folder = await killedWhileWaiting(request);
-    const { sent, journal } = await startWired({ folder, config: CONFIG });
-    await settled();
-    // The other was running, and wanted no reply.
-    expect(sent).toHaveLength(1);
-    expect(onDisk(folder)[1]).toMatchObject({ state: 'refused', outcome: 'refused', code: 'unknown-command', runs: 0 });
-    expect(journal.size.live).toBe(0);
-  });
-
-  it('whose handler takes other parameters now is refused', async () => {
-    const folder = await killedWhileWaiting('#1 hold a b c');
-    const { defineHandler: define, z } = await import('../../../agent/index.js');
-    const handler = define({ name: 'hold', description: '', params: z.object({ n: z.number() }), run: () => 1 });
-    const { texts, journal } = await startWired({ folder, config: CONFIG, handlers: [handler] });
-    await settled();
-    expect(texts()).toEqual([expect.stringMatching(/^#1 error bad-params /)]);
-    expect(onDisk(folder)[1]).toMatchObject({ state: 'refused', code: 'bad-params' });
-    expect(journal.size.live).toBe(0);
-  });
-
-  it('that may run twice by now runs', async () => {
-    const folder = await killedWhileWaiting('#1 hold');
-    const handler = defineHandler({ name: 'hold', description: '', safe: true, run: () => 'ok' });
-    const { texts } = await startWired({ folder, config: CONFIG, handlers: [handler] });
-    await settled();
-    expect(texts()).toEqual(['#1 ok ok']);
-    expect(onDisk(folder)[1]).toMatchObject({ state: 'done', runs: 1 });
-  });
-
-  it('as one of many runs in the order in which they came, so many at once', async () => {
-    const folder = temporaryFolder();
-    const before = await openTestJournal(folder, undefined);
-    for (let id = 0; id < 40; id++) before.journal.accept(journalled(`#${id} hold`), () => undefined);
-    before.database.close();
-    const order: unknown[] = [];
-    const handler = defineHandler({
-      name: 'hold',
-      description: '',
-      async run(_, { command }) {
-        order.push(command.id);
-      },
-    });
-    const clock = standingClock().clock;
-    const { texts } = await startWired({
-      folder,
-      clock,
-      config: { ...CONFIG, limits: { running: 2 } },
-      handlers: [handler],
-    });
-    for (let turn = 0; turn < 30; turn++) await settled();
-    expect(order).toEqual(Array.from({ length: 40 }, (_, id) => String(id)));
-    expect(texts()).toEqual(order.map((id) => `#${id} ok`));
-  });
-});
-
-/** A command of the journal, from the carrier. */
-function journalled(request: string | Uint8Array, change: Partial<JournalCommand> = {}): JournalCommand {
-  const bytes = Buffer.from(request);
-  return {
-    key: journalKey(datagramKey('gateway', bytes)),
-    peer: 'gateway',
-    name: 'hold',
-    format: 'text',
-    request: bytes,
-    source: FROM_CARRIER,
-    port: 6969,
-    transport: 'fake',
-    idempotent: false,
-    deadline: null,
-    lifetimeMs: 1000,
-    ...change,
-  };
-}
-
 describe('an entry whose request cannot be read any more', () => {
   it.each([
     ['text', Buffer.from([0xff, 0xfe])],
@@ -364,6 +173,17 @@ describe('a command that ends the agent', () => {
     expect(sent.map(({ bytes }) => JSON.parse(String(bytes)))).toEqual([{ jsonrpc: '2.0', id: 1, result: null }]);
     expect(counters.outcomes.done).toBe(1);
   });
+});
+
+it('what was wrong with a part of a batch is said again, whatever became of the rest', async () => {
+  const folder = await killedWhileRunning('[7,{"id":2,"method":"hold"}]');
+  const { sent } = await startWired({ folder, config: CONFIG });
+  expect(sent.map(({ bytes }) => JSON.parse(String(bytes)))).toMatchObject([
+    [
+      { id: null, error: { code: -32600 } },
+      { id: 2, error: { code: -32008 } },
+    ],
+  ]);
 });
 
 it('a folder of nothing but ended commands is quiet', async () => {
