@@ -19,7 +19,15 @@ export async function run() {
   const { address, port, pid } = agent;
 
   const rssAnonAfter = async (/** @type {number} */ commands) => {
-    const result = await load.run({ kind: 'ping', address, port, inFlight: IN_FLIGHT, ms: LOAD_MS, commands });
+    const result = await load.run({
+      kind: 'round-trips',
+      format: 'text',
+      address,
+      port,
+      inFlight: IN_FLIGHT,
+      ms: LOAD_MS,
+      commands,
+    });
     if (result.commands < commands) throw new Error(`only ${result.commands} commands were answered in time`);
     await rest(SETTLE_MS);
     return memoryKiB(pid, 'RssAnon');
