@@ -8,7 +8,7 @@ const ROUND_COMMANDS = 60_000;
 const IN_FLIGHT = 64;
 
 export const title = 'Round trips of a CoAP POST';
-export const method = `the same for the same datagrams to the agent with log level warn, to a bare \`node:dgram\` echo, and to a server made with the npm package \`coap\`: confirmable POST to \`/ping\`, each with a message ID and a token of its own, ${IN_FLIGHT} on their way; ${ROUNDS} rounds of ${ROUND_MS / 1000} s, or of ${ROUND_COMMANDS.toLocaleString('en')} requests where those are answered sooner`;
+export const method = `a load generator in a process of its own keeps ${IN_FLIGHT} confirmable POSTs to \`/ping\`, each with a message ID and a token of its own, on their way to the agent with log level warn, to a bare \`node:dgram\` echo that sends the same datagrams back, and to a server made with the npm package \`coap\`, in turn, ${ROUNDS} rounds of ${ROUND_MS / 1000} s each, or of ${ROUND_COMMANDS.toLocaleString('en')} requests where those are answered sooner; medians, the ratio taken round by round`;
 
 export async function run() {
   const servers = {

@@ -101,7 +101,7 @@ async function journalled(inFlight) {
   await load.stop();
   await agent.stop();
   const rows = readRows(join(state, DATABASE_NAME));
-  if (rows.count < WARM_UP + COMMANDS || rows.live > 0)
+  if (rows.count !== WARM_UP + COMMANDS || rows.live > 0)
     throw new Error(`the journal has ${rows.count} commands, ${rows.live} of which have not ended`);
   return { perSecond, rows };
 }

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 /** A datagram that is not answered in this time is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
 const SWEEP_MS = 100;
+/** When a place's command was sent, where there is none: it is never late. */
+const NOT_SENT = Number.POSITIVE_INFINITY;
 const MAX_SAMPLES = 2_000_000;
 /** By then the server has taken the command `block`. */
 const BLOCK_BEGINS_MS = 200;
@@ -82,7 +84,7 @@ async function connect({ address, port }) {
 }
 
 /**
- * Keeps `inFlight` commands on their way, until the time is over or enough are answered.
+ * Keeps `inFlight` commands on their way, until the time is over or as many as wanted are answered; more are not sent.
  *
  * @param {RoundTripJob} job
  * @returns {Promise<RoundTripResult>}
@@ -94,6 +96,7 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
   const awaited = Array.from({ length: inFlight }, (_, place) => place);
   const sentAt = new Float64Array(inFlight);
   const samples = new Float64Array(MAX_SAMPLES);
+  let sent = 0;
   let commands = 0;
   let lost = 0;
   let errors = 0;
@@ -104,6 +107,12 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
     awaited[place] = number;
     sentAt[place] = now;
     socket.send(write(number, place));
+  };
+
+  /** @param {number} place @param {number} now */
+  const sendNew = (place, now) => {
+    if (sent++ < enough) send(place, now);
+    else sentAt[place] = NOT_SENT;
   };
 
   const begun = performance.now();
@@ -125,15 +134,15 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
     socket.on('message', (bytes) => {
       const number = numberOf(bytes);
       const place = number % inFlight;
-      if (awaited[place] !== number) return; // came after it was given up
+      if (awaited[place] !== number || sentAt[place] === NOT_SENT) return; // came after it was given up, or twice
       const now = performance.now();
       if (commands < MAX_SAMPLES) samples[commands] = now - (sentAt[place] ?? now);
       commands++;
       if (isError(bytes)) errors++;
       if (commands >= enough || now - begun >= ms) end();
-      else send(place, now);
+      else sendNew(place, now);
     });
-    for (let place = 0; place < inFlight; place++) send(place, begun);
+    for (let place = 0; place < inFlight; place++) sendNew(place, begun);
   });
   socket.close();
   const sorted = samples.subarray(0, Math.min(commands, MAX_SAMPLES)).sort();
