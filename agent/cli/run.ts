@@ -16,7 +16,7 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Starts the agent of this process, which ends with a signal. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const config = withStateFolder(configFromFlags(flags), flags);
+  const config = withStateFolder(await configFromFlags(flags), flags);
   const processLog = await createLogger(config.log.level);
   const agent = createAgent({ config, log: processLog.log });
   let control: ControlSocket | undefined;
