@@ -1,6 +1,6 @@
 /** Bundles the programs and the library's entry points into dist/. What is imported when first used gets a chunk of its own. */
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const PROGRAMS = ['bin/supersim-agent', 'bin/supersim', 'bin/start'];
@@ -27,11 +27,25 @@ function bundle(names, chunks) {
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
+    plugins: [{ name: 'libsql-native', setup: libsqlNative }],
     // CommonJS libraries inside an ES module bundle call require() for Node's own modules.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },
     logLevel: 'warning',
+  });
+}
+
+/**
+ * Gives `libsql`'s JavaScript its native part by agent/storage/native.ts instead of its own slow way. Both parts must
+ * be of one version, which therefore is an exact one in package.json.
+ */
+function libsqlNative({ onLoad }) {
+  onLoad({ filter: /\/node_modules\/libsql\/index\.js$/ }, async ({ path }) => {
+    const [ownWay, marker, rest] = (await readFile(path, 'utf8')).split(/(const \{\n {2}databaseOpen,)/);
+    if (!ownWay.includes('function requireNative()') || rest === undefined) throw new Error(`${path} is another now`);
+    const native = JSON.stringify(resolve('agent/storage/native.ts'));
+    return { contents: `const { requireNative } = require(${native});\n${marker}${rest}`, resolveDir: dirname(path) };
   });
 }
 
