@@ -63,7 +63,8 @@ function check(settings: unknown, overrides: readonly Override[]): z.ZodSafePars
     (under, { path, value }) => withSetting(under, path, value),
     withoutNulls(settings),
   );
-  return configSchema.safeParse(merged);
+  // Compiled checks would be used this once.
+  return configSchema.safeParse(merged, { jitless: true });
 }
 
 /** A key with nothing behind it, as when all of its lines are comments, is as good as not there. */
