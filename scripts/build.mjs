@@ -13,7 +13,10 @@ const LIBRARIES = ['agent/index', 'sender/index', 'loopback/index', 'shared/inde
 
 // Apart, as the libraries hand on all of zod, and the programs load only what they use of it.
 const bundles = [
-  await bundle([AGENT], 'bin/chunks', [{ name: 'one-chunk', setup: oneChunk }]),
+  await bundle([AGENT], 'bin/chunks', [
+    { name: 'one-chunk', setup: oneChunk },
+    { name: 'lean-pino', setup: leanPino },
+  ]),
   await bundle(PROGRAMS, 'bin/chunks'),
   await bundle(LIBRARIES, 'chunks'),
 ];
@@ -31,8 +34,6 @@ function bundle(names, chunks, plugins = []) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    // A native module beside its JavaScript.
-    external: ['libsql'],
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
@@ -74,6 +75,14 @@ function libsqlNative({ onLoad }) {
     const native = JSON.stringify(resolve('agent/storage/native.ts'));
     return { contents: `const { requireNative } = require(${native});\n${marker}${rest}`, resolveDir: dirname(path) };
   });
+}
+
+/** Leaves out pino's own ways of writing, which take milliseconds to load: the agent has agent/cli/line-writer.ts. */
+function leanPino({ onResolve, onLoad }) {
+  onResolve({ filter: /^(sonic-boom|thread-stream)$/ }, ({ path, importer }) =>
+    importer.includes('/node_modules/pino/') ? { path, namespace: 'left-out' } : undefined,
+  );
+  onLoad({ filter: /./, namespace: 'left-out' }, () => ({ contents: 'module.exports = class {};' }));
 }
 
 /** Chunks of earlier builds; a program that runs meanwhile keeps what it has. */
