@@ -215,9 +215,7 @@ export function createExchanges(options: ExchangeOptions) {
   function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
     const { incoming, settled } = exchange;
     const { datagram, peer, format } = incoming;
-    // A command that there was no room for may have it when it comes again.
-    if (exchange.seen !== undefined && settled.every(isBusy)) seen.forget(exchange.seen);
-    else if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
+    if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
     const origin = { peer, transport: datagram.transport, format };
     for (const command of settled) logCommand(origin, command);
     if (bytes !== undefined) options.reply(bytes, incoming);
@@ -254,8 +252,6 @@ function encode({ format, message }: Incoming, settled: readonly Settled[]): Uin
 const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id);
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
-
-const isBusy = ({ reply }: Ended) => 'error' in reply && reply.error.code === 'busy';
 
 /** As long as the digests that the others are known by. */
 const KEY_BYTES = 32;
