@@ -133,7 +133,8 @@ export function createExchanges(options: ExchangeOptions) {
       port: datagram.port,
       transport: datagram.transport,
       idempotent,
-      endsWith: requests.map(({ name }) => registry.get(name)?.endsWith).find((end) => end !== undefined),
+      // That the agent runs again says nothing of other commands in the same datagram.
+      endsWith: requests.length === 1 ? registry.get(requests[0]?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
       lifetimeMs: parametersOf(peer).exchangeLifetime,
     });

@@ -21,6 +21,9 @@ async function prepare(then: string) {
   return { device, programRuns: () => linesOf(lines) };
 }
 
+/** An error of JSON-RPC with a code of ours. */
+const inData = (code: string) => expect.objectContaining({ data: { code } });
+
 type Prepared = Awaited<ReturnType<typeof prepare>>;
 
 /** Gives the command, and waits until its program has run and its caller was told that the reply comes later. */
@@ -55,6 +58,24 @@ async function expectEnd(
   expect(await call.endsSoFar()).toEqual([]);
   expect(programRuns()).toHaveLength(1);
 }
+
+it('agent.restart says nothing of what else was in its datagram, and may not have run', async () => {
+  const device = await prepareDevice({ limits: { running: 1 } });
+  const agent = await device.start();
+  const peer = await openPeer();
+  const batch = [
+    { method: 'agent.restart', id: 1 },
+    { method: 'act.once', params: { number: 1 }, id: 2 },
+  ];
+  const interrupted = batch.map(({ id }) => expect.objectContaining({ id, error: inData('interrupted') }));
+  expect(JSON.parse((await peer.ask(JSON.stringify(batch), device.endpoint)).toString())).toMatchObject(
+    batch.map(({ id }) => ({ id, error: inData('running') })),
+  );
+  expect(await agent.ended).toBe(0);
+  await device.start();
+  expect(JSON.parse((await peer.next()).bytes.toString())).toEqual(interrupted);
+  expect(device.runs().size).toBe(0);
+});
 
 describe.each(FORMATS)('in %s', (format) => {
   it('device.reboot is not done when only the agent went down', async () => {
