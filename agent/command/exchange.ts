@@ -10,10 +10,11 @@ import { type CommandLog, codeOf, type Ended, millisecondsSince, outcomeOf } fro
 import type { Counters } from './counters.js';
 import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
 import type { Journal } from './journal-api.js';
-import type { JournalCommand } from './journal-entry.js';
+import type { JournalEntry } from './journal-entry.js';
 import {
   createJournalled,
   endingOf,
+  endOfResumed,
   enterLate,
   type Journalled,
   journalKey,
@@ -47,6 +48,7 @@ export interface ExchangeOptions {
 /** One datagram's commands while their replies are awaited. */
 interface Exchange {
   readonly incoming: Incoming;
+  readonly resumed: JournalEntry | undefined;
   /** Set when its commands have an id to be known by when they come again. */
   readonly seen: Seen | undefined;
   journalled: Journalled | undefined;
@@ -69,7 +71,7 @@ export function createExchanges(options: ExchangeOptions) {
    *
    * @param resumed what the journal has of it, when it was taken in before the agent was started
    */
-  function take(incoming: Incoming, resumed?: JournalCommand): void {
+  function take(incoming: Incoming, resumed?: JournalEntry): void {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
@@ -89,6 +91,7 @@ export function createExchanges(options: ExchangeOptions) {
     const entry = key === undefined || known !== undefined ? undefined : seen.begin(key, false, now + lifetime, now);
     const exchange: Exchange = {
       incoming,
+      resumed,
       seen: entry,
       journalled: disposable && resumed === undefined ? undefined : enter(incoming, key, false, resumed),
       settled: [],
@@ -115,10 +118,10 @@ export function createExchanges(options: ExchangeOptions) {
     { message, datagram, peer, format }: Incoming,
     key: string | undefined,
     idempotent: boolean,
-    resumed?: JournalCommand,
+    resumed?: JournalEntry,
   ): Journalled | undefined {
     if (journal === undefined) return undefined;
-    if (resumed !== undefined) return createJournalled(journal, resumed, true);
+    if (resumed !== undefined) return createJournalled(journal, resumed.command, true);
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
     const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
@@ -194,8 +197,9 @@ export function createExchanges(options: ExchangeOptions) {
     id: Command['id'],
     name: string | undefined,
     wantsReply: boolean,
-    reply: Reply,
+    answer: Reply,
   ): void {
+    const reply = exchange.resumed === undefined ? answer : endOfResumed(exchange.resumed, answer);
     const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
     exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
     exchange.awaited--;

@@ -21,15 +21,17 @@ interface Acceptance {
   readonly otherBoot?: true;
   /** Unix seconds. */
   readonly deadline?: number;
+  /** It may run twice, and was running. */
+  readonly startedOnce?: boolean;
 }
 
-/** Leaves the device's journal as an agent does that took the command in and never came to run it. */
+/** Leaves the device's journal as an agent does that took the command in, and was killed. */
 async function acceptBefore(
   { folder, endpoint }: Device,
   caller: Awaited<ReturnType<typeof openPeer>>['endpoint'],
   format: CallFormat,
   bytes: Buffer,
-  { agoMs, otherBoot, deadline }: Acceptance,
+  { agoMs, otherBoot, deadline, startedOnce = false }: Acceptance,
 ): Promise<void> {
   const now = systemClock()();
   const monotonic = otherBoot ? HOUR_MS : now.monotonic - agoMs;
@@ -38,10 +40,11 @@ async function acceptBefore(
   const journal = createJournal(database, () => then);
   journal.recover(() => ({}));
   const peer = formatEndpoint(caller);
+  const key = journalKey(datagramKey(peer, bytes));
   const error = await told((done) =>
     journal.accept(
       {
-        key: journalKey(datagramKey(peer, bytes)),
+        key,
         peer,
         name: 'act.once',
         format,
@@ -49,7 +52,7 @@ async function acceptBefore(
         source: caller,
         port: endpoint.port,
         transport: 'udp',
-        idempotent: false,
+        idempotent: startedOnce,
         deadline: deadline === undefined ? null : deadline * 1000,
         lifetimeMs: 247_000,
       },
@@ -57,6 +60,7 @@ async function acceptBefore(
     ),
   );
   expect(error).toBeUndefined();
+  if (startedOnce) expect(await told((done) => journal.start(key, done))).toBeUndefined();
   database.close();
 }
 
@@ -95,3 +99,17 @@ describe('a command that was accepted before the start, and never started', () =
     );
   });
 });
+
+it.each(['json', 'coap'] as const)(
+  'a command that had started is not told that it never ran, also when it cannot run again: %s',
+  async (format) => {
+    const device = await prepareDevice();
+    const caller = await openPeer();
+    // The handlers were changed before the start.
+    const call = createCall(caller, device.endpoint, format, 'act.gone');
+    await acceptBefore(device, caller.endpoint, format, call.bytes, { agoMs: MINUTE_MS, startedOnce: true });
+    await device.start();
+    expect((await call.end()).summary).toBe('interrupted');
+    expect((await device.list())[0]).toMatchObject({ state: 'interrupted', code: 'interrupted', runs: 1 });
+  },
+);

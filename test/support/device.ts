@@ -76,6 +76,8 @@ export async function prepareDevice(config: ConfigInput = {}) {
       await operator.send(`#${id} ping`, endpoint);
       while (!(await operator.next()).bytes.toString().startsWith(`#${id} `));
     },
+    /** The commands of the journal, newest first. */
+    list: () => vi.waitFor(list, WAIT),
     /** Waits until the journal has, on the disk, a command of this name in this state. */
     journalled: (name: string, state: string) =>
       vi.waitFor(async () => expect(await list()).toContainEqual(expect.objectContaining({ name, state })), WAIT),
