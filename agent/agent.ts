@@ -13,7 +13,7 @@ import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
 import { createRunner } from './command/run.js';
-import type { State } from './command/state.js';
+import { openState, type State } from './command/state.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
@@ -88,7 +88,11 @@ export interface Agent {
  * @throws SupersimError `config-invalid`
  */
 export function createAgent(options: AgentOptions = {}): Agent {
-  const config = resolveConfig(options.config);
+  return agentWith(resolveConfig(options.config), options);
+}
+
+/** The same, with a configuration that has been checked. */
+export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>): Agent {
   const log = options.log ?? silentLog;
   const counters = createCounters();
   const { id: deviceId } = config.device;
@@ -145,7 +149,6 @@ export function createAgent(options: AgentOptions = {}): Agent {
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
-    const { openState } = await import('./command/state.js');
     if (isStopped()) return;
     const opened = await openState(config, log);
     if (isStopped()) {

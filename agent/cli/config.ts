@@ -12,7 +12,7 @@ const check: CommandModule<unknown, RunFlags> = {
   describe: 'Check the configuration, and that its handlers can be used',
   builder: (yargs) => yargs.options(configOptions),
   async handler(flags) {
-    const config = configFromFlags(flags);
+    const config = await configFromFlags(flags);
     const problems: string[] = [];
     const report = (details: Readonly<Record<string, unknown>>, message: string) => {
       const { handler, module, error } = details;
@@ -36,7 +36,7 @@ const show: CommandModule<unknown, RunFlags> = {
   command: 'show',
   describe: 'Print the configuration as it is in force, secrets masked',
   builder: (yargs) => yargs.options(configOptions),
-  handler: (flags) => void process.stdout.write(stringify(maskSecrets(configFromFlags(flags)))),
+  handler: async (flags) => void process.stdout.write(stringify(maskSecrets(await configFromFlags(flags)))),
 };
 
 export const configCommand: CommandModule = {

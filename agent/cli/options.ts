@@ -26,8 +26,8 @@ export const runOptions = {
 export type RunFlags = Partial<InferredOptionTypes<typeof runOptions>>;
 
 /** The configuration that the flags, the variables and the file give. */
-export function configFromFlags(flags: RunFlags): Config {
-  const config = loadConfig(flags.config, overridesOf(flags), process.env);
+export async function configFromFlags(flags: RunFlags): Promise<Config> {
+  const config = await loadConfig(flags.config, overridesOf(flags), process.env);
   return flags.dev === true ? { ...config, allow: [...config.allow, ...DEVELOPMENT_RANGES] } : config;
 }
 

@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../shared/errors.js';
-import { type Agent, createAgent } from '../agent.js';
+import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { ControlSocket } from '../service/control.js';
@@ -16,9 +16,9 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Starts the agent of this process, which ends with a signal. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const config = withStateFolder(configFromFlags(flags), flags);
+  const config = withStateFolder(await configFromFlags(flags), flags);
   const processLog = await createLogger(config.log.level);
-  const agent = createAgent({ config, log: processLog.log });
+  const agent = agentWith(config, { log: processLog.log });
   let control: ControlSocket | undefined;
   guardProcess({ stop: () => Promise.all([agent.stop(), control?.stop()]) }, processLog);
   await agent.start();

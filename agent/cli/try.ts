@@ -38,7 +38,7 @@ export const tryCommand: CommandModule<unknown, TryFlags> = {
 };
 
 async function runOnce({ name = '', params: words = [], _: [, ...more] = [], ...flags }: TryFlags): Promise<Reply> {
-  const config = configFromFlags(flags);
+  const config = await configFromFlags(flags);
   const { log, flushSync } = await createLogger('warn', process.stderr);
   process.once('exit', flushSync);
   const registry = await loadHandlers(config, [], log);

@@ -10,11 +10,12 @@ import { type CommandLog, codeOf, type Ended, millisecondsSince, outcomeOf } fro
 import type { Counters } from './counters.js';
 import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
 import type { Journal } from './journal-api.js';
-import type { JournalCommand } from './journal-entry.js';
+import type { JournalEntry } from './journal-entry.js';
 import {
   type Care,
   createJournalled,
   endingOf,
+  endOfResumed,
   enterLate,
   type Journalled,
   journalKey,
@@ -48,6 +49,7 @@ export interface ExchangeOptions {
 /** One datagram's commands while their replies are awaited. */
 interface Exchange {
   readonly incoming: Incoming;
+  readonly resumed: JournalEntry | undefined;
   /** Set when its commands have an id to be known by when they come again. */
   readonly seen: Seen | undefined;
   journalled: Journalled | undefined;
@@ -70,7 +72,7 @@ export function createExchanges(options: ExchangeOptions) {
    *
    * @param resumed what the journal has of it, when it was taken in before the agent was started
    */
-  function take(incoming: Incoming, resumed?: JournalCommand): void {
+  function take(incoming: Incoming, resumed?: JournalEntry): void {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
@@ -90,6 +92,7 @@ export function createExchanges(options: ExchangeOptions) {
     const entry = remembered ? seen.begin(key, false, now + lifetime, now) : undefined;
     const exchange: Exchange = {
       incoming,
+      resumed,
       seen: entry,
       journalled: care === 'remembered' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
       settled: [],
@@ -123,10 +126,10 @@ export function createExchanges(options: ExchangeOptions) {
     { message, datagram, peer, format }: Incoming,
     key: string | undefined,
     idempotent: boolean,
-    resumed?: JournalCommand,
+    resumed?: JournalEntry,
   ): Journalled | undefined {
     if (journal === undefined) return undefined;
-    if (resumed !== undefined) return createJournalled(journal, resumed, true);
+    if (resumed !== undefined) return createJournalled(journal, resumed.command, true);
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
     const [first] = requests;
@@ -142,7 +145,7 @@ export function createExchanges(options: ExchangeOptions) {
       port: datagram.port,
       transport: datagram.transport,
       idempotent,
-      // Of several commands nobody could say afterwards which had come to their end.
+      // That the agent runs again says nothing of other commands in the same datagram.
       endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
       lifetimeMs: parametersOf(peer).exchangeLifetime,
@@ -203,8 +206,9 @@ export function createExchanges(options: ExchangeOptions) {
     id: Command['id'],
     name: string | undefined,
     wantsReply: boolean,
-    reply: Reply,
+    answer: Reply,
   ): void {
+    const reply = exchange.resumed === undefined ? answer : endOfResumed(exchange.resumed, answer);
     const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
     exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
     exchange.awaited--;
@@ -225,9 +229,7 @@ export function createExchanges(options: ExchangeOptions) {
   function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
     const { incoming, settled } = exchange;
     const { datagram, peer, format } = incoming;
-    // A command that there was no room for may have it when it comes again.
-    if (exchange.seen !== undefined && settled.every(isBusy)) seen.forget(exchange.seen);
-    else if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
+    if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
     const origin = { peer, transport: datagram.transport, format };
     for (const command of settled) logCommand(origin, command);
     if (bytes !== undefined) options.reply(bytes, incoming);
@@ -264,8 +266,6 @@ function encode({ format, message }: Incoming, settled: readonly Settled[]): Uin
 const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id);
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
-
-const isBusy = ({ reply }: Ended) => 'error' in reply && reply.error.code === 'busy';
 
 /** As long as the digests that the others are known by. */
 const KEY_BYTES = 32;

@@ -1,8 +1,10 @@
 import { hash } from 'node:crypto';
+import type { CommandError, Reply } from '../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import type { DeviceOutcome } from '../../shared/outcome.js';
+import { outcomeOf } from './command-log.js';
 import type { Journal } from './journal-api.js';
-import { type Ending, isLive, type JournalCommand } from './journal-entry.js';
+import { type Ending, isLive, type JournalCommand, type JournalEntry } from './journal-entry.js';
 import type { Before } from './run.js';
 import type { Seen } from './seen.js';
 
@@ -71,6 +73,15 @@ export const tellingFirst = (journalled: Journalled | undefined, tell: () => voi
     else journalled.start(tellAndRun);
   },
 });
+
+export const INTERRUPTED: CommandError = {
+  code: 'interrupted',
+  message: 'the agent or the device went down while it ran; it may have had its effect',
+};
+
+/** What a command of the journal came to: of one that had started before, it cannot be said that it never ran. */
+export const endOfResumed = ({ runs }: JournalEntry, reply: Reply): Reply =>
+  runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
 
 /** Has a command that runs already run again when the agent goes down meanwhile. */
 export function enterLate(journalled: Journalled | undefined): void {

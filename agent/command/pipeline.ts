@@ -56,11 +56,12 @@ export function createPipeline({ config, registry, launch, journal, send, counte
      *
      * @throws Error when its request cannot be read
      */
-    resume({ command }: JournalEntry): void {
+    resume(entry: JournalEntry): void {
+      const { command } = entry;
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
-      if (format === 'coap') coap.resume(command, datagram);
-      else exchanges.take({ ...decodedAgain(command), datagram, peer }, command);
+      if (format === 'coap') coap.resume(entry, datagram);
+      else exchanges.take({ ...decodedAgain(command), datagram, peer }, entry);
     },
     /** What is answered, and kept for repeats, when a command of the journal came to this. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {

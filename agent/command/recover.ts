@@ -3,12 +3,9 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import type { Journal, RecoveryOutcome } from './journal-api.js';
 import type { JournalEntry } from './journal-entry.js';
+import { INTERRUPTED } from './journalled.js';
 import type { Pipeline } from './pipeline.js';
 
-const INTERRUPTED: CommandError = {
-  code: 'interrupted',
-  message: 'the agent or the device went down while it ran; it may have had its effect',
-};
 const EXPIRED: CommandError = {
   code: 'expired',
   message: 'it was still waiting when the agent went down, and is too old to run now',

@@ -4,8 +4,9 @@ import type * as z from 'zod';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { isRecord } from '../../shared/format/value.js';
 import { keysAt } from './paths.js';
+import { readPlain } from './plain.js';
 import { type Config, configSchema } from './schema.js';
-import { type Override, parseYaml, type Source } from './source.js';
+import type { Override, Source } from './source.js';
 import { CONFIG_VARIABLE, readVariables } from './variables.js';
 
 /** Read when it exists and no other file is named. */
@@ -18,26 +19,31 @@ const MAX_CONFIG_BYTES = 1_048_576;
  * @param file the file named by a flag; without it SUPERSIM_AGENT_CONFIG, then {@link DEFAULT_CONFIG_FILE} if there
  * @throws SupersimError `config-unreadable` or `config-invalid`, with file, line and column
  */
-export function loadConfig(
+export async function loadConfig(
   file: string | undefined,
   flags: readonly Override[],
   environment: NodeJS.ProcessEnv,
-): Config {
-  const source = readSource(file ?? (environment[CONFIG_VARIABLE] || undefined));
-  return parseConfig(source, [...readVariables(environment), ...flags]);
+): Promise<Config> {
+  const { name, text } = readText(file ?? (environment[CONFIG_VARIABLE] || undefined));
+  const overrides = [...(await readVariables(environment)), ...flags];
+  const plain = readPlain(text);
+  const parsed = plain === undefined ? undefined : check(plain, overrides);
+  if (parsed?.success) return parsed.data;
+  // It also knows where what is wrong was written.
+  const { parseYaml } = await import('./source.js');
+  return parseConfig(parseYaml(name, text), overrides);
 }
 
-function readSource(named: string | undefined): Source {
+function readText(named: string | undefined): { name: string; text: string } {
   const path = named ?? DEFAULT_CONFIG_FILE;
-  let text: string;
   try {
     if (statSync(path).size > MAX_CONFIG_BYTES) throw new RangeError(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
-    text = readFileSync(path, 'utf8');
+    return { name: path, text: readFileSync(path, 'utf8') };
   } catch (error) {
-    if (named === undefined && systemCodeOf(error) === 'ENOENT') return parseYaml('the built-in configuration', '');
+    if (named === undefined && systemCodeOf(error) === 'ENOENT')
+      return { name: 'the built-in configuration', text: '' };
     throw new SupersimError('config-unreadable', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
-  return parseYaml(path, text);
 }
 
 /**
@@ -46,14 +52,19 @@ function readSource(named: string | undefined): Source {
  * @throws SupersimError `config-invalid`: a line for each finding, with the place where it was written
  */
 export function parseConfig(source: Source, overrides: readonly Override[]): Config {
-  const merged = overrides.reduce<unknown>(
-    (settings, { path, value }) => withSetting(settings, path, value),
-    withoutNulls(source.settings),
-  );
-  const parsed = configSchema.safeParse(merged);
+  const parsed = check(source.settings, overrides);
   if (parsed.success) return parsed.data;
   const findings = parsed.error.issues.flatMap((issue) => explainIssue(issue, source, overrides));
   throw new SupersimError('config-invalid', findings.join('\n'));
+}
+
+function check(settings: unknown, overrides: readonly Override[]): z.ZodSafeParseResult<Config> {
+  const merged = overrides.reduce<unknown>(
+    (under, { path, value }) => withSetting(under, path, value),
+    withoutNulls(settings),
+  );
+  // Compiled checks would be used this once.
+  return configSchema.safeParse(merged, { jitless: true });
 }
 
 /** A key with nothing behind it, as when all of its lines are comments, is as good as not there. */

@@ -1,4 +1,4 @@
-import { isMap, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isMap, isSeq, LineCounter, parse, parseDocument } from 'yaml';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 
 /** A plain tree of settings and where each of them was written. */
@@ -61,6 +61,13 @@ export function parseYaml(name: string, text: string): Source {
     }
   }
 }
+
+/**
+ * A value alone, as a variable holds it.
+ *
+ * @throws when it is not YAML
+ */
+export const parseYamlValue = (text: string): unknown => parse(text);
 
 /** Where a node begins in the text. */
 function rangeStart(node: unknown): number | undefined {

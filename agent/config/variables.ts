@@ -1,5 +1,4 @@
 import { closest } from 'fastest-levenshtein';
-import { parse } from 'yaml';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { listSettings } from './paths.js';
 import type { Override } from './source.js';
@@ -18,11 +17,12 @@ export const variableName = (path: readonly string[]): string =>
  *
  * @throws SupersimError `config-invalid` for a variable that names no setting
  */
-export function readVariables(environment: NodeJS.ProcessEnv): Override[] {
+export async function readVariables(environment: NodeJS.ProcessEnv): Promise<Override[]> {
   const given = Object.keys(environment).filter(
     (name) => name.startsWith(PREFIX) && name !== CONFIG_VARIABLE && environment[name] !== '',
   );
   if (given.length === 0) return [];
+  const { parseYamlValue } = await import('./source.js');
   const known = new Map(listSettings().map((setting) => [variableName(setting.path), setting]));
   return given.map((variable) => {
     const setting = known.get(variable);
@@ -32,7 +32,7 @@ export function readVariables(environment: NodeJS.ProcessEnv): Override[] {
     }
     try {
       const text = environment[variable] ?? '';
-      const value: unknown = setting.type === 'string' ? text : asList(parse(text), setting.type);
+      const value: unknown = setting.type === 'string' ? text : asList(parseYamlValue(text), setting.type);
       return { path: setting.path, value, from: variable };
     } catch (error) {
       throw new SupersimError('config-invalid', `the variable ${variable} is not YAML: ${messageOf(error)}`);

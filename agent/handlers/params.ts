@@ -49,25 +49,15 @@ function check(schema: z.ZodType, params: unknown): ReturnType<Handler['bind']> 
 
 const badParams = (message: string) => ({ error: { code: 'bad-params' as const, message } });
 
-/** `nullable` makes it a list: `["number", "null"]`. */
-const typed = z.looseObject({
-  type: z
-    .union([z.string(), z.array(z.string())])
-    .optional()
-    .catch(undefined),
-});
-const jsonSchema = z.object({
-  type: z.literal('object'),
-  properties: z.record(z.string(), typed).default({}),
-  required: z.array(z.string()).default([]),
-});
-
 function readMembers(name: string, schema: z.ZodType): Member[] {
+  // Most built-in handlers': the way over the JSON Schema takes long when it is gone for the first time.
+  if (schema instanceof z.ZodObject && Object.keys(schema.shape).length === 0) return [];
   try {
-    const { properties, required } = jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
-    return Object.entries(properties).map(([member, { type }]) => ({
+    const { type, properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+    if (type !== 'object') throw new TypeError(`they are of the type ${type ?? 'any'}`);
+    return Object.entries(properties).map(([member, its]) => ({
       name: member,
-      type: onlyType(type),
+      type: typeof its === 'object' ? onlyType(its.type) : undefined,
       required: required.includes(member),
     }));
   } catch (error) {
@@ -79,6 +69,7 @@ function readMembers(name: string, schema: z.ZodType): Member[] {
   }
 }
 
+/** `nullable` makes it a list: `["number", "null"]`. */
 function onlyType(type: string | readonly string[] = []): string | undefined {
   const [first, ...others] = [type].flat().filter((one) => one !== 'null');
   return others.length === 0 ? first : undefined;

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 /** A datagram that is not answered in this time is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
 const SWEEP_MS = 100;
+/** When a place's command was sent, where there is none: it is never late. */
+const NOT_SENT = Number.POSITIVE_INFINITY;
 const MAX_SAMPLES = 2_000_000;
 /** By then the server has taken the command `block`. */
 const BLOCK_BEGINS_MS = 200;
@@ -12,15 +14,64 @@ const QUIET_MS = 500;
 const MEBIBYTE = 1_048_576;
 
 /**
- * @typedef {{ address: string, port: number, inFlight: number, ms: number, commands?: number }} PingJob
- * @typedef {{ perSecond: number, commands: number, lost: number, p50: number, p99: number }} PingResult
+ * @typedef {object} Format How commands are written. What a bare echo sends back is read like a reply.
+ * @property {(number: number, place: number) => string | Buffer} write in a place a command follows the reply to the last
+ * @property {(bytes: Buffer) => number} numberOf what is written with a number comes back with it
+ * @property {(bytes: Buffer) => boolean} isError
+ *
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number }} RoundTripJob
+ * @typedef {{ perSecond: number, commands: number, lost: number, errors: number, p50: number, p99: number }} RoundTripResult
  * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
  * @typedef {{ sendMs: number, busyMs: number }} BurstResult
- * @typedef {{ ping: { job: PingJob, result: PingResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
+ * @typedef {{ 'round-trips': { job: RoundTripJob, result: RoundTripResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
  */
 
-process.on('message', async (/** @type {PingJob & BurstJob & { kind: string }} */ job) => {
-  process.send?.(job.kind === 'ping' ? await ping(job) : await burst(job));
+const saysError = (/** @type {Buffer} */ bytes) => bytes.includes('error');
+
+const formats = {
+  /** @returns {Format} */
+  text: () => ({
+    write: (number) => `#${number} ping`,
+    numberOf: (bytes) => readNumber(bytes, 1),
+    isError: saysError,
+  }),
+  /** @returns {Format} */
+  json: () => ({
+    write: (number) => `{"jsonrpc":"2.0","id":${number},"method":"work"}`,
+    numberOf: (bytes) => readNumber(bytes, bytes.indexOf('"id":') + 5),
+    isError: saysError,
+  }),
+  coap: coapFormat,
+};
+
+/**
+ * Confirmable POST to /ping (RFC 7252 §3), with the number as its token. A job is an endpoint of its own and must end
+ * before its 65,536 message IDs do.
+ *
+ * @param {number} inFlight
+ * @returns {Format}
+ */
+function coapFormat(inFlight) {
+  const header = [0x44, 0x02, 0, 0];
+  const token = [0, 0, 0, 0];
+  const uriPath = [0xb4, ...Buffer.from('ping')];
+  const messages = Array.from({ length: inFlight }, () => Buffer.from([...header, ...token, ...uriPath]));
+  let messageId = 0;
+  return {
+    write(number, place) {
+      const message = /** @type {Buffer} */ (messages[place]);
+      if (messageId > 0xffff) throw new Error('no message ID is left');
+      message.writeUInt16BE(messageId++, 2);
+      message.writeUInt32BE(number, 4);
+      return message;
+    },
+    numberOf: (bytes) => bytes.readUInt32BE(4),
+    isError: (bytes) => (bytes[1] ?? 0) >= 0x80,
+  };
+}
+
+process.on('message', async (/** @type {RoundTripJob & BurstJob & { kind: string }} */ job) => {
+  process.send?.(job.kind === 'burst' ? await burst(job) : await roundTrips(job));
 });
 
 /** @param {{ address: string, port: number }} to */
@@ -33,26 +84,35 @@ async function connect({ address, port }) {
 }
 
 /**
- * Keeps `inFlight` commands `#N ping` on their way, until the time is over or enough are answered.
+ * Keeps `inFlight` commands on their way, until the time is over or as many as wanted are answered; more are not sent.
  *
- * @param {PingJob} job
- * @returns {Promise<PingResult>}
+ * @param {RoundTripJob} job
+ * @returns {Promise<RoundTripResult>}
  */
-async function ping({ address, port, inFlight, ms, commands: enough = Number.POSITIVE_INFINITY }) {
+async function roundTrips({ address, port, format, inFlight, ms, commands: enough = Number.POSITIVE_INFINITY }) {
+  const { write, numberOf, isError } = formats[format](inFlight);
   const socket = await connect({ address, port });
   // The command in place p has a number with N % inFlight = p; each number is used once.
   const awaited = Array.from({ length: inFlight }, (_, place) => place);
   const sentAt = new Float64Array(inFlight);
   const samples = new Float64Array(MAX_SAMPLES);
+  let sent = 0;
   let commands = 0;
   let lost = 0;
+  let errors = 0;
 
   /** @param {number} place @param {number} now */
   const send = (place, now) => {
     const number = (awaited[place] ?? 0) + inFlight;
     awaited[place] = number;
     sentAt[place] = now;
-    socket.send(`#${number} ping`);
+    socket.send(write(number, place));
+  };
+
+  /** @param {number} place @param {number} now */
+  const sendNew = (place, now) => {
+    if (sent++ < enough) send(place, now);
+    else sentAt[place] = NOT_SENT;
   };
 
   const begun = performance.now();
@@ -72,27 +132,35 @@ async function ping({ address, port, inFlight, ms, commands: enough = Number.POS
       }
     }, SWEEP_MS);
     socket.on('message', (bytes) => {
-      const number = readNumber(bytes);
+      const number = numberOf(bytes);
       const place = number % inFlight;
-      if (awaited[place] !== number) return; // came after it was given up
+      if (awaited[place] !== number || sentAt[place] === NOT_SENT) return; // came after it was given up, or twice
       const now = performance.now();
       if (commands < MAX_SAMPLES) samples[commands] = now - (sentAt[place] ?? now);
       commands++;
+      if (isError(bytes)) errors++;
       if (commands >= enough || now - begun >= ms) end();
-      else send(place, now);
+      else sendNew(place, now);
     });
-    for (let place = 0; place < inFlight; place++) send(place, begun);
+    for (let place = 0; place < inFlight; place++) sendNew(place, begun);
   });
   socket.close();
   const sorted = samples.subarray(0, Math.min(commands, MAX_SAMPLES)).sort();
   const quantile = (/** @type {number} */ q) => sorted[Math.floor(q * (sorted.length - 1))] ?? Number.NaN;
-  return { perSecond: commands / ((ended - begun) / 1000), commands, lost, p50: quantile(0.5), p99: quantile(0.99) };
+  return {
+    perSecond: commands / ((ended - begun) / 1000),
+    commands,
+    lost,
+    errors,
+    p50: quantile(0.5),
+    p99: quantile(0.99),
+  };
 }
 
-/** The decimal number behind the `#` at the start. @param {Buffer} bytes */
-function readNumber(bytes) {
+/** The decimal number from there on. @param {Buffer} bytes @param {number} start */
+function readNumber(bytes, start) {
   let number = 0;
-  for (let index = 1; index < bytes.length; index++) {
+  for (let index = start; index < bytes.length; index++) {
     const digit = (bytes[index] ?? 0) - 0x30;
     if (digit < 0 || digit > 9) break;
     number = number * 10 + digit;

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/bin/supersim-agent.js', import.meta.url));
 const ECHO = fileURLToPath(new URL('echo.mjs', import.meta.url));
+const COAP_PACKAGE = fileURLToPath(new URL('coap-package.mjs', import.meta.url));
 const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
 const ADDRESS = '127.0.0.1';
 const START_TIMEOUT_MS = 20_000;
@@ -138,6 +139,9 @@ async function answers(port) {
 /** The bare `node:dgram` echo. */
 export const startEcho = () => startServer((port) => [ECHO, ADDRESS, String(port)], 'ready');
 
+/** A server made with the npm package `coap`. */
+export const startCoapPackage = () => startServer((port) => [COAP_PACKAGE, ADDRESS, String(port)], 'ready');
+
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
@@ -159,6 +163,7 @@ export function startLoad() {
   const child = fork(LOAD, { stdio: 'inherit' });
   track(child);
   return {
+    pid: child.pid ?? 0,
     /**
      * @template {keyof import('./load.mjs').Jobs} Kind
      * @param {{ kind: Kind, ms: number } & import('./load.mjs').Jobs[Kind]['job']} job

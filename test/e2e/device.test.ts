@@ -1,24 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { temporaryFolder, writeFile } from '../support/files.js';
 import { type Host, twoHosts } from '../support/namespaces.js';
 import { needs } from '../support/needs.js';
 import { program, type Running } from '../support/process.js';
 
 const CREDENTIALS = { SUPERSIM_ACCOUNT_SID: `AC${'5'.repeat(32)}`, SUPERSIM_AUTH_TOKEN: 'secret' };
 
-/** As on a device: nothing of the agent's configuration is given. */
-const deviceEnvironment = () =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SUPERSIM_')));
+/** As on a device: nothing of the agent's configuration is given, and systemd has made its folder. */
+const deviceEnvironment = () => ({
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SUPERSIM_'))),
+  STATE_DIRECTORY: temporaryFolder(),
+});
 
-function simsFile(text: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'supersim-sims-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'sims.yaml');
-  writeFileSync(file, text);
-  return file;
-}
+const simsFile = (text: string): string => writeFile(temporaryFolder(), 'sims.yaml', text);
 
 function startNetwork(network: Host, sims: string): Running {
   const args = [program('supersim'), 'loopback', '--gateway', '100.64.0.1:6969', '--sims', sims];

@@ -23,10 +23,16 @@ export interface ResourceOptions {
   readonly now?: () => number;
 }
 
+/** What a command came to; without a name where none was found that could be run. */
+export interface CameTo {
+  readonly name: string | undefined;
+  readonly reply: Reply;
+}
+
 /** What a request's handling asks for, and tells. */
 export interface Surroundings {
   /** Called once: the response; and what the command came to, where one ran or was to. */
-  respond(parts: ResponseParts, ended?: { readonly name: string | undefined; readonly reply: Reply }): void;
+  respond(parts: ResponseParts, ended?: CameTo): void;
   /** The response comes later, and perhaps after the agent has ended. */
   later(): void;
   /** It was taken in before the agent was started, and the journal has it. */

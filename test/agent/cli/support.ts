@@ -7,8 +7,12 @@ import { openPeer, randomAddress } from '../../support/udp.js';
 
 const WAIT_MS = 15_000;
 
-/** What the agent sees of the environment: none of the developer's own settings. */
-export const environment = (extra: Record<string, string> = {}) => ({ PATH: process.env['PATH'], ...extra });
+/** What the agent sees of the environment: none of the developer's own settings, and a state folder as from systemd. */
+export const environment = (extra: Record<string, string> = {}) => ({
+  PATH: process.env['PATH'],
+  STATE_DIRECTORY: temporaryFolder(),
+  ...extra,
+});
 
 /** Runs the built `supersim-agent` to its end, with a configuration file. */
 export async function supersimAgent(args: readonly string[], config = '', extra: Record<string, string> = {}) {

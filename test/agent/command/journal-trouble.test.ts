@@ -51,10 +51,10 @@ describe('a full journal', () => {
     release('x');
     await settled();
     pass(7 * 60_000);
-    receive('#3 hold');
+    receive('#4 hold');
     await settled();
-    expect(texts().at(-1)).toBe('#3 ok x');
-    expect(onDisk(folder).map(({ command }) => command.id)).toContain('3');
+    expect(texts().at(-1)).toBe('#4 ok x');
+    expect(onDisk(folder).map(({ command }) => command.id)).toContain('4');
   });
 
   it('refuses a batch whole', async () => {

@@ -195,22 +195,22 @@ describe('a file that is not YAML is unreadable, with the place', () => {
 });
 
 describe('a file', () => {
-  it('is read from where it is named, by flag or by variable', () => {
+  it('is read from where it is named, by flag or by variable', async () => {
     const folder = temporaryFolder();
     const one = writeFile(folder, 'one.yaml', 'device: {id: one}');
     const two = writeFile(folder, 'two.yaml', 'device: {id: two}');
-    expect(loadConfig(one, [], {}).device.id).toBe('one');
-    expect(loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: two }).device.id).toBe('two');
-    expect(loadConfig(one, [], { SUPERSIM_AGENT_CONFIG: two }).device.id).toBe('one');
+    expect((await loadConfig(one, [], {})).device.id).toBe('one');
+    expect((await loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: two })).device.id).toBe('two');
+    expect((await loadConfig(one, [], { SUPERSIM_AGENT_CONFIG: two })).device.id).toBe('one');
   });
 
-  it('may have keys whose lines are all comments', () => {
+  it('may have keys whose lines are all comments', async () => {
     const file = writeFile(
       temporaryFolder(),
       'c.yaml',
       'listen:\n  # address: wwan0\nhandlers:\nlog:\n  level: warn\n',
     );
-    const config = loadConfig(file, [], {});
+    const config = await loadConfig(file, [], {});
     expect(config).toMatchObject({ listen: { address: 'auto' }, handlers: {}, log: { level: 'warn' } });
   });
 
@@ -223,13 +223,13 @@ describe('a file', () => {
     expect(config.handlers['relay.set']).toMatchObject({ idempotent: true, timeout: '10s' });
   });
 
-  it('that is named must be there, be a file, and not be huge', () => {
+  it('that is named must be there, be a file, and not be huge', async () => {
     const folder = temporaryFolder();
     const huge = writeFile(folder, 'huge.yaml', `# ${'x'.repeat(1_048_576)}`);
     for (const path of [`${folder}/absent.yaml`, folder, huge, '/dev/null/x']) {
       const read = () => loadConfig(path, [], {});
-      expect(read).toThrow(expect.objectContaining({ code: 'config-unreadable' }));
-      expect(read).toThrow(path);
+      await expect(read()).rejects.toThrow(expect.objectContaining({ code: 'config-unreadable' }));
+      await expect(read()).rejects.toThrow(path);
     }
   });
 });
@@ -239,22 +239,22 @@ describe('flags stand above variables, those above the file, that above the defa
   const variable = { SUPERSIM_AGENT_LOG_LEVEL: 'debug' };
   const flag = { path: ['log', 'level'], value: 'trace', from: '--log-level' };
 
-  it('each where the one above says nothing', () => {
-    expect(loadConfig(file(), [flag], variable).log.level).toBe('trace');
-    expect(loadConfig(file(), [], variable).log.level).toBe('debug');
-    expect(loadConfig(file(), [], {}).log.level).toBe('warn');
+  it('each where the one above says nothing', async () => {
+    expect((await loadConfig(file(), [flag], variable)).log.level).toBe('trace');
+    expect((await loadConfig(file(), [], variable)).log.level).toBe('debug');
+    expect((await loadConfig(file(), [], {})).log.level).toBe('warn');
     expect(parse('').log.level).toBe('info');
   });
 
-  it('and leave what they do not name as it is', () => {
-    expect(loadConfig(file(), [flag], variable).listen.address).toBe('127.0.0.3');
+  it('and leave what they do not name as it is', async () => {
+    expect((await loadConfig(file(), [flag], variable)).listen.address).toBe('127.0.0.3');
   });
 
-  it('and an error names the one that it came from', () => {
+  it('and an error names the one that it came from', async () => {
     const loud = { ...flag, value: 'loud' };
     expect(findings('log: {level: loud}', [])).toEqual([expect.stringMatching(/^c\.yaml:1:7: log\.level: /)]);
     expect(findings('log: {level: info}', [loud])).toEqual([expect.stringMatching(/^--log-level: log\.level: /)]);
-    expect(() => loadConfig(undefined, [], { SUPERSIM_AGENT_LIMITS_RUNNING: '0' })).toThrow(
+    await expect(loadConfig(undefined, [], { SUPERSIM_AGENT_LIMITS_RUNNING: '0' })).rejects.toThrow(
       /^SUPERSIM_AGENT_LIMITS_RUNNING: limits\.running: /,
     );
     expect(findings('lmits: {}', [flag])).toEqual([expect.stringMatching(/^c\.yaml:1:1: lmits is unknown/)]);

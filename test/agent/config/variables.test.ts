@@ -38,8 +38,8 @@ describe('a variable', () => {
     ]);
   });
 
-  it('sets what it names: numbers, lists and objects as YAML', () => {
-    const config = load({
+  it('sets what it names: numbers, lists and objects as YAML', async () => {
+    const config = await load({
       SUPERSIM_AGENT_LISTEN_PORTS: '[7000, {port: 7001, format: text}]',
       SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES: '65536',
       SUPERSIM_AGENT_ALLOW: '[127.0.0.0/8, "::1/128"]',
@@ -58,36 +58,38 @@ describe('a variable', () => {
 
   it.each(['00123', '1e5', 'true', 'null', 'a: b', '[x', 'gate #1', '@home'])(
     'for a string is taken as it is: a device may be called %s',
-    (id) => {
-      expect(load({ SUPERSIM_AGENT_DEVICE_ID: id }).device.id).toBe(id);
+    async (id) => {
+      expect((await load({ SUPERSIM_AGENT_DEVICE_ID: id })).device.id).toBe(id);
     },
   );
 
-  it('that names no setting is an error, with the nearest one', () => {
-    const read = (name: string) => () => readVariables({ [name]: '1' });
-    expect(read('SUPERSIM_AGENT_LOG_LEVLE')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
-    expect(read('SUPERSIM_AGENT_LOG_LEVLE')).toThrow(/LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
-    expect(read('SUPERSIM_AGENT_HANDLERS')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
-    expect(read('SUPERSIM_AGENT_')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+  it('that names no setting is an error, with the nearest one', async () => {
+    const read = (name: string) => readVariables({ [name]: '1' });
+    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(/LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    await expect(read('SUPERSIM_AGENT_HANDLERS')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    await expect(read('SUPERSIM_AGENT_')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
   });
 
-  it('that is not YAML, or of the wrong type, is an error that names it', () => {
-    expect(() => load({ SUPERSIM_AGENT_ALLOW: '[1' })).toThrow('SUPERSIM_AGENT_ALLOW');
-    expect(() => load({ SUPERSIM_AGENT_ALLOW: 'everybody' })).toThrow('SUPERSIM_AGENT_ALLOW: allow.0: ');
-    expect(() => load({ SUPERSIM_AGENT_GATEWAY_PORT: 'x' })).toThrow('SUPERSIM_AGENT_GATEWAY_PORT: gateway.port: ');
+  it('that is not YAML, or of the wrong type, is an error that names it', async () => {
+    await expect(load({ SUPERSIM_AGENT_ALLOW: '[1' })).rejects.toThrow('SUPERSIM_AGENT_ALLOW');
+    await expect(load({ SUPERSIM_AGENT_ALLOW: 'everybody' })).rejects.toThrow('SUPERSIM_AGENT_ALLOW: allow.0: ');
+    await expect(load({ SUPERSIM_AGENT_GATEWAY_PORT: 'x' })).rejects.toThrow(
+      'SUPERSIM_AGENT_GATEWAY_PORT: gateway.port: ',
+    );
   });
 
-  it('that holds one thing where a list is asked for is a list of one', () => {
-    expect(load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' }).allow).toEqual(['127.0.0.0/8']);
-    expect(load({ SUPERSIM_AGENT_LISTEN_PORTS: '7000' }).listen.ports).toMatchObject([{ port: 7000 }]);
+  it('that holds one thing where a list is asked for is a list of one', async () => {
+    expect((await load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' })).allow).toEqual(['127.0.0.0/8']);
+    expect((await load({ SUPERSIM_AGENT_LISTEN_PORTS: '7000' })).listen.ports).toMatchObject([{ port: 7000 }]);
   });
 
-  it('that is empty is as good as none', () => {
-    expect(load({ SUPERSIM_AGENT_GATEWAY_PORT: '' }).gateway.port).toBe(6969);
-    expect(loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: '' }).gateway.port).toBe(6969);
+  it('that is empty is as good as none', async () => {
+    expect((await load({ SUPERSIM_AGENT_GATEWAY_PORT: '' })).gateway.port).toBe(6969);
+    expect((await loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: '' })).gateway.port).toBe(6969);
   });
 
-  it('of another program is none of the agent’s business', () => {
-    expect(readVariables({ SUPERSIM_AUTH_TOKEN: 'x', PATH: '/bin', SUPERSIM_AGENT_CONFIG: '/x' })).toEqual([]);
+  it('of another program is none of the agent’s business', async () => {
+    expect(await readVariables({ SUPERSIM_AUTH_TOKEN: 'x', PATH: '/bin', SUPERSIM_AGENT_CONFIG: '/x' })).toEqual([]);
   });
 });
