@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { type DialectName, GRAMMARS } from '../transport/modem/dialects.js';
+import { DIALECTS, type DialectName } from '../transport/modem/dialects.js';
 import type { Notice } from '../transport/modem/dialogue.js';
 import { createObserver } from '../transport/modem/observer.js';
 
@@ -22,7 +22,7 @@ const recordSchema = z.object({
  * @throws SupersimError `bad-input` when the log cannot be read
  */
 export async function replay(dialect: DialectName, file: string, print: (line: string) => void): Promise<boolean> {
-  const observer = createObserver(GRAMMARS[dialect]);
+  const observer = createObserver(DIALECTS[dialect].grammar);
   let clean = true;
   const show = (notices: readonly Notice[]) => {
     for (const notice of notices) {

@@ -1,13 +1,17 @@
+import type { Endpoint } from '../transport.js';
 import { type CommandPart, fieldsOf, wholeNumber } from './command.js';
+import type { Dialect } from './dialect.js';
 import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from './grammar.js';
 import type { Header } from './parser.js';
+import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from './script.js';
+import { MOST_READS, opened, readUntilEmpty, sendRequest, sendTrouble } from './sockets.js';
 
 const QIRD = /^\+QIRD: ?(\d+)(?:,"([^"]*)",(\d+))?$/;
 const PUSH = /^\+QIURC: ?"recv",(\d+),(\d+)(?:,"([^"]*)",(\d+))?$/;
 const URC = /^\+QIURC: ?"([a-z ]+)"(?:,(.*))?$/;
 
 /** BG95, BG96, BG77, EC2x, EG2x, EG91: "TCP/IP Application Note", BG95&BG77&BG600L V1.1. */
-export const grammar: Grammar = {
+const grammar: Grammar = {
   confirmation: 'result',
   // QISDE=1 is the default, and has nothing to do with ATE.
   echoesPayloads: true,
@@ -151,5 +155,78 @@ const ERRORS: Readonly<Record<number, string>> = {
   574: 'port busy',
 };
 
-export const describe = (code: number | undefined): string =>
+const describe = (code: number | undefined): string =>
   code === undefined ? 'error without a number' : `error ${code}${ERRORS[code] ? ` (${ERRORS[code]})` : ''}`;
+
+const OPEN_TIMEOUT_MS = 150_000;
+const CLOSE_TIMEOUT_MS = 10_000;
+const SEND_TIMEOUT_MS = 120_000;
+const IN_USE = /error 563/;
+const CONTEXT_LOST = /error (?:561|570)/;
+/** After these the socket is of no use. */
+const SOCKET_LOST: readonly (number | undefined)[] = [552, 566, 567];
+
+export const quectel: Dialect = {
+  grammar,
+  models: /^(?:Quectel[ _])?(?:BG(?:95|96|77|600)|E[CG]\d\d)/i,
+  maxSend: 1460,
+  maxSockets: 12,
+  iccid: 'AT+QCCID',
+  radio: [{ command: 'AT+QSCLK=0' }, { command: 'AT+QCFG="iotopmode",0,1' }],
+  reset: 'AT+CFUN=1,1',
+  airplane: 'AT+CFUN=0',
+  activate,
+  *deactivate() {
+    yield* attempt('AT+QIDEACT=1', 40_000);
+  },
+  listen,
+  receive: (socket, most) => readUntilEmpty(`AT+QIRD=${socket}`, most, 'gone'),
+  *poll(socket) {
+    const outcome = yield* must('socket', `AT+QIRD=${socket},0`);
+    // In all, read, and not read.
+    const waiting = answerOf(outcome, '+QIRD')?.split(',')[2];
+    if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MOST_READS, 'gone');
+  },
+  send,
+  *close(socket) {
+    yield* attempt(`AT+QICLOSE=${socket}`, CLOSE_TIMEOUT_MS);
+  },
+};
+
+function* activate(apn: string): Script<void> {
+  // Not saved over a reset; other hosts may have left them otherwise.
+  for (const setting of ['AT+QISDE=0', 'AT+QICFG="dataformat",0,0', 'AT+QICFG="viewmode",0']) yield* attempt(setting);
+  yield* attempt('AT+QURCCFG="urcport","all"');
+  const state = yield* attempt('AT+QIACT?');
+  // `AT+QIACT=1` is refused while the context is active.
+  if (state.ok && state.lines.some((line) => /^\+QIACT: ?1,1/.test(line))) return;
+  yield* must('context', `AT+QICSGP=1,1,"${apn}","","",0`);
+  yield* must('context', 'AT+QIACT=1', OPEN_TIMEOUT_MS);
+}
+
+function* listen(port: number, index: number): Script<number> {
+  const command = `AT+QIOPEN=1,${index},"UDP SERVICE","127.0.0.1",0,${port},0`;
+  const second = { find: opened(index), timeoutMs: OPEN_TIMEOUT_MS };
+  yield* attempt(`AT+QICLOSE=${index}`, CLOSE_TIMEOUT_MS);
+  let outcome = yield* attempt(command, TIMEOUT.plain, { second });
+  if (!outcome.ok && IN_USE.test(outcome.error)) {
+    yield* attempt(`AT+QICLOSE=${index}`, CLOSE_TIMEOUT_MS);
+    outcome = yield* attempt(command, TIMEOUT.plain, { second });
+  }
+  if (outcome.ok) return index;
+  throw new ModemTrouble(CONTEXT_LOST.test(outcome.error) ? 'context' : 'socket', `${command}: ${outcome.error}`);
+}
+
+function* send(socket: number, { address, port }: Endpoint, bytes: Buffer): Script<void> {
+  const command = `AT+QISEND=${socket},${bytes.length},"${address}",${port}`;
+  const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
+    // The buffer is full: nothing was sent.
+    busy: { is: ({ text }) => text === 'SEND FAIL', waitMs: 200, times: 3 },
+  });
+  if (outcome.ok) return;
+  if (outcome.failure !== 'refused') throw sendTrouble(command, outcome);
+  const reason = yield* attempt('AT+QIGETERROR');
+  const code = wholeNumber(answerOf(reason, '+QIGETERROR')?.split(',')[0]);
+  const trouble = SOCKET_LOST.includes(code) ? 'socket' : code === 561 || code === 570 ? 'context' : 'send';
+  throw new ModemTrouble(trouble, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
+}

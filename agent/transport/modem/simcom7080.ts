@@ -1,6 +1,10 @@
+import type { Endpoint } from '../transport.js';
 import { type CommandPart, fieldsOf, wholeNumber } from './command.js';
+import type { Dialect } from './dialect.js';
 import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from './grammar.js';
 import type { Header } from './parser.js';
+import { attempt, ModemTrouble, must, type Script, TIMEOUT } from './script.js';
+import { MOST_READS, opened, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
 
 /** As it comes with CASRIP=1, with and without the socket that some manuals put first. */
 const WITH_SOURCE = /^\+CARECV: ?(?:(\d+), ?)?"?(\d+\.\d+\.\d+\.\d+)"?, ?(\d+), ?(\d+),$/;
@@ -16,7 +20,7 @@ const NEW = /^\+CANEW: ?(\d+), ?(\d+)(?:, ?"?([\d.]+)"?, ?(\d+))?/;
 const MAX_SOCKET = 12;
 
 /** SIM7070, SIM7080, SIM7090: the CA commands of "SIM7000 Series AT Command Manual" V1.06, chapter 18. */
-export const grammar: Grammar = { confirmation: 'may', echoesPayloads: false, action, header, inline, said };
+const grammar: Grammar = { confirmation: 'may', echoesPayloads: false, action, header, inline, said };
 
 function action({ verb, form, args }: CommandPart): Action | undefined {
   const [first, second, third, fourth, fifth, sixth] = args;
@@ -152,4 +156,86 @@ const ERRORS: Readonly<Record<number, string>> = {
   27: 'connect failed',
 };
 
-export const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${ERRORS[code]})` : ''}`;
+const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${ERRORS[code]})` : ''}`;
+
+const ACTIVATE_TIMEOUT_MS = 60_000;
+const PDP_TIMEOUT_MS = 10_000;
+const SEND_TIMEOUT_MS = 30_000;
+const MOST_BYTES = 1459;
+const NETWORK_NOT_ACTIVE = /error 21\b/;
+
+export const simcom7080: Dialect = {
+  grammar,
+  models: /^(?:SIMCOM_)?SIM70[789]0/i,
+  maxSend: MOST_BYTES,
+  maxSockets: MAX_SOCKET + 1,
+  iccid: 'AT+CCID',
+  radio: [
+    { command: 'AT+CNMP=38', unless: { ask: 'AT+CNMP?', answer: '38' } },
+    { command: 'AT+CMNB=1', unless: { ask: 'AT+CMNB?', answer: '1' } },
+    { command: 'AT+CSCLK=0' },
+  ],
+  reset: 'AT+CFUN=1,1',
+  airplane: 'AT+CFUN=0',
+  activate,
+  *deactivate() {
+    yield* attempt('AT+CNACT=0,0', ACTIVATE_TIMEOUT_MS, {
+      second: { find: says(/^\+APP PDP: ?0, ?DEACTIVE$/), timeoutMs: PDP_TIMEOUT_MS, optional: true },
+    });
+  },
+  listen,
+  receive: (socket, most) => readUntilEmpty(readCommand(socket), most, 'gone'),
+  *poll(socket) {
+    yield* readUntilEmpty(readCommand(socket), MOST_READS, 'gone');
+  },
+  send,
+  *close(socket) {
+    yield* attempt(`AT+CACLOSE=${socket}`);
+  },
+};
+
+const readCommand = (socket: number) => `AT+CARECV=${socket},${MOST_BYTES}`;
+const peerCommand = (socket: number, { address, port }: Endpoint) =>
+  // Without quotation marks, as the vendor's own example has it.
+  `AT+CACFG="REMOTEADDR",${socket},${address},${port}`;
+
+function* activate(apn: string): Script<void> {
+  // Not all firmware tells the source.
+  yield* attempt('AT+CASRIP=1');
+  const state = yield* attempt('AT+CNACT?');
+  if (state.ok && state.lines.some((line) => /^\+CNACT: ?0,[12],/.test(line))) return;
+  yield* attempt(`AT+CNCFG=0,1,"${apn}"`);
+  yield* must('context', 'AT+CNACT=0,1', ACTIVATE_TIMEOUT_MS, {
+    second: {
+      find: says(/^\+APP PDP: ?0, ?ACTIVE$/, /^\+APP PDP: ?0, ?DEACTIVE$/),
+      timeoutMs: PDP_TIMEOUT_MS,
+    },
+  });
+}
+
+function* listen(port: number, index: number, gateway: Endpoint): Script<number> {
+  const command = `AT+CASERVER=${index},0,"UDP",${port}`;
+  yield* attempt(`AT+CACLOSE=${index}`);
+  const outcome = yield* attempt(command, TIMEOUT.radio, {
+    second: { find: opened(index), timeoutMs: TIMEOUT.radio, optional: true },
+  });
+  if (!outcome.ok) {
+    throw new ModemTrouble(
+      NETWORK_NOT_ACTIVE.test(outcome.error) ? 'context' : 'socket',
+      `${command}: ${outcome.error}`,
+    );
+  }
+  yield* must('socket', peerCommand(index, gateway));
+  return index;
+}
+
+function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): Script<void> {
+  const isElsewhere = to.address !== gateway.address || to.port !== gateway.port;
+  if (isElsewhere) yield* must('send', peerCommand(socket, to));
+  const command = `AT+CASEND=${socket},${bytes.length}`;
+  const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
+    busy: { is: ({ text }) => text === 'ERROR', waitMs: 500, times: 2 },
+  });
+  if (isElsewhere) yield* must('socket', peerCommand(socket, gateway));
+  if (!outcome.ok) throw sendTrouble(command, outcome);
+}

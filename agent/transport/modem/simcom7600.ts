@@ -1,7 +1,11 @@
 import { isIPv4 } from 'node:net';
+import type { Endpoint } from '../transport.js';
 import { type CommandPart, fieldsOf, wholeNumber } from './command.js';
+import type { Dialect } from './dialect.js';
 import { type Action, type Grammar, isLength, type Known, match, type Said } from './grammar.js';
 import type { Header } from './parser.js';
+import { answerOf, attempt, ModemTrouble, pause, type Script, TIMEOUT } from './script.js';
+import { opened, says, sendRequest, sendTrouble } from './sockets.js';
 
 const SOURCE = /^\+?RECV FROM: ?([\d.]+):(\d{1,5})$/;
 const IPD = /^\+IPD(\d+)$/;
@@ -10,7 +14,7 @@ const RECEIVE = /^\+RECEIVE,(\d+),(\d+):$/;
 const MANUAL = /^\+CIPRXGET: ?([23]),(\d+),(\d+),(\d+)$/;
 
 /** SIM7500, SIM7600, A7600, A7670, A7672: "A7600 Series TCPIP Application Note" V1.00. */
-export const grammar: Grammar = { confirmation: 'around', echoesPayloads: false, action, header, said };
+const grammar: Grammar = { confirmation: 'around', echoesPayloads: false, action, header, said };
 
 function action({ verb, form, args: [first, second, third] }: CommandPart, known: Known): Action | undefined {
   if (verb === '+NETCLOSE' && form === '') return { type: 'set', apply: ({ sockets }) => sockets.clear() };
@@ -120,4 +124,92 @@ const ERRORS = [
   'unknown error',
 ] as const;
 
-export const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${ERRORS[code]})` : ''}`;
+const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${ERRORS[code]})` : ''}`;
+
+const NETWORK_TIMEOUT_MS = 120_000;
+const SECOND_TIMEOUT_MS = 10_000;
+const NOT_OPENED = /network not opened/i;
+
+export const simcom7600: Dialect = {
+  grammar,
+  models: /^(?:SIMCOM_)?(?:SIM7[56]00|A76\d\d)/i,
+  maxSend: 1500,
+  // `+IPD` does not say which socket it is for.
+  maxSockets: 1,
+  iccid: 'AT+CICCID',
+  radio: [{ command: 'AT+CSCLK=0' }, { command: 'AT+CSOCKSETPN=1' }],
+  reset: 'AT+CFUN=1,1',
+  airplane: 'AT+CFUN=0',
+  activate,
+  *deactivate() {
+    yield* closeNetwork();
+  },
+  listen,
+  *poll(socket) {
+    const outcome = yield* attempt('AT+CIPCLOSE?');
+    const open = answerOf(outcome, '+CIPCLOSE')?.split(',')[socket];
+    if (open?.trim() === '0') throw new ModemTrouble('socket', `socket ${socket} is closed`);
+  },
+  send,
+  *close(socket) {
+    yield* attempt(`AT+CIPCLOSE=${socket}`, TIMEOUT.radio);
+  },
+};
+
+/** Payloads come by themselves, with a source and a count. */
+const SETTINGS = ['AT+CIPMODE=0', 'AT+CIPSRIP=1', 'AT+CIPHEAD=1', 'AT+CIPRXGET=0'] as const;
+
+function* activate(): Script<void> {
+  if (!(yield* applySettings())) {
+    // Some take them only while the network is closed.
+    yield* closeNetwork();
+    if (!(yield* applySettings())) throw new ModemTrouble('refused', `${SETTINGS.join(', ')}: refused`);
+  }
+  const state = yield* attempt('AT+NETOPEN?');
+  if (answerOf(state, '+NETOPEN')?.startsWith('1')) return;
+  const outcome = yield* attempt('AT+NETOPEN', NETWORK_TIMEOUT_MS, {
+    second: { find: says(/^\+NETOPEN: ?0$/, /^\+NETOPEN: ?[1-9]/), timeoutMs: NETWORK_TIMEOUT_MS },
+  });
+  if (!outcome.ok && !/already opened/i.test(outcome.error)) {
+    throw new ModemTrouble('context', `AT+NETOPEN: ${outcome.error}`);
+  }
+}
+
+function* applySettings(): Script<boolean> {
+  let accepted = true;
+  for (const setting of SETTINGS) accepted = (yield* attempt(setting)).ok && accepted;
+  return accepted;
+}
+
+function* closeNetwork(): Script<void> {
+  yield* attempt('AT+NETCLOSE', NETWORK_TIMEOUT_MS, {
+    second: { find: says(/^\+NETCLOSE: ?\d+$/), timeoutMs: SECOND_TIMEOUT_MS, optional: true },
+  });
+}
+
+function* listen(port: number, index: number): Script<number> {
+  const command = `AT+CIPOPEN=${index},"UDP",,,${port}`;
+  yield* attempt(`AT+CIPCLOSE=${index}`, TIMEOUT.radio);
+  let error = '';
+  for (let tries = 0; tries < 3; tries++) {
+    // Right after NETOPEN the network may not be ready.
+    if (tries > 0) yield* pause(1000);
+    const outcome = yield* attempt(command, NETWORK_TIMEOUT_MS, {
+      second: { find: opened(index), timeoutMs: NETWORK_TIMEOUT_MS },
+    });
+    if (outcome.ok) return index;
+    error = outcome.error;
+    if (!NOT_OPENED.test(error)) break;
+  }
+  throw new ModemTrouble(NOT_OPENED.test(error) ? 'context' : 'socket', `${command}: ${error}`);
+}
+
+function* send(socket: number, { address, port }: Endpoint, bytes: Buffer): Script<void> {
+  const command = `AT+CIPSEND=${socket},${bytes.length},"${address}",${port}`;
+  const outcome = yield sendRequest(command, bytes, socket, NETWORK_TIMEOUT_MS);
+  if (outcome.ok) return;
+  if (outcome.failure !== 'refused') throw sendTrouble(command, outcome);
+  const code = wholeNumber(/^\+CIPERROR: ?(\d+)$/.exec(outcome.error)?.[1]);
+  const trouble = code === 2 ? 'context' : code === 4 || /link lost/.test(outcome.error) ? 'socket' : 'send';
+  throw new ModemTrouble(trouble, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
+}

@@ -1,6 +1,9 @@
 import { type CommandPart, wholeNumber } from './command.js';
+import type { Dialect } from './dialect.js';
 import { type Action, type Grammar, isLength, type Known, match, peerOf, type Said } from './grammar.js';
 import type { Header } from './parser.js';
+import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from './script.js';
+import { MOST_READS, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
 
 const FROM = /^\+USORF: ?(\d+), ?"([^"]*)", ?(\d+), ?(\d+), ?"$/;
 const CONNECTED = /^\+USORD: ?(\d+), ?(\d+), ?"$/;
@@ -10,11 +13,11 @@ const COUNTED = /^\+USOR[DF]: ?(\d+), ?(\d+)$/;
 const PENDING = /^\+UUSOR[DF]: ?(\d+), ?(\d+)$/;
 const SENT = /^\+USO(?:ST|WR): ?(\d+), ?(\d+)$/;
 /** Most bytes of one read or send; in hexadecimal half as many. */
-export const LIMIT = 1024;
+const LIMIT = 1024;
 const HEX_LIMIT = 512;
 
 /** SARA-R4, SARA-R5, SARA-U201, LARA: "u-blox SARA-R4 AT Commands Manual" UBX-17003787. */
-export const grammar: Grammar = {
+const grammar: Grammar = {
   confirmation: 'before',
   echoesPayloads: false,
   joinAt: ({ hex }) => (hex ? HEX_LIMIT : LIMIT),
@@ -107,4 +110,68 @@ function saidOfRead(line: string, inFlight: Action | undefined): Said {
   const [empty] = match(EMPTY, line) ?? (Number(bytes) === 0 ? [socket] : []);
   if (empty === undefined || inFlight === undefined) return { type: 'garbage' };
   return { type: 'empty', socket: Number(empty) };
+}
+
+const MAX_SOCKET = 6;
+const UDP = 17;
+const ACTIVATE_TIMEOUT_MS = 180_000;
+const SEND_TIMEOUT_MS = 30_000;
+/** The modem needs it between its `@` and the payload. */
+const PAYLOAD_DELAY_MS = 50;
+
+export const ublox: Dialect = {
+  grammar,
+  models: /^(?:SARA-(?:R4|R5|U2)|LARA-)/i,
+  maxSend: LIMIT,
+  maxSockets: MAX_SOCKET + 1,
+  iccid: 'AT+CCID',
+  radio: [{ command: 'AT+URAT=7', unless: { ask: 'AT+URAT?', answer: '7' } }, { command: 'AT+UPSV=0' }],
+  reset: 'AT+CFUN=15',
+  airplane: 'AT+CFUN=4',
+  activate,
+  *deactivate() {
+    yield* attempt('AT+UPSDA=0,4', ACTIVATE_TIMEOUT_MS);
+  },
+  *listen(port) {
+    const command = `AT+USOCR=${UDP},${port}`;
+    const outcome = yield* must('socket', command);
+    const socket = wholeNumber(answerOf(outcome, '+USOCR'));
+    if (socket === undefined) throw new ModemTrouble('socket', `${command}: the modem named no socket`);
+    return socket;
+  },
+  receive: (socket, most) => readUntilEmpty(readCommand(socket), most, 'empty'),
+  *poll(socket) {
+    const outcome = yield* must('socket', `AT+USORF=${socket},0`);
+    const waiting = answerOf(outcome, '+USORF')?.split(',')[1];
+    if (Number(waiting) > 0) yield* readUntilEmpty(readCommand(socket), MOST_READS, 'empty');
+  },
+  *send(socket, { address, port }, bytes) {
+    const command = `AT+USOST=${socket},"${address}",${port},${bytes.length}`;
+    const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
+      payloadDelayMs: PAYLOAD_DELAY_MS,
+      // R410 refuses a send during which a datagram arrives.
+      busy: { is: ({ ok }) => !ok, waitMs: 200, times: 1 },
+    });
+    if (!outcome.ok) throw sendTrouble(command, outcome);
+  },
+  *close(socket) {
+    yield* attempt(`AT+USOCL=${socket}`, TIMEOUT.radio);
+  },
+};
+
+const readCommand = (socket: number) => `AT+USORF=${socket},${LIMIT}`;
+
+function* activate(): Script<void> {
+  yield* must('refused', 'AT+UDCONF=1,0');
+  // Sockets outlive the host that opened them.
+  for (let socket = 0; socket <= MAX_SOCKET; socket++) yield* attempt(`AT+USOCL=${socket}`, TIMEOUT.radio);
+  // R4 has no such command: its context is always active.
+  const profile = yield* attempt('AT+UPSD=0,0,0');
+  if (!profile.ok) return;
+  yield* attempt('AT+UPSD=0,100,1');
+  const outcome = yield* attempt('AT+UPSDA=0,3', ACTIVATE_TIMEOUT_MS, {
+    second: { find: says(/^\+UUPSDA: ?0/, /^\+UUPSDA: ?[1-9]/), timeoutMs: ACTIVATE_TIMEOUT_MS },
+  });
+  // Refused, it is active already; whether it is shows when the socket is opened.
+  if (!outcome.ok && outcome.failure !== 'refused') throw new ModemTrouble('context', `AT+UPSDA=0,3: ${outcome.error}`);
 }
