@@ -20,7 +20,7 @@ interface Job {
 
 /**
  * Runs scripts on a modem, one after the other. It has no port and no clock: bytes and the time are handed in, and
- * what is to be done is handed out.
+ * what is to be done is handed out, in order. It lives as long as its port is open.
  */
 export type Engine = ReturnType<typeof createEngine>;
 

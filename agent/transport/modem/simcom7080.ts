@@ -236,6 +236,7 @@ function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): 
   const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
     busy: { is: ({ text }) => text === 'ERROR', waitMs: 500, times: 2 },
   });
+  if (!outcome.ok && outcome.failure !== 'refused') throw sendTrouble(command, outcome);
   if (isElsewhere) yield* must('socket', peerCommand(socket, gateway));
   if (!outcome.ok) throw sendTrouble(command, outcome);
 }
