@@ -1,4 +1,3 @@
-import * as z from 'zod';
 import type { Trouble } from './script.js';
 
 /** What can be done about a modem, the mildest first. */
@@ -23,7 +22,7 @@ export type Rung = (typeof RUNGS)[number];
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 /** Waits before the next try of one rung; the last one is for all that follow. */
-const BACKOFF: Readonly<Record<Rung, readonly number[]>> = {
+export const BACKOFF: Readonly<Record<Rung, readonly number[]>> = {
   socket: [0, 1, 2, 5, 10, 30].map((seconds) => seconds * SECOND),
   context: [1, 2, 5, 10, 30].map((seconds) => seconds * SECOND),
   'bring-up': [1, 2, 5, 10, 30].map((seconds) => seconds * SECOND),
@@ -173,7 +172,8 @@ function trouble(before: State, what: Trouble, now: number, random: number): Ste
   const start = () => plan({ ...state, failures: 0 }, first, now, random);
   if (rung === undefined) return start();
   // Without the port nothing else can be done; once it is back, what is wrong then counts.
-  if ((first === 'port') !== (rung === 'port')) return start();
+  if (first === 'port' && rung !== 'port') return start();
+  if (first !== 'port' && rung === 'port') return dueAt === undefined ? start() : stay(state);
   if (height(first) > height(rung)) return start();
   if (dueAt !== undefined) return stay(state);
   // Nothing but a hand helps.
@@ -221,7 +221,7 @@ function rest(state: State, now: number, random: number): Step {
 
 const jittered = (ms: number, random: number): number => Math.round(ms * (1 + random * (JITTER - 1)));
 
-const recent = (attaches: readonly number[], now: number): readonly number[] =>
+export const recent = (attaches: readonly number[], now: number): readonly number[] =>
   attaches.filter((at) => now - at < ATTACH_WINDOW_MS);
 
 /** How long until another attach is allowed. */
@@ -251,56 +251,4 @@ function registered(before: State, isRegistered: boolean, now: number, random: n
   const lasted = now - (state.unregisteredSince ?? now);
   if (state.rung !== undefined || lasted < AIRPLANE_AFTER_MS) return stay(state);
   return plan({ ...state, failures: 0 }, rungFor(state, now), now, random);
-}
-
-const savedSchema = z.object({
-  rung: z.enum(RUNGS).nullable(),
-  failures: z.int().nonnegative(),
-  /** Milliseconds until it is due; null while it was being done. */
-  dueIn: z.number().nullable(),
-  rounds: z.int().nonnegative(),
-  unregisteredFor: z.number().nonnegative().nullable(),
-  cycled: z.boolean(),
-  attachesAgo: z.array(z.number().nonnegative()).max(MOST_ATTACHES),
-  counts: z.record(z.enum(RUNGS), z.int().nonnegative()),
-});
-/** The state in JSON, with times as ages: the clock begins anew with the process. */
-export type Saved = z.output<typeof savedSchema>;
-
-export function save(state: State, now: number): Saved {
-  const { rung, failures, dueAt, rounds, unregisteredSince, cycled, attaches, counts } = state;
-  return {
-    rung: rung ?? null,
-    failures,
-    dueIn: dueAt === undefined ? null : Math.max(0, dueAt - now),
-    rounds,
-    unregisteredFor: unregisteredSince === undefined ? null : now - unregisteredSince,
-    cycled,
-    attachesAgo: recent(attaches, now)
-      .slice(-MOST_ATTACHES)
-      .map((at) => now - at),
-    counts: { ...counts },
-  };
-}
-
-/**
- * The state of an earlier process. What was being done is done anew after its back-off. How long the agent was not
- * there counts for nothing: it may have been no time.
- *
- * @returns {@link well} for what is no state
- */
-export function restore(saved: unknown, now: number): State {
-  const { data } = savedSchema.safeParse(saved);
-  if (data === undefined) return well;
-  const { rung, failures, dueIn, rounds, unregisteredFor, cycled, attachesAgo, counts } = data;
-  return {
-    rung: rung ?? undefined,
-    failures,
-    dueAt: rung === null ? undefined : now + (dueIn ?? BACKOFF[rung][0] ?? 0),
-    rounds,
-    unregisteredSince: unregisteredFor === null ? undefined : now - unregisteredFor,
-    cycled,
-    attaches: attachesAgo.map((ago) => now - ago),
-    counts,
-  };
 }
