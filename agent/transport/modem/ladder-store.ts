@@ -1,5 +1,7 @@
 import * as z from 'zod';
-import { BACKOFF, MOST_ATTACHES, RUNGS, recent, type State, well } from './ladder.js';
+import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, type Rung, recent, type State, well } from './ladder.js';
+
+const REDO_ATTACH_MS = 60_000;
 
 const savedSchema = z.object({
   rung: z.enum(RUNGS).nullable(),
@@ -44,7 +46,7 @@ export function restore(saved: unknown, now: number): State {
   return {
     rung: rung ?? undefined,
     failures,
-    dueAt: rung === null ? undefined : now + (dueIn ?? BACKOFF[rung][0] ?? 0),
+    dueAt: rung === null ? undefined : now + (dueIn ?? redoAfter(rung)),
     rounds,
     unregisteredSince: unregisteredFor === null ? undefined : now - unregisteredFor,
     cycled,
@@ -52,3 +54,6 @@ export function restore(saved: unknown, now: number): State {
     counts,
   };
 }
+
+/** An agent that is ended by what it does must not make the SIM attach again and again. */
+const redoAfter = (rung: Rung): number => Math.max(BACKOFF[rung][0] ?? 0, ATTACHES.includes(rung) ? REDO_ATTACH_MS : 0);

@@ -44,7 +44,7 @@ const TRIES: Readonly<Record<Rung, number>> = {
   power: 1,
 };
 /** Each of these makes the SIM attach anew. */
-const ATTACHES: readonly Rung[] = ['context', 'airplane', 'reset', 'power'];
+export const ATTACHES: readonly Rung[] = ['context', 'airplane', 'reset', 'power'];
 /** Not more attaches in an hour, and not closer together once several have been used. */
 export const MOST_ATTACHES = 12;
 export const ATTACH_WINDOW_MS = 60 * MINUTE;
@@ -233,6 +233,13 @@ function attachWait(attaches: readonly number[], now: number): number {
 function tick(state: State, now: number): Step {
   const { rung, dueAt } = state;
   if (rung === undefined || dueAt === undefined || now < dueAt) return stay(state);
+  const limited = ATTACHES.includes(rung) ? attachWait(recent(state.attaches, now), now) : 0;
+  if (limited > 0) {
+    return {
+      state: { ...state, dueAt: now + limited },
+      effects: [{ type: 'wait', rung, ms: limited, why: 'attach-limit' }],
+    };
+  }
   return {
     state: {
       ...state,

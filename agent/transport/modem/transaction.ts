@@ -190,12 +190,18 @@ function takeResult(state: State, request: Request, result: Result, now: number)
     if (busy?.is(result) === true && state.refusals < busy.times) {
       return stay({ ...state, phase: 'busy', refusals: state.refusals + 1, dueAt: now + busy.waitMs });
     }
-    return fail({ ...state, result }, 'refused', result.lines.at(-1) ?? result.text);
+    return fail({ ...state, result }, 'refused', reasonOf(state, result));
   }
   const next = { ...state, result };
   if (request.second === undefined) return conclude(next, 'done');
   if (state.found !== undefined) return conclude(next, state.found);
   return stay({ ...next, phase: 'second', dueAt: now + request.second.timeoutMs });
+}
+
+/** The most telling of the modem's own words: `+CIPERROR: 3` says more than the ERROR behind it. */
+function reasonOf({ found }: State, { lines, text }: Result): string {
+  if (found !== undefined && found !== 'done') return found.error;
+  return lines.findLast((line) => line.includes('ERROR')) ?? text;
 }
 
 function tick(state: State, now: number): Step {
