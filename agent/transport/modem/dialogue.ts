@@ -8,6 +8,7 @@ import { createParser, type Expectation, type Header, type Unit, type Why } from
 
 /** Commands whose echo may still come, after their time was over. */
 const MAX_RECENT = 20;
+const MAX_CONTROLS = 8;
 
 /** What is understood of what a modem says. */
 export type Notice =
@@ -71,6 +72,8 @@ export function createDialogue(grammar: Grammar) {
   const unconfirmed = new Set<number>();
   /** What the sockets being opened will be; one that is open keeps its state until it is opened anew. */
   const opening = new Map<number, Socket>();
+  /** Control characters that were written between commands, and not echoed so far. */
+  const controls: number[] = [];
   let notices: Notice[] = [];
   const deliver = (socket: number | null, source: Endpoint, bytes: Buffer) =>
     void notices.push({ kind: 'datagram', socket, source, bytes });
@@ -111,8 +114,15 @@ export function createDialogue(grammar: Grammar) {
         if (exchange !== undefined && readsLikeAnswer(unit.bytes)) exchange.likeAnswer = unit.bytes;
         break;
       case 'discarded':
-        notices.push({ kind: 'discarded', bytes: unit.bytes, why: unit.why });
+        if (!isEchoOfControls(unit.bytes)) notices.push({ kind: 'discarded', bytes: unit.bytes, why: unit.why });
     }
+  }
+
+  /** Some hosts write a Ctrl-Z behind a payload, and some modems give it back. */
+  function isEchoOfControls(bytes: Buffer): boolean {
+    if (bytes.length > controls.length || !bytes.every((byte, index) => byte === controls[index])) return false;
+    controls.splice(0, bytes.length);
+    return true;
   }
 
   function takeLine(line: string): void {
@@ -344,6 +354,7 @@ export function createDialogue(grammar: Grammar) {
     /** A command was written, without its end; it is in flight now. */
     command(command: string): Notice[] {
       leaveExchange();
+      controls.length = 0;
       const all = splitCommand(command);
       const actions = all.flatMap((part) => grammar.action(part, known) ?? []);
       const action = actions.find((one) => one.type !== 'set');
@@ -366,6 +377,11 @@ export function createDialogue(grammar: Grammar) {
       recent.push(exchange.command);
       if (recent.length > MAX_RECENT) recent.shift();
       return understood();
+    },
+
+    /** A control character was written outside commands and payloads. */
+    wrote(byte: number): void {
+      if (byte < 0x20 && byte !== 0x0a && byte !== 0x0d && controls.length < MAX_CONTROLS) controls.push(byte);
     },
 
     /** The payload of the command in flight was written, whole. */

@@ -38,7 +38,10 @@ export function createHostSide(dialogue: Dialogue) {
   }
 
   function takeOfCommand(byte: number, maybePayload: boolean): Notice[] {
-    if (command.length === 0 && !maybePayload && BETWEEN.includes(byte)) return [];
+    if (command.length === 0 && !maybePayload && BETWEEN.includes(byte)) {
+      dialogue.wrote(byte);
+      return [];
+    }
     if (byte === CR || byte === LF) {
       const text = Buffer.from(command).toString('latin1').trim();
       if (!maybePayload || startsCommand() === true) {
@@ -60,6 +63,7 @@ export function createHostSide(dialogue: Dialogue) {
     if (!whole && payload.length < MAX_COMMAND) return [];
     const bytes = Buffer.from(expected === 'ctrl-z' ? payload.slice(0, -1) : payload);
     payload = [];
+    if (expected === 'ctrl-z' && last !== undefined) dialogue.wrote(last);
     return dialogue.payload(bytes);
   }
 

@@ -6,9 +6,9 @@ import type { Header } from './parser.js';
 import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from './script.js';
 import { MOST_READS, opened, readUntilEmpty, sendRequest, sendTrouble } from './sockets.js';
 
-const QIRD = /^\+QIRD: ?(\d+)(?:,"([^"]*)",(\d+))?$/;
-const PUSH = /^\+QIURC: ?"recv",(\d+),(\d+)(?:,"([^"]*)",(\d+))?$/;
-const URC = /^\+QIURC: ?"([a-z ]+)"(?:,(.*))?$/;
+const QIRD = /^\+QIRD: ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
+const PUSH = /^\+QIURC: ?"recv", ?(\d+), ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
+const URC = /^\+QIURC: ?"([a-z ]+)"(?:, ?(.*))?$/;
 
 /** BG95, BG96, BG77, EC2x, EG2x, EG91: "TCP/IP Application Note", BG95&BG77&BG600L V1.1. */
 const grammar: Grammar = {
@@ -106,7 +106,11 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
 }
 
 function saidByUrc(line: string, what: string, rest: readonly string[], known: Known): Said {
-  const [socket, bytes] = rest.map(wholeNumber);
+  const [socket, bytes] = rest.map((field) => wholeNumber(field.trim()));
+  if (what === 'incoming' && socket !== undefined && bytes !== undefined) {
+    // A connection to a socket that listens is a socket itself, of the same mode.
+    known.sockets.set(socket, { ...known.sockets.get(bytes), ...peerOf(...endpointFields(rest)) });
+  }
   if (what === 'recv') {
     if (socket === undefined) return { type: 'garbage' };
     const isHeader = isPush(known, socket, match(PUSH, line)?.[2]);
@@ -116,6 +120,8 @@ function saidByUrc(line: string, what: string, rest: readonly string[], known: K
   if (what === 'closed' && socket !== undefined) return { type: 'closed', socket };
   return { type: 'urc', ...(what === 'pdpdeact' && { loss: 'context' }) };
 }
+
+const endpointFields = ([, , address, port]: readonly string[]) => [address?.replaceAll('"', ''), port] as const;
 
 /** `+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,<mode>,"usbat"`: the next to last field is the access mode. */
 function learnState(fields: readonly string[], known: Known): void {

@@ -1,3 +1,6 @@
+import { SupersimError } from '../../../shared/errors.js';
+import type { Endpoint } from '../transport.js';
+import type { Dialect } from './dialect.js';
 import type { Notice } from './dialogue.js';
 import { attempt, ModemTrouble, type Script, TIMEOUT } from './script.js';
 import type { Outcome, Request, Second } from './transaction.js';
@@ -53,3 +56,23 @@ export const MOST_READS = 16;
 /** Why a datagram did not leave, or nobody knows whether it has. */
 export const sendTrouble = (command: string, { failure, error }: Extract<Outcome, { ok: false }>): ModemTrouble =>
   new ModemTrouble(failure === 'refused' || failure === 'timeout' ? 'send' : failure, `${command}: ${error}`);
+
+/**
+ * Sends a datagram from a socket.
+ *
+ * @throws SupersimError `modem-limit` when the modem cannot send as much
+ * @throws ModemTrouble when it did not leave, or nobody knows whether it has
+ */
+export function* sendDatagram(
+  dialect: Dialect,
+  socket: number,
+  to: Endpoint,
+  bytes: Buffer,
+  gateway: Endpoint,
+): Script<void> {
+  if (bytes.length > dialect.maxSend) {
+    const message = `a datagram of ${bytes.length} bytes; the modem sends at most ${dialect.maxSend}`;
+    throw new SupersimError('modem-limit', message);
+  }
+  yield* dialect.send(socket, to, bytes, gateway);
+}

@@ -5,6 +5,7 @@ import type { Notice } from '../../../../agent/transport/modem/dialogue.js';
 import { createEngine, type Effect, PLAIN } from '../../../../agent/transport/modem/engine.js';
 import { checkHealth } from '../../../../agent/transport/modem/health.js';
 import type { Script } from '../../../../agent/transport/modem/script.js';
+import { sendDatagram } from '../../../../agent/transport/modem/sockets.js';
 import { P12 } from './support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
@@ -267,7 +268,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(socket).toBe(0);
     const bytes = BYTES.subarray(0, size);
     expect(dialect.maxSend).toBeGreaterThanOrEqual(size);
-    expect(run(dialect.send(0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
+    expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
     // After the busy answer it was written again, whole.
     expect(written.filter((text) => text === bytes.toString('latin1')).length).toBe(name === 'simcom7600' ? 1 : 2);
     if (pushed !== undefined) carryOut(engine.receive(Buffer.from(pushed, 'latin1'), clock()));
@@ -278,6 +279,13 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(run(dialect.close(0)).error).toBeUndefined();
     expect(run(dialect.deactivate()).error).toBeUndefined();
     expect(written).toEqual(expect.arrayContaining([...commands]));
+  });
+
+  it('refuses what is longer than the modem sends, before a byte is written', () => {
+    const { run, written } = play([], name);
+    const bytes = Buffer.alloc(dialect.maxSend + 1);
+    expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ code: 'modem-limit' });
+    expect(written).toEqual([]);
   });
 
   it('says what is wrong when the modem refuses', () => {

@@ -230,6 +230,53 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
+    'a Ctrl-Z behind the payload that is echoed with it, and one that ends a send of variable length',
+    [
+      ...['> AT+QISDE=1\r', '< \r\nOK\r\n'],
+      ...[QUECTEL_SEND, '< \r\n> ', '> <P12>\x1a', '< <P12>\x1a\r\nSEND OK\r\n'],
+      ...['> AT+QISEND=0\r', '< \r\n> ', '> hello\x1a', '< hello\x1a\r\nSEND OK\r\n', '< \x1a\r\n'],
+    ],
+    ['AT+QISDE=1 OK', 'sent 0', 'sent 0', 'discarded noise 1a'],
+  ),
+  transcript(
+    'quectel',
+    'a connection to a listening socket has that one’s mode',
+    [
+      '> AT+QIOPEN=1,1,"TCP LISTENER","127.0.0.1",0,6969,1\r',
+      '< \r\nOK\r\n\r\n+QIOPEN: 1,0\r\n\r\n+QIURC: "incoming",11,1,"10.9.8.7",7000\r\n',
+      '< \r\n+QIURC: "recv",11,12\r\n<P12>\r\n',
+    ],
+    [
+      'AT+QIOPEN=1,1,"TCP LISTENER","127.0.0.1",0,6969,1 OK',
+      'opened 1',
+      'urc +QIURC: "incoming",11,1,"10.9.8.7",7000',
+      `datagram 11 10.9.8.7:7000 ${P12_HEX}`,
+    ],
+  ),
+  transcript(
+    'quectel',
+    'what is left of a refused payload is no command, and the next command is found behind it',
+    [
+      ...[
+        QUECTEL_SEND,
+        '< \r\nERROR\r\n',
+        '> <P12>AT+QIRD=0\r',
+        '< \r\n+QIRD: 12,"100.64.0.1",6969\r\n<P12>\r\nOK\r\n',
+      ],
+    ],
+    ['sent 0: ERROR', `datagram 0 ${FROM_GATEWAY}`, 'AT+QIRD=0 OK'],
+  ),
+  transcript(
+    'quectel',
+    'a payload that is cut short by the next command',
+    [
+      ...['> AT+QIRD=0\r', '< \r\n+QIRD: 12,"100.64.0.1",6969\r\nabc', '> AT\r', '< \r\nOK\r\n'],
+      ...['> AT+QIRD=0\r', '< \r\n+QIRD: 12,"100.64.0.1",6969\r\n<P12>\r\nOK\r\n'],
+    ],
+    ['discarded incomplete 616263', 'AT OK', `datagram 0 ${FROM_GATEWAY}`, 'AT+QIRD=0 OK'],
+  ),
+  transcript(
+    'quectel',
     'errors, closing, and the context',
     [
       ...['> AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0\r', '< \r\nOK\r\n\r\n+QIOPEN: 0,563\r\n'],
@@ -372,6 +419,40 @@ const simcom7600: readonly Transcript[] = [
       ...[SIMCOM_SEND, '< \r\n+CIPERROR: 3\r\n\r\nERROR\r\n', '> AT\r', '< \r\nOK\r\n'],
     ],
     ['sent 0', 'sent 0', 'sent 0: 5 of 12 bytes sent', 'sent 0: link lost', 'sent 0: +CIPERROR: 3', 'AT OK'],
+  ),
+  transcript(
+    'simcom7600',
+    'commands are echoed and payloads are not, and the payload reads like the result',
+    [
+      '> AT+CIPSEND=0,6,"100.64.0.1",6969\r',
+      '< AT+CIPSEND=0,6,"100.64.0.1",6969\r\r\n>',
+      '> \r\nOK\r\n',
+      '< \r\nOK\r\n\r\n+CIPSEND: 0,6,6\r\n',
+      ...['> AT\r', '< AT\r\r\nOK\r\n'],
+    ],
+    ['sent 0', 'AT OK'],
+  ),
+  transcript(
+    'simcom7600',
+    'several sockets: the count does not say which, unless it has the socket',
+    [
+      ...[...SIMCOM_OPEN, ...SIMCOM_OPEN.map((text) => text.replace('=0', '=1').replace(': 0,0', ': 1,0'))],
+      '< \r\n+IPD12\r\n<P12>\r\n\r\n+RECEIVE,1,12:\r\n<P12>\r\n',
+    ],
+    [
+      ...[...SIMCOM_OPENED, 'opened 1', 'AT+CIPOPEN=1,"UDP",,,6969 +CIPOPEN: 1,0 OK'],
+      ...[`datagram null ${FROM_GATEWAY}`, `datagram 1 ${FROM_GATEWAY}`],
+    ],
+  ),
+  transcript(
+    'simcom7600',
+    'with CIPRXGET=1 nothing comes by itself: what looks so is none',
+    [...['> AT+CIPRXGET=1\r', '< \r\nOK\r\n'], '< \r\n+IPD12\r\n', '< \r\n+RECEIVE,0,12:\r\n'],
+    [
+      'AT+CIPRXGET=1 OK',
+      `discarded bad-header ${Buffer.from('+IPD12').toString('hex')}`,
+      `discarded bad-header ${Buffer.from('+RECEIVE,0,12:').toString('hex')}`,
+    ],
   ),
   transcript(
     'simcom7600',
