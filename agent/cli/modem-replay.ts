@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { DIALECTS, type DialectName } from '../transport/modem/dialects.js';
-import type { Notice } from '../transport/modem/dialogue.js';
+import type { Notice } from '../transport/modem/notice.js';
 import { createObserver } from '../transport/modem/observer.js';
 
 /** In characters; no chunk of a serial port is near it. */

@@ -1,43 +1,15 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../shared/limits.js';
 import type { Endpoint } from '../transport.js';
 import { type CommandPart, splitCommand } from './command.js';
-import { type Action, freshKnown, type Grammar, type Loss, type Said, type Socket } from './grammar.js';
+import { type Action, freshKnown, type Grammar, type Said, type Socket } from './grammar.js';
 import { createJoiner } from './joiner.js';
-import { answers, isBareUrc, isEcho, isFinal, isRegistrationUrc, isReset, isUrc } from './lines.js';
+import { answers, isEcho, isFinal, isRegistrationUrc, isReset, isUrc, readsLikeAnswer } from './lines.js';
+import type { Notice } from './notice.js';
 import { createParser, type Expectation, type Header, type Unit, type Why } from './parser.js';
 
 /** Commands whose echo may still come, after their time was over. */
 const MAX_RECENT = 20;
 const MAX_CONTROLS = 8;
-
-/** What is understood of what a modem says. */
-export type Notice =
-  /** `socket` is null where several are open and the modem does not tell which. */
-  | { readonly kind: 'datagram'; readonly socket: number | null; readonly source: Endpoint; readonly bytes: Buffer }
-  | { readonly kind: 'sent'; readonly socket: number; readonly error?: string }
-  | { readonly kind: 'opened'; readonly socket: number; readonly error?: string }
-  | { readonly kind: 'closed'; readonly socket: number }
-  /** Data wait to be read. */
-  | { readonly kind: 'pending'; readonly socket: number; readonly bytes?: number }
-  | { readonly kind: 'urc'; readonly line: string; readonly loss?: Loss }
-  | { readonly kind: 'prompt' }
-  /** A line of the answer to the command in flight. */
-  | { readonly kind: 'information'; readonly line: string }
-  | Result
-  | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly why: Why };
-
-/** The final result of the command in flight; of none, when it is stray. */
-export interface Result {
-  readonly kind: 'result';
-  readonly command?: string;
-  readonly action?: Action;
-  readonly text: string;
-  readonly ok: boolean;
-  /** Of the answer, in order. */
-  readonly lines: readonly string[];
-  /** Payloads that came with the answer. */
-  readonly payloads: number;
-}
 
 /** A command in flight. */
 interface Exchange {
@@ -239,6 +211,7 @@ export function createDialogue(grammar: Grammar) {
     known.manual = undefined;
     known.payloadEcho = undefined;
     unconfirmed.clear();
+    joiner.flushAll();
     notices.push({ kind: 'urc', line, loss: 'reset' });
   }
 
@@ -432,12 +405,4 @@ export function createDialogue(grammar: Grammar) {
     inFlight: (): boolean => exchange !== undefined,
     known: (): Readonly<typeof known> => known,
   };
-}
-
-/** Whether bytes, if they came from the modem, could be an answer or its beginning. */
-function readsLikeAnswer(payload: Buffer): boolean {
-  const text = payload.toString('latin1').replace(/^[\r\n]+/, '');
-  const [first = ''] = text.split(/[\r\n]/);
-  if (first === '' || isFinal(first) || isBareUrc(first) || isUrc(first)) return true;
-  return ['OK', 'ERROR', 'SEND OK', 'SEND FAIL', '+', '>', 'RDY', 'NO CARRIER'].some((start) => start.startsWith(text));
 }

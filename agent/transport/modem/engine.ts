@@ -1,6 +1,7 @@
-import { createDialogue, type Dialogue, type Notice } from './dialogue.js';
+import { createDialogue, type Dialogue } from './dialogue.js';
 import type { Grammar } from './grammar.js';
-import { PAYLOAD_IDLE_MS } from './observer.js';
+import type { Notice } from './notice.js';
+import { PAYLOAD_IDLE_MS } from './parser.js';
 import { type Ask, ModemTrouble, type Script } from './script.js';
 import { idle, type Outcome, type State, step, type Effect as TransactionEffect } from './transaction.js';
 
@@ -32,12 +33,16 @@ export function createEngine(grammar: Grammar, slowness = 1) {
   let job: Job | undefined;
   let pausedUntil: number | undefined;
   let lastByteAt = Number.NEGATIVE_INFINITY;
+  /** How many have been written. */
+  let commands = 0;
   let effects: Effect[] = [];
 
   function hand(notices: readonly Notice[], now: number): void {
+    const before = commands;
     for (const notice of notices) {
       effects.push({ type: 'notice', notice });
-      feed({ type: 'notice', notice }, now);
+      // What came before a command was written is no answer to it.
+      if (commands === before) feed({ type: 'notice', notice }, now);
     }
   }
 
@@ -50,6 +55,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
   function carryOut(effect: TransactionEffect, now: number): void {
     switch (effect.type) {
       case 'command':
+        commands++;
         write(Buffer.from(`${effect.command}\r`, 'latin1'));
         hand(dialogue.command(effect.command), now);
         break;

@@ -1,4 +1,5 @@
-import type { Dialogue, Notice } from './dialogue.js';
+import type { Dialogue } from './dialogue.js';
+import type { Notice } from './notice.js';
 
 /** Longest command that is gathered; hexadecimal sends are the longest. */
 const MAX_COMMAND = 4096;

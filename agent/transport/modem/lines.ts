@@ -16,7 +16,6 @@ export const isFinal = (line: string): boolean => FINAL.test(line);
 export const isReset = (line: string): boolean => RESET.test(line);
 export const isRegistrationUrc = (line: string): boolean => REGISTRATION_URC.test(line);
 export const isUrc = (line: string): boolean => MARKED.test(line) || BARE_URC.test(line);
-export const isBareUrc = (line: string): boolean => BARE_URC.test(line);
 
 /** The echo of some command; no modem says anything that begins so. */
 export const isEcho = (line: string): boolean => /^AT(?:$|[+&#%$^*\\A-Z0-9])/i.test(line);
@@ -42,3 +41,11 @@ export function answers(parts: readonly CommandPart[], line: string): boolean {
 /** Identities come as bare lines: `AT+CGMM` → `EC25`. */
 const mayAnswerBare = ({ verb, form, args }: CommandPart): boolean =>
   (form === '' && !NEVER_BARE.test(verb)) || (verb === '+CGSN' && form === '=' && args.length === 1);
+
+/** Whether bytes, if they came from the modem, could be an answer or its beginning. */
+export function readsLikeAnswer(payload: Buffer): boolean {
+  const text = payload.toString('latin1').replace(/^[\r\n]+/, '');
+  const [first = ''] = text.split(/[\r\n]/);
+  if (first === '' || isFinal(first) || BARE_URC.test(first) || isUrc(first)) return true;
+  return ['OK', 'ERROR', 'SEND OK', 'SEND FAIL', '+', '>', 'RDY', 'NO CARRIER'].some((start) => start.startsWith(text));
+}

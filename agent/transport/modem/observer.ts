@@ -1,9 +1,8 @@
-import { createDialogue, type Notice } from './dialogue.js';
+import { createDialogue } from './dialogue.js';
 import type { Grammar } from './grammar.js';
 import { createHostSide } from './host-side.js';
-
-/** A payload whose bytes stop coming for longer is not going on. */
-export const PAYLOAD_IDLE_MS = 2000;
+import type { Notice } from './notice.js';
+import { PAYLOAD_IDLE_MS } from './parser.js';
 
 /** A piece of a log: bytes that went one way. Where one piece ends and the next begins means nothing. */
 export interface Piece {

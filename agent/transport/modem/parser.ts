@@ -2,6 +2,8 @@
 export const MAX_LINE = 2048;
 /** Most payload bytes that a header may announce. */
 export const MAX_PAYLOAD = 2048;
+/** A payload whose bytes stop coming for longer, in milliseconds, is not going on. */
+export const PAYLOAD_IDLE_MS = 2000;
 /** How many bytes that are no text are gathered into one discarded unit. */
 const MAX_NOISE = 256;
 /** A header within a line is shorter: address, port, count and the punctuation. */

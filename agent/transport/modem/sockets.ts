@@ -1,7 +1,7 @@
 import { SupersimError } from '../../../shared/errors.js';
 import type { Endpoint } from '../transport.js';
 import type { Dialect } from './dialect.js';
-import type { Notice } from './dialogue.js';
+import type { Notice } from './notice.js';
 import { attempt, ModemTrouble, type Script, TIMEOUT } from './script.js';
 import type { Outcome, Request, Second } from './transaction.js';
 

@@ -1,4 +1,4 @@
-import type { Notice, Result } from './dialogue.js';
+import type { Notice, Result } from './notice.js';
 
 /** Nothing must come for so long after a time-out before the modem is asked whether it is there (§ "late results"). */
 export const QUIET_MS = 300;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { bringUp, cycleRadio, identify, reset } from '../../../../agent/transport/modem/common.js';
 import { DIALECTS, type DialectName, dialectOf } from '../../../../agent/transport/modem/dialects.js';
-import type { Notice } from '../../../../agent/transport/modem/dialogue.js';
 import { createEngine, type Effect, PLAIN } from '../../../../agent/transport/modem/engine.js';
 import { checkHealth } from '../../../../agent/transport/modem/health.js';
+import type { Notice } from '../../../../agent/transport/modem/notice.js';
 import type { Script } from '../../../../agent/transport/modem/script.js';
-import { sendDatagram } from '../../../../agent/transport/modem/sockets.js';
+import { says, sendDatagram } from '../../../../agent/transport/modem/sockets.js';
 import { P12 } from './support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
@@ -336,6 +336,24 @@ describe('the engine', () => {
       { kind: 'discarded', bytes: Buffer.from('abc'), why: 'incomplete' },
       { kind: 'datagram', socket: 0, source: { address: '1.2.3.4', port: 5 }, bytes: Buffer.from('hi') },
     ]);
+  });
+
+  it('takes nothing that came before a command for its second result', () => {
+    const { engine, carryOut } = play([[/./, '']], 'simcom7600');
+    const done: string[] = [];
+    const second = { find: says(/^\+NETOPEN: 0$/), timeoutMs: 1000 };
+    function* script(): Script<void> {
+      yield { command: 'AT+CSQ', timeoutMs: 1000 };
+      const outcome = yield { command: 'AT+NETOPEN', timeoutMs: 1000, second };
+      done.push(outcome.ok ? 'ok' : outcome.failure);
+    }
+    const ignore = () => undefined;
+    carryOut(engine.run(script(), ignore, ignore, 0));
+    carryOut(engine.receive(Buffer.from('\r\nOK\r\n\r\n+NETOPEN: 0\r\n'), 1));
+    carryOut(engine.receive(Buffer.from('\r\nOK\r\n'), 2));
+    expect(done).toEqual([]);
+    carryOut(engine.receive(Buffer.from('\r\n+NETOPEN: 0\r\n'), 3));
+    expect(done).toEqual(['ok']);
   });
 
   it('runs scripts in their order, an urgent one next', () => {

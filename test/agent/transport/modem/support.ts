@@ -1,5 +1,5 @@
 import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects.js';
-import type { Notice } from '../../../../agent/transport/modem/dialogue.js';
+import type { Notice } from '../../../../agent/transport/modem/notice.js';
 import { createObserver, type Piece } from '../../../../agent/transport/modem/observer.js';
 
 /** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Notice } from '../../../../agent/transport/modem/dialogue.js';
+import type { Notice } from '../../../../agent/transport/modem/notice.js';
 import {
   INPUT_TIMEOUT_MS,
   type Input,

@@ -544,6 +544,12 @@ const simcom7080: readonly Transcript[] = [
   ),
   transcript(
     'simcom7080',
+    'a number that fits no form of a read',
+    ['> AT+CARECV=1,1459\r', '< \r\n+CARECV: 1,12x\r\n\r\nOK\r\n'],
+    [`discarded bad-header ${Buffer.from('+CARECV: 1,12x').toString('hex')}`, 'AT+CARECV=1,1459 OK'],
+  ),
+  transcript(
+    'simcom7080',
     'nothing to read, in both forms, and what is no answer to a read',
     [
       ...['> AT+CARECV=0,1459\r', '< \r\n+CARECV: 0\r\n\r\nOK\r\n'],
@@ -765,6 +771,36 @@ const ublox: readonly Transcript[] = [
 
 /** What all modems share. */
 const common: readonly Transcript[] = [
+  transcript(
+    'quectel',
+    'an echo that ends with a CR alone, and a header that does',
+    [
+      ...['> AT+CSQ\r', '< AT+CSQ\r+CSQ: 21,99\r\nOK\r\n'],
+      ...['> AT+QIRD=0\r', '< AT+QIRD=0\r+QIRD: 3,"100.64.0.1",6969\rabc\r\nOK\r\n'],
+    ],
+    ['AT+CSQ +CSQ: 21,99 OK', 'datagram 0 100.64.0.1:6969 616263', 'AT+QIRD=0 OK'],
+  ),
+  transcript(
+    'quectel',
+    'a URC between the prompt and the echo of a payload, which begins alike',
+    [
+      ...['> AT+QISDE=1\r', '< \r\nOK\r\n', '> AT+QISEND=0,9,"100.64.0.1",6969\r', '< \r\n>', '> \r\n+CREG:x'],
+      '< \r\n+CREG: 5\r\n\r\n\r\n+CREG:x\r\nSEND OK\r\n',
+    ],
+    ['AT+QISDE=1 OK', 'urc +CREG: 5', 'sent 0'],
+  ),
+  transcript(
+    'quectel',
+    'a line without an end is thrown away in pieces, and what follows is understood',
+    [`< \r\n${'x'.repeat(5000)}\r\nRDY\r\n`],
+    [2048, 2048, 904].map((size) => `discarded line-too-long ${'78'.repeat(size)}`).concat('urc RDY'),
+  ),
+  transcript(
+    'ublox',
+    'a flood of bytes that are no text',
+    [`< ${'\xff'.repeat(600)}\r\nRING\r\n`],
+    [256, 256, 88].map((size) => `discarded noise ${'ff'.repeat(size)}`).concat('urc RING'),
+  ),
   transcript(
     'quectel',
     'bring-up with echo on, its URCs between',
