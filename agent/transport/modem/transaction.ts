@@ -1,6 +1,6 @@
 import type { Notice, Result } from './notice.js';
 
-/** Nothing must come for so long after a time-out before the modem is asked whether it is there (§ "late results"). */
+/** Nothing must come for so long after a time-out before the modem is asked whether it is there. */
 export const QUIET_MS = 300;
 /** Even a modem that never stops talking is asked at last. */
 export const MOST_QUIET_MS = 5000;
