@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
+import { modemCommand } from '../agent/cli/modem.js';
 import { runCommand } from '../agent/cli/run.js';
 import { statusCommand } from '../agent/cli/status.js';
 import { tryCommand } from '../agent/cli/try.js';
@@ -17,5 +18,6 @@ export const runAgentCli = (): Promise<void> =>
       .command(tryCommand)
       .command(configCommand)
       .command(statusCommand)
-      .command(commandsCommand),
+      .command(commandsCommand)
+      .command(modemCommand),
   );

@@ -81,6 +81,8 @@ const COMMAND_LINES = {
     ['commands', 'show'],
     ['commands', 'cancel'],
     ['commands', 'purge'],
+    ['modem'],
+    ['modem', 'replay'],
     ['try'],
     ['config'],
     ['config', 'check'],

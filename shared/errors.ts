@@ -127,6 +127,14 @@ export const ERRORS = {
     meaning: 'There is no address to send from, or no route to the destination.',
     remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
   },
+  'modem-unknown': {
+    meaning: 'The modem is of a kind that the agent does not speak with.',
+    remedy: 'Use one of the README’s table of modems, or name its dialect if it is one of them under another name.',
+  },
+  'modem-limit': {
+    meaning: 'The datagram is longer than the modem’s own sockets can send.',
+    remedy: 'Make the reply shorter, ask for it in CoAP blocks, or use a modem without this limit.',
+  },
   'too-large': {
     meaning: 'The payload is longer than an IP Command can carry.',
     remedy: 'Send at most 1300 bytes of text or 975 of binary (`--size-limit` raises the latter to 1300).',

@@ -14,20 +14,26 @@ export const environment = (extra: Record<string, string> = {}) => ({
   ...extra,
 });
 
-/** Runs the built `supersim-agent` to its end, with a configuration file. */
-export async function supersimAgent(args: readonly string[], config = '', extra: Record<string, string> = {}) {
+/** Runs the built `supersim-agent` to its end, with a configuration file, and with `input` on its stdin. */
+export async function supersimAgent(
+  args: readonly string[],
+  config = '',
+  extra: Record<string, string> = {},
+  input?: string,
+) {
   const file = writeFile(temporaryFolder(), 'config.yaml', config);
   const child = spawn(process.execPath, [program('supersim-agent'), ...args], {
     env: { ...environment(extra), SUPERSIM_AGENT_CONFIG: file },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: WAIT_MS,
     killSignal: 'SIGKILL',
   });
   const code = new Promise<number | string | null>((resolve) => {
     child.once('close', (status, signal) => resolve(status ?? signal));
   });
-  const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr)]);
-  return { code: await code, stdout: stdout.toString(), stderr: stderr.toString(), file };
+  child.stdin?.end(input);
+  const [stdout, stderr] = await Promise.all([child.stdout, child.stderr].map((stream) => stream && buffer(stream)));
+  return { code: await code, stdout: `${stdout}`, stderr: `${stderr}`, file };
 }
 
 /** Starts the built agent on an address of its own beside a peer that may send to it. Both end with the test. */

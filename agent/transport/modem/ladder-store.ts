@@ -1,0 +1,59 @@
+import * as z from 'zod';
+import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, type Rung, recent, type State, well } from './ladder.js';
+
+const REDO_ATTACH_MS = 60_000;
+
+const savedSchema = z.object({
+  rung: z.enum(RUNGS).nullable(),
+  failures: z.int().nonnegative(),
+  /** Milliseconds until it is due; null while it was being done. */
+  dueIn: z.number().nullable(),
+  rounds: z.int().nonnegative(),
+  unregisteredFor: z.number().nonnegative().nullable(),
+  cycled: z.boolean(),
+  attachesAgo: z.array(z.number().nonnegative()).max(MOST_ATTACHES),
+  counts: z.record(z.enum(RUNGS), z.int().nonnegative()),
+});
+/** The state in JSON, with times as ages: the clock begins anew with the process. */
+export type Saved = z.output<typeof savedSchema>;
+
+export function save(state: State, now: number): Saved {
+  const { rung, failures, dueAt, rounds, unregisteredSince, cycled, attaches, counts } = state;
+  return {
+    rung: rung ?? null,
+    failures,
+    dueIn: dueAt === undefined ? null : Math.max(0, dueAt - now),
+    rounds,
+    unregisteredFor: unregisteredSince === undefined ? null : now - unregisteredSince,
+    cycled,
+    attachesAgo: recent(attaches, now)
+      .slice(-MOST_ATTACHES)
+      .map((at) => now - at),
+    counts: { ...counts },
+  };
+}
+
+/**
+ * The state of an earlier process. What was being done is done anew after its back-off. How long the agent was not
+ * there counts for nothing: it may have been no time.
+ *
+ * @returns {@link well} for what is no state
+ */
+export function restore(saved: unknown, now: number): State {
+  const { data } = savedSchema.safeParse(saved);
+  if (data === undefined) return well;
+  const { rung, failures, dueIn, rounds, unregisteredFor, cycled, attachesAgo, counts } = data;
+  return {
+    rung: rung ?? undefined,
+    failures,
+    dueAt: rung === null ? undefined : now + (dueIn ?? redoAfter(rung)),
+    rounds,
+    unregisteredSince: unregisteredFor === null ? undefined : now - unregisteredFor,
+    cycled,
+    attaches: attachesAgo.map((ago) => now - ago),
+    counts,
+  };
+}
+
+/** An agent that is ended by what it does must not make the SIM attach again and again. */
+const redoAfter = (rung: Rung): number => Math.max(BACKOFF[rung][0] ?? 0, ATTACHES.includes(rung) ? REDO_ATTACH_MS : 0);

@@ -1,0 +1,86 @@
+import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects.js';
+import type { Notice } from '../../../../agent/transport/modem/notice.js';
+import { createObserver, type Piece } from '../../../../agent/transport/modem/observer.js';
+
+/** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */
+export const P12 = Buffer.from('001a1b0d0a4f4b0d0a2b513e', 'hex').toString('latin1');
+export const P12_HEX = '001a1b0d0a4f4b0d0a2b513e';
+
+/** One line of a conversation: `> ` what the host wrote, `< ` what the modem did, with \r, \n, \0 and \xHH. */
+export type Exchange = readonly (readonly ['tx' | 'rx', string])[];
+
+/** A conversation written as lines; `<P12>` stands for the payload. */
+export function conversation(...lines: readonly string[]): Exchange {
+  return lines.map((line) => {
+    const text = line.slice(2).replaceAll('<P12>', P12);
+    return [line.startsWith('> ') ? 'tx' : 'rx', text] as const;
+  });
+}
+
+/** What is understood, one short line each; what others tell better is left out. */
+export function tell(notices: readonly Notice[]): string[] {
+  return notices.flatMap((notice) => {
+    switch (notice.kind) {
+      case 'datagram':
+        return [
+          `datagram ${notice.socket} ${notice.source.address}:${notice.source.port} ${notice.bytes.toString('hex')}`,
+        ];
+      case 'sent':
+      case 'opened':
+        return [`${notice.kind} ${notice.socket}${notice.error === undefined ? '' : `: ${notice.error}`}`];
+      case 'closed':
+        return [`closed ${notice.socket}`];
+      case 'pending':
+        return [`pending ${notice.socket}${notice.bytes === undefined ? '' : ` ${notice.bytes}`}`];
+      case 'urc':
+        return [`urc ${notice.line}`];
+      case 'result': {
+        if (notice.action?.type === 'send') return [];
+        const lines = notice.lines.length === 0 ? '' : ` ${notice.lines.join(' ')}`;
+        return [`${notice.command ?? 'stray'}${lines} ${notice.text}`];
+      }
+      case 'discarded':
+        return [`discarded ${notice.why} ${notice.bytes.toString('hex')}`];
+      default:
+        return [];
+    }
+  });
+}
+
+const pieces = (exchange: Exchange): Piece[] =>
+  exchange.map(([direction, text], index) => ({ at: index, direction, bytes: Buffer.from(text, 'latin1') }));
+
+/** Pieces that follow each other in one direction made one. */
+export function atOnce(all: readonly Piece[]): Piece[] {
+  const merged: Piece[] = [];
+  for (const piece of all) {
+    const last = merged.at(-1);
+    if (last?.direction !== piece.direction) merged.push(piece);
+    else merged.splice(-1, 1, { ...last, bytes: Buffer.concat([last.bytes, piece.bytes]) });
+  }
+  return merged;
+}
+
+/** Every chunking worth trying: as given, at once, byte by byte, and each piece cut in two at each place. */
+export function* chunkings(exchange: Exchange): Generator<Piece[]> {
+  const given = pieces(exchange);
+  const merged = atOnce(given);
+  yield given;
+  yield merged;
+  yield given.flatMap((piece) => [...piece.bytes].map((byte) => ({ ...piece, bytes: Buffer.from([byte]) })));
+  for (const [index, piece] of merged.entries()) {
+    for (let cut = 1; cut < piece.bytes.length; cut++) {
+      const halves = [piece.bytes.subarray(0, cut), piece.bytes.subarray(cut)].map((bytes) => ({ ...piece, bytes }));
+      yield [...merged.slice(0, index), ...halves, ...merged.slice(index + 1)];
+    }
+  }
+}
+
+/** What an observer understands of a log. */
+export function observe(dialect: DialectName, log: readonly Piece[]): string[] {
+  const observer = createObserver(DIALECTS[dialect].grammar);
+  return tell([...log.flatMap((piece) => observer.observe(piece)), ...observer.end()]);
+}
+
+export const observeExchange = (dialect: DialectName, exchange: Exchange): string[] =>
+  observe(dialect, pieces(exchange));
