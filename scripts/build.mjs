@@ -22,8 +22,8 @@ function bundle(names, chunks) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    // A native module beside its JavaScript.
-    external: ['libsql'],
+    // Native modules beside their JavaScript.
+    external: ['libsql', '@lydell/node-pty'],
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
