@@ -79,7 +79,7 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
     if (was && !attached()) onDetach();
   }
 
-  function search(): void {
+  function search() {
     cancelSearch();
     if (!serves()) return become('idle');
     if (world.network === registration) return;

@@ -129,7 +129,7 @@ export const answers =
     answer.ok();
   };
 
-function simPin({ cellular }: Kit, { kind, args }: Command, answer: Answer): void {
+function simPin({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
   const { sim } = cellular.world;
   if (cellular.simIsBusy()) return answer.cme(14);
   if (kind === 'set') return args[0] !== undefined && cellular.enterPin(args[0]) ? answer.ok() : answer.cme(16);
@@ -143,7 +143,7 @@ function functionality(
   { restartLevels = [], tellsSim = false }: Dialect,
   { kind, args }: Command,
   answer: Answer,
-): void {
+) {
   if (kind === 'read') {
     answer.line(`+CFUN: ${kit.cellular.functionality()}`);
     return answer.ok();
@@ -210,7 +210,7 @@ function operator({ cellular }: Kit, settings: Settings, { kind, args }: Command
   answer.ok();
 }
 
-function attach({ cellular }: Kit, { kind, args }: Command, answer: Answer): void {
+function attach({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
   if (kind === 'read') answer.line(`+CGATT: ${Number(cellular.attached())}`);
   if (kind === 'set') {
     const wanted = integer(args[0], 0, 1);
@@ -220,7 +220,7 @@ function attach({ cellular }: Kit, { kind, args }: Command, answer: Answer): voi
   answer.ok();
 }
 
-function contextDefinition({ cellular }: Kit, { kind, args }: Command, answer: Answer): void {
+function contextDefinition({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
   const { contexts } = cellular.world;
   if (kind === 'read') {
     for (const [cid, { type, apn }] of contexts) answer.line(`+CGDCONT: ${cid},"${type}","${apn}","0.0.0.0",0,0`);

@@ -121,18 +121,25 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     };
     const next = (index: number): void => {
       const command = commands?.[index];
-      if (command === undefined) return finish(framed('OK'));
       const isLast = index + 1 === commands?.length;
-      const answer = answerTo((bytes, ok) => (ok && !isLast ? next(index + 1) : finish(bytes)));
-      const code = options.refuse(`AT${command.text}`);
-      if (code !== undefined) return answer.cme(code);
-      const handler = options.handler(command.name);
-      if (handler === undefined) options.unknown(answer);
-      else handler(command, answer);
+      if (command === undefined) finish(framed('OK'));
+      else
+        runCommand(
+          command,
+          answerTo((bytes, ok) => (ok && !isLast ? next(index + 1) : finish(bytes))),
+        );
     };
     running = true;
     if (commands === undefined) options.unknown(answerTo(finish));
     else next(0);
+  }
+
+  function runCommand(command: Command, answer: Answer): void {
+    const code = options.refuse(`AT${command.text}`);
+    const handler = options.handler(command.name);
+    if (code !== undefined) answer.cme(code);
+    else if (handler === undefined) options.unknown(answer);
+    else handler(command, answer);
   }
 
   function answerTo(end: (bytes: Buffer, ok: boolean) => void): Answer {
@@ -149,7 +156,7 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     };
   }
 
-  function collect(dataInput: DataInput): void {
+  function collect(dataInput: DataInput) {
     const stop =
       dataInput.timeoutMs === undefined
         ? () => undefined

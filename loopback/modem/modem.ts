@@ -190,6 +190,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     if (wasThere) onEvent({ what: 'tty' });
   }
 
+  options.onAttached(false);
   await appear();
   return {
     dialect: settings.dialect,

@@ -46,7 +46,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     return random;
   };
 
-  function emitUrc(unit: Unit): void {
+  function emitUrc(unit: Unit) {
     const { bytes } = unit;
     const [lost, twice, between] = [hits('urcLoss', bytes), hits('urcDuplicate', bytes), hits('urcBetween', bytes)];
     if (lost) return;
@@ -64,7 +64,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     units.forEach(put);
   }
 
-  function emitReply(unit: Unit): void {
+  function emitReply(unit: Unit) {
     const { kind, bytes } = unit;
     if (kind === 'echo' || kind === 'noise') return put(unit);
     // At the latest before the result; at which line sooner is left to chance.
@@ -82,7 +82,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     cut(damaging ? without(bytes, Math.floor(damaging() * bytes.length)) : bytes);
   }
 
-  function cut(bytes: Buffer): void {
+  function cut(bytes: Buffer) {
     const { chunks } = faults();
     if (chunks === 'unit') return write(bytes);
     if (chunks === 'byte') {

@@ -73,7 +73,7 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     extras.delete(id);
   };
 
-  function activate(answer: Answer): void {
+  function activate(answer: Answer) {
     if (active) return fail(answer, 561);
     answer.later(ACTIVATES_MS, () => {
       active = cellular.reachesApn(apn ?? world.contexts.get(1)?.apn ?? '');
@@ -139,7 +139,7 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     });
   };
 
-  function finishSend(answer: Answer, socket: Socket, bytes: Buffer, peer: { address: string; port: number }): void {
+  function finishSend(answer: Answer, socket: Socket, bytes: Buffer, peer: { address: string; port: number }) {
     const left = !kit.sendFails() && bytes.length <= MAX_SEND && kit.transmit(bytes, socket.port, peer);
     lastError = left ? 0 : 558;
     if (config.get('sendinfo') === '1') {

@@ -110,7 +110,7 @@ export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dial
     });
   };
 
-  function finishSend(answer: Answer, socket: Socket, bytes: Buffer, peer: { address: string; port: number }): void {
+  function finishSend(answer: Answer, socket: Socket, bytes: Buffer, peer: { address: string; port: number }) {
     if (kit.sendFails()) return fail(answer, ERRNO.again);
     if (!isActive() || !kit.transmit(bytes, socket.port, peer)) return fail(answer, ERRNO.unreachable);
     answer.line(`+USOST: ${socket.id},${bytes.length}`);
