@@ -14,11 +14,10 @@ const KINDS = [
   'sendFail',
   'sendBusy',
   'place',
-  'error',
   'noise',
 ] as const;
-type Kind = (typeof KINDS)[number];
-export type FaultKind = Exclude<(typeof KINDS)[number], 'place' | 'noise'>;
+type Kind = (typeof KINDS)[number] | `error ${string}`;
+export type FaultKind = Exclude<(typeof KINDS)[number], 'place' | 'noise'> | 'error';
 
 /** Chance, the same for the same seed and the same things in their order. */
 export interface Dice {
@@ -33,7 +32,7 @@ export function createDice(seed: number): Dice {
   function next(kind: Kind) {
     const number = (counts.get(kind) ?? 0) + 1;
     counts.set(kind, number);
-    return { number, random: numberedRandom(seed, KINDS.indexOf(kind) + 1, number) };
+    return { number, random: numberedRandom(seed, KINDS.findIndex((name) => name === kind) + 1, number) };
   }
   return {
     throw(kind, hits) {

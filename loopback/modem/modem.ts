@@ -1,9 +1,9 @@
 import { messageOf } from '../../shared/errors.js';
-import { includes } from '../faults/apply.js';
 import type { Endpoint } from '../network.js';
 import type { Sim } from '../sims.js';
 import { newWorld, type Registration, type SimStatus } from './cellular.js';
 import { type Clock, systemClock } from './clock.js';
+import { createCommandFaults } from './command-faults.js';
 import { type Core, createCore } from './core.js';
 import { settleDialect } from './dialects.js';
 import { createDice } from './dice.js';
@@ -21,7 +21,6 @@ import { createWire } from './wire.js';
 const AWAY_MS = 500;
 /** For the last words to be read. */
 const LAST_WORDS_MS = 100;
-const PROMPT_ENDS = { bare: '', space: ' ', newline: '\r\n' } as const;
 
 export interface ModemOptions {
   readonly settings: ModemSettings;
@@ -59,7 +58,6 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   let faults = resolveModemFaults(settings.faults ?? {});
   let seed = settings.seed ?? options.seed;
   let dice = createDice(seed);
-  let refusals = new Map<string, number>();
   let said = 0;
   let heard = 0;
   let core: Core | undefined;
@@ -81,6 +79,11 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     idleUrc: () => core?.idleUrc ?? '',
     write: outward.send,
     onHit: (fault, bytes) => onEvent({ what: 'fault', fault, text: bytes.toString('latin1').trim() }),
+  });
+  const commandFaults = createCommandFaults({
+    faults: () => faults,
+    dice: () => dice,
+    onHit: (fault, text) => onEvent({ what: 'fault', fault, text }),
   });
 
   function hear(bytes: Buffer): void {
@@ -108,18 +111,6 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     output.emit(unit);
   }
 
-  function refuse(text: string): number | undefined {
-    const found = Object.entries(faults.errors).find(([prefix]) => text.toUpperCase().startsWith(prefix.toUpperCase()));
-    if (found === undefined) return undefined;
-    const [prefix, refusal] = found;
-    const on = 'on' in refusal && refusal.on !== undefined ? refusal.on : 1;
-    const number = (refusals.get(prefix) ?? 0) + 1;
-    refusals.set(prefix, number);
-    if (!includes(on, number, dice.number('error'))) return undefined;
-    onEvent({ what: 'fault', fault: 'error', text });
-    return refusal.cme;
-  }
-
   function powerOn(): void {
     const next: Core = createCore({
       clock,
@@ -130,12 +121,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
         onEvent({ what: 'sent', port: localPort, destination, bytes: bytes.length });
         options.transmit(bytes, localPort, destination);
       },
-      faults: {
-        refuse,
-        sendIsBusy: () => throwFor('sendBusy'),
-        sendFails: () => throwFor('sendFail'),
-        prompt: (usual) => (faults.prompt === 'usual' ? usual : `${usual.trimEnd()}${PROMPT_ENDS[faults.prompt]}`),
-      },
+      faults: commandFaults,
       // Its answer is to be read first.
       onRestart: () => void restart('the host asked for it', LAST_WORDS_MS),
       onAttached: options.onAttached,
@@ -145,12 +131,6 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     });
     core = next;
   }
-
-  const throwFor = (fault: 'sendBusy' | 'sendFail') => {
-    const hit = dice.throw(fault, faults[fault]) !== undefined;
-    if (hit) onEvent({ what: 'fault', fault, text: '' });
-    return hit;
-  };
 
   async function appear(): Promise<void> {
     await port.appear();
@@ -217,7 +197,6 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
       faults = next;
       seed = nextSeed;
       dice = createDice(seed);
-      refusals = new Map();
       said = 0;
       heard = 0;
       onEvent({ what: 'faults', faults: formatModemFaults(faults), seed });
