@@ -90,6 +90,7 @@ const builder = (yargs: Argv) =>
       type: 'number',
       describe: `What the faults’ chance begins with, 0 to ${MAX_SEED}; default: random`,
     })
+    .implies({ 'modem-path': 'modem', 'modem-faults': 'modem' })
     .strict()
     .epilog(EPILOG);
 

@@ -16,6 +16,7 @@ const KINDS = [
   'place',
   'noise',
 ] as const;
+const SALTS: readonly string[] = KINDS;
 type Kind = (typeof KINDS)[number] | `error ${string}`;
 export type FaultKind = Exclude<(typeof KINDS)[number], 'place' | 'noise'> | 'error';
 
@@ -32,7 +33,7 @@ export function createDice(seed: number): Dice {
   function next(kind: Kind) {
     const number = (counts.get(kind) ?? 0) + 1;
     counts.set(kind, number);
-    return { number, random: numberedRandom(seed, KINDS.findIndex((name) => name === kind) + 1, number) };
+    return { number, random: numberedRandom(seed, SALTS.indexOf(kind) + 1, number) };
   }
   return {
     throw(kind, hits) {

@@ -4,6 +4,7 @@ import { hitsSchema, parseValue, strictShape } from '../faults/settings.js';
 import { issuesOf } from '../issues.js';
 
 const CHUNKS = ['unit', 'byte', 'all'] as const;
+const LINE_ENDS = ['usual', 'lf', 'doubled-cr'] as const;
 const PROMPTS = ['usual', 'bare', 'space', 'newline'] as const;
 const MAX_RESET_BYTES = 2 ** 31;
 
@@ -30,6 +31,10 @@ const shape = {
     .enum(PROMPTS)
     .default('usual')
     .describe('What stands behind the prompt: the usual, nothing, a space, or a line end.'),
+  lineEnds: z
+    .enum(LINE_ENDS)
+    .default('usual')
+    .describe('How lines, results and URCs begin and end: CR LF, LF alone, or CR CR LF.'),
   silent: z.enum(['no', 'yes']).default('no').describe('The modem hears and says nothing.'),
   resetAfterSent: z
     .int()

@@ -8,11 +8,11 @@ import { type Core, createCore } from './core.js';
 import { settleDialect } from './dialects.js';
 import { createDice } from './dice.js';
 import type { ModemEvent } from './events.js';
-import { formatModemFaults, type ModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults.js';
+import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults.js';
 import type { Received } from './kit.js';
 import { createOutput, garbage } from './output.js';
 import { createPort } from './port.js';
-import type { ModemSettings } from './settings.js';
+import { checkSeed, type ModemSettings } from './settings.js';
 import type { LoopbackModem } from './status.js';
 import type { Unit } from './unit.js';
 import { createWire } from './wire.js';
@@ -193,8 +193,8 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     }),
     faults: () => ({ faults, seed }),
     setFaults(input: ModemFaultsInput, nextSeed = seed) {
-      const next: ModemFaults = resolveModemFaults(input);
-      faults = next;
+      checkSeed(nextSeed);
+      faults = resolveModemFaults(input);
       seed = nextSeed;
       dice = createDice(seed);
       said = 0;

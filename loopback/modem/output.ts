@@ -7,6 +7,7 @@ import { framed, type Unit } from './unit.js';
 const SILENCE_MS = 20;
 /** A URC does not wait longer than this for a command. */
 const HELD_MS = 2000;
+const LINE_ENDS = { usual: '\r\n', lf: '\n', 'doubled-cr': '\r\r\n' } as const;
 const MAX_GARBAGE = 32;
 
 type OutputFault = Exclude<FaultKind, 'error'>;
@@ -79,7 +80,15 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
 
   function put({ kind, bytes }: Unit): void {
     const damaging = kind === 'line' || kind === 'data' || kind === 'result' ? hits('byteLoss', bytes) : undefined;
-    cut(damaging ? without(bytes, Math.floor(damaging() * bytes.length)) : bytes);
+    const ended = kind === 'line' || kind === 'result' || kind === 'urc' ? withLineEnds(bytes) : bytes;
+    cut(damaging ? without(ended, Math.floor(damaging() * ended.length)) : ended);
+  }
+
+  function withLineEnds(bytes: Buffer): Buffer {
+    const end = LINE_ENDS[faults().lineEnds];
+    // Not those of a payload: a URC that holds one is left as it is.
+    if (end === '\r\n' || bytes.subarray(2, -2).includes('\r\n')) return bytes;
+    return Buffer.from(bytes.toString('latin1').replaceAll('\r\n', end), 'latin1');
   }
 
   function cut(bytes: Buffer) {

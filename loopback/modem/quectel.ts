@@ -52,8 +52,9 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
   let lastError: QuectelErrorCode = 0;
 
   const reportsHere = () => urcPort === OWN_PORT || urcPort === 'all';
+  const urcName = quirks.urcSpace === 'yes' ? '+QIURC: ' : '+QIURC:';
   const urc = (text: string) => {
-    if (reportsHere()) kit.urc(`+QIURC:${quirks.urcSpace === 'yes' ? ' ' : ''}${text}`);
+    if (reportsHere()) kit.urc(`${urcName}${text}`);
     else kit.note(`+QIURC: ${text} went to the port ${urcPort}`);
   };
   const fail = (answer: Answer, code: QuectelErrorCode) => {
@@ -276,7 +277,7 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
       if (extras.get(socket.id)?.mode === 'push') {
         if (!reportsHere()) return true;
         const from = extras.get(socket.id)?.service ? `,"${source.address}",${source.port}` : '';
-        const header = `\r\n+QIURC: "recv",${socket.id},${bytes.length}${from}${payloadSeparator()}`;
+        const header = `\r\n${urcName}"recv",${socket.id},${bytes.length}${from}${payloadSeparator()}`;
         kit.emit({ kind: 'urc', bytes: Buffer.concat([latin1(header), payloadForm(bytes), latin1('\r\n')]) });
       } else if (!enqueue(socket, datagram)) kit.note(`socket ${socket.id} is full: a datagram is lost`);
       else if (socket.armed) {

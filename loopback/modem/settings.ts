@@ -19,11 +19,17 @@ const schema = z.strictObject({
   baud: baudSchema.default(0),
   sim: z.string().min(1).default(DEFAULT_MODEM_SIM),
   quirks: z.record(z.string(), z.string()).default({}),
-  faults: z.unknown(),
+  faults: z.unknown().optional(),
   seed: seedSchema.optional(),
 });
 
 export type ModemSettings = z.output<typeof schema>;
+
+/** @throws SupersimError `bad-input` for what is no seed */
+export function checkSeed(seed: number): void {
+  const result = seedSchema.safeParse(seed);
+  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${issuesOf(result.error)}`);
+}
 
 /** @throws SupersimError `bad-input` for anything that cannot be used */
 export function resolveModemSettings(input: unknown): ModemSettings {

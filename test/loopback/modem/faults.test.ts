@@ -95,6 +95,17 @@ describe('damage', () => {
     expect(burst(1).length).toBeLessThanOrEqual(32 + `${line('+CSQ: 21,99')}${OK}`.length);
   });
 
+  test.each([
+    ['lf', '\n+CSQ: 21,99\n\nOK\n', '\n+QIURC: "recv",0\n'],
+    ['doubled-cr', '\r\r\n+CSQ: 21,99\r\r\n\r\r\nOK\r\r\n', '\r\r\n+QIURC: "recv",0\r\r\n'],
+  ] as const)('other line ends: %s; never in a payload', (lineEnds, answer, urc) => {
+    const modem = listening({ lineEnds });
+    expect(modem.at('AT+CSQ')).toBe(answer);
+    modem.receive('a\r\nb');
+    expect(modem.said()).toBe(urc);
+    expect(modem.at('AT+QIRD=0')).toContain('6969\r\na\r\nb\r\n');
+  });
+
   test('silence; the modem goes on afterwards', () => {
     const modem = listening({ silent: 'yes' });
     expect(modem.at('AT+CSQ')).toBe('');

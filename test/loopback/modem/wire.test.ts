@@ -45,7 +45,13 @@ test('a timer that was late is made up for', () => {
   const tasks: (() => void)[] = [];
   let time = 0;
   let total = 0;
-  const clock = { now: () => time, after: (_: number, task: () => void) => (tasks.push(task), () => undefined) };
+  const clock = {
+    now: () => time,
+    after(_: number, task: () => void) {
+      tasks.push(task);
+      return () => undefined;
+    },
+  };
   const wire = createWire(9600, clock, (bytes) => {
     total += bytes.length;
   });
