@@ -27,8 +27,8 @@ export interface Answer {
   result(bytes: Buffer, ok: boolean): void;
   /** Prints the prompt and collects what the host writes then. */
   collect(input: DataInput): void;
-  /** Goes on after so many milliseconds; the modem takes no other command meanwhile. */
-  later(ms: number, task: () => void): void;
+  /** Goes on after so many milliseconds. Other commands wait meanwhile; `deaf`: they are lost. */
+  later(ms: number, task: () => void, deaf?: 'deaf'): void;
 }
 
 export interface DataInput {
@@ -71,9 +71,11 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
   let line: number[] = [];
   let waiting = Buffer.alloc(0);
   let running = false;
+  let isDeaf = false;
   let collecting: { input: DataInput; bytes: number[]; since: number; stop: () => void } | undefined;
 
   function input(bytes: Buffer): void {
+    if (isDeaf) return;
     waiting = Buffer.concat([waiting, bytes]);
     if (waiting.length > MAX_WAITING) waiting = waiting.subarray(waiting.length - MAX_WAITING);
     drain();
@@ -152,7 +154,13 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
       cme: (code) => end(framed(options.formatCme(code)), false),
       result: end,
       collect,
-      later: (ms, task) => void clock.after(ms, task),
+      later(ms, task, deaf) {
+        isDeaf = deaf === 'deaf';
+        clock.after(ms, () => {
+          isDeaf = false;
+          task();
+        });
+      },
     };
   }
 

@@ -37,6 +37,10 @@ export async function openTty({ onData, onLost }: TtyOptions): Promise<Tty> {
   const terminal = await spawnHolder();
   const { pid } = terminal;
   const fd = masterOf(terminal);
+  let masterClosed = false;
+  whenMasterCloses(terminal, () => {
+    masterClosed = true;
+  });
   let ended = false;
   let closing = false;
   const end = new Promise<void>((resolve) => {
@@ -63,7 +67,7 @@ export async function openTty({ onData, onLost }: TtyOptions): Promise<Tty> {
     await close();
     throw error;
   });
-  const writer = createWriter(fd, () => ended || closing);
+  const writer = createWriter(fd, () => ended || closing || masterClosed);
   return {
     path,
     holder: pid,
@@ -96,6 +100,11 @@ type Terminal = Awaited<ReturnType<typeof spawnHolder>>;
 function masterOf(terminal: Terminal): number {
   if ('fd' in terminal && typeof terminal.fd === 'number' && terminal.fd > 2) return terminal.fd;
   throw new SupersimError('pty-missing', 'this version of @lydell/node-pty does not tell its terminal’s descriptor');
+}
+
+/** Before the holder's end is known: from then on the descriptor's number may be somebody else's. */
+function whenMasterCloses(terminal: Terminal, task: () => void): void {
+  if ('on' in terminal && typeof terminal.on === 'function') Reflect.apply(terminal.on, terminal, ['close', task]);
 }
 
 /** The path, which the holder tells; what comes later is for `onData`. */

@@ -4,6 +4,7 @@ import { hexBytes, integer } from './command.js';
 import { accepted, answers, setting, withSim } from './common.js';
 import type { Answer, Handler } from './interpreter.js';
 import type { Dialect, Kit } from './kit.js';
+import { DEFAULT_CONFIG, EC200U_CONFIG, promptFor, URC_PORTS } from './quectel-config.js';
 import { type QuectelErrorCode, quectelError } from './quectel-errors.js';
 import { createSockets, enqueue, type Socket, takeFirst, waitingBytes } from './sockets.js';
 import { bootLines, framed, latin1 } from './unit.js';
@@ -192,12 +193,13 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
   const close: Handler = ({ args }, answer) => {
     const id = integer(args[0], 0, LAST_ID);
     if (id === undefined) return fail(answer, 552);
-    answer.later(CLOSES_MS, () => {
+    const closed = () => {
       const wasOpen = sockets.get(id) !== undefined;
       discard(id);
       done(answer);
       if (wasOpen && config.get('close/mode') === '1') urc(`"closed",${id}`);
-    });
+    };
+    answer.later(CLOSES_MS, closed, 'deaf');
   };
 
   const state: Handler = ({ kind, args }, answer) => {
@@ -303,34 +305,3 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     sockets: sockets.views,
   };
 }
-
-const URC_PORTS = ['usbat', 'usbmodem', 'uart1', 'all'];
-
-const EC200U_CONFIG = new Set([
-  'sendinfo',
-  'formatcfg',
-  'close/mode',
-  'qisend/timeout',
-  'udp/readmode',
-  'udp/sendmode',
-]);
-
-const DEFAULT_CONFIG: [string, string][] = [
-  ['dataformat', '0,0'],
-  ['viewmode', '0'],
-  ['recvind', '0'],
-  ['transpktsize', '1024'],
-  ['transwaittm', '2'],
-  ['sendinfo', '0'],
-  ['formatcfg', '0'],
-  ['close/mode', '0'],
-  // Seconds that the host may take for the bytes after the prompt.
-  ['qisend/timeout', '5'],
-  ['udp/readmode', '0'],
-  ['udp/sendmode', '0'],
-];
-
-const promptFor = (isEc200u: boolean, format: string | undefined): string => {
-  if (!isEc200u) return '\r\n> ';
-  return format === '1' ? '\r\n>\r\n' : '\r\n>';
-};

@@ -254,6 +254,14 @@ describe('closing', () => {
     expect(modem.at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n');
   });
 
+  test('takes no other command meanwhile', () => {
+    const modem = listening();
+    expect(modem.ask('AT+QICLOSE=0\rAT+CSQ\r')).toBe('');
+    modem.write('AT+CSQ\r');
+    modem.pass(SOON_MS);
+    expect(modem.said()).toBe(`${OK}${line('+CSQ: 21,99')}${OK}`);
+  });
+
   test('by the network: the id stays in use until the host closes it', () => {
     const modem = listening();
     expect(modem.core.closeSocket(undefined)).toBe(true);
