@@ -115,7 +115,8 @@ export function commonCommands(
     }),
     '+CGDCONT': (command, answer) => contextDefinition(kit, command, answer),
     '+CGPADDR': withSim(kit, (_, answer) => {
-      answer.line(`+CGPADDR: 1,"${kit.cellular.attached() ? world.address : '0.0.0.0'}"`);
+      const address = kit.cellular.attached() ? world.address : '0.0.0.0';
+      answer.line(`+CGPADDR: 1,${dialect.bareAddress ? address : `"${address}"`}`);
       answer.ok();
     }),
   };

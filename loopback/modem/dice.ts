@@ -15,6 +15,7 @@ const KINDS = [
   'sendBusy',
   'place',
   'noise',
+  'byteDamage',
 ] as const;
 const SALTS: readonly string[] = KINDS;
 type Kind = (typeof KINDS)[number] | `error ${string}`;

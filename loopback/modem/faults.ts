@@ -20,6 +20,9 @@ const shape = {
   urcExtra: hitsSchema.default(0).describe('A URC that means nothing comes before the line, prompt or result.'),
   lineLoss: hitsSchema.default(0).describe('The line, no result and no URC, is not printed.'),
   byteLoss: hitsSchema.default(0).describe('One byte of the line, data or result is lost.'),
+  byteDamage: hitsSchema
+    .default(0)
+    .describe('One byte of the line or result is another, of 0x80 to 0xff; never one of a payload.'),
   garbage: hitsSchema.default(0).describe('A burst of up to 32 bytes comes before the line, data or result.'),
   sendFail: hitsSchema.default(0).describe('The datagram is refused after its bytes have come.'),
   sendBusy: hitsSchema.default(0).describe('The send command is refused before the prompt.'),

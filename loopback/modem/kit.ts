@@ -53,6 +53,8 @@ export interface Dialect {
   readonly farewell?: string;
   /** Whether it tells of the SIM as the radio goes off and on. */
   readonly tellsSim?: boolean;
+  /** Whether `+CGPADDR` has its address without quotes. */
+  readonly bareAddress?: boolean;
   /** Levels of `AT+CFUN` beside the standard’s that restart it. */
   readonly restartLevels?: readonly number[];
   /** Of what kind its answer to an unknown command is. */

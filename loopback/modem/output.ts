@@ -81,7 +81,9 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
   function put({ kind, bytes }: Unit): void {
     const damaging = kind === 'line' || kind === 'data' || kind === 'result' ? hits('byteLoss', bytes) : undefined;
     const ended = kind === 'line' || kind === 'result' || kind === 'urc' ? withLineEnds(bytes) : bytes;
-    cut(damaging ? without(ended, Math.floor(damaging() * ended.length)) : ended);
+    const changing = kind === 'line' || kind === 'result' ? hits('byteDamage', bytes) : undefined;
+    const changed = changing ? withJunk(ended, changing) : ended;
+    cut(damaging ? without(changed, Math.floor(damaging() * changed.length)) : changed);
   }
 
   function withLineEnds(bytes: Buffer): Buffer {
@@ -122,5 +124,11 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
 
 export const garbage = (random: () => number): Buffer =>
   Buffer.from(Array.from({ length: 1 + Math.floor(random() * MAX_GARBAGE) }, () => Math.floor(random() * 256)));
+
+function withJunk(bytes: Buffer, random: () => number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed.writeUInt8(0x80 + Math.floor(random() * 0x80), Math.floor(random() * bytes.length));
+  return changed;
+}
 
 const without = (bytes: Buffer, index: number) => Buffer.concat([bytes.subarray(0, index), bytes.subarray(index + 1)]);

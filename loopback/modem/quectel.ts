@@ -13,6 +13,8 @@ const MAX_SEND = 1460;
 const MAX_HEX_SEND = 512;
 const MAX_READ = 1500;
 const LAST_ID = 11;
+/** A shorter number is filled up as it is on the SIM. */
+const ICCID_DIGITS = 20;
 const ACTIVATES_MS = 50;
 const OPENS_MS = 30;
 const CLOSES_MS = 20;
@@ -234,7 +236,7 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
       ...Object.fromEntries(['+QSCLK', '+QCFG', '+QPOWD', '+QNWINFO'].map((name) => [name, accepted()])),
       '+QCCID': withSim(
         kit,
-        answers(() => `+QCCID: ${world.iccid}`),
+        answers(() => `+QCCID: ${world.iccid.padEnd(ICCID_DIGITS, 'F')}`),
       ),
       '+QISDE': setting('+QISDE', 0, 1, echoesData),
       '+QIGETERROR': answers(() => `+QIGETERROR: ${quectelError(lastError)}`),

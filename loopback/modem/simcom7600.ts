@@ -20,7 +20,9 @@ export const simcom7600Quirks = z.strictObject({
   model: z
     .enum(['SIM7600', 'A7670'])
     .default('SIM7600')
-    .describe('The A7670 has a space behind the prompt, no AT+CSOCKSETPN, and *ATREADY: 1 at the start.'),
+    .describe(
+      'The A7670 has a space behind the prompt, no AT+CSOCKSETPN, +CGPADDR without quotes, and *ATREADY: 1 at the start.',
+    ),
   order: z
     .enum(['line-first', 'ok-first'])
     .default('line-first')
@@ -199,6 +201,7 @@ export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quir
     },
     unknown: 'plain',
     tellsSim: true,
+    bareAddress: isA7670,
     idleUrc: '+CGEV: ME PDN ACT 1',
     boot: bootLines([...(isA7670 ? ['*ATREADY: 1'] : []), 'RDY', simLine(world), 'SMS DONE', 'PB DONE']),
     commands: {

@@ -184,6 +184,10 @@ test.each([
   expect(testModem(dialect).at(command)).toBe(`\r\n${answer}\r\n\r\nOK\r\n`);
 });
 
+test('a short ICCID is filled up', () => {
+  expect(testModem('quectel', { iccid: '8988307000000123456' }).at('AT+QCCID')).toContain(': 8988307000000123456F\r\n');
+});
+
 test.each([
   ['quectel', ['RDY', '+CFUN: 1', '+CPIN: READY', '+QUSIM: 1', '+QIND: SMS DONE'].map(line).join('')],
   ['simcom7600', ['RDY', '+CPIN: READY', 'SMS DONE', 'PB DONE'].map(line).join('')],

@@ -87,6 +87,13 @@ describe('damage', () => {
     expect(said.startsWith(line('+CSQ: 21,99'))).toBe(true);
   });
 
+  test('a byte is another', () => {
+    const said = listening({ byteDamage: [1] }).at('AT+CSQ');
+    expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length);
+    expect(said.match(/[\x80-\xff]/g)).toHaveLength(1);
+    expect(said.endsWith(OK)).toBe(true);
+  });
+
   test('bursts of up to 32 bytes, the same for the same seed', () => {
     const burst = (seed: number) => listening({ garbage: [1] }, { seed }).at('AT+CSQ');
     expect(burst(1)).toBe(burst(1));

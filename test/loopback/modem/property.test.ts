@@ -73,6 +73,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
       urcExtra: probability,
       lineLoss: probability,
       byteLoss: probability,
+      byteDamage: probability,
       garbage: probability,
       sendFail: probability,
       sendBusy: probability,

@@ -189,6 +189,7 @@ test('A7670: a space behind the prompt, and ready in its own words', () => {
   expect(modem.ask('AT+CIPSEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n> ');
   modem.ask('x');
   expect(modem.at('AT+CSOCKSETPN=1')).toBe(ERROR);
+  expect(modem.at('AT+CGPADDR=1')).toBe('\r\n+CGPADDR: 1,10.1.2.3\r\n\r\nOK\r\n');
   const fresh = testModem('simcom7600', { fresh: true, quirks });
   fresh.pass(SOON_MS);
   expect(fresh.said()).toContain('\r\n*ATREADY: 1\r\n');

@@ -47,6 +47,7 @@ export interface TestModemOptions {
   readonly quirks?: Quirks;
   readonly faults?: ModemFaultsInput;
   readonly seed?: number;
+  readonly iccid?: string;
   /** Leave it just switched on, with echo. */
   readonly fresh?: boolean;
 }
@@ -54,12 +55,12 @@ export interface TestModemOptions {
 /** A modem's core with its output, without a tty: strings in and out, a character a byte. */
 export function testModem(
   dialect: DialectName,
-  { quirks, faults = {}, seed = 1, fresh = false }: TestModemOptions = {},
+  { quirks, faults = {}, seed = 1, iccid = '89883070000001234567', fresh = false }: TestModemOptions = {},
 ) {
   const { clock, pass } = testClock();
   const world = newWorld({
     address: '10.1.2.3',
-    iccid: '89883070000001234567',
+    iccid,
     imei: '863427000000017',
     imsi: '732123000000017',
   });
