@@ -87,12 +87,14 @@ export function resolveAssumptions(input: unknown): Assumptions {
  * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveAssumptions}
  */
 export function parseAssumptions(written: readonly string[]): Assumptions {
-  const pairs = written.map((text) => {
-    const [, key, value] = /^(\w+)=(.*)$/.exec(text) ?? [];
-    if (key !== undefined && value !== undefined) return [key, value];
-    throw new SupersimError('bad-input', `${JSON.stringify(text)} is not KEY=VALUE`);
-  });
-  return resolveAssumptions(Object.fromEntries(pairs));
+  return resolveAssumptions(Object.fromEntries(written.map(parsePair)));
+}
+
+/** @throws SupersimError `bad-input` for what is not written `KEY=VALUE` */
+export function parsePair(text: string): [string, string] {
+  const [, key, value] = /^(\w+)=(.*)$/.exec(text) ?? [];
+  if (key !== undefined && value !== undefined) return [key, value];
+  throw new SupersimError('bad-input', `${JSON.stringify(text)} is not KEY=VALUE`);
 }
 
 /** A line for each assumption, with its values, its default and its grade. */

@@ -3,7 +3,7 @@ import type { Argv, CommandModule } from 'yargs';
 import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
-import { assumptionsHelp, parseAssumptions, SOURCE_PORTS } from './assumptions.js';
+import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
 import { MAX_SEED } from './faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './faults/settings.js';
 import {
@@ -14,6 +14,10 @@ import {
   type LoopbackOptions,
   startLoopback,
 } from './index.js';
+import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects.js';
+import { modemFaultsHelp, parseModemFaults } from './modem/faults.js';
+import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
+import type { ModemInput } from './modem/status.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
 import { parseSimsFile, type SimInput } from './sims.js';
@@ -32,7 +36,13 @@ Assumptions (--assume):
 ${assumptionsHelp()}
 
 Faults (--faults), both ways, or with down. (to the device) or up. (from it) before the name; #2+5 is packets 2 and 5:
-${faultsHelp()}`;
+${faultsHelp()}
+
+Faults of the modem (--modem-faults); #2+5 is the second and the fifth of its kind:
+${modemFaultsHelp()}
+
+Quirks of the modem (--modem-quirk):
+${quirksHelp()}`;
 
 const builder = (yargs: Argv) =>
   yargs
@@ -55,10 +65,32 @@ const builder = (yargs: Argv) =>
       type: 'string',
       describe: 'What the radio does to packets, as loss=0.2,delay=50ms,up.loss=#2+5',
     })
+    .option('modem', {
+      choices: DIALECT_NAMES,
+      describe: 'Offer a virtual modem of this dialect on a tty, with a SIM of its own',
+    })
+    .option('modem-path', { type: 'string', describe: 'LINK that leads to the modem’s tty' })
+    .option('modem-baud', {
+      type: 'number',
+      default: 0,
+      describe: 'Bits per second of the modem’s line; 0: as fast as it goes',
+    })
+    .option('modem-sim', { type: 'string', default: DEFAULT_MODEM_SIM, describe: 'Name of the modem’s SIM' })
+    .option('modem-faults', {
+      type: 'string',
+      describe: 'What the modem does wrong, as urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30',
+    })
+    .option('modem-quirk', {
+      type: 'string',
+      array: true,
+      default: [],
+      describe: 'KEY=VALUE for what firmware does in more than one way (repeatable)',
+    })
     .option('seed', {
       type: 'number',
       describe: `What the faults’ chance begins with, 0 to ${MAX_SEED}; default: random`,
     })
+    .implies({ 'modem-path': 'modem', 'modem-faults': 'modem' })
     .strict()
     .epilog(EPILOG);
 
@@ -111,9 +143,21 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
     ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
     ...(args.faults !== undefined && { faults: parseFaults(args.faults) }),
     ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
+    ...(args.modem && { modem: modemFrom(args, args.modem) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
     ...(accountSid && { accountSid }),
     ...(authToken && { authToken }),
+  };
+}
+
+function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {
+  return {
+    dialect,
+    baud: argument('modem-baud', baudSchema, args['modem-baud']),
+    sim: args['modem-sim'],
+    quirks: Object.fromEntries(args['modem-quirk'].map(parsePair)),
+    ...(args['modem-path'] !== undefined && { path: args['modem-path'] }),
+    ...(args['modem-faults'] !== undefined && { faults: parseModemFaults(args['modem-faults']) }),
   };
 }
 

@@ -1,10 +1,10 @@
 import type { Context, Hono } from 'hono';
 import * as z from 'zod';
-import { messageOf, SupersimError } from '../shared/errors.js';
-import { readBody } from './body.js';
 import type { Counters } from './events.js';
 import { resolveFaults, seedSchema } from './faults/settings.js';
-import { issuesOf } from './issues.js';
+import { jsonBody } from './json-body.js';
+import { modemRoutes } from './modem/control.js';
+import type { LoopbackModem } from './modem/status.js';
 import type { Radio } from './radio.js';
 import type { Registry } from './registry.js';
 import { SIM_STATES, type Sim, type SimState } from './sims.js';
@@ -20,11 +20,13 @@ export interface ControlOptions {
   readonly radio: Radio;
   readonly registry: Registry;
   readonly counters: Readonly<Counters>;
+  readonly modem: () => LoopbackModem | undefined;
   readonly setSimState: (state: SimState, sim?: string) => void;
 }
 
 /** What the loopback has beside the vendor's API: its faults and the states of its SIMs, in JSON. */
-export function controlRoutes(app: Hono, { radio, registry, counters, setSimState }: ControlOptions): void {
+export function controlRoutes(app: Hono, { radio, registry, counters, modem, setSimState }: ControlOptions): void {
+  modemRoutes(app, modem);
   const faults = (c: Context) => c.json({ ...radio.status(), counters });
   app.get('/loopback/faults', faults);
   app.put('/loopback/faults', async (c) => {
@@ -58,17 +60,3 @@ export function controlRoutes(app: Hono, { radio, registry, counters, setSimStat
 }
 
 const simView = ({ uniqueName, sid, address, state }: Sim) => ({ name: uniqueName, sid, address, state });
-
-/** @throws SupersimError `bad-input` for what is no JSON, or does not fit */
-async function jsonBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
-  const text = (await readBody(c)).toString('utf8');
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw new SupersimError('bad-input', `the body is no JSON: ${messageOf(error)}`, { cause: error });
-  }
-  const result = schema.safeParse(parsed);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', issuesOf(result.error));
-}

@@ -1,5 +1,6 @@
 import type { Hit } from './faults/apply.js';
 import type { Way } from './faults/settings.js';
+import type { ModemEvent } from './modem/events.js';
 import type { SimState } from './sims.js';
 import type { StoredCommand } from './store.js';
 import type { WebhookResult } from './webhooks.js';
@@ -44,6 +45,8 @@ export type LoopbackEvent =
   | { readonly type: 'faults'; readonly faults: string; readonly seed: number }
   /** A SIM's state was set. */
   | { readonly type: 'sim'; readonly simName: string; readonly state: SimState }
+  /** Something goes on in the virtual modem. */
+  | { readonly type: 'modem'; readonly event: ModemEvent }
   | { readonly type: 'webhook'; readonly result: WebhookResult }
   | { readonly type: 'error'; readonly message: string };
 

@@ -11,6 +11,9 @@ import type { FaultState } from './faults/apply.js';
 import { MAX_SEED } from './faults/random.js';
 import { type FaultsInput, resolveFaults, seedSchema } from './faults/settings.js';
 import { issuesOf } from './issues.js';
+import { type AttachedModem, attachModem, withModemSim } from './modem/attach.js';
+import { resolveModemSettings } from './modem/settings.js';
+import type { LoopbackModem, ModemInput } from './modem/status.js';
 import { type Endpoint, type Network, openNetwork } from './network.js';
 import { createRadio } from './radio.js';
 import { createRegistry } from './registry.js';
@@ -23,6 +26,11 @@ export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort 
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
 export type { FaultState, Hit } from './faults/apply.js';
 export { type Faults, type FaultsInput, formatFaults, type Hits, type Rules, type Way } from './faults/settings.js';
+export type { Registration, SimStatus } from './modem/cellular.js';
+export { DIALECT_NAMES, type DialectName, type Quirks } from './modem/dialects.js';
+export type { ModemEvent } from './modem/events.js';
+export { formatModemFaults, type ModemFaults, type ModemFaultsInput } from './modem/faults.js';
+export type { LoopbackModem, ModemInput, ModemStatus } from './modem/status.js';
 export type { Endpoint } from './network.js';
 export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
 export { SIM_STATES, type Sim, type SimInput, type SimState } from './sims.js';
@@ -57,6 +65,8 @@ export interface LoopbackOptions {
   readonly faults?: FaultsInput;
   /** What chance begins with: the same seed and the same packets have the same faults. Default: random. */
   readonly seed?: number;
+  /** A virtual modem on a tty of this machine; default: none. */
+  readonly modem?: ModemInput;
   /** Commands kept in memory; default 10,000. At the bound the oldest goes out. */
   readonly maxCommands?: number;
 }
@@ -70,6 +80,8 @@ export interface Loopback {
   readonly gateway: Endpoint;
   readonly sims: readonly Sim[];
   readonly counters: Readonly<Counters>;
+  /** The virtual modem, if one was asked for. */
+  readonly modem: LoopbackModem | undefined;
   /** Calls the listener for everything that goes on from now, until the returned function is called. */
   onEvent(listener: LoopbackListener): () => void;
   /** The faults that are set, their seed, and how many packets and datagrams in flight there are since. */
@@ -112,14 +124,16 @@ const settingsSchema = z.object({
  * Starts a loopback.
  *
  * @throws SupersimError `port-in-use` or `port-forbidden` for a port that cannot be had (nothing stays open then),
- *   `bad-input` for an option that cannot be used
+ *   `bad-input` for an option that cannot be used, `pty-missing` when there can be no virtual modem
  */
 export async function startLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
   const settings = settingsFrom(options);
   const { accountSid, authToken } = settings;
   const { sourcePort } = options;
   const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
-  const registry = createRegistry(resolveSims(options.sims ?? [{ name: DEFAULT_SIM_NAME }]));
+  const modemSettings = options.modem && resolveModemSettings(options.modem);
+  const givenSims = options.sims ?? [{ name: DEFAULT_SIM_NAME }];
+  const registry = createRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
   const store = createStore(settings.maxCommands);
   const counters = newCounters();
   const listeners = new Set<LoopbackListener>();
@@ -136,7 +150,11 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onError: (message) => onError(`UDP: ${message}`),
   });
   const setSimState = (state: SimState, key?: string) => {
-    for (const sim of registry.setState(state, key)) emit({ type: 'sim', simName: sim.uniqueName, state });
+    for (const sim of registry.setState(state, key)) {
+      const possible = attached?.possibleState(sim, state) ?? state;
+      if (possible !== state) registry.setState(possible, sim.sid);
+      emit({ type: 'sim', simName: sim.uniqueName, state: possible });
+    }
   };
   const commands = createCommands({
     accountSid,
@@ -144,7 +162,9 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     store,
     registry,
     radio,
-    send: (bytes, destination) => network.send(bytes, destination),
+    async send(bytes, destination) {
+      if (attached?.deliver(bytes, destination) !== true) await network.send(bytes, destination);
+    },
     callBack: webhooks.send,
     emit,
   });
@@ -155,12 +175,23 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onDatagram: (datagram) => commands.receive(datagram),
     onError: (error) => onError(`UDP: ${error.message}`),
   });
-  const control = { radio, registry, counters, setSimState };
+  let attached: AttachedModem | undefined;
+  const control = { radio, registry, counters, setSimState, modem: () => attached?.modem };
   const api = createApi({ ...control, accountSid, authToken, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
     await network.close();
     throw error;
   });
+  const modemSim = modemSettings && registry.sim(modemSettings.sim);
+  try {
+    if (modemSettings !== undefined && modemSim !== undefined) {
+      const context = { assumptions, registry, network, commands, emit, seed: settings.seed };
+      attached = await attachModem({ settings: modemSettings, sim: modemSim, ...context });
+    }
+  } catch (error) {
+    await Promise.all([server.close(), network.close()]);
+    throw error;
+  }
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,
@@ -171,6 +202,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
       return registry.sims();
     },
     counters,
+    modem: attached?.modem,
     onEvent(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -182,7 +214,9 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     setSimState,
     stop() {
       radio.close();
-      stopped ??= Promise.all([server.close(), webhooks.close(), network.close()]).then(() => undefined);
+      stopped ??= Promise.all([attached?.stop(), server.close(), webhooks.close(), network.close()]).then(
+        () => undefined,
+      );
       return stopped;
     },
   };

@@ -19,6 +19,8 @@ export interface Datagram {
 /** The UDP side: the gateway's socket, and the one that to_sim datagrams leave from. */
 export interface Network {
   readonly gateway: Endpoint;
+  /** Where to_sim datagrams leave from. */
+  readonly source: Endpoint;
   /** @throws the system's error when the datagram cannot leave */
   send(bytes: Buffer, destination: Endpoint): Promise<void>;
   close(): Promise<void>;
@@ -54,7 +56,8 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
           throw error;
         });
   return {
-    gateway: { address: gateway.address().address, port: gateway.address().port },
+    gateway: endpointOf(gateway),
+    source: endpointOf(source),
     send: (bytes, { address, port }) =>
       new Promise((resolve, reject) => {
         source.send(bytes, port, address, (error) => (error ? reject(error) : resolve()));
@@ -63,6 +66,11 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
       await Promise.all([...new Set([gateway, source])].map(closeSocket));
     },
   };
+}
+
+function endpointOf(socket: Socket): Endpoint {
+  const { address, port } = socket.address();
+  return { address, port };
 }
 
 async function bind(address: string, port: number): Promise<Socket> {

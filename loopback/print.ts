@@ -4,6 +4,9 @@ import { DEVICE_PORT } from '../shared/limits.js';
 import { type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
 import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
+import { describeModemEvent } from './modem/events.js';
+import { formatModemFaults } from './modem/faults.js';
+import type { LoopbackModem } from './modem/status.js';
 
 const MAX_SIMS_SHOWN = 20;
 const MAX_CHARACTERS_SHOWN = 48;
@@ -12,7 +15,7 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner({ url, accountSid, authToken, gateway, sims, faults: status }: Loopback): string {
+export function formatBanner({ url, accountSid, authToken, gateway, sims, faults: status, modem }: Loopback): string {
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
   const [first] = shown;
@@ -27,10 +30,20 @@ export function formatBanner({ url, accountSid, authToken, gateway, sims, faults
         `SIM        ${sim.uniqueName} at ${sim.address}, ${sim.fleetName}${sim.state === 'active' ? '' : `, ${sim.state}`} (${sim.sid})`,
     ),
     ...(more > 0 ? [`           and ${more} more`] : []),
+    ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
     ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
   ];
   return lines.map(printable).join('\n');
+}
+
+function modemLines(modem: LoopbackModem): string[] {
+  const { faults, seed } = modem.faults();
+  const path = modem.link === undefined ? modem.path : `${modem.link} (now ${modem.path})`;
+  return [
+    `modem      ${modem.dialect} at ${path}, with the SIM ${modem.simName}`,
+    `           faults ${formatModemFaults(faults)} (seed ${seed})`,
+  ];
 }
 
 /** A command line that posts a text command `ping` to a SIM's usual device port. */
@@ -76,6 +89,8 @@ function describe(event: LoopbackEvent): string {
       return formatFault(event);
     case 'faults':
       return `faults ${event.faults} (seed ${event.seed})`;
+    case 'modem':
+      return `modem ${describeModemEvent(event.event)}`;
     case 'sim':
       return `SIM ${event.simName} is ${event.state}`;
     case 'error':

@@ -34,6 +34,8 @@ function bundle(names, chunks, plugins = []) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
+    // A native module beside its JavaScript.
+    external: ['@lydell/node-pty'],
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,

@@ -183,6 +183,10 @@ export const ERRORS = {
     meaning: 'The connection broke or timed out after the request had gone: the command may have been sent.',
     remedy: 'Look for it with `supersim list --direction to_sim` before sending again.',
   },
+  'pty-missing': {
+    meaning: 'The virtual modem needs a terminal, and the package @lydell/node-pty could not make one.',
+    remedy: 'Install it with `npm install @lydell/node-pty`, without `--omit=optional`; it works on Linux and macOS.',
+  },
   'probe-failed': {
     meaning: 'The command that was sent through the whole loop did not come back.',
     remedy: 'Read which step is missing, and the agent’s log above it.',

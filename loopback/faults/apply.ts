@@ -88,7 +88,8 @@ export function applyFaults(state: FaultState, { way, bytes }: Packet, now: numb
   return { state: next, packet, deliveries, hits };
 }
 
-const includes = (hits: Hits, packet: number, draw: number): boolean =>
+/** Whether the packet of this number is hit, with a draw from 0 up to but not 1. */
+export const includes = (hits: Hits, packet: number, draw: number): boolean =>
   typeof hits === 'number' ? draw < hits : hits.includes(packet);
 
 /** Flips one to eight bits of one byte, both by chance, in a copy. */

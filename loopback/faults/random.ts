@@ -8,8 +8,12 @@ const GOLDEN = 0x9e3779b9;
  * Random numbers of one packet, from 0 up to but not 1, by splitmix32. Each packet has numbers of its own, from the
  * seed, its way and its number: what hits the fifth packet up does not depend on when those down came between.
  */
-export function packetRandom(seed: number, way: 'down' | 'up', packet: number): () => number {
-  let state = mix(mix(seed ^ WAY_SALTS[way]) + packet);
+export const packetRandom = (seed: number, way: 'down' | 'up', packet: number): (() => number) =>
+  numberedRandom(seed, WAY_SALTS[way], packet);
+
+/** Random numbers of one thing of a kind that has numbers; `salt` tells the kinds apart. */
+export function numberedRandom(seed: number, salt: number, number: number): () => number {
+  let state = mix(mix(seed ^ salt) + number);
   return () => {
     state = (state + GOLDEN) >>> 0;
     return mix(state) / 2 ** 32;

@@ -14,17 +14,17 @@ export const MAX_EXACT_PACKETS = 1000;
 /** Most that one setting can delay a packet by. */
 export const MAX_DELAY = '10min';
 
-const hits = z.union([z.number().min(0).max(1), z.array(z.int().min(1)).max(MAX_EXACT_PACKETS)], {
+export const hitsSchema = z.union([z.number().min(0).max(1), z.array(z.int().min(1)).max(MAX_EXACT_PACKETS)], {
   error: `must be a probability from 0 to 1, or a list of packet numbers such as [2, 5], at most ${MAX_EXACT_PACKETS}`,
 });
 const delay = durationSchema('0ms', MAX_DELAY);
 
 const rulesShape = {
-  loss: hits.describe('The packet does not arrive.'),
-  duplicate: hits.describe('The packet arrives twice. The copy has a delay of its own, and no damage.'),
-  reorder: hits.describe('The packet is held back for `reorderDelay`, so that later ones overtake it.'),
-  corrupt: hits.describe('One to eight bits of one byte are flipped.'),
-  truncate: hits.describe('The packet loses its end: one byte to all.'),
+  loss: hitsSchema.describe('The packet does not arrive.'),
+  duplicate: hitsSchema.describe('The packet arrives twice. The copy has a delay of its own, and no damage.'),
+  reorder: hitsSchema.describe('The packet is held back for `reorderDelay`, so that later ones overtake it.'),
+  corrupt: hitsSchema.describe('One to eight bits of one byte are flipped.'),
+  truncate: hitsSchema.describe('The packet loses its end: one byte to all.'),
   delay: delay.describe('How long every packet takes.'),
   jitter: delay.describe('Up to this much longer, each packet by chance; so they may overtake each other.'),
   reorderDelay: delay.describe('How long `reorder` holds a packet back.'),
@@ -45,10 +45,10 @@ const NO_RULES = {
 
 const completeSchema = z.object(rulesShape);
 const RULES = completeSchema.keyof().options;
-const bothWaysSchema = strict(rulesShape).partial();
+const bothWaysSchema = strictShape(rulesShape).partial();
 
 /** Faults of both ways, and under `down` and `up` what is different in one of them. */
-export const faultsSchema = strict({
+export const faultsSchema = strictShape({
   ...bothWaysSchema.shape,
   down: bothWaysSchema.optional(),
   up: bothWaysSchema.optional(),
@@ -57,13 +57,14 @@ export const faultsSchema = strict({
 export const seedSchema = z.int().min(0).max(MAX_SEED);
 
 /** Which packets are hit: each with a probability, or those with these numbers, from 1. */
-export type Hits = z.infer<typeof hits>;
+export type Hits = z.infer<typeof hitsSchema>;
 export type Rules = z.infer<typeof completeSchema>;
 export type FaultsInput = z.input<typeof faultsSchema>;
 /** The faults of each way, with everything filled in. It is a {@link FaultsInput} too. */
 export type Faults = Readonly<Record<Way, Rules>>;
 
-function strict<S extends z.ZodRawShape>(shape: S) {
+/** Nothing but these names; a wrong one is told the nearest. */
+export function strictShape<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, {
     error: (issue) => {
       if (issue.code !== 'unrecognized_keys') return undefined;
@@ -116,7 +117,8 @@ export function parseFaults(written: string): Faults {
   });
 }
 
-function parseValue(text: string): unknown {
+/** A number, a list of numbers as `#2+5`, or a word. */
+export function parseValue(text: string): unknown {
   if (text === '#') return [];
   if (text.startsWith('#')) return text.slice(1).split('+').map(Number);
   const number = Number(text);

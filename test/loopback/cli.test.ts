@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { lstatSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { temporaryFolder } from '../support/files.js';
+import { openPort } from './modem/port.js';
 import { device, get, inbox, post, start } from './support.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -153,7 +156,41 @@ test('a port in use: the code, the address and the remedy on stderr, exit 1, and
   expect(out.items).toEqual([]);
 });
 
+describe('--modem', () => {
+  test('a tty, its link, faults and quirks, and lines of what it does', async () => {
+    const link = join(temporaryFolder(), 'modem');
+    const options = ['--modem-path', link, '--modem-baud', '115200', '--modem-sim', 'hat'];
+    const faults = ['--modem-faults', 'sendBusy=#1', '--modem-quirk', 'model=EC25', '--seed', '5'];
+    const { child, out } = run([...anyPorts, '--modem', 'quectel', ...options, ...faults]);
+    const modem = await out.take((line) => line.startsWith('modem'));
+    expect(modem).toMatch(/^modem +quectel at \S+ \(now \/dev\/\S+\), with the SIM hat$/);
+    expect(await out.take((line) => line.includes('faults sendBusy'))).toMatch(/ faults sendBusy=#1 \(seed 5\)$/);
+    await out.take((line) => line.endsWith('SIM hat is active'));
+    const port = openPort(link);
+    expect(await port.ask('AT+CGMM\r')).toContain('\r\nEC25\r\n');
+    await out.take((line) => line.endsWith(' modem AT+CGMM → OK'));
+    await out.take((line) => line.endsWith(` modem tty opened by process ${process.pid}`));
+    child.kill('SIGTERM');
+    expect(await exitOf(child)).toBe(0);
+    expect(() => lstatSync(link)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    expect(port.read()).toBeUndefined();
+  });
+
+  test('its terminal does not outlive it, however it ends', async () => {
+    const { child, out } = run([...anyPorts, '--modem', 'ublox']);
+    const [, path = ''] = /at (\S+),/.exec(await out.take((line) => line.startsWith('modem'))) ?? [];
+    const port = openPort(path);
+    child.kill('SIGKILL');
+    await exitOf(child);
+    expect(port.read()).toBeUndefined();
+  });
+});
+
 test.each([
+  [['--modem', 'quectel', '--modem-baud', '7']],
+  [['--modem', 'quectel', '--modem-faults', 'urcLos=1']],
+  [['--modem', 'quectel', '--modem-quirk', 'model=3310']],
+  [['--modem', 'quectel', '--modem-quirk', 'model']],
   [['--gateway', 'localhost']],
   [['--gateway', '127.0.0.1:99999']],
   [['--http-port', 'x']],

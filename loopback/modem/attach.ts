@@ -1,0 +1,76 @@
+import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
+import type { Assumptions } from '../assumptions.js';
+import type { Commands } from '../commands.js';
+import type { LoopbackEvent } from '../events.js';
+import type { Endpoint, Network } from '../network.js';
+import type { Registry } from '../registry.js';
+import type { Sim, SimInput, SimState } from '../sims.js';
+import { type Modem, startModem } from './modem.js';
+import type { ModemSettings } from './settings.js';
+
+export interface AttachOptions {
+  readonly settings: ModemSettings;
+  readonly sim: Sim;
+  readonly seed: number;
+  readonly assumptions: Assumptions;
+  readonly registry: Registry;
+  readonly network: Network;
+  readonly commands: Commands;
+  readonly emit: (event: LoopbackEvent) => void;
+}
+
+/** A modem on the loopback’s network. */
+export interface AttachedModem {
+  readonly modem: Modem;
+  /** Whether a socket of the modem takes what goes to this address and port. */
+  deliver(bytes: Buffer, destination: Endpoint): boolean;
+  /** What a SIM’s state can be: active only while the modem that has it is attached. */
+  possibleState(sim: Sim, wanted: SimState): SimState;
+  stop(): Promise<void>;
+}
+
+/** The SIMs, and the modem’s if it is not one of them. */
+export function withModemSim(sims: readonly SimInput[], name: string | undefined): readonly SimInput[] {
+  return name === undefined || sims.some((sim) => sim.name === name) ? sims : [...sims, { name }];
+}
+
+/** @throws SupersimError `pty-missing`, or `bad-input` for a link that cannot be made */
+export async function attachModem(options: AttachOptions): Promise<AttachedModem> {
+  const { sim, assumptions, registry, network, commands, emit } = options;
+  // On the carrier's network the gateway has its own address and port, whatever this machine's are.
+  const source = {
+    address: GATEWAY_ADDRESS,
+    port: assumptions.sourcePort === 'gateway' ? GATEWAY_PORT : network.source.port,
+  };
+  let attached = false;
+
+  function setState(state: SimState): void {
+    const now = registry.sim(sim.sid)?.state;
+    // Its owner's word is above the network's.
+    if (now === 'inactive' || now === state) return;
+    registry.setState(state, sim.sid);
+    emit({ type: 'sim', simName: sim.uniqueName, state });
+  }
+
+  const modem = await startModem({
+    settings: options.settings,
+    sim,
+    seed: options.seed,
+    transmit(bytes, port, destination) {
+      const to = destination.port === source.port && source.port !== GATEWAY_PORT ? 'source' : 'gateway';
+      commands.receive({ bytes, from: { address: sim.address, port }, to });
+    },
+    onAttached(now) {
+      attached = now;
+      setState(now ? 'active' : 'detached');
+    },
+    onEvent: (event) => emit({ type: 'modem', event }),
+    onError: (message) => emit({ type: 'error', message }),
+  });
+  return {
+    modem,
+    deliver: (bytes, { address, port }) => address === sim.address && modem.receive(port, { bytes, source }),
+    possibleState: (of, wanted) => (of.sid === sim.sid && wanted === 'active' && !attached ? 'detached' : wanted),
+    stop: modem.stop,
+  };
+}

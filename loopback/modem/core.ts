@@ -1,0 +1,153 @@
+import type { Endpoint } from '../network.js';
+import { createCellular, REGISTRATIONS, type Registration, type World } from './cellular.js';
+import type { Clock } from './clock.js';
+import { formatCme } from './cme.js';
+import { commonCommands, newSettings, registrationDetails } from './common.js';
+import type { BuildDialect } from './dialects.js';
+import { createInterpreter } from './interpreter.js';
+import type { Kit, Received, SocketView } from './kit.js';
+import { framed, type Unit } from './unit.js';
+
+/** A fault’s say in what the modem does with a command. */
+export interface CommandFaults {
+  /** The CME number that a command line beginning with `AT…` ends with, if any. */
+  refuse(text: string): number | undefined;
+  sendIsBusy(): boolean;
+  sendFails(): boolean;
+  prompt(usual: string): string;
+}
+
+export interface CoreOptions {
+  readonly clock: Clock;
+  readonly world: World;
+  readonly dialect: BuildDialect;
+  readonly faults: CommandFaults;
+  readonly emit: (unit: Unit) => void;
+  readonly transmit: (bytes: Buffer, port: number, destination: Endpoint) => void;
+  /** The host has asked for a restart. */
+  readonly onRestart: () => void;
+  readonly onAttached: (attached: boolean) => void;
+  readonly onCommand: (command: string, result: string) => void;
+  readonly onRegistration: (registration: Registration) => void;
+  readonly onNote: (text: string) => void;
+}
+
+/** A modem between two restarts: bytes in, units out, with the time that it is given. */
+export interface Core {
+  input(bytes: Buffer): void;
+  /** Whether a socket takes it. */
+  receive(port: number, datagram: Received): boolean;
+  /** The SIM or the network is another now. */
+  refresh(): void;
+  dropContext(): void;
+  closeSocket(id: number | undefined): boolean;
+  registration(): Registration;
+  attached(): boolean;
+  sockets(): readonly SocketView[];
+  readonly idleUrc: string;
+  /** From now it does nothing. */
+  off(): void;
+}
+
+const POWER_UP_MS = 20;
+const POWER_UP_NOISE = Buffer.from([0xff, 0xff, 0x00, 0xfe, 0xff]);
+const REGISTRATION_COMMANDS = ['+CREG', '+CGREG', '+CEREG'];
+
+/** Switches a modem on. */
+export function createCore(options: CoreOptions): Core {
+  const { world, faults } = options;
+  let isOff = false;
+  const clock: Clock = {
+    now: options.clock.now,
+    after: (ms, task) => options.clock.after(ms, () => !isOff && task()),
+  };
+  const emit = (unit: Unit) => {
+    if (!isOff) options.emit(unit);
+  };
+  const settings = newSettings();
+
+  const cellular = createCellular({
+    clock,
+    world,
+    onUnlocked: () => kit.urc('+CPIN: READY'),
+    onRegistration(registration) {
+      const registered = registration === 'home' || registration === 'roaming';
+      for (const name of REGISTRATION_COMMANDS) {
+        const mode = settings.registrationUrcs.get(name) ?? 0;
+        const details = registrationDetails(mode, registered);
+        if (mode > 0) kit.urc(`${name}: ${REGISTRATIONS.indexOf(registration)}${details}`);
+      }
+      options.onRegistration(registration);
+      options.onAttached(cellular.attached());
+    },
+    onDetach() {
+      dialect.contextLost();
+      options.onAttached(false);
+    },
+  });
+
+  const kit: Kit = {
+    clock,
+    cellular,
+    emit,
+    urc: (text) => emit({ kind: 'urc', bytes: framed(text) }),
+    late: (text) => emit({ kind: 'line', bytes: framed(text) }),
+    echo: () => interpreter.echo,
+    transmit(bytes, port, destination) {
+      if (!cellular.attached()) return false;
+      options.transmit(bytes, port, destination);
+      return true;
+    },
+    sendIsBusy: faults.sendIsBusy,
+    sendFails: faults.sendFails,
+    prompt: faults.prompt,
+    note: options.onNote,
+    restart() {
+      if (dialect.farewell !== undefined) emit({ kind: 'noise', bytes: framed(dialect.farewell) });
+      options.onRestart();
+    },
+  };
+  const dialect = options.dialect(kit);
+  const interpreter = createInterpreter({
+    clock,
+    emit,
+    handler: (name) => commands.get(name),
+    refuse: faults.refuse,
+    formatCme: (code) => formatCme(code, settings.cmee),
+    unknown: (answer) => (dialect.unknown === 'cme' ? answer.cme(100) : answer.error()),
+    onResult: options.onCommand,
+  });
+  const common = commonCommands(kit, settings, dialect, interpreter.setEcho);
+  const commands = new Map(Object.entries({ ...common, ...dialect.commands }));
+
+  // A line that nobody drives yet, then the modem's own.
+  clock.after(POWER_UP_MS, () => emit({ kind: 'noise', bytes: POWER_UP_NOISE }));
+  const hearsAt = clock.now() + Math.min(...dialect.boot.map(({ at }) => at));
+  let deafLines = dialect.deafLines ?? 0;
+  for (const { at, bytes } of dialect.boot) clock.after(at, () => emit({ kind: 'noise', bytes }));
+
+  return {
+    input(bytes) {
+      if (isOff || clock.now() < hearsAt) return;
+      let from = 0;
+      while (deafLines > 0) {
+        const end = bytes.indexOf(0x0d, from);
+        if (end === -1) return;
+        deafLines -= 1;
+        from = end + 1;
+      }
+      interpreter.input(bytes.subarray(from));
+    },
+    receive: (port, datagram) => !isOff && cellular.attached() && dialect.receive(port, datagram),
+    refresh: cellular.refresh,
+    dropContext: dialect.contextLost,
+    closeSocket: dialect.closeSocket,
+    registration: cellular.registration,
+    attached: () => !isOff && cellular.attached(),
+    sockets: dialect.sockets,
+    idleUrc: dialect.idleUrc,
+    off() {
+      isOff = true;
+    },
+  };
+}

@@ -1,0 +1,234 @@
+import { messageOf } from '../../shared/errors.js';
+import type { Endpoint } from '../network.js';
+import type { Sim } from '../sims.js';
+import { newWorld, type Registration, type SimStatus } from './cellular.js';
+import { type Clock, systemClock } from './clock.js';
+import { createCommandFaults } from './command-faults.js';
+import { type Core, createCore } from './core.js';
+import { settleDialect } from './dialects.js';
+import { createDice } from './dice.js';
+import type { ModemEvent } from './events.js';
+import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults.js';
+import type { Received } from './kit.js';
+import { createOutput, garbage } from './output.js';
+import { createPort } from './port.js';
+import { checkSeed, type ModemSettings } from './settings.js';
+import type { LoopbackModem } from './status.js';
+import type { Unit } from './unit.js';
+import { createWire } from './wire.js';
+
+/** How long the tty is away when the modem restarts. */
+const AWAY_MS = 500;
+/** For the last words to be read. */
+const LAST_WORDS_MS = 100;
+
+export interface ModemOptions {
+  readonly settings: ModemSettings;
+  readonly sim: Sim;
+  readonly seed: number;
+  readonly transmit: (bytes: Buffer, port: number, destination: Endpoint) => void;
+  readonly onAttached: (attached: boolean) => void;
+  readonly onEvent: (event: ModemEvent) => void;
+  readonly onError: (message: string) => void;
+}
+
+/** The loopback’s side of the modem. */
+export interface Modem extends LoopbackModem {
+  /** Whether a socket of the modem takes the datagram. */
+  receive(port: number, datagram: Received): boolean;
+  stop(): Promise<void>;
+}
+
+/**
+ * Switches a virtual modem on: a tty, and a SIM on the loopback’s network.
+ *
+ * @throws SupersimError `pty-missing`, or `bad-input` for settings that cannot be used
+ */
+export async function startModem(options: ModemOptions): Promise<Modem> {
+  const { settings, sim, onEvent, onError } = options;
+  const clock: Clock = systemClock;
+  const dialect = settleDialect(settings.dialect, settings.quirks);
+  const digits = sim.iccid.slice(-9);
+  const world = newWorld({
+    address: sim.address,
+    iccid: sim.iccid,
+    imei: `863427${digits}`,
+    imsi: `732123${digits}`,
+  });
+  let faults = resolveModemFaults(settings.faults ?? {});
+  let seed = settings.seed ?? options.seed;
+  let dice = createDice(seed);
+  let said = 0;
+  let heard = 0;
+  let core: Core | undefined;
+  let restarting: Promise<void> | undefined;
+  let stopped = false;
+
+  const port = createPort({
+    link: settings.path,
+    onData: (bytes) => inward.send(bytes),
+    onLost: () => void restart('its terminal was ended', 0),
+    onUsers: (pids) => onEvent({ what: 'users', pids }),
+  });
+  const inward = createWire(settings.baud, clock, hear);
+  const outward = createWire(settings.baud, clock, say);
+  const output = createOutput({
+    clock,
+    faults: () => faults,
+    dice: () => dice,
+    idleUrc: () => core?.idleUrc ?? '',
+    write: outward.send,
+    onHit: (fault, bytes) => onEvent({ what: 'fault', fault, text: bytes.toString('latin1').trim() }),
+  });
+  const commandFaults = createCommandFaults({
+    faults: () => faults,
+    dice: () => dice,
+    onHit: (fault, text) => onEvent({ what: 'fault', fault, text }),
+  });
+
+  function hear(bytes: Buffer): void {
+    const until = faults.resetAfterHeard;
+    const resets = until > 0 && heard + bytes.length >= until;
+    const taken = resets ? bytes.subarray(0, until - heard) : bytes;
+    heard += bytes.length;
+    if (faults.silent === 'no') core?.input(taken);
+    if (resets) void restart(`it has heard ${until} bytes`, 0);
+  }
+
+  function say(bytes: Buffer): void {
+    const until = faults.resetAfterSent;
+    const resets = until > 0 && said + bytes.length >= until;
+    port.write(resets ? bytes.subarray(0, until - said) : bytes);
+    said += bytes.length;
+    if (resets) void restart(`it has said ${until} bytes`, LAST_WORDS_MS);
+  }
+
+  function emit(unit: Unit): void {
+    if (unit.kind === 'urc') {
+      const [text = ''] = unit.bytes.toString('latin1').trim().split('\r\n');
+      onEvent({ what: 'urc', text });
+    }
+    output.emit(unit);
+  }
+
+  function powerOn(): void {
+    const next: Core = createCore({
+      clock,
+      world,
+      dialect,
+      emit,
+      transmit(bytes, localPort, destination) {
+        onEvent({ what: 'sent', port: localPort, destination, bytes: bytes.length });
+        options.transmit(bytes, localPort, destination);
+      },
+      faults: commandFaults,
+      // Its answer is to be read first.
+      onRestart: () => void restart('the host asked for it', LAST_WORDS_MS),
+      onAttached: options.onAttached,
+      onCommand: (command, result) => onEvent({ what: 'command', command, result }),
+      onRegistration: (registration) => onEvent({ what: 'registration', registration }),
+      onNote: (text) => onEvent({ what: 'note', text }),
+    });
+    core = next;
+  }
+
+  async function appear(): Promise<void> {
+    await port.appear();
+    const path = port.path();
+    if (path !== undefined) onEvent({ what: 'tty', path });
+    powerOn();
+  }
+
+  function restart(why: string, inMs: number): Promise<void> {
+    if (restarting !== undefined || stopped) return restarting ?? Promise.resolve();
+    onEvent({ what: 'restart', why });
+    faults = { ...faults, resetAfterSent: 0, resetAfterHeard: 0 };
+    core?.off();
+    restarting = comeBack(inMs)
+      .catch((error: unknown) => onError(`modem: ${messageOf(error)}`))
+      .finally(() => {
+        restarting = undefined;
+      });
+    return restarting;
+  }
+
+  async function comeBack(inMs: number): Promise<void> {
+    options.onAttached(false);
+    await pause(inMs);
+    for (let rounds = 0; inMs > 0 && outward.waiting() > 0 && rounds < 100; rounds += 1) await pause(inMs);
+    await vanish();
+    await pause(AWAY_MS);
+    if (!stopped) await appear();
+  }
+
+  async function vanish(): Promise<void> {
+    const wasThere = port.path() !== undefined;
+    output.clear();
+    inward.clear();
+    outward.clear();
+    await port.vanish();
+    if (wasThere) onEvent({ what: 'tty' });
+  }
+
+  options.onAttached(false);
+  await appear();
+  return {
+    dialect: settings.dialect,
+    simName: sim.uniqueName,
+    link: settings.path,
+    get path() {
+      return port.path();
+    },
+    status: () => ({
+      dialect: settings.dialect,
+      sim: sim.uniqueName,
+      path: port.path() ?? null,
+      link: settings.path ?? null,
+      baud: settings.baud,
+      registration: core?.registration() ?? 'idle',
+      attached: core?.attached() ?? false,
+      simStatus: world.sim,
+      dbm: world.dbm ?? null,
+      sockets: core?.sockets() ?? [],
+    }),
+    faults: () => ({ faults, seed }),
+    setFaults(input: ModemFaultsInput, nextSeed = seed) {
+      checkSeed(nextSeed);
+      faults = resolveModemFaults(input);
+      seed = nextSeed;
+      dice = createDice(seed);
+      said = 0;
+      heard = 0;
+      onEvent({ what: 'faults', faults: formatModemFaults(faults), seed });
+    },
+    setRegistration(registration: Registration) {
+      world.network = registration;
+      core?.refresh();
+    },
+    setSignal(dbm) {
+      world.dbm = dbm;
+    },
+    setSim(status: SimStatus) {
+      world.sim = status;
+      core?.refresh();
+    },
+    dropContext: () => core?.dropContext(),
+    closeSocket: (id) => core?.closeSocket(id) ?? false,
+    sendGarbage: (bytes) => output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => dice.number('noise')) }),
+    sendUrc: (text) => emit({ kind: 'urc', bytes: Buffer.from(`\r\n${text}\r\n`, 'latin1') }),
+    reset: () => restart('it was reset', 0),
+    receive(localPort, datagram) {
+      const taken = core?.receive(localPort, datagram) ?? false;
+      onEvent({ what: 'received', port: localPort, bytes: datagram.bytes.length, taken });
+      return taken;
+    },
+    async stop() {
+      stopped = true;
+      core?.off();
+      await restarting;
+      await vanish();
+    },
+  };
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,41 @@
+import * as z from 'zod';
+import { SupersimError } from '../../shared/errors.js';
+import { seedSchema } from '../faults/settings.js';
+import { issuesOf } from '../issues.js';
+import { DIALECT_NAMES, settleDialect } from './dialects.js';
+import { resolveModemFaults } from './faults.js';
+
+export const DEFAULT_MODEM_SIM = 'modem-1';
+const MAX_BAUD = 4_000_000;
+
+/** 0 is as fast as it goes; else a speed at which a datagram is still carried in seconds. */
+export const baudSchema = z.union([z.literal(0), z.int().min(300).max(MAX_BAUD)], {
+  error: `must be 0, or from 300 to ${MAX_BAUD}`,
+});
+
+const schema = z.strictObject({
+  dialect: z.enum(DIALECT_NAMES),
+  path: z.string().min(1).optional(),
+  baud: baudSchema.default(0),
+  sim: z.string().min(1).default(DEFAULT_MODEM_SIM),
+  quirks: z.record(z.string(), z.string()).default({}),
+  faults: z.unknown().optional(),
+  seed: seedSchema.optional(),
+});
+
+export type ModemSettings = z.output<typeof schema>;
+
+/** @throws SupersimError `bad-input` for what is no seed */
+export function checkSeed(seed: number): void {
+  const result = seedSchema.safeParse(seed);
+  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${issuesOf(result.error)}`);
+}
+
+/** @throws SupersimError `bad-input` for anything that cannot be used */
+export function resolveModemSettings(input: unknown): ModemSettings {
+  const result = schema.safeParse(input);
+  if (!result.success) throw new SupersimError('bad-input', `modem: ${issuesOf(result.error)}`);
+  settleDialect(result.data.dialect, result.data.quirks);
+  resolveModemFaults(result.data.faults ?? {});
+  return result.data;
+}

@@ -1,0 +1,145 @@
+import { newWorld } from '../../../loopback/modem/cellular.js';
+import type { Clock } from '../../../loopback/modem/clock.js';
+import { createCommandFaults } from '../../../loopback/modem/command-faults.js';
+import { createCore } from '../../../loopback/modem/core.js';
+import { type DialectName, type Quirks, settleDialect } from '../../../loopback/modem/dialects.js';
+import { createDice } from '../../../loopback/modem/dice.js';
+import { type ModemFaultsInput, resolveModemFaults } from '../../../loopback/modem/faults.js';
+import { createOutput } from '../../../loopback/modem/output.js';
+
+/** The fact sheet's nasty payload: NUL, Ctrl-Z, ESC, line ends, `OK`, a URC's beginning and a prompt. */
+export const P12 = '\x00\x1a\x1b\r\nOK\r\n+Q>';
+export const GATEWAY = { address: '100.64.0.1', port: 6969 };
+/** Beyond every delay but time-outs. */
+export const SOON_MS = 900;
+
+/** Time that passes when the test says so; what is due happens in its order. */
+export function testClock() {
+  let time = 0;
+  let tasks: { at: number; task: () => void }[] = [];
+  const clock: Clock = {
+    now: () => time,
+    after(ms, task) {
+      const entry = { at: time + ms, task };
+      tasks.push(entry);
+      return () => {
+        tasks = tasks.filter((other) => other !== entry);
+      };
+    },
+  };
+  return {
+    clock,
+    pass(ms: number): void {
+      const end = time + ms;
+      for (;;) {
+        const [next] = tasks.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+        if (next === undefined) break;
+        tasks = tasks.filter((entry) => entry !== next);
+        time = Math.max(time, next.at);
+        next.task();
+      }
+      time = end;
+    },
+  };
+}
+
+export interface TestModemOptions {
+  readonly quirks?: Quirks;
+  readonly faults?: ModemFaultsInput;
+  readonly seed?: number;
+  readonly iccid?: string;
+  /** Leave it just switched on, with echo. */
+  readonly fresh?: boolean;
+}
+
+/** A modem's core with its output, without a tty: strings in and out, a character a byte. */
+export function testModem(
+  dialect: DialectName,
+  { quirks, faults = {}, seed = 1, iccid = '89883070000001234567', fresh = false }: TestModemOptions = {},
+) {
+  const { clock, pass } = testClock();
+  const world = newWorld({
+    address: '10.1.2.3',
+    iccid,
+    imei: '863427000000017',
+    imsi: '732123000000017',
+  });
+  let resolved = resolveModemFaults(faults);
+  let dice = createDice(seed);
+  const chunks: string[] = [];
+  const sent: { bytes: string; port: number; destination: { address: string; port: number } }[] = [];
+  const attached: boolean[] = [];
+  const notes: string[] = [];
+  let restarts = 0;
+  const output = createOutput({
+    clock,
+    faults: () => resolved,
+    dice: () => dice,
+    idleUrc: () => core.idleUrc,
+    write: (chunk) => chunks.push(chunk.toString('latin1')),
+    onHit: () => undefined,
+  });
+  const core = createCore({
+    clock,
+    world,
+    dialect: settleDialect(dialect, quirks),
+    emit: output.emit,
+    transmit: (bytes, port, destination) => void sent.push({ bytes: bytes.toString('latin1'), port, destination }),
+    faults: createCommandFaults({ faults: () => resolved, dice: () => dice, onHit: () => undefined }),
+    onRestart: () => {
+      restarts += 1;
+    },
+    onAttached: (now) => attached.push(now),
+    onCommand: () => undefined,
+    onRegistration: () => undefined,
+    onNote: (text) => notes.push(text),
+  });
+
+  /** All that has been said since it was last asked for. */
+  const said = () => chunks.splice(0).join('');
+  const write = (text: string) => core.input(Buffer.from(text, 'latin1'));
+  const modem = {
+    core,
+    world,
+    sent,
+    attached,
+    notes,
+    pass,
+    said,
+    chunks,
+    write,
+    restarts: () => restarts,
+    setFaults(next: ModemFaultsInput) {
+      resolved = resolveModemFaults(next);
+      dice = createDice(seed);
+    },
+    /** What it says to this at once. */
+    ask(text: string): string {
+      write(text);
+      return said();
+    },
+    /** What it says to this at once and soon after. */
+    askAndWait(text: string): string {
+      write(text);
+      pass(SOON_MS);
+      return said();
+    },
+    /** A command line, and all that comes of it. */
+    at: (command: string) => modem.askAndWait(`${command}\r`),
+    receive: (text: string, port = 6969, source = GATEWAY) =>
+      core.receive(port, { bytes: Buffer.from(text, 'latin1'), source }),
+  };
+  if (!fresh) {
+    pass(SOON_MS);
+    for (let line = 0; line < 4; line += 1) write('ATE0\r');
+    pass(SOON_MS);
+    said();
+  }
+  return modem;
+}
+
+export type TestModem = ReturnType<typeof testModem>;
+
+export const OK = '\r\nOK\r\n';
+export const ERROR = '\r\nERROR\r\n';
+export const line = (text: string) => `\r\n${text}\r\n`;
