@@ -1,7 +1,6 @@
 import { milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
-import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { createClockCheck } from './clock.js';
 import { type Counters, createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
@@ -122,11 +121,9 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
-    if (bytes.length > MAX_PAYLOAD_BYTES) {
-      throw new SupersimError(
-        'too-large',
-        `the event has ${bytes.length} bytes; an IP Command carries ${MAX_PAYLOAD_BYTES}`,
-      );
+    const most = transport.maxBytes();
+    if (bytes.length > most) {
+      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`);
     }
     const { send } = delivery ?? {};
     if (send === undefined) {
@@ -152,7 +149,8 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     state = await openState(config, log);
     const { journal, outbox } = state ?? {};
     delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
-    pipeline = createPipeline({ config, registry, launch, journal, send: delivery.send, counters, log });
+    const { send } = delivery;
+    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: transport.maxBytes, counters, log });
     try {
       await transport.start(receiverOf(pipeline));
     } catch (error) {

@@ -1,3 +1,4 @@
+import { isSupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import { formatEndpoint, type Transport } from '../transport/transport.js';
 import type { Counters } from './counters.js';
@@ -8,7 +9,7 @@ import type { Outbox, OutboxMessage } from './outbox.js';
 const RETRY_MS = 1000;
 
 /** What is to leave. */
-export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port'> {
+export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port' | 'via'> {
   /** `signal`: what is worth nothing later, such as an acknowledgement or what is repeated anyway. */
   readonly kind: OutboxMessage['kind'] | 'signal';
 }
@@ -47,27 +48,28 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
   }
 
   /** @returns whether it waits now */
-  function missed(outgoing: Outgoing, { message }: Error): boolean {
+  function missed(outgoing: Outgoing, error: Error): boolean {
     counters.unsent++;
-    const waits = outbox !== undefined && outgoing.kind !== 'signal' && !stopped;
+    const waits = outbox !== undefined && outgoing.kind !== 'signal' && !stopped && !canNeverLeave(error);
     if (waits) keep(outgoing, outbox);
-    const details = { to: formatEndpoint(outgoing.destination), error: message };
+    const details = { to: formatEndpoint(outgoing.destination), error: error.message };
     minuteLog('unsent', details, waits ? 'no way out: it waits in the outbox' : 'datagram lost');
     return waits;
   }
 
-  function transmit({ bytes, destination, port }: Outgoing, done: (error?: Error) => void): void {
-    transport.send(bytes, destination, port, (error) => {
+  function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
+    const sent = (error?: Error) => {
       if (error === undefined) {
         counters.sent++;
         counters.sentBytes += bytes.length;
       }
       done(error);
-    });
+    };
+    transport.send(bytes, destination, port, sent, via);
   }
 
-  function keep({ bytes, destination, port, kind }: Outgoing, where: Outbox): void {
-    if (kind !== 'signal') where.push({ bytes, destination, port, kind, expiresAt: Date.now() + keepMs });
+  function keep({ bytes, destination, port, via, kind }: Outgoing, where: Outbox): void {
+    if (kind !== 'signal') where.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs });
     retryLater();
   }
 
@@ -81,15 +83,18 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
     }, RETRY_MS);
   }
 
-  /** One that cannot leave holds up only what has the same destination. */
+  /** One that cannot leave holds up only what has the same destination and is no shorter: a link may take less. */
   async function drain(from: Outbox): Promise<void> {
-    const unreachable = new Set<string>();
+    const unreachable = new Map<string, number>();
     for (const item of from.waiting()) {
       const to = formatEndpoint(item.destination);
-      if (stopped || unreachable.has(to)) continue;
+      if (stopped || item.bytes.length >= (unreachable.get(to) ?? Number.POSITIVE_INFINITY)) continue;
       const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
       if (error === undefined) from.remove(item.seq);
-      else unreachable.add(to);
+      else if (canNeverLeave(error)) {
+        from.remove(item.seq);
+        minuteLog('unsent', { to, error: error.message }, 'datagram lost');
+      } else unreachable.set(to, item.bytes.length);
     }
   }
 
@@ -103,5 +108,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
     },
   };
 }
+
+const canNeverLeave = (error: Error) => isSupersimError(error, 'too-large');
 
 const ignore = () => undefined;
