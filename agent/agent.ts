@@ -1,6 +1,7 @@
 import { milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
+import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { createClockCheck } from './clock.js';
 import { type Counters, createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
@@ -18,8 +19,8 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
-import { type Datagram, formatEndpoint, type Transport } from './transport/transport.js';
-import { createUdpTransport } from './transport/udp.js';
+import { createTransport } from './transport/create.js';
+import { type Datagram, formatEndpoint, type LinkView, type Transport } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
@@ -41,6 +42,8 @@ export interface AgentStatus {
   /** The address that it listens on; undefined while there is no link. */
   readonly address: string | undefined;
   readonly ports: readonly number[];
+  /** Undefined before the start. */
+  readonly link: LinkView | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
@@ -96,15 +99,6 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const counters = createCounters();
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
-  const transport: Transport = createUdpTransport(
-    {
-      listen: config.listen.address,
-      ports,
-      gateway: config.gateway,
-      receiveBufferBytes: config.listen.receiveBufferBytes,
-    },
-    log,
-  );
   const runner = createRunner(config.limits, { deviceId, log, emit });
   const clockSynchronized = createClockCheck();
   const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
@@ -112,6 +106,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   let dropsTimer: NodeJS.Timeout | undefined;
   let maintenance: NodeJS.Timeout | undefined;
   let dropsLogged = 0;
+  let transport: Transport | undefined;
   let state: State | undefined;
   let delivery: Delivery | undefined;
   let pipeline: Pipeline | undefined;
@@ -121,7 +116,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
-    const most = transport.maxBytes();
+    const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
     if (bytes.length > most) {
       throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`);
     }
@@ -135,7 +130,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       send({ bytes, destination, port, kind: 'event' }, (error) => (error === undefined ? resolve() : reject(error)));
     });
     log.info(
-      { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport.name },
+      { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport?.name },
       'event',
     );
   }
@@ -145,19 +140,22 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     if (started || stopped !== undefined) throw new Error('an agent starts only once: make another');
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
+    const opened = await createTransport(config, log);
+    // Stopped while it was starting.
+    if (stopped !== undefined) return;
+    transport = opened;
+    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized, opened.link);
     state = await openState(config, log);
     const { journal, outbox } = state ?? {};
-    delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
+    delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
     const { send } = delivery;
-    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: transport.maxBytes, counters, log });
+    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, counters, log });
     try {
-      await transport.start(receiverOf(pipeline));
+      await opened.start(receiverOf(pipeline));
     } catch (error) {
       state?.database.close();
       throw error;
     }
-    // Stopped while it was starting.
     if (stopped !== undefined) return;
     admitting = true;
     dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
@@ -187,7 +185,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   }
 
   function logDrops(): void {
-    const drops = transport.kernelDrops() ?? 0;
+    const drops = transport?.kernelDrops() ?? 0;
     if (drops <= dropsLogged) return;
     log.warn(
       { drops: drops - dropsLogged, inAll: drops },
@@ -211,7 +209,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     // The ends of commands are told when they are on the disk.
     state?.database.flush();
     pipeline?.stop();
-    await transport.stop();
+    await transport?.stop();
     delivery?.stop();
     state?.journal.maintain();
     state?.database.close();
@@ -224,12 +222,13 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     stop,
     emit,
     status: () => ({
-      address: transport.address(),
+      address: transport?.address(),
       ports,
+      link: transport?.link(),
       running: runner.running,
       waiting: runner.waiting,
       counters: structuredClone(counters),
-      kernelDrops: transport.kernelDrops(),
+      kernelDrops: transport?.kernelDrops(),
       journal: state && {
         persistent: state.database.persistent,
         damaged: state.database.damaged,
