@@ -141,11 +141,16 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     const opened = await createTransport(config, log);
-    // Stopped while it was starting.
-    if (stopped !== undefined) return;
+    if (isStopped()) return;
     transport = opened;
     const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized, opened.link);
-    state = await openState(config, log);
+    if (isStopped()) return;
+    const openedState = await openState(config, log);
+    if (isStopped()) {
+      openedState?.database.close();
+      return;
+    }
+    state = openedState;
     const { journal, outbox } = state ?? {};
     delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
     const { send } = delivery;
@@ -153,16 +158,20 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     try {
       await opened.start(receiverOf(pipeline));
     } catch (error) {
+      delivery.stop();
       state?.database.close();
       throw error;
     }
-    if (stopped !== undefined) return;
+    if (isStopped()) return;
     admitting = true;
     dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
     if (journal !== undefined) maintain(journal, pipeline);
     delivery.start();
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
   }
+
+  /** Also while it is starting. */
+  const isStopped = () => stopped !== undefined;
 
   const receiverOf =
     ({ receive }: Pipeline) =>

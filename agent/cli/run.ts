@@ -19,11 +19,18 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const config = withStateFolder(await configFromFlags(flags), flags);
   const processLog = await createLogger(config.log.level);
   const agent = agentWith(config, { log: processLog.log });
-  let control: ControlSocket | undefined;
-  guardProcess({ stop: () => Promise.all([agent.stop(), control?.stop()]) }, processLog);
+  let control: Promise<ControlSocket> | undefined;
+  let stopping = false;
+  const stop = async () => {
+    stopping = true;
+    await Promise.all([agent.stop(), control?.then((opened) => opened.stop())]);
+  };
+  guardProcess({ stop }, processLog);
   await agent.start();
   // As with the state folder.
-  if (flags.dev !== true || config.control.socket !== undefined) control = await openControl(agent, processLog.log);
+  const isWanted = flags.dev !== true || config.control.socket !== undefined;
+  if (isWanted && !stopping) control = openControl(agent, processLog.log);
+  await control;
 }
 
 /** Several agents of a developer's would be in each other's way. */

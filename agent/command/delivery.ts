@@ -1,4 +1,4 @@
-import { isSupersimError } from '../../shared/errors.js';
+import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import { formatEndpoint, type Transport } from '../transport/transport.js';
 import type { Counters } from './counters.js';
@@ -32,29 +32,32 @@ export interface DeliveryOptions {
 /** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
 export function createDelivery({ transport, outbox, keepMs, counters, log }: DeliveryOptions) {
   const minuteLog = createMinuteLog(log);
+  /** The ways out that something waits for. */
+  let busyWays = waysOf(outbox);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
   function send(outgoing: Outgoing, done: (error?: Error) => void = ignore): void {
     // Nothing overtakes what waits.
-    if (outbox !== undefined && outbox.size.entries > 0 && outgoing.kind !== 'signal' && !stopped) {
-      keep(outgoing, outbox);
-      done();
-    } else {
-      transmit(outgoing, (error) => {
-        done(error === undefined || missed(outgoing, error) ? undefined : error);
-      });
-    }
+    if (isBehindOthers(outgoing)) done(missed(outgoing, BEHIND_OTHERS));
+    else transmit(outgoing, (error) => done(error && missed(outgoing, error)));
   }
 
-  /** @returns whether it waits now */
-  function missed(outgoing: Outgoing, error: Error): boolean {
+  const isBehindOthers = (outgoing: Outgoing): boolean =>
+    outbox !== undefined &&
+    outbox.size.entries > 0 &&
+    outgoing.kind !== 'signal' &&
+    !stopped &&
+    busyWays.has(wayOf(outgoing));
+
+  /** @returns the reason why it is lost; undefined when it waits now */
+  function missed(outgoing: Outgoing, error: Error): Error | undefined {
     counters.unsent++;
-    const waits = outbox !== undefined && outgoing.kind !== 'signal' && !stopped && !canNeverLeave(error);
-    if (waits) keep(outgoing, outbox);
+    const waits = !canNeverLeave(error) && keep(outgoing);
     const details = { to: formatEndpoint(outgoing.destination), error: error.message };
-    minuteLog('unsent', details, waits ? 'no way out: it waits in the outbox' : 'datagram lost');
-    return waits;
+    if (waits) minuteLog('waiting', details, 'no way out: it waits in the outbox');
+    else minuteLog('lost', details, 'datagram lost');
+    return waits ? undefined : error;
   }
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
@@ -68,33 +71,47 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
     transport.send(bytes, destination, port, sent, via);
   }
 
-  function keep({ bytes, destination, port, via, kind }: Outgoing, where: Outbox): void {
-    if (kind !== 'signal') where.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs });
+  /** @returns whether it waits now */
+  function keep({ kind, ...outgoing }: Outgoing): boolean {
+    if (outbox === undefined || kind === 'signal' || stopped) return false;
+    const { bytes, destination, port, via } = outgoing;
+    const waits = outbox.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs });
+    busyWays.add(wayOf(outgoing));
     retryLater();
+    return waits;
   }
 
   function retryLater(): void {
     if (outbox === undefined || outbox.size.entries === 0 || stopped) return;
     timer ??= setTimeout(() => {
       drain(outbox).finally(() => {
+        busyWays = waysOf(outbox);
         timer = undefined;
         retryLater();
       });
     }, RETRY_MS);
   }
 
-  /** One that cannot leave holds up only what has the same destination and is no shorter: a link may take less. */
+  /**
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
+   * no shorter: there may be a link that takes less.
+   */
   async function drain(from: Outbox): Promise<void> {
-    const unreachable = new Map<string, number>();
-    for (const item of from.waiting()) {
-      const to = formatEndpoint(item.destination);
-      if (stopped || item.bytes.length >= (unreachable.get(to) ?? Number.POSITIVE_INFINITY)) continue;
-      const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
-      if (error === undefined) from.remove(item.seq);
-      else if (canNeverLeave(error)) {
-        from.remove(item.seq);
-        minuteLog('unsent', { to, error: error.message }, 'datagram lost');
-      } else unreachable.set(to, item.bytes.length);
+    const closed = new Map<string, number>();
+    for (let left = true; left; ) {
+      left = false;
+      for (const item of from.waiting()) {
+        const way = wayOf(item);
+        if (stopped || item.bytes.length >= (closed.get(way) ?? Number.POSITIVE_INFINITY)) continue;
+        const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
+        if (error === undefined || canNeverLeave(error)) {
+          from.remove(item.seq);
+          left = true;
+        } else closed.set(way, item.bytes.length);
+        if (error !== undefined && canNeverLeave(error)) {
+          minuteLog('lost', { to: formatEndpoint(item.destination), error: error.message }, 'datagram lost');
+        }
+      }
     }
   }
 
@@ -110,5 +127,13 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
 }
 
 const canNeverLeave = (error: Error) => isSupersimError(error, 'too-large');
+
+/** A destination, and the device port that is sent from: that may be one which the agent has no more. */
+const wayOf = ({ destination, port }: Pick<Outgoing, 'destination' | 'port'>): string =>
+  `${port} ${formatEndpoint(destination)}`;
+
+const waysOf = (outbox: Outbox | undefined): Set<string> => new Set(outbox?.waiting().map(wayOf));
+
+const BEHIND_OTHERS = new SupersimError('link-down', 'others wait for the same way out');
 
 const ignore = () => undefined;

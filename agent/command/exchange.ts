@@ -10,10 +10,12 @@ import { type CommandLog, codeOf, type Ended, millisecondsSince, outcomeOf } fro
 import type { Counters } from './counters.js';
 import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
 import type { Journal } from './journal-api.js';
-import type { JournalCommand } from './journal-entry.js';
+import type { JournalEntry } from './journal-entry.js';
 import {
+  type Care,
   createJournalled,
   endingOf,
+  endOfResumed,
   enterLate,
   type Journalled,
   journalKey,
@@ -49,6 +51,7 @@ export interface ExchangeOptions {
 /** One datagram's commands while their replies are awaited. */
 interface Exchange {
   readonly incoming: Incoming;
+  readonly resumed: JournalEntry | undefined;
   /** Set when its commands have an id to be known by when they come again. */
   readonly seen: Seen | undefined;
   journalled: Journalled | undefined;
@@ -71,15 +74,14 @@ export function createExchanges(options: ExchangeOptions) {
    *
    * @param resumed what the journal has of it, when it was taken in before the agent was started
    */
-  function take(incoming: Incoming, resumed?: JournalCommand): void {
+  function take(incoming: Incoming, resumed?: JournalEntry): void {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
-    // What does no harm when it runs twice is run twice: remembering it would cost more.
-    const disposable = isDisposable(message);
+    const care = careOf(message);
     const now = performance.now();
-    const remembered = !disposable && format !== 'raw' && entries.some(hasId);
-    const key = remembered ? datagramKey(peer, datagram.bytes) : undefined;
+    const key =
+      care !== 'none' && format !== 'raw' && entries.some(hasId) ? datagramKey(peer, datagram.bytes) : undefined;
     const known =
       key === undefined || resumed !== undefined ? undefined : (seen.find(key, now) ?? recall(journal, key));
     if (known !== undefined && !(known instanceof SupersimError)) {
@@ -88,15 +90,17 @@ export function createExchanges(options: ExchangeOptions) {
       return;
     }
     const lifetime = parametersOf(peer).exchangeLifetime;
-    const entry = key === undefined || known !== undefined ? undefined : seen.begin(key, false, now + lifetime, now);
+    const remembered = key !== undefined && known === undefined && care === 'remembered';
+    const entry = remembered ? seen.begin(key, false, now + lifetime, now) : undefined;
     const exchange: Exchange = {
       incoming,
+      resumed,
       seen: entry,
-      journalled: disposable && resumed === undefined ? undefined : enter(incoming, key, false, resumed),
+      journalled: care === 'remembered' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
       settled: [],
       awaited: entries.length,
     };
-    const refusal = known?.message ?? (key !== undefined && entry === undefined ? TOO_MANY_SEEN : undefined);
+    const refusal = known?.message ?? (remembered && entry === undefined ? TOO_MANY_SEEN : undefined);
     for (const each of entries) {
       if ('error' in each) settle(exchange, each.id, undefined, true, each);
       else if (refusal === undefined) run(exchange, each.request);
@@ -107,9 +111,16 @@ export function createExchanges(options: ExchangeOptions) {
     }
   }
 
-  /** Whether running all of a message's commands twice does no harm. */
-  function isDisposable({ entries }: Message): boolean {
-    return entries.every((entry) => 'error' in entry || registry.get(entry.request.name)?.idempotent !== false);
+  /** What does no harm when it runs twice is run twice: remembering it would cost more. */
+  function careOf({ entries }: Message): Care {
+    let care: Care = 'none';
+    for (const entry of entries) {
+      if ('error' in entry) continue;
+      const handler = registry.get(entry.request.name);
+      if (handler === undefined) care = 'recalled';
+      else if (!handler.idempotent) return 'remembered';
+    }
+    return care;
   }
 
   /** The journal's entry of a datagram that may get one; a command without an id is known by nothing. */
@@ -117,17 +128,18 @@ export function createExchanges(options: ExchangeOptions) {
     { message, datagram, peer, format }: Incoming,
     key: string | undefined,
     idempotent: boolean,
-    resumed?: JournalCommand,
+    resumed?: JournalEntry,
   ): Journalled | undefined {
     if (journal === undefined) return undefined;
-    if (resumed !== undefined) return createJournalled(journal, resumed, true);
+    if (resumed !== undefined) return createJournalled(journal, resumed.command, true);
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
+    const [first] = requests;
     const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
     return createJournalled(journal, {
       key: key === undefined ? randomBytes(KEY_BYTES) : journalKey(key),
       peer,
-      id: requests[0]?.id,
+      id: first?.id,
       name: names.join(' '),
       format,
       request: datagram.bytes,
@@ -135,7 +147,8 @@ export function createExchanges(options: ExchangeOptions) {
       port: datagram.port,
       transport: datagram.transport,
       idempotent,
-      endsWith: requests.map(({ name }) => registry.get(name)?.endsWith).find((end) => end !== undefined),
+      // That the agent runs again says nothing of other commands in the same datagram.
+      endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
       lifetimeMs: parametersOf(peer).exchangeLifetime,
     });
@@ -195,8 +208,9 @@ export function createExchanges(options: ExchangeOptions) {
     id: Command['id'],
     name: string | undefined,
     wantsReply: boolean,
-    reply: Reply,
+    answer: Reply,
   ): void {
+    const reply = exchange.resumed === undefined ? answer : endOfResumed(exchange.resumed, answer);
     const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
     exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
     exchange.awaited--;
@@ -225,11 +239,11 @@ export function createExchanges(options: ExchangeOptions) {
 
   return {
     take,
-    /** What is answered, and kept for repeats, when all commands of a message came to the same. */
+    /** What is answered, and kept for repeats, when all commands of a message came to the same; errors stay. */
     encodeForAll({ message, format }: Pick<Incoming, 'message' | 'format'>, reply: Reply): Uint8Array | undefined {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
-        .map((entry) => ({ id: idOf(entry), reply }));
+        .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
       return encodeAnswers(format, answers, message.batch, maxBytes());
     },
   };

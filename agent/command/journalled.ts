@@ -1,8 +1,10 @@
 import { hash } from 'node:crypto';
+import type { CommandError, Reply } from '../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import type { DeviceOutcome } from '../../shared/outcome.js';
+import { outcomeOf } from './command-log.js';
 import type { Journal } from './journal-api.js';
-import { type Ending, isLive, type JournalCommand } from './journal-entry.js';
+import { type Ending, isLive, type JournalCommand, type JournalEntry } from './journal-entry.js';
 import type { Before } from './run.js';
 import type { Seen } from './seen.js';
 
@@ -72,6 +74,15 @@ export const tellingFirst = (journalled: Journalled | undefined, tell: () => voi
   },
 });
 
+export const INTERRUPTED: CommandError = {
+  code: 'interrupted',
+  message: 'the agent or the device went down while it ran; it may have had its effect',
+};
+
+/** What a command of the journal came to: of one that had started before, it cannot be said that it never ran. */
+export const endOfResumed = ({ runs }: JournalEntry, reply: Reply): Reply =>
+  runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
+
 /** Has a command that runs already run again when the agent goes down meanwhile. */
 export function enterLate(journalled: Journalled | undefined): void {
   journalled?.accept();
@@ -80,6 +91,12 @@ export function enterLate(journalled: Journalled | undefined): void {
 
 /** What the journal knows a datagram by. @param key see `datagramKey` */
 export const journalKey = (key: string): Buffer => hash('sha256', Buffer.from(key, 'latin1'), 'buffer');
+
+/**
+ * What a datagram needs so that nothing runs twice: `none`, as running it twice does no harm; that it is `recalled`, as
+ * nothing runs for it now, but may have before, by a handler that is gone; that it is `remembered` too.
+ */
+export type Care = 'none' | 'recalled' | 'remembered';
 
 /** What is known of a datagram that has come before. */
 export type Known = Pick<Seen, 'reply' | 'running'>;

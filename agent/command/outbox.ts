@@ -31,8 +31,11 @@ export interface OutboxMessage {
  * nothing is read while it runs, and what the disk cannot take still leaves if the agent lives.
  */
 export interface Outbox {
-  /** `done` without an error: it is on the disk, or was dropped at the bound. */
-  push(message: OutboxMessage, done?: Done): void;
+  /**
+   * @param done without an error: it is on the disk, or was dropped at the bound
+   * @returns whether it waits; not, where it was itself what had to go
+   */
+  push(message: OutboxMessage, done?: Done): boolean;
   /** All that have not expired, oldest first. They stay until they are removed. */
   waiting(): readonly OutboxItem[];
   /** It has left. After a crash before the commit it leaves again. */
@@ -134,6 +137,7 @@ export function openOutbox(database: Database, clock: Clock, limits: OutboxLimit
         bytes += item.bytes.length;
       }
       write(stays ? item : undefined, done);
+      return stays;
     },
     waiting() {
       expire();

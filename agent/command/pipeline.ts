@@ -56,12 +56,17 @@ export function createPipeline(options: PipelineOptions) {
 
   return {
     receive,
-    /** Runs a command that the journal has from an earlier run of the agent. */
-    resume({ command }: JournalEntry): void {
+    /**
+     * Runs a command that the journal has from an earlier run of the agent.
+     *
+     * @throws Error when its request cannot be read
+     */
+    resume(entry: JournalEntry): void {
+      const { command } = entry;
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
-      if (format === 'coap') coap.resume(command, datagram);
-      else exchanges.take({ ...decodedAgain(command), datagram, peer }, command);
+      if (format === 'coap') coap.resume(entry, datagram);
+      else exchanges.take({ ...decodedAgain(command), datagram, peer }, entry);
     },
     /** What is answered, and kept for repeats, when a command of the journal came to this. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
@@ -152,14 +157,16 @@ const mostBytes = () => MAX_PAYLOAD_BYTES;
 
 export type Pipeline = ReturnType<typeof createPipeline>;
 
-/** A journalled datagram as it was decoded when it came, whatever its port is pinned to now. */
+/**
+ * A journalled datagram as it was decoded when it came, whatever its port is pinned to now.
+ *
+ * @throws Error when it cannot be: another version of the agent wrote it
+ */
 function decodedAgain({ request, port, format, name }: JournalCommand) {
   const decoded = format === 'coap' ? undefined : decode(Buffer.from(request), { port, format, handler: name });
-  return decoded?.message === undefined ? UNREADABLE : decoded;
+  if (decoded?.message === undefined) throw new Error(`its request cannot be read as ${format}`);
+  return decoded;
 }
-
-/** No version of the agent wrote it: nothing runs, and nobody is told. */
-const UNREADABLE = { format: 'text', message: { entries: [], batch: false } } as const;
 
 const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
 

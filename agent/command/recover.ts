@@ -3,12 +3,9 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import type { Journal, RecoveryOutcome } from './journal-api.js';
 import type { JournalEntry } from './journal-entry.js';
+import { INTERRUPTED } from './journalled.js';
 import type { Pipeline } from './pipeline.js';
 
-const INTERRUPTED: CommandError = {
-  code: 'interrupted',
-  message: 'the agent or the device went down while it ran; it may have had its effect',
-};
 const EXPIRED: CommandError = {
   code: 'expired',
   message: 'it was still waiting when the agent went down, and is too old to run now',
@@ -27,11 +24,12 @@ const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
  * @returns whether the journal could be read and written; if not, to be tried again
  */
 export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): boolean {
-  const contained = <T>(entry: JournalEntry, work: () => T): T | undefined => {
+  const contained = <T>(entry: JournalEntry, work: () => T, otherwise?: () => void): T | undefined => {
     try {
       return work();
     } catch (error) {
       log.error({ name: entry.command.name, error: messageOf(error) }, 'a command of the journal cannot be handled');
+      otherwise?.();
       return undefined;
     }
   };
@@ -50,7 +48,11 @@ export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log):
     }
     for (const entry of ended)
       contained(entry, () => pipeline.report(entry, replies.get(entry.seq) ?? REPLIES.interrupted));
-    for (const entry of run) contained(entry, () => pipeline.resume(entry));
+    for (const entry of run) {
+      // It cannot have run, as its start would have been written first.
+      const refuse = () => journal.finish(entry.command.key, { outcome: 'refused', code: 'parse-error' });
+      contained(entry, () => pipeline.resume(entry), refuse);
+    }
     return true;
   } catch (error) {
     if (!isSupersimError(error, 'busy')) throw error;

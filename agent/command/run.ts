@@ -62,7 +62,7 @@ export interface Runner {
   cancel(isWanted: (task: Task) => boolean): boolean;
   readonly running: number;
   readonly waiting: number;
-  /** Refuses what waits, gives what runs up to `graceMs` to finish, then aborts it. */
+  /** Refuses what waits or is about to start, gives what runs up to `graceMs` to finish, then aborts it. */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -128,7 +128,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
   let idle: (() => void) | undefined;
 
   function submit(task: Task): void {
-    if (stopping) refuse(task, 'the agent is stopping');
+    if (stopping) refuse(task, STOPPING);
     else if (hasPlace()) {
       task.before?.accept();
       start(task);
@@ -149,8 +149,9 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
       starting++;
       task.before.start((error) => {
         starting--;
-        if (error === undefined) runHandler(task);
-        else refuse(task, error.message);
+        if (error !== undefined) refuse(task, error.message);
+        else if (stopping) refuse(task, STOPPING);
+        else runHandler(task);
         startNext();
       });
     }
@@ -263,7 +264,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
     },
     async stop(graceMs) {
       stopping = true;
-      for (const task of queue.splice(0)) refuse(task, 'the agent is stopping');
+      for (const task of queue.splice(0)) refuse(task, STOPPING);
       // What it was to do is being done: the journal knows, and the next start tells.
       for (const run of running) if (run.task.handler.endsWith !== undefined) running.delete(run);
       await settled(graceMs);
@@ -289,6 +290,8 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
 }
 
 const CANCELLED: CommandError = { code: 'cancelled', message: 'it was cancelled at the device' };
+
+const STOPPING = 'the agent is stopping';
 
 const refuse = (task: Task, message: string): void => task.done({ error: { code: 'busy', message } });
 

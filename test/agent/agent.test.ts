@@ -1,34 +1,10 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { type AgentOptions, createAgent, defineHandler, z } from '../../agent/index.js';
+import { describe, expect, it } from 'vitest';
+import { createAgent, defineHandler, z } from '../../agent/index.js';
 import { fromCbor, toCbor } from '../../shared/format/value.js';
 import { deferred } from '../support/deferred.js';
 import { recordingLog } from '../support/log.js';
-import { openPeer, randomAddress } from '../support/udp.js';
-
-/** An agent on an address of its own, and a peer that plays the gateway; both end with the test. */
-async function withGateway(options: AgentOptions = {}) {
-  const gateway = await openPeer();
-  const address = randomAddress();
-  const { listen, ...config } = options.config ?? {};
-  const agent = createAgent({
-    ...options,
-    config: {
-      device: { id: 'box-1' },
-      ...config,
-      listen: { address, receiveBufferBytes: 65_536, ...listen },
-      gateway: gateway.endpoint,
-      allow: ['127.0.0.0/8'],
-    },
-  });
-  onTestFinished(() => agent.stop());
-  return { agent, gateway, device: { address, port: agent.config.listen.ports[0]?.port ?? 0 } };
-}
-
-async function startedWithGateway(options: AgentOptions = {}) {
-  const all = await withGateway(options);
-  await all.agent.start();
-  return all;
-}
+import { openPeer } from '../support/udp.js';
+import { startedWithGateway, withGateway } from './support.js';
 
 /** A handler that tells when it runs, and ends when it is let. */
 function heldHandler() {

@@ -4,7 +4,7 @@ import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import { SupersimError } from '../../../shared/errors.js';
 import type { Counters } from '../counters.js';
-import type { Known } from '../journalled.js';
+import type { Care, Known } from '../journalled.js';
 import { datagramKey, type Seen, type SeenCommands } from '../seen.js';
 
 /** Most separate responses whose acknowledgement is awaited at once; further ones go non-confirmable. */
@@ -34,8 +34,7 @@ export interface EndpointOptions<Peer extends CoapPeer> {
   /** What is known of a request that is not in `seen`; a `busy` error when that cannot be found out. */
   readonly recall: (key: string) => Known | SupersimError | undefined;
   readonly handle: (request: Message, peer: Peer, key: string, respond: Respond) => void;
-  /** Whether a request may be forgotten early, as handling it twice does no harm. */
-  readonly isDisposable: (request: Message) => boolean;
+  readonly careOf: (request: Message) => Care;
   readonly counters: Pick<Counters, 'repeats'>;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -58,7 +57,7 @@ interface Unacknowledged {
  * responses go piggybacked, separately or non-confirmably, pings are reset.
  */
 export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptions<Peer>) {
-  const { seen, recall, handle, isDisposable, counters, now = () => performance.now(), random = Math.random } = options;
+  const { seen, recall, handle, careOf, counters, now = () => performance.now(), random = Math.random } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
   let nextMessageId = Math.floor(random() * 0x10000);
 
@@ -85,11 +84,11 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       if (answerRepeat(here, request, peer)) here.accepted = true;
       return;
     }
-    const disposable = isDisposable(request);
-    const known = disposable ? undefined : recall(key);
+    const care = careOf(request);
+    const known = care === 'none' ? undefined : recall(key);
     if (known instanceof SupersimError) refuse(request, peer, known.message);
     else if (known !== undefined) answerRepeat(known, request, peer);
-    else begin(request, peer, key, disposable);
+    else begin(request, peer, key, care);
   }
 
   /** @returns whether its sender was told that the response comes later */
@@ -103,10 +102,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: Message, peer: Peer, key: string, disposable: boolean): void {
+  function begin(request: Message, peer: Peer, key: string, care: Care): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const entry = seen.begin(key, disposable, now() + lifetime, now());
+    const entry = seen.begin(key, care !== 'remembered', now() + lifetime, now());
     if (entry === undefined) refuse(request, peer, 'too many commands are remembered');
     else answer(entry, request, peer, key);
   }
@@ -195,7 +194,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     resume(request: Message, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
       const entry = seen.begin(key, false, now() + parametersOf(peer.name).exchangeLifetime, now());
-      if (entry === undefined) return;
+      if (entry === undefined) throw new Error('too many commands are remembered');
       entry.accepted = true;
       answer(entry, request, peer, key);
     },

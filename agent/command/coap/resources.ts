@@ -13,7 +13,7 @@ import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
-import { enterLate, type Journalled, tellingFirst } from '../journalled.js';
+import { type Care, enterLate, type Journalled, tellingFirst } from '../journalled.js';
 import type { Launch } from '../launch.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
@@ -26,10 +26,16 @@ export interface ResourceOptions {
   readonly now?: () => number;
 }
 
+/** What a command came to; without a name where none was found that could be run. */
+export interface CameTo {
+  readonly name: string | undefined;
+  readonly reply: Reply;
+}
+
 /** What a request's handling asks for, and tells. */
 export interface Surroundings {
   /** Called once: the response; and what the command came to, where one ran or was to. */
-  respond(parts: ResponseParts, ended?: { readonly name: string | undefined; readonly reply: Reply }): void;
+  respond(parts: ResponseParts, ended?: CameTo): void;
   /** The response comes later, and perhaps after the agent has ended. */
   later(): void;
   /** It was taken in before the agent was started, and the journal has it. */
@@ -70,15 +76,13 @@ export function createResources(options: ResourceOptions) {
       return plainParts(formatResponse(reply, message.code, undefined, undefined));
     },
 
-    /**
-     * Whether handling a request twice does no harm: discovery, errors, later blocks of a response, and handlers
-     * declared idempotent.
-     */
-    isDisposable(message: Message): boolean {
+    /** Discovery, errors, later blocks of a response, and handlers declared idempotent need none. */
+    careOf(message: Message): Care {
       const request = readRequest(message);
-      if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return true;
+      if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
-      return 'code' in handler || handler.idempotent;
+      if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
+      return handler.idempotent ? 'none' : 'remembered';
     },
   };
 

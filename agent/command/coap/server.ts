@@ -7,12 +7,12 @@ import type { Datagram } from '../../transport/transport.js';
 import { type CommandLog, codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
 import type { Counters } from '../counters.js';
 import type { Journal } from '../journal-api.js';
-import type { JournalCommand } from '../journal-entry.js';
-import { createJournalled, endingOf, type Journalled, journalKey, recall } from '../journalled.js';
+import type { JournalCommand, JournalEntry } from '../journal-entry.js';
+import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journalled.js';
 import type { Launch } from '../launch.js';
 import type { SeenCommands } from '../seen.js';
-import { type CoapPeer, createCoapEndpoint, type Respond } from './endpoint.js';
-import { createResources } from './resources.js';
+import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
+import { type CameTo, createResources } from './resources.js';
 
 export interface CoapServerOptions {
   readonly registry: Registry;
@@ -31,7 +31,7 @@ export interface CoapServerOptions {
 interface Peer extends CoapPeer {
   readonly datagram: Datagram;
   /** What the journal has of it, when it was taken in before the agent was started. */
-  readonly resumed?: JournalCommand | undefined;
+  readonly resumed?: JournalEntry | undefined;
 }
 
 /** The life of the commands in CoAP datagrams. */
@@ -41,24 +41,26 @@ export function createCoapServer(options: CoapServerOptions) {
   const endpoint = createCoapEndpoint<Peer>({
     seen,
     recall: (key) => recall(journal, key),
-    isDisposable: resources.isDisposable,
+    careOf: resources.careOf,
     counters,
     handle,
   });
 
   function handle(request: Message, peer: Peer, key: string, { response, later }: Respond): void {
     let journalled: Journalled | undefined;
-    const resumed = peer.resumed !== undefined;
+    const { resumed } = peer;
     // Also where nothing is found any more that could be run, the journal is told.
-    if (resumed && journal !== undefined) journalled = createJournalled(journal, peer.resumed, true);
+    if (resumed !== undefined && journal !== undefined) journalled = createJournalled(journal, resumed.command, true);
     resources.handle(request, peer.name, {
       later,
-      resumed,
+      resumed: resumed !== undefined,
       enter(command, handler, whole) {
         journalled ??= enter(command, handler, whole, peer, key);
         return journalled;
       },
-      respond(parts, ended) {
+      respond(given, came) {
+        const { parts, ended } =
+          resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
         if (ended !== undefined) logEnded(request, peer, ended);
         const entry = journalled;
         if (entry === undefined) response(parts);
@@ -68,6 +70,12 @@ export function createCoapServer(options: CoapServerOptions) {
         }
       },
     });
+  }
+
+  function resumedEnd(request: Message, resumed: JournalEntry, parts: ResponseParts, ended: CameTo) {
+    const reply = endOfResumed(resumed, ended.reply);
+    if (reply === ended.reply) return { parts, ended };
+    return { parts: resources.responseTo(request, reply), ended: { ...ended, reply } };
   }
 
   function enter(
@@ -95,17 +103,13 @@ export function createCoapServer(options: CoapServerOptions) {
     });
   }
 
-  function logEnded(
-    { token }: Message,
-    { name: peer, datagram }: Peer,
-    ended: { readonly name: string | undefined; readonly reply: Reply },
-  ): void {
+  function logEnded({ token }: Message, { name: peer, datagram }: Peer, ended: CameTo): void {
     const { transport, receivedAt } = datagram;
     const milliseconds = millisecondsSince(receivedAt);
     logCommand({ peer, transport, format: 'coap' }, { ...ended, id: token.toString('hex'), milliseconds });
   }
 
-  const peerOf = (name: string, datagram: Datagram, resumed?: JournalCommand): Peer => ({
+  const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({
     name,
     datagram,
     resumed,
@@ -116,8 +120,8 @@ export function createCoapServer(options: CoapServerOptions) {
     /** @throws MessageFormatError when it is no well-formed CoAP message */
     receive: (datagram: Datagram, peer: string): void => endpoint.receive(datagram.bytes, peerOf(peer, datagram)),
     /** Runs a command of the journal; its peer has been told, or will be, that the response comes later. */
-    resume(command: JournalCommand, datagram: Datagram): void {
-      endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(command.peer, datagram, command));
+    resume(entry: JournalEntry, datagram: Datagram): void {
+      endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(entry.command.peer, datagram, entry));
     },
     /** The response that a repeat gets, when a command of the journal came to this. */
     encodeEnding(command: JournalCommand, ending: Reply): Buffer {

@@ -41,9 +41,13 @@ async function runAndWait([file = '', ...args]: readonly string[], signal: Abort
   return never();
 }
 
+let ending = false;
+
 /** In order, with what runs given its time; systemd's `Restart=always` starts the agent again. */
 function endSelf(): Promise<never> {
-  process.kill(process.pid, 'SIGTERM');
+  // A second signal would end it at once.
+  if (!ending) process.kill(process.pid, 'SIGTERM');
+  ending = true;
   return never();
 }
 

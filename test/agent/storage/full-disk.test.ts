@@ -1,10 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createJournal } from '../../../agent/command/journal.js';
 import { openOutbox } from '../../../agent/command/outbox.js';
-import { temporaryFolder } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { needs } from '../../support/needs.js';
 import {
@@ -17,25 +15,9 @@ import {
   tellNothing,
   told,
 } from '../command/journal-support.js';
-import { filledFolder } from './support.js';
-
-/** A disk of so many bytes. */
-function smallDisk(bytes: number): string {
-  const folder = temporaryFolder();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
-  onTestFinished(() => void execFileSync('umount', ['-l', folder]));
-  return folder;
-}
+import { fill, filledFolder, smallDisk } from './support.js';
 
 describe.skipIf(needs('root'))('a full disk', () => {
-  const fill = (folder: string) => {
-    try {
-      writeFileSync(join(folder, 'filler'), Buffer.alloc(8 * 1024 * 1024));
-    } catch {
-      // That is the point.
-    }
-  };
-
   it('refuses commands as busy, keeps what has ended, and goes on when there is room', async () => {
     const folder = smallDisk(1024 * 1024);
     const { database, journal } = await openTestJournal(folder);

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { openOutbox } from '../../../agent/command/outbox.js';
 import { temporaryFolder } from '../../support/files.js';
 import { command, keyOf, openTestJournal, standingClock } from '../command/journal-support.js';
@@ -21,4 +25,21 @@ export async function filledFolder(): Promise<string> {
   }
   database.close();
   return folder;
+}
+
+/** A disk of so many bytes; needs root. */
+export function smallDisk(bytes: number): string {
+  const folder = temporaryFolder();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
+  onTestFinished(() => void execFileSync('umount', ['-l', folder]));
+  return folder;
+}
+
+/** Leaves no room on a small disk; the file `filler` can be removed again. */
+export function fill(folder: string): void {
+  try {
+    writeFileSync(join(folder, 'filler'), Buffer.alloc(8 * 1024 * 1024));
+  } catch {
+    // That is the point.
+  }
 }

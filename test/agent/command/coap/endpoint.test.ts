@@ -24,7 +24,7 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
     seen: createSeen(),
     recall: () => undefined,
     handle: (request, _peer, _key, { response }) => handled.push({ request, respond: response }),
-    isDisposable: () => disposable,
+    careOf: () => (disposable ? 'none' : 'remembered'),
     counters: { repeats: 0 },
     random: () => random,
   });

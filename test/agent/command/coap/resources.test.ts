@@ -33,7 +33,7 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
   return {
     clock,
     reports,
-    isDisposable: (setup: RequestSetup) => resources.isDisposable(requestMessage(setup)),
+    careOf: (setup: RequestSetup) => resources.careOf(requestMessage(setup)),
     ask(setup: RequestSetup, peer = PEER): ResponseParts {
       const responses: ResponseParts[] = [];
       resources.handle(requestMessage(setup), peer, {
@@ -437,27 +437,27 @@ describe('a long request', () => {
   });
 });
 
-describe('what may be forgotten early', () => {
+describe('what needs no care when it comes again', () => {
   it('is all that does no harm twice, and nothing else', () => {
     const { handler } = countingHandler();
-    const { isDisposable } = startResources([
+    const { careOf } = startResources([
       handler,
       defineHandler({ name: 'idempotent', description: '', idempotent: true, run: () => 'x' }),
     ]);
-    expect(isDisposable({ path: 'count/up' })).toBe(false);
-    expect(isDisposable({ path: 'count/up', block1: at(0, 6, true) })).toBe(false);
-    expect(isDisposable({ path: 'count/up', block2: at(0) })).toBe(false);
+    expect(careOf({ path: 'count/up' })).toBe('remembered');
+    expect(careOf({ path: 'count/up', block1: at(0, 6, true) })).toBe('remembered');
+    expect(careOf({ path: 'count/up', block2: at(0) })).toBe('remembered');
+    expect(careOf({ path: 'nowhere' })).toBe('recalled');
     for (const harmless of [
       { path: 'ping' },
       { path: 'idempotent' },
-      { path: 'nowhere' },
       { path: 'count/up', method: GET },
       { path: 'count/up', options: [uintOption(9, 1)] },
       { path: '.well-known/core', method: GET },
       // A later block of a reply never runs what is not safe.
       { path: 'count/up', block2: at(1) },
     ]) {
-      expect(isDisposable(harmless), JSON.stringify(harmless)).toBe(true);
+      expect(careOf(harmless), JSON.stringify(harmless)).toBe('none');
     }
   });
 });

@@ -1,0 +1,28 @@
+import { onTestFinished } from 'vitest';
+import { type AgentOptions, createAgent } from '../../agent/index.js';
+import { openPeer, randomAddress } from '../support/udp.js';
+
+/** An agent on an address of its own, and a peer that plays the gateway; both end with the test. */
+export async function withGateway(options: AgentOptions = {}) {
+  const gateway = await openPeer();
+  const address = randomAddress();
+  const { listen, ...config } = options.config ?? {};
+  const agent = createAgent({
+    ...options,
+    config: {
+      device: { id: 'box-1' },
+      ...config,
+      listen: { address, receiveBufferBytes: 65_536, ...listen },
+      gateway: gateway.endpoint,
+      allow: ['127.0.0.0/8'],
+    },
+  });
+  onTestFinished(() => agent.stop());
+  return { agent, gateway, device: { address, port: agent.config.listen.ports[0]?.port ?? 0 } };
+}
+
+export async function startedWithGateway(options: AgentOptions = {}) {
+  const all = await withGateway(options);
+  await all.agent.start();
+  return all;
+}

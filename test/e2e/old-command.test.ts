@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { createJournal } from '../../agent/command/journal.js';
+import { journalKey } from '../../agent/command/journalled.js';
+import { datagramKey } from '../../agent/command/seen.js';
+import { systemClock } from '../../agent/storage/clock.js';
+import { formatEndpoint } from '../../agent/transport/transport.js';
+import { openTestDatabase, told } from '../agent/command/journal-support.js';
+import { type CallFormat, createCall } from '../support/caller.js';
+import { type Device, prepareDevice } from '../support/device.js';
+import { openPeer } from '../support/udp.js';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const NOW_S = Math.floor(Date.now() / 1000);
+
+/** How long before the start it was accepted, and by which clock. */
+interface Acceptance {
+  readonly agoMs: number;
+  /** In another boot, which began an hour before. */
+  readonly otherBoot?: true;
+  /** Unix seconds. */
+  readonly deadline?: number;
+  /** It may run twice, and was running. */
+  readonly startedOnce?: boolean;
+}
+
+/** Leaves the device's journal as an agent does that took the command in, and was killed. */
+async function acceptBefore(
+  { folder, endpoint }: Device,
+  caller: Awaited<ReturnType<typeof openPeer>>['endpoint'],
+  format: CallFormat,
+  bytes: Buffer,
+  { agoMs, otherBoot, deadline, startedOnce = false }: Acceptance,
+): Promise<void> {
+  const now = systemClock()();
+  const monotonic = otherBoot ? HOUR_MS : now.monotonic - agoMs;
+  const then = { wall: now.wall - agoMs, monotonic, boot: otherBoot ? 'another' : now.boot };
+  const database = await openTestDatabase(folder);
+  const journal = createJournal(database, () => then);
+  journal.recover(() => ({}));
+  const peer = formatEndpoint(caller);
+  const key = journalKey(datagramKey(peer, bytes));
+  const error = await told((done) =>
+    journal.accept(
+      {
+        key,
+        peer,
+        name: 'act.once',
+        format,
+        request: bytes,
+        source: caller,
+        port: endpoint.port,
+        transport: 'udp',
+        idempotent: startedOnce,
+        deadline: deadline === undefined ? null : deadline * 1000,
+        lifetimeMs: 247_000,
+      },
+      done,
+    ),
+  );
+  expect(error).toBeUndefined();
+  if (startedOnce) expect(await told((done) => journal.start(key, done))).toBeUndefined();
+  database.close();
+}
+
+/** Of each: whether it still runs. */
+const TABLE: readonly [string, Acceptance, runs: boolean][] = [
+  ['days ago', { agoMs: 3 * DAY_MS }, false],
+  ['days ago, in another boot', { agoMs: 3 * DAY_MS, otherBoot: true }, false],
+  ['six minutes ago', { agoMs: 6 * MINUTE_MS }, false],
+  ['six minutes ago, in another boot', { agoMs: 6 * MINUTE_MS, otherBoot: true }, false],
+  ['a minute ago', { agoMs: MINUTE_MS }, true],
+  ['an hour from now, by a clock that has gone back with the boot', { agoMs: -HOUR_MS, otherBoot: true }, false],
+  ['six minutes ago, with a deadline to come', { agoMs: 6 * MINUTE_MS, deadline: NOW_S + 3600 }, true],
+  ['a minute ago, with a deadline that has passed', { agoMs: MINUTE_MS, deadline: NOW_S - 1 }, false],
+];
+
+const CASES = TABLE.flatMap(([when, ...rest]) =>
+  (['json', 'coap'] as const).map((format) => [when, format, ...rest] as const),
+);
+
+describe('a command that was accepted before the start, and never started', () => {
+  it.each(CASES)('%s: %s', async (_, format, acceptance, runs) => {
+    // The machine that tests need not have a synchronised clock.
+    const device = await prepareDevice({ deadline: { unsynchronized: 'run' } });
+    const caller = await openPeer();
+    const call = createCall(caller, device.endpoint, format, 'act.once', { number: 1 }, acceptance.deadline);
+    await acceptBefore(device, caller.endpoint, format, call.bytes, acceptance);
+    await device.start();
+    const expected = runs ? 'done' : 'expired';
+    expect((await call.end()).summary).toBe(expected);
+    expect((await call.repeat()).summary).toBe(format === 'coap' ? expected : `repeat ${expected}`);
+    await device.answers();
+    expect(await call.endsSoFar()).toEqual([]);
+    expect(device.runs().size).toBe(runs ? 1 : 0);
+    expect(await device.shown('act.once')).toMatchObject(
+      runs ? { state: 'done', runs: 1 } : { state: 'refused', outcome: 'refused', code: 'expired', runs: 0 },
+    );
+  });
+});
+
+it.each(['json', 'coap'] as const)(
+  'a command that had started is not told that it never ran, also when it cannot run again: %s',
+  async (format) => {
+    const device = await prepareDevice();
+    const caller = await openPeer();
+    // The handlers were changed before the start.
+    const call = createCall(caller, device.endpoint, format, 'act.gone');
+    await acceptBefore(device, caller.endpoint, format, call.bytes, { agoMs: MINUTE_MS, startedOnce: true });
+    await device.start();
+    expect((await call.end()).summary).toBe('interrupted');
+    expect((await device.list())[0]).toMatchObject({ state: 'interrupted', code: 'interrupted', runs: 1 });
+  },
+);
