@@ -19,8 +19,8 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
-import { type Datagram, formatEndpoint, type Transport } from './transport/transport.js';
-import { createUdpTransport } from './transport/udp.js';
+import { createTransport } from './transport/create.js';
+import { type Datagram, formatEndpoint, type LinkView, type Transport } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
@@ -42,6 +42,8 @@ export interface AgentStatus {
   /** The address that it listens on; undefined while there is no link. */
   readonly address: string | undefined;
   readonly ports: readonly number[];
+  /** Undefined before the start. */
+  readonly link: LinkView | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
@@ -97,15 +99,6 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const counters = createCounters();
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
-  const transport: Transport = createUdpTransport(
-    {
-      listen: config.listen.address,
-      ports,
-      gateway: config.gateway,
-      receiveBufferBytes: config.listen.receiveBufferBytes,
-    },
-    log,
-  );
   const runner = createRunner(config.limits, { deviceId, log, emit });
   const clockSynchronized = createClockCheck();
   const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
@@ -113,6 +106,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   let dropsTimer: NodeJS.Timeout | undefined;
   let maintenance: NodeJS.Timeout | undefined;
   let dropsLogged = 0;
+  let transport: Transport | undefined;
   let state: State | undefined;
   let delivery: Delivery | undefined;
   let pipeline: Pipeline | undefined;
@@ -122,11 +116,9 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
-    if (bytes.length > MAX_PAYLOAD_BYTES) {
-      throw new SupersimError(
-        'too-large',
-        `the event has ${bytes.length} bytes; an IP Command carries ${MAX_PAYLOAD_BYTES}`,
-      );
+    const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
+    if (bytes.length > most) {
+      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`);
     }
     const { send } = delivery ?? {};
     if (send === undefined) {
@@ -138,7 +130,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       send({ bytes, destination, port, kind: 'event' }, (error) => (error === undefined ? resolve() : reject(error)));
     });
     log.info(
-      { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport.name },
+      { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport?.name },
       'event',
     );
   }
@@ -148,19 +140,23 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     if (started || stopped !== undefined) throw new Error('an agent starts only once: make another');
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized);
+    const opened = await createTransport(config, log);
     if (isStopped()) return;
-    const opened = await openState(config, log);
+    transport = opened;
+    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized, opened.link);
+    if (isStopped()) return;
+    const openedState = await openState(config, log);
     if (isStopped()) {
-      opened?.database.close();
+      openedState?.database.close();
       return;
     }
-    state = opened;
+    state = openedState;
     const { journal, outbox } = state ?? {};
-    delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
-    pipeline = createPipeline({ config, registry, launch, journal, send: delivery.send, counters, log });
+    delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
+    const { send } = delivery;
+    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, counters, log });
     try {
-      await transport.start(receiverOf(pipeline));
+      await opened.start(receiverOf(pipeline));
     } catch (error) {
       delivery.stop();
       state?.database.close();
@@ -198,7 +194,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   }
 
   function logDrops(): void {
-    const drops = transport.kernelDrops() ?? 0;
+    const drops = transport?.kernelDrops() ?? 0;
     if (drops <= dropsLogged) return;
     log.warn(
       { drops: drops - dropsLogged, inAll: drops },
@@ -222,7 +218,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     // The ends of commands are told when they are on the disk.
     state?.database.flush();
     pipeline?.stop();
-    await transport.stop();
+    await transport?.stop();
     delivery?.stop();
     state?.journal.maintain();
     state?.database.close();
@@ -235,12 +231,13 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     stop,
     emit,
     status: () => ({
-      address: transport.address(),
+      address: transport?.address(),
       ports,
+      link: transport?.link(),
       running: runner.running,
       waiting: runner.waiting,
       counters: structuredClone(counters),
-      kernelDrops: transport.kernelDrops(),
+      kernelDrops: transport?.kernelDrops(),
       journal: state && {
         persistent: state.database.persistent,
         damaged: state.database.damaged,

@@ -39,6 +39,8 @@ function bundle(names, chunks, plugins = []) {
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
+    // It looks for its native part from where it lies, and is loaded only where there is a modem.
+    external: ['serialport'],
     plugins: [{ name: 'libsql-native', setup: libsqlNative }, ...plugins],
     // CommonJS libraries inside an ES module bundle call require() for Node's own modules.
     banner: {

@@ -111,6 +111,23 @@ export const ERRORS = {
     meaning: 'The system does not let this user listen on this port.',
     remedy: 'Choose a port of 1024 or above, or give the service CAP_NET_BIND_SERVICE.',
   },
+  'modem-port-missing': {
+    meaning: 'There is no serial port of this name, or it is something else than a serial port.',
+    remedy: 'See what there is with `ls -l /dev/serial/by-id`, and correct `modem.path`; check cable and power.',
+  },
+  'modem-port-forbidden': {
+    meaning: 'The system does not let this user open the modem’s serial port.',
+    remedy:
+      'Add the service’s user to the group that owns the port: `usermod -a -G dialout supersim-agent`, and restart it.',
+  },
+  'modem-port-busy': {
+    meaning: 'Another program has the modem’s serial port.',
+    remedy: 'Stop the program that is named; `sudo fuser -v DEVICE` tells who has it.',
+  },
+  'modem-port-lost': {
+    meaning: 'The modem’s serial port went away, or takes no more bytes; it is opened again.',
+    remedy: 'If it goes on, check the cable, `modem.flowControl`, and in `dmesg` whether the modem gets enough power.',
+  },
   'state-in-use': {
     meaning: 'Another agent uses the state folder; two would run the same commands again.',
     remedy: 'Stop it, or give this one a state folder of its own (`state.folder`).',

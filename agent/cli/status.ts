@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
-import { statusSchema } from '../service/control-schema.js';
+import { type LinkShown, statusSchema } from '../service/control-schema.js';
 import { controlOptions, listing, showFromAgent } from './control-output.js';
 
 /** `supersim-agent status`. */
@@ -17,14 +17,14 @@ export const statusCommand: CommandModule = {
 };
 
 function formatStatus(status: Status): string {
-  const { address, ports, running, waiting, counters, kernelDrops } = status;
+  const { ports, running, waiting, counters, kernelDrops } = status;
   const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed`;
   const outcomes = Object.entries(counters.outcomes).map(([outcome, count]) => `${count} ${outcome}`);
   const head = `supersim-agent ${status.version}, up ${formatUptime(status.uptime)}, process ${status.pid}`;
   return [
     printable(head),
     listing([
-      ['link', address === undefined ? 'down: no address to listen on' : `up, ${address}`],
+      ...linkRows(status),
       ['ports', ports.join(', ')],
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', outcomes.join(', ')],
@@ -36,6 +36,30 @@ function formatStatus(status: Status): string {
       ['outbox', formatOutbox(status.outbox)],
     ]),
   ].join('\n');
+}
+
+/** One row for the only link; for two, one that says which is in use, and one for each. */
+function linkRows({ address, link }: Status): [string, string][] {
+  const links = link?.links ?? [];
+  const [only] = links;
+  if (link === undefined || only === undefined) {
+    return [['link', address === undefined ? 'down: no address to listen on' : `up, ${address}`]];
+  }
+  if (links.length === 1) return [['link', `${only.name === 'udp' ? '' : `${only.name} `}${formatLink(only)}`]];
+  const taken = formatUptime((Date.now() - link.since) / 1000);
+  return [
+    ['link', `${link.name} for ${taken}, ${link.switches} switches`],
+    ...links.map((each): [string, string] => [each.name, formatLink(each)]),
+  ];
+}
+
+function formatLink({ up, reason, address, modem }: LinkShown): string {
+  const { registration, operator, signalDbm } = modem ?? {};
+  const state = up ? 'up' : `down: ${reason ?? 'unknown'}`;
+  const signal = signalDbm === undefined ? undefined : `${signalDbm} dBm`;
+  return [state, up ? address : undefined, registration, operator, signal]
+    .filter((part) => part !== undefined)
+    .join(', ');
 }
 
 function formatJournal(journal: Status['journal']): string {

@@ -6,6 +6,7 @@ import { parseJsonRpc } from '../../shared/format/json-rpc.js';
 import { errorMessage, type Message } from '../../shared/format/message.js';
 import { parseText } from '../../shared/format/text.js';
 import { fromCbor } from '../../shared/format/value.js';
+import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { ListenedPort } from '../config/schema.js';
 import { writers } from './encode.js';
 
@@ -21,8 +22,10 @@ export type Decoded =
 /**
  * Reads a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
  * A port pinned to a format takes no other.
+ *
+ * @param replyLimit how long the reply may be
  */
-export function decode(bytes: Buffer, port: ListenedPort): Decoded {
+export function decode(bytes: Buffer, port: ListenedPort, replyLimit = MAX_PAYLOAD_BYTES): Decoded {
   if (port.format === 'raw') return { format: 'raw', message: rawMessage(bytes, port.handler ?? '') };
   const detected = detectFormat(bytes);
   if (port.format !== 'auto' && port.format !== detected) return undefined;
@@ -30,9 +33,9 @@ export function decode(bytes: Buffer, port: ListenedPort): Decoded {
     case 'text':
       return { format: 'text', message: parseText(bytes.toString('utf8')) };
     case 'json':
-      return { format: 'json', message: parseJson(bytes) };
+      return { format: 'json', message: parseJson(bytes, replyLimit) };
     case 'cbor':
-      return { format: 'cbor', message: parseCbor(bytes) };
+      return { format: 'cbor', message: parseCbor(bytes, replyLimit) };
     case 'coap':
       return { format: 'coap' };
     case 'malformed':
@@ -45,18 +48,18 @@ const rawMessage = (bytes: Buffer, name: string): Message => ({
   batch: false,
 });
 
-function parseJson(bytes: Buffer): Message {
+function parseJson(bytes: Buffer, replyLimit: number): Message {
   if (!isUtf8(bytes)) return errorMessage('parse-error', 'the JSON is not UTF-8', null);
   try {
-    return parseJsonRpc(JSON.parse(bytes.toString('utf8')), writers.json);
+    return parseJsonRpc(JSON.parse(bytes.toString('utf8')), writers.json, replyLimit);
   } catch (error) {
     return errorMessage('parse-error', `the JSON cannot be parsed: ${messageOf(error)}`, null);
   }
 }
 
-function parseCbor(bytes: Buffer): Message {
+function parseCbor(bytes: Buffer, replyLimit: number): Message {
   try {
-    return parseJsonRpc(fromCbor(bytes), writers.cbor);
+    return parseJsonRpc(fromCbor(bytes), writers.cbor, replyLimit);
   } catch (error) {
     return errorMessage('parse-error', `the CBOR cannot be parsed: ${messageOf(error)}`, null);
   }

@@ -1,4 +1,4 @@
-import { SupersimError } from '../../shared/errors.js';
+import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import { formatEndpoint, type Transport } from '../transport/transport.js';
 import type { Counters } from './counters.js';
@@ -9,7 +9,7 @@ import type { Outbox, OutboxMessage } from './outbox.js';
 const RETRY_MS = 1000;
 
 /** What is to leave. */
-export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port'> {
+export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port' | 'via'> {
   /** `signal`: what is worth nothing later, such as an acknowledgement or what is repeated anyway. */
   readonly kind: OutboxMessage['kind'] | 'signal';
 }
@@ -53,28 +53,29 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
   /** @returns the reason why it is lost; undefined when it waits now */
   function missed(outgoing: Outgoing, error: Error): Error | undefined {
     counters.unsent++;
-    const waits = keep(outgoing);
+    const waits = !canNeverLeave(error) && keep(outgoing);
     const details = { to: formatEndpoint(outgoing.destination), error: error.message };
     if (waits) minuteLog('waiting', details, 'no way out: it waits in the outbox');
     else minuteLog('lost', details, 'datagram lost');
     return waits ? undefined : error;
   }
 
-  function transmit({ bytes, destination, port }: Outgoing, done: (error?: Error) => void): void {
-    transport.send(bytes, destination, port, (error) => {
+  function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
+    const sent = (error?: Error) => {
       if (error === undefined) {
         counters.sent++;
         counters.sentBytes += bytes.length;
       }
       done(error);
-    });
+    };
+    transport.send(bytes, destination, port, sent, via);
   }
 
   /** @returns whether it waits now */
   function keep({ kind, ...outgoing }: Outgoing): boolean {
     if (outbox === undefined || kind === 'signal' || stopped) return false;
-    const { bytes, destination, port } = outgoing;
-    const waits = outbox.push({ bytes, destination, port, kind, expiresAt: Date.now() + keepMs });
+    const { bytes, destination, port, via } = outgoing;
+    const waits = outbox.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs });
     busyWays.add(wayOf(outgoing));
     retryLater();
     return waits;
@@ -91,19 +92,25 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
     }, RETRY_MS);
   }
 
-  /** Sends what waits, and what comes to wait meanwhile; one that cannot leave holds up only what has the same way. */
+  /**
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
+   * no shorter: there may be a link that takes less.
+   */
   async function drain(from: Outbox): Promise<void> {
-    const closed = new Set<string>();
+    const closed = new Map<string, number>();
     for (let left = true; left; ) {
       left = false;
       for (const item of from.waiting()) {
         const way = wayOf(item);
-        if (stopped || closed.has(way)) continue;
+        if (stopped || item.bytes.length >= (closed.get(way) ?? Number.POSITIVE_INFINITY)) continue;
         const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
-        if (error === undefined) {
+        if (error === undefined || canNeverLeave(error)) {
           from.remove(item.seq);
           left = true;
-        } else closed.add(way);
+        } else closed.set(way, item.bytes.length);
+        if (error !== undefined && canNeverLeave(error)) {
+          minuteLog('lost', { to: formatEndpoint(item.destination), error: error.message }, 'datagram lost');
+        }
       }
     }
   }
@@ -118,6 +125,8 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
     },
   };
 }
+
+const canNeverLeave = (error: Error) => isSupersimError(error, 'too-large');
 
 /** A destination, and the device port that is sent from: that may be one which the agent has no more. */
 const wayOf = ({ destination, port }: Pick<Outgoing, 'destination' | 'port'>): string =>

@@ -11,35 +11,40 @@ export const writers = {
 } satisfies Record<string, Writer>;
 
 /**
- * Writes the answers to one datagram in its own format, in at most 1300 bytes.
+ * Writes the answers to one datagram in its own format, in at most `limit` bytes.
  *
  * @returns undefined when there is nothing to send
  * @throws SupersimError `bad-reply` or `reply-too-large` when an answer cannot be written
  */
-export function encodeAnswers(format: Format, answers: readonly Answer[], batch: boolean): Uint8Array | undefined {
+export function encodeAnswers(
+  format: Format,
+  answers: readonly Answer[],
+  batch: boolean,
+  limit = MAX_PAYLOAD_BYTES,
+): Uint8Array | undefined {
   const [first] = answers;
   if (first === undefined) return undefined;
   switch (format) {
     case 'text':
-      return formatTextReply(first.id, first.reply, MAX_PAYLOAD_BYTES);
+      return formatTextReply(first.id, first.reply, limit);
     case 'json':
     case 'cbor':
-      return formatJsonRpc(answers, batch, writers[format], MAX_PAYLOAD_BYTES);
+      return formatJsonRpc(answers, batch, writers[format], limit);
     case 'raw':
-      return rawReply(first.reply);
+      return rawReply(first.reply, limit);
   }
 }
 
 /** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
-function rawReply(reply: Answer['reply']): Uint8Array | undefined {
+function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined {
   if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
   const { result } = reply;
   const bytes = typeof result === 'string' ? Buffer.from(result) : result;
   if (!(bytes instanceof Uint8Array)) {
     throw new SupersimError('bad-reply', `a raw reply is bytes or a string, not ${typeof result}`);
   }
-  if (bytes.length > MAX_PAYLOAD_BYTES) {
-    throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes`);
+  if (bytes.length > limit) {
+    throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes, ${limit} can leave`);
   }
   return bytes;
 }
@@ -49,9 +54,9 @@ function rawReply(reply: Answer['reply']): Uint8Array | undefined {
  * before `ok` or `error`, in JSON and CBOR by a member of that name. Where there is no room to say it they go as
  * they were.
  */
-export function markRepeat(format: Format, bytes: Uint8Array): Uint8Array {
+export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOAD_BYTES): Uint8Array {
   const marked = withMark(format, bytes);
-  return marked.length <= MAX_PAYLOAD_BYTES ? marked : bytes;
+  return marked.length <= limit ? marked : bytes;
 }
 
 function withMark(format: Format, bytes: Uint8Array): Uint8Array {
@@ -75,9 +80,13 @@ function mark(document: unknown): unknown {
 }
 
 /** The reply itself, or, where it cannot be written in this format, the error that says so. */
-export function encodableReply(format: Format, answer: { readonly id: Answer['id']; readonly reply: Reply }): Reply {
+export function encodableReply(
+  format: Format,
+  answer: { readonly id: Answer['id']; readonly reply: Reply },
+  limit = MAX_PAYLOAD_BYTES,
+): Reply {
   try {
-    encodeAnswers(format, [answer], false);
+    encodeAnswers(format, [answer], false, limit);
     return answer.reply;
   } catch (error) {
     const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');

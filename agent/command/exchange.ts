@@ -42,6 +42,8 @@ export interface ExchangeOptions {
   readonly journal: Journal | undefined;
   readonly counters: Counters;
   readonly logCommand: CommandLog;
+  /** The longest datagram that can leave now. */
+  readonly maxBytes: () => number;
   /** Sends an answer to where the datagram came from. */
   readonly reply: (bytes: Uint8Array, incoming: Incoming) => void;
 }
@@ -65,7 +67,7 @@ interface Settled extends Ended {
 
 /** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, launch, seen, journal, counters, logCommand } = options;
+  const { registry, launch, seen, journal, counters, logCommand, maxBytes } = options;
 
   /**
    * Takes a message that has not come before; one that has is answered as it was then.
@@ -153,7 +155,7 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   function answerRepeat(incoming: Incoming, known: Known): void {
-    if (known.reply !== undefined) options.reply(markRepeat(incoming.format, known.reply), incoming);
+    if (known.reply !== undefined) options.reply(markRepeat(incoming.format, known.reply, maxBytes()), incoming);
     if (known.running) tellRunning(incoming, true);
   }
 
@@ -161,8 +163,8 @@ export function createExchanges(options: ExchangeOptions) {
   function tellRunning(incoming: Incoming, repeat: boolean): void {
     const { message, format } = incoming;
     const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
-    const bytes = encodeAnswers(format, answers, message.batch);
-    if (bytes !== undefined) options.reply(repeat ? markRepeat(format, bytes) : bytes, incoming);
+    const bytes = encodeAnswers(format, answers, message.batch, maxBytes());
+    if (bytes !== undefined) options.reply(repeat ? markRepeat(format, bytes, maxBytes()) : bytes, incoming);
   }
 
   function run(exchange: Exchange, request: Request): void {
@@ -218,7 +220,7 @@ export function createExchanges(options: ExchangeOptions) {
   /** All commands of a datagram have ended: keeps that, answers, and says so in the log. */
   function conclude(exchange: Exchange): void {
     const { incoming, settled, journalled } = exchange;
-    const bytes = encode(incoming, settled);
+    const bytes = encode(incoming, settled, maxBytes());
     if (journalled === undefined) deliver(exchange, bytes);
     else {
       const ended = settled.map(({ reply }) => ({ outcome: outcomeOf(reply), code: codeOf(reply) }));
@@ -242,24 +244,24 @@ export function createExchanges(options: ExchangeOptions) {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
         .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
-      return encodeAnswers(format, answers, message.batch);
+      return encodeAnswers(format, answers, message.batch, maxBytes());
     },
   };
 }
 
 /** An error stands in the place of each reply that cannot be written; of all, where only together they cannot. */
-function encode({ format, message }: Incoming, settled: readonly Settled[]): Uint8Array | undefined {
+function encode({ format, message }: Incoming, settled: readonly Settled[], limit: number): Uint8Array | undefined {
   const answered = settled.filter((command) => command.wantsReply);
   try {
-    return encodeAnswers(format, answered, message.batch);
+    return encodeAnswers(format, answered, message.batch, limit);
   } catch {
-    for (const command of answered) command.reply = encodableReply(format, command);
+    for (const command of answered) command.reply = encodableReply(format, command, limit);
   }
   try {
-    return encodeAnswers(format, answered, message.batch);
+    return encodeAnswers(format, answered, message.batch, limit);
   } catch (error) {
     for (const command of answered) command.reply = { error: { code: 'bad-reply', message: messageOf(error) } };
-    return encodeAnswers(format, answered, message.batch);
+    return encodeAnswers(format, answered, message.batch, limit);
   }
 }
 

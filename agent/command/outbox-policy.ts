@@ -11,6 +11,7 @@ export interface OutboxItem {
   readonly bytes: Buffer;
   readonly destination: { readonly address: string; readonly port: number };
   readonly port: number;
+  readonly via?: string | undefined;
   readonly kind: (typeof OUTBOX_KINDS)[number];
   readonly pushed: Moment;
   /** How long it may wait. */

@@ -19,6 +19,8 @@ export interface OutboxMessage {
   readonly destination: { readonly address: string; readonly port: number };
   /** The device's port that it leaves from. */
   readonly port: number;
+  /** Name of the transport that the command came by, if it is the reply to one. */
+  readonly via?: string | undefined;
   readonly kind: OutboxItem['kind'];
   /** Unix milliseconds; afterwards it is not sent any more. */
   readonly expiresAt: number;
@@ -51,6 +53,7 @@ const recordSchema = z.object({
   bytes: z.base64().transform((text) => Buffer.from(text, 'base64')),
   destination: z.object({ address: z.string(), port: z.int() }),
   port: z.int(),
+  via: z.string().optional(),
   kind: z.enum(OUTBOX_KINDS),
   pushed: z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() }),
   ttlMs: z.number(),

@@ -1,5 +1,6 @@
 import { MessageFormatError } from '../../shared/coap/message.js';
 import type { Reply } from '../../shared/command.js';
+import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Log } from '../log.js';
@@ -9,7 +10,7 @@ import { createCoapServer } from './coap/server.js';
 import { createCommandLog } from './command-log.js';
 import type { Counters } from './counters.js';
 import { decode } from './decode.js';
-import type { Send } from './delivery.js';
+import type { Outgoing, Send } from './delivery.js';
 import { createExchanges } from './exchange.js';
 import type { Journal } from './journal-api.js';
 import type { JournalCommand, JournalEntry } from './journal-entry.js';
@@ -24,20 +25,23 @@ export interface PipelineOptions {
   /** Without it nothing is known of commands after the agent has ended. */
   readonly journal?: Journal | undefined;
   readonly send: Send;
+  /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
+  readonly maxBytes?: (() => number) | undefined;
   readonly counters: Counters;
   readonly log: Log;
 }
 
 /** A datagram's way: admit, decode, deduplicate, journal, run, reply. */
-export function createPipeline({ config, registry, launch, journal, send, counters, log }: PipelineOptions) {
+export function createPipeline(options: PipelineOptions) {
+  const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, log } = options;
   const refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
   const seen = createSeen();
   const logCommand = createCommandLog(counters, log);
-  const reply = (bytes: Uint8Array, { source, port }: Pick<Datagram, 'source' | 'port'>, kind: 'reply' | 'signal') =>
-    sendOut(bytes, destinationOf(source), port, kind);
+  const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
+    sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
   const exchanges = createExchanges({
     registry,
     launch,
@@ -45,9 +49,10 @@ export function createPipeline({ config, registry, launch, journal, send, counte
     journal,
     counters,
     logCommand,
+    maxBytes,
     reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply'),
   });
-  const coap = createCoapServer({ registry, launch, seen, journal, counters, logCommand, reply });
+  const coap = createCoapServer({ registry, launch, seen, journal, counters, logCommand, maxBytes, reply });
 
   return {
     receive,
@@ -102,7 +107,7 @@ export function createPipeline({ config, registry, launch, journal, send, counte
     const { bytes, source } = datagram;
     const peer = isCarrier(source.address) ? 'gateway' : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
-    const decoded = decode(bytes, port);
+    const decoded = decode(bytes, port, maxBytes());
     if (decoded === undefined) countMalformed(peer, port, bytes);
     else if (decoded.format === 'coap') takeCoap(datagram, port, peer);
     else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
@@ -133,13 +138,22 @@ export function createPipeline({ config, registry, launch, journal, send, counte
     return to === 'gateway' || (to === 'auto' && isCarrier(source.address)) ? config.gateway : source;
   }
 
-  function sendOut(bytes: Uint8Array, destination: Endpoint, port: number, kind: 'reply' | 'signal'): void {
+  function sendOut(outgoing: Outgoing): void {
     if (log.isLevelEnabled('trace')) {
-      log.trace({ to: formatEndpoint(destination), port, hex: Buffer.from(bytes).toString('hex') }, 'datagram out');
+      const { bytes, destination, port, via } = outgoing;
+      log.trace(
+        { to: formatEndpoint(destination), port, via, hex: Buffer.from(bytes).toString('hex') },
+        'datagram out',
+      );
     }
-    send({ bytes, destination, port, kind });
+    send(outgoing);
   }
 }
+
+/** Where a reply goes: to where this datagram came from. */
+type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
+
+const mostBytes = () => MAX_PAYLOAD_BYTES;
 
 export type Pipeline = ReturnType<typeof createPipeline>;
 

@@ -121,11 +121,12 @@ export function resolveConfig(input: unknown): Config {
   return parseConfig({ name: 'the configuration', settings: input ?? {}, at: () => undefined }, []);
 }
 
-/** Hides what may be secret: values that the configuration gives to a program's environment. */
+/** Hides what may be secret: values that the configuration gives to a program's environment, and the SIM's PIN. */
 export function maskSecrets(config: Config): Config {
   const handlers = Object.entries(config.handlers).map(([name, handler]) => [
     name,
     { ...handler, environment: handler.environment.map((entry) => entry.replace(/=.*$/s, '=***')) },
   ]);
-  return { ...config, handlers: Object.fromEntries(handlers) };
+  const pin = config.modem.pin && '***';
+  return { ...config, modem: { ...config.modem, pin }, handlers: Object.fromEntries(handlers) };
 }

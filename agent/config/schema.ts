@@ -59,8 +59,12 @@ const programHandler = z.strictObject({
   outputBytes: z.int().min(1).max(1_048_576).default(65_536).describe('How much of its stdout is kept'),
 });
 
-/** The agent's configuration. What the file, the variables or the flags leave out has the value given here. */
-export const configSchema = z.strictObject({
+const interfaceName = z
+  .string()
+  .regex(/^[^\s/:]{1,15}$/, 'must be the name of an interface such as wwan0')
+  .refine((name) => !['auto', '.', '..'].includes(name), 'must be the name of an interface such as wwan0');
+
+const settings = z.strictObject({
   device: z
     .strictObject({
       id: z.string().min(1).max(64).optional().describe('Name that the device gives itself; its host name by default'),
@@ -113,6 +117,53 @@ export const configSchema = z.strictObject({
         .default(GATEWAY_ADDRESS)
         .describe('The network’s gateway: what goes there becomes a from_sim command'),
       port: port.default(GATEWAY_PORT).describe('Its UDP port'),
+    })
+    .prefault({}),
+  link: z
+    .strictObject({
+      policy: z
+        .enum(['auto', 'udp', 'modem'])
+        .default('auto')
+        .describe(
+          'What is used where a modem is configured: `auto` prefers UDP and falls back to the modem, `udp` and `modem` use nothing else',
+        ),
+      interface: interfaceName
+        .optional()
+        .describe(
+          'The cellular interface, such as wwan0; without it the one of `listen.address`, or one whose name begins with ww, ppp or rmnet',
+        ),
+      downFor: durationSchema('1s', '1h')
+        .default('10s')
+        .describe('How long UDP has to be without an address before the modem is used'),
+      upFor: durationSchema('1s', '24h').default('60s').describe('How long UDP has to be up before it is used again'),
+    })
+    .prefault({}),
+  modem: z
+    .strictObject({
+      path: z
+        .string()
+        .startsWith('/', 'must be an absolute path')
+        .max(4096)
+        .optional()
+        .describe(
+          'The modem’s serial port for AT commands, best one of /dev/serial/by-id; without it there is no modem',
+        ),
+      dialect: z
+        .enum(['auto', 'quectel', 'simcom7600', 'simcom7080', 'ublox'])
+        .default('auto')
+        .describe('Which AT commands it understands; `auto` asks it for its model'),
+      baudRate: z.int().min(9600).max(4_000_000).default(115_200).describe('Speed of the port; a USB port has none'),
+      flowControl: z.enum(['none', 'rtscts']).default('none').describe('`rtscts` only where these lines are wired'),
+      apn: z
+        .string()
+        .regex(/^[A-Za-z0-9.-]{1,100}$/, 'must be letters, digits, dots and hyphens')
+        .default('super')
+        .describe('Access point name'),
+      pin: z
+        .string('must be digits in quotes')
+        .regex(/^\d{4,8}$/, 'must be 4 to 8 digits in quotes')
+        .optional()
+        .describe('PIN of the SIM, where it asks for one; in quotes'),
     })
     .prefault({}),
   allow: z
@@ -213,6 +264,12 @@ export const configSchema = z.strictObject({
         .describe('`trace` also logs payloads'),
     })
     .prefault({}),
+});
+
+/** The agent's configuration. What the file, the variables or the flags leave out has the value given here. */
+export const configSchema = settings.refine(({ link, modem }) => link.policy !== 'modem' || modem.path !== undefined, {
+  path: ['link', 'policy'],
+  message: 'the policy modem needs modem.path',
 });
 
 /** A configuration as one writes it: everything is optional. */

@@ -2,6 +2,7 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type ClockCheck, createClockCheck } from '../clock.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
+import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
 import { endingHandlers } from './builtin/end.js';
@@ -22,9 +23,10 @@ export async function loadHandlers(
   own: readonly HandlerDefinition[],
   log: Log,
   clockSynchronized: ClockCheck = createClockCheck(),
+  link?: () => LinkView,
 ): Promise<Registry> {
   const registry: Registry = new Map();
-  const builtIns = [ping, echo, info(config.device.id), health(clockSynchronized), commands(registry)];
+  const builtIns = [ping, echo, info(config.device.id, link), health(clockSynchronized, link), commands(registry)];
   for (const handler of [...builtIns.map(compileHandler), ...endingHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }

@@ -64,6 +64,24 @@ export const purgedSchema = z.looseObject({ purged: z.int() });
 
 const count = z.int();
 
+const linkSchema = z.looseObject({
+  name: z.string(),
+  up: z.boolean(),
+  /** Why it is down. */
+  reason: z.string().optional(),
+  /** Since when it is up, or down. */
+  since: time,
+  address: z.string().optional(),
+  modem: z
+    .looseObject({
+      registration: z.string().optional(),
+      operator: z.string().optional(),
+      signalDbm: z.number().optional(),
+    })
+    .optional(),
+});
+export type LinkShown = z.infer<typeof linkSchema>;
+
 /** The agent's status, with what every process knows of itself. */
 export const statusSchema = z.looseObject({
   version: z.string(),
@@ -73,6 +91,8 @@ export const statusSchema = z.looseObject({
   /** The address that it listens on; absent while there is no link. */
   address: z.string().optional(),
   ports: z.array(z.int()),
+  /** The link in use and all that there are, that one first; absent before the start. */
+  link: z.looseObject({ name: z.string(), since: time, switches: count, links: z.array(linkSchema) }).optional(),
   running: count,
   waiting: count,
   counters: z.looseObject({

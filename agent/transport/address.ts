@@ -21,8 +21,14 @@ function interfaceAddress(name: string, family: number): string | undefined {
   return addresses.find((entry) => entry.family === `IPv${family}` && !entry.address.startsWith('fe80:'))?.address;
 }
 
-/** Connecting a UDP socket sends nothing; it makes the kernel look up the route and choose the source address. */
-function routeSource(gateway: Endpoint): Promise<string | undefined> {
+/**
+ * The source address of what is sent to the gateway. Connecting a UDP socket sends nothing; it makes the kernel look up
+ * the route and choose the source address.
+ *
+ * @param from the source address, where that is given: then it only tells whether there is a route
+ * @returns undefined where there is none
+ */
+export function routeSource(gateway: Endpoint, from?: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket(isVersion6(gateway.address) ? 'udp6' : 'udp4');
     const finish = (address: string | undefined) => {
@@ -31,6 +37,8 @@ function routeSource(gateway: Endpoint): Promise<string | undefined> {
     };
     socket.once('error', () => finish(undefined));
     socket.once('connect', () => finish(socket.address().address));
-    socket.connect(gateway.port, gateway.address);
+    const connect = () => socket.connect(gateway.port, gateway.address);
+    if (from === undefined) connect();
+    else socket.bind(0, from, connect);
   });
 }

@@ -26,14 +26,71 @@ export interface Transport {
    * @throws SupersimError `port-in-use` or `port-forbidden`
    */
   start(receive: (datagram: Datagram) => void): Promise<void>;
-  /** Sends from `port`, one of the device ports; `done` gets an error with code `link-down` when it could not leave. */
-  send(bytes: Uint8Array, destination: Endpoint, port: number, done: (error?: Error) => void): void;
+  /**
+   * Sends from `port`, one of the device ports; `done` gets an error with code `link-down` when it could not leave, and
+   * `too-large` when it never can.
+   *
+   * @param via name of the transport that the command came by, which a reply leaves by where it can
+   */
+  send(bytes: Uint8Array, destination: Endpoint, port: number, done: (error?: Error) => void, via?: string): void;
+  /** The longest datagram that can leave, whichever link it leaves by. */
+  maxBytes(): number;
+  /** Its links, as they are now. */
+  link(): LinkView;
   /** The address that it listens on now; undefined without a link. */
   address(): string | undefined;
   /** Datagrams that the kernel threw away because its buffer was full, since the start; undefined where it does not tell. */
   kernelDrops(): number | undefined;
   stop(): Promise<void>;
 }
+
+/** What a modem last said of itself and of its network. */
+export interface ModemHealth {
+  readonly model?: string | undefined;
+  /** As the modem names or numbers it, such as `23415`. */
+  readonly operator?: string | undefined;
+  readonly registration?: 'none' | 'home' | 'searching' | 'denied' | 'unknown' | 'roaming' | undefined;
+  readonly signalDbm?: number | undefined;
+  readonly iccid?: string | undefined;
+  readonly imei?: string | undefined;
+}
+
+/** A link: one path to the network. */
+export interface LinkStatus {
+  /** Name of its transport. */
+  readonly name: string;
+  readonly up: boolean;
+  /** Why it is down. */
+  readonly reason?: string | undefined;
+  /** Since when it is up, or down; Unix milliseconds, see {@link wallTime}. */
+  readonly since: number;
+  readonly address?: string | undefined;
+  readonly modem?: ModemHealth | undefined;
+}
+
+/** The link in use, and all that there are. */
+export interface LinkView {
+  readonly name: string;
+  /** Since when it is the one in use; Unix milliseconds. */
+  readonly since: number;
+  /** How often another one was taken. */
+  readonly switches: number;
+  readonly links: readonly LinkStatus[];
+}
+
+/** What there is to say of the link of a transport that has just one. */
+export const onlyLink = (status: LinkStatus, since: number): LinkView => ({
+  name: status.name,
+  since,
+  switches: 0,
+  links: [status],
+});
+
+/**
+ * A moment of the monotonic clock in Unix milliseconds, to the second: by the wall clock as it is now, which may have
+ * been wrong then.
+ */
+export const wallTime = (moment: number): number => Math.round((Date.now() - performance.now() + moment) / 1000) * 1000;
 
 /** `address:port`, with brackets around IPv6. */
 export const formatEndpoint = ({ address, port }: Endpoint): string =>

@@ -1,9 +1,19 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
+import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Log } from '../log.js';
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
-import { type Datagram, type Endpoint, formatEndpoint, isVersion6, plainAddress, type Transport } from './transport.js';
+import {
+  type Datagram,
+  type Endpoint,
+  formatEndpoint,
+  isVersion6,
+  onlyLink,
+  plainAddress,
+  type Transport,
+  wallTime,
+} from './transport.js';
 
 /** How often the address to listen on is looked up again, to follow an interface that comes, goes or changes. */
 const FOLLOW_INTERVAL_MS = 1000;
@@ -27,7 +37,10 @@ export interface UdpOptions {
  */
 export function createUdpTransport(options: UdpOptions, log: Log): Transport {
   const sockets = new Map<number, Socket>();
+  const created = performance.now();
   let address: string | undefined;
+  /** When it last got an address, or lost it. */
+  let changed = created;
   let receive: (datagram: Datagram) => void = () => undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -47,6 +60,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
       throw error;
     }
     address = on;
+    changed = performance.now();
     const receiveBufferBytes = Math.min(...[...sockets.values()].map(usableReceiveBuffer));
     log.info({ address: on, ports: options.ports, receiveBufferBytes }, 'listening');
     if (receiveBufferBytes < options.receiveBufferBytes) {
@@ -95,6 +109,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
       socket.close();
     }
     sockets.clear();
+    if (address !== undefined) changed = performance.now();
     address = undefined;
     broken = false;
   }
@@ -183,6 +198,12 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
         // Node throws for the destination port 0, and a datagram's source may be that.
         sent(error);
       }
+    },
+    maxBytes: () => MAX_PAYLOAD_BYTES,
+    link() {
+      const up = address !== undefined;
+      const reason = up ? undefined : 'there is no address to listen on';
+      return onlyLink({ name: 'udp', up, reason, since: wallTime(changed), address }, wallTime(created));
     },
     address: () => address,
     kernelDrops: () => (address === undefined ? dropsOfClosed : sumDrops(dropsOfClosed, openDrops())),

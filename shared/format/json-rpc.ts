@@ -22,8 +22,9 @@ export interface Answer {
  * The member `jsonrpc` may be missing; responses (from another device's agent, say) are recognised and left alone.
  *
  * @param write how the reply will be written: a batch is refused whole when its replies could not fit one datagram
+ * @param replyLimit how long that datagram may be
  */
-export function parseJsonRpc(document: unknown, write: Writer): Message {
+export function parseJsonRpc(document: unknown, write: Writer, replyLimit = MAX_PAYLOAD_BYTES): Message {
   if (!Array.isArray(document)) {
     const entry = parseEntry(document);
     return entry === undefined ? A_REPLY : { entries: [entry], batch: false };
@@ -32,7 +33,7 @@ export function parseJsonRpc(document: unknown, write: Writer): Message {
   if (document.length > MAX_BATCH)
     return errorMessage('invalid-request', `the batch has more than ${MAX_BATCH} requests`);
   const entries = document.map(parseEntry).filter((entry) => entry !== undefined);
-  if (smallestReplies(entries, write) > MAX_PAYLOAD_BYTES) {
+  if (smallestReplies(entries, write) > replyLimit) {
     return errorMessage('invalid-request', 'the replies to this batch cannot fit one datagram');
   }
   return { entries, batch: true };

@@ -9,6 +9,7 @@ const TOOLS = {
   ip: () => onPath('ip'),
   unshare: () => onPath('unshare'),
   'systemd-analyze': () => onPath('systemd-analyze'),
+  python3: () => onPath('python3'),
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),

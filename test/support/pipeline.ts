@@ -10,12 +10,13 @@ import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
 import { type Log, silentLog } from '../../agent/log.js';
-import type { Endpoint, Transport } from '../../agent/transport/transport.js';
+import { type Endpoint, onlyLink, type Transport } from '../../agent/transport/transport.js';
 
 export interface Sent {
   readonly bytes: Buffer;
   readonly destination: Endpoint;
   readonly port: number;
+  readonly via: string | undefined;
 }
 
 export interface PipelineSetup {
@@ -26,12 +27,20 @@ export interface PipelineSetup {
   readonly journal?: Journal;
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
+  readonly maxBytes?: () => number;
 }
 
 export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
 
 /** A datagram's whole way without a socket: what comes in is handed over, what goes out is kept. */
-export function startPipeline({ config = {}, handlers = [], log = silentLog, journal, sendError }: PipelineSetup = {}) {
+export function startPipeline({
+  config = {},
+  handlers = [],
+  log = silentLog,
+  journal,
+  sendError,
+  maxBytes,
+}: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const counters = createCounters();
   const registry: Registry = new Map();
@@ -42,17 +51,28 @@ export function startPipeline({ config = {}, handlers = [], log = silentLog, jou
   const transport: Transport = {
     name: 'fake',
     start: async () => undefined,
-    send(bytes, destination, port, done) {
-      sent.push({ bytes: Buffer.from(bytes), destination, port });
+    send(bytes, destination, port, done, via) {
+      sent.push({ bytes: Buffer.from(bytes), destination, port, via });
       done(sendError?.());
       arrived?.();
     },
+    maxBytes: maxBytes ?? (() => 1300),
+    link: () => onlyLink({ name: 'fake', up: true, since: 0 }, 0),
     address: () => '127.0.0.1',
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
   const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, log });
-  const pipeline = createPipeline({ config: resolved, registry, launch: runner.submit, journal, send, counters, log });
+  const pipeline = createPipeline({
+    config: resolved,
+    registry,
+    launch: runner.submit,
+    journal,
+    send,
+    maxBytes: transport.maxBytes,
+    counters,
+    log,
+  });
   const [firstPort] = resolved.listen.ports;
 
   function receive(bytes: Uint8Array | string, source = FROM_CARRIER, port = firstPort?.port ?? 0): void {

@@ -10,6 +10,7 @@ import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/c
 import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
 import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import { type Care, enterLate, type Journalled, tellingFirst } from '../journalled.js';
@@ -20,6 +21,8 @@ import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferK
 export interface ResourceOptions {
   readonly registry: Registry;
   readonly launch: Launch;
+  /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
+  readonly maxBytes?: () => number;
   readonly now?: () => number;
 }
 
@@ -41,15 +44,17 @@ export interface Surroundings {
   enter(command: Command, handler: Handler, whole: Message): Journalled | undefined;
 }
 
-/** The largest blocks that leave room for the header and the options in a datagram of 1300 bytes. */
-const LARGEST_EXPONENT = exponentFor(1024);
+/** What a block leaves room for in its datagram: the header and the options. */
+const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
 
 /**
  * The agent's resources: a handler for each path, and the list of them at `/.well-known/core`. Long bodies come and go
  * in blocks (RFC 7959).
  */
-export function createResources({ registry, launch, now = () => performance.now() }: ResourceOptions) {
+export function createResources(options: ResourceOptions) {
+  const { registry, launch, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
   const transfers = createTransfers();
+  const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
 
   return {
     /** Answers a request. */
@@ -87,7 +92,7 @@ export function createResources({ registry, launch, now = () => performance.now(
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
     const laterBlock = asksForLaterBlock(request);
     const kept = laterBlock ? transfers.kept(transferKey(peer, request), now()) : undefined;
-    if (kept !== undefined) return inBlocks(kept, request);
+    if (kept !== undefined) return inBlocks(kept, request, largestExponent());
     if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
     const handler = findHandler(request);
     if ('code' in handler) return plainParts(handler);
@@ -107,10 +112,11 @@ export function createResources({ registry, launch, now = () => performance.now(
   }
 
   function startBlocks(response: CoapResponse, request: CoapRequest, peer: string): ResponseParts {
-    if (response.payload.length > sizeFor(request)) {
+    const largest = largestExponent();
+    if (response.payload.length > blockSize(exponentOf(request, largest))) {
       transfers.keep(transferKey(peer, request), response, now(), parametersOf(peer).exchangeLifetime);
     }
-    return inBlocks(response, request);
+    return inBlocks(response, request, largest);
   }
 
   function discover({ method, accept }: CoapRequest): CoapResponse {
@@ -216,15 +222,15 @@ function orBadReply(
   }
 }
 
-const sizeFor = ({ block2 }: CoapRequest) =>
-  blockSize(Math.min(block2?.exponent ?? LARGEST_EXPONENT, LARGEST_EXPONENT));
+const exponentOf = ({ block2 }: CoapRequest, largest: number) => Math.min(block2?.exponent ?? largest, largest);
 
 /** The block of a response that a request asks for: all of it, where it fits and no block was asked for. */
-function inBlocks(response: CoapResponse, request: CoapRequest): ResponseParts {
+function inBlocks(response: CoapResponse, request: CoapRequest, largest: number): ResponseParts {
   const { block2 } = request;
-  if (block2 === undefined && response.payload.length <= sizeFor(request)) return plainParts(response);
-  const exponent = Math.min(block2?.exponent ?? LARGEST_EXPONENT, LARGEST_EXPONENT);
-  const number = block2?.number ?? 0;
+  const exponent = exponentOf(request, largest);
+  if (block2 === undefined && response.payload.length <= blockSize(exponent)) return plainParts(response);
+  // Where smaller blocks than asked for are given, they are counted in their own size.
+  const number = block2 === undefined ? 0 : block2.number << (block2.exponent - exponent);
   const block = blockOf(response, number, exponent);
   if (block === undefined) return plainParts(diagnostic('4.00', 'the body ends before this block'));
   const { bytes, more, eTag } = block;

@@ -21,8 +21,10 @@ export interface CoapServerOptions {
   readonly journal: Journal | undefined;
   readonly counters: Counters;
   readonly logCommand: CommandLog;
+  /** The longest datagram that can leave now. */
+  readonly maxBytes: () => number;
   /** Sends to where a datagram came from. */
-  readonly reply: (bytes: Uint8Array, datagram: Pick<Datagram, 'source' | 'port'>, kind: 'reply' | 'signal') => void;
+  readonly reply: (bytes: Uint8Array, datagram: Datagram, kind: 'reply' | 'signal') => void;
 }
 
 /** A peer, and the datagram that came from it. */
@@ -34,8 +36,8 @@ interface Peer extends CoapPeer {
 
 /** The life of the commands in CoAP datagrams. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, launch, seen, journal, counters, logCommand, reply } = options;
-  const resources = createResources({ registry, launch });
+  const { registry, launch, seen, journal, counters, logCommand, maxBytes, reply } = options;
+  const resources = createResources({ registry, launch, maxBytes });
   const endpoint = createCoapEndpoint<Peer>({
     seen,
     recall: (key) => recall(journal, key),

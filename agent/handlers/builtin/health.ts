@@ -2,15 +2,16 @@ import { readFile, statfs } from 'node:fs/promises';
 import { freemem, loadavg, totalmem } from 'node:os';
 import * as z from 'zod';
 import type { ClockCheck } from '../../clock.js';
+import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 
 const MEGABYTE = 1024 * 1024;
 
 /** How the device is. */
-export const health = (clockSynchronized: ClockCheck): HandlerDefinition =>
+export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): HandlerDefinition =>
   defineHandler({
     name: 'health',
-    description: 'Tells how the device is: load, memory, disk, temperature, clock',
+    description: 'Tells how the device is: load, memory, disk, temperature, clock, link',
     params: z.object({}),
     safe: true,
     run: async () => {
@@ -24,9 +25,17 @@ export const health = (clockSynchronized: ClockCheck): HandlerDefinition =>
         diskTotalMB: Math.round((disk.blocks * disk.bsize) / MEGABYTE),
         temperatureC: await boardTemperature(),
         clockSynchronized: await clockSynchronized(),
+        ...(link && linkHealth(link())),
       };
     },
   });
+
+/** The link in use, and how the modem and its network are, also when it is not. */
+function linkHealth({ name, since, switches, links }: LinkView) {
+  const { registration, operator, signalDbm } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
+  const linkSince = new Date(since).toISOString().replace('.000Z', 'Z');
+  return { link: name, linkSince, linkSwitches: switches, registration, operator, signalDbm };
+}
 
 const round = (value: number) => Math.round(value * 100) / 100;
 

@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs';
 import { arch, networkInterfaces, release, type, uptime } from 'node:os';
 import * as z from 'zod';
 import { VERSION } from '../../../shared/version.js';
+import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 
 /** More could make the reply too long for a datagram. */
 const MOST_ADDRESSES = 8;
 
 /** What the device is. */
-export const info = (deviceId: string): HandlerDefinition =>
+export const info = (deviceId: string, link?: () => LinkView): HandlerDefinition =>
   defineHandler({
     name: 'info',
     description: 'Tells what the device is: id, version, uptime, boot id, addresses, model, OS',
@@ -25,8 +26,15 @@ export const info = (deviceId: string): HandlerDefinition =>
       os: osName(),
       kernel: `${type()} ${release()} ${arch()}`,
       node: process.versions.node,
+      ...(link && identityOf(link())),
     }),
   });
+
+/** The link in use, and what the modem and its SIM are. */
+function identityOf({ name, links }: LinkView) {
+  const { model, imei, iccid } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
+  return { link: name, modem: model, imei, iccid };
+}
 
 /** The first addresses that are neither the loopback's own nor link-local, such as each container's interface has. */
 function localAddresses(): string[] {

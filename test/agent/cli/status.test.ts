@@ -81,7 +81,14 @@ describe('supersim-agent status', () => {
     const { agent, path } = await startAgent();
     const { code, stdout } = await supersimAgent(['status', '--socket', path, '--json']);
     expect(code).toBe(0);
-    expect(statusSchema.parse(JSON.parse(stdout))).toMatchObject({ version: VERSION, ...agent.status() });
+    const { link, ...status } = agent.status();
+    const links = [{ name: 'udp', up: true, address: status.address }];
+    expect(link).toMatchObject({ name: 'udp', switches: 0, links });
+    expect(statusSchema.parse(JSON.parse(stdout))).toMatchObject({
+      version: VERSION,
+      ...status,
+      link: { name: 'udp', switches: 0, links },
+    });
   });
 
   it.each([
@@ -95,6 +102,30 @@ describe('supersim-agent status', () => {
     const { stdout } = await supersimAgent(['status', '--socket', path]);
     expect(stdout).toContain(`, up ${shown}, `);
     expect(stdout).toMatch(/^link +down/m);
+  });
+
+  it('shows two links: which is in use, and how each is', async () => {
+    const now = Date.now();
+    const modem = { registration: 'roaming', operator: '23415', signalDbm: -71, iccid: '8988307' };
+    const link = {
+      name: 'modem',
+      since: now - 125_000,
+      switches: 3,
+      links: [
+        { name: 'modem', up: true, since: now, address: '10.1.2.3', modem },
+        { name: 'udp', up: false, since: now, reason: 'there is no address to listen on' },
+      ],
+    };
+    const status = { ...createAgent().status(), link, uptime: 1 };
+    const { path } = await openControl({ target: { status: () => status, commands: undefined } });
+    const { stdout } = await supersimAgent(['status', '--socket', path]);
+    expect(stdout).toMatch(/^link +modem for 2 min 5 s, 3 switches$/m);
+    expect(stdout).toMatch(/^modem +up, 10\.1\.2\.3, roaming, 23415, -71 dBm$/m);
+    expect(stdout).toMatch(/^udp +down: there is no address to listen on$/m);
+    const alone = { ...status, link: { ...link, links: link.links.slice(0, 1) } };
+    const second = await openControl({ target: { status: () => alone, commands: undefined } });
+    const { stdout: shown } = await supersimAgent(['status', '--socket', second.path]);
+    expect(shown).toMatch(/^link +modem up, 10\.1\.2\.3, /m);
   });
 
   it('finds the socket in the service’s own folder', async () => {

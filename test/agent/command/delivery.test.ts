@@ -4,7 +4,7 @@ import { createDelivery, type Outgoing } from '../../../agent/command/delivery.j
 import { openOutbox } from '../../../agent/command/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../agent/command/outbox-policy.js';
 import { systemClock } from '../../../agent/storage/clock.js';
-import { formatEndpoint, type Transport } from '../../../agent/transport/transport.js';
+import { formatEndpoint, onlyLink, type Transport } from '../../../agent/transport/transport.js';
 import { temporaryFolder } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { openTestDatabase } from './journal-support.js';
@@ -43,6 +43,8 @@ async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOut
       if (answers === undefined) answer();
       else answers.push(answer);
     },
+    maxBytes: () => 1300,
+    link: () => onlyLink({ name: 'fake', up: true, since: 0 }, 0),
     address: () => undefined,
     kernelDrops: () => undefined,
     stop: async () => undefined,

@@ -77,7 +77,7 @@ describe('a reply', () => {
     const { receive, sent } = startPipeline({ config: { listen: { ports: [6969, 7000] } } });
     receive('ping', { address: '100.99.1.2', port: 31_337 }, 7000);
     expect(sent).toEqual([
-      { bytes: Buffer.from('ok pong'), destination: { address: '100.64.0.1', port: 6969 }, port: 7000 },
+      { bytes: Buffer.from('ok pong'), destination: { address: '100.64.0.1', port: 6969 }, port: 7000, via: 'fake' },
     ]);
   });
 

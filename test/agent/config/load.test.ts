@@ -18,6 +18,8 @@ listen:
     - { port: 7000, format: raw, handler: frames }
   receiveBufferBytes: 100000
 gateway: { address: 100.64.0.1, port: 6969 }
+link: { policy: modem, interface: wwan0, downFor: 5s, upFor: 2min }
+modem: { path: /dev/serial/by-id/usb-if02, dialect: quectel, baudRate: 9600, flowControl: rtscts, apn: super, pin: "0123" }
 allow: [100.64.0.0/10, "fd00::/8"]
 reply: { to: source }
 limits: { running: 4, waiting: 0, waitingBytes: 1300, stop: 0s }
@@ -59,6 +61,8 @@ describe('the configuration', () => {
         receiveBufferBytes: 4_194_304,
       },
       gateway: { address: '100.64.0.1', port: 6969 },
+      link: { policy: 'auto', downFor: '10s', upFor: '60s' },
+      modem: { dialect: 'auto', baudRate: 115_200, flowControl: 'none', apn: 'super' },
       allow: ['100.64.0.0/10'],
       reply: { to: 'auto' },
       deadline: { unsynchronized: 'refuse' },
@@ -153,6 +157,14 @@ describe('a wrong value is named with its place', () => {
       '1:51: handlers.a.environment.1: must be NAME',
     ],
     ['a module that is no path', 'modules: [5]', '1:11: modules.0: '],
+    ['a PIN that is a number', 'modem: {path: /dev/ttyUSB2, pin: 4711}', '1:29: modem.pin: must be digits in quotes'],
+    ['a PIN with letters', 'modem: {pin: "47a1"}', '1:9: modem.pin: must be 4 to 8 digits'],
+    ['a modem by its name alone', 'modem: {path: ttyUSB2}', '1:9: modem.path: must be an absolute path'],
+    ['an access point that would end its command', `modem: {apn: 'a"b'}`, '1:9: modem.apn: must be letters'],
+    ['a dialect that nobody speaks', 'modem: {dialect: latin}', '1:9: modem.dialect: '],
+    ['the policy modem without one', 'link: {policy: modem}', '1:8: link.policy: the policy modem needs modem.path'],
+    ['an interface that is an address', 'link: {interface: "fe80::1"}', '1:8: link.interface: must be the name'],
+    ['a time too short to tell', 'link: {downFor: 10ms}', '1:8: link.downFor: must be a duration from 1s to 1h'],
     ['a device without a name', 'device: {id: ""}', '1:10: device.id: '],
   ])('%s', (_what, text, finding) => {
     expect(findings(text)).toEqual([expect.stringContaining(`c.yaml:${finding}`)]);
@@ -268,6 +280,9 @@ describe('what may be secret', () => {
     expect(shown).toContain('["PATH","TOKEN=***","PAIRS=***","EMPTY=***"]');
     expect(shown).not.toContain('cret');
     expect(config.handlers['a']?.environment).toContain('TOKEN=s3cret');
+    const modem = parse('modem: {path: /dev/ttyUSB2, pin: "4711"}');
+    expect(maskSecrets(modem).modem).toMatchObject({ path: '/dev/ttyUSB2', pin: '***' });
+    expect(modem.modem.pin).toBe('4711');
   });
 });
 

@@ -13,6 +13,7 @@ import { addHandler, compileHandler, type Registry } from '../../../../agent/han
 import type { Params } from '../../../../shared/command.js';
 import { VERSION } from '../../../../shared/version.js';
 import { temporaryFolder, writeScript } from '../../../support/files.js';
+import { MODEM_HEALTH } from '../../../support/links.js';
 import { contextFor } from '../support.js';
 
 vi.mock('node:os', { spy: true });
@@ -92,6 +93,29 @@ describe('info', () => {
     expect(told).toMatchObject({ addresses: expect.stringContaining('veth0123abc@1=2001:') });
     expect(told).not.toMatchObject({ addresses: expect.stringMatching(/lo=|fe80/) });
     expectToFit(told);
+  });
+});
+
+describe('a device with a modem', () => {
+  const link = () => ({
+    name: 'udp',
+    since: Date.UTC(2026, 0, 2, 3, 4, 5),
+    switches: 2,
+    links: [
+      { name: 'udp', up: true, since: 0 },
+      { name: 'modem', up: true, since: 0, modem: MODEM_HEALTH },
+    ],
+  });
+
+  it('tells what modem and SIM it has, and how they are, whichever link is in use', async () => {
+    const told = await run(info('box-1', link));
+    const { model, imei, iccid, registration, operator, signalDbm } = MODEM_HEALTH;
+    expect(told).toMatchObject({ link: 'udp', modem: model, imei, iccid });
+    expectToFit(told);
+    const state = await run(health(createClockCheck(), link));
+    const linkSince = '2026-01-02T03:04:05Z';
+    expect(state).toMatchObject({ link: 'udp', linkSince, linkSwitches: 2, registration, operator, signalDbm });
+    expectToFit(state);
   });
 });
 

@@ -1,0 +1,64 @@
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+
+/** A process that has a port open. */
+export interface PortHolder {
+  readonly pid: number;
+  /** Its name, as `ps` shows it. */
+  readonly command: string;
+  /** The systemd service that it belongs to. */
+  readonly service?: string | undefined;
+  /** False: this user may not see what it has open, but it is known to take modems' ports. */
+  readonly certain: boolean;
+}
+
+/** Opens every modem that it finds, and so the first suspect. */
+const MODEM_MANAGER = 'ModemManager';
+
+/**
+ * Finds who has a port open, this process left out. Of other users' processes only root sees what they have open: to
+ * others a ModemManager that runs is a suspect.
+ */
+export async function portHolders(path: string): Promise<PortHolder[]> {
+  const device = await realpath(path).catch(() => path);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const found = await Promise.all(pids.map((pid) => holderOf(pid, device)));
+  return found.filter((holder) => holder !== undefined);
+}
+
+/** `ModemManager (pid 812, ModemManager.service)`. */
+export function formatHolder({ pid, command, service, certain }: PortHolder): string {
+  const details = [`pid ${pid}`, ...(service === undefined ? [] : [service])].join(', ');
+  return `${certain ? '' : 'perhaps '}${command} (${details})`;
+}
+
+export const isModemManager = ({ command }: PortHolder): boolean => command === MODEM_MANAGER;
+
+async function holderOf(pid: string, device: string): Promise<PortHolder | undefined> {
+  const certain = await hasOpen(pid, device);
+  if (certain === false) return undefined;
+  const command = (await readText(`/proc/${pid}/comm`)).trim();
+  if (certain === undefined && command !== MODEM_MANAGER) return undefined;
+  return { pid: Number(pid), command, service: await serviceOf(pid), certain: certain ?? false };
+}
+
+/** @returns undefined where this user may not see it */
+async function hasOpen(pid: string, device: string): Promise<boolean | undefined> {
+  try {
+    const folder = `/proc/${pid}/fd`;
+    const files = await readdir(folder);
+    const targets = await Promise.all(files.map((file) => readlink(`${folder}/${file}`).catch(() => '')));
+    return targets.includes(device);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The innermost service of its control group. */
+const serviceOf = async (pid: string): Promise<string | undefined> =>
+  (await readText(`/proc/${pid}/cgroup`))
+    .split(/[/\n]/)
+    .filter((part) => part.endsWith('.service'))
+    .at(-1);
+
+/** Processes end while they are looked at. */
+const readText = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
