@@ -34,13 +34,11 @@ function bundle(names, chunks, plugins = []) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    // A native module beside its JavaScript.
-    external: ['@lydell/node-pty'],
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
     // It looks for its native part from where it lies, and is loaded only where there is a modem.
-    external: ['serialport'],
+    external: ['serialport', '@lydell/node-pty'],
     plugins: [{ name: 'libsql-native', setup: libsqlNative }, ...plugins],
     // CommonJS libraries inside an ES module bundle call require() for Node's own modules.
     banner: {
