@@ -75,10 +75,10 @@ export const stringOption = (number: number, text: string): Option => ({ number,
 
 /** RFC 7252 §3.2: a uint has no leading zero bytes; 0 is empty. */
 export function uintOption(number: number, value: number): Option {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  const first = bytes.findIndex((byte) => byte !== 0);
-  return { number, value: first === -1 ? Buffer.alloc(0) : bytes.subarray(first) };
+  const length = Math.ceil((32 - Math.clz32(value)) / 8);
+  const bytes = Buffer.allocUnsafe(length);
+  if (length > 0) bytes.writeUIntBE(value, 0, length);
+  return { number, value: bytes };
 }
 
 export function findUint(options: readonly Option[], number: number): number | undefined {
