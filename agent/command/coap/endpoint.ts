@@ -86,7 +86,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
   function takeRequest(request: Message, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
-    const here = seen.find(key, now());
+    const at = now();
+    const here = seen.find(key, at);
     if (here !== undefined) {
       if (answerRepeat(here, request, peer)) here.accepted = true;
       return;
@@ -95,7 +96,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const known = care === 'none' ? undefined : recall(key);
     if (known instanceof SupersimError) refuse(request, peer, known.message);
     else if (known !== undefined) answerRepeat(known, request, peer);
-    else begin(request, peer, key, care);
+    else begin(request, peer, key, care, at);
   }
 
   /** @returns whether its sender was told that the response comes later */
@@ -109,10 +110,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: Message, peer: Peer, key: string, care: Care): void {
+  function begin(request: Message, peer: Peer, key: string, care: Care, at: number): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const entry = seen.begin(key, care !== 'remembered', now() + lifetime, now());
+    const entry = seen.begin(key, care !== 'remembered', at + lifetime, at);
     if (entry === undefined) refuse(request, peer, 'too many commands are remembered');
     else answer(entry, request, peer, key);
   }
