@@ -183,6 +183,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }
   }
 
+  /** One who goes wrong over it must not keep it from the others. */
+  function tell({ done }: Write, error: SupersimError | undefined): void {
+    try {
+      done(error);
+    } catch (thrown) {
+      log.error({ error: messageOf(thrown) }, 'internal error');
+    }
+  }
+
   function flush(): void {
     if (scheduled !== undefined) clearImmediate(scheduled);
     scheduled = undefined;
@@ -198,7 +207,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     } catch (error) {
       failed = storageError(error);
     }
-    for (const write of group) write.done(failed ?? refused.get(write));
+    for (const write of group) tell(write, failed ?? refused.get(write));
   }
 
   try {

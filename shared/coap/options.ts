@@ -16,6 +16,11 @@ export const OPTION = {
   size2: 28,
   size1: 60,
   requestTag: 292,
+  /**
+   * Ours, elective and without a value: the device ran the command although its clock, which is not synchronised, could
+   * not tell whether the deadline had passed. From the range for experiments (RFC 7252 §12.2): no standard has one.
+   */
+  clockUnsynchronized: 65_000,
 } as const;
 
 /** What an option's value may be; outside it the option is treated like an unknown one (RFC 7252 §5.4.3). */

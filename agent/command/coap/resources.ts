@@ -254,8 +254,9 @@ const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
   [CONTENT_FORMAT.cbor]: formatOption(CONTENT_FORMAT.cbor),
 };
 
-function plainParts({ code, contentFormat, maxAge, payload }: CoapResponse): ResponseParts {
+function plainParts({ code, contentFormat, maxAge, clockUnsynchronized, payload }: CoapResponse): ResponseParts {
   const options: Option[] = [];
+  if (clockUnsynchronized) options.push({ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) });
   if (contentFormat !== undefined) options.push(FORMAT_OPTIONS[contentFormat]);
   if (maxAge !== undefined) options.push(uintOption(OPTION.maxAge, maxAge));
   return { code, options, payload };
