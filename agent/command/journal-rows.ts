@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { type Connection, DamagedError, type SqlValue } from '../storage/sqlite.js';
+import { blob, type Connection, DamagedError, type SqlValue } from '../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './journal-entry.js';
+import { PREFIX_BYTES } from './key-filter.js';
 
 const INSERT = 'INSERT INTO command (seq, key, live, record, progress) VALUES (?, ?, ?, ?, ?)';
 const UPDATE = 'UPDATE command SET live = ?, progress = ? WHERE seq = ?';
@@ -12,6 +13,10 @@ const CHOICES = {
 } as const;
 const COLUMNS = { seq: `${SELECT} seq = ?`, key: `${SELECT} key = ?` } as const;
 
+/** In one scan of their index: no record is read, and the order, which may be damaged, does not count. */
+const PREFIXES = `SELECT CAST(group_concat(hex(substr(key, 1, ${PREFIX_BYTES})), '') AS BLOB) AS prefixes
+  FROM command WHERE length(key) >= ${PREFIX_BYTES}`;
+
 /** How many rows have ended, of how many bytes; and the highest number of all. */
 export interface Totals {
   readonly count: number;
@@ -20,6 +25,7 @@ export interface Totals {
 }
 
 const totalsRow = z.object({ count: z.int(), size: z.number(), last: z.int() });
+const prefixesRow = z.object({ prefixes: z.unknown() });
 const TOTALS = `SELECT count(*) AS count, total(length(record) + length(progress)) AS size,
   (SELECT ifnull(max(seq), 0) FROM command) AS last FROM command WHERE live = 0`;
 
@@ -49,6 +55,12 @@ function parseRow(row: unknown): Row {
     return readEntry(row.record, row.progress);
   }
   throw new DamagedError('a row has no record');
+}
+
+/** The first bytes of the keys of all rows, one after the other; a key that has fewer is no digest any more. */
+export function readKeyPrefixes(connection: Connection): Uint8Array {
+  const { prefixes } = prefixesRow.parse(connection.get(PREFIXES));
+  return prefixes === null ? new Uint8Array() : Buffer.from(blob(prefixes).toString('latin1'), 'hex');
 }
 
 /** @returns how many there were */

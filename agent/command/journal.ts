@@ -13,7 +13,17 @@ import {
   writeProgress,
 } from './journal-entry.js';
 import { createRoom } from './journal-room.js';
-import { insertRow, readRow, readRows, removeEnded, removeRow, totalsOf, updateRow } from './journal-rows.js';
+import {
+  insertRow,
+  readKeyPrefixes,
+  readRow,
+  readRows,
+  removeEnded,
+  removeRow,
+  totalsOf,
+  updateRow,
+} from './journal-rows.js';
+import { createKeyFilter } from './key-filter.js';
 import { decideRecovery } from './recovery.js';
 import { isEvictable, isForgotten } from './retention.js';
 
@@ -34,6 +44,7 @@ interface Held {
 
 export function createJournal(database: Database, clock: Clock, limits: JournalLimits = JOURNAL_LIMITS): Journal {
   const held = new Map<string, Held>();
+  const keys = createKeyFilter(limits.entries);
   const room = createRoom(database);
   let nextSeq = 1;
   let recovered = false;
@@ -53,6 +64,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   function hold(entry: JournalEntry, saved: JournalEntry | undefined, commandBytes: number): Held {
     const one: Held = { entry, saved, commandBytes, reserved: reservedFor(entry) };
     held.set(keyOf(entry.command.key), one);
+    keys.add(entry.command.key);
     room.entries++;
     room.bytes += one.reserved;
     return one;
@@ -153,6 +165,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   function find(key: Uint8Array): JournalEntry | undefined {
     const one = held.get(keyOf(key));
     if (one !== undefined) return one.entry;
+    if (!keys.mayHave(key)) return undefined;
     const row = database.read((connection) => readRow(connection, 'key', key));
     if (row === undefined || isLive(row.entry) || !isForgotten(row.entry, clock(), limits.keepMs)) return row?.entry;
     room.remove(row);
@@ -179,8 +192,18 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     nextSeq = Math.max(nextSeq, last + 1);
     const running = decided.filter(({ decision }) => decision === 'run');
     for (const { entry, commandBytes } of running) hold(entry, entry, commandBytes);
+    fillFilter();
     recovered = true;
     return { run: running.map(({ entry }) => entry), ended };
+  }
+
+  function fillFilter(): void {
+    try {
+      keys.fill(database.read(readKeyPrefixes));
+    } catch (error) {
+      if (!isSupersimError(error, 'busy')) throw error;
+    }
+    for (const { entry } of held.values()) keys.add(entry.command.key);
   }
 
   /** @throws SupersimError `busy` when it is not on the disk then */
@@ -255,6 +278,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
       const now = clock();
       room.prune((entry) => isForgotten(entry, now, limits.keepMs), ALL);
       if (doubtful) removeDoubtful();
+      if (keys.isWorn) fillFilter();
     },
     get size() {
       return { entries: room.entries, bytes: room.bytes, live: held.size };

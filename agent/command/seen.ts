@@ -1,8 +1,10 @@
+import { createDisposable, type Place } from './disposable.js';
+
 /** Most commands that are remembered; each is remembered for the exchange lifetime of its peer. */
 export const MAX_SEEN = 16_384;
 /** Most of them that may be forgotten early: enough for what is repeated at once. */
 export const MAX_DISPOSABLE = 1024;
-/** Most bytes of them and their replies. */
+/** Most bytes of them and their replies; those that may be forgotten early have memory of their own. */
 export const MAX_SEEN_BYTES = 8_388_608;
 
 /** A command that has come before. */
@@ -19,6 +21,8 @@ export interface Seen {
   expiresAt: number;
   /** Whether it has been forgotten, so that its reply is not kept. */
   forgotten: boolean;
+  /** Where it is remembered, if it may be forgotten early. */
+  place: Place | undefined;
 }
 
 /**
@@ -36,50 +40,51 @@ export function datagramKey(peer: string, bytes: Buffer): string {
 export function createSeen() {
   const known = new Map<string, Seen>();
   const kept = createQueue();
-  const disposable = createQueue();
+  const disposable = createDisposable(MAX_DISPOSABLE);
   let bytes = 0;
 
   function forget(seen: Seen): void {
     if (seen.forgotten) return;
+    if (seen.place !== undefined) {
+      disposable.forget(seen);
+      return;
+    }
     seen.forgotten = true;
     bytes -= seen.key.length + (seen.reply?.length ?? 0);
     known.delete(seen.key);
   }
 
   /** Lifetimes differ little, so that those that have run out are at the front, or soon will be. */
-  function forgetExpired(queue: Queue, now: number): void {
-    for (let first = queue.first(); first !== undefined; first = queue.first()) {
+  function forgetExpired(now: number): void {
+    for (let first = kept.first(); first !== undefined; first = kept.first()) {
       if (!first.forgotten && (first.running || now < first.expiresAt)) break;
       forget(first);
-      queue.shift();
+      kept.shift();
     }
   }
 
-  const isFull = () => known.size >= MAX_SEEN || bytes >= MAX_SEEN_BYTES;
+  const hasRoom = () => known.size + disposable.length < MAX_SEEN;
 
-  function makeRoom(isDisposable: boolean): boolean {
-    while (disposable.length > 0 && (isFull() || (isDisposable && disposable.length >= MAX_DISPOSABLE))) {
-      const first = disposable.shift();
-      if (first !== undefined) forget(first);
-    }
-    return !isFull();
+  function makeRoom(): boolean {
+    while (disposable.length > 0 && !hasRoom()) disposable.forgetOldest();
+    return hasRoom() && bytes < MAX_SEEN_BYTES;
   }
 
   return {
     find(key: string, now: number): Seen | undefined {
       const seen = known.get(key);
-      return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : undefined;
+      if (seen === undefined) return disposable.find(key, now);
+      return seen.running || now < seen.expiresAt ? seen : undefined;
     },
     /**
      * @param isDisposable it may be forgotten before its time, as running it again does no harm
      * @returns undefined when there is no room, and the command must be refused as busy
      */
     begin(key: string, isDisposable: boolean, expiresAt: number, now: number): Seen | undefined {
-      forgetExpired(kept, now);
-      forgetExpired(disposable, now);
+      forgetExpired(now);
       const before = known.get(key);
       if (before !== undefined) forget(before);
-      if (!makeRoom(isDisposable)) return undefined;
+      if (!makeRoom()) return undefined;
       const seen: Seen = {
         key,
         reply: undefined,
@@ -88,24 +93,30 @@ export function createSeen() {
         lifetime: expiresAt - now,
         expiresAt,
         forgotten: false,
+        place: undefined,
       };
-      known.set(key, seen);
-      bytes += key.length;
-      (isDisposable ? disposable : kept).push(seen);
+      if (isDisposable) disposable.begin(seen);
+      else {
+        known.set(key, seen);
+        bytes += key.length;
+        kept.push(seen);
+      }
       return seen;
     },
     /** The command has ended, and this was its answer: from now on it is remembered for its lifetime. */
     finish(seen: Seen, reply: Uint8Array | undefined, now = performance.now()): void {
       seen.running = false;
       seen.expiresAt = now + seen.lifetime;
-      if (seen.forgotten) return;
-      seen.reply = reply;
-      bytes += reply?.length ?? 0;
+      if (seen.place !== undefined) disposable.finish(seen, reply);
+      else if (!seen.forgotten) {
+        seen.reply = reply;
+        bytes += reply?.length ?? 0;
+      }
     },
     /** It was not run after all: when it comes again it is new. */
     forget,
     get size() {
-      return known.size;
+      return known.size + disposable.length;
     },
   };
 }
@@ -135,10 +146,5 @@ function createQueue() {
       }
       items.push(seen);
     },
-    get length() {
-      return items.length - head;
-    },
   };
 }
-
-type Queue = ReturnType<typeof createQueue>;

@@ -9,11 +9,13 @@ import { type Connection, isConstraint, isDamage, isInputOutput, rollBack, stora
 export const DATABASE_NAME = 'journal.db';
 /** After it could not be opened, how long until it is tried again. */
 const RETRY_MS = 5000;
+/** A commit waits for so many turns of the event loop at most. Node reads up to 32 datagrams in each. */
+const GATHERED_TURNS = 8;
 
 /** Called once for each write: after its COMMIT, or with the reason why it is not on the disk. */
 export type Done = (error?: SupersimError) => void;
 
-/** The database of a state folder. Everything in it is synchronous but the commits, which are one for an event-loop turn. */
+/** The database of a state folder. Everything in it is synchronous but the commits, which are one for what comes together. */
 export interface Database {
   /** False when it is in memory only. */
   readonly persistent: boolean;
@@ -25,7 +27,7 @@ export interface Database {
    * @throws SupersimError `busy` when it cannot be read
    */
   read<T>(work: (connection: Connection) => T): T;
-  /** Writes, together with all that is written in this turn of the event loop. A `busy` error may be given to `done`. */
+  /** Writes soon, together with what else is written until then. A `busy` error may be given to `done`. */
   write(work: (connection: Connection) => void, done: Done): void;
   /** Commits now what waits to be written. */
   flush(): void;
@@ -63,6 +65,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let connection: Connection | undefined;
   let queue: Write[] = [];
   let scheduled: NodeJS.Immediate | undefined;
+  /** How many writes waited at the end of the last turn of the event loop, and for how many turns they have. */
+  let gathered = 0;
+  let turns = 0;
   let damaged = 0;
   /** The database is fresh, and what memory knows is not in it yet. */
   let restoring = false;
@@ -168,9 +173,30 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     });
   }
 
+  /** Commits at the end of a turn that brought nothing more: what has come together is one commit, as a sync is slow. */
+  function gather(): void {
+    if (queue.length === gathered || turns === GATHERED_TURNS) flush();
+    else {
+      gathered = queue.length;
+      turns++;
+      scheduled = setImmediate(gather);
+    }
+  }
+
+  /** One who goes wrong over it must not keep it from the others. */
+  function tell({ done }: Write, error: SupersimError | undefined): void {
+    try {
+      done(error);
+    } catch (thrown) {
+      log.error({ error: messageOf(thrown) }, 'internal error');
+    }
+  }
+
   function flush(): void {
     if (scheduled !== undefined) clearImmediate(scheduled);
     scheduled = undefined;
+    gathered = 0;
+    turns = 0;
     const group = queue;
     if (group.length === 0) return;
     queue = [];
@@ -181,7 +207,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     } catch (error) {
       failed = storageError(error);
     }
-    for (const write of group) write.done(failed ?? refused.get(write));
+    for (const write of group) tell(write, failed ?? refused.get(write));
   }
 
   try {
@@ -203,7 +229,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     write(work, done) {
       queue.push({ work, done });
-      scheduled ??= setImmediate(flush);
+      scheduled ??= setImmediate(gather);
     },
     flush,
     onFresh: (work) => void fresh.push(work),

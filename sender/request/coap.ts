@@ -180,7 +180,7 @@ function conclusion(response: Message, payload: Buffer): Sign {
   const { code, options } = response;
   if (!code.startsWith('2.')) return errorResponse(code, payload);
   try {
-    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload) } };
+    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload), ...noteOf(options) } };
   } catch {
     // It has run, whatever became of its result on the way.
     return { type: 'end', ending: partialEnding({ first: response, body: payload }) };
@@ -217,6 +217,9 @@ function readResult(options: Message['options'], payload: Buffer): unknown {
   }
 }
 
+const noteOf = (options: Message['options']): { clockSynchronized?: false } =>
+  findOption(options, OPTION.clockUnsynchronized) === undefined ? {} : { clockSynchronized: false };
+
 /** No payload and no content format: the handler returned nothing. */
 function emptyResult(options: Message['options']): unknown {
   const contentFormat = findUint(options, OPTION.contentFormat);
@@ -232,7 +235,8 @@ function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Endin
   }
   const bytes = findUint(first.options, OPTION.size2);
   const head = findUint(first.options, OPTION.contentFormat) === CONTENT_FORMAT.bytes ? body : textHead(body);
-  return { outcome: 'done', cut: true, result: { cut: true, ...(bytes !== undefined && { bytes }), head } };
+  const result = { cut: true, ...(bytes !== undefined && { bytes }), head };
+  return { outcome: 'done', cut: true, result, ...noteOf(first.options) };
 }
 
 /** Bytes as text up to the character that their end splits; as they are when they are no text. */

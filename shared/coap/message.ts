@@ -26,6 +26,8 @@ export const EMPTY_CODE = '0.00';
 const NOTHING = Buffer.alloc(0);
 const HEADER_BYTES = 4;
 const MAX_TOKEN_BYTES = 8;
+const VERSION_BITS = 0x40;
+const TYPE_BITS = { CON: 0x00, NON: 0x10, ACK: 0x20, RST: 0x30 } as const;
 const PAYLOAD_MARKER = 0xff;
 /** No datagram is longer, whatever comes in it. */
 const MAX_DATAGRAM_BYTES = 65_535;
@@ -71,17 +73,45 @@ function parsePacket(bytes: Buffer) {
 
 /** Writes a CoAP message; options may stand in any order. */
 export function formatMessage({ type, code, messageId, token, options, payload }: Message): Buffer {
-  const packet = {
-    code,
-    messageId,
-    token,
-    payload,
-    confirmable: type === 'CON',
-    ack: type === 'ACK',
-    reset: type === 'RST',
-    options: options.map(({ number, value }) => ({ name: String(number), value })),
-  };
-  return generate(packet, MAX_DATAGRAM_BYTES);
+  const written = writeOptions(options);
+  const optionsAt = HEADER_BYTES + token.length;
+  const markerAt = optionsAt + written.length;
+  const length = markerAt + (payload.length === 0 ? 0 : 1 + payload.length);
+  if (length > MAX_DATAGRAM_BYTES) throw new Error(`the message has ${length} bytes`);
+  const bytes = Buffer.allocUnsafe(length);
+  bytes[0] = VERSION_BITS | TYPE_BITS[type] | token.length;
+  bytes[1] = (Number(code[0]) << 5) | Number(code.slice(2));
+  bytes.writeUInt16BE(messageId, 2);
+  bytes.set(token, HEADER_BYTES);
+  bytes.set(written, optionsAt);
+  if (payload.length > 0) {
+    bytes[markerAt] = PAYLOAD_MARKER;
+    bytes.set(payload, markerAt + 1);
+  }
+  return bytes;
+}
+
+/** `Content-Format` by its value of at most one byte, as it is written: most responses have this option and no other. */
+const writtenFormats = new Map<number | undefined, Buffer>();
+
+function writeOptions(options: readonly Option[]): Buffer {
+  const [first] = options;
+  if (first === undefined) return NOTHING;
+  if (options.length > 1 || first.number !== NUMBERS['Content-Format'] || first.value.length > 1) {
+    return generateOptions(options);
+  }
+  const value = first.value[0];
+  let written = writtenFormats.get(value);
+  if (written === undefined) {
+    written = generateOptions(options);
+    writtenFormats.set(value, written);
+  }
+  return written;
+}
+
+function generateOptions(options: readonly Option[]): Buffer {
+  const named = options.map(({ number, value }) => ({ name: String(number), value }));
+  return generate({ options: named }, MAX_DATAGRAM_BYTES).subarray(HEADER_BYTES);
 }
 
 /** Checks what `coap-packet` lets pass: long tokens, options and extensions beyond the end, a marker without payload. */

@@ -16,29 +16,40 @@ export const OPTION = {
   size2: 28,
   size1: 60,
   requestTag: 292,
+  /**
+   * Ours, elective and without a value: the device ran the command although its clock, which is not synchronised, could
+   * not tell whether the deadline had passed. From the range for experiments (RFC 7252 §12.2): no standard has one.
+   */
+  clockUnsynchronized: 65_000,
 } as const;
 
-const UNDERSTOOD: ReadonlySet<number> = new Set(Object.values(OPTION));
-/** RFC 7252 §5.10: how long each option's value may be; outside it is treated like an unknown option (§5.4.3). */
-const LENGTHS: ReadonlyMap<number, readonly [least: number, most: number]> = new Map([
-  [OPTION.uriHost, [1, 255]],
-  [OPTION.eTag, [1, 8]],
-  [OPTION.uriPort, [0, 2]],
-  [OPTION.uriPath, [0, 255]],
-  [OPTION.contentFormat, [0, 2]],
-  [OPTION.maxAge, [0, 4]],
-  [OPTION.uriQuery, [0, 255]],
-  [OPTION.accept, [0, 2]],
-  [OPTION.block2, [0, 3]],
-  [OPTION.block1, [0, 3]],
-  [OPTION.size2, [0, 4]],
-  [OPTION.size1, [0, 4]],
-  [OPTION.requestTag, [0, 8]],
+/** What an option's value may be; outside it the option is treated like an unknown one (RFC 7252 §5.4.3). */
+interface Form {
+  /** Bytes. */
+  readonly least: number;
+  readonly most: number;
+  /** The value is a string (RFC 7252 §3.2). */
+  readonly isString?: true;
+  /** The option may stand more than once (RFC 7252 §5.4.5, RFC 9175 §3.2). */
+  readonly isRepeatable?: true;
+}
+
+/** The options that are understood (RFC 7252 §5.10). */
+const FORMS: ReadonlyMap<number, Form> = new Map<number, Form>([
+  [OPTION.uriHost, { least: 1, most: 255, isString: true }],
+  [OPTION.eTag, { least: 1, most: 8, isRepeatable: true }],
+  [OPTION.uriPort, { least: 0, most: 2 }],
+  [OPTION.uriPath, { least: 0, most: 255, isString: true, isRepeatable: true }],
+  [OPTION.contentFormat, { least: 0, most: 2 }],
+  [OPTION.maxAge, { least: 0, most: 4 }],
+  [OPTION.uriQuery, { least: 0, most: 255, isString: true, isRepeatable: true }],
+  [OPTION.accept, { least: 0, most: 2 }],
+  [OPTION.block2, { least: 0, most: 3 }],
+  [OPTION.block1, { least: 0, most: 3 }],
+  [OPTION.size2, { least: 0, most: 4 }],
+  [OPTION.size1, { least: 0, most: 4 }],
+  [OPTION.requestTag, { least: 0, most: 8, isRepeatable: true }],
 ]);
-/** Options whose value is a string (RFC 7252 §3.2). */
-const STRINGS: ReadonlySet<number> = new Set([OPTION.uriHost, OPTION.uriPath, OPTION.uriQuery]);
-/** Options that may stand more than once (RFC 7252 §5.4.5, RFC 9175 §3.2). */
-const REPEATABLE: ReadonlySet<number> = new Set([OPTION.eTag, OPTION.uriPath, OPTION.uriQuery, OPTION.requestTag]);
 
 /** RFC 7252 §5.4.1: odd numbers are critical, even ones elective. */
 export const isCritical = (number: number): boolean => (number & 1) === 1;
@@ -47,38 +58,46 @@ export const isCritical = (number: number): boolean => (number & 1) === 1;
  * Sorts out what a receiver cannot use: options that it does not know, of a length that they cannot have, strings that
  * are not UTF-8, or that stand twice where they may stand once.
  *
+ * @param options in the order of their numbers, as they are in every message
  * @returns the usable options, and the number of the first critical one among the others (a reason for 4.02)
  */
 export function usableOptions(options: readonly Option[]): { usable: Option[]; critical: number | undefined } {
   const usable: Option[] = [];
-  const seen = new Set<number>();
   let critical: number | undefined;
+  let before: number | undefined;
   for (const option of options) {
-    const { number, value } = option;
-    const [least, most] = LENGTHS.get(number) ?? [0, 0];
-    const known = UNDERSTOOD.has(number) && value.length >= least && value.length <= most;
-    const readable = known && (!STRINGS.has(number) || isUtf8(value));
-    if (readable && (REPEATABLE.has(number) || !seen.has(number))) usable.push(option);
+    const { number } = option;
+    if (isUsable(option, number === before)) usable.push(option);
     else if (isCritical(number)) critical ??= number;
-    seen.add(number);
+    before = number;
   }
   return { usable, critical };
+}
+
+function isUsable({ number, value }: Option, isRepeated: boolean): boolean {
+  const form = FORMS.get(number);
+  if (form === undefined || value.length < form.least || value.length > form.most) return false;
+  if (form.isString && !isUtf8(value)) return false;
+  return !isRepeated || form.isRepeatable === true;
 }
 
 export const findOption = (options: readonly Option[], number: number): Buffer | undefined =>
   options.find((option) => option.number === number)?.value;
 
-export const stringOptions = (options: readonly Option[], number: number): string[] =>
-  options.filter((option) => option.number === number).map(({ value }) => value.toString('utf8'));
+export function stringOptions(options: readonly Option[], number: number): string[] {
+  const strings: string[] = [];
+  for (const option of options) if (option.number === number) strings.push(option.value.toString('utf8'));
+  return strings;
+}
 
 export const stringOption = (number: number, text: string): Option => ({ number, value: Buffer.from(text) });
 
 /** RFC 7252 §3.2: a uint has no leading zero bytes; 0 is empty. */
 export function uintOption(number: number, value: number): Option {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  const first = bytes.findIndex((byte) => byte !== 0);
-  return { number, value: first === -1 ? Buffer.alloc(0) : bytes.subarray(first) };
+  const length = Math.ceil((32 - Math.clz32(value)) / 8);
+  const bytes = Buffer.allocUnsafe(length);
+  if (length > 0) bytes.writeUIntBE(value, 0, length);
+  return { number, value: bytes };
 }
 
 export function findUint(options: readonly Option[], number: number): number | undefined {

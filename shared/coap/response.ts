@@ -10,6 +10,8 @@ export interface CoapResponse {
   readonly code: string;
   readonly contentFormat?: ContentFormat;
   readonly payload: Buffer;
+  /** See `OPTION.clockUnsynchronized`. */
+  readonly clockUnsynchronized?: true;
   /** Seconds; with 5.03, when to try again (RFC 7252 §5.9.3.4). */
   readonly maxAge?: number;
 }
@@ -40,6 +42,16 @@ export function formatResponse(
   }
   const code = method === METHOD.get ? '2.05' : '2.04';
   const { result } = reply;
+  const response = responseWith(result, code, accept, asked);
+  return reply.clockSynchronized === false ? { ...response, clockUnsynchronized: true } : response;
+}
+
+function responseWith(
+  result: unknown,
+  code: string,
+  accept: number | undefined,
+  asked: number | undefined,
+): CoapResponse {
   if (result === undefined || result === null) return { code, payload: Buffer.alloc(0) };
   const contentFormat = accept !== undefined && isContentFormat(accept) ? accept : naturalFormat(result, asked);
   return { code, contentFormat, payload: writeResult(result, contentFormat) };

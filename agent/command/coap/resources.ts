@@ -1,11 +1,11 @@
 import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.js';
-import { CONTENT_FORMAT, isContentFormat } from '../../../shared/coap/content-format.js';
+import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../shared/coap/content-format.js';
 import { formatLinks } from '../../../shared/coap/link-format.js';
 import type { Message, Option } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
-import { type CoapRequest, METHOD, readParams, readRequest } from '../../../shared/coap/request.js';
+import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
 import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
 import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
@@ -55,6 +55,7 @@ export function createResources(options: ResourceOptions) {
   const { registry, launch, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
   const transfers = createTransfers();
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
+  let last: { readonly message: Message; readonly request: CoapRequest | Rejection } | undefined;
 
   return {
     /** Answers a request. */
@@ -78,7 +79,7 @@ export function createResources(options: ResourceOptions) {
 
     /** Discovery, errors, later blocks of a response, and handlers declared idempotent need none. */
     careOf(message: Message): Care {
-      const request = readRequest(message);
+      const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
       if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
@@ -86,9 +87,15 @@ export function createResources(options: ResourceOptions) {
     },
   };
 
+  /** A request is asked after twice in a row, what care it needs and what it asks for, and is read once. */
+  function requestOf(message: Message): CoapRequest | Rejection {
+    if (last?.message !== message) last = { message, request: readRequest(message) };
+    return last.request;
+  }
+
   /** What is to be run, or the response where nothing is. */
   function planFor(message: Message, peer: string): Plan | ResponseParts {
-    const request = readRequest(message);
+    const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
     const laterBlock = asksForLaterBlock(request);
     const kept = laterBlock ? transfers.kept(transferKey(peer, request), now()) : undefined;
@@ -242,9 +249,21 @@ function inBlocks(response: CoapResponse, request: CoapRequest, largest: number)
   return withOptions(plainParts({ ...response, payload: bytes }), options);
 }
 
-function plainParts({ code, contentFormat, maxAge, payload }: CoapResponse): ResponseParts {
+const formatOption = (format: ContentFormat) => uintOption(OPTION.contentFormat, format);
+
+/** Made once, as most responses have one of them. */
+const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
+  [CONTENT_FORMAT.text]: formatOption(CONTENT_FORMAT.text),
+  [CONTENT_FORMAT.links]: formatOption(CONTENT_FORMAT.links),
+  [CONTENT_FORMAT.bytes]: formatOption(CONTENT_FORMAT.bytes),
+  [CONTENT_FORMAT.json]: formatOption(CONTENT_FORMAT.json),
+  [CONTENT_FORMAT.cbor]: formatOption(CONTENT_FORMAT.cbor),
+};
+
+function plainParts({ code, contentFormat, maxAge, clockUnsynchronized, payload }: CoapResponse): ResponseParts {
   const options: Option[] = [];
-  if (contentFormat !== undefined) options.push(uintOption(OPTION.contentFormat, contentFormat));
+  if (clockUnsynchronized) options.push({ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) });
+  if (contentFormat !== undefined) options.push(FORMAT_OPTIONS[contentFormat]);
   if (maxAge !== undefined) options.push(uintOption(OPTION.maxAge, maxAge));
   return { code, options, payload };
 }

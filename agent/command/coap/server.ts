@@ -103,10 +103,10 @@ export function createCoapServer(options: CoapServerOptions) {
     });
   }
 
-  function logEnded({ token }: Message, { name: peer, datagram }: Peer, ended: CameTo): void {
+  function logEnded({ token }: Message, { name: peer, datagram }: Peer, { name, reply }: CameTo): void {
     const { transport, receivedAt } = datagram;
     const milliseconds = millisecondsSince(receivedAt);
-    logCommand({ peer, transport, format: 'coap' }, { ...ended, id: token.toString('hex'), milliseconds });
+    logCommand({ peer, transport, format: 'coap' }, { id: token.toString('hex'), name, reply, milliseconds });
   }
 
   const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({

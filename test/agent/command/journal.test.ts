@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createJournal } from '../../../agent/command/journal.js';
 import type { Journal } from '../../../agent/command/journal-api.js';
 import { acceptedEntry, type JournalOutcome, writeProgress } from '../../../agent/command/journal-entry.js';
@@ -91,6 +91,50 @@ describe('a command', () => {
       [1, 'refused'],
     ]);
     expect(journal.list({ limit: 1 })).toHaveLength(1);
+  });
+
+  it('that is new is nearly never looked for on the disk, one that is old always', async () => {
+    const folder = temporaryFolder();
+    const before = await openTestJournal(folder);
+    for (let id = 0; id < 100; id++) await live(before.journal, id);
+    before.database.close();
+    const database = await openTestDatabase(folder);
+    const read = vi.spyOn(database, 'read');
+    const journal = createJournal(database, standingClock().clock);
+    journal.recover(tellNothing);
+    read.mockClear();
+    for (let id = 100; id < 1100; id++) expect(journal.find(keyOf(id))).toBeUndefined();
+    expect(read.mock.calls.length).toBeLessThan(20);
+    for (let id = 0; id < 100; id++) expect(journal.find(keyOf(id))).toMatchObject({ state: 'done' });
+  });
+
+  it('is found after ever so many others have come and gone', async () => {
+    const { clock, pass } = standingClock();
+    const { database, journal } = await openTestJournal(temporaryFolder(), clock, LIMITS);
+    await accept(journal, 0);
+    for (let id = 1; id < 20 * LIMITS.entries; id++) {
+      pass(500);
+      await live(journal, id);
+      if (id % LIMITS.entries === 0) journal.maintain();
+      for (const known of [0, id - 1, id]) expect(journal.find(keyOf(known)), `${known} after ${id}`).toBeDefined();
+    }
+    const read = vi.spyOn(database, 'read');
+    for (let id = 10_000; id < 10_100; id++) expect(journal.find(keyOf(id))).toBeUndefined();
+    expect(read.mock.calls.length).toBeLessThan(30);
+  });
+
+  it('that comes while the journal is maintained is known', async () => {
+    const { clock, pass } = standingClock();
+    const { journal } = await openTestJournal(temporaryFolder(), clock, LIMITS);
+    for (let id = 0; id < LIMITS.entries; id++) await live(journal, id);
+    pass(1000);
+    let newest = 300;
+    const acceptNext = () => void (newest < 308 && journal.accept(command(++newest), acceptNext));
+    acceptNext();
+    journal.maintain();
+    expect(newest).toBeGreaterThan(301);
+    for (let id = 301; id <= newest; id++) await finish(journal, id);
+    for (let id = 301; id <= newest; id++) expect(journal.find(keyOf(id))).toMatchObject({ state: 'done' });
   });
 
   it('is refused until recovery has been', async () => {

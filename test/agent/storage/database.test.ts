@@ -7,6 +7,7 @@ import { openTestDatabase, told } from '../command/journal-support.js';
 
 const INSERT = 'INSERT INTO outbox (seq, record) VALUES (?, ?)';
 const COUNT = 'SELECT count(*) AS count FROM outbox';
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 const RECORD = Buffer.from('record');
 
 describe('group commits', () => {
@@ -41,6 +42,43 @@ describe('group commits', () => {
     expect(order).toEqual([]);
     expect(await Promise.all([first, second])).toEqual([undefined, undefined]);
     expect(order).toEqual(['write 1', 'write 2', 'told 1', 'told 2']);
+  });
+
+  it('commits together what comes in one turn after the other', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const order: string[] = [];
+    const write = (name: string) =>
+      told((done) =>
+        database.write(
+          () => void order.push(`write ${name}`),
+          (error) => {
+            order.push(`told ${name}`);
+            done(error);
+          },
+        ),
+      );
+    for (let round = 0; round < 10; round++) {
+      await write('alone');
+      const first = write('1');
+      await nextTurn();
+      await Promise.all([first, write('2')]);
+      expect(order.splice(0)).toEqual(['write alone', 'told alone', 'write 1', 'write 2', 'told 1', 'told 2']);
+    }
+  });
+
+  it('commits at last also when each turn brings more', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    let committed = 0;
+    let turns = 0;
+    for (; turns < 100 && committed === 0; turns++) {
+      database.write(
+        () => undefined,
+        () => void committed++,
+      );
+      await nextTurn();
+    }
+    expect(turns).toBeLessThan(12);
+    expect(committed).toBeGreaterThan(4);
   });
 
   it('refuses one row that breaks a constraint, and commits the others', async () => {

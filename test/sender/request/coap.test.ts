@@ -112,6 +112,12 @@ describe('a response', () => {
     expect(respond(command(), members)).toEqual({ type: 'end', ending: { outcome: 'done', result } });
   });
 
+  it('says that the device’s clock could not judge the deadline', () => {
+    const options = [{ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) }];
+    expect(respond(command(), { options })).toMatchObject({ ending: { outcome: 'done', clockSynchronized: false } });
+    expect(respond(command())).toEqual({ type: 'end', ending: { outcome: 'done' } });
+  });
+
   it('that cannot be read still says that the command ran', () => {
     const payload = Buffer.from('{"a":');
     expect(respond(command(), { options: content(CONTENT_FORMAT.json), payload })).toMatchObject({

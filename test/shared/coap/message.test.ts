@@ -6,6 +6,7 @@ import { SEED, seededRandom } from '../../support/seed.js';
 const NONE = Buffer.alloc(0);
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const ascii = (text: string) => Buffer.from(text).toString('hex');
+const option = (number: number, value: string) => ({ number, value: hex(value) });
 const TEMPERATURE = { number: OPTION.uriPath, value: Buffer.from('temperature') };
 
 /** The messages of RFC 7252, appendix A, byte by byte, and the message types that it has no picture of. */
@@ -109,6 +110,20 @@ describe('a CoAP message', () => {
       payload: NONE,
     });
     expect(written.toString('hex')).toBe(hex(`40 01 0001 b1 62 01 61 60 e1 0006 01`).toString('hex'));
+  });
+
+  it('has its Content-Format with the value that it has, whatever went before', () => {
+    for (const value of ['', '00', '32', '3c', '', '00', '3c', '0032', '2d18']) {
+      const message = { ...emptyMessage('ACK', 1), code: '2.05', options: [option(OPTION.contentFormat, value)] };
+      const written = `60 45 0001 c${value.length / 2} ${value}`;
+      expect(formatMessage(message).toString('hex')).toBe(hex(written).toString('hex'));
+      expect(formatMessage({ ...message, token: hex('07'), payload: hex('ff00') }).toString('hex')).toBe(
+        hex(`61 45 0001 07 c${value.length / 2} ${value} ff ff00`).toString('hex'),
+      );
+    }
+    const two = [option(OPTION.contentFormat, '3c'), option(OPTION.maxAge, '05')];
+    const message = { ...emptyMessage('ACK', 1), code: '5.03', options: two };
+    expect(formatMessage(message).toString('hex')).toBe('60a30001c13c2105');
   });
 
   it('knows every option number by its number, whatever the codec calls it', () => {

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
 import { createResources } from '../../../../agent/command/coap/resources.js';
 import { MAX_BODY_BYTES, MAX_TRANSFER_BYTES } from '../../../../agent/command/coap/transfers.js';
+import type { Launch } from '../../../../agent/command/launch.js';
 import { createRunner } from '../../../../agent/command/run.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
 import { defineHandler, type HandlerDefinition } from '../../../../agent/handlers/handler.js';
@@ -232,6 +233,30 @@ describe('a reply that cannot be sent', () => {
     expect(ask({ path: 'most', block2: at(1023) })).toMatchObject({ code: '2.04', payload: Buffer.alloc(1024) });
     expect(briefly(ask({ path: 'more' }))).toMatch(/^5\.00 bad-reply: /);
     expect(reports[1]?.reply).toMatchObject({ error: { code: 'bad-reply' } });
+  });
+});
+
+describe('a result whose deadline could not be judged', () => {
+  it.each([
+    ['GET', '0.01'],
+    ['POST', '0.02'],
+  ])('says so in the response to %s', (_name, method) => {
+    const registry: Registry = new Map();
+    addHandler(registry, compileHandler(ping));
+    const launch: Launch = ({ done }) => done({ result: 'pong', clockSynchronized: false });
+    const { handle } = createResources({ registry, launch });
+    const responses: ResponseParts[] = [];
+    handle(requestMessage({ path: 'ping', method }), PEER, {
+      respond: (parts) => responses.push(parts),
+      ...NO_JOURNAL,
+    });
+    expect(responses).toHaveLength(1);
+    expect(findOption(responses[0]?.options ?? [], OPTION.clockUnsynchronized)).toEqual(Buffer.alloc(0));
+  });
+
+  it('is not said of any other', () => {
+    const { options } = startResources().ask({ path: 'ping' });
+    expect(findOption(options, OPTION.clockUnsynchronized)).toBeUndefined();
   });
 });
 
