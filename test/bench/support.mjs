@@ -91,7 +91,7 @@ async function freePort() {
 /**
  * Starts a server and waits until it is ready. Its stdout is a pipe, read and thrown away.
  *
- * @param {(port: number) => string[]} command what Node is to run
+ * @param {(port: number) => [string, ...string[]]} command the program and its arguments
  * @param {string | undefined} readyMark what it writes when it is ready; without it a datagram is to be answered
  * @param {boolean} keepLog whether to keep what it writes
  * @returns {Promise<Server>}
@@ -101,7 +101,8 @@ async function startServer(command, readyMark, keepLog = false) {
   // NODE_EXTRA_CA_CERTS alone would double the time that bare Node needs to start.
   const environment = Object.entries(process.env).filter(([name]) => !/^(SUPERSIM_AGENT_|NODE_)/.test(name));
   const begun = performance.now();
-  const child = spawn(process.execPath, command(port), {
+  const [program, ...args] = command(port);
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: Object.fromEntries(environment),
   });
@@ -137,10 +138,11 @@ async function answers(port) {
 }
 
 /** The bare `node:dgram` echo. */
-export const startEcho = () => startServer((port) => [ECHO, ADDRESS, String(port)], 'ready');
+export const startEcho = () => startServer((port) => [process.execPath, ECHO, ADDRESS, String(port)], 'ready');
 
 /** A server made with the npm package `coap`. */
-export const startCoapPackage = () => startServer((port) => [COAP_PACKAGE, ADDRESS, String(port)], 'ready');
+export const startCoapPackage = () =>
+  startServer((port) => [process.execPath, COAP_PACKAGE, ADDRESS, String(port)], 'ready');
 
 /**
  * The agent as shipped: the bundle, one JSON line a command.
