@@ -89,6 +89,8 @@ export function createRecovery({ act, changed, file, pace }: RecoveryOptions, lo
       if (stopped) return undefined;
       const isWithheld = INTERRUPTING.includes(rung) && !mayInterrupt;
       withheld ||= isWithheld;
+      // It costs no attach, and leaves more for when it may.
+      if (isWithheld) state = { ...state, attaches: state.attaches.slice(0, -1) };
       await act(isWithheld ? 'bring-up' : rung);
       return undefined;
     } catch (error) {
