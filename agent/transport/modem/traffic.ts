@@ -6,6 +6,8 @@ const MASK_RECORDS = 2000;
 const MASK_BYTES = 8192;
 /** What stands in a payload's place: as many bytes, none of which means anything. */
 const MASK = 0x2e;
+/** u-blox gives a longer payload in parts. */
+const PART_BYTES = 1024;
 const PIN_COMMAND = /^(AT\+CPIN=)(.*)(\r)$/s;
 
 export type Direction = 'tx' | 'rx';
@@ -50,20 +52,26 @@ export function createTraffic(now: () => number = () => performance.now()) {
     /** These bytes, which have come last, are a payload. */
     hide(payload: Buffer): void {
       const last = lastReceived(records);
-      const text = Buffer.concat(last.map(({ bytes }) => bytes));
-      const start = text.lastIndexOf(payload);
-      if (start < 0 || payload.length === 0) return;
-      let at = 0;
-      for (const { masked } of last) {
-        masked.fill(MASK, clamp(start - at, masked.length), clamp(start + payload.length - at, masked.length));
-        at += masked.length;
-      }
+      if (mask(last, payload)) return;
+      for (let at = 0; at < payload.length; at += PART_BYTES) mask(last, payload.subarray(at, at + PART_BYTES));
     },
 
     /** @param payloads whether payloads are shown; else there are as many dots */
     records: (payloads: boolean): readonly TrafficRecord[] =>
       records.map(({ t, dir, bytes, masked }) => ({ t, dir, hex: (payloads ? bytes : masked).toString('hex') })),
   };
+}
+
+/** @returns whether the payload was there in one piece */
+function mask(last: readonly Kept[], payload: Buffer): boolean {
+  const start = Buffer.concat(last.map(({ bytes }) => bytes)).lastIndexOf(payload);
+  if (start < 0 || payload.length === 0) return false;
+  let at = 0;
+  for (const { masked } of last) {
+    masked.fill(MASK, clamp(start - at, masked.length), clamp(start + payload.length - at, masked.length));
+    at += masked.length;
+  }
+  return true;
 }
 
 function lastReceived(records: readonly Kept[]): readonly Kept[] {
