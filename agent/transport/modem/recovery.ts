@@ -16,14 +16,19 @@ export interface RecoveryOptions {
   /** The link is well, or it is not any more. */
   readonly changed: (isWell: boolean) => void;
   readonly file: LadderFile;
+  /** What the file had at the start. */
+  readonly saved: unknown;
+  /** Whether it may take the modem off the air. */
+  readonly mayInterrupt: () => boolean;
   /** How much faster than usual time passes: more than 1 in tests. */
   readonly pace: number;
 }
 
 /** Climbs the ladder: one rung at a time, each logged, counted, and noted in the file before it is done. */
-export function createRecovery({ act, changed, file, pace }: RecoveryOptions, log: Log) {
+export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }: RecoveryOptions, log: Log) {
   const minuteLog = createMinuteLog(log);
-  let state: State = well;
+  const now = () => performance.now() * pace;
+  let state: State = restore(saved, now());
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let isWell = false;
@@ -33,11 +38,8 @@ export function createRecovery({ act, changed, file, pace }: RecoveryOptions, lo
   /** What has happened to the modem while a rung was being done. */
   let late: { readonly trouble: Trouble; readonly why: string } | undefined;
   let last: { readonly trouble: Trouble; readonly why: string } | undefined;
-  let mayInterrupt = true;
   /** A rung was not done because it may not. */
   let withheld = false;
-
-  const now = () => performance.now() * pace;
 
   function feed(input: Input): void {
     if (stopped) return;
@@ -87,7 +89,7 @@ export function createRecovery({ act, changed, file, pace }: RecoveryOptions, lo
     try {
       await file.write(save(state, now()));
       if (stopped) return undefined;
-      const isWithheld = INTERRUPTING.includes(rung) && !mayInterrupt;
+      const isWithheld = INTERRUPTING.includes(rung) && !mayInterrupt();
       withheld ||= isWithheld;
       // It costs no attach, and leaves more for when it may.
       if (isWithheld) state = { ...state, attaches: state.attaches.slice(0, -1) };
@@ -113,13 +115,8 @@ export function createRecovery({ act, changed, file, pace }: RecoveryOptions, lo
     changed(nowWell);
   }
 
+  schedule();
   return {
-    /** Takes up what an earlier process has left. */
-    async start(): Promise<void> {
-      state = restore(await file.read(), now());
-      schedule();
-    },
-
     /** The port is open: without waiting for anything the modem is brought up. */
     begin(): void {
       if (!working && !stopped) void work('port');
@@ -138,10 +135,9 @@ export function createRecovery({ act, changed, file, pace }: RecoveryOptions, lo
       if (state.rung !== undefined) setWell(false);
     },
 
-    allowInterruption(allowed: boolean): void {
-      mayInterrupt = allowed;
-      if (!allowed || !withheld || working || last === undefined) return;
-      // What it may not do has cost it its turns; now it may.
+    /** It may take the modem off the air now: what was withheld gets its turn. */
+    mayInterruptNow(): void {
+      if (!withheld || working || last === undefined) return;
       withheld = false;
       const { attaches, counts, unregisteredSince } = state;
       state = { ...well, attaches, counts, unregisteredSince };

@@ -53,13 +53,15 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let discarded = 0;
   let discardedBytes = 0;
   let stopped = false;
+  let mayInterrupt = true;
+  const file = createLadderFile(options.stateFolder, log);
   let started: ReturnType<typeof open> | undefined;
 
-  function open() {
+  function open(saved: unknown) {
     const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log);
     const session = createSession(options, driver, log);
-    const file = createLadderFile(options.stateFolder, log);
-    const recovery = createRecovery({ act: session.act, changed, file, pace }, log);
+    const { act } = session;
+    const recovery = createRecovery({ act, changed, file, saved, mayInterrupt: () => mayInterrupt, pace }, log);
     const receiver = createReceiver(driver, session, (socket, error) => {
       // A socket that is not ours may be gone before it could be read.
       if (session.lost(socket)) fail(error);
@@ -159,9 +161,8 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     name: 'modem',
     async start(onDatagram) {
       receive = onDatagram;
-      if (stopped) return;
-      started = open();
-      await started.recovery.start();
+      const saved = await file.read();
+      if (!stopped) started = open(saved);
     },
     send(bytes, destination, port, done) {
       const most = maxBytes();
@@ -178,7 +179,10 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     },
     address,
     kernelDrops: () => undefined,
-    allowInterruption: (allowed) => started?.recovery.allowInterruption(allowed),
+    allowInterruption(allowed) {
+      mayInterrupt = allowed;
+      if (allowed) started?.recovery.mayInterruptNow();
+    },
     traffic: traffic.records,
     counts: () => ({ rungs: started?.recovery.counts() ?? well.counts, discarded, discardedBytes }),
     async stop() {

@@ -41,9 +41,11 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
   });
 
   test('takes no interruption upon itself while it may not, and does so once it may', async () => {
-    const link = await startModemLink('quectel');
+    const link = await makeModemLink('quectel');
     link.answer();
     link.transport.allowInterruption(false);
+    await link.start();
+    await link.up();
     // Nothing but a reset or off and on again would help: each try to activate the context is refused.
     link.modem.setFaults({ errors: { 'AT+QIACT=': 30 } });
     link.modem.dropContext();
