@@ -10,6 +10,8 @@ import type { Piece } from './observer.js';
 const MASK = 0x46;
 const CR = 0x0d;
 const LF = 0x0a;
+const CTRL_Z = 0x1a;
+const ESC = 0x1b;
 const COMMAND = /^AT[ -~]*\r$/i;
 /** What a command itself has that is nobody's to see: the SIM's PIN, and payloads in hexadecimal. */
 const SECRETS = /(?<=AT\+CPIN="?)\d+|(?<=AT\+(?:QISENDEX|USOST|USOWR)=[^\r]*,")[0-9a-f]+(?=")/gi;
@@ -44,21 +46,22 @@ const masked = (text: string): string => String.fromCharCode(MASK).repeat(text.l
 function createMarker(grammar: Grammar) {
   const dialogue = createDialogue(grammar);
   const host = createHostSide(dialogue);
-  /** What of the payload that was written has not come back. */
-  let echo: Buffer = Buffer.alloc(0);
   let written: number[] = [];
+  /** How much of it has come back; undefined when it does not, or not any more. */
+  let echoed: number | undefined;
 
   function markWritten(bytes: Buffer, hidden: Buffer): void {
     for (const [index, byte] of bytes.entries()) {
-      const isPayload = dialogue.awaited()?.prompted === true;
+      const awaited = dialogue.awaited();
+      const isEnd = awaited?.bytes === 'ctrl-z' && (byte === CTRL_Z || byte === ESC);
+      const isPayload = awaited?.prompted === true && !isEnd;
       host.write(bytes.subarray(index, index + 1));
       if (isPayload) {
         hidden[index] = MASK;
         written.push(byte);
-        echo = Buffer.from(written);
-      } else {
+        echoed = 0;
+      } else if (dialogue.awaited() !== undefined) {
         written = [];
-        echo = Buffer.alloc(0);
       }
     }
   }
@@ -75,9 +78,9 @@ function createMarker(grammar: Grammar) {
 
   /** An echo that begins like a line cannot be told from one. */
   function isEchoed(byte: number): boolean {
-    const [next] = echo;
-    const isEcho = byte === next && byte !== CR && byte !== LF;
-    echo = isEcho ? echo.subarray(1) : Buffer.alloc(0);
+    if (echoed === 0 && (byte === CR || byte === LF)) return false;
+    const isEcho = echoed !== undefined && byte === written[echoed];
+    echoed = isEcho && echoed !== undefined ? echoed + 1 : undefined;
     return isEcho;
   }
 
