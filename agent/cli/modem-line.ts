@@ -11,9 +11,9 @@ import {
 import { checkCommand, runAnyCommand } from '../transport/modem/any-command.js';
 import { withMeaning } from '../transport/modem/cme.js';
 import type { Notice } from '../transport/modem/notice.js';
+import { openPortSession } from '../transport/modem/port-session.js';
 import { knock } from '../transport/modem/probe.js';
 import { attempt } from '../transport/modem/script.js';
-import { openSession } from '../transport/modem/session.js';
 import { type Ask, controlClient } from './control-client.js';
 import { checkArgument } from './control-output.js';
 import { configFromFlags } from './options.js';
@@ -95,7 +95,7 @@ const lineThrough = (ask: Ask): AtLine => ({
 
 async function lineTo(path: string, baudRate: number): Promise<AtLine> {
   let show: (line: string) => void = () => undefined;
-  const session = await openSession(
+  const session = await openPortSession(
     { path, baudRate, flowControl: 'none' },
     {
       notice(notice) {

@@ -3,8 +3,8 @@ import { identify, readIccid } from './common.js';
 import { DIALECTS, type DialectName, dialectOf } from './dialects.js';
 import { checkHealth, type Health } from './health.js';
 import { type PortHolder, portHolders } from './port-holders.js';
+import { openPortSession } from './port-session.js';
 import { answerOf, attempt, type Script } from './script.js';
-import { openSession } from './session.js';
 
 /** How long an answer to `AT` is waited for. */
 const KNOCK_MS = 300;
@@ -69,11 +69,16 @@ export async function probePorts(paths: readonly string[], baudRate: number): Pr
   return { ports, ...(modem !== undefined && { modem }) };
 }
 
-async function probePort(path: string, baudRate: number, isWanted: boolean) {
+interface Found {
+  readonly port: ProbedPort;
+  readonly modem?: ProbedModem | undefined;
+}
+
+async function probePort(path: string, baudRate: number, isWanted: boolean): Promise<Found> {
   const heard: Buffer[] = [];
   let size = 0;
   try {
-    const session = await openSession(
+    const session = await openPortSession(
       { path, baudRate, flowControl: 'none' },
       {
         bytes(bytes) {
@@ -83,9 +88,9 @@ async function probePort(path: string, baudRate: number, isWanted: boolean) {
       },
     );
     try {
-      const kind = (await session.run(knock())) ? 'at' : kindOf(Buffer.concat(heard));
-      const modem = kind === 'at' && isWanted ? await session.run(inspect(path)) : undefined;
-      return { port: { path, kind }, modem } as const;
+      if (!(await session.run(knock()))) return { port: { path, kind: kindOf(Buffer.concat(heard)) } };
+      const modem = isWanted ? await session.run(inspect(path)) : undefined;
+      return { port: { path, kind: 'at' }, modem };
     } finally {
       await session.close();
     }

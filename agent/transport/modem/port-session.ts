@@ -11,13 +11,13 @@ import type { Script } from './script.js';
 /** Every pseudo-terminal is open at whoever provides it, who is in nobody's way. */
 const PSEUDO_TERMINALS = '/dev/pts/';
 
-export interface SessionEvents {
+export interface PortSessionEvents {
   bytes?(bytes: Buffer): void;
   notice?(notice: Notice): void;
 }
 
 /** A port for a few scripts of somebody at the device, without a dialect, and without opening it again. */
-export interface Session {
+export interface PortSession {
   /** The device that the path leads to. */
   readonly device: string;
   /** @throws SupersimError `modem-silent`, `modem-port-lost` */
@@ -30,7 +30,7 @@ export interface Session {
  *
  * @throws SupersimError `modem-port-missing`, `modem-port-forbidden`, `modem-port-busy`, `modem-port-lost`
  */
-export async function openSession(options: PortOptions, events: SessionEvents = {}): Promise<Session> {
+export async function openPortSession(options: PortOptions, events: PortSessionEvents = {}): Promise<PortSession> {
   await refuseIfHeld(options.path);
   const engine = createEngine(PLAIN);
   let timer: NodeJS.Timeout | undefined;
