@@ -8,8 +8,8 @@ import { busyError } from './port-error.js';
 import { isModemManager, portHolders } from './port-holders.js';
 import type { Script } from './script.js';
 
-/** Every pseudo-terminal is open at whoever provides it, who is in nobody's way. */
-const PSEUDO_TERMINALS = '/dev/pts/';
+/** Other than a pseudo-terminal, which is open at whoever provides it, and other than /dev/null. */
+const SERIAL_PORTS = '/dev/tty';
 
 export interface PortSessionEvents {
   bytes?(bytes: Buffer): void;
@@ -79,6 +79,6 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
 async function refuseIfHeld(path: string): Promise<void> {
   const device = await realpath(path).catch(() => path);
   const holders = (await portHolders(path)).filter(({ certain }) => certain);
-  const inTheWay = device.startsWith(PSEUDO_TERMINALS) ? holders.filter(isModemManager) : holders;
+  const inTheWay = device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
   if (inTheWay.length > 0) throw await busyError(path);
 }
