@@ -20,7 +20,13 @@ import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
 import { createTransport } from './transport/create.js';
-import { type Datagram, formatEndpoint, type LinkView, type Transport } from './transport/transport.js';
+import {
+  type Datagram,
+  formatEndpoint,
+  type LinkView,
+  type ModemConsole,
+  type Transport,
+} from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
@@ -82,6 +88,8 @@ export interface Agent {
   status(): AgentStatus;
   /** The commands of the journal, for the control socket; undefined before the start, and where there is none. */
   commands(): JournalCommands | undefined;
+  /** The modem that is used, for the control socket; undefined before the start, and where there is none. */
+  modem(): ModemConsole | undefined;
 }
 
 /**
@@ -246,5 +254,6 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
     }),
     commands: () => state && journalCommands(state.journal, runner),
+    modem: () => transport?.modem,
   };
 }

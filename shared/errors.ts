@@ -148,6 +148,10 @@ export const ERRORS = {
     meaning: 'The modem is of a kind that the agent does not speak with.',
     remedy: 'Use one of the README’s table of modems, or name its dialect if it is one of them under another name.',
   },
+  'modem-silent': {
+    meaning: 'The modem does not answer, or did not answer this command in its time.',
+    remedy: 'Find the port that takes AT commands with `supersim-agent modem probe`; check power and `modem.baudRate`.',
+  },
   'modem-limit': {
     meaning: 'The datagram is longer than the modem’s own sockets can send.',
     remedy: 'Make the reply shorter, ask for it in CoAP blocks, or use a modem without this limit.',
@@ -223,6 +227,10 @@ export const ERRORS = {
   'no-journal': {
     meaning: 'The agent runs without a journal, and so remembers no commands.',
     remedy: 'Read in the agent’s log why the journal could not be opened.',
+  },
+  'no-modem': {
+    meaning: 'The agent that runs uses no modem.',
+    remedy: 'Configure `modem.path` and restart the agent, or name a serial port with `--path`.',
   },
   'no-such-command': {
     meaning: 'The agent’s journal has no command of this ID.',

@@ -12,12 +12,15 @@ import { MAX_RESPONSE_BYTES, problemSchema, whatIsWrong } from '../service/contr
 
 /** A little longer than the agent lets a connection be open. */
 const ANSWER_MS = 12_000;
+const SLACK_MS = 2000;
 
 /** Asks the agent for something, and gives its answer as the schema reads it. */
 export type Ask = <S extends z.ZodType>(
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   schema: S,
+  /** How long the agent lets this take, where that is longer than usual. */
+  answerMs?: number,
 ) => Promise<z.output<S>>;
 
 /**
@@ -25,8 +28,9 @@ export type Ask = <S extends z.ZodType>(
  * `control-forbidden`, `control-invalid-response`, or whatever the agent answers.
  */
 export function controlClient(socketPath: string): Ask {
-  return async (method, path, schema) => {
-    const { status, text } = await exchange(socketPath, method, path);
+  return async (method, path, schema, answerMs) => {
+    const patienceMs = answerMs === undefined ? ANSWER_MS : answerMs + SLACK_MS;
+    const { status, text } = await exchange(socketPath, method, path, patienceMs);
     if (status !== 200) throw problemOf(text, status, socketPath);
     const result = schema.safeParse(fromJson(text));
     if (result.success) return result.data;
@@ -39,8 +43,8 @@ interface Exchanged {
   readonly text: string;
 }
 
-async function exchange(socketPath: string, method: string, path: string): Promise<Exchanged> {
-  const signal = AbortSignal.timeout(ANSWER_MS);
+async function exchange(socketPath: string, method: string, path: string, patienceMs: number): Promise<Exchanged> {
+  const signal = AbortSignal.timeout(patienceMs);
   try {
     return await new Promise((resolve, reject) => {
       const outgoing = request({ socketPath, method, path, agent: false, signal }, (response) => {
@@ -58,16 +62,17 @@ async function exchange(socketPath: string, method: string, path: string): Promi
       outgoing.end();
     });
   } catch (error) {
-    throw connectionError(error, socketPath, signal.aborted);
+    throw connectionError(error, socketPath, signal.aborted ? patienceMs : undefined);
   }
 }
 
-function connectionError(error: unknown, socketPath: string, late: boolean): SupersimError {
+/** @param lateMs how long was waited, if in vain */
+function connectionError(error: unknown, socketPath: string, lateMs: number | undefined): SupersimError {
   if (isSupersimError(error)) return error;
   const code = systemCodeOf(error) ?? '';
   const cause = { cause: error };
-  if (late) {
-    return new SupersimError('control-unreachable', `no answer on ${socketPath} in ${ANSWER_MS / 1000} s`, {
+  if (lateMs !== undefined) {
+    return new SupersimError('control-unreachable', `no answer on ${socketPath} in ${lateMs / 1000} s`, {
       ...cause,
       remedy: 'Read the agent’s log with `journalctl -u supersim-agent`: it hangs, or has too much to do.',
     });

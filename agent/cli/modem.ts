@@ -2,6 +2,9 @@ import type { CommandModule } from 'yargs';
 import { formatError } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
 import { DIALECT_NAMES, type DialectName } from '../transport/modem/dialects.js';
+import { atCommand } from './modem-at.js';
+import { logCommand } from './modem-log.js';
+import { probeCommand } from './modem-probe.js';
 import { replay } from './modem-replay.js';
 
 const EXIT_DISCARDED = 1;
@@ -35,7 +38,8 @@ const replayCommand: CommandModule<unknown, { dialect: DialectName; file?: strin
 /** `supersim-agent modem`. */
 export const modemCommand: CommandModule = {
   command: 'modem <action>',
-  describe: 'Look into the modem, or into a log of what was said to it',
-  builder: (yargs) => yargs.command(replayCommand).demandCommand(1),
+  describe: 'Find the modem, ask it, and look into what was said to it',
+  builder: (yargs) =>
+    yargs.command(probeCommand).command(atCommand).command(logCommand).command(replayCommand).demandCommand(1),
   handler: () => undefined,
 };

@@ -3,7 +3,7 @@ import { messageOf } from '../../shared/errors.js';
 import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
-import type { ControlSocket } from '../service/control.js';
+import type { ControlModem, ControlSocket } from '../service/control.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 
@@ -52,12 +52,20 @@ async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
   ]);
   const path = agent.config.control.socket ?? defaultControlSocket(process.env);
   const commands = agent.commands();
-  const target = { status: agent.status, commands: commands && viewedCommands(commands) };
+  const target = { status: agent.status, commands: commands && viewedCommands(commands), modem: await modemOf(agent) };
   const control = createControlSocket({ path, target, log });
   await control.start().catch((error: unknown) => {
     log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');
   });
   return control;
+}
+
+/** Loads nothing of modems where there is none. */
+async function modemOf(agent: Agent): Promise<ControlModem | undefined> {
+  const console = agent.modem();
+  if (console === undefined) return undefined;
+  const { viewedModem } = await import('../service/modem-view.js');
+  return viewedModem(agent, console);
 }
 
 /** Ends the agent in order on SIGTERM and SIGINT, and makes sure that what it logged last is read. */

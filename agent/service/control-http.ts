@@ -14,6 +14,9 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'too-late': 409,
   busy: 503,
   'no-journal': 503,
+  'no-modem': 503,
+  'modem-port-lost': 503,
+  'modem-silent': 504,
 };
 
 interface Answer {
@@ -37,7 +40,7 @@ export function createControlServer(target: ControlTarget, log: Log): Server {
 
 async function answer(request: IncomingMessage, target: ControlTarget): Promise<Answer> {
   const { method = '', url = '' } = request;
-  const [path = '', query = ''] = url.split('?', 2);
+  const { path, query } = partsOf(url);
   const route = findRoute(path);
   if (route === undefined) return { status: 404, body: told('bad-input', `there is no ${path}`) };
   const handle = route.methods.get(method);
@@ -47,6 +50,14 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
   }
   if (hasBody(request)) return { status: 413, body: told('bad-input', `${method} ${path} takes no body`) };
   return { status: 200, body: await handle(target, { id: route.id, query: new URLSearchParams(query) }) };
+}
+
+/** How long the answer to a URL may take; undefined where that is as usual. */
+export const answerMs = (url = ''): number | undefined => findRoute(partsOf(url).path)?.answerMs;
+
+function partsOf(url: string): { readonly path: string; readonly query: string } {
+  const [path = '', query = ''] = url.split('?', 2);
+  return { path, query };
 }
 
 const hasBody = ({ headers }: IncomingMessage) =>

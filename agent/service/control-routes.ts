@@ -1,8 +1,16 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { VERSION } from '../../shared/version.js';
-import type { ControlCommands, ControlTarget } from './control.js';
-import { DEFAULT_LISTED, idSchema, limitSchema, whatIsWrong } from './control-schema.js';
+import type { ControlCommands, ControlModem, ControlTarget } from './control.js';
+import {
+  AT_ANSWER_MS,
+  afterSchema,
+  atCommandSchema,
+  DEFAULT_LISTED,
+  idSchema,
+  limitSchema,
+  whatIsWrong,
+} from './control-schema.js';
 
 interface Asked {
   /** The last part of the path, where the route has one that varies. */
@@ -16,6 +24,8 @@ type Handle = (target: ControlTarget, asked: Asked) => Promise<object>;
 interface Route {
   readonly path: RegExp;
   readonly methods: ReadonlyMap<string, Handle>;
+  /** How long its answer may take, where that is longer than usual. */
+  readonly answerMs?: number;
 }
 
 /** All that can be asked. The first path that fits is taken. */
@@ -30,6 +40,9 @@ const ROUTES: readonly Route[] = [
       ['DELETE', cancel],
     ]),
   },
+  { path: /^\/modem$/, methods: new Map([['GET', modem]]) },
+  { path: /^\/modem\/at$/, methods: new Map([['POST', at]]), answerMs: AT_ANSWER_MS },
+  { path: /^\/modem\/log$/, methods: new Map([['GET', modemLog]]) },
 ];
 
 /** The route of a path, and the part of it that varies. */
@@ -74,6 +87,40 @@ async function purge(target: ControlTarget): Promise<object> {
 function commandsOf({ commands }: ControlTarget): ControlCommands {
   if (commands === undefined) throw new SupersimError('no-journal', 'this agent has no journal');
   return commands;
+}
+
+async function modem(target: ControlTarget): Promise<object> {
+  const { path, dialect } = modemOf(target);
+  return { path, dialect: dialect() };
+}
+
+const atQuery = z.strictObject({ command: atCommandSchema });
+
+async function at(target: ControlTarget, { query }: Asked): Promise<object> {
+  const asked = modemOf(target);
+  const { command } = checked(atQuery, Object.fromEntries(query), 'the query');
+  return { lines: await asked.at(command) };
+}
+
+const logQuery = z.strictObject({ after: afterSchema.default(0) });
+/** Of hexadecimal digits in one answer; who wants more asks for what is after the last. */
+const MAX_LOGGED = 1_000_000;
+
+async function modemLog(target: ControlTarget, { query }: Asked): Promise<object> {
+  const asked = modemOf(target);
+  const { after } = checked(logQuery, Object.fromEntries(query), 'the query');
+  const all = asked.log(after);
+  let length = 0;
+  const end = all.findIndex(({ hex }, index) => {
+    length += hex.length;
+    return index > 0 && length > MAX_LOGGED;
+  });
+  return { records: end === -1 ? all : all.slice(0, end) };
+}
+
+function modemOf({ modem: found }: ControlTarget): ControlModem {
+  if (found === undefined) throw new SupersimError('no-modem', 'this agent uses no modem');
+  return found;
 }
 
 const noSuchCommand = (id: number) => new SupersimError('no-such-command', `there is no command ${id}`);

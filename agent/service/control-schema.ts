@@ -23,6 +23,23 @@ export const limitSchema = z.coerce.number(LIMIT).pipe(z.int(LIMIT).min(1, LIMIT
 /** The number that the journal gave a command. */
 export const idSchema = z.coerce.number(ID).pipe(z.int(ID).min(1, ID));
 
+/** The longest AT command. */
+export const MAX_AT_COMMAND = 1024;
+/** How long an AT command may take: the network's answer is waited for in some. */
+export const AT_ANSWER_MS = 200_000;
+
+const COMMAND = `must be an AT command of at most ${MAX_AT_COMMAND} printable characters`;
+
+/** An AT command, without its end. */
+export const atCommandSchema = z
+  .string(COMMAND)
+  .trim()
+  .max(MAX_AT_COMMAND, COMMAND)
+  .regex(/^AT[ -~]*$/i, COMMAND);
+
+/** The number of the last record that one has. */
+export const afterSchema = z.coerce.number().pipe(z.int().min(0));
+
 /** What is wrong with a value, on one line. */
 export const whatIsWrong = ({ issues }: z.ZodError): string =>
   issues.map(({ path, message }) => [path.join('.'), message].filter((part) => part !== '').join(' ')).join('; ');
@@ -114,6 +131,20 @@ export const statusSchema = z.looseObject({
     .optional(),
   /** Absent where there is none. */
   outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),
+});
+
+/** The modem that the agent uses. */
+export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });
+export const atAnswerSchema = z.looseObject({ lines: z.array(z.string()) });
+export const modemLogSchema = z.looseObject({
+  records: z.array(
+    z.object({
+      n: count,
+      t: time,
+      dir: z.enum(['tx', 'rx']),
+      hex: z.string().regex(/^(?:[0-9a-f]{2})*$/),
+    }),
+  ),
 });
 
 /** Every answer that is no success. */

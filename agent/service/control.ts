@@ -2,12 +2,13 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../shared/errors.js';
 import type { Log } from '../log.js';
+import type { ModemConsole } from '../transport/transport.js';
 import type { CommandView } from './control-schema.js';
 import { listenOnFile } from './socket-file.js';
 
 /** How many clients are served at once; the connection of one more is closed. */
 const MAX_CONNECTIONS = 8;
-/** From the connection to the last byte of the answer. */
+/** From the connection to the last byte of the answer, but where that is known to take its time. */
 const CONNECTION_MS = 10_000;
 /** How long a stop waits for the answers that are being made. */
 const STOP_MS = 1000;
@@ -25,11 +26,21 @@ export interface ControlCommands {
   purge(): MaybePromise<number>;
 }
 
+/** The modem that the agent uses, as somebody at the device does. */
+export interface ControlModem extends ModemConsole {
+  /** Its serial port. */
+  readonly path: string;
+  /** How it speaks; undefined while that is not known. */
+  dialect(): string | undefined;
+}
+
 /** What the control socket shows and changes. */
 export interface ControlTarget {
   status(): MaybePromise<object>;
   /** Undefined where there is no journal. */
   readonly commands: ControlCommands | undefined;
+  /** Not there where no modem is used. */
+  readonly modem?: ControlModem | undefined;
 }
 
 export interface ControlOptions {
@@ -56,7 +67,8 @@ export interface ControlSocket {
  * connection. HTTP itself is loaded when the first client comes.
  */
 export function createControlSocket({ path, target, log }: ControlOptions): ControlSocket {
-  const connections = new Set<Socket>();
+  /** Each with what ends it when its time is over. */
+  const connections = new Map<Socket, NodeJS.Timeout>();
   /** Those of the connections that wait for their answer. */
   const answering = new Set<Socket>();
   // Paused, so that nothing is read before HTTP is there to read it.
@@ -74,12 +86,10 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
   }
 
   function accept(socket: Socket): void {
-    connections.add(socket);
-    // HTTP's own time-outs count only for connections that its server has accepted itself.
-    const bound = setTimeout(() => socket.destroy(), CONNECTION_MS);
+    bound(socket, CONNECTION_MS);
     socket.on('error', () => undefined);
     socket.once('close', () => {
-      clearTimeout(bound);
+      clearTimeout(connections.get(socket));
       connections.delete(socket);
       answering.delete(socket);
     });
@@ -98,10 +108,23 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
     );
   }
 
+  /** HTTP's own time-outs count only for connections that its server has accepted itself. */
+  function bound(socket: Socket, milliseconds: number): void {
+    clearTimeout(connections.get(socket));
+    connections.set(
+      socket,
+      setTimeout(() => socket.destroy(), milliseconds),
+    );
+  }
+
   async function loadHttp(): Promise<HttpServer> {
-    const { createControlServer } = await import('./control-http.js');
+    const { createControlServer, answerMs } = await import('./control-http.js');
     const loaded = createControlServer(target, log);
-    loaded.prependListener('request', ({ socket }) => answering.add(socket));
+    loaded.prependListener('request', ({ socket, url }) => {
+      answering.add(socket);
+      const most = answerMs(url);
+      if (most !== undefined) bound(socket, most);
+    });
     return loaded;
   }
 
@@ -110,12 +133,12 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
     if (!server.listening) return;
     const closed = new Promise((resolve) => server.close(resolve));
     removeFile();
-    for (const socket of connections) if (!answering.has(socket)) socket.destroy();
-    const bound = setTimeout(() => {
-      for (const socket of connections) socket.destroy();
+    for (const socket of connections.keys()) if (!answering.has(socket)) socket.destroy();
+    const late = setTimeout(() => {
+      for (const socket of connections.keys()) socket.destroy();
     }, STOP_MS);
     await closed;
-    clearTimeout(bound);
+    clearTimeout(late);
   }
 
   return {

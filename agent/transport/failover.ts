@@ -136,6 +136,7 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
     },
     address: () => transports[choice.link].address(),
     kernelDrops: udp.kernelDrops,
+    modem: modem.modem,
     async stop() {
       stopped = true;
       clearTimeout(timer);

@@ -41,7 +41,32 @@ export interface Transport {
   address(): string | undefined;
   /** Datagrams that the kernel threw away because its buffer was full, since the start; undefined where it does not tell. */
   kernelDrops(): number | undefined;
+  /** The modem that it uses, for somebody at the device; not there where it uses none. */
+  readonly modem?: ModemConsole | undefined;
   stop(): Promise<void>;
+}
+
+/** What was written to a modem's port in one go, or came from it. */
+export interface ModemRecord {
+  /** From 1; one more for each record since the start, also for those that are not kept any more. */
+  readonly n: number;
+  /** Milliseconds, of a clock that only goes forward. */
+  readonly t: number;
+  readonly dir: 'tx' | 'rx';
+  readonly hex: string;
+}
+
+/** A modem's serial port, which one process at a time can use. */
+export interface ModemConsole {
+  /**
+   * Runs a command between the transport's own.
+   *
+   * @returns the lines of its answer, the last of them the final result
+   * @throws SupersimError `modem-silent`, `modem-port-lost`
+   */
+  at(command: string): Promise<readonly string[]>;
+  /** The records that are kept and have a number above this one, oldest first. */
+  log(after: number): readonly ModemRecord[];
 }
 
 /** What a modem last said of itself and of its network. */

@@ -96,7 +96,7 @@ function describeSimError(error: string): string {
 }
 
 /** Bare, or behind a name; some print a filler at its end. */
-function* readIccid({ iccid }: Dialect): Script<string | undefined> {
+export function* readIccid({ iccid }: Pick<Dialect, 'iccid'>): Script<string | undefined> {
   const outcome = yield* attempt(iccid);
   return outcome.lines.map((line) => /(?:^|[\s:"])(\d{18,20})F?"?$/i.exec(line)?.[1]).find((one) => one !== undefined);
 }

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
-import { formatHolder, isModemManager, portHolders } from './port-holders.js';
+import { formatHolder, isAgent, isModemManager, type PortHolder, portHolders } from './port-holders.js';
 
 const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
 
@@ -32,16 +32,25 @@ export async function openError(path: string, cause: unknown): Promise<SupersimE
 export const lostError = (path: string, cause: unknown): SupersimError =>
   new SupersimError('modem-port-lost', `the serial port ${path} failed: ${messageOf(cause)}`, { cause });
 
-async function busyError(path: string, cause: unknown): Promise<SupersimError> {
+/** Somebody else has the port. */
+export async function busyError(path: string, cause?: unknown): Promise<SupersimError> {
   const holders = await portHolders(path);
   const who = holders.length === 0 ? 'another program' : holders.map(formatHolder).join(', ');
-  const remedy = holders.some(isModemManager)
-    ? 'Keep ModemManager off this modem with the udev rule, or stop it: `sudo systemctl disable --now ModemManager`.'
-    : undefined;
+  const remedy = remedyFor(holders);
   return new SupersimError('modem-port-busy', `the serial port ${path} is in use by ${who}`, {
     cause,
     ...(remedy !== undefined && { remedy }),
   });
+}
+
+function remedyFor(holders: readonly PortHolder[]): string | undefined {
+  if (holders.some(isModemManager)) {
+    return 'Keep ModemManager off this modem with the udev rule, or stop it: `sudo systemctl disable --now ModemManager`.';
+  }
+  if (holders.some(isAgent)) {
+    return 'The agent uses it: `sudo supersim-agent status` tells of the modem, `sudo supersim-agent modem at` asks it.';
+  }
+  return undefined;
 }
 
 /** The error code of opening it, `no-tty` where it is something else, or undefined when it opens. */

@@ -31,6 +31,7 @@ export function formatHolder({ pid, command, service, certain }: PortHolder): st
   return `${certain ? '' : 'perhaps '}${command} (${details})`;
 }
 
+export const isAgent = ({ service }: PortHolder): boolean => service === 'supersim-agent.service';
 export const isModemManager = ({ command }: PortHolder): boolean => command === MODEM_MANAGER;
 
 async function holderOf(pid: string, device: string): Promise<PortHolder | undefined> {

@@ -36,6 +36,8 @@ export interface Request {
   readonly busy?: { readonly is: (result: Result) => boolean; readonly waitMs: number; readonly times: number };
   /** Not to be repeated after a time-out, and the modem not probed: it is a probe itself, or ends the modem. */
   readonly once?: true;
+  /** Probed but not repeated after a time-out: nobody knows what it does. */
+  readonly unrepeated?: true;
 }
 
 export type Failure =
@@ -272,7 +274,8 @@ function settled(state: State, request: Request, now: number): Step {
   if (!isQuiet) return stay({ ...state, dueAt: state.lastByteAt + SETTLE_MS });
   const { verdict, ...rest } = state;
   // A send is never repeated: the first may have been sent.
-  const mayRepeat = verdict === 'timeout' && !state.repeated && request.payload === undefined;
+  const mayRepeat =
+    verdict === 'timeout' && !state.repeated && request.payload === undefined && request.unrepeated !== true;
   if (mayRepeat) return write({ ...rest, repeated: true, probes: 0 }, request, now);
   return fail(state, verdict ?? 'timeout', `no answer to ${request.command}`);
 }

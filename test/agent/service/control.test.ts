@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { MAX_RESPONSE_BYTES } from '../../../agent/service/control-schema.js';
 import { SupersimError } from '../../../shared/errors.js';
@@ -39,6 +40,59 @@ describe('the routes of the control socket', () => {
     expect(limits).toEqual([50, 1000]);
     expect((await ask(path, 'POST', '/commands/purge')).body).toEqual({ purged: 7 });
     expect((await ask(path, 'GET', '/status')).body).toMatchObject({ running: 9 });
+  });
+
+  it('run AT commands by the modem, and tell what was said after a record', async () => {
+    const records = Array.from({ length: 5 }, (_, index) => {
+      const dir = index % 2 === 0 ? ('tx' as const) : ('rx' as const);
+      return { n: index + 3, t: index * 1.5, dir, hex: 'ab'.repeat(200_000) };
+    });
+    const modem = {
+      path: '/dev/ttyUSB2',
+      dialect: () => 'quectel',
+      at: async (command: string) => [`${command}!`, 'OK'],
+      log: (after: number) => records.filter(({ n }) => n > after),
+    };
+    const { path } = await openControl({ target: { ...fakeTarget(), modem } });
+    expect((await ask(path, 'GET', '/modem')).body).toEqual({ path: '/dev/ttyUSB2', dialect: 'quectel' });
+    const asked = await ask(path, 'POST', `/modem/at?command=${encodeURIComponent('AT+X="a&b";+CSQ')}`);
+    expect(asked.body).toEqual({ lines: ['AT+X="a&b";+CSQ!', 'OK'] });
+    // Not more than an answer can have; the rest is to be asked for.
+    expect((await ask(path, 'GET', '/modem/log')).body).toEqual({ records: records.slice(0, 2) });
+    expect((await ask(path, 'GET', '/modem/log?after=6')).body).toEqual({ records: records.slice(4) });
+    expect((await ask(path, 'GET', '/modem/log?after=7')).body).toEqual({ records: [] });
+    for (const url of ['/modem/log?after=-1', '/modem/log?after=x', '/modem/log?before=1']) {
+      expect(await ask(path, 'GET', url)).toMatchObject({ status: 400, code: 'bad-input' });
+    }
+    for (const command of ['', 'CSQ', 'AT\rAT', `AT${'x'.repeat(1100)}`]) {
+      const answer = await ask(path, 'POST', `/modem/at?command=${encodeURIComponent(command)}`);
+      expect(answer).toMatchObject({ status: 400, code: 'bad-input' });
+    }
+  });
+
+  it('wait for an AT command longer than for anything else', { timeout: 20_000 }, async () => {
+    const at = async () => {
+      await pause(10_500);
+      return ['OK'];
+    };
+    const modem = { path: '/dev/ttyUSB2', dialect: () => undefined, at, log: () => [] };
+    const { path } = await openControl({ target: { ...fakeTarget(), modem } });
+    expect(await ask(path, 'POST', '/modem/at?command=AT%2BCOPS%3D%3F')).toMatchObject({ status: 200 });
+  });
+
+  it('say that the modem does not answer, and that there is none', async () => {
+    const at = () => Promise.reject(new SupersimError('modem-silent', 'no answer to AT'));
+    const modem = { path: '/dev/ttyUSB2', dialect: () => undefined, at, log: () => [] };
+    const { path } = await openControl({ target: { ...fakeTarget(), modem } });
+    expect(await ask(path, 'POST', '/modem/at?command=AT')).toMatchObject({ status: 504, code: 'modem-silent' });
+    const { path: other } = await openControl();
+    for (const [method, url] of [
+      ['GET', '/modem'],
+      ['POST', '/modem/at?command=AT'],
+      ['GET', '/modem/log'],
+    ] as const) {
+      expect(await ask(other, method, url)).toMatchObject({ status: 503, code: 'no-modem' });
+    }
   });
 
   it.each([

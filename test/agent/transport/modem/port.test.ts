@@ -6,9 +6,9 @@ import { portHolders } from '../../../../agent/transport/modem/port-holders.js';
 import { isSupersimError, type SupersimError } from '../../../../shared/errors.js';
 import { temporaryFolder, writeFile } from '../../../support/files.js';
 import { needs } from '../../../support/needs.js';
+import { asNobody } from '../../../support/nobody.js';
 import { linkPath, openPty } from '../../../support/pty.js';
 
-const NOBODY = 65_534;
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
 /** Opens a port, closed with the test, and keeps what happens at it. */
@@ -39,20 +39,6 @@ async function open(path: string, options: Partial<PortOptions> = {}) {
         .poll(fits, { timeout: 10_000, interval: 20, message: `so far: ${Buffer.concat(chunks).toString('hex')}` })
         .toBe(true),
   };
-}
-
-/** Does something as a user without rights. */
-async function asNobody<T>(work: () => Promise<T>): Promise<T> {
-  // Already loaded, as this user may not read wherever the repository lies.
-  await import('serialport');
-  process.setegid?.(NOBODY);
-  process.seteuid?.(NOBODY);
-  try {
-    return await work();
-  } finally {
-    process.seteuid?.(0);
-    process.setegid?.(0);
-  }
 }
 
 const refusal = (path: string) =>
