@@ -33,6 +33,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   let stopped = false;
   let isWell = false;
   let working = false;
+  let doing: Rung | undefined;
   /** What is to be done if that which is being done does not help. */
   let next: Rung | undefined;
   /** What has happened to the modem while a rung was being done. */
@@ -93,7 +94,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       withheld ||= isWithheld;
       // It costs no attach, and leaves more for when it may.
       if (isWithheld) state = { ...state, attaches: state.attaches.slice(0, -1) };
-      await act(isWithheld ? 'bring-up' : rung);
+      doing = isWithheld ? 'bring-up' : rung;
+      await act(doing);
       return undefined;
     } catch (error) {
       if (!(error instanceof ModemTrouble) && !isSupersimError(error)) {
@@ -127,7 +129,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       if (stopped) return;
       if (!working) take(trouble, why);
       // Of the others the rung itself is the cause, or it fails with them.
-      else if (trouble === 'socket' || trouble === 'reset') late = { trouble, why };
+      else if (trouble === 'socket' || (trouble === 'reset' && doing !== 'reset')) late = { trouble, why };
     },
 
     registered(registered: boolean): void {

@@ -46,10 +46,11 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     link.transport.allowInterruption(false);
     await link.start();
     await link.up();
+    const resets = () => link.commands.filter((command) => command.startsWith('AT+CFUN=1,1')).length;
     // Nothing but a reset or off and on again would help: each try to activate the context is refused.
     link.modem.setFaults({ errors: { 'AT+QIACT=': 30 } });
     link.modem.dropContext();
-    await expect.poll(() => link.transport.counts().rungs.reset, { timeout: 30_000 }).toBeGreaterThan(0);
+    await expect.poll(() => link.transport.counts().rungs.reset, { timeout: 30_000, interval: 1 }).toBeGreaterThan(0);
     const off = (command: string) => command.startsWith('AT+CFUN=0') || command.startsWith('AT+CFUN=1,1');
     // Before it was up its APN was set.
     const before = link.commands.filter(off).length;
@@ -58,6 +59,8 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await expect.poll(() => link.commands.filter(off).length, { timeout: 30_000 }).toBeGreaterThan(before);
     link.modem.setFaults({});
     await link.roundTrip('after all');
+    // That one has helped.
+    expect(resets()).toBe(1);
   });
 
   test('keeps its state over a restart, before it acts; a damaged file is no state', async () => {
