@@ -147,15 +147,15 @@ export const startCoapPackage = () =>
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
- * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean }} options
+ * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string }} options
  */
-export function startAgent({ config = {}, level = 'info', keepLog = false } = {}) {
+export function startAgent({ config = {}, level = 'info', keepLog = false, readyMark = 'agent started' } = {}) {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not there: npm run build makes it`);
   const file = join(folder, 'config.yaml');
   writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
   return startServer(
     (port) => [PROGRAM, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
-    level === 'info' ? 'agent started' : undefined,
+    level === 'info' ? readyMark : undefined,
     keepLog,
   );
 }
