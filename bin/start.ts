@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { platform } from 'node:os';
+import { platform, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { DEFAULT_SIM_NAME, type Loopback, startLoopback } from '../loopback/index.js';
+import { DEFAULT_SIM_NAME, DIALECT_NAMES, type DialectName, type Loopback, startLoopback } from '../loopback/index.js';
 import { formatBanner, formatEvent } from '../loopback/print.js';
 import { isSupersimError, SupersimError } from '../shared/errors.js';
 import { DEVICE_PORT } from '../shared/limits.js';
@@ -14,11 +15,14 @@ import { runCli } from './run-cli.js';
 
 /** The whole of the project on one machine: the loopback, and beside it an agent on its SIM's address. */
 const AGENT = fileURLToPath(new URL('./supersim-agent.js', import.meta.url));
-const AGENT_START_MS = 10_000;
+/** Until it listens, be it by a modem that has to find its network. */
+const AGENT_START_MS = 30_000;
+/** What the agent logs once a command can come. */
+const STARTED = { udp: '"agent started"', modem: '"modem up"' } as const;
 
-async function start(justOnce: boolean): Promise<void> {
+async function start(justOnce: boolean, dialect: DialectName | undefined): Promise<void> {
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-  const loopback = await startAnywhere();
+  const loopback = await startAnywhere(dialect);
   const agent = startAgent(loopback);
   try {
     await Promise.race([interrupted, show(loopback, agent, justOnce)]);
@@ -29,7 +33,7 @@ async function start(justOnce: boolean): Promise<void> {
 }
 
 async function show(loopback: Loopback, agent: ChildProcess, justOnce: boolean): Promise<void> {
-  await agentStarted(agent);
+  await agentStarted(agent, loopback.modem === undefined ? STARTED.udp : STARTED.modem);
   const steps = await Promise.race([probeLoop(loopback, DEVICE_PORT), agentEnded(agent)]);
   print(`\n${steps.map(formatStep).join('\n')}\n`);
   if (justOnce) return;
@@ -44,33 +48,45 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 const OTHER_SIM = platform() === 'linux' ? { address: '127.0.0.3' } : {};
 
 /** On the usual ports, or on free ones where another program, perhaps another loopback, has these. */
-async function startAnywhere(): Promise<Loopback> {
+async function startAnywhere(dialect: DialectName | undefined): Promise<Loopback> {
+  // Its SIM is the only one: what is shown goes by the modem.
+  const modem = dialect && {
+    modem: { dialect, sim: DEFAULT_SIM_NAME, path: join(tmpdir(), `supersim-modem-${process.pid}`) },
+  };
   try {
-    return await startLoopback();
+    return await startLoopback({ ...modem });
   } catch (error) {
     if (!isSupersimError(error, 'port-in-use')) throw error;
     print(`${error.message}: taking free ports instead`);
-    return startLoopback({ httpPort: 0, gatewayPort: 0, sims: [{ name: DEFAULT_SIM_NAME, ...OTHER_SIM }] });
+    const sims = [{ name: DEFAULT_SIM_NAME, ...OTHER_SIM }];
+    return startLoopback({ ...modem, httpPort: 0, gatewayPort: 0, sims });
   }
 }
 
-function startAgent({ sims, gateway }: Loopback): ChildProcess {
+function startAgent({ sims, gateway, modem }: Loopback): ChildProcess {
   const [sim] = sims;
-  const flags = ['--dev', '--address', sim?.address ?? '', '--port', String(DEVICE_PORT)];
-  const command = [AGENT, 'run', ...flags, '--gateway', `${gateway.address}:${gateway.port}`];
-  const agent = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const flags = ['--address', sim?.address ?? '', '--gateway', `${gateway.address}:${gateway.port}`];
+  const command = [AGENT, 'run', '--dev', '--port', String(DEVICE_PORT)];
+  // What the modem is connected to is the carrier's own network, with its own address of the gateway.
+  if (modem === undefined) command.push(...flags);
+  else print(`virtual modem ${modem.dialect} at ${modem.link}`);
+  const env = modem && { SUPERSIM_AGENT_MODEM_PATH: modem.link, SUPERSIM_AGENT_LINK_POLICY: 'modem' };
+  const agent = spawn(process.execPath, command, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   process.once('exit', () => agent.kill());
   return agent;
 }
 
-/** Prints what the agent logs, and waits for the line that says that it has started. */
-async function agentStarted(agent: ChildProcess): Promise<void> {
+/** Prints what the agent logs, and waits for the line with the message that says that it has started. */
+async function agentStarted(agent: ChildProcess, message: string): Promise<void> {
   const timeout = AbortSignal.timeout(AGENT_START_MS);
   const started = new Promise<void>((resolve) => {
     if (agent.stdout === null) return;
     createInterface({ input: agent.stdout }).on('line', (line) => {
       print(`agent ${line}`);
-      if (line.includes('"agent started"')) resolve();
+      if (line.includes(message)) resolve();
     });
   });
   await Promise.race([
@@ -102,7 +118,11 @@ await runCli(
     .command({
       command: '$0',
       describe: 'Start the loopback and an agent, and send a command through both',
-      builder: (args) => args.option('once', { type: 'boolean', default: false, describe: 'End after the probe' }),
-      handler: ({ once: justOnce }) => start(justOnce === true),
+      builder: (args) =>
+        args.options({
+          once: { type: 'boolean', default: false, describe: 'End after the probe' },
+          modem: { choices: DIALECT_NAMES, describe: 'Let it all go by a virtual modem of this kind' },
+        }),
+      handler: ({ once: justOnce, modem }) => start(justOnce, modem),
     }),
 );

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { needs } from '../support/needs.js';
 import { program, runProcess, startProcess } from '../support/process.js';
 
 /** One after the other: they all want the usual ports. */
@@ -50,4 +51,16 @@ describe.sequential('npm start', () => {
     expect(output).toMatch(/from_sim "#probe ok pong"/);
     expect(code).toBe(0);
   });
+
+  test.skipIf(needs('node-pty'))(
+    'with --modem it all goes by a virtual modem',
+    async () => {
+      const { code, output } = await runProcess(process.execPath, [program('start'), '--once', '--modem', 'quectel']);
+      expect(output).toMatch(/^virtual modem quectel at \//m);
+      expect(output).toMatch(/"transport":"modem"/);
+      expect(output).toMatch(/from_sim "#probe ok pong"/);
+      expect(code).toBe(0);
+    },
+    40_000,
+  );
 });

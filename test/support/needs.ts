@@ -1,7 +1,18 @@
 import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 
 const onPath = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
+
+/** Whether a package is installed: some are optional. */
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** What a test may need of the machine. */
 const TOOLS = {
@@ -15,6 +26,7 @@ const TOOLS = {
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),
   tshark: () => onPath('tshark'),
+  'node-pty': () => isInstalled('@lydell/node-pty'),
   ipv6: () => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')),
 } as const;
 

@@ -1,4 +1,3 @@
-import { SupersimError } from '../../../shared/errors.js';
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../../log.js';
 import type { Endpoint, Transport } from '../transport.js';
@@ -26,5 +25,6 @@ export type CreateModemTransport = (options: ModemOptions, log: Log) => ModemTra
 
 /** Imported only where a modem is configured. */
 export async function loadModemTransport(): Promise<CreateModemTransport> {
-  throw new SupersimError('config-invalid', 'modem.path: this version has no modem transport');
+  const { createModemTransport } = await import('./transport.js');
+  return createModemTransport;
 }

@@ -10,6 +10,8 @@ export const SETTLE_MS = 50;
 export const INPUT_TIMEOUT_MS = 5000;
 export const PROBE_TIMEOUT_MS = 1000;
 export const PROBES = 3;
+/** A modem that takes a payload asks for it at once: what may last is the sending. */
+export const PROMPT_TIMEOUT_MS = 10_000;
 
 /** What a notice says about a command that the modem has accepted, or is about to: it worked, or why not. */
 export type Second = 'done' | { readonly error: string };
@@ -154,8 +156,10 @@ const stay = (state: State): Step => ({ state, effects: [] });
 
 function write(state: State, request: Request, now: number): Step {
   const { found: _found, result: _result, ...rest } = state;
+  const { payload, timeoutMs } = request;
+  const dueAt = now + (payload === undefined ? timeoutMs : Math.min(timeoutMs, PROMPT_TIMEOUT_MS));
   return {
-    state: { ...rest, phase: 'answer', request, dueAt: now + request.timeoutMs },
+    state: { ...rest, phase: 'answer', request, dueAt },
     effects: [{ type: 'command', command: request.command }],
   };
 }

@@ -1,0 +1,118 @@
+import type { SupersimError } from '../../../shared/errors.js';
+import type { Log } from '../../log.js';
+import { createEngine, type Effect, type Engine, PLAIN } from './engine.js';
+import type { Grammar } from './grammar.js';
+import { keepPort } from './kept-port.js';
+import type { Notice } from './notice.js';
+import type { PortOptions } from './port.js';
+import { ModemTrouble, type Script } from './script.js';
+import { type Traffic, withoutPin } from './traffic.js';
+
+/** Below it a payload may pause longer. */
+const USUAL_BAUD_RATE = 19_200;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export interface DriverEvents {
+  /** The port is open; the modem's settings are unknown. */
+  opened(): void;
+  /** The port is not open any more, or could not be opened. */
+  down(error: SupersimError): void;
+  notice(notice: Notice): void;
+}
+
+/** Runs scripts on the modem behind a port. */
+export type Driver = ReturnType<typeof createDriver>;
+
+export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log) {
+  const slowness = Math.max(1, USUAL_BAUD_RATE / options.baudRate);
+  let engine: Engine | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const effects: Effect[] = [];
+  let performing = false;
+
+  const port = keepPort(
+    options,
+    {
+      opened() {
+        engine = createEngine(PLAIN, slowness);
+        events.opened();
+      },
+      data(bytes) {
+        traffic.came(bytes);
+        trace('rx', bytes);
+        if (engine !== undefined) perform(engine.receive(bytes, performance.now()));
+      },
+      down(error) {
+        const gone = engine;
+        engine = undefined;
+        if (gone !== undefined) perform(gone.close(performance.now()));
+        events.down(error);
+      },
+    },
+    log,
+  );
+
+  /** In order, also what comes of doing them. */
+  function perform(more: readonly Effect[]): void {
+    effects.push(...more);
+    if (performing) return;
+    performing = true;
+    for (let effect = effects.shift(); effect !== undefined; effect = effects.shift()) {
+      if (effect.type === 'write') write(effect.bytes, effect.payload === true);
+      else if (effect.type === 'ended') effect.run();
+      else events.notice(effect.notice);
+    }
+    performing = false;
+    schedule();
+  }
+
+  function write(bytes: Buffer, isPayload: boolean): void {
+    traffic.sent(bytes, isPayload);
+    trace('tx', withoutPin(bytes));
+    // A port that fails is told as down; what it has not taken otherwise ends in a time-out.
+    port.write(bytes).catch((error: unknown) => log.debug({ error: String(error) }, 'not written to the modem'));
+  }
+
+  function trace(dir: string, bytes: Buffer): void {
+    if (log.isLevelEnabled('trace')) log.trace({ dir, text: bytes.toString('latin1') }, 'AT');
+  }
+
+  function schedule(): void {
+    clearTimeout(timer);
+    const at = engine?.wakeAt() ?? Number.POSITIVE_INFINITY;
+    if (at === Number.POSITIVE_INFINITY) return;
+    const ms = Math.min(Math.max(0, Math.ceil(at - performance.now())), MAX_TIMER_MS);
+    timer = setTimeout(() => {
+      if (engine !== undefined) perform(engine.tick(performance.now()));
+    }, ms);
+  }
+
+  return {
+    isOpen: (): boolean => engine !== undefined,
+
+    /**
+     * Runs a script after those that wait, or before them.
+     *
+     * @throws ModemTrouble `closed` when the port is not open, or goes; else what the script throws
+     */
+    run<T>(script: Script<T>, first = false): Promise<T> {
+      return new Promise((resolve, reject) => {
+        if (engine === undefined) reject(new ModemTrouble('closed', 'the port is not open'));
+        else perform(engine.run(script, resolve, reject, performance.now(), first));
+      });
+    },
+
+    /** Which language the modem speaks. Only between scripts. */
+    speak: (grammar: Grammar): void => engine?.speak(grammar),
+
+    reopen: port.reopen,
+
+    async close(): Promise<void> {
+      await port.close();
+      clearTimeout(timer);
+      const gone = engine;
+      engine = undefined;
+      if (gone !== undefined) perform(gone.close(performance.now()));
+    },
+  };
+}

@@ -1,0 +1,168 @@
+import { isSupersimError, messageOf } from '../../../shared/errors.js';
+import { createMinuteLog } from '../../command/minute-log.js';
+import type { Log } from '../../log.js';
+import { type Input, type Rung, type State, step, wakeAt, well } from './ladder.js';
+import type { LadderFile } from './ladder-file.js';
+import { restore, save } from './ladder-store.js';
+import { ModemTrouble, type Trouble } from './script.js';
+
+/** These take the modem off the air, and with it whatever else it carries. */
+const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export interface RecoveryOptions {
+  /** Does a rung until the sockets are open. @throws ModemTrouble */
+  readonly act: (rung: Rung) => Promise<void>;
+  /** The link is well, or it is not any more. */
+  readonly changed: (isWell: boolean) => void;
+  readonly file: LadderFile;
+  /** How much faster than usual time passes: more than 1 in tests. */
+  readonly pace: number;
+}
+
+/** Climbs the ladder: one rung at a time, each logged, counted, and noted in the file before it is done. */
+export function createRecovery({ act, changed, file, pace }: RecoveryOptions, log: Log) {
+  const minuteLog = createMinuteLog(log);
+  let state: State = well;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let isWell = false;
+  let working = false;
+  /** What is to be done if that which is being done does not help. */
+  let next: Rung | undefined;
+  /** What has happened to the modem while a rung was being done. */
+  let late: { readonly trouble: Trouble; readonly why: string } | undefined;
+  let last: { readonly trouble: Trouble; readonly why: string } | undefined;
+  let mayInterrupt = true;
+  /** A rung was not done because it may not. */
+  let withheld = false;
+
+  const now = () => performance.now() * pace;
+
+  function feed(input: Input): void {
+    if (stopped) return;
+    const { state: after, effects } = step(state, input, now(), Math.random());
+    state = after;
+    for (const effect of effects) {
+      if (effect.type === 'climb') climb(effect.rung);
+      else log.debug({ rung: effect.rung, ms: effect.ms, why: effect.why }, 'modem recovery waits');
+    }
+    schedule();
+  }
+
+  function schedule(): void {
+    clearTimeout(timer);
+    const at = wakeAt(state);
+    if (stopped || at === Number.POSITIVE_INFINITY) return;
+    const ms = Math.min(Math.max(0, Math.ceil((at - now()) / pace)), MAX_TIMER_MS);
+    timer = setTimeout(() => feed({ type: 'tick' }), ms);
+  }
+
+  function climb(rung: Rung): void {
+    const { trouble, why } = last ?? {};
+    minuteLog(rung, { rung, times: state.counts[rung], trouble, why }, 'modem recovery');
+    if (working) next = rung;
+    else void work(rung);
+  }
+
+  async function work(rung: Rung): Promise<void> {
+    working = true;
+    late = undefined;
+    let failure = await tryRung(rung);
+    working = false;
+    if (stopped) return;
+    const waiting = next;
+    next = undefined;
+    failure ??= late;
+    if (failure !== undefined && waiting !== undefined) return work(waiting);
+    if (failure !== undefined) return take(failure.trouble, failure.why);
+    withheld = false;
+    last = undefined;
+    feed({ type: 'well' });
+    await file.write(save(state, now()));
+    if (!stopped && !working && state.rung === undefined) setWell(true);
+  }
+
+  async function tryRung(rung: Rung): Promise<typeof late> {
+    try {
+      await file.write(save(state, now()));
+      if (stopped) return undefined;
+      const isWithheld = INTERRUPTING.includes(rung) && !mayInterrupt;
+      withheld ||= isWithheld;
+      // It costs no attach, and leaves more for when it may.
+      if (isWithheld) state = { ...state, attaches: state.attaches.slice(0, -1) };
+      await act(isWithheld ? 'bring-up' : rung);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof ModemTrouble) && !isSupersimError(error)) {
+        log.error({ rung, error: messageOf(error) }, 'modem recovery failed');
+      }
+      return { trouble: troubleOf(error), why: messageOf(error) };
+    }
+  }
+
+  function take(trouble: Trouble, why: string): void {
+    last = { trouble, why };
+    feed({ type: 'trouble', trouble });
+    if (state.rung !== undefined) setWell(false);
+  }
+
+  function setWell(nowWell: boolean): void {
+    if (isWell === nowWell) return;
+    isWell = nowWell;
+    changed(nowWell);
+  }
+
+  return {
+    /** Takes up what an earlier process has left. */
+    async start(): Promise<void> {
+      state = restore(await file.read(), now());
+      schedule();
+    },
+
+    /** The port is open: without waiting for anything the modem is brought up. */
+    begin(): void {
+      if (!working && !stopped) void work('port');
+    },
+
+    /** Something is wrong that nobody has caused. */
+    trouble(trouble: Trouble, why: string): void {
+      if (stopped) return;
+      if (!working) take(trouble, why);
+      // Of the others the rung itself is the cause, or it fails with them.
+      else if (trouble === 'socket' || trouble === 'reset') late = { trouble, why };
+    },
+
+    registered(registered: boolean): void {
+      if (!working) feed({ type: 'registered', registered });
+      if (state.rung !== undefined) setWell(false);
+    },
+
+    allowInterruption(allowed: boolean): void {
+      mayInterrupt = allowed;
+      if (!allowed || !withheld || working || last === undefined) return;
+      // What it may not do has cost it its turns; now it may.
+      withheld = false;
+      const { attaches, counts, unregisteredSince } = state;
+      state = { ...well, attaches, counts, unregisteredSince };
+      feed({ type: 'trouble', trouble: last.trouble });
+    },
+
+    isWell: (): boolean => isWell,
+    /** Why the link is not well. */
+    reason: (): string | undefined => last?.why,
+    rung: (): Rung | undefined => state.rung,
+    counts: (): Readonly<Record<Rung, number>> => state.counts,
+
+    stop(): void {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function troubleOf(error: unknown): Trouble {
+  if (error instanceof ModemTrouble) return error.trouble;
+  // Another modem is for somebody's hands, as another SIM is.
+  return isSupersimError(error, 'modem-unknown') ? 'sim' : 'refused';
+}

@@ -1,0 +1,69 @@
+import { SupersimError } from '../../../shared/errors.js';
+import type { Endpoint } from '../transport.js';
+
+/** Most that waits for the modem; what is above waits in the outbox. */
+const MAX_DATAGRAMS = 256;
+const MAX_BYTES = 262_144;
+
+export interface Outgoing {
+  readonly bytes: Buffer;
+  readonly destination: Endpoint;
+  readonly port: number;
+  readonly done: (error?: Error) => void;
+}
+
+/** Datagrams that leave one after the other; each is told whether it has, in order. */
+export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>) {
+  let waiting: Outgoing[] = [];
+  let bytes = 0;
+  let sending = false;
+  let emptied: (() => void) | undefined;
+
+  async function pump(): Promise<void> {
+    if (sending) return;
+    sending = true;
+    for (let next = take(); next !== undefined; next = take()) {
+      const { done } = next;
+      await transmit(next).then(() => done(), done);
+    }
+    sending = false;
+    emptied?.();
+  }
+
+  function take(): Outgoing | undefined {
+    const next = waiting.shift();
+    bytes -= next?.bytes.length ?? 0;
+    return next;
+  }
+
+  return {
+    push(outgoing: Outgoing): void {
+      if (waiting.length >= MAX_DATAGRAMS || bytes + outgoing.bytes.length > MAX_BYTES) {
+        outgoing.done(new SupersimError('link-down', `${waiting.length} datagrams already wait for the modem`));
+        return;
+      }
+      waiting.push(outgoing);
+      bytes += outgoing.bytes.length;
+      void pump();
+    },
+
+    /** What waits does not leave; what is being sent has its own end. */
+    fail(error: Error): void {
+      const failed = waiting;
+      waiting = [];
+      bytes = 0;
+      for (const { done } of failed) done(error);
+    },
+
+    /** Waits, for so long, until all has left. */
+    async flush(withinMs: number): Promise<void> {
+      if (!sending) return;
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        emptied = resolve;
+        timer = setTimeout(resolve, withinMs);
+      });
+      clearTimeout(timer);
+    },
+  };
+}

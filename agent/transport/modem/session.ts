@@ -1,0 +1,165 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../../log.js';
+import type { ModemHealth } from '../transport.js';
+import { bringUp, cycleRadio, type Identity, identify, reset } from './common.js';
+import type { Dialect } from './dialect.js';
+import { DIALECTS, dialectOf } from './dialects.js';
+import type { Driver } from './driver.js';
+import { checkHealth, type Health, isRegistered } from './health.js';
+import type { Rung } from './ladder.js';
+import type { ModemOptions } from './modem-transport.js';
+import { ModemTrouble } from './script.js';
+import { unlock } from './sim-pin.js';
+
+/** After its reset a modem's port goes within a few seconds, if it goes at all. */
+const RESET_MS = 3000;
+/** How long it may take until it is there again. */
+const PORT_BACK_MS = 60_000;
+const PORT_LOOK_MS = 100;
+
+export type SessionOptions = Pick<ModemOptions, 'dialect' | 'apn' | 'pin' | 'ports' | 'gateway'>;
+
+/** What is said to the modem: from silence to open sockets, and each rung of the ladder. */
+export type Session = ReturnType<typeof createSession>;
+
+export function createSession(options: SessionOptions, driver: Driver, log: Log) {
+  const { ports, gateway, apn, pin } = options;
+  let dialect: Dialect | undefined = options.dialect === 'auto' ? undefined : DIALECTS[options.dialect];
+  /** The engine speaks the dialect. */
+  let spoken = false;
+  let identity: Identity | undefined;
+  let iccid: string | undefined;
+  let health: Health | undefined;
+  /** By device port; those that are lost are not there. */
+  const sockets = new Map<number, number>();
+  let mayEnterPin = true;
+
+  async function bringAllUp(): Promise<void> {
+    sockets.clear();
+    const found = await driver.run(identify());
+    if (found.model === '') throw new ModemTrouble('silent', 'the modem does not tell its model');
+    const name = options.dialect === 'auto' ? dialectOf(found.model) : options.dialect;
+    if (identity?.imei !== found.imei || identity.model !== found.model) log.info({ ...found, dialect: name }, 'modem');
+    identity = found;
+    dialect = DIALECTS[name];
+    driver.speak(dialect.grammar);
+    spoken = true;
+    if (pin !== undefined) await enterPin(pin);
+    await attach(dialect);
+  }
+
+  /** A PIN that was taken will be again; one that was refused, or may have been, is never sent again. */
+  async function enterPin(digits: string): Promise<void> {
+    const before = mayEnterPin;
+    let asked = false;
+    const taken = await driver.run(
+      unlock(digits, () => {
+        asked = true;
+        mayEnterPin = false;
+        return before;
+      }),
+    );
+    if (taken || !asked) mayEnterPin = before;
+  }
+
+  async function attach(speaking: Dialect): Promise<void> {
+    const attachment = await driver.run(bringUp(speaking, apn));
+    iccid = attachment.iccid ?? iccid;
+    await driver.run(speaking.activate(apn));
+    await open(speaking, ports);
+  }
+
+  async function open(speaking: Dialect, which: readonly number[]): Promise<void> {
+    const most = ports.slice(0, speaking.maxSockets);
+    if (most.length < ports.length) {
+      log.warn({ ports: most }, `the modem listens on ${most.length} of ${ports.length} ports: it has no more sockets`);
+    }
+    for (const [index, port] of most.entries()) {
+      if (which.includes(port)) sockets.set(port, await driver.run(speaking.listen(port, index, gateway)));
+    }
+    health = await driver.run(checkHealth());
+  }
+
+  async function resetModem(speaking: Dialect): Promise<void> {
+    await driver.run(reset(speaking));
+    await sleep(RESET_MS);
+    const until = performance.now() + PORT_BACK_MS;
+    while (!driver.isOpen() && performance.now() < until) await sleep(PORT_LOOK_MS);
+  }
+
+  /** What is not known to be there is opened; all, where nothing is known to be missing. */
+  async function reopen(speaking: Dialect): Promise<void> {
+    const missing = ports.slice(0, speaking.maxSockets).filter((port) => !sockets.has(port));
+    if (missing.length === 0) sockets.clear();
+    await open(speaking, missing.length === 0 ? ports : missing);
+  }
+
+  return {
+    /** The port is open: what was known of the modem's state is not known any more. */
+    forget(): void {
+      spoken = false;
+      sockets.clear();
+    },
+
+    /** Does a rung, and what has to follow it until the sockets are open. @throws ModemTrouble */
+    async act(rung: Rung): Promise<void> {
+      if (!driver.isOpen()) throw new ModemTrouble('closed', 'the port is not open');
+      if (dialect === undefined || !spoken) return bringAllUp();
+      switch (rung) {
+        case 'socket':
+          return reopen(dialect);
+        case 'context':
+          sockets.clear();
+          await driver.run(dialect.deactivate());
+          return attach(dialect);
+        case 'airplane':
+          sockets.clear();
+          await driver.run(cycleRadio(dialect));
+          return attach(dialect);
+        case 'reset':
+          sockets.clear();
+          await resetModem(dialect);
+          return bringAllUp();
+        case 'power':
+          throw new ModemTrouble('silent', 'nothing here can switch the modem’s power');
+        default:
+          return bringAllUp();
+      }
+    },
+
+    dialect: (): Dialect | undefined => dialect,
+    socketOf: (port: number): number | undefined => sockets.get(port),
+    sockets: (): readonly number[] => [...sockets.values()],
+
+    /** The device port that a socket listens on; a socket that is none of these was made by the one that listens. */
+    portOf(socket: number | null): number {
+      const [port] = [...sockets].find(([, one]) => one === socket) ?? [];
+      return port ?? ports[0] ?? 0;
+    },
+
+    /** @returns whether the socket was one of ours */
+    lost(socket: number): boolean {
+      const [port] = [...sockets].find(([, one]) => one === socket) ?? [];
+      return port !== undefined && sockets.delete(port);
+    },
+
+    /** All sockets are stale. */
+    lostAll: (): void => sockets.clear(),
+
+    health: (): Health | undefined => health,
+
+    async checkHealth(): Promise<Health> {
+      health = await driver.run(checkHealth());
+      return health;
+    },
+
+    isRegistered: (): boolean => health !== undefined && isRegistered(health.registration),
+
+    /** For status, info and health. */
+    view(): ModemHealth {
+      const registration = health?.registration === 'idle' ? 'none' : health?.registration;
+      const { operator, signalDbm } = health ?? {};
+      return { model: identity?.model, imei: identity?.imei, iccid, registration, operator, signalDbm };
+    },
+  };
+}

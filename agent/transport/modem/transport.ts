@@ -1,0 +1,194 @@
+import { messageOf, SupersimError } from '../../../shared/errors.js';
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { createMinuteLog } from '../../command/minute-log.js';
+import type { Log } from '../../log.js';
+import { type Datagram, formatEndpoint, onlyLink, wallTime } from '../transport.js';
+import { createDriver } from './driver.js';
+import { type Rung, well } from './ladder.js';
+import { createLadderFile } from './ladder-file.js';
+import type { ModemOptions, ModemTransport } from './modem-transport.js';
+import type { Notice } from './notice.js';
+import { createPoll } from './poll.js';
+import { createReceiver } from './receiver.js';
+import { createRecovery } from './recovery.js';
+import { ModemTrouble } from './script.js';
+import { createSendQueue, type Outgoing } from './send-queue.js';
+import { createSession } from './session.js';
+import { sendDatagram } from './sockets.js';
+import { createTraffic, type TrafficRecord } from './traffic.js';
+
+/** How long what is to be sent when it stops may take. */
+const FLUSH_MS = 3000;
+
+/** How fast time passes; tests have no time to wait. */
+export interface Tempo {
+  /** Of the recovery's waits: 2 is twice as fast. */
+  readonly pace: number;
+  readonly pollMs: number;
+}
+
+const USUAL: Tempo = { pace: 1, pollMs: 45_000 };
+
+/** What there is to see of it besides its link. */
+export interface ModemView extends ModemTransport {
+  /** The last of the AT traffic. Payloads are dots unless they are asked for. */
+  traffic(payloads: boolean): readonly TrafficRecord[];
+  /** How often each rung was done, and how much of what the modem said meant nothing. */
+  counts(): {
+    readonly rungs: Readonly<Record<Rung, number>>;
+    readonly discarded: number;
+    readonly discardedBytes: number;
+  };
+}
+
+/** Datagrams by the UDP sockets of a modem behind a serial port. It never gives the modem up. */
+export function createModemTransport(options: ModemOptions, log: Log, { pace, pollMs }: Tempo = USUAL): ModemView {
+  const { gateway } = options;
+  const created = performance.now();
+  const minuteLog = createMinuteLog(log);
+  const traffic = createTraffic();
+  let receive: (datagram: Datagram) => void = () => undefined;
+  let changedAt = created;
+  let portError: string | undefined;
+  let discarded = 0;
+  let discardedBytes = 0;
+  let stopped = false;
+  let started: ReturnType<typeof open> | undefined;
+
+  function open() {
+    const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log);
+    const session = createSession(options, driver, log);
+    const file = createLadderFile(options.stateFolder, log);
+    const recovery = createRecovery({ act: session.act, changed, file, pace }, log);
+    const receiver = createReceiver(driver, session, (socket, error) => {
+      // A socket that is not ours may be gone before it could be read.
+      if (session.lost(socket)) fail(error);
+    });
+    const poll = createPoll({ driver, session, recovery, pollMs, fail });
+    return { driver, session, recovery, receiver, poll };
+
+    function opened(): void {
+      portError = undefined;
+      session.forget();
+      recovery.begin();
+    }
+
+    function down(error: SupersimError): void {
+      portError = error.message;
+      session.forget();
+      recovery.trouble('closed', error.message);
+    }
+
+    function takeNotice(notice: Notice): void {
+      switch (notice.kind) {
+        case 'datagram':
+          hand(notice, session.portOf(notice.socket));
+          break;
+        case 'pending':
+          receiver.pending(notice.socket);
+          break;
+        case 'closed':
+          if (session.lost(notice.socket)) recovery.trouble('socket', 'the socket was closed');
+          break;
+        case 'urc':
+          if (notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
+          break;
+        case 'discarded':
+          discard(notice);
+      }
+    }
+
+    function fail(error: unknown): void {
+      if (error instanceof ModemTrouble) recovery.trouble(error.trouble, error.message);
+      else recovery.trouble('refused', messageOf(error));
+    }
+
+    function changed(isWell: boolean): void {
+      changedAt = performance.now();
+      if (isWell) log.info({ ...session.view(), address: session.health()?.address }, 'modem up');
+      else log.warn({ why: recovery.reason() }, 'modem down');
+      if (!isWell) queue.fail(downError());
+      poll.run(isWell);
+    }
+  }
+
+  function hand({ bytes, source }: Extract<Notice, { kind: 'datagram' }>, port: number): void {
+    traffic.hide(bytes);
+    receive({ bytes, source, port, transport: 'modem', receivedAt: performance.now() });
+  }
+
+  function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
+    discarded++;
+    discardedBytes += bytes.length;
+    // It may be a payload's rest.
+    traffic.hide(bytes);
+    minuteLog(why, { bytes: bytes.length, discarded }, 'bytes from the modem that mean nothing');
+  }
+
+  const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
+    const { driver, session, recovery } = started ?? {};
+    const dialect = session?.dialect();
+    const socket = session?.socketOf(port);
+    if (driver === undefined || dialect === undefined || socket === undefined) throw downError();
+    try {
+      await driver.run(sendDatagram(dialect, socket, destination, bytes, gateway));
+    } catch (error) {
+      if (error instanceof ModemTrouble && error.trouble !== 'closed') {
+        if (error.trouble === 'socket') session?.lost(socket);
+        recovery?.trouble(error.trouble, error.message);
+      }
+      throw new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  });
+
+  const isUp = (): boolean => started?.recovery.isWell() === true && started.session.isRegistered();
+
+  function reason(): string {
+    if (portError !== undefined) return portError;
+    if (started?.recovery.isWell()) return `the modem is not registered: ${started.session.health()?.registration}`;
+    return started?.recovery.reason() ?? 'the modem is being brought up';
+  }
+
+  const downError = () => new SupersimError('link-down', `no link by the modem: ${reason()}`);
+  const address = () => (isUp() ? started?.session.health()?.address : undefined);
+  const maxBytes = () => Math.min(MAX_PAYLOAD_BYTES, started?.session.dialect()?.maxSend ?? MAX_PAYLOAD_BYTES);
+
+  return {
+    name: 'modem',
+    async start(onDatagram) {
+      receive = onDatagram;
+      if (stopped) return;
+      started = open();
+      await started.recovery.start();
+    },
+    send(bytes, destination, port, done) {
+      const most = maxBytes();
+      if (bytes.length > most) {
+        done(new SupersimError('too-large', `a datagram of ${bytes.length} bytes; the modem sends at most ${most}`));
+      } else if (!isUp()) done(downError());
+      else queue.push({ bytes: Buffer.from(bytes), destination, port, done });
+    },
+    maxBytes,
+    link() {
+      const up = isUp();
+      const status = { name: 'modem', up, reason: up ? undefined : reason(), since: wallTime(changedAt) };
+      return onlyLink({ ...status, address: address(), modem: started?.session.view() }, wallTime(created));
+    },
+    address,
+    kernelDrops: () => undefined,
+    allowInterruption: (allowed) => started?.recovery.allowInterruption(allowed),
+    traffic: traffic.records,
+    counts: () => ({ rungs: started?.recovery.counts() ?? well.counts, discarded, discardedBytes }),
+    async stop() {
+      stopped = true;
+      if (started === undefined) return;
+      const { driver, recovery, poll } = started;
+      await queue.flush(FLUSH_MS);
+      recovery.stop();
+      poll.run(false);
+      await driver.close();
+    },
+  };
+}

@@ -1,0 +1,3 @@
+import { describeModem } from './suite.js';
+
+describeModem('simcom7080');

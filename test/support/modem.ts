@@ -1,0 +1,123 @@
+import { expect, onTestFinished } from 'vitest';
+import { createModemTransport } from '../../agent/transport/modem/transport.js';
+import type { Datagram } from '../../agent/transport/transport.js';
+import type { DialectName, ModemInput } from '../../loopback/index.js';
+import { IpCommandClient } from '../../sender/index.js';
+import { payloadBytes } from '../../shared/ip-command.js';
+import { recordingLog } from './log.js';
+import { linkPath } from './pty.js';
+import { startTestLoopback } from './round-trip.js';
+
+/** How the loopback's modem sees its network. */
+export const CARRIER = { address: '100.64.0.1', port: 6969 };
+export const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
+
+/** Waits of the recovery pass in a twentieth of their time, and the modem is polled twice a second. */
+const TEMPO = { pace: 20, pollMs: 500 };
+
+export interface LinkSetup {
+  readonly modem?: Partial<ModemInput>;
+  readonly pin?: string;
+  readonly ports?: readonly number[];
+  readonly stateFolder?: string;
+}
+
+/** A loopback with a virtual modem, and the transport on its tty, before it is started. Both end with the test. */
+export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {}) {
+  const path = linkPath();
+  const loopback = await startTestLoopback({ modem: { dialect, path, ...setup.modem } });
+  const { modem } = loopback;
+  if (modem === undefined) throw new Error('the loopback has no modem');
+  const recording = recordingLog();
+  const transport = createModemTransport(
+    {
+      path,
+      dialect: 'auto',
+      baudRate: 115_200,
+      flowControl: 'none',
+      apn: 'super',
+      pin: setup.pin,
+      ports: setup.ports ?? [6969],
+      gateway: CARRIER,
+      stateFolder: setup.stateFolder,
+    },
+    recording.log,
+    TEMPO,
+  );
+  onTestFinished(() => transport.stop());
+  const client = new IpCommandClient({
+    accountSid: loopback.accountSid,
+    authToken: loopback.authToken,
+    baseUrl: loopback.url,
+  });
+  /** What came to the device. */
+  const received: Datagram[] = [];
+  /** What came to the cloud. */
+  const replies: Buffer[] = [];
+  /** The AT commands that the modem ran, with their results. */
+  const commands: string[] = [];
+  loopback.onEvent((event) => {
+    if (event.type === 'command' && event.command.direction === 'from_sim') replies.push(payloadBytes(event.command));
+    if (event.type === 'modem' && event.event.what === 'command') {
+      commands.push(`${event.event.command} ${event.event.result}`);
+    }
+  });
+  let answers = false;
+
+  /** `done` of a send, as a promise. */
+  const send = (bytes: Uint8Array, port = 6969) =>
+    new Promise<Error | undefined>((resolve) => transport.send(bytes, CARRIER, port, resolve));
+
+  async function sendSurely(bytes: Uint8Array, port: number): Promise<void> {
+    for (let tries = 0; tries < 100; tries++) {
+      if ((await send(bytes, port)) === undefined) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  return {
+    loopback,
+    modem,
+    transport,
+    recording,
+    received,
+    replies,
+    commands,
+    path,
+    send,
+    /** From now each datagram is sent back, and tried again as the outbox does. */
+    answer: () => {
+      answers = true;
+    },
+    start: () =>
+      transport.start((datagram) => {
+        received.push(datagram);
+        if (answers) void sendSurely(datagram.bytes, datagram.port);
+      }),
+    command: (payload: string | Uint8Array, devicePort = 6969) =>
+      client.create({ sim: modem.simName, payload, devicePort }),
+    isUp: () => transport.link().links[0]?.up === true,
+    async up(timeout = 30_000): Promise<void> {
+      await expect.poll(() => transport.link().links[0], { timeout }).toMatchObject({ up: true });
+    },
+    /** Sends a command through the API until it has come; what was under way when a fault struck may be lost. */
+    async roundTrip(text: string, timeout = 30_000): Promise<void> {
+      const until = performance.now() + timeout;
+      while (performance.now() < until && !replies.some((reply) => reply.toString('latin1') === text)) {
+        await client.create({ sim: modem.simName, payload: text, devicePort: 6969 });
+        const next = performance.now() + 1000;
+        while (performance.now() < next && !replies.some((reply) => reply.toString('latin1') === text)) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      }
+      expect(replies.map((reply) => reply.toString('latin1'))).toContain(text);
+    },
+  };
+}
+
+export async function startModemLink(dialect: DialectName, setup: LinkSetup = {}) {
+  const link = await makeModemLink(dialect, setup);
+  await link.start();
+  await link.up();
+  return link;
+}
