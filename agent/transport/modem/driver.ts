@@ -58,7 +58,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     if (performing) return;
     performing = true;
     for (let effect = effects.shift(); effect !== undefined; effect = effects.shift()) {
-      if (effect.type === 'write') write(effect.bytes, effect.payload === true);
+      if (effect.type === 'write') write(effect.bytes);
       else if (effect.type === 'ended') effect.run();
       else events.notice(effect.notice);
     }
@@ -66,8 +66,8 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     schedule();
   }
 
-  function write(bytes: Buffer, isPayload: boolean): void {
-    traffic.sent(bytes, isPayload);
+  function write(bytes: Buffer): void {
+    traffic.sent(bytes);
     trace('tx', withoutPin(bytes));
     // A port that fails is told as down; what it has not taken otherwise ends in a time-out.
     port.write(bytes).catch((error: unknown) => log.debug({ error: String(error) }, 'not written to the modem'));

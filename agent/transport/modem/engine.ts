@@ -7,8 +7,8 @@ import { idle, type Outcome, type State, step, type Effect as TransactionEffect 
 
 /** What the port is to do, and what is to be handed up. */
 export type Effect =
-  /** In one write; a payload is nobody else's to see. */
-  | { readonly type: 'write'; readonly bytes: Buffer; readonly payload?: true }
+  /** In one write. */
+  | { readonly type: 'write'; readonly bytes: Buffer }
   /** Understood of what came. */
   | { readonly type: 'notice'; readonly notice: Notice }
   /** A script has ended; what follows it has been begun. */
@@ -60,7 +60,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
         hand(dialogue.command(effect.command), now);
         break;
       case 'payload':
-        effects.push({ type: 'write', bytes: effect.bytes, payload: true });
+        write(effect.bytes);
         hand(dialogue.payload(effect.bytes), now);
         break;
       case 'unstick':

@@ -2,7 +2,8 @@ import { messageOf, SupersimError } from '../../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createMinuteLog } from '../../command/minute-log.js';
 import type { Log } from '../../log.js';
-import { type Datagram, formatEndpoint, onlyLink, wallTime } from '../transport.js';
+import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
+import { explainTrouble, runAnyCommand } from './any-command.js';
 import { createDriver } from './driver.js';
 import { type Rung, well } from './ladder.js';
 import { createLadderFile } from './ladder-file.js';
@@ -15,7 +16,7 @@ import { ModemTrouble } from './script.js';
 import { createSendQueue, type Outgoing } from './send-queue.js';
 import { createSession } from './session.js';
 import { sendDatagram } from './sockets.js';
-import { createTraffic, type TrafficRecord } from './traffic.js';
+import { createTraffic } from './traffic.js';
 
 /** How long what is to be sent when it stops may take. */
 const FLUSH_MS = 3000;
@@ -31,8 +32,7 @@ const USUAL: Tempo = { pace: 1, pollMs: 45_000 };
 
 /** What there is to see of it besides its link. */
 export interface ModemView extends ModemTransport {
-  /** The last of the AT traffic. Payloads are dots unless they are asked for. */
-  traffic(payloads: boolean): readonly TrafficRecord[];
+  readonly modem: ModemConsole;
   /** How often each rung was done, and how much of what the modem said meant nothing. */
   counts(): {
     readonly rungs: Readonly<Record<Rung, number>>;
@@ -115,15 +115,12 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   }
 
   function hand({ bytes, source }: Extract<Notice, { kind: 'datagram' }>, port: number): void {
-    traffic.hide(bytes);
     receive({ bytes, source, port, transport: 'modem', receivedAt: performance.now() });
   }
 
   function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
     discarded++;
     discardedBytes += bytes.length;
-    // It may be a payload's rest.
-    traffic.hide(bytes);
     minuteLog(why, { bytes: bytes.length, discarded }, 'bytes from the modem that mean nothing');
   }
 
@@ -144,6 +141,15 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       });
     }
   });
+
+  async function at(command: string): Promise<readonly string[]> {
+    if (started === undefined || portError !== undefined) {
+      throw new SupersimError('modem-port-lost', portError ?? `the serial port ${options.path} is not open`);
+    }
+    return started.driver.run(runAnyCommand(command)).catch((error: unknown) => {
+      throw explainTrouble(error);
+    });
+  }
 
   const isUp = (): boolean => started?.recovery.isWell() === true && started.session.isRegistered();
 
@@ -183,7 +189,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       mayInterrupt = allowed;
       if (allowed) started?.recovery.mayInterruptNow();
     },
-    traffic: traffic.records,
+    modem: { at, log: traffic.after },
     counts: () => ({ rungs: started?.recovery.counts() ?? well.counts, discarded, discardedBytes }),
     async stop() {
       stopped = true;
