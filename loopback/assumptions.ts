@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { SupersimError } from '../shared/errors.js';
-import { issuesOf } from './issues.js';
+import { describeIssues } from '../shared/issues.js';
 
 /** How the API refuses a request: the HTTP status and the vendor's code, as `400/20001`. */
 const refusal = (otherwise: string) =>
@@ -76,7 +76,7 @@ export function resolveAssumptions(input: unknown): Assumptions {
   const result = assumptionsSchema.safeParse(input);
   if (result.success) return result.data;
   const known = Object.keys(assumptionsSchema.shape).join(', ');
-  throw new SupersimError('bad-input', `assumptions: ${issuesOf(result.error)}`, {
+  throw new SupersimError('bad-input', `assumptions: ${describeIssues(result.error.issues)}`, {
     remedy: `Correct it; the assumptions are ${known}.`,
   });
 }

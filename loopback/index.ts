@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { platform } from 'node:os';
 import * as z from 'zod';
 import { SupersimError } from '../shared/errors.js';
+import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
 import { createApi } from './api.js';
 import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
@@ -10,7 +11,6 @@ import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCou
 import type { FaultState } from './faults/apply.js';
 import { MAX_SEED } from './faults/random.js';
 import { type FaultsInput, resolveFaults, seedSchema } from './faults/settings.js';
-import { issuesOf } from './issues.js';
 import { type AttachedModem, attachModem, withModemSim } from './modem/attach.js';
 import { resolveModemSettings } from './modem/settings.js';
 import type { LoopbackModem, ModemInput } from './modem/status.js';
@@ -225,5 +225,5 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
 function settingsFrom(options: LoopbackOptions): z.infer<typeof settingsSchema> {
   const result = settingsSchema.safeParse(options);
   if (result.success) return result.data;
-  throw new SupersimError('bad-input', `loopback: ${issuesOf(result.error)}`);
+  throw new SupersimError('bad-input', `loopback: ${describeIssues(result.error.issues)}`);
 }

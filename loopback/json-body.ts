@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
 import type * as z from 'zod';
 import { messageOf, SupersimError } from '../shared/errors.js';
+import { describeIssues } from '../shared/issues.js';
 import { readBody } from './body.js';
-import { issuesOf } from './issues.js';
 
 /** @throws SupersimError `bad-input` for what is no JSON, or does not fit */
 export async function jsonBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
@@ -15,5 +15,5 @@ export async function jsonBody<S extends z.ZodType>(c: Context, schema: S): Prom
   }
   const result = schema.safeParse(parsed);
   if (result.success) return result.data;
-  throw new SupersimError('bad-input', issuesOf(result.error));
+  throw new SupersimError('bad-input', describeIssues(result.error.issues));
 }

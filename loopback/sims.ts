@@ -3,7 +3,7 @@ import { platform } from 'node:os';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../shared/errors.js';
-import { issuesOf } from './issues.js';
+import { describeIssues } from '../shared/issues.js';
 
 /**
  * `inactive`: its owner has switched it off; `detached`: its device is not attached to the network. Nothing goes to
@@ -87,7 +87,7 @@ export function resolveSims(input: unknown): Sim[] {
 
 function checkSims(input: unknown) {
   const result = simsSchema.safeParse(input);
-  if (!result.success) throw simsError(issuesOf(result.error));
+  if (!result.success) throw simsError(describeIssues(result.error.issues));
   return result.data;
 }
 

@@ -4,7 +4,7 @@ import { messageOf, SupersimError } from '../shared/errors.js';
 import { VERSION } from '../shared/version.js';
 import { ApiError } from './api-error.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
-import { describeIssues } from './input.js';
+import { describeFirstIssues } from './input.js';
 import { neverLeft } from './network-error.js';
 
 /** Most times one request is sent. */
@@ -126,7 +126,7 @@ function readAnswer<S extends z.ZodType>(isGet: boolean, body: string, schema: S
   }
   const result = schema.safeParse(json);
   if (result.success) return { value: result.data };
-  return notUnderstood(isGet, `the answer is not as documented: ${describeIssues(result.error)}`, result.error);
+  return notUnderstood(isGet, `the answer is not as documented: ${describeFirstIssues(result.error)}`, result.error);
 }
 
 /** A 2xx that cannot be read: after a POST it may be the API's, and the command on its way. */

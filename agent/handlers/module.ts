@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { describeIssues } from '../../shared/issues.js';
 import { checkedPath } from './file-safety.js';
 import type { Handler, HandlerDefinition } from './handler.js';
 import { provideOwnPackage } from './own-package.js';
@@ -53,7 +54,7 @@ export async function loadModule(path: string): Promise<object[]> {
 export function readHandler(exported: object): Handler {
   if (isHandlerDefinition(exported)) return compileHandler(exported);
   const { error } = definitionSchema.safeParse(exported);
-  const problem = error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  const problem = describeIssues(error?.issues ?? []);
   throw new SupersimError('handler-invalid', `it is no handler as defineHandler makes it: ${problem}`);
 }
 

@@ -2,7 +2,7 @@ import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
-import { issuesOf } from '../issues.js';
+import { describeIssues } from '../../shared/issues.js';
 import { MAX_SEED } from './random.js';
 
 /** `down` is to the device, `up` from it. */
@@ -81,7 +81,7 @@ export function strictShape<S extends z.ZodRawShape>(shape: S) {
  */
 export function resolveFaults(input: unknown): Faults {
   const result = faultsSchema.safeParse(input);
-  if (!result.success) throw faultsError(issuesOf(result.error));
+  if (!result.success) throw faultsError(describeIssues(result.error.issues));
   const { down, up, ...bothWays } = result.data;
   const complete = (oneWay: typeof down) =>
     completeSchema.parse(
@@ -125,6 +125,9 @@ export function parseValue(text: string): unknown {
   return Number.isNaN(number) ? text : number;
 }
 
+/** A value as {@link parseValue} reads it. */
+export const formatValue = (value: unknown): string => (Array.isArray(value) ? `#${value.join('+')}` : String(value));
+
 /** Faults as {@link parseFaults} reads them, without what is as usual; `none` when nothing is left. */
 export function formatFaults({ down, up }: Faults): string {
   const [one, other] = [formatRules(down), formatRules(up)];
@@ -135,10 +138,7 @@ export function formatFaults({ down, up }: Faults): string {
 }
 
 function formatRules(rules: Rules): string[] {
-  return RULES.filter((rule) => rules[rule] !== NO_RULES[rule]).map((rule) => {
-    const value = rules[rule];
-    return `${rule}=${typeof value === 'object' ? `#${value.join('+')}` : value}`;
-  });
+  return RULES.filter((rule) => rules[rule] !== NO_RULES[rule]).map((rule) => `${rule}=${formatValue(rules[rule])}`);
 }
 
 /** A line for each fault, with its values and its default. */

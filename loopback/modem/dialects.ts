@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
-import { issuesOf } from '../issues.js';
+import { describeIssues } from '../../shared/issues.js';
 import type { Dialect, Kit } from './kit.js';
 import { createQuectel, quectelQuirks } from './quectel.js';
 import { createSimcom7080, simcom7080Quirks } from './simcom7080.js';
@@ -16,7 +16,9 @@ function row<S extends z.ZodObject>(schema: S, create: (kit: Kit, quirks: z.outp
     /** Undefined with what is wrong about the quirks. */
     settle(input: unknown): { build: BuildDialect } | { issues: string } {
       const result = schema.safeParse(input);
-      return result.success ? { build: (kit) => create(kit, result.data) } : { issues: issuesOf(result.error) };
+      return result.success
+        ? { build: (kit) => create(kit, result.data) }
+        : { issues: describeIssues(result.error.issues) };
     },
   };
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
-import { hitsSchema, parseValue, strictShape } from '../faults/settings.js';
-import { issuesOf } from '../issues.js';
+import { describeIssues } from '../../shared/issues.js';
+import { formatValue, hitsSchema, parseValue, strictShape } from '../faults/settings.js';
 
 const CHUNKS = ['unit', 'byte', 'all'] as const;
 const LINE_ENDS = ['usual', 'lf', 'doubled-cr'] as const;
@@ -68,7 +68,7 @@ export type ModemFaults = z.output<typeof schema>;
 export function resolveModemFaults(input: unknown): ModemFaults {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  throw modemFaultsError(issuesOf(result.error));
+  throw modemFaultsError(describeIssues(result.error.issues));
 }
 
 /**
@@ -112,8 +112,6 @@ export function formatModemFaults(faults: ModemFaults): string {
   });
   return [...written, ...refusals].join(',') || 'none';
 }
-
-const formatValue = (value: unknown): string => (Array.isArray(value) ? `#${value.join('+')}` : String(value));
 
 /** A line for each fault, with its values and its default. */
 export function modemFaultsHelp(): string {

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
+import { describeIssues } from '../../shared/issues.js';
 import { seedSchema } from '../faults/settings.js';
-import { issuesOf } from '../issues.js';
 import { DIALECT_NAMES, settleDialect } from './dialects.js';
 import { resolveModemFaults } from './faults.js';
 
@@ -28,13 +28,13 @@ export type ModemSettings = z.output<typeof schema>;
 /** @throws SupersimError `bad-input` for what is no seed */
 export function checkSeed(seed: number): void {
   const result = seedSchema.safeParse(seed);
-  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${issuesOf(result.error)}`);
+  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${describeIssues(result.error.issues)}`);
 }
 
 /** @throws SupersimError `bad-input` for anything that cannot be used */
 export function resolveModemSettings(input: unknown): ModemSettings {
   const result = schema.safeParse(input);
-  if (!result.success) throw new SupersimError('bad-input', `modem: ${issuesOf(result.error)}`);
+  if (!result.success) throw new SupersimError('bad-input', `modem: ${describeIssues(result.error.issues)}`);
   settleDialect(result.data.dialect, result.data.quirks);
   resolveModemFaults(result.data.faults ?? {});
   return result.data;
