@@ -6,6 +6,7 @@ import { type Endpoint, formatEndpoint, type LinkStatus, type Transport, wallTim
 
 /** How often it is looked at the links. */
 const LOOK_INTERVAL_MS = 1000;
+const NO_ADDRESS = 'there is no address to listen on';
 
 export interface FailoverOptions extends ChoiceTimes {
   readonly udp: Transport;
@@ -35,7 +36,7 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
 
   async function look(): Promise<void> {
     const address = udp.address();
-    unreached = address === undefined ? 'there is no address to listen on' : await options.whyNotReached(address);
+    unreached = address === undefined ? NO_ADDRESS : await options.whyNotReached(address);
     if (!stopped) decide(false);
   }
 
@@ -70,7 +71,7 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
 
   function udpStatus(): LinkStatus {
     const up = isUp('udp');
-    const reason = up ? undefined : (unreached ?? 'there is no address to listen on');
+    const reason = up ? undefined : (unreached ?? NO_ADDRESS);
     return { ...statusOf(udp), up, reason, since: wallTime(choice.udpSince) };
   }
 

@@ -3,6 +3,7 @@ import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../s
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Log } from '../log.js';
 import { resolveAddress } from './address.js';
+import { createBackOff } from './back-off.js';
 import { readKernelDrops } from './kernel-drops.js';
 import {
   type Datagram,
@@ -17,8 +18,6 @@ import {
 
 /** How often the address to listen on is looked up again, to follow an interface that comes, goes or changes. */
 const FOLLOW_INTERVAL_MS = 1000;
-const REBIND_FIRST_MS = 250;
-const REBIND_MOST_MS = 30_000;
 /** How long a stop waits for what has been handed to the kernel. */
 const FLUSH_MS = 1000;
 
@@ -37,6 +36,7 @@ export interface UdpOptions {
  */
 export function createUdpTransport(options: UdpOptions, log: Log): Transport {
   const sockets = new Map<number, Socket>();
+  const backOff = createBackOff();
   const created = performance.now();
   let address: string | undefined;
   /** When it last got an address, or lost it. */
@@ -46,7 +46,6 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
   let stopped = false;
   /** A socket has failed since they were opened. */
   let broken = false;
-  let failures = 0;
   let dropsOfClosed = 0;
   let sending = 0;
   let flushed: (() => void) | undefined;
@@ -119,7 +118,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
     const wanted = await resolveAddress(options.listen, options.gateway);
     if (stopped) return;
     if (wanted === address && !broken) {
-      failures = 0;
+      backOff.reset();
       return;
     }
     if (address !== undefined) {
@@ -135,15 +134,10 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
     try {
       await follow();
     } catch (error) {
-      delay = backOff();
+      delay = backOff.next();
       log.error({ error: messageOf(error), retryMs: Math.round(delay) }, 'cannot listen');
     }
     if (!stopped) timer = setTimeout(step, delay);
-  }
-
-  function backOff(): number {
-    const most = Math.min(REBIND_MOST_MS, REBIND_FIRST_MS * 2 ** failures++);
-    return most * (0.5 + Math.random() / 2);
   }
 
   function flush(): Promise<void> {

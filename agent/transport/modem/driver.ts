@@ -1,5 +1,6 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../log.js';
+import { createAlarm } from './alarm.js';
 import { createEngine, type Effect, type Engine, PLAIN } from './engine.js';
 import type { Grammar } from './grammar.js';
 import { keepPort } from './kept-port.js';
@@ -10,7 +11,6 @@ import { type Traffic, withoutPin } from './traffic.js';
 
 /** Below it a payload may pause longer. */
 const USUAL_BAUD_RATE = 19_200;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface DriverEvents {
   /** The port is open; the modem's settings are unknown. */
@@ -26,9 +26,11 @@ export type Driver = ReturnType<typeof createDriver>;
 export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log) {
   const slowness = Math.max(1, USUAL_BAUD_RATE / options.baudRate);
   let engine: Engine | undefined;
-  let timer: NodeJS.Timeout | undefined;
   const effects: Effect[] = [];
   let performing = false;
+  const alarm = createAlarm(() => {
+    if (engine !== undefined) perform(engine.tick(performance.now()));
+  });
 
   const port = keepPort(
     options,
@@ -63,7 +65,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
       else events.notice(effect.notice);
     }
     performing = false;
-    schedule();
+    alarm.set((engine?.wakeAt() ?? Number.POSITIVE_INFINITY) - performance.now());
   }
 
   function write(bytes: Buffer): void {
@@ -75,16 +77,6 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
 
   function trace(dir: string, bytes: Buffer): void {
     if (log.isLevelEnabled('trace')) log.trace({ dir, text: bytes.toString('latin1') }, 'AT');
-  }
-
-  function schedule(): void {
-    clearTimeout(timer);
-    const at = engine?.wakeAt() ?? Number.POSITIVE_INFINITY;
-    if (at === Number.POSITIVE_INFINITY) return;
-    const ms = Math.min(Math.max(0, Math.ceil(at - performance.now())), MAX_TIMER_MS);
-    timer = setTimeout(() => {
-      if (engine !== undefined) perform(engine.tick(performance.now()));
-    }, ms);
   }
 
   return {
@@ -109,7 +101,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
 
     async close(): Promise<void> {
       await port.close();
-      clearTimeout(timer);
+      alarm.clear();
       const gone = engine;
       engine = undefined;
       if (gone !== undefined) perform(gone.close(performance.now()));

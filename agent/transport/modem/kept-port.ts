@@ -1,9 +1,8 @@
 import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../log.js';
+import { createBackOff } from '../back-off.js';
 import { openPort, type Port, type PortOptions } from './port.js';
 
-const REOPEN_FIRST_MS = 250;
-const REOPEN_MOST_MS = 30_000;
 /** A port that has stayed open for so long is opened again without delay when it goes. */
 const STEADY_MS = 10_000;
 
@@ -26,13 +25,13 @@ export interface KeptPort {
 /** A serial port that is opened again, with back-off, whenever it is not there. */
 export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log): KeptPort {
   const { path, baudRate } = options;
+  const backOff = createBackOff();
   let port: Port | undefined;
   /** Still being closed, perhaps: two at once would be in each other's way. */
   let before: Port | undefined;
   let timer: NodeJS.Timeout | undefined;
   let opening: Promise<void> | undefined;
   let closed = false;
-  let failures = 0;
   let openedAt = 0;
   /** What is logged is the change, not each attempt. */
   let logged: string | undefined;
@@ -56,14 +55,13 @@ export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log)
 
   function lost(error: SupersimError): void {
     port = undefined;
-    if (performance.now() - openedAt >= STEADY_MS) failures = 0;
+    if (performance.now() - openedAt >= STEADY_MS) backOff.reset();
     down(error);
   }
 
   function down(error: SupersimError): void {
     if (closed) return;
-    const most = Math.min(REOPEN_MOST_MS, REOPEN_FIRST_MS * 2 ** failures++);
-    const delay = most * (0.5 + Math.random() / 2);
+    const delay = backOff.next();
     const details = { path, code: error.code, error: error.message, retryMs: Math.round(delay) };
     if (logged === error.code) log.debug(details, 'no serial port');
     else log.warn({ ...details, remedy: error.remedy }, 'no serial port');

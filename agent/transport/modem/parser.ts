@@ -74,7 +74,6 @@ const HEX = /^(?:[0-9a-f]{2})*$/i;
 const isText = (byte: number) => (byte >= SPACE && byte <= 0x7e) || byte === 0x09;
 
 /** Bytes in any chunking in, units out. It keeps at most one line or one payload. */
-export type Parser = ReturnType<typeof createParser>;
 
 export function createParser() {
   let input: Buffer = Buffer.alloc(0);

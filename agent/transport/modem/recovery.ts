@@ -1,6 +1,7 @@
 import { isSupersimError, messageOf } from '../../../shared/errors.js';
-import { createMinuteLog } from '../../command/minute-log.js';
 import type { Log } from '../../log.js';
+import { createMinuteLog } from '../../minute-log.js';
+import { createAlarm } from './alarm.js';
 import { type Input, type Rung, type State, step, wakeAt, well } from './ladder.js';
 import type { LadderFile } from './ladder-file.js';
 import { restore, save } from './ladder-store.js';
@@ -8,7 +9,6 @@ import { ModemTrouble, type Trouble } from './script.js';
 
 /** These take the modem off the air, and with it whatever else it carries. */
 const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface RecoveryOptions {
   /** Does a rung until the sockets are open. @throws ModemTrouble */
@@ -29,7 +29,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   const minuteLog = createMinuteLog(log);
   const now = () => performance.now() * pace;
   let state: State = restore(saved, now());
-  let timer: NodeJS.Timeout | undefined;
+  const alarm = createAlarm(() => feed({ type: 'tick' }));
   let stopped = false;
   let isWell = false;
   let working = false;
@@ -54,11 +54,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   }
 
   function schedule(): void {
-    clearTimeout(timer);
-    const at = wakeAt(state);
-    if (stopped || at === Number.POSITIVE_INFINITY) return;
-    const ms = Math.min(Math.max(0, Math.ceil((at - now()) / pace)), MAX_TIMER_MS);
-    timer = setTimeout(() => feed({ type: 'tick' }), ms);
+    if (stopped) alarm.clear();
+    else alarm.set((wakeAt(state) - now()) / pace);
   }
 
   function climb(rung: Rung): void {
@@ -154,7 +151,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
 
     stop(): void {
       stopped = true;
-      clearTimeout(timer);
+      alarm.clear();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { createMinuteLog } from '../../command/minute-log.js';
 import type { Log } from '../../log.js';
+import { createMinuteLog } from '../../minute-log.js';
 import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
 import { explainTrouble, runAnyCommand } from './any-command.js';
 import { createDriver } from './driver.js';
