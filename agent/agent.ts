@@ -133,9 +133,9 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       counters.unsent++;
       throw new SupersimError('link-down', 'the agent does not run');
     }
-    const { destination, port } = { destination: config.gateway, port: ports[0] ?? 0 };
+    const outgoing = { bytes, destination: config.gateway, port: ports[0] ?? 0, kind: 'event' } as const;
     await new Promise<void>((resolve, reject) => {
-      send({ bytes, destination, port, kind: 'event' }, (error) => (error === undefined ? resolve() : reject(error)));
+      send(outgoing, (error) => (error === undefined ? resolve() : reject(error)));
     });
     log.info(
       { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport?.name },

@@ -1,8 +1,8 @@
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
+import { createMinuteLog } from '../minute-log.js';
 import { formatEndpoint, type Transport } from '../transport/transport.js';
 import type { Counters } from './counters.js';
-import { createMinuteLog } from './minute-log.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
 /** How often what waits is tried again. */

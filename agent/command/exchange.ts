@@ -34,7 +34,8 @@ export interface Incoming {
   readonly format: Format;
 }
 
-export interface ExchangeOptions {
+/** What the life of commands needs, whatever format they come in. */
+export interface LifeOptions {
   readonly registry: Registry;
   readonly launch: Launch;
   readonly seen: SeenCommands;
@@ -44,6 +45,9 @@ export interface ExchangeOptions {
   readonly logCommand: CommandLog;
   /** The longest datagram that can leave now. */
   readonly maxBytes: () => number;
+}
+
+export interface ExchangeOptions extends LifeOptions {
   /** Sends an answer to where the datagram came from. */
   readonly reply: (bytes: Uint8Array, incoming: Incoming) => void;
 }

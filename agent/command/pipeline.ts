@@ -4,6 +4,7 @@ import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Log } from '../log.js';
+import { createMinuteLog } from '../minute-log.js';
 import { type Datagram, type Endpoint, formatEndpoint } from '../transport/transport.js';
 import { createAdmission, createCarrierCheck, type RefusalCause } from './admit.js';
 import { createCoapServer } from './coap/server.js';
@@ -15,7 +16,6 @@ import { createExchanges } from './exchange.js';
 import type { Journal } from './journal-api.js';
 import type { JournalCommand, JournalEntry } from './journal-entry.js';
 import type { Launch } from './launch.js';
-import { createMinuteLog } from './minute-log.js';
 import { createSeen } from './seen.js';
 
 export interface PipelineOptions {
@@ -42,17 +42,9 @@ export function createPipeline(options: PipelineOptions) {
   const logCommand = createCommandLog(counters, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
-  const exchanges = createExchanges({
-    registry,
-    launch,
-    seen,
-    journal,
-    counters,
-    logCommand,
-    maxBytes,
-    reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply'),
-  });
-  const coap = createCoapServer({ registry, launch, seen, journal, counters, logCommand, maxBytes, reply });
+  const life = { registry, launch, seen, journal, counters, logCommand, maxBytes };
+  const exchanges = createExchanges({ ...life, reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply') });
+  const coap = createCoapServer({ ...life, reply });
 
   return {
     receive,

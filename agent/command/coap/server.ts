@@ -2,27 +2,15 @@ import { formatMessage, type Message, parseMessage } from '../../../shared/coap/
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { Command, Reply } from '../../../shared/command.js';
 import type { Handler } from '../../handlers/handler.js';
-import type { Registry } from '../../handlers/registry.js';
 import type { Datagram } from '../../transport/transport.js';
-import { type CommandLog, codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
-import type { Counters } from '../counters.js';
-import type { Journal } from '../journal-api.js';
+import { codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
+import type { LifeOptions } from '../exchange.js';
 import type { JournalCommand, JournalEntry } from '../journal-entry.js';
 import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journalled.js';
-import type { Launch } from '../launch.js';
-import type { SeenCommands } from '../seen.js';
 import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
 import { type CameTo, createResources } from './resources.js';
 
-export interface CoapServerOptions {
-  readonly registry: Registry;
-  readonly launch: Launch;
-  readonly seen: SeenCommands;
-  readonly journal: Journal | undefined;
-  readonly counters: Counters;
-  readonly logCommand: CommandLog;
-  /** The longest datagram that can leave now. */
-  readonly maxBytes: () => number;
+export interface CoapServerOptions extends LifeOptions {
   /** Sends to where a datagram came from. */
   readonly reply: (bytes: Uint8Array, datagram: Datagram, kind: 'reply' | 'signal') => void;
 }

@@ -50,7 +50,7 @@ function createShelf<T>() {
 
 /** A body that is coming in (Block1). */
 interface Incoming {
-  readonly parts: readonly Buffer[];
+  readonly parts: Buffer[];
   readonly bytes: number;
   readonly contentFormat: number | undefined;
 }
@@ -78,7 +78,8 @@ export function createTransfers() {
         incoming.remove(key);
         return { code: '4.13' };
       }
-      const parts = [...before.parts, Buffer.from(payload)];
+      const { parts } = before;
+      parts.push(Buffer.from(payload));
       if (block.more) {
         incoming.set(key, { parts, bytes, contentFormat }, bytes, now + lifetimeMs);
         return { code: '2.31' };

@@ -1,4 +1,4 @@
-import type { Log } from '../log.js';
+import type { Log } from './log.js';
 
 const MINUTE_MS = 60_000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createMinuteLog } from '../../../agent/command/minute-log.js';
-import { recordingLog } from '../../support/log.js';
+import { createMinuteLog } from '../../agent/minute-log.js';
+import { recordingLog } from '../support/log.js';
 
 function start() {
   let now = 5;
