@@ -8,6 +8,7 @@ import { createDeadlineJudge } from './command/deadline.js';
 import { createDelivery, type Delivery } from './command/delivery.js';
 import type { Journal } from './command/journal-api.js';
 import { type JournalCommands, journalCommands } from './command/journal-commands.js';
+import { createLast, type LastCommand, type LastSent } from './command/last.js';
 import { createLaunch } from './command/launch.js';
 import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
@@ -26,12 +27,15 @@ import {
   type LinkView,
   type ModemConsole,
   type Transport,
+  wallTime,
 } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
 /** How often what is old in the journal is forgotten, and what could not be written is written. */
 const MAINTENANCE_INTERVAL_MS = 60_000;
+/** The probe's own place: it never waits, and no command can take it. */
+const PROBE_LIMITS = { running: 1, waiting: 0, waitingBytes: 0 };
 
 export interface AgentOptions {
   /** As in the configuration file. */
@@ -53,6 +57,10 @@ export interface AgentStatus {
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
+  /** Undefined while none has ended; `at` in Unix milliseconds. */
+  readonly lastCommand: LastCommand | undefined;
+  /** Undefined while nothing has left; `at` in Unix milliseconds. */
+  readonly lastSent: LastSent | undefined;
   /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
   readonly kernelDrops: number | undefined;
   /** Undefined before the start, and where there is none. */
@@ -88,6 +96,13 @@ export interface Agent {
   status(): AgentStatus;
   /** The commands of the journal, for the control socket; undefined before the start, and where there is none. */
   commands(): JournalCommands | undefined;
+  /**
+   * Sends a `ping` through the pipeline, past the transport. It waits for no command, and no trace of it is left. Resolves
+   * when its reply is there, be that never.
+   *
+   * @throws (rejects) SupersimError `probe-failed`
+   */
+  probe(): Promise<void>;
   /** The modem that is used, for the control socket; undefined before the start, and where there is none. */
   modem(): ModemConsole | undefined;
 }
@@ -107,7 +122,10 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const counters = createCounters();
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
-  const runner = createRunner(config.limits, { deviceId, log, emit });
+  const last = createLast();
+  const surroundings = { deviceId, log, emit };
+  const runner = createRunner(config.limits, surroundings);
+  const probeRunner = createRunner(PROBE_LIMITS, surroundings);
   const clockSynchronized = createClockCheck();
   const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
   let admitting = false;
@@ -160,9 +178,10 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     }
     state = openedState;
     const { journal, outbox } = state ?? {};
-    delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), counters, log });
+    const known = { counters, last, log };
+    delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), ...known });
     const { send } = delivery;
-    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, counters, log });
+    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, ...known });
     try {
       await opened.start(receiverOf(pipeline));
     } catch (error) {
@@ -233,6 +252,11 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     log.info({ ...counters }, 'agent stopped');
   }
 
+  async function probe(): Promise<void> {
+    if (pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
+    await pipeline.probe(probeRunner.submit);
+  }
+
   return {
     config,
     start,
@@ -245,6 +269,8 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       running: runner.running,
       waiting: runner.waiting,
       counters: structuredClone(counters),
+      lastCommand: last.command && byWallClock(last.command),
+      lastSent: last.sent && byWallClock(last.sent),
       kernelDrops: transport?.kernelDrops(),
       journal: state && {
         persistent: state.database.persistent,
@@ -254,6 +280,9 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
     }),
     commands: () => state && journalCommands(state.journal, runner),
+    probe,
     modem: () => transport?.modem,
   };
 }
+
+const byWallClock = <T extends { readonly at: number }>(what: T): T => ({ ...what, at: wallTime(what.at) });

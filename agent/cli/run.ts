@@ -4,6 +4,7 @@ import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { ControlModem, ControlSocket } from '../service/control.js';
+import type { SystemdService } from '../service/systemd.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 
@@ -20,10 +21,11 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const processLog = await createLogger(config.log.level);
   const agent = agentWith(config, { log: processLog.log });
   let control: Promise<ControlSocket> | undefined;
+  let service: Promise<SystemdService> | undefined;
   let stopping = false;
   const stop = async () => {
     stopping = true;
-    await Promise.all([agent.stop(), control?.then((opened) => opened.stop())]);
+    await Promise.all([agent.stop(), ...[control, service].map((each) => each?.then((opened) => opened.stop()))]);
   };
   guardProcess({ stop }, processLog);
   await agent.start();
@@ -31,6 +33,9 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const isWanted = flags.dev !== true || config.control.socket !== undefined;
   if (isWanted && !stopping) control = openControl(agent, processLog.log);
   await control;
+  // Last, so that whoever waits for the service to be ready can use all of it.
+  if (process.env['NOTIFY_SOCKET'] !== undefined && !stopping) service = openService(agent, processLog.log);
+  await service;
 }
 
 /** Several agents of a developer's would be in each other's way. */
@@ -58,6 +63,12 @@ async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
     log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');
   });
   return control;
+}
+
+/** Loaded only where a service manager wants to be told. */
+async function openService(agent: Agent, log: Log): Promise<SystemdService> {
+  const { startSystemdService } = await import('../service/systemd.js');
+  return startSystemdService({ agent, log });
 }
 
 /** Loads nothing of modems where there is none. */

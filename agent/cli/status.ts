@@ -28,9 +28,11 @@ function formatStatus(status: Status): string {
       ['ports', ports.join(', ')],
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', outcomes.join(', ')],
+      ['last command', formatLastCommand(status.lastCommand)],
       ['received', `${counters.received} datagrams, ${counters.repeats} repeats`],
       ['refused', refused],
       ['sent', `${counters.sent} datagrams, ${counters.unsent} could not leave at once`],
+      ['last sent', formatLastSent(status.lastSent)],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
       ['journal', formatJournal(status.journal)],
       ['outbox', formatOutbox(status.outbox)],
@@ -61,6 +63,17 @@ function formatLink({ up, reason, address, modem }: LinkShown): string {
     .filter((part) => part !== undefined)
     .join(', ');
 }
+
+function formatLastCommand(last: Status['lastCommand']): string {
+  if (last === undefined) return 'none';
+  const { name = 'unreadable', outcome, code, peer, transport, at } = last;
+  return `${name} ${outcome}${code === undefined ? '' : ` (${code})`}, from ${peer} by ${transport}, ${formatAgo(at)}`;
+}
+
+const formatLastSent = (last: Status['lastSent']): string =>
+  last === undefined ? 'nothing' : `${last.bytes} bytes by ${last.transport}, ${formatAgo(last.at)}`;
+
+const formatAgo = (at: number): string => `${formatUptime((Date.now() - at) / 1000)} ago`;
 
 function formatJournal(journal: Status['journal']): string {
   if (journal === undefined) return 'none';

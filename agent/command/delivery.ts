@@ -3,6 +3,7 @@ import type { Log } from '../log.js';
 import { createMinuteLog } from '../minute-log.js';
 import { formatEndpoint, type Transport } from '../transport/transport.js';
 import type { Counters } from './counters.js';
+import type { Last } from './last.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
 /** How often what waits is tried again. */
@@ -26,11 +27,12 @@ export interface DeliveryOptions {
   /** How long something may wait. */
   readonly keepMs: number;
   readonly counters: Counters;
+  readonly last: Last;
   readonly log: Log;
 }
 
 /** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
-export function createDelivery({ transport, outbox, keepMs, counters, log }: DeliveryOptions) {
+export function createDelivery({ transport, outbox, keepMs, counters, last, log }: DeliveryOptions) {
   const minuteLog = createMinuteLog(log);
   /** The ways out that something waits for. */
   let busyWays = waysOf(outbox);
@@ -61,10 +63,11 @@ export function createDelivery({ transport, outbox, keepMs, counters, log }: Del
   }
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
-    const sent = (error?: Error) => {
+    const sent = (error?: Error, link = transport.name) => {
       if (error === undefined) {
         counters.sent++;
         counters.sentBytes += bytes.length;
+        last.sent = { bytes: bytes.length, transport: link, at: performance.now() };
       }
       done(error);
     };

@@ -15,7 +15,9 @@ import type { Outgoing, Send } from './delivery.js';
 import { createExchanges } from './exchange.js';
 import type { Journal } from './journal-api.js';
 import type { JournalCommand, JournalEntry } from './journal-entry.js';
+import type { Last } from './last.js';
 import type { Launch } from './launch.js';
+import { probe } from './probe.js';
 import { createSeen } from './seen.js';
 
 export interface PipelineOptions {
@@ -28,18 +30,19 @@ export interface PipelineOptions {
   /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
   readonly maxBytes?: (() => number) | undefined;
   readonly counters: Counters;
+  readonly last: Last;
   readonly log: Log;
 }
 
 /** A datagram's way: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
-  const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, log } = options;
+  const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, last, log } = options;
   const refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
   const seen = createSeen();
-  const logCommand = createCommandLog(counters, log);
+  const logCommand = createCommandLog(counters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
   const life = { registry, launch, seen, journal, counters, logCommand, maxBytes };
@@ -72,6 +75,8 @@ export function createPipeline(options: PipelineOptions) {
       if (command.format === 'coap') coap.report(command, ending);
       else if (bytes !== null) reply(bytes, command, 'reply');
     },
+    /** See {@link probe}. @param own gives the probe a place that no command can take */
+    probe: (own: Launch): Promise<void> => probe({ ...life, launch: own, refusalOf, source: firstOf(config.allow) }),
     /** Ends what goes on by itself. */
     stop: coap.stop,
   };
@@ -144,6 +149,9 @@ export function createPipeline(options: PipelineOptions) {
 
 /** Where a reply goes: to where this datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
+
+/** The first address of the first of these ranges. */
+const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';
 
 const mostBytes = () => MAX_PAYLOAD_BYTES;
 

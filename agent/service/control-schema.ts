@@ -123,6 +123,20 @@ export const statusSchema = z.looseObject({
     sent: count,
     unsent: count,
   }),
+  /** The command that ended last; absent while none has. */
+  lastCommand: z
+    .looseObject({
+      name: z.string().optional(),
+      outcome: z.string(),
+      /** The error code, where it ended in one. */
+      code: z.string().optional(),
+      peer: z.string(),
+      transport: z.string(),
+      at: time,
+    })
+    .optional(),
+  /** The datagram that left last; absent while none has. */
+  lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
   /** Absent where the kernel does not tell. */
   kernelDrops: count.optional(),
   /** Absent where there is none. */

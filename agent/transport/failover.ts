@@ -2,7 +2,7 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import { type ChoiceTimes, choose, firstChoice, type LinkName } from './link-choice.js';
 import type { ModemTransport } from './modem/modem-transport.js';
-import { type Endpoint, formatEndpoint, type LinkStatus, type Transport, wallTime } from './transport.js';
+import { type Endpoint, formatEndpoint, type LinkStatus, type Sent, type Transport, wallTime } from './transport.js';
 
 /** How often it is looked at the links. */
 const LOOK_INTERVAL_MS = 1000;
@@ -85,7 +85,7 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
     const sent = (error?: Error) => {
       if (link === 'udp') udpFailing = error !== undefined;
       if (error === undefined) {
-        done();
+        done(undefined, link);
         return;
       }
       if (link === 'udp' && isUp('udp')) decide(true);
@@ -120,7 +120,7 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
       const first = via === 'udp' || via === 'modem' ? via : choice.link;
       const outgoing = { bytes, destination, port, done };
       if (!isSame(destination, gateway)) {
-        transports[first].send(bytes, destination, port, done, first);
+        transports[first].send(bytes, destination, port, (error) => done(error, first), first);
         return;
       }
       const order: readonly LinkName[] = first === 'udp' ? ['udp', 'modem'] : ['modem', 'udp'];
@@ -150,7 +150,7 @@ interface Outgoing {
   readonly bytes: Uint8Array;
   readonly destination: Endpoint;
   readonly port: number;
-  readonly done: (error?: Error) => void;
+  readonly done: Sent;
 }
 
 const isSame = (one: Endpoint, other: Endpoint): boolean => one.address === other.address && one.port === other.port;

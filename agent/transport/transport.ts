@@ -17,6 +17,12 @@ export interface Datagram {
   readonly receivedAt: number;
 }
 
+/**
+ * Told of what was to be sent: an error with code `link-down` when it could not leave, and `too-large` when it never can;
+ * else, where there are several links, the one that it left by.
+ */
+export type Sent = (error?: Error, link?: string) => void;
+
 /** How datagrams come in and go out. Everything above is the same for each of them. */
 export interface Transport {
   readonly name: string;
@@ -27,12 +33,12 @@ export interface Transport {
    */
   start(receive: (datagram: Datagram) => void): Promise<void>;
   /**
-   * Sends from `port`, one of the device ports; `done` gets an error with code `link-down` when it could not leave, and
-   * `too-large` when it never can.
+   * Sends from `port`, one of the device ports.
    *
+   * @param done see {@link Sent}
    * @param via name of the transport that the command came by, which a reply leaves by where it can
    */
-  send(bytes: Uint8Array, destination: Endpoint, port: number, done: (error?: Error) => void, via?: string): void;
+  send(bytes: Uint8Array, destination: Endpoint, port: number, done: Sent, via?: string): void;
   /** The longest datagram that can leave, whichever link it leaves by. */
   maxBytes(): number;
   /** Its links, as they are now. */

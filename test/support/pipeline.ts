@@ -1,6 +1,7 @@
 import { createCounters } from '../../agent/command/counters.js';
 import { createDelivery } from '../../agent/command/delivery.js';
 import type { Journal } from '../../agent/command/journal-api.js';
+import { createLast } from '../../agent/command/last.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/run.js';
 import { resolveConfig } from '../../agent/config/load.js';
@@ -43,6 +44,7 @@ export function startPipeline({
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const counters = createCounters();
+  const last = createLast();
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
   const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined });
@@ -62,7 +64,7 @@ export function startPipeline({
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, log });
+  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, last, log });
   const pipeline = createPipeline({
     config: resolved,
     registry,
@@ -71,6 +73,7 @@ export function startPipeline({
     send,
     maxBytes: transport.maxBytes,
     counters,
+    last,
     log,
   });
   const [firstPort] = resolved.listen.ports;
@@ -88,6 +91,7 @@ export function startPipeline({
   return {
     pipeline,
     counters,
+    last,
     runner,
     sent,
     receive,

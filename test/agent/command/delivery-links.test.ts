@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createCounters } from '../../../agent/command/counters.js';
 import { createDelivery, type Outgoing } from '../../../agent/command/delivery.js';
+import { createLast } from '../../../agent/command/last.js';
 import { openOutbox } from '../../../agent/command/outbox.js';
 import { silentLog } from '../../../agent/log.js';
 import { onlyLink, type Transport } from '../../../agent/transport/transport.js';
@@ -36,7 +37,14 @@ async function deliverBy(
   const database = await openTestDatabase(folder);
   const outbox = openOutbox(database, standingClock().clock);
   const counters = createCounters();
-  const delivery = createDelivery({ transport, outbox, keepMs: Date.now() * 2, counters, log: silentLog });
+  const delivery = createDelivery({
+    transport,
+    outbox,
+    keepMs: Date.now() * 2,
+    counters,
+    last: createLast(),
+    log: silentLog,
+  });
   onTestFinished(delivery.stop);
   return {
     link,

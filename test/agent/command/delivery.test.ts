@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createCounters } from '../../../agent/command/counters.js';
 import { createDelivery, type Outgoing } from '../../../agent/command/delivery.js';
+import { createLast } from '../../../agent/command/last.js';
 import { openOutbox } from '../../../agent/command/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../agent/command/outbox-policy.js';
 import { systemClock } from '../../../agent/storage/clock.js';
@@ -50,9 +51,10 @@ async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOut
     stop: async () => undefined,
   };
   const counters = createCounters();
+  const last = createLast();
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
   onTestFinished(() => void vi.useRealTimers());
-  const delivery = createDelivery({ transport, outbox, keepMs, counters, log });
+  const delivery = createDelivery({ transport, outbox, keepMs, counters, last, log });
   onTestFinished(() => delivery.stop());
   delivery.start();
   const send = (text: string, change: Partial<Outgoing> = {}) =>

@@ -1,0 +1,54 @@
+import { SupersimError } from '../../shared/errors.js';
+import type { ListenedPort } from '../config/schema.js';
+import type { Datagram } from '../transport/transport.js';
+import type { RefusalCause } from './admit.js';
+import { createCounters } from './counters.js';
+import { decode } from './decode.js';
+import { createExchanges, type LifeOptions } from './exchange.js';
+
+const REQUEST = 'ping';
+const ANSWER = 'ok pong';
+const NAME = 'probe';
+/** No device port: each of those may be pinned to a format, or to a handler. */
+const PORT: ListenedPort = { port: 0, format: 'auto', handler: undefined };
+
+export interface ProbeOptions extends Pick<LifeOptions, 'registry' | 'launch' | 'seen' | 'maxBytes'> {
+  readonly refusalOf: (datagram: Datagram) => RefusalCause | undefined;
+  /** An address that may send. */
+  readonly source: string;
+}
+
+/**
+ * Sends a `ping` through the pipeline from where a transport would hand it up to where its reply would be sent.
+ * Nothing counts, logs or journals it. Resolves when the reply is there, be that never.
+ *
+ * @throws (rejects) SupersimError `probe-failed` when it is refused, or another reply comes
+ */
+export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (what: string) => reject(new SupersimError('probe-failed', `a ping through the pipeline was ${what}`));
+    const datagram: Datagram = {
+      bytes: Buffer.from(REQUEST),
+      source: { address: source, port: 0 },
+      port: PORT.port,
+      transport: NAME,
+      receivedAt: performance.now(),
+    };
+    const cause = refusalOf(datagram);
+    const decoded = decode(datagram.bytes, PORT, life.maxBytes());
+    const exchanges = createExchanges({
+      ...life,
+      journal: undefined,
+      counters: createCounters(),
+      logCommand: () => undefined,
+      reply(bytes) {
+        const answer = Buffer.from(bytes).toString();
+        if (answer === ANSWER) resolve();
+        else fail(`answered ${JSON.stringify(answer)}`);
+      },
+    });
+    if (cause !== undefined) fail(`refused: ${cause}`);
+    else if (decoded?.message === undefined) fail('not understood');
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format });
+  });
+}

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../shared/errors.js';
+import type { Agent } from '../agent.js';
+import type { Log } from '../log.js';
+import { createMinuteLog } from '../minute-log.js';
+import { createNotify, type Notify } from './notify.js';
+import { statusLine } from './status-line.js';
+import { startWatchdog, watchdogInterval } from './watchdog.js';
+
+/** How often it is looked whether the status is another. */
+const LOOK_MS = 2000;
+/** The least between one status and the next: each costs a process. */
+const STATUS_MS = 10_000;
+/** Before it is tried again to tell that the agent is ready. */
+const RETRY_MS = 5000;
+/** How long a stop waits for systemd to hear of it. */
+const STOP_MS = 1000;
+
+export interface SystemdOptions {
+  readonly agent: Pick<Agent, 'probe' | 'status'>;
+  readonly log: Log;
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly notify?: Notify;
+}
+
+/** The agent as systemd's service (`Type=notify`). */
+export interface SystemdService {
+  readonly notify: Notify;
+  /** Tells that the agent is stopping, and nothing more from then on. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Tells systemd how an agent that has started is doing: that it is ready, once the probe has come back; how it is, on
+ * one line; signs of life, where it waits for them; and that it stops.
+ */
+export function startSystemdService(options: SystemdOptions): SystemdService {
+  const { agent, log, environment = process.env, notify = createNotify(log) } = options;
+  const minuteLog = createMinuteLog(log);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let shown: string | undefined;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  let looking: NodeJS.Timeout | undefined;
+  let stopWatchdog: (() => void) | undefined;
+
+  async function becomeReady(): Promise<void> {
+    while (!(await tellReady())) {
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+    }
+    if (signal.aborted) return;
+    looking = setInterval(renewStatus, LOOK_MS);
+    const intervalMs = watchdogInterval(environment);
+    if (intervalMs !== undefined) stopWatchdog = startWatchdog({ intervalMs, probe: agent.probe, notify, log });
+    log.info({ watchdogMs: intervalMs }, 'systemd knows that the agent is ready');
+  }
+
+  async function tellReady(): Promise<boolean> {
+    try {
+      await agent.probe();
+    } catch (error) {
+      minuteLog('probe', { error: messageOf(error) }, 'not ready: the probe failed');
+      return false;
+    }
+    return !signal.aborted && showStatus((STATUS) => notify({ READY: '1', STATUS }));
+  }
+
+  async function showStatus(tell: (line: string) => Promise<boolean>): Promise<boolean> {
+    const line = statusLine(agent.status());
+    shownAt = performance.now();
+    const heard = await tell(line);
+    if (heard) shown = line;
+    return heard;
+  }
+
+  function renewStatus(): void {
+    if (performance.now() - shownAt < STATUS_MS || statusLine(agent.status()) === shown) return;
+    void showStatus((STATUS) => notify({ STATUS }));
+  }
+
+  void becomeReady();
+  return {
+    notify,
+    async stop() {
+      stopping.abort();
+      clearInterval(looking);
+      stopWatchdog?.();
+      await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping' }), sleep(STOP_MS, undefined, { ref: false })]);
+    },
+  };
+}
