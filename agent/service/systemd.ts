@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../shared/errors.js';
 import type { Agent } from '../agent.js';
 import type { Log } from '../log.js';
@@ -37,20 +36,21 @@ export interface SystemdService {
 export function startSystemdService(options: SystemdOptions): SystemdService {
   const { agent, log, environment = process.env, notify = createNotify(log) } = options;
   const minuteLog = createMinuteLog(log);
-  const stopping = new AbortController();
-  const { signal } = stopping;
   let shown: string | undefined;
   let shownAt = Number.NEGATIVE_INFINITY;
-  let looking: NodeJS.Timeout | undefined;
+  /** Until it is ready, to the next try; then from one look at the status to the next. */
+  let timer: NodeJS.Timeout | undefined;
   let stopWatchdog: (() => void) | undefined;
+  let stopped = false;
 
   async function becomeReady(): Promise<void> {
-    while (!(await tellReady())) {
-      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) return;
+    const heard = await tellReady();
+    if (stopped) return;
+    if (!heard) {
+      timer = setTimeout(becomeReady, RETRY_MS);
+      return;
     }
-    if (signal.aborted) return;
-    looking = setInterval(renewStatus, LOOK_MS);
+    timer = setInterval(renewStatus, LOOK_MS);
     const intervalMs = watchdogInterval(environment);
     if (intervalMs !== undefined) stopWatchdog = startWatchdog({ intervalMs, probe: agent.probe, notify, log });
     log.info({ watchdogMs: intervalMs }, 'systemd knows that the agent is ready');
@@ -63,7 +63,7 @@ export function startSystemdService(options: SystemdOptions): SystemdService {
       minuteLog('probe', { error: messageOf(error) }, 'not ready: the probe failed');
       return false;
     }
-    return !signal.aborted && showStatus((STATUS) => notify({ READY: '1', STATUS }));
+    return !stopped && showStatus((STATUS) => notify({ READY: '1', STATUS }));
   }
 
   async function showStatus(tell: (line: string) => Promise<boolean>): Promise<boolean> {
@@ -83,10 +83,11 @@ export function startSystemdService(options: SystemdOptions): SystemdService {
   return {
     notify,
     async stop() {
-      stopping.abort();
-      clearInterval(looking);
+      stopped = true;
+      clearTimeout(timer);
       stopWatchdog?.();
-      await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping' }), sleep(STOP_MS, undefined, { ref: false })]);
+      const late = new Promise((resolve) => setTimeout(resolve, STOP_MS).unref());
+      await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping' }), late]);
     },
   };
 }

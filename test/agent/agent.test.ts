@@ -49,6 +49,43 @@ describe('an agent in someone’s own program', () => {
     expect(before.counters.outcomes.done).toBe(0);
   });
 
+  it('tells what came last: a command, and a datagram that left', async () => {
+    const { agent, gateway, device } = await withGateway();
+    expect(agent.status()).toMatchObject({ lastCommand: undefined, lastSent: undefined });
+    await agent.start();
+    await gateway.ask('ping', device);
+    const peer = `${gateway.endpoint.address}:${gateway.endpoint.port}`;
+    const about = { peer: expect.stringMatching(new RegExp(`^(gateway|${peer})$`)), transport: 'udp' };
+    const at = expect.toSatisfy((moment: number) => Math.abs(Date.now() - moment) < 5000);
+    expect(agent.status()).toMatchObject({
+      lastCommand: { ...about, name: 'ping', outcome: 'done', code: undefined, at },
+      lastSent: { bytes: 'ok pong'.length, transport: 'udp', at },
+    });
+    const { length } = await gateway.ask('#1 nope', device);
+    expect(agent.status()).toMatchObject({
+      lastCommand: { name: 'nope', outcome: 'refused', code: 'unknown-command' },
+      lastSent: { bytes: length },
+    });
+    await agent.emit('boot');
+    expect(agent.status()).toMatchObject({ lastCommand: { name: 'nope' }, lastSent: { bytes: 16 } });
+  });
+
+  it('can be asked by a probe whether it works, which has a place of its own and leaves no trace', async () => {
+    const { handler, running, release } = heldHandler();
+    const config = { limits: { running: 1, waiting: 0 } };
+    const { agent, gateway, device } = await withGateway({ handlers: [handler], config });
+    await expect(agent.probe()).rejects.toMatchObject({ code: 'probe-failed' });
+    await agent.start();
+    await gateway.send('hold', device);
+    await running;
+    const before = agent.status();
+    for (let times = 0; times < 100; times++) await agent.probe();
+    expect({ ...agent.status(), link: before.link }).toEqual(before);
+    release();
+    await gateway.next();
+    expect(await gateway.everythingSoFar()).toEqual([]);
+  });
+
   it('refuses a bad configuration when it is made', () => {
     expect(() => createAgent({ config: { listen: { ports: [] } } })).toThrow(
       expect.objectContaining({ code: 'config-invalid' }),

@@ -21,6 +21,7 @@ const TOOLS = {
   unshare: () => onPath('unshare'),
   udevadm: () => onPath('udevadm'),
   'systemd-analyze': () => onPath('systemd-analyze'),
+  'systemd-notify': () => onPath('systemd-notify'),
   python3: () => onPath('python3'),
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),

@@ -92,6 +92,7 @@ export function startPipeline({
     pipeline,
     counters,
     last,
+    registry,
     runner,
     sent,
     receive,

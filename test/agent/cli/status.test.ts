@@ -69,8 +69,10 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^ports +6969$/m);
     expect(stdout).toMatch(/^commands +0 running, 0 waiting$/m);
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
+    expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
     expect(stdout).toMatch(/^received +1 datagrams, 0 repeats$/m);
     expect(stdout).toMatch(/^sent +1 datagrams, 0 could not leave at once$/m);
+    expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
     expect(stdout).toMatch(/^journal +0 commands, 0 not ended, 0 bytes, in memory only$/m);
     expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
@@ -78,10 +80,12 @@ describe('supersim-agent status', () => {
   });
 
   it('prints all that the agent says with --json', async () => {
-    const { agent, path } = await startAgent();
+    const { agent, path, address } = await startAgent();
+    await (await openPeer()).ask('nope', { address, port: 6969 });
     const { code, stdout } = await supersimAgent(['status', '--socket', path, '--json']);
     expect(code).toBe(0);
     const { link, ...status } = agent.status();
+    expect(status.lastCommand).toMatchObject({ name: 'nope', code: 'unknown-command' });
     const links = [{ name: 'udp', up: true, address: status.address }];
     expect(link).toMatchObject({ name: 'udp', switches: 0, links });
     expect(statusSchema.parse(JSON.parse(stdout))).toMatchObject({
@@ -102,6 +106,20 @@ describe('supersim-agent status', () => {
     const { stdout } = await supersimAgent(['status', '--socket', path]);
     expect(stdout).toContain(`, up ${shown}, `);
     expect(stdout).toMatch(/^link +down/m);
+  });
+
+  it('shows a command that failed last, when that was, and that nothing has left', async () => {
+    const lastCommand = {
+      ...{ name: 'relay.set', outcome: 'failed', code: 'handler-timeout', peer: 'gateway', transport: 'modem' },
+      at: Date.now() - 3_725_000,
+    };
+    const status = { ...createAgent().status(), lastCommand, uptime: 1 };
+    const { path } = await openControl({ target: { status: () => status, commands: undefined } });
+    const { stdout } = await supersimAgent(['status', '--socket', path]);
+    expect(stdout).toMatch(
+      /^last command +relay\.set failed \(handler-timeout\), from gateway by modem, 1 h 2 min ago$/m,
+    );
+    expect(stdout).toMatch(/^last sent +nothing$/m);
   });
 
   it('shows two links: which is in use, and how each is', async () => {

@@ -72,6 +72,19 @@ describe('two links', () => {
     }
   });
 
+  it('tell by which of them it left', async () => {
+    const { failover, gateway, modem } = await startBoth();
+    const leftBy = (via: string, destination = gateway.endpoint) =>
+      new Promise((resolve) =>
+        failover.send(Buffer.from('x'), destination, 6969, (error, link) => resolve(error ?? link), via),
+      );
+    expect([await leftBy('modem'), await leftBy('udp')]).toEqual(['modem', 'udp']);
+    const lan = await openPeer();
+    expect(await leftBy('modem', lan.endpoint)).toBe('modem');
+    await modem.plug(false);
+    expect(await leftBy('modem')).toBe('udp');
+  });
+
   it('take a reply by the other link where that one is gone', async () => {
     const { send, from, listen, modem, route } = await startBoth();
     await modem.plug(false);
