@@ -17,6 +17,7 @@ const PROGRAM = fileURLToPath(new URL('../../dist/bin/supersim-agent.js', import
 const ECHO = fileURLToPath(new URL('echo.mjs', import.meta.url));
 const COAP_PACKAGE = fileURLToPath(new URL('coap-package.mjs', import.meta.url));
 const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
+const NOTIFY_LISTENER = fileURLToPath(new URL('../support/notify-listener.py', import.meta.url));
 const ADDRESS = '127.0.0.1';
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -89,14 +90,35 @@ async function freePort() {
 }
 
 /**
+ * Listens where systemd would.
+ *
+ * @param {string} path
+ */
+export async function listenToNotices(path) {
+  const child = spawn('python3', [NOTIFY_LISTENER, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  track(child);
+  let heard = '';
+  await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the listener ended with ${code}`)));
+    child.stdout.on('data', (chunk) => {
+      heard += chunk;
+      resolve(undefined);
+    });
+  });
+  return { heard: () => heard, stop: () => end(child) };
+}
+
+/**
  * Starts a server and waits until it is ready. Its stdout is a pipe, read and thrown away.
  *
  * @param {(port: number) => [string, ...string[]]} command the program and its arguments
  * @param {string | undefined} readyMark what it writes when it is ready; without it a datagram is to be answered
  * @param {boolean} keepLog whether to keep what it writes
+ * @param {Record<string, string>} env what it is told besides
  * @returns {Promise<Server>}
  */
-async function startServer(command, readyMark, keepLog = false) {
+async function startServer(command, readyMark, keepLog = false, env = {}) {
   const port = await freePort();
   // NODE_EXTRA_CA_CERTS alone would double the time that bare Node needs to start.
   const environment = Object.entries(process.env).filter(([name]) => !/^(SUPERSIM_AGENT_|NODE_)/.test(name));
@@ -104,7 +126,7 @@ async function startServer(command, readyMark, keepLog = false) {
   const [program, ...args] = command(port);
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: Object.fromEntries(environment),
+    env: { ...Object.fromEntries(environment), ...env },
   });
   track(child);
   let log = '';
@@ -147,9 +169,9 @@ export const startCoapPackage = () =>
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
- * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string }} options
+ * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
  */
-export function startAgent({ config = {}, level = 'info', keepLog = false, readyMark = 'agent started' } = {}) {
+export function startAgent({ config = {}, level = 'info', keepLog = false, readyMark = 'agent started', env } = {}) {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not there: npm run build makes it`);
   const file = join(folder, 'config.yaml');
   writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
@@ -157,6 +179,7 @@ export function startAgent({ config = {}, level = 'info', keepLog = false, ready
     (port) => [PROGRAM, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
     level === 'info' ? readyMark : undefined,
     keepLog,
+    env,
   );
 }
 
