@@ -6,6 +6,8 @@ import type { Notify } from './notify.js';
 
 /** Signs of life in the time that systemd waits for one: more than two, so that one may get lost. */
 const SIGNS = 3;
+/** What a timer can wait; it takes more for 1 ms. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 const variable = z.coerce.number().pipe(z.int().positive());
 
@@ -27,7 +29,7 @@ export function watchdogInterval(environment: NodeJS.ProcessEnv, pid = process.p
   const { WATCHDOG_USEC, WATCHDOG_PID } = environment;
   if (WATCHDOG_PID !== undefined && WATCHDOG_PID !== String(pid)) return undefined;
   const { data: microseconds } = variable.safeParse(WATCHDOG_USEC);
-  return microseconds && Math.max(1, Math.floor(microseconds / 1000 / SIGNS));
+  return microseconds && Math.min(LONGEST_MS, Math.max(1, Math.floor(microseconds / 1000 / SIGNS)));
 }
 
 /**

@@ -31,7 +31,7 @@ async function startService(env: Record<string, string> = {}, config = '', args:
     /** Waits until it gives none any more, for longer than systemd would wait. */
     async isSilent(): Promise<void> {
       // What had been begun comes to its end.
-      await rest(WATCHDOG_MS / 3);
+      await rest(WATCHDOG_MS);
       const before = signs();
       await rest(WATCHDOG_MS * 1.5);
       expect(signs()).toBe(before);

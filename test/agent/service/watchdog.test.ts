@@ -9,6 +9,7 @@ describe('the time between two signs of life', () => {
     ['60000000', '17', 20_000],
     ['1000', '17', 1],
     ['1', undefined, 1],
+    ['7776000000000', undefined, 2_147_483_647],
   ])('WATCHDOG_USEC=%s and WATCHDOG_PID=%s: less than half of it', (usec, pid, expected) => {
     expect(watchdogInterval({ WATCHDOG_USEC: usec, WATCHDOG_PID: pid }, 17)).toBe(expected);
   });
