@@ -85,8 +85,8 @@ interface Heard {
   readonly head: Buffer;
   readonly tail: Buffer;
   readonly total: number;
-  /** What went wrong with the connection itself. */
-  readonly error: Error | undefined;
+  /** Why there was no connection. */
+  readonly unreached: Error | undefined;
 }
 
 /** Sends input, and hears all that comes until the connection is closed, in whatever way. */
@@ -96,28 +96,31 @@ function converse(path: string, input: string | Uint8Array, outputBytes: number,
     const socket = createConnection({ path, allowHalfOpen: true });
     const head = keepHead(socket, outputBytes + OK_LINE_BYTES);
     const tail = keepTail(socket, ERROR_TAIL_BYTES);
-    let error: Error | undefined;
+    let connected = false;
+    let unreached: Error | undefined;
     const abort = () => {
       socket.destroy();
       reject(signal.reason);
     };
     signal.addEventListener('abort', abort, { once: true });
-    // Also when it has closed the connection without having read the parameters, which need not be a failure.
-    socket.once('error', (thrown) => {
-      error = thrown;
+    socket.once('connect', () => {
+      connected = true;
+    });
+    socket.once('error', (error) => {
+      // Later ones tell that it has closed the connection without having read the parameters, which is no failure.
+      if (!connected) unreached = error;
     });
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       signal.removeEventListener('abort', abort);
-      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total(), error });
+      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total(), unreached });
     });
     socket.end(input);
   });
 }
 
-function explainFailure(path: string, { tail, total, error }: Heard): string {
+function explainFailure(path: string, { tail, unreached }: Heard): string {
+  if (unreached !== undefined) return `the service at ${path} cannot be reached: ${unreached.message}`;
   const end = utf8Tail(tail, ERROR_TAIL_BYTES).trim();
-  if (end !== '') return `the service at ${path} ended without ok: ${end}`;
-  if (error !== undefined) return `the service at ${path} cannot be used: ${error.message}`;
-  return `the service at ${path} ended without ok${total === 0 ? ', and said nothing: see its journal' : ''}`;
+  return `the service at ${path} ended without ok${end === '' ? ', and said nothing: see its journal' : `: ${end}`}`;
 }

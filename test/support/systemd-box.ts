@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { type Running, startProcess } from './process.js';
@@ -92,10 +92,15 @@ export async function bootBox(root?: string) {
     path,
     /** Copies a file or a folder's contents into the box, as root's; links become what they lead to. */
     async copy(from: string, to: string): Promise<void> {
+      mkdirSync(dirname(path(to)), { recursive: true });
       await promisify(execFile)('cp', ['-RLT', '--preserve=mode', from, path(to)]);
     },
     read: (file: string) => readFileSync(path(file), 'utf8'),
-    write: (file: string, text: string, mode = 0o644) => writeFileSync(path(file), text, { mode }),
+    /** Writes a file, as root's, in a folder that is made if need be. */
+    write(file: string, text: string, mode = 0o644): void {
+      mkdirSync(dirname(path(file)), { recursive: true });
+      writeFileSync(path(file), text, { mode });
+    },
     /** The messages of a unit, oldest first. */
     journal: async (unit: string) =>
       (await run(['journalctl', '--no-pager', '--output=cat', `--unit=${unit}`])).stdout.split('\n').slice(0, -1),
