@@ -119,7 +119,7 @@ export const ERRORS = {
   'modem-port-forbidden': {
     meaning: 'The system does not let this user open the modem’s serial port.',
     remedy:
-      'Add the service’s user to the group that owns the port: `usermod -a -G dialout supersim-agent`, and restart it.',
+      'Run it by a user of the group that owns the port (`ls -l DEVICE`). The service has the group dialout, and the drivers of its `DeviceAllow`: for others, `systemctl edit supersim-agent`.',
   },
   'modem-port-busy': {
     meaning: 'Another program has the modem’s serial port.',
