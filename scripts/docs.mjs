@@ -42,10 +42,14 @@ function settings(schema, path) {
     ];
     if (!inner) return [row];
     const step = isRecord(member) ? [...here, '<name>'] : [...path, `${key}[]`];
-    return [row, ...settings(inner, step)];
+    return [row, ...settings(inAll(inner), step)];
   });
 }
 
+/** What may stand in an object of any of the kinds that there are. */
+const inAll = (member) => ({
+  properties: Object.assign({}, ...(member.anyOf ?? [member]).map((kind) => kind.properties)),
+});
 const isRecord = (member) => typeof member.additionalProperties === 'object';
 const objectItem = (member) => (member.items?.anyOf ?? []).find((item) => item.properties);
 const variable = (path) =>

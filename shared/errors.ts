@@ -76,8 +76,9 @@ export const ERRORS = {
     wire: failed(-32603),
   },
   'handler-failed': {
-    meaning: 'The handler ran and reported an error, or its program ended with a code other than 0.',
-    remedy: 'Read the message: it is the handler’s own, or the end of the program’s stderr.',
+    meaning:
+      'The handler ran and reported an error, its program ended with a code other than 0, or its service without `ok`.',
+    remedy: 'Read the message: it is the handler’s own, the end of the program’s stderr, or of what the service wrote.',
     wire: failed(-32000),
   },
   'handler-timeout': {
@@ -118,7 +119,7 @@ export const ERRORS = {
   'modem-port-forbidden': {
     meaning: 'The system does not let this user open the modem’s serial port.',
     remedy:
-      'Add the service’s user to the group that owns the port: `usermod -a -G dialout supersim-agent`, and restart it.',
+      'Run it by a user of the group that owns the port (`ls -l DEVICE`). The service has the group dialout, and the drivers of its `DeviceAllow`: for others, `systemctl edit supersim-agent`.',
   },
   'modem-port-busy': {
     meaning: 'Another program has the modem’s serial port.',
@@ -137,7 +138,7 @@ export const ERRORS = {
     remedy: 'Correct it as the message says; the agent runs without it meanwhile.',
   },
   'program-unsafe': {
-    meaning: 'A handler’s file could be changed by users other than root and the agent’s own.',
+    meaning: 'A handler’s file or socket could be changed by users other than root and the agent’s own.',
     remedy: 'Run `chown root FILE` and `chmod go-w FILE`, and the same for the folders it lies in.',
   },
   'link-down': {

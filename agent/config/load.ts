@@ -90,13 +90,10 @@ function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readon
       return `${place(source, overrides, issue.path, key)}: ${[...issue.path, key].join('.')} is unknown${hint}`;
     });
   }
-  // Of a union's alternatives, the one that got furthest tells most.
   if (issue.code === 'invalid_union') {
-    const deepest = issue.errors
-      .flat()
-      .filter((nested) => nested.path.length > 0 || nested.code === 'unrecognized_keys' || nested.code === 'custom');
-    if (deepest.length > 0) {
-      return deepest.flatMap((nested) =>
+    const nearest = nearestAlternative(issue);
+    if (nearest.length > 0) {
+      return nearest.flatMap((nested) =>
         explainIssue({ ...nested, path: [...issue.path, ...nested.path] }, source, overrides),
       );
     }
@@ -107,6 +104,16 @@ function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readon
   }
   const name = issue.path.length === 0 ? 'the configuration' : issue.path.join('.');
   return [`${place(source, overrides, issue.path)}: ${name}: ${issue.message}`];
+}
+
+/** Of a union's alternatives, the one that got furthest, with the fewest findings, tells most. */
+function nearestAlternative({ errors }: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] {
+  const deep = errors
+    .map((issues) =>
+      issues.filter(({ path, code }) => path.length > 0 || code === 'unrecognized_keys' || code === 'custom'),
+    )
+    .filter((issues) => issues.length > 0);
+  return deep.toSorted((one, other) => one.length - other.length)[0] ?? [];
 }
 
 function place(source: Source, overrides: readonly Override[], path: readonly PropertyKey[], key?: string): string {
@@ -125,7 +132,9 @@ export function resolveConfig(input: unknown): Config {
 export function maskSecrets(config: Config): Config {
   const handlers = Object.entries(config.handlers).map(([name, handler]) => [
     name,
-    { ...handler, environment: handler.environment.map((entry) => entry.replace(/=.*$/s, '=***')) },
+    'socket' in handler
+      ? handler
+      : { ...handler, environment: handler.environment.map((entry) => entry.replace(/=.*$/s, '=***')) },
   ]);
   const pin = config.modem.pin && '***';
   return { ...config, modem: { ...config.modem, pin }, handlers: Object.fromEntries(handlers) };

@@ -4,6 +4,10 @@ import { isCommandName, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { durationSchema } from '../../shared/duration.js';
 import { CARRIER_RANGE, DEVICE_PORT, GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
 
+/** That of supersim-agent-reboot.socket. */
+export const REBOOT_SOCKET = '/run/supersim-agent-root/reboot.sock';
+export const REBOOT_PROGRAM: readonly string[] = ['/usr/bin/systemctl', 'reboot'];
+
 const port = z.int().min(1).max(65535);
 const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address');
 const range = z.union([z.cidrv4(), z.cidrv6()], 'must be an address range such as 100.64.0.0/10');
@@ -18,6 +22,12 @@ const ownProgram = z
   .min(1)
   .max(64)
   .refine(([file = '']) => file.startsWith('/'), 'must begin with an absolute path');
+/** A socket of a service that runs what the agent itself may not. */
+const ownSocket = z
+  .string()
+  .startsWith('/', 'must be an absolute path')
+  // unix(7)
+  .refine((path) => Buffer.byteLength(path) <= 107, 'is too long for a socket: 107 bytes at most');
 const handlerTimeout = durationSchema('100ms', '24h');
 
 const listenedPort = z
@@ -34,15 +44,25 @@ const listenedPort = z
     'a raw port needs a handler, and only a raw port has one',
   );
 
+/** What is said of a handler whatever does its work. */
+const ofAnyHandler = {
+  description: z.string().max(120).default('').describe('One line for `commands`'),
+  safe: z.boolean().default(false).describe('It changes nothing'),
+  idempotent: z.boolean().default(false).describe('Running it twice does no harm'),
+  timeout: handlerTimeout
+    .default('30s')
+    .describe(
+      'After this the whole process group of a program gets SIGTERM, then SIGKILL; the connection to a socket is closed',
+    ),
+  outputBytes: z.int().min(1).max(1_048_576).default(65_536).describe('How much of what it writes is kept'),
+};
+
 const programHandler = z.strictObject({
   program: z
     .array(z.string())
     .min(1)
     .describe('The program, by its absolute path, and its arguments; no shell is involved'),
-  description: z.string().max(120).default('').describe('One line for `commands`'),
-  safe: z.boolean().default(false).describe('It changes nothing'),
-  idempotent: z.boolean().default(false).describe('Running it twice does no harm'),
-  timeout: handlerTimeout.default('30s').describe('After this its whole process group gets SIGTERM, then SIGKILL'),
+  ...ofAnyHandler,
   directory: z.string().default('/').describe('Working directory'),
   environment: z
     .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*(=[^\0]*)?$/, 'must be NAME, or NAME=value'))
@@ -56,7 +76,11 @@ const programHandler = z.strictObject({
       'only an agent that runs as root can run a program as another user',
     )
     .describe('User to run as, without supplementary groups; only when the agent is root'),
-  outputBytes: z.int().min(1).max(1_048_576).default(65_536).describe('How much of its stdout is kept'),
+});
+
+const socketHandler = z.strictObject({
+  socket: ownSocket.describe('Instead of a program: the socket of a service that does it, by its absolute path'),
+  ...ofAnyHandler,
 });
 
 const interfaceName = z
@@ -68,9 +92,12 @@ const settings = z.strictObject({
   device: z
     .strictObject({
       id: z.string().min(1).max(64).optional().describe('Name that the device gives itself; its host name by default'),
-      reboot: ownProgram
-        .default(['/usr/bin/systemctl', 'reboot'])
-        .describe('Absolute path and arguments of the program that `device.reboot` runs'),
+      reboot: z
+        .union([ownProgram, z.strictObject({ socket: ownSocket })], 'must be a program and its arguments, or a socket')
+        .optional()
+        .describe(
+          `What \`device.reboot\` does: a program, by its absolute path, and its arguments, or \`{ socket: … }\`; by default \`${REBOOT_SOCKET}\` where that is, else \`${REBOOT_PROGRAM.join(' ')}\``,
+        ),
       restart: ownProgram
         .optional()
         .describe(
@@ -245,7 +272,10 @@ const settings = z.strictObject({
       stop: durationSchema('0s', '5min').default('10s').describe('How long a stop waits for running commands'),
     })
     .prefault({}),
-  handlers: z.record(commandName, programHandler).default({}).describe('Programs, by command name'),
+  handlers: z
+    .record(commandName, z.union([programHandler, socketHandler], 'must have a program or a socket'))
+    .default({})
+    .describe('Programs, and sockets of services, by command name'),
   modules: z.array(z.string().min(1)).max(64).default([]).describe('Files of handlers written in JavaScript'),
   control: z
     .strictObject({
@@ -279,4 +309,5 @@ export type ConfigInput = z.input<typeof configSchema>;
 export type Config = z.output<typeof configSchema>;
 
 export type ListenedPort = Config['listen']['ports'][number];
-export type ProgramConfig = Config['handlers'][string];
+export type ProgramConfig = z.output<typeof programHandler>;
+export type SocketConfig = z.output<typeof socketHandler>;

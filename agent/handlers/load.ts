@@ -1,6 +1,6 @@
 import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type ClockCheck, createClockCheck } from '../clock.js';
-import type { Config } from '../config/schema.js';
+import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
@@ -30,24 +30,36 @@ export async function loadHandlers(
   for (const handler of [...builtIns.map(compileHandler), ...endingHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
-  await addPrograms(registry, config, log);
+  await addConfigured(registry, config, log);
   await addModules(registry, config, log);
   reportRawPorts(registry, config, log);
   return registry;
 }
 
-async function addPrograms(registry: Registry, config: Config, log: Log): Promise<void> {
-  const programs = Object.entries(config.handlers);
-  if (programs.length === 0) return;
+async function addConfigured(registry: Registry, config: Config, log: Log): Promise<void> {
+  for (const [name, handler] of Object.entries(config.handlers)) {
+    if ('socket' in handler) await addSocket(registry, name, handler, log);
+    else await addProgram(registry, name, handler, log);
+  }
+}
+
+async function addProgram(registry: Registry, name: string, config: ProgramConfig, log: Log): Promise<void> {
   const { checkRunnable, programHandler } = await import('./program.js');
-  for (const [name, program] of programs) {
-    await orReport(log, { handler: name }, 'a handler is set aside', async () => {
-      addHandler(registry, await programHandler(name, program));
-    });
-    // Looked at again before each run, so that mending it needs no restart.
-    if (registry.has(name)) {
-      await orReport(log, { handler: name }, 'its program cannot run now', () => checkRunnable(program));
-    }
+  await orReport(log, { handler: name }, 'a handler is set aside', async () => {
+    addHandler(registry, await programHandler(name, config));
+  });
+  // Looked at again before each run, so that mending it needs no restart.
+  if (registry.has(name)) {
+    await orReport(log, { handler: name }, 'its program cannot run now', () => checkRunnable(config));
+  }
+}
+
+async function addSocket(registry: Registry, name: string, config: SocketConfig, log: Log): Promise<void> {
+  const { checkedSocket, socketHandler } = await import('./socket.js');
+  const handler = socketHandler(name, config);
+  await orReport(log, { handler: name }, 'a handler is set aside', async () => addHandler(registry, handler));
+  if (registry.get(name) === handler) {
+    await orReport(log, { handler: name }, 'its socket cannot be used now', () => checkedSocket(config.socket));
   }
 }
 

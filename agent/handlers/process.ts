@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user.js';
 
 const STDERR_KEPT_BYTES = 4096;
@@ -118,27 +118,4 @@ function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): boolean {
   } catch {
     return false;
   }
-}
-
-function keepHead(stream: Readable, limit: number) {
-  const chunks: Buffer[] = [];
-  let kept = 0;
-  let total = 0;
-  stream.on('data', (chunk: Buffer) => {
-    total += chunk.length;
-    if (kept === limit) return;
-    // Copied, so that a few bytes do not keep the stream's large buffer alive.
-    const piece = Buffer.from(chunk.subarray(0, limit - kept));
-    kept += piece.length;
-    chunks.push(piece);
-  });
-  return { bytes: () => Buffer.concat(chunks), total: () => total };
-}
-
-function keepTail(stream: Readable, limit: number) {
-  let tail = Buffer.alloc(0);
-  stream.on('data', (chunk: Buffer) => {
-    tail = Buffer.concat([tail, chunk.subarray(-limit)]).subarray(-limit);
-  });
-  return { bytes: () => tail };
 }

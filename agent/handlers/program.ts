@@ -1,18 +1,15 @@
-import { isUtf8 } from 'node:buffer';
 import { access, constants, stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { milliseconds } from '../../shared/duration.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { cutMark, utf8Tail } from '../../shared/format/cut.js';
+import { utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
 import { checkedPath } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
 import { bindAny } from './params.js';
 import { type Finished, runProcess } from './process.js';
+import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
 import { lookUpUser } from './user.js';
-
-/** How much of a failed program's stderr goes back to the caller. */
-const STDERR_TAIL_BYTES = 400;
 
 /**
  * A handler that runs a program: no shell; the parameters as JSON on its stdin and as variables, `SUPERSIM_PARAM_NAME` or `SUPERSIM_ARG_1`;
@@ -42,12 +39,12 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
         directory: config.directory,
         environment: { ...ownEnvironment(config.environment), ...commandEnvironment(params, context) },
         ids,
-        input: params instanceof Uint8Array ? params : `${JSON.stringify(params, asJson)}\n`,
+        input: writeInput(params),
         outputBytes: config.outputBytes,
         signal: context.signal,
       });
       if (finished.code !== 0) throw new Error(explainFailure(finished));
-      return params instanceof Uint8Array ? rawOutput(finished) : readOutput(finished.stdout, finished.stdoutTotal);
+      return readOutput(finished.stdout, finished.stdoutTotal, params instanceof Uint8Array);
     },
   };
 }
@@ -89,12 +86,6 @@ export async function checkRunnable({ program: [file = ''], directory, user }: P
   });
 }
 
-/** What CBOR has and JSON does not. */
-function asJson(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return String(value);
-  return value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value;
-}
-
 /** `NAME` hands on the agent's variable, `NAME=value` sets one. */
 function ownEnvironment(entries: readonly string[]): Record<string, string> {
   const pairs = entries.map((entry): [string, string | undefined] => {
@@ -127,30 +118,8 @@ const variablePart = (name: string) => name.toUpperCase().replaceAll(/[^A-Z0-9]/
 /** A variable ends at its first NUL, and Node refuses one inside. */
 const withoutNul = (value: string) => value.replaceAll('\0', '');
 
-function rawOutput({ stdout, stdoutTotal }: Finished): Buffer {
-  if (stdoutTotal > stdout.length) throw new Error(`the program wrote ${stdoutTotal} bytes, too many for a raw reply`);
-  return stdout;
-}
-
-/** UTF-8 becomes a string without its last line break, anything else stays bytes; what was cut says so. */
-function readOutput(kept: Buffer, total: number): string | Buffer {
-  const mark = total > kept.length ? cutMark(total) : '';
-  const whole = trimToCharacter(kept, mark !== '');
-  if (isUtf8(whole)) return whole.toString().replace(/\r?\n$/, '') + mark;
-  return mark === '' ? kept : Buffer.concat([kept, Buffer.from(mark)]);
-}
-
-/** Leaves out the last few bytes of a cut text when they are a character's beginning. */
-function trimToCharacter(bytes: Buffer, cut: boolean): Buffer {
-  for (let drop = 0; cut && drop < 4; drop++) {
-    const shorter = bytes.subarray(0, bytes.length - drop);
-    if (isUtf8(shorter)) return shorter;
-  }
-  return bytes;
-}
-
 function explainFailure({ code, killedBy, stderr }: Finished): string {
   const how = killedBy === undefined ? `the program ended with code ${code}` : `the program was ended by ${killedBy}`;
-  const tail = utf8Tail(stderr, STDERR_TAIL_BYTES).trim();
+  const tail = utf8Tail(stderr, ERROR_TAIL_BYTES).trim();
   return tail === '' ? how : `${how}: ${tail}`;
 }

@@ -19,6 +19,7 @@ const TOOLS = {
   root: () => process.getuid?.() === 0,
   ip: () => onPath('ip'),
   unshare: () => onPath('unshare'),
+  mmdebstrap: () => onPath('mmdebstrap'),
   udevadm: () => onPath('udevadm'),
   'systemd-analyze': () => onPath('systemd-analyze'),
   'systemd-notify': () => onPath('systemd-notify'),

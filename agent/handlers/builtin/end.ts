@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import * as z from 'zod';
-import type { Config } from '../../config/schema.js';
+import { type Config, REBOOT_PROGRAM, REBOOT_SOCKET } from '../../config/schema.js';
 import type { Handler } from '../handler.js';
 import { compileHandler } from '../registry.js';
 
@@ -14,7 +15,7 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
       description: 'Reboots the device; done when the agent runs again',
       params: z.object({}),
       timeout: TIMEOUT,
-      run: (_params, { signal }) => runAndWait(device.reboot, signal),
+      run: (_params, { signal }) => doAndWait(device.reboot ?? defaultReboot(), signal),
     }),
     endsWith: 'boot',
   },
@@ -24,20 +25,29 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
       description: 'Restarts the agent; done when it runs again',
       params: z.object({}),
       timeout: TIMEOUT,
-      run: (_params, { signal }) => (device.restart === undefined ? endSelf() : runAndWait(device.restart, signal)),
+      run: (_params, { signal }) => (device.restart === undefined ? endSelf() : doAndWait(device.restart, signal)),
     }),
     endsWith: 'process',
   },
 ];
 
+/** Looked for when it is needed, as the socket's unit may be started or stopped at any time. */
+const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
+
 /**
  * Never comes to a good end, as that is told after the next start.
  *
- * @throws Error when the program fails
+ * @throws Error when the program or the service fails
  */
-async function runAndWait([file = '', ...args]: readonly string[], signal: AbortSignal): Promise<never> {
-  const { runOwnProgram } = await import('../program.js');
-  await runOwnProgram(file, args, signal);
+async function doAndWait(way: readonly string[] | { readonly socket: string }, signal: AbortSignal): Promise<never> {
+  if ('socket' in way) {
+    const { callService } = await import('../socket.js');
+    await callService(way.socket, {}, 0, signal);
+  } else {
+    const [file = '', ...args] = way;
+    const { runOwnProgram } = await import('../program.js');
+    await runOwnProgram(file, args, signal);
+  }
   return never();
 }
 

@@ -152,3 +152,18 @@ describe('an embedding program’s handlers', () => {
     await expect(load({}, [own])).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 });
+
+describe('a socket of the configuration', () => {
+  it('stays when it is not there yet, and is named in the log', async () => {
+    const { registry, names, lines } = await load({ handlers: { update: { socket: '/nowhere/update.sock' } } });
+    expect(names).toEqual(['update']);
+    expect(registry.get('update')?.usage).toBe('[anything]');
+    expect(lines).toMatchObject([{ level: 'error', details: { handler: 'update', code: 'handler-invalid' } }]);
+  });
+
+  it('is set aside when its name is taken', async () => {
+    const { names, lines } = await load({ handlers: { ping: { socket: '/nowhere/ping.sock' } } });
+    expect(names).toEqual([]);
+    expect(lines).toMatchObject([{ details: { handler: 'ping', code: 'handler-invalid' } }]);
+  });
+});

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { resolveConfig } from '../../../agent/config/load.js';
-import type { ConfigInput, ProgramConfig } from '../../../agent/config/schema.js';
+import type { ConfigInput, ProgramConfig, SocketConfig } from '../../../agent/config/schema.js';
 import type { Handler, HandlerContext } from '../../../agent/handlers/handler.js';
 import { programHandler } from '../../../agent/handlers/program.js';
 import { silentLog } from '../../../agent/log.js';
@@ -24,12 +24,21 @@ export function contextFor(command: Partial<Command> = {}, signal = new AbortCon
   };
 }
 
-type ProgramInput = NonNullable<ConfigInput['handlers']>[string];
+type HandlerInput = NonNullable<ConfigInput['handlers']>[string];
+type ProgramInput = Extract<HandlerInput, { program: string[] }>;
+type SocketInput = Extract<HandlerInput, { socket: string }>;
 
 /** A program handler's configuration with its defaults. */
 export function programConfig(input: ProgramInput): ProgramConfig {
   const config = resolveConfig({ handlers: { tried: input } }).handlers['tried'];
-  if (config === undefined) throw new Error('the configuration lost its handler');
+  if (config === undefined || !('program' in config)) throw new Error('the configuration lost its handler');
+  return config;
+}
+
+/** The same for a socket handler. */
+export function socketConfig(input: SocketInput): SocketConfig {
+  const config = resolveConfig({ handlers: { tried: input } }).handlers['tried'];
+  if (config === undefined || !('socket' in config)) throw new Error('the configuration lost its handler');
   return config;
 }
 
