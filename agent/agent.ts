@@ -159,7 +159,9 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
     const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
     if (bytes.length > most) {
-      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`);
+      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`, {
+        remedy: 'Send less of it, or several events.',
+      });
     }
     const { send } = delivery ?? {};
     if (send === undefined) {
