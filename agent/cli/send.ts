@@ -38,10 +38,9 @@ export const sendCommand: CommandModule = {
       .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
       .options({
         ...socketOption,
-        file: { type: 'string', requiresArg: true, describe: 'Send what this file has' },
+        file: { type: 'string', describe: 'Send what this file has' },
         json: {
           type: 'string',
-          requiresArg: true,
           describe: 'Send { event, data } in JSON: this is the event’s name, the payload its data, in JSON, if any',
         },
       })
