@@ -75,9 +75,9 @@ const HOME = '\u001b[H';
 const TO_LINE_END = '\u001b[K';
 const TO_END = '\u001b[J';
 
-/** A text over what the terminal shows, as much of it as there is room for. */
-function frame(text: string, { columns = 80, rows = 24 }: { columns?: number; rows?: number }): string {
-  const lines = text.split('\n').slice(0, rows - 1);
-  const cut = lines.map((line) => `${[...line].slice(0, columns).join('')}${TO_LINE_END}\n`);
+/** A text over what the terminal shows, as much of it as there is room for. A serial console says that it has none. */
+function frame(text: string, { columns, rows }: { columns?: number; rows?: number }): string {
+  const lines = text.split('\n').slice(0, (rows || 24) - 1);
+  const cut = lines.map((line) => `${[...line].slice(0, columns || 80).join('')}${TO_LINE_END}\n`);
   return `${HOME}${cut.join('')}${TO_END}`;
 }

@@ -1,22 +1,13 @@
 import { once } from 'node:events';
-import { createConnection, createServer, type Socket } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { silentLog } from '../../../agent/log.js';
 import { openMetricsPort } from '../../../agent/service/metrics-port.js';
 import { recordingLog } from '../../support/log.js';
-
-/** A TCP port of 127.0.0.1 that nobody has now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('a server without a port');
-  return address.port;
-}
+import { freeTcpPort } from '../../support/tcp.js';
 
 async function open(render = async () => '# HELP a b\n# TYPE a gauge\na 1\n', log = silentLog) {
-  const port = await freePort();
+  const port = await freeTcpPort();
   const opened = await openMetricsPort(port, render, log);
   onTestFinished(() => opened.stop());
   return { port, url: `http://127.0.0.1:${port}`, opened };
