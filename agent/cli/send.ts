@@ -25,10 +25,7 @@ const SHOWN: Readonly<Record<Whereabouts, string>> = {
 /** `supersim-agent send`. */
 export const sendCommand: CommandModule = {
   command: 'send [payload]',
-  describe:
-    'Send an event by the agent that runs: its owner gets it as a from_sim command. ' +
-    'Prints whether it has left or waits for a link. ' +
-    'Ends with exit code 0 when the agent has it, 2 when it cannot be sent as it is, else 1',
+  describe: 'Send an event by the agent that runs: its owner gets it as a from_sim command',
   builder: (yargs) =>
     yargs
       .positional('payload', { type: 'string', describe: 'What is sent; - or none: what standard input has' })
@@ -45,7 +42,11 @@ export const sendCommand: CommandModule = {
         },
       })
       .example('$0 send --json door.opened \'{"door":3}\'', 'Becomes {"event":"door.opened","data":{"door":3}}')
-      .example('$0 send --file reading.bin', 'Bytes, as they are'),
+      .example('$0 send --file reading.bin', 'Bytes, as they are')
+      .epilogue(
+        'Prints whether it has left or waits for a link. ' +
+          'Ends with exit code 0 when the agent has it, 2 when it cannot be sent as it is, else 1.',
+      ),
   handler: (argv) =>
     withSocket(argv, async (socket) => {
       const body = await readEvent(checkArgument('the arguments', flags, argv));
