@@ -235,14 +235,17 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
-    const { incoming, settled, resumed } = exchange;
+    const { incoming, settled, journalled, resumed } = exchange;
     const { datagram, peer, format } = incoming;
     if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
     const origin = { peer, transport: datagram.transport, format };
     for (const command of settled) logCommand(origin, command);
     if (bytes === undefined) return;
     options.reply(bytes, incoming);
-    if (resumed === undefined) observe(meters.replies, performance.now() - datagram.receivedAt);
+    if (resumed !== undefined) return;
+    // Without a journal to wait for it is now what it was when the last of them ended.
+    const ended = journalled === undefined ? settled.at(-1)?.milliseconds : undefined;
+    observe(meters.replies, ended ?? millisecondsSince(datagram.receivedAt));
   }
 
   return {

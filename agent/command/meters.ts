@@ -1,5 +1,5 @@
 import type { DeviceOutcome } from '../../shared/outcome.js';
-import type { SentCounts } from '../transport/sent-counts.js';
+import { createSentCounts, type SentCounts } from '../transport/sent-counts.js';
 import type { RefusalCause } from './admit.js';
 
 /** Upper bounds of a histogram's buckets, in seconds: handlers take microseconds, programs minutes. */
@@ -77,9 +77,7 @@ const createHandlerMeter = (): HandlerMeter => ({
 const createTransportMeter = (): TransportMeter => ({
   received: { admitted: 0, source: 0, empty: 0, oversize: 0, malformed: 0 },
   receivedBytes: 0,
-  sent: 0,
-  sentBytes: 0,
-  failed: 0,
+  ...createSentCounts(),
 });
 
 /** Adds a time to a histogram. */

@@ -22,8 +22,7 @@ export async function createTransport(
   // Where it is known which interface is the cellular one, any other address would be of no use.
   const listen = config.listen.address === 'auto' ? (link.interface ?? 'auto') : config.listen.address;
   const { receiveBufferBytes } = config.listen;
-  const createUdp = () =>
-    countSent(createUdpTransport({ listen, ports, gateway, receiveBufferBytes }, log), counts.udp);
+  const createUdp = () => createUdpTransport({ listen, ports, gateway, receiveBufferBytes, counts: counts.udp }, log);
   if (modem.path === undefined || link.policy === 'udp') return createUdp();
   const { path } = modem;
   const { loadModemTransport } = await import('./modem/modem-transport.js');
