@@ -73,6 +73,7 @@ describe('the configuration', () => {
       handlers: {},
       modules: [],
       control: {},
+      metrics: {},
       log: { level: 'info' },
     });
   });
