@@ -26,6 +26,8 @@ families = [
      'samples': [{'name': s.name, 'labels': s.labels, 'value': s.value} for s in family.samples]}
     for family in parse(text)]
 assert known == len(families), (known, len(families))
+samples = [(s['name'], str(s['labels'])) for family in families for s in family['samples']]
+assert len(samples) == len(set(samples)), 'a sample twice'
 json.dump(families, sys.stdout)
 `;
 
