@@ -5,11 +5,12 @@ import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { createClockCheck } from './clock.js';
 import { type Counters, createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
-import { createDelivery, type Delivery } from './command/delivery.js';
+import { createDelivery, type Delivery, type Whereabouts } from './command/delivery.js';
 import type { Journal } from './command/journal-api.js';
 import { type JournalCommands, journalCommands } from './command/journal-commands.js';
 import { createLast, type LastCommand, type LastSent } from './command/last.js';
 import { createLaunch } from './command/launch.js';
+import { createMeters, type Meters, observe } from './command/meters.js';
 import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
@@ -93,7 +94,15 @@ export interface Agent {
   /** Lets in nothing more, waits for what runs (`limits.stop` at most), sends its replies. Can be called again. */
   stop(): Promise<void>;
   readonly emit: Emit;
+  /**
+   * The same, for the control socket: tells where the event is.
+   *
+   * @throws (rejects) SupersimError as `emit` does
+   */
+  dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts>;
   status(): AgentStatus;
+  /** What is measured for metrics. */
+  readonly meters: Meters;
   /** The commands of the journal, for the control socket; undefined before the start, and where there is none. */
   commands(): JournalCommands | undefined;
   /**
@@ -120,11 +129,13 @@ export function createAgent(options: AgentOptions = {}): Agent {
 export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>): Agent {
   const log = options.log ?? silentLog;
   const counters = createCounters();
+  const meters = createMeters();
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
   const last = createLast();
   const surroundings = { deviceId, log, emit };
-  const runner = createRunner(config.limits, surroundings);
+  const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
+  const runner = createRunner(config.limits, { ...surroundings, ran });
   const probeRunner = createRunner(PROBE_LIMITS, surroundings);
   const clockSynchronized = createClockCheck();
   const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
@@ -141,10 +152,16 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
+    await dispatch(event, data);
+  }
+
+  async function dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts> {
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
     const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
     if (bytes.length > most) {
-      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`);
+      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`, {
+        remedy: 'Send less of it, or several events.',
+      });
     }
     const { send } = delivery ?? {};
     if (send === undefined) {
@@ -152,13 +169,14 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       throw new SupersimError('link-down', 'the agent does not run');
     }
     const outgoing = { bytes, destination: config.gateway, port: ports[0] ?? 0, kind: 'event' } as const;
-    await new Promise<void>((resolve, reject) => {
-      send(outgoing, (error) => (error === undefined ? resolve() : reject(error)));
+    const where = await new Promise<Whereabouts>((resolve, reject) => {
+      send(outgoing, (error, found = 'sent') => (error === undefined ? resolve(found) : reject(error)));
     });
     log.info(
       { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport?.name },
       'event',
     );
+    return where === 'on-disk' && state?.database.persistent === false ? 'in-memory' : where;
   }
 
   async function start(): Promise<void> {
@@ -166,11 +184,12 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     if (started || stopped !== undefined) throw new Error('an agent starts only once: make another');
     started = true;
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const opened = await createTransport(config, log);
+    const opened = await createTransport(config, log, meters.transports);
     if (isStopped()) return;
     transport = opened;
     const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized, opened.link);
     if (isStopped()) return;
+    meters.know(registry.keys());
     const openedState = await openState(config, log);
     if (isStopped()) {
       openedState?.database.close();
@@ -178,7 +197,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     }
     state = openedState;
     const { journal, outbox } = state ?? {};
-    const known = { counters, last, log };
+    const known = { counters, last, meters, log };
     delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), ...known });
     const { send } = delivery;
     pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, ...known });
@@ -262,6 +281,8 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     start,
     stop,
     emit,
+    dispatch,
+    meters,
     status: () => ({
       address: transport?.address(),
       ports,

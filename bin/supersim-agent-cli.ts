@@ -2,8 +2,10 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
+import { metricsCommand } from '../agent/cli/metrics.js';
 import { modemCommand } from '../agent/cli/modem.js';
 import { runCommand } from '../agent/cli/run.js';
+import { sendCommand } from '../agent/cli/send.js';
 import { statusCommand } from '../agent/cli/status.js';
 import { tryCommand } from '../agent/cli/try.js';
 import { runCli } from './run-cli.js';
@@ -19,5 +21,7 @@ export const runAgentCli = (): Promise<void> =>
       .command(configCommand)
       .command(statusCommand)
       .command(commandsCommand)
+      .command(sendCommand)
+      .command(metricsCommand)
       .command(modemCommand),
   );

@@ -85,6 +85,8 @@ const COMMAND_LINES = {
     ['commands', 'show'],
     ['commands', 'cancel'],
     ['commands', 'purge'],
+    ['send'],
+    ['metrics'],
     ['modem'],
     ['modem', 'probe'],
     ['modem', 'at'],

@@ -14,13 +14,20 @@ import { MAX_RESPONSE_BYTES, problemSchema, whatIsWrong } from '../service/contr
 const ANSWER_MS = 12_000;
 const SLACK_MS = 2000;
 
+type Method = 'GET' | 'POST' | 'DELETE';
+
+export interface AskOptions {
+  /** How long the agent lets this take, where that is longer than usual. */
+  readonly answerMs?: number | undefined;
+  readonly body?: { readonly type: string; readonly bytes: Uint8Array } | undefined;
+}
+
 /** Asks the agent for something, and gives its answer as the schema reads it. */
 export type Ask = <S extends z.ZodType>(
-  method: 'GET' | 'POST' | 'DELETE',
+  method: Method,
   path: string,
   schema: S,
-  /** How long the agent lets this take, where that is longer than usual. */
-  answerMs?: number,
+  options?: AskOptions,
 ) => Promise<z.output<S>>;
 
 /**
@@ -28,14 +35,23 @@ export type Ask = <S extends z.ZodType>(
  * `control-forbidden`, `control-invalid-response`, or whatever the agent answers.
  */
 export function controlClient(socketPath: string): Ask {
-  return async (method, path, schema, answerMs) => {
-    const patienceMs = answerMs === undefined ? ANSWER_MS : answerMs + SLACK_MS;
-    const { status, text } = await exchange(socketPath, method, path, patienceMs);
-    if (status !== 200) throw problemOf(text, status, socketPath);
-    const result = schema.safeParse(fromJson(text));
+  return async (method, path, schema, options) => {
+    const result = schema.safeParse(fromJson(await askText(socketPath, method, path, options)));
     if (result.success) return result.data;
     throw unexpected(socketPath, whatIsWrong(result.error));
   };
+}
+
+/** The answer as it is written. @throws SupersimError */
+export async function askText(
+  socketPath: string,
+  method: Method,
+  path: string,
+  options: AskOptions = {},
+): Promise<string> {
+  const { status, text } = await exchange(socketPath, method, path, options);
+  if (status !== 200) throw problemOf(text, status, socketPath);
+  return text;
 }
 
 interface Exchanged {
@@ -43,11 +59,18 @@ interface Exchanged {
   readonly text: string;
 }
 
-async function exchange(socketPath: string, method: string, path: string, patienceMs: number): Promise<Exchanged> {
+async function exchange(
+  socketPath: string,
+  method: Method,
+  path: string,
+  { answerMs, body }: AskOptions,
+): Promise<Exchanged> {
+  const patienceMs = answerMs === undefined ? ANSWER_MS : answerMs + SLACK_MS;
+  const headers = body && { 'content-type': body.type, 'content-length': body.bytes.length };
   const signal = AbortSignal.timeout(patienceMs);
   try {
     return await new Promise((resolve, reject) => {
-      const outgoing = request({ socketPath, method, path, agent: false, signal }, (response) => {
+      const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, (response) => {
         const chunks: Buffer[] = [];
         let bytes = 0;
         response.on('data', (chunk: Buffer) => {
@@ -59,7 +82,7 @@ async function exchange(socketPath: string, method: string, path: string, patien
         response.once('end', () => resolve({ status: response.statusCode, text: Buffer.concat(chunks).toString() }));
       });
       outgoing.once('error', reject);
-      outgoing.end();
+      outgoing.end(body?.bytes);
     });
   } catch (error) {
     throw connectionError(error, socketPath, signal.aborted ? patienceMs : undefined);

@@ -8,16 +8,22 @@ import { type Ask, controlClient } from './control-client.js';
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
 
-/** The flags of every command that asks the agent that runs. */
-export const controlOptions = {
+/** The flag of every command that asks the agent that runs. */
+export const socketOption = {
   socket: {
     type: 'string',
     describe: 'The agent’s control socket (default: /run/supersim-agent/control.sock)',
   },
+} as const satisfies Record<string, Options>;
+
+/** The flags of those that print its answer. */
+export const controlOptions = {
+  ...socketOption,
   json: { type: 'boolean', describe: 'Print the agent’s answer as JSON, on one line' },
 } as const satisfies Record<string, Options>;
 
-const controlFlags = z.object({ socket: z.string().min(1).optional(), json: z.boolean().default(false) });
+const socketFlag = z.object({ socket: z.string().min(1).optional() });
+const jsonFlag = z.object({ json: z.boolean().default(false) });
 
 /** What a command prints: what the agent answered, and its text for people, safe for a terminal. */
 export interface Shown {
@@ -27,15 +33,24 @@ export interface Shown {
 
 /** Asks the agent and prints what it answered. Ends with exit code 1 when that fails, with 2 for wrong arguments. */
 export async function showFromAgent(argv: unknown, run: (ask: Ask) => Promise<Shown>): Promise<void> {
+  await withSocket(argv, async (socket) => {
+    const { json } = checkArgument('the arguments', jsonFlag, argv);
+    const { answer, text } = await run(controlClient(socket));
+    process.stdout.write(`${json ? printable(JSON.stringify(answer)) : text}\n`);
+  });
+}
+
+/** Does something with the agent's control socket. Ends as `showFromAgent` does. */
+export async function withSocket(argv: unknown, run: (socketPath: string) => Promise<void>): Promise<void> {
   // Who closes the pipe (`… | head`) has read enough.
   process.stdout.once('error', () => process.exit());
   try {
-    const { socket, json } = checkArgument('the arguments', controlFlags, argv);
-    const { answer, text } = await run(controlClient(socket ?? defaultControlSocket(process.env)));
-    process.stdout.write(`${json ? printable(JSON.stringify(answer)) : text}\n`);
+    const { socket } = checkArgument('the arguments', socketFlag, argv);
+    await run(socket ?? defaultControlSocket(process.env));
   } catch (error) {
     process.stderr.write(formatError(error));
-    process.exitCode = isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR;
+    const isUsage = isSupersimError(error, 'bad-input') || isSupersimError(error, 'too-large');
+    process.exitCode = isUsage ? EXIT_USAGE : EXIT_ERROR;
   }
 }
 

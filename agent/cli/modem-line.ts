@@ -87,7 +87,7 @@ async function isSamePort(one: string, other: string): Promise<boolean> {
 const lineThrough = (ask: Ask): AtLine => ({
   async run(command) {
     const url = `/modem/at?command=${encodeURIComponent(command)}`;
-    return (await ask('POST', url, atAnswerSchema, AT_ANSWER_MS)).lines;
+    return (await ask('POST', url, atAnswerSchema, { answerMs: AT_ANSWER_MS })).lines;
   },
   onUnasked: () => undefined,
   close: async () => undefined,

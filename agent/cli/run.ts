@@ -4,9 +4,11 @@ import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { ControlModem, ControlSocket } from '../service/control.js';
+import type { MetricsPort } from '../service/metrics-port.js';
 import type { SystemdService } from '../service/systemd.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
+import { openMetrics, renderedMetrics } from './run-metrics.js';
 
 export const runCommand: CommandModule<unknown, RunFlags> = {
   command: 'run',
@@ -21,18 +23,21 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const processLog = await createLogger(config.log.level);
   const agent = agentWith(config, { log: processLog.log });
   let control: Promise<ControlSocket> | undefined;
+  let metrics: Promise<MetricsPort | undefined> | undefined;
   let service: Promise<SystemdService> | undefined;
   let stopping = false;
   const stop = async () => {
     stopping = true;
-    await Promise.all([agent.stop(), ...[control, service].map((each) => each?.then((opened) => opened.stop()))]);
+    const opened = [control, metrics, service];
+    await Promise.all([agent.stop(), ...opened.map((each) => each?.then((one) => one?.stop()))]);
   };
   guardProcess({ stop }, processLog);
   await agent.start();
   // As with the state folder.
   const isWanted = flags.dev !== true || config.control.socket !== undefined;
   if (isWanted && !stopping) control = openControl(agent, processLog.log);
-  await control;
+  if (!stopping) metrics = openMetrics(agent, processLog.log);
+  await Promise.all([control, metrics]);
   // Last, so that whoever waits for the service to be ready can use all of it.
   if (process.env['NOTIFY_SOCKET'] !== undefined && !stopping) service = openService(agent, processLog.log);
   await service;
@@ -50,14 +55,21 @@ const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv
 
 /** Imported only now: the agent is at work, and this can wait. */
 async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
-  const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }] = await Promise.all([
+  const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }, { createEvents }] = await Promise.all([
     import('../service/control.js'),
     import('../service/control-schema.js'),
     import('../service/command-view.js'),
+    import('../service/events.js'),
   ]);
   const path = agent.config.control.socket ?? defaultControlSocket(process.env);
   const commands = agent.commands();
-  const target = { status: agent.status, commands: commands && viewedCommands(commands), modem: await modemOf(agent) };
+  const target = {
+    status: agent.status,
+    commands: commands && viewedCommands(commands),
+    events: createEvents(agent),
+    metrics: () => renderedMetrics(agent),
+    modem: await modemOf(agent),
+  };
   const control = createControlSocket({ path, target, log });
   await control.start().catch((error: unknown) => {
     log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');

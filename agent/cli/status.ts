@@ -2,19 +2,26 @@ import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { type LinkShown, statusSchema } from '../service/control-schema.js';
+import type { Ask } from './control-client.js';
 import { controlOptions, listing, showFromAgent } from './control-output.js';
+import { watchAgent } from './status-watch.js';
 
 /** `supersim-agent status`. */
 export const statusCommand: CommandModule = {
   command: 'status',
   describe: 'Show how the agent that runs is doing',
-  builder: (yargs) => yargs.options(controlOptions),
-  handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
-      const answer = await ask('GET', '/status', statusSchema);
-      return { answer, text: formatStatus(answer) };
+  builder: (yargs) =>
+    yargs.options({
+      ...controlOptions,
+      watch: { type: 'boolean', describe: 'Show it again each second, also when the agent restarts, until Ctrl-C' },
     }),
+  handler: (argv) => (argv['watch'] === true ? watchAgent(argv, look) : showFromAgent(argv, look)),
 };
+
+async function look(ask: Ask) {
+  const answer = await ask('GET', '/status', statusSchema);
+  return { answer, text: formatStatus(answer), pid: answer.pid };
+}
 
 function formatStatus(status: Status): string {
   const { ports, running, waiting, counters, kernelDrops } = status;
@@ -29,13 +36,24 @@ function formatStatus(status: Status): string {
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', outcomes.join(', ')],
       ['last command', formatLastCommand(status.lastCommand)],
-      ['received', `${counters.received} datagrams, ${counters.repeats} repeats`],
+      [
+        'received',
+        `${counters.received} datagrams, ${formatBytes(counters.receivedBytes)}, ${counters.repeats} repeats`,
+      ],
       ['refused', refused],
-      ['sent', `${counters.sent} datagrams, ${counters.unsent} could not leave at once`],
+      [
+        'sent',
+        `${counters.sent} datagrams, ${formatBytes(counters.sentBytes)}, ${counters.unsent} could not leave at once`,
+      ],
       ['last sent', formatLastSent(status.lastSent)],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
       ['journal', formatJournal(status.journal)],
       ['outbox', formatOutbox(status.outbox)],
+      [
+        'memory',
+        `${formatBytes(status.memory.rss)} resident, ${formatBytes(status.memory.heapUsed)} of it in JavaScript`,
+      ],
+      ['processor', `${status.cpuSeconds.toFixed(1)} s, ${((status.cpuSeconds / status.uptime) * 100).toFixed(1)} %`],
     ]),
   ].join('\n');
 }
@@ -80,16 +98,22 @@ function formatJournal(journal: Status['journal']): string {
   const { entries, bytes, live, damaged, persistent } = journal;
   const where = persistent ? '' : ', in memory only';
   const lost = damaged === 0 ? '' : `, ${damaged} damaged databases set aside`;
-  return `${entries} commands, ${live} not ended, ${bytes} bytes${where}${lost}`;
+  return `${entries} commands, ${live} not ended, ${formatBytes(bytes)}${where}${lost}`;
 }
 
 function formatOutbox(outbox: Status['outbox']): string {
   if (outbox === undefined) return 'none';
   const drops = Object.entries(outbox.drops).map(([cause, count]) => `${cause} ${count}`);
-  return `${outbox.entries} waiting, ${outbox.bytes} bytes; dropped by ${drops.join(', ')}`;
+  return `${outbox.entries} waiting, ${formatBytes(outbox.bytes)}; dropped by ${drops.join(', ')}`;
 }
 
 type Status = z.output<typeof statusSchema>;
+
+/** `999 bytes`, `1.5 KiB`, `12.0 MiB`. */
+function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} bytes`;
+  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
 
 const UNITS = [
   ['d', 86_400],

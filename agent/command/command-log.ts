@@ -4,6 +4,7 @@ import type { DeviceOutcome } from '../../shared/outcome.js';
 import type { Log } from '../log.js';
 import type { Counters } from './counters.js';
 import type { Last } from './last.js';
+import type { Meters } from './meters.js';
 
 /** A command that has come to its end. */
 export interface Ended {
@@ -24,10 +25,11 @@ export interface Origin {
 export type CommandLog = (origin: Origin, ended: Ended) => void;
 
 /** Counts commands by their outcome, keeps the last, and writes a line for each. */
-export function createCommandLog(counters: Counters, last: Last, log: Log): CommandLog {
+export function createCommandLog(counters: Counters, meters: Meters, last: Last, log: Log): CommandLog {
   return ({ peer, transport, format }, { id, name, reply, milliseconds }) => {
     const outcome = outcomeOf(reply);
     counters.outcomes[outcome]++;
+    meters.handler(name).outcomes[outcome]++;
     last.command = { name, outcome, code: codeOf(reply), peer, transport, at: performance.now() };
     const line = { id, name, peer, transport, format, ms: milliseconds, outcome };
     if ('error' in reply) log.info({ ...line, code: reply.error.code, error: loggedMessage(reply.error) }, 'command');

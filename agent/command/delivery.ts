@@ -15,8 +15,13 @@ export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 
   readonly kind: OutboxMessage['kind'] | 'signal';
 }
 
-/** @param done told whether it has left, or waits in the outbox; with the reason if it is lost */
-export type Send = (outgoing: Outgoing, done?: (error?: Error) => void) => void;
+/** Where a reply or an event is: gone, or in the outbox, on the disk or, where that cannot take it, in memory only. */
+export type Whereabouts = 'sent' | 'on-disk' | 'in-memory';
+
+/** @param done told the reason if it is lost, else where it is */
+export type Send = (outgoing: Outgoing, done?: Done) => void;
+
+type Done = (error?: Error, where?: Whereabouts) => void;
 
 export type Delivery = ReturnType<typeof createDelivery>;
 
@@ -39,10 +44,10 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
-  function send(outgoing: Outgoing, done: (error?: Error) => void = ignore): void {
+  function send(outgoing: Outgoing, done: Done = ignore): void {
     // Nothing overtakes what waits.
-    if (isBehindOthers(outgoing)) done(missed(outgoing, BEHIND_OTHERS));
-    else transmit(outgoing, (error) => done(error && missed(outgoing, error)));
+    if (isBehindOthers(outgoing)) missed(outgoing, BEHIND_OTHERS, done);
+    else transmit(outgoing, (error) => (error ? missed(outgoing, error, done) : done(undefined, 'sent')));
   }
 
   const isBehindOthers = (outgoing: Outgoing): boolean =>
@@ -52,14 +57,20 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
     !stopped &&
     busyWays.has(wayOf(outgoing));
 
-  /** @returns the reason why it is lost; undefined when it waits now */
-  function missed(outgoing: Outgoing, error: Error): Error | undefined {
+  function missed(outgoing: Outgoing, error: Error, done: Done): void {
     counters.unsent++;
-    const waits = !canNeverLeave(error) && keep(outgoing);
+    let waits = false;
+    // Also called, but later, for what finds no room.
+    const written = (unwritten?: Error) => {
+      if (waits) done(undefined, unwritten === undefined ? 'on-disk' : 'in-memory');
+    };
+    waits = !canNeverLeave(error) && keep(outgoing, written);
     const details = { to: formatEndpoint(outgoing.destination), error: error.message };
     if (waits) minuteLog('waiting', details, 'no way out: it waits in the outbox');
-    else minuteLog('lost', details, 'datagram lost');
-    return waits ? undefined : error;
+    else {
+      minuteLog('lost', details, 'datagram lost');
+      done(error);
+    }
   }
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
@@ -75,10 +86,10 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
   }
 
   /** @returns whether it waits now */
-  function keep({ kind, ...outgoing }: Outgoing): boolean {
+  function keep({ kind, ...outgoing }: Outgoing, written: (error?: Error) => void): boolean {
     if (outbox === undefined || kind === 'signal' || stopped) return false;
     const { bytes, destination, port, via } = outgoing;
-    const waits = outbox.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs });
+    const waits = outbox.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs }, written);
     busyWays.add(wayOf(outgoing));
     retryLater();
     return waits;

@@ -24,6 +24,7 @@ import {
   tellingFirst,
 } from './journalled.js';
 import type { Launch } from './launch.js';
+import { type Meters, observe } from './meters.js';
 import { datagramKey, type Seen, type SeenCommands } from './seen.js';
 
 /** A datagram's message, where it came from, and how an answer gets there. */
@@ -42,6 +43,7 @@ export interface LifeOptions {
   /** Without it nothing is known of commands after the agent has ended. */
   readonly journal: Journal | undefined;
   readonly counters: Counters;
+  readonly meters: Meters;
   readonly logCommand: CommandLog;
   /** The longest datagram that can leave now. */
   readonly maxBytes: () => number;
@@ -71,7 +73,7 @@ interface Settled extends Ended {
 
 /** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, launch, seen, journal, counters, logCommand, maxBytes } = options;
+  const { registry, launch, seen, journal, counters, meters, logCommand, maxBytes } = options;
 
   /**
    * Takes a message that has not come before; one that has is answered as it was then.
@@ -233,12 +235,17 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
-    const { incoming, settled } = exchange;
+    const { incoming, settled, journalled, resumed } = exchange;
     const { datagram, peer, format } = incoming;
     if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
     const origin = { peer, transport: datagram.transport, format };
     for (const command of settled) logCommand(origin, command);
-    if (bytes !== undefined) options.reply(bytes, incoming);
+    if (bytes === undefined) return;
+    options.reply(bytes, incoming);
+    if (resumed !== undefined) return;
+    // Without a journal to wait for it is now what it was when the last of them ended.
+    const ended = journalled === undefined ? settled.at(-1)?.milliseconds : undefined;
+    observe(meters.replies, ended ?? millisecondsSince(datagram.receivedAt));
   }
 
   return {

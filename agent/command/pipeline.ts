@@ -17,6 +17,7 @@ import type { Journal } from './journal-api.js';
 import type { JournalCommand, JournalEntry } from './journal-entry.js';
 import type { Last } from './last.js';
 import type { Launch } from './launch.js';
+import { createMeters, type Meters } from './meters.js';
 import { probe } from './probe.js';
 import { createSeen } from './seen.js';
 
@@ -30,6 +31,7 @@ export interface PipelineOptions {
   /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
   readonly maxBytes?: (() => number) | undefined;
   readonly counters: Counters;
+  readonly meters?: Meters | undefined;
   readonly last: Last;
   readonly log: Log;
 }
@@ -37,15 +39,16 @@ export interface PipelineOptions {
 /** A datagram's way: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
   const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, last, log } = options;
+  const { meters = createMeters() } = options;
   const refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
   const seen = createSeen();
-  const logCommand = createCommandLog(counters, last, log);
+  const logCommand = createCommandLog(counters, meters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
-  const life = { registry, launch, seen, journal, counters, logCommand, maxBytes };
+  const life = { registry, launch, seen, journal, counters, meters, logCommand, maxBytes };
   const exchanges = createExchanges({ ...life, reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply') });
   const coap = createCoapServer({ ...life, reply });
 
@@ -84,14 +87,16 @@ export function createPipeline(options: PipelineOptions) {
   function receive(datagram: Datagram): void {
     counters.received++;
     counters.receivedBytes += datagram.bytes.length;
+    meters.transport(datagram.transport).receivedBytes += datagram.bytes.length;
     const cause = refusalOf(datagram);
     const port = ports.get(datagram.port);
     if (cause !== undefined || port === undefined) refuse(cause ?? 'source', datagram);
     else admit(datagram, port);
   }
 
-  function refuse(cause: RefusalCause, { source, bytes }: Datagram): void {
+  function refuse(cause: RefusalCause, { source, bytes, transport }: Datagram): void {
     counters[REFUSAL_COUNTERS[cause]]++;
+    meters.transport(transport).received[cause]++;
     const details = { source: formatEndpoint(source), bytes: bytes.length };
     minuteLog(
       cause,
@@ -101,17 +106,21 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   function admit(datagram: Datagram, port: ListenedPort): void {
-    const { bytes, source } = datagram;
+    const { bytes, source, transport } = datagram;
     const peer = isCarrier(source.address) ? 'gateway' : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
     const decoded = decode(bytes, port, maxBytes());
-    if (decoded === undefined) countMalformed(peer, port, bytes);
+    if (decoded === undefined) countMalformed(peer, port, datagram);
     else if (decoded.format === 'coap') takeCoap(datagram, port, peer);
-    else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
+    else {
+      meters.transport(transport).received.admitted++;
+      exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
+    }
   }
 
-  function countMalformed(peer: string, port: ListenedPort, bytes: Buffer): void {
+  function countMalformed(peer: string, port: ListenedPort, { bytes, transport }: Datagram): void {
     counters.malformed++;
+    meters.transport(transport).received.malformed++;
     minuteLog(
       'malformed',
       { peer, port: port.port, expected: port.format, bytes: bytes.length },
@@ -120,13 +129,16 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   function takeCoap(datagram: Datagram, port: ListenedPort, peer: string): void {
+    const { received } = meters.transport(datagram.transport);
     try {
       counters.coap++;
+      received.admitted++;
       coap.receive(datagram, peer);
     } catch (error) {
       if (!(error instanceof MessageFormatError)) throw error;
       counters.coap--;
-      countMalformed(peer, port, datagram.bytes);
+      received.admitted--;
+      countMalformed(peer, port, datagram);
     }
   }
 

@@ -5,6 +5,7 @@ import type { RefusalCause } from './admit.js';
 import { createCounters } from './counters.js';
 import { decode } from './decode.js';
 import { createExchanges, type LifeOptions } from './exchange.js';
+import { createMeters } from './meters.js';
 
 const REQUEST = 'ping';
 const ANSWER = 'ok pong';
@@ -40,6 +41,7 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       ...life,
       journal: undefined,
       counters: createCounters(),
+      meters: createMeters(),
       logCommand: () => undefined,
       reply(bytes) {
         const answer = Buffer.from(bytes).toString();

@@ -49,6 +49,8 @@ export interface Surroundings {
   readonly deviceId: string;
   readonly log: Log;
   readonly emit: Emit;
+  /** Told how long a handler ran until it ended, or its time was over. */
+  readonly ran?: ((handler: string, milliseconds: number) => void) | undefined;
 }
 
 export interface Runner {
@@ -108,6 +110,7 @@ class RunContext implements HandlerContext {
 interface Run {
   readonly task: Task;
   readonly context: RunContext;
+  readonly begunAt: number;
   /** When it becomes slow; infinite once it has been told so. */
   slowAt: number;
   expiresAt: number;
@@ -159,6 +162,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
 
   function runHandler(task: Task): void {
     const context = new RunContext(task.command, surroundings);
+    const begunAt = performance.now();
     let returned: unknown;
     let pending: Promise<unknown> | undefined;
     try {
@@ -166,19 +170,21 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
       // A promise stays the one it is; what merely has a `then` may do anything when that is called.
       if (isThenable(returned)) pending = Promise.resolve(returned);
     } catch (error) {
+      tellTime(task, begunAt);
       task.done(failure(error));
       return;
     }
     if (pending === undefined) {
+      tellTime(task, begunAt);
       task.done({ result: returned });
       return;
     }
-    const now = performance.now();
     const begun = {
       task,
       context,
-      slowAt: task.slow === undefined ? Number.POSITIVE_INFINITY : now + SLOW_MS,
-      expiresAt: now + task.handler.timeoutMs,
+      begunAt,
+      slowAt: task.slow === undefined ? Number.POSITIVE_INFINITY : begunAt + SLOW_MS,
+      expiresAt: begunAt + task.handler.timeoutMs,
       expired: false,
     };
     running.add(begun);
@@ -189,9 +195,16 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
     );
   }
 
+  function tellTime({ handler }: Task, begunAt: number): void {
+    surroundings.ran?.(handler.name, performance.now() - begunAt);
+  }
+
   function finish(run: Run, reply: Reply): void {
     if (!running.delete(run)) return;
-    if (!run.expired) run.task.done(reply);
+    if (!run.expired) {
+      tellTime(run.task, run.begunAt);
+      run.task.done(reply);
+    }
     startNext();
   }
 
@@ -231,6 +244,7 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
   function end(run: Run, code: FinalCode, message: string): void {
     run.expired = true;
     run.expiresAt = performance.now() + ABORT_GRACE_MS;
+    tellTime(run.task, run.begunAt);
     run.task.done({ error: { code, message } });
     run.context.abort(new Error(message));
   }

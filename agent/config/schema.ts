@@ -286,6 +286,15 @@ const settings = z.strictObject({
         .describe('Path of the control socket; by default `control.sock` in RUNTIME_DIRECTORY or /run/supersim-agent'),
     })
     .prefault({}),
+  metrics: z
+    .strictObject({
+      port: port
+        .optional()
+        .describe(
+          'TCP port of 127.0.0.1 where /metrics is served for Prometheus, such as 9464; without it only the control socket tells them',
+        ),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z

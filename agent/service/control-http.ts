@@ -3,7 +3,8 @@ import { type ErrorCode, isSupersimError, messageOf, SupersimError } from '../..
 import type { Log } from '../log.js';
 import type { ControlTarget } from './control.js';
 import { findRoute } from './control-routes.js';
-import { MAX_RESPONSE_BYTES } from './control-schema.js';
+import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './control-schema.js';
+import { readBody } from './request-body.js';
 
 /** Of a request's first line and headers together. */
 const MAX_HEADER_BYTES = 8192;
@@ -12,7 +13,9 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'bad-input': 400,
   'no-such-command': 404,
   'too-late': 409,
+  'too-large': 413,
   busy: 503,
+  'link-down': 503,
   'no-journal': 503,
   'no-modem': 503,
   'modem-port-lost': 503,
@@ -21,7 +24,8 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
 
 interface Answer {
   readonly status: number;
-  readonly body: object;
+  /** Becomes JSON; a string is metrics. */
+  readonly body: object | string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -48,9 +52,16 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
     const allow = [...route.methods.keys()].join(', ');
     return { status: 405, body: told('bad-input', `${path} takes ${allow}, not ${method}`), headers: { allow } };
   }
-  if (hasBody(request)) return { status: 413, body: told('bad-input', `${method} ${path} takes no body`) };
-  return { status: 200, body: await handle(target, { id: route.id, query: new URLSearchParams(query) }) };
+  const { id, maxBody } = route;
+  if (maxBody === undefined && hasBody(request)) {
+    return { status: 413, body: told('bad-input', `${method} ${path} takes no body`) };
+  }
+  const body = maxBody === undefined ? NO_BODY : await readBody(request, maxBody);
+  const type = request.headers['content-type'] ?? '';
+  return { status: 200, body: await handle(target, { id, query: new URLSearchParams(query), body, type }) };
 }
+
+const NO_BODY = Buffer.alloc(0);
 
 /** How long the answer to a URL may take; undefined where that is as usual. */
 export const answerMs = (url = ''): number | undefined => findRoute(partsOf(url).path)?.answerMs;
@@ -65,7 +76,8 @@ const hasBody = ({ headers }: IncomingMessage) =>
 
 /** @throws Error when it cannot be written as JSON, or is too long */
 function send(response: ServerResponse, { status, body, headers }: Answer): void {
-  const text = `${JSON.stringify(body)}\n`;
+  const [type, text] =
+    typeof body === 'string' ? [METRICS_TYPE, body] : ['application/json', `${JSON.stringify(body)}\n`];
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_RESPONSE_BYTES) {
     throw new SupersimError('bad-input', `the answer has ${bytes} bytes, ${MAX_RESPONSE_BYTES} is the most`, {
@@ -74,7 +86,7 @@ function send(response: ServerResponse, { status, body, headers }: Answer): void
   }
   if (response.destroyed) return;
   response.writeHead(status, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': bytes,
     connection: 'close',
     ...headers,

@@ -7,8 +7,10 @@ import {
   afterSchema,
   atCommandSchema,
   DEFAULT_LISTED,
+  EVENT_ANSWER_MS,
   idSchema,
   limitSchema,
+  MAX_EVENT_BODY,
   whatIsWrong,
 } from './control-schema.js';
 
@@ -16,16 +18,22 @@ interface Asked {
   /** The last part of the path, where the route has one that varies. */
   readonly id: string | undefined;
   readonly query: URLSearchParams;
+  /** Empty but where the route takes one. */
+  readonly body: Buffer;
+  /** The body's media type, as the client says. */
+  readonly type: string;
 }
 
-/** Answers a request with what becomes JSON. @throws SupersimError */
-type Handle = (target: ControlTarget, asked: Asked) => Promise<object>;
+/** Answers a request with what becomes JSON, or with metrics. @throws SupersimError */
+type Handle = (target: ControlTarget, asked: Asked) => Promise<object | string>;
 
 interface Route {
   readonly path: RegExp;
   readonly methods: ReadonlyMap<string, Handle>;
   /** How long its answer may take, where that is longer than usual. */
   readonly answerMs?: number;
+  /** The longest body, in bytes; without it there may be none. */
+  readonly maxBody?: number;
 }
 
 /** All that can be asked. The first path that fits is taken. */
@@ -40,6 +48,13 @@ const ROUTES: readonly Route[] = [
       ['DELETE', cancel],
     ]),
   },
+  {
+    path: /^\/events$/,
+    methods: new Map([['POST', sendEvent]]),
+    answerMs: EVENT_ANSWER_MS,
+    maxBody: MAX_EVENT_BODY,
+  },
+  { path: /^\/metrics$/, methods: new Map([['GET', metrics]]) },
   { path: /^\/modem$/, methods: new Map([['GET', modem]]) },
   { path: /^\/modem\/at$/, methods: new Map([['POST', at]]), answerMs: AT_ANSWER_MS },
   { path: /^\/modem\/log$/, methods: new Map([['GET', modemLog]]) },
@@ -55,7 +70,16 @@ export function findRoute(path: string): (Route & Pick<Asked, 'id'>) | undefined
 }
 
 async function status(target: ControlTarget): Promise<object> {
-  return { version: VERSION, pid: process.pid, uptime: process.uptime(), ...(await target.status()) };
+  const { rss, heapUsed } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  return {
+    version: VERSION,
+    pid: process.pid,
+    uptime: process.uptime(),
+    memory: { rss, heapUsed },
+    cpuSeconds: (user + system) / 1e6,
+    ...(await target.status()),
+  };
 }
 
 const listQuery = z.strictObject({ limit: limitSchema.default(DEFAULT_LISTED) });
@@ -88,6 +112,18 @@ function commandsOf({ commands }: ControlTarget): ControlCommands {
   if (commands === undefined) throw new SupersimError('no-journal', 'this agent has no journal');
   return commands;
 }
+
+async function sendEvent({ events }: ControlTarget, { body, type }: Asked): Promise<object> {
+  if (events === undefined) throw notHere('events');
+  return { state: await events.send(body, /^application\/json\b/i.test(type)) };
+}
+
+async function metrics(target: ControlTarget): Promise<string> {
+  if (target.metrics === undefined) throw notHere('metrics');
+  return target.metrics();
+}
+
+const notHere = (what: string) => new SupersimError('bad-input', `there are no ${what} here`);
 
 async function modem(target: ControlTarget): Promise<object> {
   const { path, dialect } = modemOf(target);

@@ -23,6 +23,22 @@ export const limitSchema = z.coerce.number(LIMIT).pipe(z.int(LIMIT).min(1, LIMIT
 /** The number that the journal gave a command. */
 export const idSchema = z.coerce.number(ID).pipe(z.int(ID).min(1, ID));
 
+/** The longest body of an event; what can leave is shorter, but may be written with blanks and escapes. */
+export const MAX_EVENT_BODY = 16_384;
+/** What to do where an event is too long. */
+export const SEND_LESS = 'Send less of it, or several events.';
+/** How long an event may take to leave: a modem may have others to send before. */
+export const EVENT_ANSWER_MS = 120_000;
+
+/** An event as the control socket takes it in JSON. */
+export const eventSchema = z.strictObject({ event: z.string().min(1), data: z.unknown().optional() });
+
+/** Where the event is. */
+export const sentEventSchema = z.looseObject({ state: z.enum(['sent', 'on-disk', 'in-memory']) });
+
+/** The media type of Prometheus's text format. */
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
 /** The longest AT command. */
 export const MAX_AT_COMMAND = 1024;
 /** How long an AT command may take: the network's answer is waited for in some. */
@@ -105,6 +121,10 @@ export const statusSchema = z.looseObject({
   pid: z.int(),
   /** Of the process, in seconds. */
   uptime: z.number(),
+  /** In bytes. */
+  memory: z.looseObject({ rss: count, heapUsed: count }),
+  /** Seconds on a processor, since the start. */
+  cpuSeconds: z.number(),
   /** The address that it listens on; absent while there is no link. */
   address: z.string().optional(),
   ports: z.array(z.int()),
@@ -114,6 +134,7 @@ export const statusSchema = z.looseObject({
   waiting: count,
   counters: z.looseObject({
     received: count,
+    receivedBytes: count,
     refusedSource: count,
     refusedEmpty: count,
     refusedOversize: count,
@@ -121,6 +142,7 @@ export const statusSchema = z.looseObject({
     repeats: count,
     outcomes: z.record(z.string(), count),
     sent: count,
+    sentBytes: count,
     unsent: count,
   }),
   /** The command that ended last; absent while none has. */

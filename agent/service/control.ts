@@ -1,6 +1,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../shared/errors.js';
+import type { Whereabouts } from '../command/delivery.js';
 import type { Log } from '../log.js';
 import type { ModemConsole } from '../transport/transport.js';
 import type { CommandView } from './control-schema.js';
@@ -34,9 +35,23 @@ export interface ControlModem extends ModemConsole {
   dialect(): string | undefined;
 }
 
+/** Where events of other programs leave. */
+export interface ControlEvents {
+  /**
+   * Waits until it has left, or is in the outbox.
+   *
+   * @param isJson whether it is an event's name and data, and no bytes to be sent as they are
+   * @throws SupersimError
+   */
+  send(body: Buffer, isJson: boolean): Promise<Whereabouts>;
+}
+
 /** What the control socket shows and changes. */
 export interface ControlTarget {
   status(): MaybePromise<object>;
+  readonly events?: ControlEvents | undefined;
+  /** In Prometheus's text format. */
+  metrics?(): Promise<string>;
   /** Undefined where there is no journal. */
   readonly commands: ControlCommands | undefined;
   /** Not there where no modem is used. */

@@ -5,6 +5,7 @@ import type { Log } from '../log.js';
 import { resolveAddress } from './address.js';
 import { createBackOff } from './back-off.js';
 import { readKernelDrops } from './kernel-drops.js';
+import { createSentCounts, type SentCounts } from './sent-counts.js';
 import {
   type Datagram,
   type Endpoint,
@@ -28,6 +29,8 @@ export interface UdpOptions {
   readonly gateway: Endpoint;
   /** Asked of the kernel for each socket, in bytes. */
   readonly receiveBufferBytes: number;
+  /** Where it counts what leaves by it. */
+  readonly counts?: SentCounts | undefined;
 }
 
 /**
@@ -35,6 +38,7 @@ export interface UdpOptions {
  * when that changes, and opens its sockets again, with back-off, when one of them errs.
  */
 export function createUdpTransport(options: UdpOptions, log: Log): Transport {
+  const { counts = createSentCounts() } = options;
   const sockets = new Map<number, Socket>();
   const backOff = createBackOff();
   const created = performance.now();
@@ -177,6 +181,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
     send(bytes, destination, port, done) {
       const socket = sockets.get(port);
       if (socket === undefined) {
+        counts.failed++;
         done(new SupersimError('link-down', `there is no address to send to ${formatEndpoint(destination)} from`));
         return;
       }
@@ -184,6 +189,11 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
       const sent = (error: unknown) => {
         sending--;
         if (sending === 0) flushed?.();
+        if (error) counts.failed++;
+        else {
+          counts.sent++;
+          counts.sentBytes += bytes.length;
+        }
         done(error ? sendError(error, destination) : undefined);
       };
       try {

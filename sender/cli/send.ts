@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
-import { messageOf, SupersimError } from '../../shared/errors.js';
+import { SupersimError } from '../../shared/errors.js';
 import { detectFormat } from '../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
+import { readBounded } from '../../shared/read-bounded.js';
 import { checkInput } from '../input.js';
 import { type CliIo, print, processIo } from './io.js';
 import { commonOptions, commonSchema, openClient } from './options.js';
@@ -72,7 +73,11 @@ async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<strin
   if (payload !== undefined && file !== undefined) throw badInput('give a PAYLOAD or a --file, not both');
   if (payload !== undefined && payload !== '-') return binary ? fromBase64(payload) : payload;
   if (file === undefined && payload === undefined && stdin.isTTY === true) throw badInput('there is no PAYLOAD');
-  const bytes = await readBounded(file === undefined ? stdin : createReadStream(file), file ?? 'standard input');
+  const bytes = await readBounded(
+    file === undefined ? stdin : createReadStream(file),
+    file ?? 'standard input',
+    MAX_PAYLOAD_BYTES,
+  );
   return binary ? bytes : fromUtf8(bytes);
 }
 
@@ -88,24 +93,6 @@ function fromUtf8(bytes: Uint8Array): string {
   } catch {
     throw badInput('what was read is not UTF-8 text; send it with --binary');
   }
-}
-
-/** No more is read than it takes to know that it is too much. */
-async function readBounded(stream: AsyncIterable<Uint8Array | string>, name: string): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of stream) {
-      const bytes = Buffer.from(chunk);
-      chunks.push(bytes);
-      size += bytes.length;
-      if (size > MAX_PAYLOAD_BYTES) break;
-    }
-  } catch (error) {
-    throw badInput(`${name} cannot be read: ${messageOf(error)}`);
-  }
-  if (size <= MAX_PAYLOAD_BYTES) return Buffer.concat(chunks);
-  throw new SupersimError('too-large', `${name} is longer than ${MAX_PAYLOAD_BYTES} bytes`);
 }
 
 const badInput = (message: string) => new SupersimError('bad-input', message);

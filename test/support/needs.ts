@@ -2,6 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 
+/** The one that Debian's packages of Python modules are for. */
+export const DEBIANS_PYTHON = '/usr/bin/python3';
+
 const onPath = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
 
 /** Whether a package is installed: some are optional. */
@@ -24,6 +27,7 @@ const TOOLS = {
   'systemd-analyze': () => onPath('systemd-analyze'),
   'systemd-notify': () => onPath('systemd-notify'),
   python3: () => onPath('python3'),
+  'python3-prometheus-client': () => spawnSync(DEBIANS_PYTHON, ['-c', 'import prometheus_client']).status === 0,
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),

@@ -2,6 +2,7 @@ import { createCounters } from '../../agent/command/counters.js';
 import { createDelivery } from '../../agent/command/delivery.js';
 import type { Journal } from '../../agent/command/journal-api.js';
 import { createLast } from '../../agent/command/last.js';
+import { createMeters, observe } from '../../agent/command/meters.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/run.js';
 import { resolveConfig } from '../../agent/config/load.js';
@@ -29,6 +30,8 @@ export interface PipelineSetup {
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
   readonly maxBytes?: () => number;
+  /** Name of the transport that datagrams come by. */
+  readonly transport?: string;
 }
 
 export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
@@ -41,17 +44,21 @@ export function startPipeline({
   journal,
   sendError,
   maxBytes,
+  transport: name = 'fake',
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const counters = createCounters();
   const last = createLast();
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
-  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined });
+  const meters = createMeters();
+  meters.know(registry.keys());
+  const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
+  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran });
   const sent: Sent[] = [];
   let arrived: (() => void) | undefined;
   const transport: Transport = {
-    name: 'fake',
+    name,
     start: async () => undefined,
     send(bytes, destination, port, done, via) {
       sent.push({ bytes: Buffer.from(bytes), destination, port, via });
@@ -59,7 +66,7 @@ export function startPipeline({
       arrived?.();
     },
     maxBytes: maxBytes ?? (() => 1300),
-    link: () => onlyLink({ name: 'fake', up: true, since: 0 }, 0),
+    link: () => onlyLink({ name, up: true, since: 0 }, 0),
     address: () => '127.0.0.1',
     kernelDrops: () => undefined,
     stop: async () => undefined,
@@ -74,6 +81,7 @@ export function startPipeline({
     maxBytes: transport.maxBytes,
     counters,
     last,
+    meters,
     log,
   });
   const [firstPort] = resolved.listen.ports;
@@ -83,7 +91,7 @@ export function startPipeline({
       bytes: Buffer.from(bytes),
       source,
       port,
-      transport: 'fake',
+      transport: name,
       receivedAt: performance.now(),
     });
   }
@@ -92,6 +100,7 @@ export function startPipeline({
     pipeline,
     counters,
     last,
+    meters,
     registry,
     runner,
     sent,

@@ -7,6 +7,7 @@ import { codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
 import type { LifeOptions } from '../exchange.js';
 import type { JournalCommand, JournalEntry } from '../journal-entry.js';
 import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journalled.js';
+import { observe } from '../meters.js';
 import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
 import { type CameTo, createResources } from './resources.js';
 
@@ -24,7 +25,7 @@ interface Peer extends CoapPeer {
 
 /** The life of the commands in CoAP datagrams. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, launch, seen, journal, counters, logCommand, maxBytes, reply } = options;
+  const { registry, launch, seen, journal, counters, meters, logCommand, maxBytes, reply } = options;
   const resources = createResources({ registry, launch, maxBytes });
   const endpoint = createCoapEndpoint<Peer>({
     seen,
@@ -51,10 +52,20 @@ export function createCoapServer(options: CoapServerOptions) {
           resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
         if (ended !== undefined) logEnded(request, peer, ended);
         const entry = journalled;
-        if (entry === undefined) response(parts);
-        else {
+        const sent = () => {
+          if (ended !== undefined && resumed === undefined) observeReply(peer);
+        };
+        if (entry === undefined) {
+          response(parts);
+          sent();
+        } else {
           const end = ended && { outcome: outcomeOf(ended.reply), code: codeOf(ended.reply) };
-          response(parts, (bytes, then) => entry.finish(endingOf(end ? [end] : [], bytes), then));
+          response(parts, (bytes, then) =>
+            entry.finish(endingOf(end ? [end] : [], bytes), () => {
+              then();
+              sent();
+            }),
+          );
         }
       },
     });
@@ -96,6 +107,8 @@ export function createCoapServer(options: CoapServerOptions) {
     const milliseconds = millisecondsSince(receivedAt);
     logCommand({ peer, transport, format: 'coap' }, { id: token.toString('hex'), name, reply, milliseconds });
   }
+
+  const observeReply = ({ datagram }: Peer) => observe(meters.replies, performance.now() - datagram.receivedAt);
 
   const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({
     name,

@@ -1,20 +1,16 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAgent } from '../../../agent/agent.js';
 import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control-schema.js';
 import { VERSION } from '../../../shared/version.js';
 import { temporaryFolder } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
-import { program } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { openControl } from '../service/support.js';
-import { environment, supersimAgent } from './support.js';
-
-const NOBODY = 65_534;
+import { supersimAgent, supersimAgentAsNobody } from './support.js';
 
 /** An agent with its control socket, on an address of its own. */
 async function startAgent() {
@@ -42,18 +38,6 @@ async function listenAs(answer: (socket: Socket) => void): Promise<string> {
   return path;
 }
 
-async function runAsNobody(args: readonly string[]) {
-  const child = spawn(process.execPath, args, {
-    uid: NOBODY,
-    gid: NOBODY,
-    env: environment(),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 15_000,
-  });
-  const code = new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { stderr: await text(child.stderr), code: await code };
-}
-
 const http = (body: string, status = '200 OK') =>
   `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
@@ -70,12 +54,14 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^commands +0 running, 0 waiting$/m);
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
-    expect(stdout).toMatch(/^received +1 datagrams, 0 repeats$/m);
-    expect(stdout).toMatch(/^sent +1 datagrams, 0 could not leave at once$/m);
+    expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
+    expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 could not leave at once$/m);
     expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
     expect(stdout).toMatch(/^journal +0 commands, 0 not ended, 0 bytes, in memory only$/m);
     expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
+    expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it in JavaScript$/m);
+    expect(stdout).toMatch(/^processor +\d+\.\d s, \d+\.\d %$/m);
     expect(stdout.split('\n').length).toBeLessThan(25);
   });
 
@@ -172,12 +158,8 @@ describe('supersim-agent status', () => {
   it.skipIf(needs('root'))('says so when the user has no right to it', async () => {
     const { path } = await startAgent();
     chmodSync(dirname(path), 0o755);
-    // Wherever the repository lies, this user can read the program here.
-    const folder = temporaryFolder();
-    cpSync(dirname(program('supersim-agent')), folder, { recursive: true });
-    chmodSync(folder, 0o755);
-    const copy = join(folder, 'supersim-agent.js');
-    const asNobody = (socket: string) => runAsNobody([copy, 'status', '--socket', socket]);
+    const runAsNobody = supersimAgentAsNobody();
+    const asNobody = (socket: string) => runAsNobody(['status', '--socket', socket]);
     const refused = await asNobody(path);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/^error control-forbidden: /);

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
-import { buffer } from 'node:stream/consumers';
+import { chmodSync, cpSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { program, startProcess } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 
 const WAIT_MS = 15_000;
+const NOBODY = 65_534;
 
 /** What the agent sees of the environment: none of the developer's own settings, and a state folder as from systemd. */
 export const environment = (extra: Record<string, string> = {}) => ({
@@ -34,6 +37,26 @@ export async function supersimAgent(
   child.stdin?.end(input);
   const [stdout, stderr] = await Promise.all([child.stdout, child.stderr].map((stream) => stream && buffer(stream)));
   return { code: await code, stdout: `${stdout}`, stderr: `${stderr}`, file };
+}
+
+/** Has the built `supersim-agent` run by a user without rights; needs root. */
+export function supersimAgentAsNobody() {
+  // Wherever the repository lies, this user can read the program here.
+  const folder = temporaryFolder();
+  cpSync(dirname(program('supersim-agent')), folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  return async (args: readonly string[]) => {
+    const child = spawn(process.execPath, [join(folder, 'supersim-agent.js'), ...args], {
+      uid: NOBODY,
+      gid: NOBODY,
+      env: environment(),
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: WAIT_MS,
+      killSignal: 'SIGKILL',
+    });
+    const code = new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { stderr: await text(child.stderr), code: await code };
+  };
 }
 
 /** Starts the built agent on an address of its own beside a peer that may send to it. Both end with the test. */

@@ -100,6 +100,40 @@ describe('what is to leave', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('is said to have left, to be on the disk once it is, or to be in memory only', async () => {
+    const folder = temporaryFolder();
+    const { delivery, closed, outbox, database } = await start({ folder });
+    const where = (text: string) =>
+      new Promise((resolve) => {
+        const outgoing = { bytes: Buffer.from(text), destination: GATEWAY, port: 6969, kind: 'event' } as const;
+        delivery.send(outgoing, (error, found) => resolve(error ?? found));
+      });
+    expect(await where('a')).toBe('sent');
+    closed.add('all');
+    const told = where('b');
+    const rows = () => database.read((connection) => connection.all('SELECT seq FROM outbox').length);
+    expect(rows()).toBe(0);
+    expect(await told).toBe('on-disk');
+    expect(rows()).toBe(1);
+    database.close();
+    expect(await where('c')).toBe('in-memory');
+    expect(outbox?.size.entries).toBe(2);
+  });
+
+  it('is told to be lost once, where it finds no room', async () => {
+    const { delivery, closed } = await start({ limits: { entries: 1, bytes: 1000 } });
+    closed.add('all');
+    const tellings: (Error | undefined)[] = [];
+    const send = (kind: 'reply' | 'event') =>
+      delivery.send({ bytes: Buffer.from('x'), destination: GATEWAY, port: 6969, kind }, (error) => {
+        tellings.push(error);
+      });
+    send('reply');
+    send('event');
+    await settled();
+    expect(tellings.map((error) => error === undefined)).toEqual([false, true]);
+  });
+
   it('waits without a link, and leaves in its order when there is one', async () => {
     const { send, left, closed, waiting, counters, withMessage } = await start();
     closed.add('all');

@@ -74,6 +74,7 @@ describe('the configuration', () => {
       handlers: {},
       modules: [],
       control: {},
+      metrics: {},
       log: { level: 'info' },
     });
   });

@@ -44,6 +44,7 @@ describe('a variable', () => {
       'SUPERSIM_AGENT_LIMITS_STOP',
       'SUPERSIM_AGENT_MODULES',
       'SUPERSIM_AGENT_CONTROL_SOCKET',
+      'SUPERSIM_AGENT_METRICS_PORT',
       'SUPERSIM_AGENT_LOG_LEVEL',
     ]);
   });

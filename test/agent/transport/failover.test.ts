@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createFailover, type FailoverOptions } from '../../../agent/transport/failover.js';
+import { countSent, createSentCounts } from '../../../agent/transport/sent-counts.js';
 import type { Datagram, Endpoint } from '../../../agent/transport/transport.js';
 import { createUdpTransport } from '../../../agent/transport/udp.js';
 import { MODEM_HEALTH, playModem } from '../../support/links.js';
@@ -51,6 +52,19 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
 }
 
 describe('two links', () => {
+  it('count each what leaves by them, and what cannot and takes the other', async () => {
+    const counts = createSentCounts();
+    const modem = countSent(playModem([6969], { address: '127.0.0.1', port: 6969 }), counts);
+    const { send, gateway } = await startBoth({ modem });
+    expect(await send('by the modem', 'modem')).toBeUndefined();
+    expect((await gateway.next()).bytes.toString()).toBe('by the modem');
+    expect(counts).toEqual({ sent: 1, sentBytes: 12, failed: 0 });
+    await modem.plug(false);
+    expect(await send('by UDP then', 'modem')).toBeUndefined();
+    expect((await gateway.next()).bytes.toString()).toBe('by UDP then');
+    expect(counts).toMatchObject({ sent: 1, sentBytes: 12 });
+  });
+
   it('both receive, and say which of them it was', async () => {
     const { gateway, listen, modem, received } = await startBoth();
     await gateway.send('a', { address: listen, port: 6969 });

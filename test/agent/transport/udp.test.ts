@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import dns from 'node:dns';
 import { existsSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createSentCounts } from '../../../agent/transport/sent-counts.js';
 import type { Datagram, Endpoint, Transport } from '../../../agent/transport/transport.js';
 import { createUdpTransport, type UdpOptions } from '../../../agent/transport/udp.js';
 import { isSupersimError } from '../../../shared/errors.js';
@@ -238,4 +239,17 @@ describe('the receive buffer', () => {
     await transport.stop();
     expect(transport.kernelDrops()).toBe(lost);
   });
+});
+
+it('a UDP transport counts what leaves by it, and what cannot', async () => {
+  const counts = createSentCounts();
+  const { transport, start } = create({ counts });
+  const peer = await openPeer();
+  const send = (bytes: string, to: Endpoint) =>
+    new Promise((resolve) => transport.send(Buffer.from(bytes), to, 6969, resolve));
+  await send('before the start', peer.endpoint);
+  await start();
+  await send('four', peer.endpoint);
+  await send('port 0', { ...peer.endpoint, port: 0 });
+  expect(counts).toEqual({ sent: 1, sentBytes: 4, failed: 2 });
 });

@@ -1,0 +1,12 @@
+import type { CommandModule } from 'yargs';
+import { askText } from './control-client.js';
+import { socketOption, withSocket } from './control-output.js';
+
+/** `supersim-agent metrics`. */
+export const metricsCommand: CommandModule = {
+  command: 'metrics',
+  describe: 'Print the metrics of the agent that runs, in the text format of Prometheus',
+  builder: (yargs) => yargs.options(socketOption),
+  handler: (argv) =>
+    withSocket(argv, async (socket) => void process.stdout.write(await askText(socket, 'GET', '/metrics'))),
+};

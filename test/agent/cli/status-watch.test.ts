@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryFolder } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { program, startProcess } from '../../support/process.js';
+import { linkPath, openPty } from '../../support/pty.js';
+import { environment, startAgent } from './support.js';
+
+const WAIT = { timeout: 15_000, interval: 20 };
+
+const watching = (socket: string, ...more: readonly string[]) => [
+  program('supersim-agent'),
+  ...['status', '--watch', '--socket', socket, ...more],
+];
+
+const startWatch = (socket: string, ...more: readonly string[]) =>
+  startProcess(process.execPath, watching(socket, ...more), environment());
+
+const socketPath = () => join(temporaryFolder(), 'control.sock');
+
+describe('supersim-agent status --watch', () => {
+  it('goes on while there is no agent and when there is another, and says so', { timeout: 40_000 }, async () => {
+    const socket = socketPath();
+    const config = `control: { socket: ${socket} }`;
+    const watch = startWatch(socket);
+    await watch.line(/^error control-unreachable: /);
+    const first = await startAgent(config);
+    await watch.line(new RegExp(`, process ${first.agent.pid}$`));
+    first.agent.kill('SIGTERM');
+    await first.agent.ended;
+    await expect.poll(() => watch.output().match(/^No agent since \d\d:\d\d:\d\d UTC/gm)?.length, WAIT).toBe(2);
+    const second = await startAgent(config);
+    await watch.line(
+      new RegExp(`^The agent was started again: process ${first.agent.pid}, .* ${second.agent.pid}\\.$`),
+    );
+    // That nobody answers is said once, not each second.
+    expect(watch.output().match(/^No agent since/gm)).toHaveLength(2);
+    watch.kill('SIGINT');
+    expect(await watch.ended).toBe(0);
+  });
+
+  it('tells of an agent that hangs, and goes on when it answers again', { timeout: 30_000 }, async () => {
+    const socket = socketPath();
+    const { agent } = await startAgent(`control: { socket: ${socket} }`);
+    const watch = startWatch(socket);
+    await watch.line(/^commands /);
+    agent.kill('SIGSTOP');
+    await watch.line(/^error control-unreachable: /);
+    const shown = () => watch.output().match(/^commands /gm)?.length ?? 0;
+    const before = shown();
+    agent.kill('SIGCONT');
+    await expect.poll(shown, WAIT).toBeGreaterThan(before);
+    expect(watch.output()).not.toContain('started again');
+  });
+
+  it('prints one line of JSON each second with --json, and ends when nobody reads', async () => {
+    const socket = socketPath();
+    const { agent } = await startAgent(`control: { socket: ${socket} }`);
+    const script = '"$0" "$@" | head -n 2; echo "$PIPESTATUS"';
+    const args = ['-c', script, process.execPath, ...watching(socket, '--json')];
+    const piped = startProcess('bash', args, environment());
+    expect(await piped.ended).toBe(0);
+    const [first = '', second = '', ended] = piped.output().split('\n');
+    expect(JSON.parse(first)).toMatchObject({ pid: agent.pid });
+    expect(JSON.parse(second).uptime).toBeGreaterThan(JSON.parse(first).uptime);
+    expect(ended).toBe('0');
+  });
+
+  it('ends with an error where waiting does not help', async () => {
+    const socket = socketPath();
+    const server = createServer((client) => void client.on('error', () => undefined).end('SSH-2.0-OpenSSH_9.2\r\n'));
+    server.listen(socket);
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const watch = startWatch(socket);
+    expect(await watch.ended).toBe(1);
+    expect(watch.output()).toMatch(/^error control-invalid-response: /);
+  });
+});
+
+describe.skipIf(needs('python3'))('its screen on a terminal', () => {
+  it('is drawn over itself, is no longer than the terminal, and stays when Ctrl-C ends it', async () => {
+    const socket = socketPath();
+    const { agent } = await startAgent(`control: { socket: ${socket} }`);
+    const terminal = await openPty(linkPath());
+    const fd = openSync(terminal.device, 'r+');
+    const child = spawn(process.execPath, watching(socket), { env: environment(), stdio: [fd, fd, fd] });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    closeSync(fd);
+    const exit = new Promise((resolve) => child.once('close', (code, signal) => resolve(code ?? signal)));
+    const shown = () => terminal.received().toString();
+    const frames = () => shown().split('\u001b[H').slice(1);
+    await expect.poll(() => frames().length, WAIT).toBeGreaterThan(2);
+    child.kill('SIGINT');
+    expect(await exit).toBe(0);
+    expect(shown().startsWith('\u001b[2J')).toBe(true);
+    for (const frame of frames()) {
+      expect(frame).toContain(`process ${agent.pid}`);
+      expect(frame.endsWith('\u001b[J')).toBe(true);
+      expect(frame.split('\n').length).toBeLessThanOrEqual(24);
+    }
+  });
+});
