@@ -12,6 +12,7 @@ import { createLaunch } from './command/launch.js';
 import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
+import type { Refusal } from './command/refusals.js';
 import { createRunner } from './command/run.js';
 import { openState, type State } from './command/state.js';
 import { resolveConfig } from './config/load.js';
@@ -53,6 +54,8 @@ export interface AgentStatus {
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
+  /** The last few sources whose datagrams were refused, the latest first. */
+  readonly lastRefused: readonly Refusal[];
   /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
   readonly kernelDrops: number | undefined;
   /** Undefined before the start, and where there is none. */
@@ -245,6 +248,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       running: runner.running,
       waiting: runner.waiting,
       counters: structuredClone(counters),
+      lastRefused: pipeline?.lastRefused() ?? [],
       kernelDrops: transport?.kernelDrops(),
       journal: state && {
         persistent: state.database.persistent,

@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
+import { doctorCommand } from '../agent/cli/doctor.js';
 import { modemCommand } from '../agent/cli/modem.js';
 import { runCommand } from '../agent/cli/run.js';
 import { statusCommand } from '../agent/cli/status.js';
@@ -18,6 +19,7 @@ export const runAgentCli = (): Promise<void> =>
       .command(tryCommand)
       .command(configCommand)
       .command(statusCommand)
+      .command(doctorCommand)
       .command(commandsCommand)
       .command(modemCommand),
   );

@@ -16,6 +16,7 @@ import { createExchanges } from './exchange.js';
 import type { Journal } from './journal-api.js';
 import type { JournalCommand, JournalEntry } from './journal-entry.js';
 import type { Launch } from './launch.js';
+import { createRefusals } from './refusals.js';
 import { createSeen } from './seen.js';
 
 export interface PipelineOptions {
@@ -38,6 +39,7 @@ export function createPipeline(options: PipelineOptions) {
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
+  const refusals = createRefusals();
   const seen = createSeen();
   const logCommand = createCommandLog(counters, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
@@ -72,6 +74,8 @@ export function createPipeline(options: PipelineOptions) {
       if (command.format === 'coap') coap.report(command, ending);
       else if (bytes !== null) reply(bytes, command, 'reply');
     },
+    /** Who was refused last, the latest first. */
+    lastRefused: refusals.last,
     /** Ends what goes on by itself. */
     stop: coap.stop,
   };
@@ -87,6 +91,7 @@ export function createPipeline(options: PipelineOptions) {
 
   function refuse(cause: RefusalCause, { source, bytes }: Datagram): void {
     counters[REFUSAL_COUNTERS[cause]]++;
+    refusals.remember(cause, source.address, bytes.length);
     const details = { source: formatEndpoint(source), bytes: bytes.length };
     minuteLog(
       cause,
@@ -100,13 +105,14 @@ export function createPipeline(options: PipelineOptions) {
     const peer = isCarrier(source.address) ? 'gateway' : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
     const decoded = decode(bytes, port, maxBytes());
-    if (decoded === undefined) countMalformed(peer, port, bytes);
+    if (decoded === undefined) countMalformed(peer, port, datagram);
     else if (decoded.format === 'coap') takeCoap(datagram, port, peer);
     else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
   }
 
-  function countMalformed(peer: string, port: ListenedPort, bytes: Buffer): void {
+  function countMalformed(peer: string, port: ListenedPort, { source, bytes }: Datagram): void {
     counters.malformed++;
+    refusals.remember('malformed', source.address, bytes.length);
     minuteLog(
       'malformed',
       { peer, port: port.port, expected: port.format, bytes: bytes.length },
@@ -121,7 +127,7 @@ export function createPipeline(options: PipelineOptions) {
     } catch (error) {
       if (!(error instanceof MessageFormatError)) throw error;
       counters.coap--;
-      countMalformed(peer, port, datagram.bytes);
+      countMalformed(peer, port, datagram);
     }
   }
 

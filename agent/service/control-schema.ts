@@ -123,6 +123,19 @@ export const statusSchema = z.looseObject({
     sent: count,
     unsent: count,
   }),
+  /** The last few sources whose datagrams were refused, the latest first. */
+  lastRefused: z
+    .array(
+      z.looseObject({
+        /** `source`, `empty`, `oversize` or `malformed`. */
+        cause: z.string(),
+        address: z.string(),
+        times: count,
+        at: time,
+        bytes: count,
+      }),
+    )
+    .default([]),
   /** Absent where the kernel does not tell. */
   kernelDrops: count.optional(),
   /** Absent where there is none. */
