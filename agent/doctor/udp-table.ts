@@ -7,6 +7,8 @@ export interface UdpSocket {
   readonly address: string;
   readonly port: number;
   readonly inode: string;
+  /** Of who opened it. */
+  readonly uid: number;
   /** Datagrams that the kernel threw away. */
   readonly drops: number;
 }
@@ -26,7 +28,12 @@ export function parseUdpTable(text: string): UdpSocket[] {
     const columns = line.trim().split(/\s+/);
     const [, hex, port] = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(columns[1] ?? '') ?? [];
     if (hex === undefined || port === undefined) return [];
-    const row = { address: addressOf(hex), port: Number.parseInt(port, 16), inode: columns[9] ?? '' };
+    const row = {
+      address: addressOf(hex),
+      port: Number.parseInt(port, 16),
+      inode: columns[9] ?? '',
+      uid: Number(columns[7]),
+    };
     return [{ ...row, drops: Number(columns.at(-1)) }];
   });
 }

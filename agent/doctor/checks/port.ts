@@ -79,8 +79,8 @@ function judgeFree(looked: string, number: number, { agent, unprivileged, mayLis
   return good(looked, 'it is free');
 }
 
-function judgeTaken(looked: string, socket: TakenBy, { pid, listens }: Seen): Judgement {
-  const { holders, address } = socket;
+function judgeTaken(looked: string, socket: TakenBy, { pid, listens, agent }: Seen): Judgement {
+  const { holders, address, uid } = socket;
   if (holders.some((holder) => holder.pid === pid || isAgent(holder))) {
     return good(looked, `the agent has it: ${formatEndpoint(socket)}, process ${holders[0]?.pid}`);
   }
@@ -93,6 +93,9 @@ function judgeTaken(looked: string, socket: TakenBy, { pid, listens }: Seen): Ju
   }
   if (listens.includes(`${address} ${socket.port}`)) {
     return good(looked, `the agent says that it has it: ${formatEndpoint(socket)}`);
+  }
+  if (uid !== 0 && uid === agent.uid) {
+    return good(looked, `a process of the agent’s user ${agent.name} has it: ${formatEndpoint(socket)}`);
   }
   const found = `${formatEndpoint(socket)} is taken, by whom this user may not see`;
   return note(looked, found, 'Run it with sudo.');

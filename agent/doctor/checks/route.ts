@@ -37,7 +37,7 @@ export const route = defineCheck<Seen>({
       hasModem: usesModem(config),
       gateway: gateway.address,
       source,
-      device: source === undefined ? undefined : interfaceOf(source),
+      device: source === undefined ? undefined : source.startsWith('127.') ? 'lo' : interfaceOf(source),
       named: link.interface ?? (isName ? listen.address : undefined),
       address: isAddress ? listen.address : undefined,
       cellular: Object.keys(networkInterfaces()).filter(isCellularName),
@@ -69,7 +69,7 @@ export function judgeRoute(seen: Seen): Judgement[] {
 /** Nothing tells which interface is the cellular one. */
 function unsure(looked: string, by: string, device: string | undefined): Judgement {
   if (device === 'lo') return good(looked, by);
-  const remedy = `If ${device} is the cellular interface, write \`listen.address: ${device}\`. If not, bring that up; the agent does not hear commands on another.`;
+  const remedy = `If ${device} is the cellular interface, write \`listen.address: ${device}\`. If not, bring that up: commands come by no other.`;
   return warning(looked, `it is ${by}, which is not known to be cellular`, remedy);
 }
 

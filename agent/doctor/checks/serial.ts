@@ -42,7 +42,7 @@ export const serial = defineCheck<Seen>({
     const { path } = context.config.modem;
     const place = path ?? '';
     const status = await stat(place).catch((error: unknown) => systemCodeOf(error) ?? 'unknown');
-    const isSerial = typeof status !== 'string' && status.isCharacterDevice();
+    const isSerial = typeof status !== 'string' && status.isCharacterDevice() && (await isTty(status.rdev));
     const agent = await context.agent();
     const running = await context.status();
     return {
@@ -60,6 +60,14 @@ export const serial = defineCheck<Seen>({
   },
   judge: judgeSerial,
 });
+
+/** By its driver: to open it could disturb the modem. */
+async function isTty(device: number): Promise<boolean> {
+  const drivers = await readFile('/proc/tty/drivers', 'utf8').catch(() => undefined);
+  // `name /dev/name MAJOR MINORS type`
+  const majors = drivers?.split('\n').map((line) => Number(line.trim().split(/\s+/)[2]));
+  return majors?.includes((device >> 8) & 0xfff) ?? true;
+}
 
 export function judgeSerial(seen: Seen): Judgement[] {
   const { path, device, status, isSerial, others } = seen;

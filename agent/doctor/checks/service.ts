@@ -52,7 +52,7 @@ export function judgeService({ unit, isRunning }: Seen): Judgement[] {
 type Properties = NonNullable<Unit['properties']>;
 
 function stateOf(looked: string, properties: Properties, isRunning: boolean): Judgement {
-  const { ActiveState: active, SubState: sub, Result: result, NRestarts: restarts = '0' } = properties;
+  const { ActiveState: active, SubState: sub, NRestarts: restarts = '0' } = properties;
   const since = properties.ExecMainStartTimestamp ? ` since ${properties.ExecMainStartTimestamp}` : '';
   const state = `${active} (${sub})`;
   if (active === 'active') {
@@ -61,7 +61,7 @@ function stateOf(looked: string, properties: Properties, isRunning: boolean): Ju
     return warning(looked, `${state}${since}; it ended by itself and was started again ${restarts} times`, remedy);
   }
   const last = lastExit(properties);
-  if (active === 'inactive' && result === 'success') {
+  if (active === 'inactive') {
     const remedy = 'Run `sudo systemctl enable --now supersim-agent`.';
     if (isRunning) return warning(looked, `${state}, while another agent runs that is not the service`, remedy);
     return fault(looked, state, remedy);
