@@ -37,6 +37,7 @@ export function parseIptables(text: string): Chain[] {
     return {
       name: `iptables ${name}`,
       hook: HOOKS[short],
+      version: 4,
       policy: policy === 'DROP' ? 'drop' : 'accept',
       rules: lines.flatMap((line) =>
         readRule(line, (target) => (chains.has(`${own} ${target}`) ? `iptables ${own} ${target}` : undefined)),

@@ -11,6 +11,7 @@ import {
   type Packet,
   type Rule,
   type Verdict,
+  versionOf,
 } from './rules.js';
 
 /** What is read of `nft -j list ruleset`: libnftables-json(5). */
@@ -31,7 +32,7 @@ const ruleSchema = z.looseObject({
 });
 const setSchema = z.looseObject({ table: z.string(), name: z.string(), elem: z.array(z.unknown()).default([]) });
 
-const FAMILIES = ['inet', 'ip', 'ip6'];
+const VERSIONS: Readonly<Record<string, 4 | 6 | undefined>> = { inet: undefined, ip: 4, ip6: 6 };
 /** Protocols above IP that a UDP datagram is none of. */
 const OTHER_PROTOCOLS = ['tcp', 'icmp', 'icmpv6', 'sctp', 'dccp', 'udplite', 'esp', 'ah', 'comp', 'igmp'];
 const UDP_NUMBER = 17;
@@ -50,10 +51,11 @@ export function parseNft(text: unknown): Chain[] | undefined {
   const sets: Sets = new Map(read('set', setSchema).map(({ table, name, elem }) => [`${table} @${name}`, elem]));
   const rules = read('rule', ruleSchema);
   return read('chain', chainSchema)
-    .filter(({ family }) => FAMILIES.includes(family))
+    .filter(({ family }) => family in VERSIONS)
     .map(({ family, table, name, hook, policy }) => ({
       name: `${family} ${table} ${name}`,
       hook,
+      version: VERSIONS[family],
       policy: policy === 'drop' ? 'drop' : 'accept',
       rules: rules
         .filter((rule) => rule.family === family && rule.table === table && rule.chain === name)
@@ -65,7 +67,7 @@ export function parseNft(text: unknown): Chain[] | undefined {
 function readRule({ family, table, chain, handle, expr }: z.output<typeof ruleSchema>, sets: Sets): Rule[] {
   const place = `${family} ${table} ${chain}`;
   const text = `rule ${handle ?? '?'} of ${place}`;
-  const conditions: Condition[] = family === 'inet' ? [] : [isFamily(family === 'ip6' ? 6 : 4)];
+  const conditions: Condition[] = [];
   const rules: Rule[] = [];
   for (const statement of expr) {
     const [kind = '', value] = Object.entries(statement)[0] ?? [];
@@ -124,13 +126,6 @@ function conditionOf(kind: string, value: unknown, findSet: FindSet): Condition 
 }
 
 const unknown: Condition = () => undefined;
-const isFamily =
-  (version: 4 | 6): Condition =>
-  ({ source, destination }) => {
-    const address = source ?? destination;
-    return address === undefined ? undefined : address.includes(':') === (version === 6);
-  };
-
 const matchSchema = z.object({ op: z.string(), left: z.unknown(), right: z.unknown() });
 
 function match(value: unknown, findSet: FindSet): Condition {
@@ -166,13 +161,13 @@ const leftSchema = z.union([
 
 function testOf(left: unknown, packet: Packet): Test {
   const parsed = leftSchema.safeParse(left);
-  if (!parsed.success) return unknown0;
+  if (!parsed.success) return anything;
   if ('payload' in parsed.data) return payloadTest(parsed.data.payload, packet);
   if ('meta' in parsed.data) return metaTest(parsed.data.meta.key, packet);
-  return parsed.data.ct.key === 'state' ? (value) => value === 'new' : unknown0;
+  return parsed.data.ct.key === 'state' ? (value) => value === 'new' : anything;
 }
 
-const unknown0: Test = () => undefined;
+const anything: Test = () => undefined;
 const never: Test = () => false;
 const isUdp: Test = (value) => value === 'udp' || value === UDP_NUMBER;
 
@@ -182,16 +177,18 @@ function payloadTest({ protocol, field }: { protocol: string; field: string }, p
   if (field === 'sport') return (value) => isNumber(packet.sourcePort, value);
   if (field === 'saddr') return (value) => isAddress(packet.source, value);
   if (field === 'daddr') return (value) => isAddress(packet.destination, value);
-  return field === 'protocol' || field === 'nexthdr' ? isUdp : unknown0;
+  return field === 'protocol' || field === 'nexthdr' ? isUdp : anything;
 }
 
 function metaTest(key: string, packet: Packet): Test {
-  const is6 = (packet.source ?? packet.destination ?? '').includes(':');
+  const is6 = versionOf(packet) === 6;
   if (key === 'l4proto') return isUdp;
   if (key === 'nfproto') return (value) => value === (is6 ? 'ipv6' : 'ipv4');
   if (key === 'protocol') return (value) => value === (is6 ? 'ip6' : 'ip');
+  if (!/^[io]if(?:name)?$/.test(key)) return anything;
+  // What comes in has no way out yet, and the other way round.
   const isOwn = key.startsWith(packet.direction === 'in' ? 'iif' : 'oif');
-  return isOwn && /^[io]if(?:name)?$/.test(key) ? (value) => isNamed(packet.interface, value) : unknown0;
+  return isOwn ? (value) => isNamed(packet.interface, value) : never;
 }
 
 const isNamed = (name: string | undefined, value: unknown): Fits =>

@@ -28,6 +28,8 @@ export interface Chain {
   readonly name: string;
   /** Where packets come to it by themselves: `prerouting`, `input`, `output` or `postrouting`. */
   readonly hook?: string | undefined;
+  /** Version of IP; undefined for both. */
+  readonly version?: 4 | 6 | undefined;
   readonly policy: 'accept' | 'drop';
   readonly rules: readonly Rule[];
 }
@@ -66,6 +68,7 @@ export function followPacket(packet: Packet, chains: readonly Chain[]): Fate {
   let closed: string | undefined;
   for (const chain of chains) {
     if (!HOOKS[packet.direction].includes(chain.hook ?? '')) continue;
+    if (chain.version !== undefined && chain.version !== versionOf(packet)) continue;
     const { accepts, falls, drops } = walk(chain, 0);
     const dropping = falls && chain.policy === 'drop' ? [...drops, `the policy of ${chain.name}`] : drops;
     const passes = accepts || (falls && chain.policy === 'accept');
@@ -101,6 +104,10 @@ export function followPacket(packet: Packet, chains: readonly Chain[]): Fate {
     return { accepts, drops, leaves: falls && !isJump, goesOn: falls && isJump };
   }
 }
+
+/** Version of IP of a packet, 4 where no address is known. */
+export const versionOf = ({ source, destination }: Packet): 4 | 6 =>
+  (source ?? destination ?? '').includes(':') ? 6 : 4;
 
 function allOf(conditions: readonly Fits[]): Fits {
   if (conditions.includes(false)) return false;
