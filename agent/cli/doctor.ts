@@ -68,5 +68,5 @@ async function examineAndTell({ json, bundle, ...where }: z.output<typeof flags>
 const print = (text: string): Promise<void> =>
   new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
 
-/** https://no-color.org */
-const isColourWanted = (): boolean => process.stdout.isTTY && !process.env['NO_COLOR'];
+/** Node knows of NO_COLOR and of dumb terminals. */
+const isColourWanted = (): boolean => process.stdout.isTTY && process.stdout.hasColors();

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { isCellularName } from '../../transport/reach.js';
+import { isVersion6 } from '../../transport/transport.js';
 import { defineCheck } from '../check.js';
 import { usesModem, usesUdp } from '../context.js';
 import { failure, good, type Judgement, note, warning } from '../finding.js';
@@ -12,7 +13,7 @@ interface Seen {
   readonly hasModem: boolean;
   /** `listen.address`, or `link.interface` where that says more. */
   readonly listen: string;
-  /** Addresses of each interface that has some. */
+  /** Addresses of each interface that could reach the gateway. */
   readonly addresses: Readonly<Record<string, readonly string[]>>;
   /** `up`, `down`, `unknown`, …, of each interface that there is. */
   readonly states: Readonly<Record<string, string>>;
@@ -23,10 +24,11 @@ export const networkInterface = defineCheck<Seen>({
   name: 'interface',
   async look({ config }) {
     const { listen, link } = config;
-    const addresses = Object.entries(networkInterfaces()).map(([name, all = []]) => [
-      name,
-      all.map(({ address }) => address),
-    ]);
+    const family = isVersion6(config.gateway.address) ? 'IPv6' : 'IPv4';
+    const addresses = Object.entries(networkInterfaces()).map(([name, all = []]) => {
+      const usable = all.filter((one) => one.family === family && !one.address.startsWith('fe80:'));
+      return [name, usable.map(({ address }) => address)];
+    });
     return {
       isUsed: usesUdp(config),
       hasModem: usesModem(config),
@@ -62,7 +64,7 @@ function judgeAuto({ addresses, states }: Seen): Judgement {
   if (withAddress !== undefined) return good(looked, `${withAddress} has ${addresses[withAddress]?.join(', ')}`);
   const [name] = names;
   if (name !== undefined) return without(looked, name, states[name]);
-  const others = Object.keys(addresses).filter((one) => one !== 'lo');
+  const others = Object.keys(addresses).filter((one) => one !== 'lo' && addresses[one]?.length !== 0);
   const found = `there is none; with an address: ${others.join(', ') || 'nothing'}`;
   return note(looked, found, 'If the cellular interface is called otherwise, name it in `listen.address`.');
 }
