@@ -79,6 +79,10 @@ async function lookAt(file: File, agent: Identity): Promise<Looked> {
 
 /** @throws SupersimError, or the system's error where this user may not look */
 async function check({ path, want, user, folder }: File, agent: Identity): Promise<void> {
+  if (user !== undefined && agent.uid !== 0) {
+    const found = `only an agent that runs as root can run it as ${user}, and this one is ${agent.name}`;
+    throw new SupersimError('handler-invalid', found, { remedy: 'Leave `user` out.' });
+  }
   const real = await checkedPath(path, agent.uid);
   if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${path} is no file`);
   if (folder !== undefined && !(await stat(folder).catch(() => undefined))?.isDirectory()) {

@@ -92,6 +92,15 @@ describe('handlers', () => {
     expect(await run(handlers, { ...folder, ...safe }, as())).toMatchObject([{ severity: 'error' }]);
   });
 
+  it.skipIf(needs('root'))('cannot be another user’s, unless the agent is root', async () => {
+    const config = { handlers: { 'relay.set': { program: ['/bin/true'], user: 'nobody' } } };
+    const safe = { ...config, device: { reboot: ['/bin/true'] } };
+    expect(await run(handlers, safe, { agent: async () => ROOT })).toMatchObject([{ severity: 'good' }]);
+    expect(await run(handlers, safe, { agent: async () => NOBODY })).toMatchObject([
+      { severity: 'error', code: 'handler-invalid', remedy: expect.stringContaining('user') },
+    ]);
+  });
+
   it('are looked at as the agent sees them, and device.reboot only warns', async () => {
     const file = writeScript('true');
     // Its folder is closed to everybody else.
