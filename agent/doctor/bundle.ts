@@ -49,14 +49,14 @@ const nameOf = ({ device, at }: Report): string =>
 
 /** Names and contents of the files. */
 async function gather(report: Report, context: Context): Promise<Map<string, string>> {
-  const mask = createMask(context.config);
+  const mask = createMask(context.config, await readFile(context.file, 'utf8').catch(() => ''));
   const masked = maskReport(report, mask);
   const status = await context.status();
   const files: [string, string][] = [
     ['report.txt', `${formatReport(masked, false)}\n`],
     ['report.json', `${JSON.stringify(masked, null, 2)}\n`],
     ['status.json', status instanceof Error ? status.message : `${JSON.stringify(maskTree(status, mask), null, 2)}\n`],
-    ['config.yaml', context.configError?.message ?? stringify(maskedConfig(context.config, mask))],
+    ['config.yaml', configText(context, mask)],
     ['log.txt', await serviceLog(context, mask)],
     ['modem.log', await modemLog(context)],
     ['unit.txt', maskUnit(await unitFile(), mask)],
@@ -65,6 +65,9 @@ async function gather(report: Report, context: Context): Promise<Map<string, str
   ];
   return new Map(files);
 }
+
+const configText = ({ config, configError }: Context, mask: Mask): string =>
+  configError === undefined ? stringify(maskedConfig(config, mask)) : mask(configError.message);
 
 const maskReport = (report: Report, mask: Mask): Report => ({
   ...report,

@@ -5,11 +5,12 @@ import type { Config } from '../config/schema.js';
 const MASK = '***';
 const SECRET_NAME =
   /pass(?:word|wd|phrase)|secret|token|credential|authorization|(?:api|access|private)[-_]?key|(?<![a-z])(?:pin|psk|puk)(?![a-z])/i;
-/** `NAME=value`, `"name": "value"`, `--name value`, and a header up to the end of its line. */
-const NAMED = new RegExp(
-  String.raw`([\w.-]*(?:${SECRET_NAME.source})[\w.-]*["']?(?:\s*[=:]\s*|(?<=--[\w-]+)\s+))((?:Bearer|Basic)\s+[^\s"']+|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;"'}\]]+)`,
-  'gi',
-);
+/** What may be a name. */
+const WORD = /[\w.-]+/g;
+const MAX_NAME_LENGTH = 80;
+/** Behind a name: `=value`, `": "value"`, ` value`, and a header's `: Bearer value`. */
+const VALUE =
+  /(["']?\s{0,8}[=:]\s{0,8}|\s{1,8})((?:Bearer|Basic)\s{1,8}[^\s"']+|"(?:[^"\\\n]|\\.){0,4096}"|'[^'\n]{0,4096}'|[^\s,;"'}\]]+)/y;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/g;
 const IN_URL = /(:\/\/[^\s/@:]*:)[^\s/@]+@/g;
 /** A shorter one may be any word, unless its name says what it is. */
@@ -22,16 +23,33 @@ export type Mask = (text: string) => string;
 /**
  * Makes what hides secrets in texts of any kind: the values that the configuration gives to handlers, its PIN,
  * wherever they occur, and whatever stands behind a name that says that it is a secret.
+ *
+ * @param text of the configuration's file, which tells of secrets even where it cannot be used
  */
-export function createMask(config: Config): Mask {
-  const known = secretsOf(config).map(literally);
-  return (text) => {
-    const withoutKnown = known.reduce((shown, secret) => shown.replaceAll(secret, MASK), text);
-    return withoutKnown
-      .replaceAll(NAMED, (_, name: string, value: string) => name + maskedValue(value))
-      .replaceAll(BEARER, `$1 ${MASK}`)
-      .replaceAll(IN_URL, `$1${MASK}@`);
+export function createMask(config: Config, text = ''): Mask {
+  // A secret that is part of another would leave the rest of that.
+  const secrets = [...secretsOf(config), ...secretsIn(text)].sort((a, b) => b.length - a.length);
+  const known = secrets.map(literally);
+  return (said) => {
+    const withoutKnown = known.reduce((shown, secret) => shown.replaceAll(secret, MASK), said);
+    return maskNamed(withoutKnown).replaceAll(BEARER, `$1 ${MASK}`).replaceAll(IN_URL, `$1${MASK}@`);
   };
+}
+
+/** One word after the other, as one expression for names and values would try each text many times. */
+function maskNamed(text: string): string {
+  let shown = '';
+  let end = 0;
+  for (const { 0: word, index } of text.matchAll(WORD)) {
+    if (index < end || word.length > MAX_NAME_LENGTH || !SECRET_NAME.test(word)) continue;
+    VALUE.lastIndex = index + word.length;
+    const [whole, between = '', value = ''] = VALUE.exec(text) ?? [];
+    // Words behind words are only meant for flags: `--token x`.
+    if (whole === undefined || (!/[=:]/.test(between) && !word.startsWith('--'))) continue;
+    shown += text.slice(end, index + word.length) + between + maskedValue(value);
+    end = index + word.length + whole.length;
+  }
+  return shown + text.slice(end);
 }
 
 const maskedValue = (value: string): string => {
@@ -54,8 +72,20 @@ function secretsOf({ modem, handlers, device }: Config): string[] {
     ...secretArguments(program),
   ]);
   const all = [modem.pin ?? '', ...values, ...secretArguments(device.reboot), ...secretArguments(device.restart ?? [])];
-  // A secret that is part of another would leave the rest of that.
-  return all.filter((secret) => secret !== '').sort((a, b) => b.length - a.length);
+  return all.filter((secret) => secret !== '');
+}
+
+/** By their looks: a PIN, and `NAME=value` in quotes or without. */
+function secretsIn(text: string): string[] {
+  const pins = [...text.matchAll(/\bpin["']?\s{0,8}:\s{0,8}["']?(\d{4,8})/gi)].map(([, pin = '']) => pin);
+  const values = [...text.matchAll(/\b([A-Za-z_]\w{0,80})=/g)].flatMap(({ 0: start, 1: name = '', index }) => {
+    const quote = /["']/.exec(text[index - 1] ?? '')?.[0];
+    const end = quote === undefined ? /[\s,\]}"']|$/g : quote === '"' ? /["\n]|$/g : /['\n]|$/g;
+    end.lastIndex = index + start.length;
+    const value = text.slice(end.lastIndex, end.exec(text)?.index);
+    return isSecret(name, value) ? [value] : [];
+  });
+  return [...new Set([...pins, ...values])];
 }
 
 const isSecret = (name: string, value: string): boolean =>

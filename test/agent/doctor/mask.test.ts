@@ -49,6 +49,27 @@ describe('secrets are hidden', () => {
     expect(shown).toContain('/dev/ttyUSB2');
   });
 
+  it('that stand in a configuration that cannot be used', () => {
+    const text = [
+      'modem: { path: /dev/ttyUSB2, pni: x, "pin": "9876" }',
+      'handlers:',
+      '  a: { environment: [PATH, KEY=first-secret, "B=second secret, quoted"] }',
+      '  b:',
+      '    environment:',
+      "      - 'C=third secret'",
+      '      - MODE=auto',
+    ].join('\n');
+    const hide = createMask(resolveConfig({}), text);
+    expect(hide('9876 first-secret second secret, quoted third secret auto')).toBe('*** *** *** *** auto');
+  });
+
+  it('in no more time than it takes to read the text', () => {
+    const long = `${'x'.repeat(50_000)} ${'token'.repeat(5000)} ${'"'.repeat(20_000)}${'a=b '.repeat(10_000)}`;
+    const began = performance.now();
+    createMask(config, long)(long);
+    expect(performance.now() - began).toBeLessThan(2000);
+  });
+
   it('in a tree, under names that say so', () => {
     expect(maskTree({ a: [{ apiKey: 'x' }, 'token=y'], secret: 'z', n: 1 }, mask)).toEqual({
       a: [{ apiKey: '***' }, 'token=***'],
