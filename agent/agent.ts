@@ -14,6 +14,7 @@ import { createMeters, type Meters, observe } from './command/meters.js';
 import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
+import type { Refusal } from './command/refusals.js';
 import { createRunner } from './command/run.js';
 import { openState, type State } from './command/state.js';
 import { resolveConfig } from './config/load.js';
@@ -62,6 +63,8 @@ export interface AgentStatus {
   readonly lastCommand: LastCommand | undefined;
   /** Undefined while nothing has left; `at` in Unix milliseconds. */
   readonly lastSent: LastSent | undefined;
+  /** The last few sources whose datagrams were refused, the latest first. */
+  readonly lastRefused: readonly Refusal[];
   /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
   readonly kernelDrops: number | undefined;
   /** Undefined before the start, and where there is none. */
@@ -292,6 +295,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       counters: structuredClone(counters),
       lastCommand: last.command && byWallClock(last.command),
       lastSent: last.sent && byWallClock(last.sent),
+      lastRefused: pipeline?.lastRefused() ?? [],
       kernelDrops: transport?.kernelDrops(),
       journal: state && {
         persistent: state.database.persistent,

@@ -9,18 +9,21 @@ export function createClockCheck(): ClockCheck {
   let known: { answer: Promise<boolean>; until: number } | undefined;
   return () => {
     const now = performance.now();
-    if (known === undefined || now >= known.until) known = { answer: askTimedatectl(), until: now + CACHE_MS };
+    if (known === undefined || now >= known.until) {
+      known = { answer: askTimedatectl().then((answer) => answer === true), until: now + CACHE_MS };
+    }
     return known.answer;
   };
 }
 
-async function askTimedatectl(): Promise<boolean> {
+/** Whether systemd takes the clock for synchronised; undefined where it cannot be asked. */
+export async function askTimedatectl(): Promise<boolean | undefined> {
   // Not needed at the start, and slow to load.
   const { execFile } = await import('node:child_process');
   return new Promise((resolve) => {
     const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;
     execFile('timedatectl', ['show', '--property=NTPSynchronized', '--value'], options, (error, stdout) => {
-      resolve(error === null && stdout.trim() === 'yes');
+      resolve(error === null ? stdout.trim() === 'yes' : undefined);
     });
   });
 }

@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
+import { doctorCommand } from '../agent/cli/doctor.js';
 import { metricsCommand } from '../agent/cli/metrics.js';
 import { modemCommand } from '../agent/cli/modem.js';
 import { runCommand } from '../agent/cli/run.js';
@@ -20,6 +21,7 @@ export const runAgentCli = (): Promise<void> =>
       .command(tryCommand)
       .command(configCommand)
       .command(statusCommand)
+      .command(doctorCommand)
       .command(commandsCommand)
       .command(sendCommand)
       .command(metricsCommand)

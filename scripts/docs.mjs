@@ -80,6 +80,7 @@ const COMMAND_LINES = {
     [],
     ['run'],
     ['status'],
+    ['doctor'],
     ['commands'],
     ['commands', 'ls'],
     ['commands', 'show'],

@@ -34,7 +34,8 @@ export const logCommand: CommandModule = {
   async handler(argv) {
     try {
       const { socket, follow, payloads } = checkArgument('the arguments', flags, argv);
-      await printLog(controlClient(socket ?? defaultControlSocket(process.env)), follow, payloads);
+      const ask = controlClient(socket ?? defaultControlSocket(process.env));
+      await printLog(ask, (line) => process.stdout.write(line), { follow, payloads });
     } catch (error) {
       process.stderr.write(formatError(error));
       process.exitCode = isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR;
@@ -44,14 +45,19 @@ export const logCommand: CommandModule = {
 
 type LogRecord = z.output<typeof modemLogSchema>['records'][number];
 
-async function printLog(ask: Ask, follow: boolean, payloads: boolean): Promise<void> {
+/** Prints what there is, line by line, and with `follow` goes on. @throws SupersimError */
+export async function printLog(
+  ask: Ask,
+  print: (line: string) => void,
+  { follow, payloads } = { follow: false, payloads: false },
+): Promise<void> {
   const hide = payloads ? asItIs : await hider(ask);
   for (let after = 0; ; ) {
     const { records } = await ask('GET', `/modem/log?after=${after}`, modemLogSchema);
     for (const record of records) {
       const shown = hide(record, record.n > after + 1);
       after = record.n;
-      if (shown !== undefined) process.stdout.write(`${JSON.stringify(shown)}\n`);
+      if (shown !== undefined) print(`${JSON.stringify(shown)}\n`);
     }
     if (records.length > 0) continue;
     if (!follow) return;

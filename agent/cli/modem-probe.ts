@@ -84,6 +84,7 @@ function modemRows(modem: ProbedModem): [string, string][] {
     ['dialect', dialect ?? `none: ${unsupported}`],
     ['SIM', `${withMeaning(sim)}${iccid === undefined ? '' : `, ICCID ${iccid}`}`],
     ['registration', `${registration}, ${attached ? 'attached' : 'not attached'}`],
+    ['APN', modem.apn ?? 'none'],
     ['operator', modem.operator ?? 'none'],
     ['signal', modem.signalDbm === undefined ? 'unknown' : `${modem.signalDbm} dBm`],
     ['address', modem.address ?? 'none'],

@@ -6,6 +6,7 @@ import type { Log } from '../log.js';
 import type { ControlModem, ControlSocket } from '../service/control.js';
 import type { MetricsPort } from '../service/metrics-port.js';
 import type { SystemdService } from '../service/systemd.js';
+import { defaultStateFolder } from '../storage/folder.js';
 import { createLogger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 import { openMetrics, renderedMetrics } from './run-metrics.js';
@@ -48,10 +49,6 @@ function withStateFolder(config: Config, { dev }: RunFlags): Config {
   const folder = config.state.folder ?? (dev === true ? undefined : defaultStateFolder(process.env));
   return { ...config, state: { folder } };
 }
-
-/** systemd names a service's own folder in STATE_DIRECTORY. */
-const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string =>
-  folders.split(':')[0] || '/var/lib/supersim-agent';
 
 /** Imported only now: the agent is at work, and this can wait. */
 async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {

@@ -30,7 +30,8 @@ export function createCarrierCheck(gateway: Endpoint): (address: string) => bool
   return inRanges([CARRIER_RANGE, `${gateway.address}/${isVersion6(gateway.address) ? 128 : 32}`]);
 }
 
-function inRanges(ranges: readonly string[]): (address: string) => boolean {
+/** Tells whether an address is in one of the ranges. */
+export function inRanges(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {
     const [network = '', prefix = ''] = range.split('/');

@@ -19,6 +19,7 @@ import type { Last } from './last.js';
 import type { Launch } from './launch.js';
 import { createMeters, type Meters } from './meters.js';
 import { probe } from './probe.js';
+import { createRefusals } from './refusals.js';
 import { createSeen } from './seen.js';
 
 export interface PipelineOptions {
@@ -44,6 +45,7 @@ export function createPipeline(options: PipelineOptions) {
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
+  const refusals = createRefusals();
   const seen = createSeen();
   const logCommand = createCommandLog(counters, meters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
@@ -80,6 +82,8 @@ export function createPipeline(options: PipelineOptions) {
     },
     /** See {@link probe}. @param own gives the probe a place that no command can take */
     probe: (own: Launch): Promise<void> => probe({ ...life, launch: own, refusalOf, source: firstOf(config.allow) }),
+    /** Who was refused last, the latest first. */
+    lastRefused: refusals.last,
     /** Ends what goes on by itself. */
     stop: coap.stop,
   };
@@ -97,6 +101,7 @@ export function createPipeline(options: PipelineOptions) {
   function refuse(cause: RefusalCause, { source, bytes, transport }: Datagram): void {
     counters[REFUSAL_COUNTERS[cause]]++;
     meters.transport(transport).received[cause]++;
+    refusals.remember(cause, source.address, bytes.length);
     const details = { source: formatEndpoint(source), bytes: bytes.length };
     minuteLog(
       cause,
@@ -118,9 +123,10 @@ export function createPipeline(options: PipelineOptions) {
     }
   }
 
-  function countMalformed(peer: string, port: ListenedPort, { bytes, transport }: Datagram): void {
+  function countMalformed(peer: string, port: ListenedPort, { source, bytes, transport }: Datagram): void {
     counters.malformed++;
     meters.transport(transport).received.malformed++;
+    refusals.remember('malformed', source.address, bytes.length);
     minuteLog(
       'malformed',
       { peer, port: port.port, expected: port.format, bytes: bytes.length },

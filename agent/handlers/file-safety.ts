@@ -11,15 +11,16 @@ const STICKY = 0o1000;
  * two and be writable by no other. Folders with the sticky bit (/tmp) may be: others cannot replace there what is not
  * theirs.
  *
+ * @param uid the agent's own user
  * @returns the file's real path
  * @throws SupersimError `handler-invalid` when it is not there, `program-unsafe` when others can write it
  */
-export async function checkedPath(path: string): Promise<string> {
+export async function checkedPath(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
   // Throws for what is not there, and for links that go round in a circle, which the walk would follow for ever.
   await realpath(path).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `cannot find ${path}: ${messageOf(error)}`, { cause: error });
   });
-  const owners = new Set([0, process.getuid?.() ?? 0]);
+  const owners = new Set([0, uid]);
   await checkPlace('/');
   return walk('/', isAbsolute(path) ? path : `${process.cwd()}/${path}`);
 
@@ -41,8 +42,9 @@ export async function checkedPath(path: string): Promise<string> {
   /** @returns whether it is a symbolic link; a link's own mode means nothing */
   async function checkPlace(place: string): Promise<boolean> {
     const status = await lstat(place);
-    const { uid, mode } = status;
-    if (!owners.has(uid)) throw new SupersimError('program-unsafe', `${place} belongs to another user (uid ${uid})`);
+    const { uid: owner, mode } = status;
+    if (!owners.has(owner))
+      throw new SupersimError('program-unsafe', `${place} belongs to another user (uid ${owner})`);
     if (status.isSymbolicLink()) return true;
     if ((mode & OTHERS_WRITE) !== 0 && !(status.isDirectory() && (mode & STICKY) !== 0)) {
       throw new SupersimError(

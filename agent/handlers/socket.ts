@@ -58,10 +58,11 @@ export async function callService(
  * Checks that nobody but root and the agent's own user could put another socket in the place of this one, and that not
  * every user may use it: it may belong to a group.
  *
+ * @param uid the agent's own user
  * @returns its real path
  * @throws SupersimError `handler-invalid` when it is not there, or no socket, and `program-unsafe`
  */
-export async function checkedSocket(path: string): Promise<string> {
+export async function checkedSocket(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
   if (!isAbsolute(path)) throw new SupersimError('handler-invalid', `the socket ${path} must have an absolute path`);
   const status = await lstat(path).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `cannot find ${path}: ${messageOf(error)}`, {
@@ -70,9 +71,9 @@ export async function checkedSocket(path: string): Promise<string> {
     });
   });
   if (!status.isSocket()) throw new SupersimError('handler-invalid', `${path} is no socket`);
-  const folder = await checkedPath(dirname(path));
+  const folder = await checkedPath(dirname(path), uid);
   const remedy = 'Give its unit `SocketUser=root`, `SocketGroup=supersim-agent` and `SocketMode=0660`, and restart it.';
-  if (![0, process.getuid?.() ?? 0].includes(status.uid)) {
+  if (![0, uid].includes(status.uid)) {
     throw new SupersimError('program-unsafe', `${path} belongs to another user (uid ${status.uid})`, { remedy });
   }
   if ((status.mode & WORLD_WRITES) !== 0) {

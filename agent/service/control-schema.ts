@@ -159,6 +159,19 @@ export const statusSchema = z.looseObject({
     .optional(),
   /** The datagram that left last; absent while none has. */
   lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
+  /** The last few sources whose datagrams were refused, the latest first. */
+  lastRefused: z
+    .array(
+      z.looseObject({
+        /** `source`, `empty`, `oversize` or `malformed`. */
+        cause: z.string(),
+        address: z.string(),
+        times: count,
+        at: time,
+        bytes: count,
+      }),
+    )
+    .default([]),
   /** Absent where the kernel does not tell. */
   kernelDrops: count.optional(),
   /** Absent where there is none. */

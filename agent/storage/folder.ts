@@ -4,6 +4,13 @@ import type Libsql from 'libsql';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 
+/** File that is locked while an agent uses the folder. */
+export const LOCK_NAME = 'journal.lock';
+
+/** systemd names a service's own folder in STATE_DIRECTORY. */
+export const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string =>
+  folders.split(':')[0] || '/var/lib/supersim-agent';
+
 /** The folder, made if need be; undefined, with a warning, when it cannot be used. */
 export function usableFolder(folder: string | undefined, log: Log): string | undefined {
   if (folder === undefined) return undefined;
@@ -25,7 +32,7 @@ export function usableFolder(folder: string | undefined, log: Log): string | und
  * of its own, which the kernel frees when the process ends in whatever way; nothing is ever written.
  */
 export function lockFolder(library: typeof Libsql, folder: string, log: Log): () => void {
-  const path = join(folder, 'journal.lock');
+  const path = join(folder, LOCK_NAME);
   try {
     const holder = new library(path, { timeout: 0 });
     // No file for a rollback that never comes: so it can be held on a full disk too.

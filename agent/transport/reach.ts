@@ -6,6 +6,8 @@ import type { Endpoint } from './transport.js';
 /** Interfaces that have the SIM's own address: `ww…` is systemd's name for WWAN, `wwan0`, `ppp0` and `rmnet0` the kernel's. */
 const CELLULAR_NAME = /^(?:ww|ppp|rmnet)/;
 
+export const isCellularName = (name: string): boolean => CELLULAR_NAME.test(name);
+
 export interface ReachOptions {
   /** `auto`, an address, or an interface's name. */
   readonly listen: string;
@@ -41,8 +43,9 @@ export async function whyNotReached(
     return source === undefined ? `nothing routes from ${address} to ${gateway.address}` : undefined;
   }
   const name = interfaceOf(address) ?? 'nothing';
-  return CELLULAR_NAME.test(name) ? undefined : `${name} is not known to be cellular (link.interface)`;
+  return isCellularName(name) ? undefined : `${name} is not known to be cellular (link.interface)`;
 }
 
-const interfaceOf = (address: string): string | undefined =>
+/** Name of the interface that has an address. */
+export const interfaceOf = (address: string): string | undefined =>
   Object.entries(networkInterfaces()).find(([, all]) => all?.some((one) => one.address === address))?.[0];

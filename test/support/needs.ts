@@ -28,6 +28,8 @@ const TOOLS = {
   'systemd-notify': () => onPath('systemd-notify'),
   python3: () => onPath('python3'),
   'python3-prometheus-client': () => spawnSync(DEBIANS_PYTHON, ['-c', 'import prometheus_client']).status === 0,
+  nft: () => onPath('nft'),
+  'iptables-save': () => onPath('iptables-save'),
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),

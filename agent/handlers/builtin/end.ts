@@ -32,7 +32,8 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
 ];
 
 /** Looked for when it is needed, as the socket's unit may be started or stopped at any time. */
-const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
+/** What reboots the device where the configuration does not say. */
+export const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
 
 /**
  * Never comes to a good end, as that is told after the next start.

@@ -13,15 +13,28 @@ export interface PortHolder {
 
 /** Opens every modem that it finds, and so the first suspect. */
 const MODEM_MANAGER = 'ModemManager';
+/** Other than a pseudo-terminal, which is open at whoever provides it, and other than /dev/null. */
+const SERIAL_PORTS = '/dev/tty';
 
 /**
  * Finds who has a port open, this process left out. Of other users' processes only root sees what they have open: to
  * others a ModemManager that runs is a suspect.
  */
 export async function portHolders(path: string): Promise<PortHolder[]> {
+  return holdersOf(await realpath(path).catch(() => path));
+}
+
+/** Those of them that keep others from using it. */
+export async function holdersInTheWay(path: string): Promise<PortHolder[]> {
   const device = await realpath(path).catch(() => path);
+  const holders = (await portHolders(path)).filter(({ certain }) => certain);
+  return device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
+}
+
+/** The same of whatever processes have open, as /proc calls it: a device, or `socket:[INODE]`. */
+export async function holdersOf(target: string): Promise<PortHolder[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-  const found = await Promise.all(pids.map((pid) => holderOf(pid, device)));
+  const found = await Promise.all(pids.map((pid) => holderOf(pid, target)));
   return found.filter((holder) => holder !== undefined);
 }
 
@@ -34,8 +47,8 @@ export function formatHolder({ pid, command, service, certain }: PortHolder): st
 export const isAgent = ({ service }: PortHolder): boolean => service === 'supersim-agent.service';
 export const isModemManager = ({ command }: PortHolder): boolean => command === MODEM_MANAGER;
 
-async function holderOf(pid: string, device: string): Promise<PortHolder | undefined> {
-  const certain = await hasOpen(pid, device);
+async function holderOf(pid: string, target: string): Promise<PortHolder | undefined> {
+  const certain = await hasOpen(pid, target);
   if (certain === false) return undefined;
   const command = (await readText(`/proc/${pid}/comm`)).trim();
   if (certain === undefined && command !== MODEM_MANAGER) return undefined;
@@ -43,12 +56,12 @@ async function holderOf(pid: string, device: string): Promise<PortHolder | undef
 }
 
 /** @returns undefined where this user may not see it */
-async function hasOpen(pid: string, device: string): Promise<boolean | undefined> {
+async function hasOpen(pid: string, target: string): Promise<boolean | undefined> {
   try {
     const folder = `/proc/${pid}/fd`;
     const files = await readdir(folder);
     const targets = await Promise.all(files.map((file) => readlink(`${folder}/${file}`).catch(() => '')));
-    return targets.includes(device);
+    return targets.includes(target);
   } catch {
     return undefined;
   }

@@ -37,8 +37,16 @@ export interface ProbedPort {
   readonly holders?: readonly PortHolder[];
 }
 
+/** What a modem says of its SIM and of its network. */
+export interface ProbedNetwork extends Health {
+  /** `READY`, what the SIM asks for, or what is wrong with it. */
+  readonly sim: string;
+  /** Access point name of its first context. */
+  readonly apn?: string;
+}
+
 /** What a modem says of itself, of its SIM and of its network. */
-export interface ProbedModem extends Health {
+export interface ProbedModem extends ProbedNetwork {
   readonly path: string;
   readonly model: string;
   readonly firmware: string;
@@ -46,8 +54,6 @@ export interface ProbedModem extends Health {
   readonly dialect?: DialectName;
   /** Why the agent cannot use it. */
   readonly unsupported?: string;
-  /** `READY`, what the SIM asks for, or what is wrong with it. */
-  readonly sim: string;
   readonly iccid?: string;
 }
 
@@ -124,10 +130,17 @@ function kindOf(heard: Buffer): PortKind {
 function* inspect(path: string): Script<ProbedModem> {
   const identity = yield* identify();
   const spoken = dialectFor(identity.model);
+  const iccid = yield* readIccid(spoken.dialect === undefined ? { iccid: ICCID_COMMAND } : DIALECTS[spoken.dialect]);
+  return { path, ...identity, ...spoken, ...(iccid !== undefined && { iccid }), ...(yield* inspectNetwork()) };
+}
+
+/** Asks for what can be asked at any time, in any dialect, and changes nothing. */
+export function* inspectNetwork(): Script<ProbedNetwork> {
   const pin = yield* attempt('AT+CPIN?');
   const sim = answerOf(pin, '+CPIN') ?? (pin.ok ? 'unknown' : pin.error);
-  const iccid = yield* readIccid(spoken.dialect === undefined ? { iccid: ICCID_COMMAND } : DIALECTS[spoken.dialect]);
-  return { path, ...identity, ...spoken, sim, ...(iccid !== undefined && { iccid }), ...(yield* checkHealth()) };
+  const contexts = yield* attempt('AT+CGDCONT?');
+  const apn = contexts.lines.map((line) => /^\+CGDCONT: ?1, ?"[^"]*", ?"([^"]*)"/.exec(line)?.[1]).find(Boolean);
+  return { sim, ...(apn !== undefined && { apn }), ...(yield* checkHealth()) };
 }
 
 function dialectFor(model: string): { readonly dialect?: DialectName; readonly unsupported?: string } {

@@ -1,0 +1,91 @@
+import type * as z from 'zod';
+import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
+import { type Ask, controlClient } from '../cli/control-client.js';
+import { configFromFlags } from '../cli/options.js';
+import { DEFAULT_CONFIG_FILE, resolveConfig } from '../config/load.js';
+import type { Config } from '../config/schema.js';
+import { CONFIG_VARIABLE } from '../config/variables.js';
+import { defaultControlSocket, statusSchema } from '../service/control-schema.js';
+import { defaultStateFolder } from '../storage/folder.js';
+import { type Identity, identityOf, lookUp, ownIdentity } from './identity.js';
+import { readUnit, readUnitLog, type Unit, type UnitLog } from './unit.js';
+
+export type Status = z.output<typeof statusSchema>;
+
+/** What checks look at; what several need is read once. */
+export interface Context {
+  /** The configuration's file. */
+  readonly file: string;
+  /** It was named, and so has to be there. */
+  readonly fileIsNamed: boolean;
+  /** The built-in one, where the file's cannot be used. */
+  readonly config: Config;
+  /** Why the file's cannot be used. */
+  readonly configError: SupersimError | undefined;
+  readonly stateFolder: string;
+  /** The agent's control socket. */
+  readonly socket: string;
+  readonly ask: Ask;
+  /** Of the agent that runs, or why there is none. */
+  status(): Promise<Status | SupersimError>;
+  /** The service, as systemd has it. */
+  unit(): Promise<Unit>;
+  unitLog(): Promise<UnitLog>;
+  /** Who the agent is: the process that runs, else the service's user, else this one. */
+  agent(): Promise<Identity>;
+}
+
+export interface Flags {
+  readonly config?: string | undefined;
+  readonly socket?: string | undefined;
+}
+
+export async function createContext({ config: named, socket: flag }: Flags): Promise<Context> {
+  const chosen = named ?? (process.env[CONFIG_VARIABLE] || undefined);
+  const loaded = await configFromFlags({ config: named }).catch((error: unknown) => {
+    if (isSupersimError(error)) return error;
+    throw error;
+  });
+  const config = loaded instanceof Error ? resolveConfig({}) : loaded;
+  const socket = flag ?? config.control.socket ?? defaultControlSocket(process.env);
+  const ask = controlClient(socket);
+  const status = once(() => ask('GET', '/status', statusSchema).catch(asSupersimError));
+  const unit = once(readUnit);
+  return {
+    file: chosen ?? DEFAULT_CONFIG_FILE,
+    fileIsNamed: chosen !== undefined,
+    config,
+    configError: loaded instanceof Error ? loaded : undefined,
+    stateFolder: config.state.folder ?? defaultStateFolder(process.env),
+    socket,
+    ask,
+    status,
+    unit,
+    unitLog: once(readUnitLog),
+    agent: once(async () => (await runningAgent(await status())) ?? (await serviceUser(await unit())) ?? ownIdentity()),
+  };
+}
+
+const runningAgent = async (status: Status | SupersimError): Promise<Identity | undefined> =>
+  status instanceof Error ? undefined : identityOf(status.pid);
+
+async function serviceUser({ properties }: Unit): Promise<Identity | undefined> {
+  const { User: user = '', SupplementaryGroups: groups = '', LoadState: state } = properties ?? {};
+  if (state !== 'loaded') return undefined;
+  return lookUp(user === '' ? 'root' : user, groups.split(' ').filter(Boolean));
+}
+
+function asSupersimError(error: unknown): SupersimError {
+  return isSupersimError(error) ? error : new SupersimError('control-unreachable', messageOf(error), { cause: error });
+}
+
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let known: Promise<T> | undefined;
+  return () => {
+    known ??= read();
+    return known;
+  };
+}
+
+export const usesUdp = ({ link, modem }: Config): boolean => link.policy !== 'modem' || modem.path === undefined;
+export const usesModem = ({ link, modem }: Config): boolean => link.policy !== 'udp' && modem.path !== undefined;
