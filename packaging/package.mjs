@@ -37,15 +37,15 @@ const PROGRAM = 'dist/bin/supersim-agent.js';
 const ENTRY_POINTS = [PROGRAM, 'dist/agent/index.js', 'dist/shared/index.js'];
 const CONFFILE = 'etc/supersim-agent/config.yaml';
 
-/** Files as they are, and where they go. */
-const FILES = {
-  'systemd/config.yaml': CONFFILE,
-  'systemd/supersim-agent.service': 'usr/lib/systemd/system/supersim-agent.service',
-  'systemd/supersim-agent.sysusers.conf': 'usr/lib/sysusers.d/supersim-agent.conf',
-  'systemd/supersim-agent.sysctl.conf': 'usr/lib/sysctl.d/60-supersim-agent.conf',
-  'systemd/78-supersim-modem.rules': 'usr/lib/udev/rules.d/78-supersim-modem.rules',
-  'README.md': `${DOC}/README.md`,
-  docs: `${DOC}/docs`,
+/** Where the files of systemd/ go, by the ends of their names. */
+const PLACES = {
+  'config.yaml': () => CONFFILE,
+  '.service': (name) => `usr/lib/systemd/system/${name}.service`,
+  '.socket': (name) => `usr/lib/systemd/system/${name}.socket`,
+  '.sysusers.conf': (name) => `usr/lib/sysusers.d/${name}.conf`,
+  '.modules-load.conf': (name) => `usr/lib/modules-load.d/${name}.conf`,
+  '.sysctl.conf': (name) => `usr/lib/sysctl.d/60-${name}.conf`,
+  '.rules': (name) => `usr/lib/udev/rules.d/${name}.rules`,
 };
 const MAINTAINER_SCRIPTS = ['postinst', 'prerm', 'postrm'];
 
@@ -64,11 +64,12 @@ async function makePackage(folder, architecture, scripts) {
   const tree = mkdtempSync(join(tmpdir(), 'supersim-agent-deb-'));
   try {
     for (const file of scripts) cpSync(file, join(tree, HOME, file));
-    for (const [from, to] of Object.entries(FILES)) cpSync(from, join(tree, to), { recursive: true });
+    for (const [from, to] of documents()) cpSync(from, join(tree, to), { recursive: true });
+    const units = copySettings(tree);
     copyNative(join(tree, HOME), names);
     await writeMade(tree, scripts);
     setModes(tree);
-    writeControl(tree, architecture);
+    writeControl(tree, architecture, units);
     const file = join(folder, `supersim-agent_${version}_${architecture}.deb`);
     // One thread, as the number of threads changes what xz writes.
     const options = ['--root-owner-group', '-Zxz', '--threads-max=1', '--build', tree, file];
@@ -102,6 +103,34 @@ const packageFolders = (files) =>
   [...new Set(files.map((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]))]
     .filter((folder) => folder !== undefined)
     .sort();
+
+const documents = () => [
+  ['README.md', `${DOC}/README.md`],
+  ['docs', `${DOC}/docs`],
+];
+
+/**
+ * Copies the files of systemd/.
+ *
+ * @returns the units that are switched on: sockets first, so that they are there when the agent starts
+ */
+function copySettings(tree) {
+  const files = readdirSync('systemd').sort();
+  for (const file of files) {
+    const end = Object.keys(PLACES).find((ending) => file.endsWith(ending));
+    if (end === undefined) throw new Error(`systemd/${file}: nobody has said where it goes`);
+    const target = join(tree, PLACES[end](file.slice(0, -end.length)));
+    mkdirSync(dirname(target), { recursive: true });
+    // In /usr/local it would be where npm installs it.
+    const text = readFileSync(join('systemd', file), 'utf8').replaceAll(
+      '/usr/local/bin/supersim-agent',
+      '/usr/bin/supersim-agent',
+    );
+    writeFileSync(target, text);
+  }
+  const units = files.filter((file) => /\.(service|socket)$/.test(file) && !file.includes('@'));
+  return [...units.filter((unit) => unit.endsWith('.socket')), ...units.filter((unit) => unit.endsWith('.service'))];
+}
 
 async function writeMade(tree, scripts) {
   const write = (file, content) => {
@@ -160,7 +189,7 @@ function setModes(tree) {
   }
 }
 
-function writeControl(tree, architecture) {
+function writeControl(tree, architecture, units) {
   const entries = readdirSync(tree, { recursive: true }).sort();
   const files = entries.filter((entry) => lstatSync(join(tree, entry)).isFile());
   const kibibytes = entries.map((entry) => {
@@ -203,8 +232,8 @@ Description: agent for Super SIM IP Commands
       .join(''),
   );
   for (const script of MAINTAINER_SCRIPTS) {
-    cpSync(join('packaging', script), join(control, script));
-    chmodSync(join(control, script), 0o755);
+    const text = readFileSync(join('packaging', script), 'utf8').replaceAll('@UNITS@', units.join(' '));
+    writeFileSync(join(control, script), text, { mode: 0o755 });
   }
 }
 
