@@ -122,6 +122,13 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await show('NRestarts')).toBe('0');
   }, 60_000);
 
+  it('is installed without being started where no systemd runs, as in a container', async () => {
+    const install = 'mount -t tmpfs tmpfs /run/systemd; dpkg --install /opt/packages/supersim-agent.deb';
+    await box.done(['unshare', '--mount', 'sh', '-ec', `${install}; exec supersim-agent config check`]);
+    expect(await box.done(['id', '--user', '--name', 'supersim-agent'])).toBe('supersim-agent');
+    expect(await systemctl('is-active', SERVICE)).toBe('inactive');
+  });
+
   it('stops when it is removed, keeps what is the operator’s, and has it when it is back', async () => {
     await install();
     await started();
