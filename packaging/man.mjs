@@ -52,12 +52,13 @@ export function configurationPage({ version, date }) {
   );
 }
 
-function command({ usage, text, positionals, options }) {
+function command({ usage, text, positionals, options, examples }) {
   return [
     `.SS ${escaped(usage)}`,
     roff(text),
     ...positionals.flatMap((item) => definition(`<${item.term}>`, item.text)),
     ...options.filter(({ term }) => !COMMON.includes(term)).flatMap(option),
+    ...(examples.length > 0 ? ['.PP', 'Examples:', '.EX', ...examples.map((line) => guard(escaped(line))), '.EE'] : []),
   ].join('\n');
 }
 

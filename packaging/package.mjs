@@ -47,6 +47,8 @@ const PLACES = {
   '.sysctl.conf': (name) => `usr/lib/sysctl.d/60-${name}.conf`,
   '.rules': (name) => `usr/lib/udev/rules.d/${name}.rules`,
 };
+/** What is copied as it is. */
+const DOCUMENTS = { 'README.md': `${DOC}/README.md`, docs: `${DOC}/docs` };
 const MAINTAINER_SCRIPTS = ['postinst', 'prerm', 'postrm'];
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -64,7 +66,7 @@ async function makePackage(folder, architecture, scripts) {
   const tree = mkdtempSync(join(tmpdir(), 'supersim-agent-deb-'));
   try {
     for (const file of scripts) cpSync(file, join(tree, HOME, file));
-    for (const [from, to] of documents()) cpSync(from, join(tree, to), { recursive: true });
+    for (const [from, to] of Object.entries(DOCUMENTS)) cpSync(from, join(tree, to), { recursive: true });
     const units = copySettings(tree);
     copyNative(join(tree, HOME), names);
     await writeMade(tree, scripts);
@@ -103,11 +105,6 @@ const packageFolders = (files) =>
   [...new Set(files.map((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]))]
     .filter((folder) => folder !== undefined)
     .sort();
-
-const documents = () => [
-  ['README.md', `${DOC}/README.md`],
-  ['docs', `${DOC}/docs`],
-];
 
 /**
  * Copies the files of systemd/.
@@ -237,6 +234,8 @@ Description: agent for Super SIM IP Commands
   }
 }
 
+// dpkg-deb refuses control files that not everybody may read.
+process.umask(0o022);
 const [folder, ...architectures] = process.argv.slice(2);
 if (folder === undefined || architectures.length === 0) throw new Error('give it a folder and architectures');
 mkdirSync(folder, { recursive: true });

@@ -7,7 +7,14 @@ const TAGS = /(?:\s*\[(?:string|number|boolean|array|count|required|choices:|def
 
 /**
  * @typedef {{ term: string, text: string, tags: string }} Item
- * @typedef {{ path: string[], usage: string, text: string, commands: Item[], positionals: Item[], options: Item[] }} Command
+ * @typedef {object} Command
+ * @property {string[]} path
+ * @property {string} usage
+ * @property {string} text
+ * @property {Item[]} commands those below it
+ * @property {Item[]} positionals
+ * @property {Item[]} options
+ * @property {string[]} examples lines as they are
  */
 
 /** @returns {Command[]} the program's commands, itself first */
@@ -17,8 +24,13 @@ export function readCommands(file = 'docs/cli.md') {
   if (own.length < 2) throw new Error(`${file} does not tell the commands of ${PROGRAM}`);
   return own.map(([, title, help]) => {
     const [usage, ...blocks] = help.split('\n\n');
-    const heading = /^(Commands|Positionals|Options):\n/;
-    const items = (name) => parseItems(blocks.find((block) => block.startsWith(`${name}:\n`)) ?? '');
+    const heading = /^(Commands|Positionals|Options|Examples):\n/;
+    const linesOf = (name) =>
+      blocks
+        .find((block) => block.startsWith(`${name}:\n`))
+        ?.split('\n')
+        .slice(1) ?? [];
+    const items = (name) => parseItems(linesOf(name));
     return {
       path: title.split(' ').slice(1),
       usage,
@@ -26,13 +38,13 @@ export function readCommands(file = 'docs/cli.md') {
       commands: items('Commands'),
       positionals: items('Positionals'),
       options: items('Options'),
+      examples: linesOf('Examples'),
     };
   });
 }
 
 /** Items in two columns; a line that is indented further goes on with the text of the one before. */
-function parseItems(block) {
-  const [, ...lines] = block.split('\n');
+function parseItems(lines) {
   /** @type {string[][]} */
   const items = [];
   for (const line of lines) {
