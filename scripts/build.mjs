@@ -1,7 +1,8 @@
 /** Bundles the programs and the library's entry points into dist/. What is imported when first used gets a chunk of its own. */
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { licensesOf } from './licenses.mjs';
 
 const AGENT = 'bin/supersim-agent';
 /** The modules that an import() in the agent's program leads to. */
@@ -106,15 +107,8 @@ async function removeStaleChunks(outputs) {
 }
 
 /** The licences of the packages that the bundle holds, as these ask for. */
-async function licenses(inputs) {
+function licenses(inputs) {
   const files = inputs.filter((file) => !file.startsWith(`${FIRST_USED}:`));
   const folders = files.map((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
-  const texts = [...new Set(folders)].filter(Boolean).sort().map(licenseOf);
-  return (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`);
-}
-
-async function licenseOf(folder) {
-  const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
-  const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
-  return `${name} ${version}: ${license}\n\n${file === undefined ? '' : await readFile(join(folder, file), 'utf8')}`;
+  return licensesOf([...new Set(folders)].filter((folder) => folder !== undefined).sort());
 }

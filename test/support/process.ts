@@ -20,8 +20,8 @@ export interface Running {
   readonly pid: number;
   /** All that it printed on stdout and stderr so far. */
   output(): string;
-  /** Waits until a line of its output fits; fails with the whole output when none comes. */
-  line(fits: RegExp): Promise<string>;
+  /** Waits until a line of its output fits, 15 s by default; fails with the whole output when none comes. */
+  line(fits: RegExp, waitMs?: number): Promise<string>;
   kill(signal: NodeJS.Signals): void;
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
@@ -48,10 +48,10 @@ export function startProcess(file: string, args: readonly string[], env: NodeJS.
     output: () => lines.join('\n'),
     kill: (signal) => void child.kill(signal),
     ended,
-    line: (fits) => waitForLine(fits),
+    line: waitForLine,
   };
 
-  function waitForLine(fits: RegExp): Promise<string> {
+  function waitForLine(fits: RegExp, waitMs = WAIT_MS): Promise<string> {
     return new Promise((settle, reject) => {
       const look = () => {
         const found = lines.find((line) => fits.test(line));
@@ -59,7 +59,7 @@ export function startProcess(file: string, args: readonly string[], env: NodeJS.
       };
       const fail = (why: string) =>
         finish(() => reject(new Error(`no line fits ${fits}: ${why}\n${lines.join('\n')}`)));
-      const timer = setTimeout(() => fail(`waited ${WAIT_MS} ms`), WAIT_MS);
+      const timer = setTimeout(() => fail(`waited ${waitMs} ms`), waitMs);
       const finish = (then: () => void) => {
         clearTimeout(timer);
         watchers.delete(look);

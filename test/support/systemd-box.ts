@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { systemdRoot } from './debian-root.js';
 import { type Running, startProcess } from './process.js';
-import { systemdRoot } from './systemd-root.js';
 
 const BOOT_MS = 20_000;
 const STOP_MS = 10_000;

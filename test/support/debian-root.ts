@@ -10,33 +10,50 @@ const SUITE = 'trixie';
 const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'nodejs', 'iproute2'];
 const MAKE_MS = 300_000;
 
+/** How long a hook may take that needs a root. */
+export const ROOT_TIMEOUT_MS = MAKE_MS + 30_000;
+
 /** `ROOT` is made by whoever comes first, under another name, so that half of one is never taken for a whole one. */
 const MAKE = `
 set -e
 [ ! -d "$ROOT" ] || exit 0
 rm -rf "$ROOT.part"
-mmdebstrap --quiet --variant=minbase --include="$PACKAGES" \
+mmdebstrap --quiet --variant="$VARIANT" \${ARCHITECTURE:+--architectures="$ARCHITECTURE"} --include="$PACKAGES" \
   --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$ROOT.part"
 mv "$ROOT.part" "$ROOT"
 `;
+
+interface Choice {
+  /** Which of mmdebstrap's kinds it is. */
+  readonly variant: string;
+  /** Debian's name of it; of this machine by default. */
+  readonly architecture?: string;
+  readonly packages: readonly string[];
+}
 
 /**
  * The folder of a Debian 13 with systemd, made by mmdebstrap when it is asked for the first time (250 MB, from Debian's
  * mirrors) and kept in the user's cache; another list of packages makes another one. Nobody may write to it.
  */
-export async function systemdRoot(): Promise<string> {
+export const systemdRoot = (): Promise<string> => makeRoot({ variant: 'minbase', packages: PACKAGES });
+
+/** A folder with Debian 13's Node for arm64, for `qemu-aarch64-static -L`; made and kept in the same way (134 MB). */
+export const arm64Root = (): Promise<string> =>
+  makeRoot({ variant: 'extract', architecture: 'arm64', packages: ['base-files', 'nodejs'] });
+
+async function makeRoot({ variant, architecture = '', packages }: Choice): Promise<string> {
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'supersim-agent-tests');
+  const variables = { SUITE, VARIANT: variant, ARCHITECTURE: architecture, PACKAGES: packages.join() };
   const digest = createHash('sha256')
-    .update([SUITE, ...PACKAGES, MAKE].join('\n'))
+    .update([...Object.values(variables), MAKE].join('\n'))
     .digest('hex')
     .slice(0, 12);
   const root = join(cache, `${SUITE}-${digest}`);
   if (existsSync(root)) return root;
   mkdirSync(cache, { recursive: true, mode: 0o700 });
-  const variables = { ROOT: root, SUITE, PACKAGES: PACKAGES.join() };
   // Another process may be making it: the lock is waited for.
   await promisify(execFile)('flock', [`${root}.lock`, 'sh', '-c', MAKE], {
-    env: { ...process.env, ...variables },
+    env: { ...process.env, ...variables, ROOT: root },
     timeout: MAKE_MS,
   });
   return root;
