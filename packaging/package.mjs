@@ -164,16 +164,22 @@ const changelog = () =>
  -- ${maintainer}  ${date.toUTCString().replace('GMT', '+0000')}
 `;
 
+/** Debian has this licence on every system, and does not want it again. */
+const APACHE =
+  /^ *Apache License\n *Version 2\.0[\s\S]*?END OF TERMS AND CONDITIONS\n(?:[\s\S]*?third-party archives\.\n)?/gm;
+const APACHE_ON_DEBIAN = 'Apache License 2.0: /usr/share/common-licenses/Apache-2.0\n';
+
 async function copyright(scripts) {
-  return [
+  const all = [
     'supersim-agent: MIT\n',
     readFileSync('LICENSE', 'utf8'),
     'It contains these npm packages, some of them bundled; the native part of libsql contains SQLite, which is in the',
-    'public domain. On Debian systems the Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0.\n',
+    'public domain.\n',
     readFileSync('dist/LICENSES.txt', 'utf8'),
     `${'-'.repeat(80)}\n`,
     await licensesOf(packageFolders(scripts)),
   ].join('\n');
+  return all.replaceAll(APACHE, APACHE_ON_DEBIAN);
 }
 
 /** Everything can be read by everybody, and nothing but the program is one. */
