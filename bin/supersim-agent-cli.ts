@@ -2,7 +2,9 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
+import { logLevelCommand } from '../agent/cli/log-level.js';
 import { modemCommand } from '../agent/cli/modem.js';
+import { reloadCommand } from '../agent/cli/reload.js';
 import { runCommand } from '../agent/cli/run.js';
 import { statusCommand } from '../agent/cli/status.js';
 import { tryCommand } from '../agent/cli/try.js';
@@ -17,6 +19,8 @@ export const runAgentCli = (): Promise<void> =>
       .command(runCommand)
       .command(tryCommand)
       .command(configCommand)
+      .command(reloadCommand)
+      .command(logLevelCommand)
       .command(statusCommand)
       .command(commandsCommand)
       .command(modemCommand),

@@ -75,6 +75,8 @@ const COMMAND_LINES = {
   'supersim-agent': [
     [],
     ['run'],
+    ['reload'],
+    ['loglevel'],
     ['status'],
     ['commands'],
     ['commands', 'ls'],

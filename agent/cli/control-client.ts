@@ -16,7 +16,7 @@ const SLACK_MS = 2000;
 
 /** Asks the agent for something, and gives its answer as the schema reads it. */
 export type Ask = <S extends z.ZodType>(
-  method: 'GET' | 'POST' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
   path: string,
   schema: S,
   /** How long the agent lets this take, where that is longer than usual. */

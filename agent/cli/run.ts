@@ -2,9 +2,10 @@ import type { CommandModule } from 'yargs';
 import { messageOf } from '../../shared/errors.js';
 import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
-import type { Log } from '../log.js';
-import type { ControlModem, ControlSocket } from '../service/control.js';
-import { createLogger, type ProcessLog } from './logger.js';
+import type { Reloaded } from '../reload.js';
+import type { ControlModem, ControlSocket, ControlTarget } from '../service/control.js';
+import { createReloader } from '../service/reloader.js';
+import { createLogger, type Logger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 
 export const runCommand: CommandModule<unknown, RunFlags> = {
@@ -16,20 +17,30 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Starts the agent of this process, which ends with a signal. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const config = withStateFolder(await configFromFlags(flags), flags);
+  const read = async () => withStateFolder(await configFromFlags(flags), flags);
+  const config = await read();
   const processLog = await createLogger(config.log.level);
-  const agent = agentWith(config, { log: processLog.log });
+  const { log } = processLog;
+  const agent = agentWith(config, { log });
+  const reload = createReloader({
+    agent,
+    read,
+    taken: ({ log: { level } }) => {
+      log.level = level;
+    },
+    log,
+  });
   let control: Promise<ControlSocket> | undefined;
   let stopping = false;
   const stop = async () => {
     stopping = true;
     await Promise.all([agent.stop(), control?.then((opened) => opened.stop())]);
   };
-  guardProcess({ stop }, processLog);
+  guardProcess({ stop, reload }, processLog);
   await agent.start();
   // As with the state folder.
   const isWanted = flags.dev !== true || config.control.socket !== undefined;
-  if (isWanted && !stopping) control = openControl(agent, processLog.log);
+  if (isWanted && !stopping) control = openControl(agent, reload, log);
   await control;
 }
 
@@ -44,7 +55,7 @@ const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv
   folders.split(':')[0] || '/var/lib/supersim-agent';
 
 /** Imported only now: the agent is at work, and this can wait. */
-async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
+async function openControl(agent: Agent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
   const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }] = await Promise.all([
     import('../service/control.js'),
     import('../service/control-schema.js'),
@@ -52,7 +63,22 @@ async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
   ]);
   const path = agent.config.control.socket ?? defaultControlSocket(process.env);
   const commands = agent.commands();
-  const target = { status: agent.status, commands: commands && viewedCommands(commands), modem: await modemOf(agent) };
+  const target: ControlTarget = {
+    status: agent.status,
+    commands: commands && viewedCommands(commands),
+    // A reload may give it another, or take it away.
+    get modem() {
+      return modemOf(agent);
+    },
+    reload,
+    logLevel: {
+      get: () => ({ level: log.level, configured: agent.config.log.level }),
+      set(level) {
+        log.warn({ from: log.level, to: level }, 'log level set');
+        log.level = level;
+      },
+    },
+  };
   const control = createControlSocket({ path, target, log });
   await control.start().catch((error: unknown) => {
     log.warn({ error: messageOf(error), path }, 'no control socket: status will not work');
@@ -68,8 +94,13 @@ async function modemOf(agent: Agent): Promise<ControlModem | undefined> {
   return viewedModem(agent, console);
 }
 
-/** Ends the agent in order on SIGTERM and SIGINT, and makes sure that what it logged last is read. */
-function guardProcess(running: { stop(): Promise<unknown> }, { log, flush, flushSync }: ProcessLog): void {
+interface Guarded {
+  stop(): Promise<unknown>;
+  reload(): Promise<unknown>;
+}
+
+/** Ends the agent in order on SIGTERM and SIGINT, reloads on SIGHUP, and makes sure that what it logged last is read. */
+function guardProcess(running: Guarded, { log, flush, flushSync }: ProcessLog): void {
   process.once('exit', flushSync);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -86,6 +117,14 @@ function guardProcess(running: { stop(): Promise<unknown> }, { log, flush, flush
           },
         )
         .then((code) => flush().then(() => process.exit(code)));
+    });
+  }
+  // On a terminal it means that this is gone.
+  if (process.stdout.isTTY !== true) {
+    process.on('SIGHUP', () => {
+      log.info({ signal: 'SIGHUP' }, 'reloading');
+      // What came of it is in the log.
+      running.reload().catch(() => undefined);
     });
   }
   // A promise that a handler's author forgot about must not take the other commands down with it.

@@ -34,7 +34,8 @@ export interface PipelineOptions {
 /** A datagram's way: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
   const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, log } = options;
-  const refusalOf = createAdmission(config.allow);
+  let changeable: Changeable = config;
+  let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
@@ -71,6 +72,11 @@ export function createPipeline(options: PipelineOptions) {
       logCommand(command, { id, name, reply: ending, milliseconds: undefined });
       if (command.format === 'coap') coap.report(command, ending);
       else if (bytes !== null) reply(bytes, command, 'reply');
+    },
+    /** Takes up who may send commands, and where replies go. */
+    change(next: Changeable): void {
+      changeable = next;
+      refusalOf = createAdmission(next.allow);
     },
     /** Ends what goes on by itself. */
     stop: coap.stop,
@@ -126,7 +132,7 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   function destinationOf(source: Endpoint): Endpoint {
-    const { to } = config.reply;
+    const { to } = changeable.reply;
     return to === 'gateway' || (to === 'auto' && isCarrier(source.address)) ? config.gateway : source;
   }
 
@@ -141,6 +147,9 @@ export function createPipeline(options: PipelineOptions) {
     send(outgoing);
   }
 }
+
+/** What can change while it runs. */
+type Changeable = Pick<Config, 'allow' | 'reply'>;
 
 /** Where a reply goes: to where this datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;

@@ -4,6 +4,8 @@ import { isCommandName, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { durationSchema } from '../../shared/duration.js';
 import { CARRIER_RANGE, DEVICE_PORT, GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
 
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
 const port = z.int().min(1).max(65535);
 const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address');
 const range = z.union([z.cidrv4(), z.cidrv6()], 'must be an address range such as 100.64.0.0/10');
@@ -258,10 +260,7 @@ const settings = z.strictObject({
     .prefault({}),
   log: z
     .strictObject({
-      level: z
-        .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
-        .default('info')
-        .describe('`trace` also logs payloads'),
+      level: z.enum(LOG_LEVELS).default('info').describe('`trace` also logs payloads'),
     })
     .prefault({}),
 });

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { VERSION } from '../../shared/version.js';
-import type { ControlCommands, ControlModem, ControlTarget } from './control.js';
+import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './control.js';
 import {
   AT_ANSWER_MS,
   afterSchema,
@@ -9,6 +9,8 @@ import {
   DEFAULT_LISTED,
   idSchema,
   limitSchema,
+  logLevelSchema,
+  RELOAD_ANSWER_MS,
   whatIsWrong,
 } from './control-schema.js';
 
@@ -38,6 +40,14 @@ const ROUTES: readonly Route[] = [
     methods: new Map([
       ['GET', get],
       ['DELETE', cancel],
+    ]),
+  },
+  { path: /^\/reload$/, methods: new Map([['POST', reload]]), answerMs: RELOAD_ANSWER_MS },
+  {
+    path: /^\/loglevel$/,
+    methods: new Map([
+      ['GET', logLevel],
+      ['PUT', setLogLevel],
     ]),
   },
   { path: /^\/modem$/, methods: new Map([['GET', modem]]) },
@@ -89,15 +99,38 @@ function commandsOf({ commands }: ControlTarget): ControlCommands {
   return commands;
 }
 
+async function reload(target: ControlTarget): Promise<object> {
+  if (target.reload === undefined) throw new SupersimError('bad-input', 'there is no configuration to be read again');
+  return target.reload();
+}
+
+async function logLevel(target: ControlTarget): Promise<object> {
+  return logLevelOf(target).get();
+}
+
+const levelQuery = z.strictObject({ level: logLevelSchema });
+
+async function setLogLevel(target: ControlTarget, { query }: Asked): Promise<object> {
+  const log = logLevelOf(target);
+  const { level } = checked(levelQuery, Object.fromEntries(query), 'the query');
+  log.set(level);
+  return log.get();
+}
+
+function logLevelOf({ logLevel: found }: ControlTarget): ControlLogLevel {
+  if (found === undefined) throw new SupersimError('bad-input', 'there is no log level to be set');
+  return found;
+}
+
 async function modem(target: ControlTarget): Promise<object> {
-  const { path, dialect } = modemOf(target);
+  const { path, dialect } = await modemOf(target);
   return { path, dialect: dialect() };
 }
 
 const atQuery = z.strictObject({ command: atCommandSchema });
 
 async function at(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = modemOf(target);
+  const asked = await modemOf(target);
   const { command } = checked(atQuery, Object.fromEntries(query), 'the query');
   return { lines: await asked.at(command) };
 }
@@ -107,7 +140,7 @@ const logQuery = z.strictObject({ after: afterSchema.default(0) });
 const MAX_LOGGED = 1_000_000;
 
 async function modemLog(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = modemOf(target);
+  const asked = await modemOf(target);
   const { after } = checked(logQuery, Object.fromEntries(query), 'the query');
   const all = asked.log(after);
   let length = 0;
@@ -118,7 +151,8 @@ async function modemLog(target: ControlTarget, { query }: Asked): Promise<object
   return { records: end === -1 ? all : all.slice(0, end) };
 }
 
-function modemOf({ modem: found }: ControlTarget): ControlModem {
+async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {
+  const found = await used;
   if (found === undefined) throw new SupersimError('no-modem', 'this agent uses no modem');
   return found;
 }
