@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../shared/format/value.js';
 import type { Config } from './schema.js';
 
@@ -28,11 +27,14 @@ export const withoutRestart = (inForce: Config, next: Config): Config => {
   return { ...next, device: { ...next.device, id: device.id }, listen, gateway, state, journal, outbox, control };
 };
 
+/** Whether two settings mean the same; a member that is undefined is as good as not there. */
+export const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+
 /** Below a section and the setting in it, or the handler, all is compared as one. */
 function differences(before: unknown, after: unknown, path: readonly string[]): string[] {
   if (path.length < 2 && isRecord(before) && isRecord(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
     return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
   }
-  return isDeepStrictEqual(before, after) ? [] : [path.join('.')];
+  return isSame(before, after) ? [] : [path.join('.')];
 }

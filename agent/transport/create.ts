@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import { milliseconds } from '../../shared/duration.js';
+import { isSame } from '../config/changes.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { Failover } from './failover.js';
@@ -109,10 +109,12 @@ async function makeParts(config: Config, before: Parts | undefined, log: Log): P
   if (settings.path === undefined || link.policy === 'udp') return udpAlone();
   const ports = portsOf(config);
   const options = { ...settings, path: settings.path, ports, gateway, stateFolder: config.state.folder };
-  const isSame = isDeepStrictEqual(options, before?.modem?.options);
-  const modem = isSame && before?.modem ? before.modem : { transport: await createModem(options, log), options };
+  const modem =
+    isSame(options, before?.modem?.options) && before?.modem
+      ? before.modem
+      : { transport: await createModem(options, log), options };
   if (link.policy === 'modem') return { settings: link, modem, way: modem.transport };
-  if (modem === before?.modem && isDeepStrictEqual(link, before.settings)) return before;
+  if (modem === before?.modem && isSame(link, before.settings)) return before;
   const { udp } = udpAlone();
   const failover = await createChoice(config, udp, modem.transport, log);
   return { settings: link, udp, modem, failover, way: failover };

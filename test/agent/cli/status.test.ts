@@ -1,20 +1,18 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAgent } from '../../../agent/agent.js';
 import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control-schema.js';
 import { VERSION } from '../../../shared/version.js';
+import { runAsNobody } from '../../support/as-nobody.js';
 import { temporaryFolder } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { program } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { openControl } from '../service/support.js';
-import { environment, supersimAgent } from './support.js';
-
-const NOBODY = 65_534;
+import { supersimAgent } from './support.js';
 
 /** An agent with its control socket, on an address of its own. */
 async function startAgent() {
@@ -40,18 +38,6 @@ async function listenAs(answer: (socket: Socket) => void): Promise<string> {
     server.close();
   });
   return path;
-}
-
-async function runAsNobody(args: readonly string[]) {
-  const child = spawn(process.execPath, args, {
-    uid: NOBODY,
-    gid: NOBODY,
-    env: environment(),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 15_000,
-  });
-  const code = new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { stderr: await text(child.stderr), code: await code };
 }
 
 const http = (body: string, status = '200 OK') =>
