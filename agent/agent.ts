@@ -22,15 +22,9 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
-import { createTransport } from './transport/create.js';
-import {
-  type Datagram,
-  formatEndpoint,
-  type LinkView,
-  type ModemConsole,
-  type Transport,
-  wallTime,
-} from './transport/transport.js';
+import type { Live, Reloaded, TakeUp } from './reload.js';
+import { createTransport, type Links } from './transport/create.js';
+import { type Datagram, formatEndpoint, type LinkView, type ModemConsole, wallTime } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
@@ -87,6 +81,7 @@ export interface AgentStatus {
 }
 
 export interface Agent {
+  /** The one that is in force. */
   readonly config: Config;
   /**
    * Loads the handlers and listens. Having no link yet is no error. An agent starts once.
@@ -96,6 +91,16 @@ export interface Agent {
   start(): Promise<void>;
   /** Lets in nothing more, waits for what runs (`limits.stop` at most), sends its replies. Can be called again. */
   stop(): Promise<void>;
+  /**
+   * Takes up another configuration, as a whole or not at all, and loses no datagram; what runs or waits keeps what it
+   * came in with. The result names the settings that have other values now, and those whose new values need a restart.
+   * Modules that have changed are loaded anew; the handlers of {@link AgentOptions} stay, and so does the level of its
+   * log, which is the embedding program's. Waits for the start, and for other reloads.
+   *
+   * @throws SupersimError `config-invalid`; `handler-invalid` when any handler cannot be used; `port-in-use` and
+   * `port-forbidden` when UDP is to be used again; `busy` when the agent does not run. Then nothing has changed.
+   */
+  reload(config: ConfigInput): Promise<Reloaded>;
   readonly emit: Emit;
   /**
    * The same, for the control socket: tells where the event is.
@@ -130,6 +135,8 @@ export function createAgent(options: AgentOptions = {}): Agent {
 
 /** The same, with a configuration that has been checked. */
 export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>): Agent {
+  const current = { config };
+  const { handlers = [] } = options;
   const log = options.log ?? silentLog;
   const counters = createCounters();
   const meters = createMeters();
@@ -141,16 +148,20 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const runner = createRunner(config.limits, { ...surroundings, ran });
   const probeRunner = createRunner(PROBE_LIMITS, surroundings);
   const clockSynchronized = createClockCheck();
-  const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, config.deadline.unsynchronized));
+  const launch = createLaunch(runner, (deadline) =>
+    createDeadlineJudge(clockSynchronized, current.config.deadline.unsynchronized)(deadline),
+  );
   let admitting = false;
   let dropsTimer: NodeJS.Timeout | undefined;
   let maintenance: NodeJS.Timeout | undefined;
   let dropsLogged = 0;
-  let transport: Transport | undefined;
+  let transport: Links | undefined;
   let state: State | undefined;
   let delivery: Delivery | undefined;
   let pipeline: Pipeline | undefined;
-  let started = false;
+  let starting: Promise<void> | undefined;
+  let live: Live | undefined;
+  let takeUp: TakeUp | undefined;
   let stopped: Promise<void> | undefined;
   const stopOnAbort = () => void stop();
 
@@ -184,13 +195,17 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
 
   async function start(): Promise<void> {
     options.signal?.throwIfAborted();
-    if (started || stopped !== undefined) throw new Error('an agent starts only once: make another');
-    started = true;
+    if (starting !== undefined || stopped !== undefined) throw new Error('an agent starts only once: make another');
+    starting = open();
+    await starting;
+  }
+
+  async function open(): Promise<void> {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     const opened = await createTransport(config, log, meters.transports);
     if (isStopped()) return;
     transport = opened;
-    const registry = await loadHandlers(config, options.handlers ?? [], log, clockSynchronized, opened.link);
+    const registry = await loadHandlers(config, handlers, log, clockSynchronized, opened.link);
     if (isStopped()) return;
     meters.know(registry.keys());
     const openedState = await openState(config, log);
@@ -216,7 +231,17 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
     if (journal !== undefined) maintain(journal, pipeline);
     delivery.start();
+    live = { current, registry, handlers, transport: opened, pipeline, runner, meters, clockSynchronized, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
+  }
+
+  async function reload(input: ConfigInput): Promise<Reloaded> {
+    const next = resolveConfig(input);
+    await starting;
+    const { createReload, notRunning } = await import('./reload.js');
+    if (live === undefined || isStopped()) throw notRunning();
+    takeUp ??= createReload(live);
+    return takeUp(next);
   }
 
   /** Also while it is starting. */
@@ -263,7 +288,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     clearInterval(dropsTimer);
     clearInterval(maintenance);
     logDrops();
-    await runner.stop(milliseconds(config.limits.stop));
+    await runner.stop(milliseconds(current.config.limits.stop));
     // The ends of commands are told when they are on the disk.
     state?.database.flush();
     pipeline?.stop();
@@ -280,9 +305,12 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   }
 
   return {
-    config,
+    get config() {
+      return current.config;
+    },
     start,
     stop,
+    reload,
     emit,
     dispatch,
     meters,

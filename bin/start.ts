@@ -21,7 +21,7 @@ const AGENT_START_MS = 30_000;
 const STARTED = { udp: '"agent started"', modem: '"modem up"' } as const;
 
 async function start(justOnce: boolean, dialect: DialectName | undefined): Promise<void> {
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')]);
   const loopback = await startAnywhere(dialect);
   const agent = startAgent(loopback);
   try {

@@ -3,8 +3,10 @@ import { hideBin } from 'yargs/helpers';
 import { commandsCommand } from '../agent/cli/commands.js';
 import { configCommand } from '../agent/cli/config.js';
 import { doctorCommand } from '../agent/cli/doctor.js';
+import { logLevelCommand } from '../agent/cli/log-level.js';
 import { metricsCommand } from '../agent/cli/metrics.js';
 import { modemCommand } from '../agent/cli/modem.js';
+import { reloadCommand } from '../agent/cli/reload.js';
 import { runCommand } from '../agent/cli/run.js';
 import { sendCommand } from '../agent/cli/send.js';
 import { statusCommand } from '../agent/cli/status.js';
@@ -20,6 +22,8 @@ export const runAgentCli = (): Promise<void> =>
       .command(runCommand)
       .command(tryCommand)
       .command(configCommand)
+      .command(reloadCommand)
+      .command(logLevelCommand)
       .command(statusCommand)
       .command(doctorCommand)
       .command(commandsCommand)

@@ -79,6 +79,8 @@ const COMMAND_LINES = {
   'supersim-agent': [
     [],
     ['run'],
+    ['reload'],
+    ['loglevel'],
     ['status'],
     ['doctor'],
     ['commands'],

@@ -231,7 +231,7 @@ export const ERRORS = {
   },
   'no-modem': {
     meaning: 'The agent that runs uses no modem.',
-    remedy: 'Configure `modem.path` and restart the agent, or name a serial port with `--path`.',
+    remedy: 'Configure `modem.path` and reload the agent, or name a serial port with `--path`.',
   },
   'no-such-command': {
     meaning: 'The agent’s journal has no command of this ID.',

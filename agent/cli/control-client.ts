@@ -14,7 +14,7 @@ import { MAX_RESPONSE_BYTES, problemSchema, whatIsWrong } from '../service/contr
 const ANSWER_MS = 12_000;
 const SLACK_MS = 2000;
 
-type Method = 'GET' | 'POST' | 'DELETE';
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 export interface AskOptions {
   /** How long the agent lets this take, where that is longer than usual. */

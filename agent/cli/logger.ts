@@ -1,6 +1,8 @@
 import { type Logger, pino } from 'pino';
 import { createLineWriter, type LineWriter } from './line-writer.js';
 
+export type { Logger };
+
 /** A logger and how to write out what it still holds. */
 export interface ProcessLog extends Pick<LineWriter, 'flush' | 'flushSync'> {
   readonly log: Logger;

@@ -3,11 +3,13 @@ import { messageOf } from '../../shared/errors.js';
 import { type Agent, agentWith } from '../agent.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
-import type { ControlModem, ControlSocket } from '../service/control.js';
+import type { Reloaded } from '../reload.js';
+import type { ControlModem, ControlSocket, ControlTarget } from '../service/control.js';
 import type { MetricsPort } from '../service/metrics-port.js';
+import { createReloader } from '../service/reloader.js';
 import type { SystemdService } from '../service/systemd.js';
 import { defaultStateFolder } from '../storage/folder.js';
-import { createLogger, type ProcessLog } from './logger.js';
+import { createLogger, type Logger, type ProcessLog } from './logger.js';
 import { configFromFlags, type RunFlags, runOptions } from './options.js';
 import { openMetrics, renderedMetrics } from './run-metrics.js';
 
@@ -20,9 +22,19 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Starts the agent of this process, which ends with a signal. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const config = withStateFolder(await configFromFlags(flags), flags);
+  const read = async () => withStateFolder(await configFromFlags(flags), flags);
+  const config = await read();
   const processLog = await createLogger(config.log.level);
-  const agent = agentWith(config, { log: processLog.log });
+  const { log } = processLog;
+  const agent = agentWith(config, { log });
+  const reload = createReloader({
+    agent,
+    read,
+    taken: ({ log: { level } }) => {
+      log.level = level;
+    },
+    log,
+  });
   let control: Promise<ControlSocket> | undefined;
   let metrics: Promise<MetricsPort | undefined> | undefined;
   let service: Promise<SystemdService> | undefined;
@@ -32,15 +44,15 @@ export async function runAgent(flags: RunFlags): Promise<void> {
     const opened = [control, metrics, service];
     await Promise.all([agent.stop(), ...opened.map((each) => each?.then((one) => one?.stop()))]);
   };
-  guardProcess({ stop }, processLog);
+  guardProcess({ stop, reload }, processLog);
   await agent.start();
   // As with the state folder.
   const isWanted = flags.dev !== true || config.control.socket !== undefined;
-  if (isWanted && !stopping) control = openControl(agent, processLog.log);
-  if (!stopping) metrics = openMetrics(agent, processLog.log);
+  if (isWanted && !stopping) control = openControl(agent, reload, log);
+  if (!stopping) metrics = openMetrics(agent, log);
   await Promise.all([control, metrics]);
   // Last, so that whoever waits for the service to be ready can use all of it.
-  if (process.env['NOTIFY_SOCKET'] !== undefined && !stopping) service = openService(agent, processLog.log);
+  if (process.env['NOTIFY_SOCKET'] !== undefined && !stopping) service = openService(agent, log);
   await service;
 }
 
@@ -51,7 +63,7 @@ function withStateFolder(config: Config, { dev }: RunFlags): Config {
 }
 
 /** Imported only now: the agent is at work, and this can wait. */
-async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
+async function openControl(agent: Agent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
   const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }, { createEvents }] = await Promise.all([
     import('../service/control.js'),
     import('../service/control-schema.js'),
@@ -60,12 +72,23 @@ async function openControl(agent: Agent, log: Log): Promise<ControlSocket> {
   ]);
   const path = agent.config.control.socket ?? defaultControlSocket(process.env);
   const commands = agent.commands();
-  const target = {
+  const target: ControlTarget = {
     status: agent.status,
     commands: commands && viewedCommands(commands),
     events: createEvents(agent),
     metrics: () => renderedMetrics(agent),
-    modem: await modemOf(agent),
+    // A reload may give it another, or take it away.
+    get modem() {
+      return modemOf(agent);
+    },
+    reload,
+    logLevel: {
+      get: () => ({ level: log.level, configured: agent.config.log.level }),
+      set(level) {
+        log.warn({ from: log.level, to: level }, 'log level set');
+        log.level = level;
+      },
+    },
   };
   const control = createControlSocket({ path, target, log });
   await control.start().catch((error: unknown) => {
@@ -88,8 +111,13 @@ async function modemOf(agent: Agent): Promise<ControlModem | undefined> {
   return viewedModem(agent, console);
 }
 
-/** Ends the agent in order on SIGTERM and SIGINT, and makes sure that what it logged last is read. */
-function guardProcess(running: { stop(): Promise<unknown> }, { log, flush, flushSync }: ProcessLog): void {
+interface Guarded {
+  stop(): Promise<unknown>;
+  reload(): Promise<unknown>;
+}
+
+/** Ends the agent in order on SIGTERM and SIGINT, reloads on SIGHUP, and makes sure that what it logged last is read. */
+function guardProcess(running: Guarded, { log, flush, flushSync }: ProcessLog): void {
   process.once('exit', flushSync);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -106,6 +134,14 @@ function guardProcess(running: { stop(): Promise<unknown> }, { log, flush, flush
           },
         )
         .then((code) => flush().then(() => process.exit(code)));
+    });
+  }
+  // On a terminal it means that this is gone.
+  if (process.stdout.isTTY !== true) {
+    process.on('SIGHUP', () => {
+      log.info({ signal: 'SIGHUP' }, 'reloading');
+      // What came of it is in the log.
+      running.reload().catch(() => undefined);
     });
   }
   // A promise that a handler's author forgot about must not take the other commands down with it.

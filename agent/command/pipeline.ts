@@ -41,7 +41,8 @@ export interface PipelineOptions {
 export function createPipeline(options: PipelineOptions) {
   const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, last, log } = options;
   const { meters = createMeters() } = options;
-  const refusalOf = createAdmission(config.allow);
+  let changeable: Changeable = config;
+  let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
@@ -81,9 +82,15 @@ export function createPipeline(options: PipelineOptions) {
       else if (bytes !== null) reply(bytes, command, 'reply');
     },
     /** See {@link probe}. @param own gives the probe a place that no command can take */
-    probe: (own: Launch): Promise<void> => probe({ ...life, launch: own, refusalOf, source: firstOf(config.allow) }),
+    probe: (own: Launch): Promise<void> =>
+      probe({ ...life, launch: own, refusalOf, source: firstOf(changeable.allow) }),
     /** Who was refused last, the latest first. */
     lastRefused: refusals.last,
+    /** Takes up who may send commands, and where replies go. */
+    change(next: Changeable): void {
+      changeable = next;
+      refusalOf = createAdmission(next.allow);
+    },
     /** Ends what goes on by itself. */
     stop: coap.stop,
   };
@@ -149,7 +156,7 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   function destinationOf(source: Endpoint): Endpoint {
-    const { to } = config.reply;
+    const { to } = changeable.reply;
     return to === 'gateway' || (to === 'auto' && isCarrier(source.address)) ? config.gateway : source;
   }
 
@@ -164,6 +171,9 @@ export function createPipeline(options: PipelineOptions) {
     send(outgoing);
   }
 }
+
+/** What can change while it runs. */
+type Changeable = Pick<Config, 'allow' | 'reply'>;
 
 /** Where a reply goes: to where this datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;

@@ -64,6 +64,8 @@ export interface Runner {
   cancel(isWanted: (task: Task) => boolean): boolean;
   readonly running: number;
   readonly waiting: number;
+  /** From now on these bounds count; what is above them already stays. */
+  limit(limits: RunLimits): void;
   /** Refuses what waits or is about to start, gives what runs up to `graceMs` to finish, then aborts it. */
   stop(graceMs: number): Promise<void>;
 }
@@ -119,7 +121,8 @@ interface Run {
 }
 
 /** Runs handlers: so many at once, each for its time at most, none able to block the others. */
-export function createRunner(limits: RunLimits, surroundings: Surroundings): Runner {
+export function createRunner(first: RunLimits, surroundings: Surroundings): Runner {
+  let limits = first;
   const running = new Set<Run>();
   /** Tasks whose start is being written to the disk: they have their place already. */
   let starting = 0;
@@ -275,6 +278,10 @@ export function createRunner(limits: RunLimits, surroundings: Surroundings): Run
     },
     get waiting() {
       return queue.length;
+    },
+    limit(next) {
+      limits = next;
+      startNext();
     },
     async stop(graceMs) {
       stopping = true;

@@ -7,6 +7,7 @@ import { CARRIER_RANGE, DEVICE_PORT, GATEWAY_ADDRESS, GATEWAY_PORT } from '../..
 /** That of supersim-agent-reboot.socket. */
 export const REBOOT_SOCKET = '/run/supersim-agent-root/reboot.sock';
 export const REBOOT_PROGRAM: readonly string[] = ['/usr/bin/systemctl', 'reboot'];
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 const port = z.int().min(1).max(65535);
 const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address');
@@ -297,10 +298,7 @@ const settings = z.strictObject({
     .prefault({}),
   log: z
     .strictObject({
-      level: z
-        .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
-        .default('info')
-        .describe('`trace` also logs payloads'),
+      level: z.enum(LOG_LEVELS).default('info').describe('`trace` also logs payloads'),
     })
     .prefault({}),
 });

@@ -1,7 +1,7 @@
-import { isSupersimError, messageOf } from '../../shared/errors.js';
+import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
 import { type ClockCheck, createClockCheck } from '../clock.js';
 import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
-import type { Log } from '../log.js';
+import { type Log, silentLog } from '../log.js';
 import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
@@ -34,6 +34,26 @@ export async function loadHandlers(
   await addModules(registry, config, log);
   reportRawPorts(registry, config, log);
   return registry;
+}
+
+/**
+ * The same, where all of them can be used.
+ *
+ * @throws SupersimError `handler-invalid`, with a line for each that cannot
+ */
+export async function loadAllHandlers(
+  config: Config,
+  own: readonly HandlerDefinition[],
+  clockSynchronized?: ClockCheck,
+  link?: () => LinkView,
+): Promise<Registry> {
+  const problems: string[] = [];
+  const report: Log['error'] = ({ handler, module, error }, message) => {
+    problems.push([message, handler ?? module, error].filter((part) => part !== undefined).join(': '));
+  };
+  const registry = await loadHandlers(config, own, { ...silentLog, error: report }, clockSynchronized, link);
+  if (problems.length === 0) return registry;
+  throw new SupersimError('handler-invalid', problems.join('\n'), { remedy: 'Correct it as the message says.' });
 }
 
 async function addConfigured(registry: Registry, config: Config, log: Log): Promise<void> {

@@ -1,10 +1,12 @@
+import { statSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { describeIssues } from '../../shared/issues.js';
 import { checkedPath } from './file-safety.js';
 import type { Handler, HandlerDefinition } from './handler.js';
-import { provideOwnPackage } from './own-package.js';
+import { createModuleFiles } from './module-files.js';
+import { hookLoader } from './module-hooks.js';
 import { compileHandler } from './registry.js';
 
 /** A module that does not finish loading in this time is set aside. */
@@ -20,16 +22,31 @@ const definitionSchema = z.looseObject({
   run: z.custom((value) => typeof value === 'function', 'is no function'),
 });
 
+const files = createModuleFiles(stampOf);
+/** The editions that were loaded, by the modules' paths. */
+const loaded = new Map<string, number>();
+
 /**
- * Loads an ES module.
+ * Loads an ES module; one that has been loaded before, or a file that it imports, is loaded anew if it has changed.
  *
  * @returns what it exports, under whatever names, that is meant as a handler: objects with a member `run`
  * @throws SupersimError `handler-invalid` when it does not load or exports none, `program-unsafe` when others can write it
  */
 export async function loadModule(path: string): Promise<object[]> {
-  const file = await checkedPath(path);
-  await provideOwnPackage();
-  const exported = await withTimeout(importFile(file), `${path} did not finish loading in ${LOAD_TIMEOUT_MS / 1000} s`);
+  const url = pathToFileURL(await checkedPath(path)).href;
+  const loader = await hookLoader();
+  const noteImports = () => loader.imports().forEach(files.note);
+  noteImports();
+  for (const [file, edition] of files.renew(url)) loader.renew(file, edition);
+  const edition = files.editionOf(url);
+  const importing = importFile(edition === 0 ? url : `${url}?edition=${edition}`).finally(noteImports);
+  const exported = await withTimeout(importing, `${path} did not finish loading in ${LOAD_TIMEOUT_MS / 1000} s`).catch(
+    (error: unknown) => {
+      files.failed(url);
+      throw error;
+    },
+  );
+  loaded.set(path, edition);
   const handlers = [...new Set(Object.values(exported))].filter(
     (value) => typeof value === 'object' && value !== null && 'run' in value,
   );
@@ -37,12 +54,25 @@ export async function loadModule(path: string): Promise<object[]> {
     throw new SupersimError('handler-invalid', `${path} exports no handler, as defineHandler makes it`);
   return handlers;
 
-  async function importFile(real: string): Promise<Record<string, unknown>> {
+  async function importFile(its: string): Promise<Record<string, unknown>> {
     try {
-      return await import(pathToFileURL(real).href);
+      return await import(its);
     } catch (error) {
       throw new SupersimError('handler-invalid', `${path} cannot be loaded: ${messageOf(error)}`, { cause: error });
     }
+  }
+}
+
+/** Which edition of each module was loaded last. */
+export const loadedEditions = (): ReadonlyMap<string, number> => new Map(loaded);
+
+/** As the hook makes it; empty for a file that is not there. */
+function stampOf(file: string): string {
+  try {
+    const { ino, size, ctimeNs } = statSync(new URL(file), { bigint: true });
+    return [ino, size, ctimeNs].join(' ');
+  } catch {
+    return '';
   }
 }
 

@@ -24,6 +24,12 @@ export function addHandler(registry: Registry, handler: Handler): void {
   registry.set(name, handler);
 }
 
+/** Puts other handlers in the place of all that there are, in one step. */
+export function replaceHandlers(registry: Registry, others: Registry): void {
+  registry.clear();
+  for (const [name, handler] of others) registry.set(name, handler);
+}
+
 /**
  * Makes a handler from its definition.
  *

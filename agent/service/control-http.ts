@@ -12,6 +12,9 @@ const MAX_HEADER_BYTES = 8192;
 const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'bad-input': 400,
   'no-such-command': 404,
+  'config-unreadable': 422,
+  'config-invalid': 422,
+  'handler-invalid': 422,
   'too-late': 409,
   'too-large': 413,
   busy: 503,

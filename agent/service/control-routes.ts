@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { VERSION } from '../../shared/version.js';
-import type { ControlCommands, ControlModem, ControlTarget } from './control.js';
+import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './control.js';
 import {
   AT_ANSWER_MS,
   afterSchema,
@@ -10,7 +10,9 @@ import {
   EVENT_ANSWER_MS,
   idSchema,
   limitSchema,
+  logLevelSchema,
   MAX_EVENT_BODY,
+  RELOAD_ANSWER_MS,
   whatIsWrong,
 } from './control-schema.js';
 
@@ -55,6 +57,14 @@ const ROUTES: readonly Route[] = [
     maxBody: MAX_EVENT_BODY,
   },
   { path: /^\/metrics$/, methods: new Map([['GET', metrics]]) },
+  { path: /^\/reload$/, methods: new Map([['POST', reload]]), answerMs: RELOAD_ANSWER_MS },
+  {
+    path: /^\/loglevel$/,
+    methods: new Map([
+      ['GET', logLevel],
+      ['PUT', setLogLevel],
+    ]),
+  },
   { path: /^\/modem$/, methods: new Map([['GET', modem]]) },
   { path: /^\/modem\/at$/, methods: new Map([['POST', at]]), answerMs: AT_ANSWER_MS },
   { path: /^\/modem\/log$/, methods: new Map([['GET', modemLog]]) },
@@ -124,16 +134,38 @@ async function metrics(target: ControlTarget): Promise<string> {
 }
 
 const notHere = (what: string) => new SupersimError('bad-input', `there are no ${what} here`);
+async function reload(target: ControlTarget): Promise<object> {
+  if (target.reload === undefined) throw new SupersimError('bad-input', 'there is no configuration to be read again');
+  return target.reload();
+}
+
+async function logLevel(target: ControlTarget): Promise<object> {
+  return logLevelOf(target).get();
+}
+
+const levelQuery = z.strictObject({ level: logLevelSchema });
+
+async function setLogLevel(target: ControlTarget, { query }: Asked): Promise<object> {
+  const log = logLevelOf(target);
+  const { level } = checked(levelQuery, Object.fromEntries(query), 'the query');
+  log.set(level);
+  return log.get();
+}
+
+function logLevelOf({ logLevel: found }: ControlTarget): ControlLogLevel {
+  if (found === undefined) throw new SupersimError('bad-input', 'there is no log level to be set');
+  return found;
+}
 
 async function modem(target: ControlTarget): Promise<object> {
-  const { path, dialect } = modemOf(target);
+  const { path, dialect } = await modemOf(target);
   return { path, dialect: dialect() };
 }
 
 const atQuery = z.strictObject({ command: atCommandSchema });
 
 async function at(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = modemOf(target);
+  const asked = await modemOf(target);
   const { command } = checked(atQuery, Object.fromEntries(query), 'the query');
   return { lines: await asked.at(command) };
 }
@@ -143,7 +175,7 @@ const logQuery = z.strictObject({ after: afterSchema.default(0) });
 const MAX_LOGGED = 1_000_000;
 
 async function modemLog(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = modemOf(target);
+  const asked = await modemOf(target);
   const { after } = checked(logQuery, Object.fromEntries(query), 'the query');
   const all = asked.log(after);
   let length = 0;
@@ -154,7 +186,8 @@ async function modemLog(target: ControlTarget, { query }: Asked): Promise<object
   return { records: end === -1 ? all : all.slice(0, end) };
 }
 
-function modemOf({ modem: found }: ControlTarget): ControlModem {
+async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {
+  const found = await used;
   if (found === undefined) throw new SupersimError('no-modem', 'this agent uses no modem');
   return found;
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { LOG_LEVELS } from '../config/schema.js';
 
 /** What the control socket and the command line on it agree on. */
 
@@ -52,6 +53,11 @@ export const atCommandSchema = z
   .trim()
   .max(MAX_AT_COMMAND, COMMAND)
   .regex(/^AT[ -~]*$/i, COMMAND);
+
+/** How long a reload may take, in which modules are loaded and a modem is closed: less than systemd waits for it. */
+export const RELOAD_ANSWER_MS = 80_000;
+
+export const logLevelSchema = z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`);
 
 /** The number of the last record that one has. */
 export const afterSchema = z.coerce.number().pipe(z.int().min(0));
@@ -181,6 +187,16 @@ export const statusSchema = z.looseObject({
   /** Absent where there is none. */
   outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),
 });
+
+/** What a reload came to: names of settings, and paths of modules. */
+export const reloadedSchema = z.looseObject({
+  changed: z.array(z.string()),
+  needsRestart: z.array(z.string()),
+  modules: z.array(z.string()),
+});
+
+/** The log level that is in force, and the configuration's. */
+export const logLevelAnswerSchema = z.looseObject({ level: z.string(), configured: z.string() });
 
 /** The modem that the agent uses. */
 export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });

@@ -46,6 +46,14 @@ export interface ControlEvents {
   send(body: Buffer, isJson: boolean): Promise<Whereabouts>;
 }
 
+/** The level of the agent's log. */
+export interface ControlLogLevel {
+  /** As it is, and as the configuration has it. */
+  get(): { readonly level: string; readonly configured: string };
+  /** Until the next reload or restart. */
+  set(level: string): void;
+}
+
 /** What the control socket shows and changes. */
 export interface ControlTarget {
   status(): MaybePromise<object>;
@@ -55,7 +63,10 @@ export interface ControlTarget {
   /** Undefined where there is no journal. */
   readonly commands: ControlCommands | undefined;
   /** Not there where no modem is used. */
-  readonly modem?: ControlModem | undefined;
+  readonly modem?: MaybePromise<ControlModem | undefined>;
+  /** Has the agent take up its configuration as it is now; tells what came of it. @throws SupersimError */
+  reload?(): Promise<object>;
+  readonly logLevel?: ControlLogLevel;
 }
 
 export interface ControlOptions {

@@ -16,11 +16,17 @@ export interface FailoverOptions extends ChoiceTimes {
   readonly whyNotReached: (address: string) => Promise<string | undefined>;
 }
 
+/** Two links as one; they are started and stopped by who has made them. */
+export interface Failover extends Omit<Transport, 'start'> {
+  /** Looks at the links, and from now on every second. */
+  start(): Promise<void>;
+}
+
 /**
- * Two links as one transport. Both receive. What goes to the gateway leaves by the link that its command came by, or
+ * Chooses between two links. Both receive. What goes to the gateway leaves by the link that its command came by, or
  * by the one in use, and by the other where that cannot take it; what goes elsewhere has only the one way.
  */
-export function createFailover(options: FailoverOptions, log: Log): Transport {
+export function createFailover(options: FailoverOptions, log: Log): Failover {
   const { udp, modem, gateway } = options;
   const transports: Readonly<Record<LinkName, Transport>> = { udp, modem };
   let choice = firstChoice(performance.now());
@@ -108,12 +114,8 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
     get name() {
       return choice.link;
     },
-    async start(receive) {
-      // It may find its port in use; a modem that is not there is no error.
-      await udp.start(receive);
-      if (stopped) return;
+    async start() {
       await look();
-      await modem.start(receive);
       if (!stopped) timer = setTimeout(step, LOOK_INTERVAL_MS);
     },
     send(bytes, destination, port, done, via) {
@@ -141,7 +143,6 @@ export function createFailover(options: FailoverOptions, log: Log): Transport {
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      await Promise.all([udp.stop(), modem.stop()]);
     },
   };
 }

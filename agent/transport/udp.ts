@@ -33,15 +33,21 @@ export interface UdpOptions {
   readonly counts?: SentCounts | undefined;
 }
 
+export interface UdpTransport extends Transport {
+  /** Listens on another address or interface from its next look on, within 1 s; where that is the same, nothing happens. */
+  listenOn(listen: string): void;
+}
+
 /**
  * The transport over `node:dgram`: one unconnected socket a device port, all on one address. It follows the address
  * when that changes, and opens its sockets again, with back-off, when one of them errs.
  */
-export function createUdpTransport(options: UdpOptions, log: Log): Transport {
+export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport {
   const { counts = createSentCounts() } = options;
   const sockets = new Map<number, Socket>();
   const backOff = createBackOff();
   const created = performance.now();
+  let { listen } = options;
   let address: string | undefined;
   /** When it last got an address, or lost it. */
   let changed = created;
@@ -119,7 +125,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
 
   /** Brings the sockets to the address that should be listened on now. */
   async function follow(): Promise<void> {
-    const wanted = await resolveAddress(options.listen, options.gateway);
+    const wanted = await resolveAddress(listen, options.gateway);
     if (stopped) return;
     if (wanted === address && !broken) {
       backOff.reset();
@@ -171,11 +177,11 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
         await follow();
       } catch (error) {
         if (isSupersimError(error)) throw error;
-        log.error({ error: messageOf(error), listen: options.listen }, 'cannot listen yet');
+        log.error({ error: messageOf(error), listen }, 'cannot listen yet');
       }
       if (stopped) return;
       if (address === undefined)
-        log.warn({ listen: options.listen, gateway: options.gateway.address }, 'no link: waiting for an address');
+        log.warn({ listen, gateway: options.gateway.address }, 'no link: waiting for an address');
       timer = setTimeout(step, FOLLOW_INTERVAL_MS);
     },
     send(bytes, destination, port, done) {
@@ -202,6 +208,9 @@ export function createUdpTransport(options: UdpOptions, log: Log): Transport {
         // Node throws for the destination port 0, and a datagram's source may be that.
         sent(error);
       }
+    },
+    listenOn(other) {
+      listen = other;
     },
     maxBytes: () => MAX_PAYLOAD_BYTES,
     link() {

@@ -463,3 +463,30 @@ describe('whatever the handlers do', () => {
     );
   });
 });
+
+describe('other limits', () => {
+  it('that are higher let what waits run at once, in its order and before what comes later', async () => {
+    const { runner, submit, started, ends } = start({ running: 1 });
+    submit('a', () => NEVER);
+    submit('b', () => NEVER);
+    submit('c', () => NEVER);
+    submit('one too many', () => 1);
+    runner.limit({ ...LIMITS, running: 3, waiting: 1 });
+    submit('d', () => NEVER);
+    expect(started).toEqual(['a', 'b', 'c']);
+    expect([runner.running, runner.waiting]).toEqual([3, 1]);
+    expect(ends()).toEqual([['one too many', 'busy']]);
+  });
+
+  it('that are lower end nothing: what is above them runs, and waits, until it is its turn', async () => {
+    const { runner, submit, started, ends } = start();
+    for (const name of ['a', 'b', 'c', 'd']) submit(name, () => resolveIn(100, name));
+    runner.limit({ running: 1, waiting: 0, waitingBytes: 0 });
+    expect([runner.running, runner.waiting]).toEqual([2, 2]);
+    submit('one too many', () => 1);
+    await vi.advanceTimersByTimeAsync(150);
+    expect(started).toEqual(['a', 'b', 'c']);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(ends()).toEqual([['one too many', 'busy'], ...['a', 'b', 'c', 'd'].map((name) => [name, 'done'])]);
+  });
+});

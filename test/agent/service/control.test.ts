@@ -70,6 +70,43 @@ describe('the routes of the control socket', () => {
     }
   });
 
+  it('reload, and set the log level; tell what is wrong with either', async () => {
+    let level = 'info';
+    const levels = {
+      get: () => ({ level, configured: 'info' }),
+      set: (next: string) => {
+        level = next;
+      },
+    };
+    let reload = async (): Promise<object> => ({ changed: ['allow'], needsRestart: [], modules: [] });
+    const { path } = await openControl({ target: { ...fakeTarget(), reload: () => reload(), logLevel: levels } });
+    expect((await ask(path, 'POST', '/reload')).body).toMatchObject({ changed: ['allow'] });
+    expect((await ask(path, 'PUT', '/loglevel?level=trace')).body).toEqual({ level: 'trace', configured: 'info' });
+    expect((await ask(path, 'GET', '/loglevel')).body).toEqual({ level: 'trace', configured: 'info' });
+    for (const url of ['/loglevel', '/loglevel?level=', '/loglevel?level=loud', '/loglevel?level=info&more=1']) {
+      expect(await ask(path, 'PUT', url)).toMatchObject({ status: 400, code: 'bad-input' });
+    }
+    expect(level).toBe('trace');
+    for (const [code, status] of [
+      ['config-invalid', 422],
+      ['config-unreadable', 422],
+      ['handler-invalid', 422],
+      ['busy', 503],
+    ] as const) {
+      reload = () => Promise.reject(new SupersimError(code, 'line 3'));
+      expect(await ask(path, 'POST', '/reload')).toMatchObject({ status, code, body: { message: 'line 3' } });
+    }
+    expect(await ask(path, 'GET', '/reload')).toMatchObject({ status: 405 });
+    const { path: other } = await openControl();
+    for (const [method, url] of [
+      ['POST', '/reload'],
+      ['GET', '/loglevel'],
+      ['PUT', '/loglevel?level=info'],
+    ] as const) {
+      expect(await ask(other, method, url)).toMatchObject({ status: 400, code: 'bad-input' });
+    }
+  });
+
   it('wait for an AT command longer than for anything else', { timeout: 20_000 }, async () => {
     const at = async () => {
       await pause(10_500);

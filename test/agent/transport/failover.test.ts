@@ -31,9 +31,12 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
     },
     recording.log,
   );
-  onTestFinished(() => failover.stop());
+  onTestFinished(
+    async () => void (await Promise.all([failover, udp, options.modem ?? modem].map((each) => each.stop()))),
+  );
   const received: Datagram[] = [];
-  await failover.start((datagram) => received.push(datagram));
+  for (const link of [udp, options.modem ?? modem]) await link.start((datagram) => received.push(datagram));
+  await failover.start();
   return {
     failover,
     gateway,
@@ -207,44 +210,5 @@ describe('a switch', () => {
     route.gone = undefined;
     await inUse('udp');
     expect(modem.interruptions).toEqual([false, true, false]);
-  });
-});
-
-describe('a start', () => {
-  it('fails when UDP’s port is in use, and leaves the modem alone', async () => {
-    const taken = await openPeer(randomAddress(), 6969);
-    const gateway = taken.endpoint;
-    const { log } = recordingLog();
-    const udp = createUdpTransport(
-      { listen: gateway.address, ports: [6969], gateway, receiveBufferBytes: 65_536 },
-      log,
-    );
-    const modem = playModem([6969], gateway);
-    const failover = createFailover(
-      { udp, modem, gateway, downForMs: 1000, upForMs: 1000, whyNotReached: async () => undefined },
-      log,
-    );
-    await expect(failover.start(() => undefined)).rejects.toMatchObject({ code: 'port-in-use' });
-    expect(modem.address()).toBeUndefined();
-    await failover.stop();
-  });
-
-  it('that is stopped meanwhile leaves nothing open', async () => {
-    for (let moment = 0; moment < 12; moment++) {
-      const gateway = { address: '127.0.0.1', port: 6969 };
-      const listen = randomAddress();
-      const { log } = recordingLog();
-      const udp = createUdpTransport({ listen, ports: [6969], gateway, receiveBufferBytes: 65_536 }, log);
-      const modem = playModem([6969], gateway);
-      const failover = createFailover(
-        { udp, modem, gateway, downForMs: 1000, upForMs: 1000, whyNotReached: async () => undefined },
-        log,
-      );
-      const started = failover.start(() => undefined);
-      for (let i = 0; i < moment; i++) await Promise.resolve();
-      await Promise.all([failover.stop(), started]);
-      expect([udp.address(), modem.address()]).toEqual([undefined, undefined]);
-      for (const address of [listen, modem.listens]) (await openPeer(address, 6969)).close();
-    }
   });
 });

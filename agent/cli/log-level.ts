@@ -1,0 +1,28 @@
+import type { CommandModule } from 'yargs';
+import type * as z from 'zod';
+import { printable } from '../../shared/cli.js';
+import { LOG_LEVELS } from '../config/schema.js';
+import { logLevelAnswerSchema, logLevelSchema } from '../service/control-schema.js';
+import { checkArgument, controlOptions, showFromAgent } from './control-output.js';
+
+/** `supersim-agent loglevel`. */
+export const logLevelCommand: CommandModule = {
+  command: 'loglevel [level]',
+  describe: 'Show the log level of the agent that runs, or set it until its next reload or restart',
+  builder: (yargs) =>
+    yargs.options(controlOptions).positional('level', { type: 'string', describe: LOG_LEVELS.join(', ') }),
+  handler: (argv) =>
+    showFromAgent(argv, async (ask) => {
+      const level = checkArgument('the level', logLevelSchema.optional(), argv['level']);
+      const answer =
+        level === undefined
+          ? await ask('GET', '/loglevel', logLevelAnswerSchema)
+          : await ask('PUT', `/loglevel?level=${level}`, logLevelAnswerSchema);
+      return { answer, text: formatLevel(answer) };
+    }),
+};
+
+function formatLevel({ level, configured }: z.output<typeof logLevelAnswerSchema>): string {
+  const until = level === configured ? '' : `, until the next reload or restart; the configuration has ${configured}`;
+  return printable(`The log level is ${level}${until}.`);
+}

@@ -1,0 +1,87 @@
+import { SupersimError } from '../shared/errors.js';
+import type { ClockCheck } from './clock.js';
+import type { Meters } from './command/meters.js';
+import type { Pipeline } from './command/pipeline.js';
+import type { Runner } from './command/run.js';
+import { type Changes, compareConfigs, withoutRestart } from './config/changes.js';
+import type { Config } from './config/schema.js';
+import type { HandlerDefinition } from './handlers/handler.js';
+import { loadAllHandlers } from './handlers/load.js';
+import { type Registry, replaceHandlers } from './handlers/registry.js';
+import type { Links } from './transport/create.js';
+
+/** What a reload came to. */
+export interface Reloaded extends Changes {
+  /** Modules that were loaded anew, as they or files that they import have changed. */
+  readonly modules: readonly string[];
+}
+
+/** What of an agent that runs can change. */
+export interface Live {
+  /** The configuration that is in force. */
+  readonly current: { config: Config };
+  readonly registry: Registry;
+  readonly transport: Pick<Links, 'change' | 'link'>;
+  readonly pipeline: Pick<Pipeline, 'change'>;
+  readonly runner: Pick<Runner, 'limit'>;
+  readonly meters: Pick<Meters, 'know'>;
+  /** The embedding program's. */
+  readonly handlers: readonly HandlerDefinition[];
+  readonly clockSynchronized: ClockCheck;
+  readonly isStopped: () => boolean;
+}
+
+/** Takes up a configuration. */
+export type TakeUp = (next: Config) => Promise<Reloaded>;
+
+/** Takes up configurations, one after the other; each as a whole, or not at all. */
+export function createReload(live: Live): TakeUp {
+  const { current, transport, handlers, clockSynchronized } = live;
+  let last: Promise<unknown> = Promise.resolve();
+  let editions: ReadonlyMap<string, number> | undefined;
+
+  async function take(next: Config): Promise<Reloaded> {
+    const changes = compareConfigs(current.config, next);
+    const config = withoutRestart(current.config, next);
+    const before = editions ?? (await moduleEditions(current.config));
+    editions = before;
+    const registry = await loadAllHandlers(config, handlers, clockSynchronized, transport.link);
+    checkRunning();
+    await transport.change(config);
+    checkRunning();
+    apply(config, registry);
+    const now = await moduleEditions(config);
+    editions = now;
+    const isNewer = (path: string) => before.has(path) && before.get(path) !== now.get(path);
+    return { ...changes, modules: config.modules.filter(isNewer) };
+  }
+
+  /** Between two datagrams: from here on nothing can fail. */
+  function apply(config: Config, registry: Registry): void {
+    current.config = config;
+    replaceHandlers(live.registry, registry);
+    live.meters.know(registry.keys());
+    live.pipeline.change(config);
+    live.runner.limit(config.limits);
+  }
+
+  function checkRunning(): void {
+    if (live.isStopped()) throw notRunning();
+  }
+
+  return (next) => {
+    const taken = last.then(() => take(next));
+    last = taken.catch(() => undefined);
+    return taken;
+  };
+}
+
+export const notRunning = () =>
+  new SupersimError('busy', 'the agent does not run', { remedy: 'Start it: it reads its configuration then.' });
+
+/** The editions in which modules were loaded; nothing of modules is loaded where there is none. */
+async function moduleEditions({ modules }: Config): Promise<ReadonlyMap<string, number>> {
+  if (modules.length === 0) return new Map();
+  const { loadedEditions } = await import('./handlers/module.js');
+  return loadedEditions();
+}
