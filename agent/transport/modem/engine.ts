@@ -2,8 +2,9 @@ import { createDialogue, type Dialogue } from './dialogue.js';
 import type { Grammar } from './grammar.js';
 import type { Notice } from './notice.js';
 import { PAYLOAD_IDLE_MS } from './parser.js';
+import type { Outcome } from './request.js';
 import { type Ask, ModemTrouble, type Script } from './script.js';
-import { idle, type Outcome, type State, step, type Effect as TransactionEffect } from './transaction.js';
+import { idle, type State, step, type Effect as TransactionEffect } from './transaction.js';
 
 /** What the port is to do, and what is to be handed up. */
 export type Effect =
@@ -65,6 +66,9 @@ export function createEngine(grammar: Grammar, slowness = 1) {
         break;
       case 'unstick':
         write(Buffer.from('\r'));
+        break;
+      case 'pad':
+        write(Buffer.from(`${'\0'.repeat(effect.bytes)}\r`));
         break;
       case 'give-up':
         hand(dialogue.giveUp(), now);
