@@ -7,4 +7,5 @@ export type { Counters } from './command/counters.js';
 export type { Config, ConfigInput } from './config/schema.js';
 export { defineHandler, type Emit, type HandlerContext, type HandlerDefinition } from './handlers/handler.js';
 export type { Log } from './log.js';
+export type { ModemCounters } from './transport/modem/counters.js';
 export type { LinkStatus, LinkView, ModemConsole, ModemHealth, ModemRecord } from './transport/transport.js';

@@ -94,6 +94,18 @@ const linkSchema = z.looseObject({
       registration: z.string().optional(),
       operator: z.string().optional(),
       signalDbm: z.number().optional(),
+      counters: z
+        .looseObject({
+          rungs: z.record(z.string(), count),
+          withheld: count,
+          portOpened: count,
+          dataUrcs: count,
+          dataUrcsLost: count,
+          polls: count,
+          discardedBytes: z.record(z.string(), count),
+          discarded: count,
+        })
+        .optional(),
     })
     .optional(),
 });

@@ -28,6 +28,8 @@ export interface World {
   /** Received signal strength; undefined: unknown. */
   dbm: number | undefined;
   readonly contexts: Map<number, { readonly type: string; readonly apn: string }>;
+  /** Of settings that outlive a restart. */
+  readonly memory: Map<string, string>;
 }
 
 export interface Cellular {
@@ -136,4 +138,5 @@ export const newWorld = (identity: Pick<World, 'address' | 'iccid' | 'imei' | 'i
   network: 'roaming',
   dbm: -71,
   contexts: new Map([[1, { type: 'IP', apn: '' }]]),
+  memory: new Map(),
 });

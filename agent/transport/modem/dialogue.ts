@@ -114,7 +114,7 @@ export function createDialogue(grammar: Grammar) {
         break;
       case 'counted':
         inform(line);
-        if (said.bytes > 0) sayPending(said.socket, said.bytes);
+        if (said.bytes > 0) notices.push({ kind: 'pending', socket: said.socket, bytes: said.bytes, asked: true });
         else joiner.flush(said.socket);
         break;
       case 'empty':

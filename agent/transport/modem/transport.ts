@@ -4,11 +4,12 @@ import type { Log } from '../../log.js';
 import { createMinuteLog } from '../../minute-log.js';
 import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
 import { explainTrouble, runAnyCommand } from './any-command.js';
+import { createTally, type ModemCounters } from './counters.js';
 import { createDriver } from './driver.js';
-import { type Rung, well } from './ladder.js';
-import { createLadderFile } from './ladder-file.js';
+import { createModemFile } from './modem-file.js';
 import type { ModemOptions, ModemTransport } from './modem-transport.js';
 import type { Notice } from './notice.js';
+import { createPinTries } from './pin-tries.js';
 import { createPoll } from './poll.js';
 import { createReceiver } from './receiver.js';
 import { createRecovery } from './recovery.js';
@@ -33,12 +34,7 @@ const USUAL: Tempo = { pace: 1, pollMs: 45_000 };
 /** What there is to see of it besides its link. */
 export interface ModemView extends ModemTransport {
   readonly modem: ModemConsole;
-  /** How often each rung was done, and how much of what the modem said meant nothing. */
-  counts(): {
-    readonly rungs: Readonly<Record<Rung, number>>;
-    readonly discarded: number;
-    readonly discardedBytes: number;
-  };
+  counts(): ModemCounters;
 }
 
 /** Datagrams by the UDP sockets of a modem behind a serial port. It never gives the modem up. */
@@ -50,27 +46,28 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let receive: (datagram: Datagram) => void = () => undefined;
   let changedAt = created;
   let portError: string | undefined;
-  let discarded = 0;
-  let discardedBytes = 0;
+  const tally = createTally();
   let stopped = false;
   let mayInterrupt = true;
-  const file = createLadderFile(options.stateFolder, log);
+  const file = createModemFile(options.stateFolder, log);
   let started: ReturnType<typeof open> | undefined;
 
   function open(saved: unknown) {
     const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log);
-    const session = createSession(options, driver, log);
+    const tries = options.pin === undefined ? undefined : createPinTries(options.pin, saved, file);
+    const session = createSession(options, driver, tries, log);
     const { act } = session;
     const recovery = createRecovery({ act, changed, file, saved, mayInterrupt: () => mayInterrupt, pace }, log);
     const receiver = createReceiver(driver, session, (socket, error) => {
       // A socket that is not ours may be gone before it could be read.
       if (session.lost(socket)) fail(error);
     });
-    const poll = createPoll({ driver, session, recovery, pollMs, fail });
+    const poll = createPoll({ driver, session, recovery, tally, pollMs, fail });
     return { driver, session, recovery, receiver, poll };
 
     function opened(): void {
       portError = undefined;
+      tally.opened();
       session.forget();
       recovery.begin();
     }
@@ -82,6 +79,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     }
 
     function takeNotice(notice: Notice): void {
+      tally.notice(notice);
       switch (notice.kind) {
         case 'datagram':
           hand(notice, session.portOf(notice.socket));
@@ -119,9 +117,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   }
 
   function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
-    discarded++;
-    discardedBytes += bytes.length;
-    minuteLog(why, { bytes: bytes.length, discarded }, 'bytes from the modem that mean nothing');
+    minuteLog(why, { bytes: bytes.length }, 'bytes from the modem that mean nothing');
   }
 
   const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
@@ -160,6 +156,8 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   }
 
   const downError = () => new SupersimError('link-down', `no link by the modem: ${reason()}`);
+  const counts = () => tally.counters(started?.recovery.counts(), started?.recovery.timesWithheld() ?? 0);
+  const modemHealth = () => ({ ...started?.session.view(), counters: counts() });
   const address = () => (isUp() ? started?.session.health()?.address : undefined);
   const maxBytes = () => Math.min(MAX_PAYLOAD_BYTES, started?.session.dialect()?.maxSend ?? MAX_PAYLOAD_BYTES);
 
@@ -181,7 +179,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     link() {
       const up = isUp();
       const status = { name: 'modem', up, reason: up ? undefined : reason(), since: wallTime(changedAt) };
-      return onlyLink({ ...status, address: address(), modem: started?.session.view() }, wallTime(created));
+      return onlyLink({ ...status, address: address(), modem: modemHealth() }, wallTime(created));
     },
     address,
     kernelDrops: () => undefined,
@@ -190,7 +188,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       if (allowed) started?.recovery.mayInterruptNow();
     },
     modem: { at, log: traffic.after },
-    counts: () => ({ rungs: started?.recovery.counts() ?? well.counts, discarded, discardedBytes }),
+    counts,
     async stop() {
       stopped = true;
       if (started === undefined) return;

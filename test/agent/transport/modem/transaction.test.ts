@@ -268,7 +268,7 @@ describe('a send', () => {
   });
 
   it('for whose payload the modem waits on ends with zeros in its place, once, and only after all else', () => {
-    const log = play(SEND, [[19_500, result('AT')]]);
+    const log = play(SEND, [[18_500, result('AT')]]);
     expect(log.map((line) => line.replace(/^\d+ /, ''))).toEqual([
       'AT+QISEND',
       'give-up',
