@@ -54,6 +54,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   /** A rung was not done, or settings not made, because the modem may not be taken off the air. */
   let isWithheld = false;
   let timesWithheld = 0;
+  /** The SIM said so while a rung was being done. */
+  let isSimReady = false;
   const air: Air = {
     mayLeave() {
       if (!mayInterrupt()) isWithheld = true;
@@ -78,7 +80,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
 
   function logWait({ rung, ms, why }: Extract<Effect, { type: 'wait' }>): void {
     if (why === 'back-off') log.debug({ rung, ms, why }, 'modem recovery waits');
-    else log.warn({ rung, ms, why, ...last }, 'modem recovery waits');
+    else log.warn({ rung, ms, why, trouble: last?.trouble, reason: last?.why }, 'modem recovery waits');
   }
 
   function schedule(): void {
@@ -96,6 +98,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   async function work(rung: Rung): Promise<void> {
     working = true;
     late = undefined;
+    isSimReady = false;
     let failure = await tryRung(rung);
     working = false;
     if (stopped) return;
@@ -103,6 +106,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     next = undefined;
     failure ??= late;
     if (failure !== undefined && waiting !== undefined) return work(waiting);
+    if (failure?.trouble === 'sim' && isSimReady) return work('bring-up');
     if (failure !== undefined) {
       take(failure.trouble, failure.why);
       // Meanwhile it was allowed.
@@ -173,6 +177,12 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       if (!working) take(trouble, why);
       // Of the others the rung itself is the cause, or it fails with them.
       else if (trouble === 'socket' || (trouble === 'reset' && doing !== 'reset')) late = { trouble, why };
+    },
+
+    /** The SIM has been unlocked, or put in: nothing has to be waited for any more. */
+    simReady(): void {
+      if (working) isSimReady = true;
+      else if (!stopped && last?.trouble === 'sim') void work('bring-up');
     },
 
     registered(registered: boolean): void {

@@ -90,8 +90,10 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
         case 'closed':
           if (session.lost(notice.socket)) recovery.trouble('socket', 'the socket was closed');
           break;
+        case 'information':
         case 'urc':
-          if (notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
+          if (/^\+CPIN: ?READY$/.test(notice.line)) recovery.simReady();
+          if (notice.kind === 'urc' && notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
           break;
         case 'discarded':
           discard(notice);
