@@ -13,6 +13,7 @@ export interface PortHolder {
 
 /** Opens every modem that it finds, and so the first suspect. */
 const MODEM_MANAGER = 'ModemManager';
+const SERIAL_PORTS = '/dev/tty';
 
 /**
  * Finds who has a port open, this process left out. Of other users' processes only root sees what they have open: to
@@ -23,6 +24,15 @@ export async function portHolders(path: string): Promise<PortHolder[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
   const found = await Promise.all(pids.map((pid) => holderOf(pid, device)));
   return found.filter((holder) => holder !== undefined);
+}
+
+/**
+ * Those of the holders that are in the way. A pseudo-terminal is also open at whoever provides it, and /dev/null at many:
+ * there only ModemManager is.
+ */
+export async function inTheWay(path: string, holders: readonly PortHolder[]): Promise<readonly PortHolder[]> {
+  const device = await realpath(path).catch(() => path);
+  return device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
 }
 
 /** `ModemManager (pid 812, ModemManager.service)`. */

@@ -1,15 +1,11 @@
-import { realpath } from 'node:fs/promises';
 import type { SupersimError } from '../../../shared/errors.js';
 import { explainTrouble } from './any-command.js';
 import { createEngine, type Effect, PLAIN } from './engine.js';
 import type { Notice } from './notice.js';
 import { openPort, type Port, type PortOptions } from './port.js';
 import { busyError } from './port-error.js';
-import { isModemManager, portHolders } from './port-holders.js';
+import { inTheWay, portHolders } from './port-holders.js';
 import type { Script } from './script.js';
-
-/** Other than a pseudo-terminal, which is open at whoever provides it, and other than /dev/null. */
-const SERIAL_PORTS = '/dev/tty';
 
 export interface PortSessionEvents {
   bytes?(bytes: Buffer): void;
@@ -77,8 +73,6 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
 
 /** Root may open even what another program has claimed for itself, and many programs claim nothing. */
 async function refuseIfHeld(path: string): Promise<void> {
-  const device = await realpath(path).catch(() => path);
   const holders = (await portHolders(path)).filter(({ certain }) => certain);
-  const inTheWay = device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
-  if (inTheWay.length > 0) throw await busyError(path);
+  if ((await inTheWay(path, holders)).length > 0) throw await busyError(path);
 }

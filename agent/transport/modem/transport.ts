@@ -13,6 +13,7 @@ import { createPinTries } from './pin-tries.js';
 import { createPoll } from './poll.js';
 import { createReceiver } from './receiver.js';
 import { createRecovery } from './recovery.js';
+import { createRivalWatch, isForeign } from './rivals.js';
 import { ModemTrouble } from './script.js';
 import { createSendQueue, type Outgoing } from './send-queue.js';
 import { createSession } from './session.js';
@@ -47,6 +48,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let changedAt = created;
   let portError: string | undefined;
   const tally = createTally();
+  const rivals = createRivalWatch(options.path, log);
   let stopped = false;
   let mayInterrupt = true;
   const file = createModemFile(options.stateFolder, log);
@@ -68,6 +70,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     function opened(): void {
       portError = undefined;
       tally.opened();
+      void rivals.opened();
       session.forget();
       recovery.begin();
     }
@@ -80,6 +83,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
 
     function takeNotice(notice: Notice): void {
       tally.notice(notice);
+      if (isForeign(notice)) void rivals.suspect();
       switch (notice.kind) {
         case 'datagram':
           hand(notice, session.portOf(notice.socket));
@@ -109,6 +113,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       changedAt = performance.now();
       if (isWell) log.info({ ...session.view(), address: session.health()?.address }, 'modem up');
       else log.warn({ why: recovery.reason() }, 'modem down');
+      if (!isWell && portError === undefined) void rivals.suspect();
       if (!isWell) queue.fail(downError());
       poll.run(isWell);
     }

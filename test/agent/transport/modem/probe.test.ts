@@ -1,12 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, closeSync, copyFileSync, openSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { probePorts } from '../../../../agent/transport/modem/probe.js';
 import { DIALECT_NAMES } from '../../../../loopback/index.js';
 import { start as startLoopback } from '../../../loopback/support.js';
-import { temporaryFolder } from '../../../support/files.js';
+import { openBy } from '../../../support/holder.js';
 import { needs } from '../../../support/needs.js';
 import { asNobody } from '../../../support/nobody.js';
 import { linkPath, openPty, type Pty } from '../../../support/pty.js';
@@ -38,19 +36,6 @@ function answer(pty: Pty, answers: Readonly<Record<string, string>>, deafTo = 0)
     done = Math.max(done, commands.length);
   }, 5);
   onTestFinished(() => clearInterval(timer));
-}
-
-/** A program of this name that has the terminal open, and claims nothing. */
-async function openBy(name: string, device: string): Promise<number> {
-  const program = join(temporaryFolder(), name);
-  copyFileSync('/bin/sleep', program);
-  chmodSync(program, 0o755);
-  const fd = openSync(device, 'r+');
-  const child = spawn(program, ['60'], { stdio: [fd, 'ignore', 'ignore'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  await once(child, 'spawn');
-  closeSync(fd);
-  return child.pid ?? 0;
 }
 
 describe.skipIf(needs('python3'))('a probe of serial ports', () => {

@@ -5,6 +5,7 @@ import { openPortSession } from '../../../../agent/transport/modem/port-session.
 import { knock } from '../../../../agent/transport/modem/probe.js';
 import { attempt } from '../../../../agent/transport/modem/script.js';
 import { temporaryFolder } from '../../../support/files.js';
+import { openBy } from '../../../support/holder.js';
 import { makeModemLink, startModemLink } from '../../../support/modem.js';
 import { needs } from '../../../support/needs.js';
 
@@ -121,6 +122,20 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const texts = Array.from({ length: 20 }, (_, n) => `command ${n}`);
     await Promise.all(texts.map((text) => link.command(text)));
     await expect.poll(() => link.replies.map(String).sort(), { timeout: 20_000 }).toEqual([...texts].sort());
+  });
+
+  test('names in its log who else has the port open', async () => {
+    const link = await startModemLink('ublox');
+    const seen = () => link.recording.withMessage('another program has the modem’s port open');
+    expect(seen()).toEqual([]);
+    const pid = await openBy('ModemManager', link.modem.path ?? '');
+    link.modem.sendGarbage(Buffer.from('\r\nAT+GCAP\r\n'));
+    await expect.poll(seen).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
+    // It is still there when the port comes back.
+    await link.transport.stop();
+    const again = link.another();
+    await again.start();
+    await expect.poll(seen).toHaveLength(2);
   });
 
   test('keeps its state over a restart, before it acts; a damaged file is no state', async () => {
