@@ -149,6 +149,8 @@ export const statusSchema = z.looseObject({
 export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });
 export const atAnswerSchema = z.looseObject({ lines: z.array(z.string()) });
 export const modemLogSchema = z.looseObject({
+  /** Another one after each start of the agent, whose records are numbered from 1 again. */
+  run: z.string(),
   records: z.array(
     z.object({
       n: count,
