@@ -22,13 +22,21 @@ export function* waitForSim(): Script<void> {
   }
 }
 
-const isPinError = (error: string): boolean => /^\+CME ERROR: ?(?:11|SIM PIN)/.test(error);
+/** `SIM PIN2` is asked for by nothing that the agent does. */
+const isPinError = (error: string): boolean => /^\+CME ERROR: ?(?:11|SIM PIN(?: required)?)$/.test(error);
 
 /** What somebody has to do about a SIM that asks for something. */
 export function whatItAsksFor(state: string): string {
   if (state === 'SIM PIN') return `the SIM asks for its PIN: set modem.pin, or ${ENTER_IT}`;
   if (state !== 'SIM PUK') return `the SIM asks for ${state}`;
   return 'the SIM is blocked, after too many wrong PINs: enter its PUK and a new PIN with `supersim-agent modem at \'AT+CPIN="PUK","PIN"\'`';
+}
+
+/** What somebody has to do about a SIM of which the modem says this; undefined where nobody has to, or can. */
+export function adviceFor(said: string): string | undefined {
+  if (said === 'SIM PIN' || isPinError(said)) return whatItAsksFor('SIM PIN');
+  if (said === 'SIM PUK' || /^\+CME ERROR: ?(?:12$|SIM PUK)/.test(said)) return whatItAsksFor('SIM PUK');
+  return undefined;
 }
 
 /** 3GPP TS 27.007 §9.2. */
