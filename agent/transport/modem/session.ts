@@ -96,6 +96,8 @@ export function createSession(
   async function resetModem(speaking: Dialect): Promise<void> {
     await driver.run(reset(speaking));
     await sleep(RESET_MS);
+    // It may be the port that is not as it was opened: another program can have set its line.
+    if (driver.isOpen()) driver.reopen('the modem was reset');
     const until = performance.now() + PORT_BACK_MS;
     while (!driver.isOpen() && performance.now() < until) await sleep(PORT_LOOK_MS);
   }

@@ -15,7 +15,7 @@ import { createReceiver } from './receiver.js';
 import { createRecovery } from './recovery.js';
 import { createRivalWatch, isForeign } from './rivals.js';
 import { ModemTrouble } from './script.js';
-import { createSendQueue, type Outgoing } from './send-queue.js';
+import { createSendQueue, type Outgoing, troubleOfSends } from './send-queue.js';
 import { createSession } from './session.js';
 import { sendDatagram } from './sockets.js';
 import { createTraffic } from './traffic.js';
@@ -48,6 +48,8 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let changedAt = created;
   let portError: string | undefined;
   const tally = createTally();
+  /** In a row. */
+  let failedSends = 0;
   const rivals = createRivalWatch(options.path, log);
   let stopped = false;
   let mayInterrupt = true;
@@ -134,10 +136,12 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     if (driver === undefined || dialect === undefined || socket === undefined) throw downError();
     try {
       await driver.run(sendDatagram(dialect, socket, destination, bytes, gateway));
+      failedSends = 0;
     } catch (error) {
       if (error instanceof ModemTrouble && error.trouble !== 'closed') {
         if (error.trouble === 'socket') session?.lost(socket);
-        recovery?.trouble(error.trouble, error.message);
+        const repeated = error.trouble === 'send' ? troubleOfSends(++failedSends) : undefined;
+        recovery?.trouble(repeated ?? error.trouble, error.message);
       }
       throw new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
         cause: error,
@@ -149,7 +153,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     if (started === undefined || portError !== undefined) {
       throw new SupersimError('modem-port-lost', portError ?? `the serial port ${options.path} is not open`);
     }
-    return started.driver.run(runAnyCommand(command)).catch((error: unknown) => {
+    return started.driver.run(runAnyCommand(command), 'aside').catch((error: unknown) => {
       throw explainTrouble(error);
     });
   }

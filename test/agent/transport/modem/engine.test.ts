@@ -516,6 +516,50 @@ describe('the engine', () => {
     expect(done).toEqual(['ok']);
   });
 
+  it('runs an aside while another lets time pass, and then goes on with that, at its time', () => {
+    const { engine, carryOut, written, clock } = play([[/./, '\r\nOK\r\n']], 'quectel');
+    const ended: string[] = [];
+    const end = (name: string) => [() => ended.push(name), () => ended.push(`${name} failed`)] as const;
+    function* patient(): Script<void> {
+      yield { command: 'AT+CREG?', timeoutMs: 1000 };
+      yield { waitMs: 5000 };
+      yield { command: 'AT+CGATT?', timeoutMs: 1000 };
+    }
+    function* aside(command: string): Script<void> {
+      yield { command, timeoutMs: 1000 };
+    }
+    carryOut(engine.run(patient(), ...end('patient'), 0));
+    carryOut(engine.run(aside('AT+CGMM'), ...end('last'), clock()));
+    carryOut(engine.run(aside('AT+CSQ'), ...end('one'), clock(), 'aside'));
+    carryOut(engine.run(aside('AT+COPS?'), ...end('two'), clock(), 'aside'));
+    expect(written.map((text) => text.trim())).toEqual(['AT+CREG?', 'AT+CSQ', 'AT+COPS?']);
+    expect(ended).toEqual(['one', 'two']);
+    carryOut(engine.tick(4000));
+    expect(ended).toHaveLength(2);
+    carryOut(engine.tick(5100));
+    expect(ended).toEqual(['one', 'two', 'patient', 'last']);
+  });
+
+  it('fails what lets time pass, the aside and all that wait, when the port goes', () => {
+    const { engine, carryOut } = play([[/./, '']], 'quectel');
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    function* patient(): Script<void> {
+      yield { waitMs: 5000 };
+    }
+    function* aside(): Script<void> {
+      const outcome = yield { command: 'AT+CSQ', timeoutMs: 1000 };
+      if (!outcome.ok) throw new Error(outcome.failure);
+    }
+    const wrong = () => expect.unreachable();
+    carryOut(engine.run(patient(), wrong, failed, 0));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.close(10));
+    expect(failures).toHaveLength(3);
+    expect(engine.isIdle()).toBe(true);
+  });
+
   it('runs scripts in their order, an urgent one next', () => {
     const { engine, carryOut, written } = play([[/./, '']], 'quectel');
     const names: string[] = [];
@@ -525,7 +569,7 @@ describe('the engine', () => {
     }
     const ignore = () => undefined;
     for (const name of ['first', 'second']) carryOut(engine.run(script(name), ignore, ignore, 0));
-    carryOut(engine.run(script('urgent'), ignore, ignore, 0, true));
+    carryOut(engine.run(script('urgent'), ignore, ignore, 0, 'first'));
     for (let now = 0; now < 100; now += 5) carryOut(engine.tick(now));
     expect(names).toEqual(['first', 'urgent', 'second']);
     expect(written).toEqual([]);

@@ -124,6 +124,34 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await expect.poll(() => link.replies.map(String).sort(), { timeout: 20_000 }).toEqual([...texts].sort());
   });
 
+  test('does something about a link by which nothing leaves, although the modem finds nothing wrong', async () => {
+    const link = await startModemLink('quectel');
+    link.modem.setFaults({ sendFail: 1 });
+    const rungs = () => link.transport.counts().rungs;
+    for (let sends = 0; sends < 6; sends++) {
+      await link.up();
+      expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
+      if (sends === 2) await expect.poll(rungs).toMatchObject({ socket: 1, context: 0 });
+    }
+    await expect.poll(rungs, { timeout: 10_000 }).toMatchObject({ socket: 1, context: 1 });
+    link.modem.setFaults({});
+    await link.up();
+    expect(await link.send(Buffer.from('y'))).toBeUndefined();
+  });
+
+  test('answers somebody at the device while it waits for a registration', async () => {
+    const link = await makeModemLink('quectel');
+    link.modem.setRegistration('searching');
+    await link.start();
+    await expect
+      .poll(() => link.commands.filter((one) => one.startsWith('AT+CEREG?')).length, { timeout: 20_000 })
+      .toBeGreaterThan(1);
+    const before = performance.now();
+    expect(await link.transport.modem.at('AT+CSQ')).toEqual([expect.stringMatching(/^\+CSQ: \d+,99$/), 'OK']);
+    expect(performance.now() - before).toBeLessThan(5000);
+    expect(link.isUp()).toBe(false);
+  });
+
   test('names in its log who else has the port open', async () => {
     const link = await startModemLink('ublox');
     const seen = () => link.recording.withMessage('another program has the modem’s port open');
