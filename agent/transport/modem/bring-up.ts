@@ -74,6 +74,7 @@ function* settle(dialect: Dialect, apn: string, air: Air): Script<readonly strin
     yield* leaveAir(dialect);
   }
   yield* goOnAir(dialect, 'refused');
+  yield* waitForSim();
   return [];
 }
 

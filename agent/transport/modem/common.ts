@@ -47,8 +47,9 @@ export function* readIccid({ iccid }: Pick<Dialect, 'iccid'>): Script<string | u
   return outcome.lines.map((line) => /(?:^|[\s:"])(\d{18,20})F?"?$/i.exec(line)?.[1]).find((one) => one !== undefined);
 }
 
-export function* leaveAir({ airplane, radioTimeoutMs }: Dialect): Script<void> {
-  yield* attempt(airplane, radioTimeoutMs ?? TIMEOUT.radio);
+/** Not by `AT+CFUN=0`, which takes the SIM's power too: one that somebody has unlocked by hand would be locked again. */
+export function* leaveAir({ radioTimeoutMs }: Dialect): Script<void> {
+  yield* attempt('AT+CFUN=4', radioTimeoutMs ?? TIMEOUT.radio);
   yield* pause(AIRPLANE_MS);
 }
 

@@ -26,8 +26,6 @@ export interface Dialect {
   readonly radio: readonly Setting[];
   /** Resets the modem; the port may vanish. */
   readonly reset: string;
-  /** Before `AT+CFUN=1`: which of 0 and 4 takes it off the air. */
-  readonly airplane: 'AT+CFUN=0' | 'AT+CFUN=4';
   /** How long the radio may take to go off or on, where that is longer than usual. */
   readonly radioTimeoutMs?: number;
   /** Flow control by lines, where it is not the usual command that sets it. */

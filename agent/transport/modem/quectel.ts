@@ -180,7 +180,6 @@ export const quectel: Dialect = {
   iccid: 'AT+QCCID',
   radio: [{ command: 'AT+QSCLK=0' }, { command: 'AT+QCFG="iotopmode",0,1' }],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* attempt('AT+QIDEACT=1', 40_000);

@@ -52,22 +52,23 @@ export function createSession(
     dialect = DIALECTS[name];
     driver.speak(dialect.grammar);
     spoken = true;
-    if (pin !== undefined && tries !== undefined) await unlock(dialect, pin, tries);
     await attach(dialect, air);
   }
 
-  async function unlock(speaking: Dialect, digits: string, pins: NonNullable<typeof tries>): Promise<void> {
-    if (!(await driver.run(asksForPin()))) return pins.notAsked();
+  async function unlock(speaking: Dialect): Promise<void> {
+    if (pin === undefined || tries === undefined) return;
+    if (!(await driver.run(asksForPin()))) return tries.notAsked();
     const card = await driver.run(readIccid(speaking));
-    if (!(await pins.mayEnter(card))) throw notTaken();
-    await pins.entering(card);
-    const { taken, error } = await driver.run(enterPin(digits));
-    if (taken === true) return pins.taken();
-    if (taken === false) await pins.refused();
+    if (!(await tries.mayEnter(card))) throw notTaken();
+    await tries.entering(card);
+    const { taken, error } = await driver.run(enterPin(pin));
+    if (taken === true) return tries.taken();
+    if (taken === false) await tries.refused();
     throw notTaken(error);
   }
 
   async function attach(speaking: Dialect, air: Air): Promise<void> {
+    await unlock(speaking);
     const attachment = await driver.run(bringUp(speaking, { apn, flowControl, air }));
     iccid = attachment.iccid ?? iccid;
     const left = attachment.unset.join('; ');

@@ -180,7 +180,6 @@ export const simcom7080: Dialect = {
     { command: 'AT+CSCLK=0' },
   ],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* attempt('AT+CNACT=0,0', ACTIVATE_TIMEOUT_MS, {

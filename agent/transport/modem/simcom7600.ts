@@ -139,7 +139,6 @@ export const simcom7600: Dialect = {
   iccid: 'AT+CICCID',
   radio: [{ command: 'AT+CSCLK=0' }, { command: 'AT+CSOCKSETPN=1' }],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* closeNetwork();

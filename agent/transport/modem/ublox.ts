@@ -129,7 +129,6 @@ export const ublox: Dialect = {
   iccid: 'AT+CCID',
   radio: [{ command: 'AT+URAT=7', unless: { ask: 'AT+URAT?', answer: '7' } }, { command: 'AT+UPSV=0' }],
   reset: 'AT+CFUN=15',
-  airplane: 'AT+CFUN=4',
   radioTimeoutMs: 180_000,
   flow: { none: 'AT&K0', rtscts: 'AT&K3' },
   activate,

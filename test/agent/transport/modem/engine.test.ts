@@ -143,7 +143,7 @@ describe('bring-up', () => {
     });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
       'AT+CGDCONT=1,"IP","super"\r',
-      'AT+CFUN=0\r',
+      'AT+CFUN=4\r',
       'AT+CFUN=1\r',
     ]);
   });
@@ -389,7 +389,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     const { run, written } = play([...answers, ...BASICS], name);
     expect(run(cycleRadio(dialect)).error).toBeUndefined();
     expect(run(reset(dialect)).error).toBeUndefined();
-    expect(written.map((text) => text.trim())).toEqual([dialect.airplane, 'AT+CFUN=1', dialect.reset]);
+    expect(written.map((text) => text.trim())).toEqual(['AT+CFUN=4', 'AT+CFUN=1', dialect.reset]);
   });
 });
 

@@ -12,16 +12,23 @@ import { needs } from '../../../support/needs.js';
 const PIN = '1234';
 
 describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, () => {
-  test('enters the PIN once, again after a restart when it was right, and writes it nowhere', async () => {
+  test('enters a right PIN whenever the SIM has lost its power, and writes it nowhere', async () => {
     const link = await makeModemLink('quectel', { pin: PIN });
     link.modem.setSim('pin');
     link.answer();
     await link.start();
-    await link.up();
-    link.modem.setSim('pin');
+    const entered = () => link.commands.filter((command) => command.startsWith('AT+CPIN=')).length;
+    // The radio went off and on for the APN, and the SIM kept its power.
+    await link.up(20_000);
+    expect(entered()).toBe(1);
     await link.modem.reset();
     await link.roundTrip('after a restart');
-    expect(link.commands.filter((command) => command.startsWith('AT+CPIN='))).toHaveLength(2);
+    expect(entered()).toBe(2);
+    // Somebody takes it away.
+    expect(await link.transport.modem.at('AT+CFUN=0')).toEqual(['OK']);
+    expect(await link.transport.modem.at('AT+CFUN=1')).toEqual(['OK']);
+    await link.roundTrip('after the power', 40_000);
+    expect(entered()).toBe(3);
     const seen = JSON.stringify([link.recording.lines, link.transport.modem.log(0)]);
     expect(seen).not.toContain(`CPIN="${PIN}"`);
     expect(seen).not.toContain(Buffer.from(`CPIN="${PIN}"`).toString('hex'));
