@@ -10,6 +10,7 @@ import { type Ask, controlClient } from './control-client.js';
 import { checkArgument, controlOptions } from './control-output.js';
 
 const FOLLOW_INTERVAL_MS = 300;
+const RETURN_INTERVAL_MS = 1000;
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
 
@@ -28,7 +29,10 @@ export const logCommand: CommandModule = {
   builder: (yargs) =>
     yargs.options({
       socket: controlOptions.socket,
-      follow: { type: 'boolean', describe: 'Go on as more is said, until it is interrupted' },
+      follow: {
+        type: 'boolean',
+        describe: 'Go on as more is said, also after a restart of the agent, until it is interrupted',
+      },
       payloads: { type: 'boolean', describe: 'Show the payloads' },
     }),
   async handler(argv) {
@@ -45,25 +49,58 @@ export const logCommand: CommandModule = {
 
 type LogRecord = z.output<typeof modemLogSchema>['records'][number];
 
-/** Prints what there is, line by line, and with `follow` goes on. @throws SupersimError */
+/**
+ * Prints what there is and, where it is followed, what comes, also after a restart of the agent.
+ *
+ * @throws SupersimError
+ */
 export async function printLog(
   ask: Ask,
   print: (line: string) => void,
   { follow, payloads } = { follow: false, payloads: false },
 ): Promise<void> {
-  const hide = payloads ? asItIs : await hider(ask);
+  let hide: Show = asItIs;
+  let run: string | undefined;
   for (let after = 0; ; ) {
-    const { records } = await ask('GET', `/modem/log?after=${after}`, modemLogSchema);
-    for (const record of records) {
+    const patiently = follow && run !== undefined ? untilAnswered : once;
+    const answer = await patiently(() => ask('GET', `/modem/log?after=${after}`, modemLogSchema));
+    if (answer.run !== run) {
+      const isAnother = run !== undefined;
+      run = answer.run;
+      if (!payloads) hide = await patiently(() => hider(ask));
+      if (isAnother) {
+        tell('the agent has restarted, and its log begins anew');
+        after = 0;
+        continue;
+      }
+    }
+    for (const record of answer.records) {
       const shown = hide(record, record.n > after + 1);
       after = record.n;
       if (shown !== undefined) print(`${JSON.stringify(shown)}\n`);
     }
-    if (records.length > 0) continue;
+    if (answer.records.length > 0) continue;
     if (!follow) return;
     await pause(FOLLOW_INTERVAL_MS);
   }
 }
+
+const once = <T>(work: () => Promise<T>): Promise<T> => work();
+
+/** Waits for an agent that does not answer any more. */
+async function untilAnswered<T>(work: () => Promise<T>): Promise<T> {
+  for (let told = false; ; told = true) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isSupersimError(error, 'control-unreachable')) throw error;
+      if (!told) tell('the agent does not answer; waiting for it');
+      await pause(RETURN_INTERVAL_MS);
+    }
+  }
+}
+
+const tell = (what: string) => void process.stderr.write(`${what}\n`);
 
 /** @param isGap whether records before it are missing */
 type Show = (record: LogRecord, isGap: boolean) => Omit<LogRecord, 'n'> | undefined;

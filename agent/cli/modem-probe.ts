@@ -6,6 +6,7 @@ import { findPorts } from '../transport/modem/candidates.js';
 import { withMeaning } from '../transport/modem/cme.js';
 import { formatHolder } from '../transport/modem/port-holders.js';
 import { type PortKind, type Probe, type ProbedModem, type ProbedPort, probePorts } from '../transport/modem/probe.js';
+import { adviceFor } from '../transport/modem/sim.js';
 import { checkArgument, listing } from './control-output.js';
 import { baudSchema, DEFAULT_BAUD, portOptions } from './modem-options.js';
 
@@ -82,7 +83,10 @@ function modemRows(modem: ProbedModem): [string, string][] {
   return [
     ['modem', `${model}, firmware ${firmware}, IMEI ${imei}`],
     ['dialect', dialect ?? `none: ${unsupported}`],
-    ['SIM', `${withMeaning(sim)}${iccid === undefined ? '' : `, ICCID ${iccid}`}`],
+    [
+      'SIM',
+      [withMeaning(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, adviceFor(sim)].filter(Boolean).join(', '),
+    ],
     ['registration', `${registration}, ${attached ? 'attached' : 'not attached'}`],
     ['APN', modem.apn ?? 'none'],
     ['operator', modem.operator ?? 'none'],

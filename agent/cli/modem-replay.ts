@@ -89,6 +89,10 @@ function formatNotice(notice: Notice): Readonly<Record<string, unknown>> | undef
       const { kind, command, action, text, ok, lines } = notice;
       return action?.type === 'send' ? undefined : { kind, ...(command && { command }), ok, result: text, lines };
     }
+    case 'pending': {
+      const { kind, socket, bytes } = notice;
+      return { kind, socket, bytes };
+    }
     case 'urc':
       return { kind: notice.kind, line: notice.line };
     default:

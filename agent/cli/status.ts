@@ -32,6 +32,7 @@ function formatStatus(status: Status): string {
     printable(head),
     listing([
       ...linkRows(status),
+      ...modemRows(status),
       ['ports', ports.join(', ')],
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', outcomes.join(', ')],
@@ -72,6 +73,25 @@ function linkRows({ address, link }: Status): [string, string][] {
     ...links.map((each): [string, string] => [each.name, formatLink(each)]),
   ];
 }
+
+/** What was counted of the modem; no row where there is none. */
+function modemRows({ link }: Status): [string, string][] {
+  const counters = link?.links.find(({ modem }) => modem?.counters !== undefined)?.modem?.counters;
+  if (counters === undefined) return [];
+  const { rungs, withheld, dataUrcs, dataUrcsLost, polls, discardedBytes } = counters;
+  const withheldShown = withheld === 0 ? '' : `; ${withheld} put off while UDP works`;
+  const line = `${dataUrcs} URCs of data, ${dataUrcsLost} lost and found by ${polls} polls`;
+  return [
+    ['modem recovery', `${countsAbove0(rungs) || 'none'}${withheldShown}`],
+    ['modem line', `${line}; bytes discarded: ${countsAbove0(discardedBytes) || 'none'}`],
+  ];
+}
+
+const countsAbove0 = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
 
 function formatLink({ up, reason, address, modem }: LinkShown): string {
   const { registration, operator, signalDbm } = modem ?? {};

@@ -183,7 +183,7 @@ async function modemLog(target: ControlTarget, { query }: Asked): Promise<object
     length += hex.length;
     return index > 0 && length > MAX_LOGGED;
   });
-  return { records: end === -1 ? all : all.slice(0, end) };
+  return { run: asked.run, records: end === -1 ? all : all.slice(0, end) };
 }
 
 async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {

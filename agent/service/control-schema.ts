@@ -116,6 +116,18 @@ const linkSchema = z.looseObject({
       registration: z.string().optional(),
       operator: z.string().optional(),
       signalDbm: z.number().optional(),
+      counters: z
+        .looseObject({
+          rungs: z.record(z.string(), count),
+          withheld: count,
+          portOpened: count,
+          dataUrcs: count,
+          dataUrcsLost: count,
+          polls: count,
+          discardedBytes: z.record(z.string(), count),
+          discarded: count,
+        })
+        .optional(),
     })
     .optional(),
 });
@@ -202,6 +214,8 @@ export const logLevelAnswerSchema = z.looseObject({ level: z.string(), configure
 export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });
 export const atAnswerSchema = z.looseObject({ lines: z.array(z.string()) });
 export const modemLogSchema = z.looseObject({
+  /** Another one after each start of the agent, whose records are numbered from 1 again. */
+  run: z.string(),
   records: z.array(
     z.object({
       n: count,

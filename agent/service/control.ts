@@ -31,6 +31,8 @@ export interface ControlCommands {
 export interface ControlModem extends ModemConsole {
   /** Its serial port. */
   readonly path: string;
+  /** Another one after each start of the agent, whose log begins anew. */
+  readonly run: string;
   /** How it speaks; undefined while that is not known. */
   dialect(): string | undefined;
 }

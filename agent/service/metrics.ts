@@ -3,6 +3,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { VERSION } from '../../shared/version.js';
 import type { Agent, AgentStatus } from '../agent.js';
 import type { HandlerMeter, Meters } from '../command/meters.js';
+import type { ModemCounters } from '../transport/modem/counters.js';
 import { addHistogram } from './metrics-histogram.js';
 
 /** Of names that no handler has; no handler can be called so. */
@@ -150,12 +151,30 @@ function addStorage({ counter, gauge }: Adders, { journal, outbox }: AgentStatus
   }
 }
 
-function addModem({ gauge }: Adders, { link }: AgentStatus): void {
+function addModem({ counter, gauge }: Adders, { link }: AgentStatus): void {
   const modem = link?.links.find((each) => each.modem !== undefined)?.modem;
   if (modem === undefined) return;
-  const { signalDbm, registration } = modem;
+  const { signalDbm, registration, counters } = modem;
   const signal = signalDbm === undefined ? [] : only(signalDbm);
   const states = REGISTRATIONS.map((state): Sample => [[state], Number(state === (registration ?? 'unknown'))]);
   gauge('supersim_agent_modem_signal_dbm', 'Strength of the signal; absent while the modem does not know.', [], signal);
   gauge('supersim_agent_modem_registration', 'Whether its registration is this one.', ['state'], states);
+  if (counters !== undefined) addModemCounters(counter, counters);
+}
+
+function addModemCounters(counter: Add, counters: ModemCounters): void {
+  const { rungs, withheld, portOpened, dataUrcs, dataUrcsLost, polls, discardedBytes } = counters;
+  const samplesOf = (counts: Readonly<Record<string, number>>) =>
+    Object.entries(counts).map(([name, count]): Sample => [[name], count]);
+  const recoveries = 'Steps of the recovery, also before the agent started.';
+  counter('supersim_agent_modem_recoveries_total', recoveries, ['rung'], samplesOf(rungs));
+  const spared = 'Steps of the recovery that were not done, as UDP worked.';
+  counter('supersim_agent_modem_recoveries_withheld_total', spared, [], only(withheld));
+  counter('supersim_agent_modem_port_opened_total', 'How often the serial port was opened.', [], only(portOpened));
+  counter('supersim_agent_modem_data_urcs_total', 'How often the modem said that data wait.', [], only(dataUrcs));
+  const lost = 'How often a poll found data that the modem had not said to wait.';
+  counter('supersim_agent_modem_data_urcs_lost_total', lost, [], only(dataUrcsLost));
+  counter('supersim_agent_modem_polls_total', 'How often the modem was asked whether data wait.', [], only(polls));
+  const meaningless = 'Bytes from the modem that mean nothing.';
+  counter('supersim_agent_modem_discarded_bytes_total', meaningless, ['reason'], samplesOf(discardedBytes));
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Agent } from '../agent.js';
 import { dialectOf } from '../transport/modem/dialects.js';
 import type { ModemConsole } from '../transport/transport.js';
@@ -9,6 +10,7 @@ export function viewedModem({ config, status }: Agent, console: ModemConsole): C
   if (path === undefined) return undefined;
   return {
     path,
+    run: randomUUID(),
     at: console.at,
     log: console.log,
     dialect: () => (dialect === 'auto' ? dialectByModel(modelOf(status())) : dialect),

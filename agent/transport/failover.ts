@@ -59,7 +59,9 @@ export function createFailover(options: FailoverOptions, log: Log): Failover {
       switches++;
       log.warn({ from: before.link, to: choice.link, why: choice.why, switches }, 'link switched');
     }
-    allowInterruption(choice.link === 'modem' || condition !== 'up' || udpFailing);
+    // An interface that is just coming up may be the same modem's.
+    const isGone = condition !== 'up' && now - choice.udpSince >= options.downForMs;
+    allowInterruption(choice.link === 'modem' || isGone || udpFailing);
   }
 
   function allowInterruption(allowed: boolean): void {

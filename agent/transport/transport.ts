@@ -1,3 +1,5 @@
+import type { ModemCounters } from './modem/counters.js';
+
 /** An address and a UDP port. */
 export interface Endpoint {
   /** IPv4 or IPv6 literal; IPv4-mapped IPv6 is written as IPv4. */
@@ -84,6 +86,7 @@ export interface ModemHealth {
   readonly signalDbm?: number | undefined;
   readonly iccid?: string | undefined;
   readonly imei?: string | undefined;
+  readonly counters?: ModemCounters | undefined;
 }
 
 /** A link: one path to the network. */

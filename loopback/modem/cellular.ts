@@ -22,12 +22,16 @@ export interface World {
   readonly imei: string;
   readonly imsi: string;
   sim: SimStatus;
+  /** The SIM asks for its PIN whenever it gets power. */
+  locks: boolean;
   pinTries: number;
   /** What the network answers to a modem that asks for service. */
   network: Registration;
   /** Received signal strength; undefined: unknown. */
   dbm: number | undefined;
   readonly contexts: Map<number, { readonly type: string; readonly apn: string }>;
+  /** Of settings that outlive a restart. */
+  readonly memory: Map<string, string>;
 }
 
 export interface Cellular {
@@ -59,7 +63,7 @@ export interface CellularOptions {
 
 /** The SIM and the radio part of a modem that has just been switched on. */
 export function createCellular({ clock, world, onUnlocked, onRegistration, onDetach }: CellularOptions): Cellular {
-  const start = clock.now();
+  let wokenAt = clock.now();
   let level = 1;
   let wantsAttach = true;
   let registration: Registration = 'idle';
@@ -89,11 +93,18 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
     } else become(world.network);
   }
 
-  clock.after(SIM_WAKES_MS, search);
+  /** The SIM gets power, and has forgotten that its PIN was entered. */
+  function wakeSim(): void {
+    wokenAt = clock.now();
+    if (world.locks && world.sim === 'ready') world.sim = 'pin';
+    clock.after(SIM_WAKES_MS, search);
+  }
+
+  wakeSim();
 
   return {
     world,
-    simIsBusy: () => clock.now() - start < SIM_WAKES_MS,
+    simIsBusy: () => clock.now() - wokenAt < SIM_WAKES_MS,
     enterPin(pin) {
       if (world.sim !== 'pin') return false;
       if (pin !== PIN) {
@@ -109,8 +120,10 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
     },
     functionality: () => level,
     setFunctionality(next) {
+      const hadPower = level !== 0;
       level = next;
-      search();
+      if (hadPower || next === 0) search();
+      else wakeSim();
     },
     registration: () => registration,
     setAttach(attach) {
@@ -132,8 +145,10 @@ export const simLine = ({ sim }: World): string =>
 export const newWorld = (identity: Pick<World, 'address' | 'iccid' | 'imei' | 'imsi'>): World => ({
   ...identity,
   sim: 'ready',
+  locks: false,
   pinTries: PIN_TRIES,
   network: 'roaming',
   dbm: -71,
   contexts: new Map([[1, { type: 'IP', apn: '' }]]),
+  memory: new Map(),
 });

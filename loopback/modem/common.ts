@@ -41,6 +41,16 @@ export function setting(name: string, least: number, most: number, value: { curr
   };
 }
 
+/** Reads and sets what outlives a restart, whatever it means. */
+export function remembered({ cellular }: Pick<Kit, 'cellular'>, name: string, initial: string): Handler {
+  return ({ kind, args }, answer) => {
+    const { memory } = cellular.world;
+    if (kind === 'read') answer.line(`${name}: ${memory.get(name) ?? initial}`);
+    if (kind === 'set') memory.set(name, args.join(','));
+    answer.ok();
+  };
+}
+
 /** Commands that change nothing here. */
 export const accepted =
   (): Handler =>

@@ -210,6 +210,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     },
     setSim(status: SimStatus) {
       world.sim = status;
+      world.locks = status === 'pin' || status === 'puk';
       core?.refresh();
     },
     dropContext: () => core?.dropContext(),

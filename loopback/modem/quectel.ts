@@ -1,16 +1,15 @@
 import * as z from 'zod';
 import { simLine } from './cellular.js';
-import { hexBytes, integer } from './command.js';
+import { integer } from './command.js';
 import { accepted, answers, setting, withSim } from './common.js';
 import type { Answer, Handler } from './interpreter.js';
 import type { Dialect, Kit } from './kit.js';
-import { DEFAULT_CONFIG, EC200U_CONFIG, promptFor, URC_PORTS } from './quectel-config.js';
+import { DEFAULT_CONFIG, EC200U_CONFIG, URC_PORTS } from './quectel-config.js';
 import { type QuectelErrorCode, quectelError } from './quectel-errors.js';
-import { createSockets, enqueue, type Socket, takeFirst, waitingBytes } from './sockets.js';
-import { bootLines, framed, latin1 } from './unit.js';
+import { sendCommands } from './quectel-send.js';
+import { createSockets, enqueue, type Socket, takeFirst, takeStream, waitingBytes } from './sockets.js';
+import { bootLines, latin1 } from './unit.js';
 
-const MAX_SEND = 1460;
-const MAX_HEX_SEND = 512;
 const MAX_READ = 1500;
 const LAST_ID = 11;
 /** A shorter number is filled up as it is on the SIM. */
@@ -112,57 +111,6 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     return sockets.open(id, port, peer) === undefined ? 556 : 0;
   }
 
-  const send: Handler = ({ args }, answer) => {
-    const socket = socketOf(args[0]);
-    if (socket === undefined || socket.closed) return fail(answer, 567);
-    if (args[1] === '0' && args.length === 2) {
-      answer.line('+QISEND: 0,0,0');
-      return done(answer);
-    }
-    const service = extras.get(socket.id)?.service === true;
-    const length = args[1] === undefined ? undefined : integer(args[1], 1, MAX_SEND);
-    const port = service ? integer(args[3], 1, 65_535) : socket.peer?.port;
-    const address = service ? args[2] : socket.peer?.address;
-    if ((args[1] !== undefined && length === undefined) || address === undefined || port === undefined) {
-      return fail(answer, 552);
-    }
-    if (kit.sendIsBusy()) return fail(answer, 568);
-    answer.collect({
-      prompt: kit.prompt(promptFor(isEc200u, config.get('formatcfg'))),
-      length,
-      echo: echoesData.current === 1 || kit.echo(),
-      timeoutMs: isEc200u ? Number(config.get('qisend/timeout')) * 1000 : undefined,
-      done(bytes) {
-        if (bytes === undefined && length !== undefined) return fail(answer, 569);
-        if (bytes === undefined) {
-          lastError = 571;
-          return answer.ok();
-        }
-        finishSend(answer, socket, bytes, { address, port });
-      },
-    });
-  };
-
-  function finishSend(answer: Answer, socket: Socket, bytes: Buffer, peer: { address: string; port: number }) {
-    const left = !kit.sendFails() && bytes.length <= MAX_SEND && kit.transmit(bytes, socket.port, peer);
-    lastError = left ? 0 : 558;
-    if (config.get('sendinfo') === '1') {
-      answer.line(`+QISEND: ${socket.id},${left ? 0 : 1},${MAX_SEND}`);
-      return answer.ok();
-    }
-    answer.result(framed(left ? 'SEND OK' : 'SEND FAIL'), left);
-  }
-
-  const sendHex: Handler = ({ args }, answer) => {
-    const socket = socketOf(args[0]);
-    const bytes = hexBytes(args[1]);
-    if (socket === undefined || socket.closed) return fail(answer, 567);
-    if (socket.peer === undefined) return fail(answer, 572);
-    if (bytes === undefined || bytes.length > MAX_HEX_SEND) return fail(answer, 552);
-    if (kit.sendIsBusy()) return fail(answer, 568);
-    finishSend(answer, socket, bytes, socket.peer);
-  };
-
   const read: Handler = ({ args }, answer) => {
     const socket = socketOf(args[0]);
     const extra = socket && extras.get(socket.id);
@@ -174,7 +122,7 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     }
     const most = args[1] === undefined ? MAX_READ : integer(args[1], 1, MAX_READ);
     if (most === undefined) return fail(answer, 552);
-    const datagram = takeFirst(socket, most);
+    const datagram = config.get('udp/readmode') === '1' ? takeMerged(socket, most) : takeFirst(socket, most);
     if (datagram === undefined) {
       socket.armed = true;
       answer.line('+QIRD: 0');
@@ -186,6 +134,11 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
     answer.data(`\r\n+QIRD: ${bytes.length}${from}${payloadSeparator()}`, payloadForm(bytes), trailer());
     done(answer);
   };
+
+  function takeMerged(socket: Socket, most: number) {
+    const [first] = socket.queue;
+    return first && { source: first.source, bytes: takeStream(socket, most) };
+  }
 
   const payloadSeparator = () => (config.get('viewmode') === '1' ? ',' : '\r\n');
   const payloadForm = (bytes: Buffer) =>
@@ -268,8 +221,21 @@ export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): 
         });
       },
       '+QIOPEN': withSim(kit, open),
-      '+QISEND': send,
-      '+QISENDEX': sendHex,
+      ...sendCommands({
+        kit,
+        isEc200u,
+        config,
+        socketOf,
+        end(answer, code) {
+          if (code === 0) done(answer);
+          else fail(answer, code);
+        },
+        note: (code) => {
+          lastError = code;
+        },
+        isService: ({ id }) => extras.get(id)?.service === true,
+        echoesData: () => echoesData.current === 1 || kit.echo(),
+      }),
       '+QIRD': read,
       '+QICLOSE': close,
       '+QISTATE': state,

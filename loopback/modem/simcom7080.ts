@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Endpoint } from '../network.js';
 import { simLine } from './cellular.js';
 import { integer } from './command.js';
-import { accepted, answers, setting, withSim } from './common.js';
+import { accepted, answers, remembered, setting, withSim } from './common.js';
 import type { Answer, Handler } from './interpreter.js';
 import type { Dialect, Kit, Received } from './kit.js';
 import { createSockets, enqueue, type Socket, takeFirst, waitingBytes } from './sockets.js';
@@ -231,7 +231,9 @@ export function createSimcom7080(kit: Kit, quirks: z.infer<typeof simcom7080Quir
     deafLines: quirks.autobaud === 'yes' ? 2 : 0,
     boot: bootLines(['RDY', '+CFUN: 1', simLine(world), 'SMS DONE', 'PB DONE']),
     commands: {
-      ...Object.fromEntries(['+CNMP', '+CMNB', '+CSCLK', '+CBANDCFG'].map((name) => [name, accepted()])),
+      ...Object.fromEntries(['+CSCLK', '+CBANDCFG'].map((name) => [name, accepted()])),
+      '+CNMP': remembered(kit, '+CNMP', '2'),
+      '+CMNB': remembered(kit, '+CMNB', '3'),
       '+CCID': withSim(
         kit,
         answers(() => `${quirks.ccid === 'named' ? '+CCID: ' : ''}${world.iccid}`),

@@ -4,7 +4,7 @@ import { integer } from './command.js';
 import { accepted, answers, setting, withSim } from './common.js';
 import type { Answer, Handler } from './interpreter.js';
 import type { Dialect, Kit } from './kit.js';
-import { createSockets, enqueue, type Socket, takeFirst, waitingBytes } from './sockets.js';
+import { createSockets, enqueue, type Socket, takeStream, waitingBytes } from './sockets.js';
 import { bootLines, latin1 } from './unit.js';
 
 const MAX_SEND = 1500;
@@ -32,6 +32,14 @@ export const simcom7600Quirks = z.strictObject({
     .enum(['no', 'yes'])
     .default('no')
     .describe('Whether AT+CIPOPEN in the first second after +NETOPEN gives 2, network not opened.'),
+  netClose: z
+    .enum(['closes-sockets', 'refuses'])
+    .default('closes-sockets')
+    .describe('What AT+NETCLOSE does while sockets are open.'),
+  headers: z
+    .enum(['any-time', 'closed-network'])
+    .default('any-time')
+    .describe('Whether AT+CIPSRIP and AT+CIPHEAD take effect, or are just answered OK, while the network is open.'),
 });
 
 type Net = 'closed' | 'opening' | 'open' | 'broken';
@@ -84,6 +92,9 @@ export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quir
 
   const closeNet: Handler = (_, answer) => {
     if (net === 'closed') return ipError(answer, 'Network is already closed');
+    if (quirks.netClose === 'refuses' && sockets.all().length > 0) {
+      return ipError(answer, 'Net close failed for socket opened');
+    }
     answer.ok();
     kit.clock.after(CLOSES_MS, () => {
       net = 'closed';
@@ -192,6 +203,14 @@ export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quir
     kit.emit({ kind: 'urc', bytes: Buffer.concat([latin1(`\r\n${from}${count}`), bytes, latin1('\r\n')]) });
   }
 
+  const headerSetting =
+    (name: string, value: { current: number }): Handler =>
+    (command, answer) => {
+      const isDeaf = quirks.headers === 'closed-network' && net !== 'closed' && command.kind === 'set';
+      if (isDeaf) answer.ok();
+      else setting(name, 0, 1, value)(command, answer);
+    };
+
   const plain = ['+CNMP', '+CSCLK', '+CSDVC', '+CTCPKA'];
   return {
     model: {
@@ -215,8 +234,8 @@ export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quir
         command.args[0] === '1'
           ? ipError(answer, 'Operation not supported')
           : setting('+CIPMODE', 0, 0, cipMode)(command, answer),
-      '+CIPSRIP': setting('+CIPSRIP', 0, 1, showsSource),
-      '+CIPHEAD': setting('+CIPHEAD', 0, 1, showsHeader),
+      '+CIPSRIP': headerSetting('+CIPSRIP', showsSource),
+      '+CIPHEAD': headerSetting('+CIPHEAD', showsHeader),
       '+CIPRXGET': receiveByHand,
       '+CIPCCFG'({ args }, answer) {
         const type = integer(args[4] ?? '0', 0, 1);
@@ -262,16 +281,4 @@ export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quir
     },
     sockets: sockets.views,
   };
-}
-
-function takeStream(socket: Socket, most: number): Buffer {
-  const parts: Buffer[] = [];
-  let room = most;
-  while (room > 0) {
-    const part = takeFirst(socket, room);
-    if (part === undefined) break;
-    parts.push(part.bytes);
-    room -= part.bytes.length;
-  }
-  return Buffer.concat(parts);
 }

@@ -82,6 +82,19 @@ export function enqueue(socket: Socket, datagram: Received): boolean {
 
 export const waitingBytes = ({ queue }: Socket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
+/** Takes up to so many bytes, of as many datagrams as it has: a stream, in which none has an end. */
+export function takeStream(socket: Socket, most: number): Buffer {
+  const parts: Buffer[] = [];
+  let room = most;
+  while (room > 0) {
+    const part = takeFirst(socket, room);
+    if (part === undefined) break;
+    parts.push(part.bytes);
+    room -= part.bytes.length;
+  }
+  return Buffer.concat(parts);
+}
+
 /** Takes up to so many bytes of the first datagram; what is left of it comes next. */
 export function takeFirst(socket: Socket, most: number): Received | undefined {
   const first = socket.queue.shift();

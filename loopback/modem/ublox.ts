@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { hexBytes, integer } from './command.js';
-import { accepted, answers, setting, withSim } from './common.js';
+import { accepted, answers, remembered, setting, withSim } from './common.js';
 import type { Answer, Handler } from './interpreter.js';
 import type { Dialect, Kit } from './kit.js';
 import { createSockets, enqueue, type Socket, takeFirst, waitingBytes } from './sockets.js';
@@ -22,7 +22,7 @@ export const ubloxQuirks = z.strictObject({
     .enum(['SARA-R5', 'SARA-R4', 'SARA-U201'])
     .default('SARA-R5')
     .describe(
-      'The R4 has its context by itself, says +UUSORD, answers an empty read with "", and refuses a send into which a datagram comes; the U201 says +UUSORD.',
+      'The R4 has its context by itself, says +UUSORD, answers an empty read with "", and refuses a send into which a datagram comes, and others until that is read; the U201 says +UUSORD.',
     ),
   trailer: z
     .enum(['blank-line', 'plain'])
@@ -48,7 +48,9 @@ export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dial
   const hex = { current: 0 };
   let activated = false;
   let lastError = 0;
-  let cameDuringSend: boolean | undefined;
+  /** The socket whose prompt waits for its bytes, and whether a datagram has come to it that was not read since. */
+  let sending: Socket | undefined;
+  let isRefusing = false;
 
   // The R4 activates its context as it attaches.
   const isActive = () => (isR4 ? cellular.attached() : activated);
@@ -95,16 +97,16 @@ export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dial
       const bytes = hex.current === 1 ? hexBytes(inline) : latin1(inline ?? '');
       return bytes?.length === length ? finishSend(answer, socket, bytes, peer) : fail(answer, ERRNO.invalid);
     }
-    cameDuringSend = false;
+    sending = socket;
     answer.collect({
       prompt: kit.prompt('\r\n@'),
       length,
       echo: kit.echo(),
       deafMs: PROMPT_DEAF_MS,
       done(bytes) {
-        const refused = isR4 && cameDuringSend === true;
-        cameDuringSend = undefined;
-        if (bytes === undefined || refused) return fail(answer, ERRNO.again);
+        sending = undefined;
+        isRefusing &&= socket.queue.length > 0;
+        if (bytes === undefined || isRefusing) return fail(answer, ERRNO.again);
         finishSend(answer, socket, bytes, peer);
       },
     });
@@ -189,7 +191,8 @@ export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dial
     restartLevels: [15, 16],
     boot: [{ at: 100, bytes: latin1('\0\0') }],
     commands: {
-      ...Object.fromEntries(['+UPSV', '+URAT', '+UMNOPROF', '+UGPIOC'].map((name) => [name, accepted()])),
+      ...Object.fromEntries(['+UPSV', '+UMNOPROF', '+UGPIOC'].map((name) => [name, accepted()])),
+      '+URAT': remembered(kit, '+URAT', '7,8'),
       '+CCID': withSim(
         kit,
         answers(() => `+CCID: ${world.iccid}`),
@@ -226,7 +229,7 @@ export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dial
     receive(port, datagram) {
       const socket = isActive() ? sockets.taker(port, datagram.source) : undefined;
       if (socket === undefined) return false;
-      if (cameDuringSend === false) cameDuringSend = true;
+      if (isR4 && sending === socket) isRefusing = true;
       const wasEmpty = socket.queue.length === 0;
       if (!enqueue(socket, datagram)) kit.note(`socket ${socket.id} is full: a datagram is lost`);
       else if (wasEmpty) tell(socket);

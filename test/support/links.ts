@@ -12,6 +12,25 @@ export const MODEM_HEALTH: ModemHealth = {
   signalDbm: -71,
   iccid: '8988307000000000001',
   imei: '867698040000001',
+  counters: {
+    rungs: { socket: 2, context: 1, 'bring-up': 4, port: 0, airplane: 0, reset: 0, power: 0 },
+    withheld: 3,
+    portOpened: 5,
+    dataUrcs: 120,
+    dataUrcsLost: 6,
+    polls: 700,
+    discardedBytes: {
+      noise: 40,
+      'not-text': 0,
+      'unknown-line': 2,
+      'bad-header': 0,
+      'foreign-echo': 0,
+      'line-too-long': 0,
+      incomplete: 0,
+      'not-hexadecimal': 0,
+    },
+    discarded: 9,
+  },
 };
 
 export interface PlayedModem extends ModemTransport {

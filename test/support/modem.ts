@@ -29,22 +29,32 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
   const { modem } = loopback;
   if (modem === undefined) throw new Error('the loopback has no modem');
   const recording = recordingLog();
-  const transport = createModemTransport(
-    {
-      path,
-      dialect: 'auto',
-      baudRate: 115_200,
-      flowControl: 'none',
-      apn: 'super',
-      pin: setup.pin,
-      ports: setup.ports ?? [6969],
-      gateway: CARRIER,
-      stateFolder: setup.stateFolder,
-    },
-    recording.log,
-    TEMPO,
-  );
-  onTestFinished(() => transport.stop());
+  const transport = another(setup);
+
+  /** A transport on the same port. */
+  function another({ pin, ports = [6969], stateFolder }: LinkSetup = {}) {
+    const created = createModemTransport(
+      {
+        path,
+        dialect: 'auto',
+        baudRate: 115_200,
+        flowControl: 'none',
+        apn: 'super',
+        pin,
+        ports,
+        gateway: CARRIER,
+        stateFolder,
+      },
+      recording.log,
+      TEMPO,
+    );
+    onTestFinished(() => created.stop());
+    return {
+      ...created,
+      start: (receive: (datagram: Datagram) => void = () => undefined) => created.start(receive),
+    };
+  }
+
   const client = new IpCommandClient({
     accountSid: loopback.accountSid,
     authToken: loopback.authToken,
@@ -79,6 +89,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     loopback,
     modem,
     transport,
+    another,
     recording,
     received,
     replies,

@@ -5,8 +5,8 @@ import type { Config } from '../../config/schema.js';
 import { AT_ANSWER_MS, atAnswerSchema, modemSchema } from '../../service/control-schema.js';
 import { withMeaning } from '../../transport/modem/cme.js';
 import { inspectNetwork, type ProbedNetwork, probePorts } from '../../transport/modem/probe.js';
+import type { Outcome } from '../../transport/modem/request.js';
 import type { Script } from '../../transport/modem/script.js';
-import type { Outcome } from '../../transport/modem/transaction.js';
 import { defineCheck } from '../check.js';
 import { failure, fault, fromError, good, type Judgement, note, warning } from '../finding.js';
 

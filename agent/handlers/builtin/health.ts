@@ -32,10 +32,25 @@ export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): Ha
 
 /** The link in use, and how the modem and its network are, also when it is not. */
 function linkHealth({ name, since, switches, links }: LinkView) {
-  const { registration, operator, signalDbm } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
+  const { registration, operator, signalDbm, counters } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
   const linkSince = new Date(since).toISOString().replace('.000Z', 'Z');
-  return { link: name, linkSince, linkSwitches: switches, registration, operator, signalDbm };
+  return {
+    link: name,
+    linkSince,
+    linkSwitches: switches,
+    registration,
+    operator,
+    signalDbm,
+    ...(counters && {
+      modemRecoveries: sum(counters.rungs),
+      modemUrcsLost: counters.dataUrcsLost,
+      modemDiscardedBytes: sum(counters.discardedBytes),
+    }),
+  };
 }
+
+const sum = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((total, count) => total + count, 0);
 
 const round = (value: number) => Math.round(value * 100) / 100;
 

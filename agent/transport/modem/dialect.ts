@@ -2,6 +2,8 @@ import type { Endpoint } from '../transport.js';
 import type { Grammar } from './grammar.js';
 import type { Script } from './script.js';
 
+export type FlowControl = 'none' | 'rtscts';
+
 /** A setting of radio or sleep. */
 export interface Setting {
   readonly command: string;
@@ -24,8 +26,10 @@ export interface Dialect {
   readonly radio: readonly Setting[];
   /** Resets the modem; the port may vanish. */
   readonly reset: string;
-  /** Before `AT+CFUN=1`: which of 0 and 4 takes it off the air. */
-  readonly airplane: 'AT+CFUN=0' | 'AT+CFUN=4';
+  /** How long the radio may take to go off or on, where that is longer than usual. */
+  readonly radioTimeoutMs?: number;
+  /** Flow control by lines, where it is not the usual command that sets it. */
+  readonly flow?: Readonly<Record<FlowControl, string>>;
   /** Activates the context, unless it is active, and sets how payloads come. @throws ModemTrouble `context` */
   activate(apn: string): Script<void>;
   deactivate(): Script<void>;

@@ -1,32 +1,21 @@
-import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../shared/limits.js';
 import type { Endpoint } from '../transport.js';
-import { type CommandPart, splitCommand } from './command.js';
-import { type Action, freshKnown, type Grammar, type Said, type Socket } from './grammar.js';
+import { createEchoes } from './echoes.js';
+import {
+  awaitedPayload,
+  awaitsPrompt,
+  beginExchange,
+  type Exchange,
+  fateOfSend,
+  hasSent,
+  isQuestion,
+  mayEnd,
+} from './exchange.js';
+import { freshKnown, type Grammar, type Said } from './grammar.js';
 import { createJoiner } from './joiner.js';
 import { answers, isEcho, isFinal, isRegistrationUrc, isReset, isUrc, readsLikeAnswer } from './lines.js';
 import type { Notice } from './notice.js';
 import { createParser, type Expectation, type Header, type Unit, type Why } from './parser.js';
-
-/** Commands whose echo may still come, after their time was over. */
-const MAX_RECENT = 20;
-const MAX_CONTROLS = 8;
-
-/** A command in flight. */
-interface Exchange {
-  readonly command: string;
-  readonly parts: readonly CommandPart[];
-  readonly settings: readonly Extract<Action, { type: 'set' }>[];
-  readonly action: Exclude<Action, { type: 'set' }> | undefined;
-  readonly lines: string[];
-  echoed: boolean;
-  prompted: boolean;
-  written: Buffer | undefined;
-  payloads: number;
-  /** An echo of the payload that reads like an answer: taken for one after all if no answer comes. */
-  likeAnswer: Buffer | undefined;
-  confirmed: Extract<Said, { type: 'sent' }> | undefined;
-  detail: string | undefined;
-}
+import { createSocketStates } from './socket-states.js';
 
 /**
  * Follows what a host and a modem say to each other, whoever the host is: told what was written and what came, it
@@ -39,13 +28,10 @@ export function createDialogue(grammar: Grammar) {
   const parser = createParser();
   const known = freshKnown();
   let exchange: Exchange | undefined;
-  const recent: string[] = [];
+  const echoes = createEchoes();
   /** Sends that ended with OK and whose confirmation is still to come. */
   const unconfirmed = new Set<number>();
-  /** What the sockets being opened will be; one that is open keeps its state until it is opened anew. */
-  const opening = new Map<number, Socket>();
-  /** Control characters that were written between commands, and not echoed so far. */
-  const controls: number[] = [];
+  const states = createSocketStates(known);
   let notices: Notice[] = [];
   const deliver = (socket: number | null, source: Endpoint, bytes: Buffer) =>
     void notices.push({ kind: 'datagram', socket, source, bytes });
@@ -53,7 +39,7 @@ export function createDialogue(grammar: Grammar) {
 
   const expectation: Expectation = {
     get prompt() {
-      return exchange?.action?.type === 'send' && exchange.action.bytes !== undefined && !exchange.prompted;
+      return awaitsPrompt(exchange);
     },
     header: (line) => grammar.header(line, known, readable()),
     get inline() {
@@ -86,15 +72,8 @@ export function createDialogue(grammar: Grammar) {
         if (exchange !== undefined && readsLikeAnswer(unit.bytes)) exchange.likeAnswer = unit.bytes;
         break;
       case 'discarded':
-        if (!isEchoOfControls(unit.bytes)) notices.push({ kind: 'discarded', bytes: unit.bytes, why: unit.why });
+        if (!echoes.isOfControls(unit.bytes)) notices.push({ kind: 'discarded', bytes: unit.bytes, why: unit.why });
     }
-  }
-
-  /** Some hosts write a Ctrl-Z behind a payload, and some modems give it back. */
-  function isEchoOfControls(bytes: Buffer): boolean {
-    if (bytes.length > controls.length || !bytes.every((byte, index) => byte === controls[index])) return false;
-    controls.splice(0, bytes.length);
-    return true;
   }
 
   function takeLine(line: string): void {
@@ -124,12 +103,8 @@ export function createDialogue(grammar: Grammar) {
   }
 
   function isEchoOfOurs(line: string): boolean {
-    const text = line.trim();
-    if (text === exchange?.command) {
-      exchange.echoed = true;
-      return true;
-    }
-    return recent.includes(text);
+    if (exchange !== undefined && line.trim() === exchange.command) exchange.echoed = true;
+    return echoes.isOfCommand(line);
   }
 
   function takeSaid(line: string, said: Said): void {
@@ -139,7 +114,7 @@ export function createDialogue(grammar: Grammar) {
         break;
       case 'counted':
         inform(line);
-        if (said.bytes > 0) sayPending(said.socket, said.bytes);
+        if (said.bytes > 0) notices.push({ kind: 'pending', socket: said.socket, bytes: said.bytes, asked: true });
         else joiner.flush(said.socket);
         break;
       case 'empty':
@@ -150,7 +125,7 @@ export function createDialogue(grammar: Grammar) {
         takeOpened(line, said);
         break;
       case 'closed':
-        if (isQuestion()) inform(line);
+        if (isQuestion(exchange)) inform(line);
         else takeClosed(said.socket);
         break;
       case 'sent':
@@ -177,32 +152,21 @@ export function createDialogue(grammar: Grammar) {
   const sayPending = (socket: number, bytes: number | undefined) =>
     notices.push({ kind: 'pending', socket, ...(bytes !== undefined && { bytes }) });
 
-  const isQuestion = () => exchange?.parts.some(({ form }) => form === '?') === true;
-
   function takeOpened(line: string, { socket, error }: Extract<Said, { type: 'opened' }>): void {
-    if (isQuestion()) {
+    if (isQuestion(exchange)) {
       inform(line);
       return;
     }
     const action = exchange?.action?.type === 'open' ? exchange.action : undefined;
     if (action !== undefined) exchange?.lines.push(line);
-    const state = opening.get(socket) ?? action?.state;
-    opening.delete(socket);
-    if (error === undefined) {
-      known.closed.delete(socket);
-      known.sockets.set(socket, { ...known.sockets.get(socket), ...state });
-    } else if (known.sockets.get(socket) === state) {
-      known.sockets.delete(socket);
-    }
+    if (error === undefined) states.opened(socket, action?.state);
+    else states.notOpened(socket, action?.state);
     notices.push({ kind: 'opened', socket, ...(error !== undefined && { error }) });
   }
 
   function takeClosed(socket: number): void {
     joiner.flush(socket);
-    known.sockets.delete(socket);
-    if (known.closed.has(socket)) return;
-    known.closed.add(socket);
-    notices.push({ kind: 'closed', socket });
+    if (states.closed(socket)) notices.push({ kind: 'closed', socket });
   }
 
   function takeReset(line: string): void {
@@ -217,25 +181,14 @@ export function createDialogue(grammar: Grammar) {
 
   function takePayload(header: Header, bytes: Buffer): void {
     if (header.from === 'read' && exchange !== undefined) exchange.payloads++;
-    const socket = header.socket ?? onlySocket();
-    const { address, port = 0 } = header;
-    const peer = socket === null ? undefined : known.sockets.get(socket)?.peer;
-    const source =
-      address === undefined ? (peer ?? { address: GATEWAY_ADDRESS, port: GATEWAY_PORT }) : { address, port };
+    const { socket, source } = states.sourceOf(header);
     const partial = grammar.joinAt?.(known) === bytes.length;
     if (socket === null) deliver(socket, source, bytes);
     else joiner.take(socket, source, bytes, partial);
   }
 
-  /** The socket that a payload without a number came to. */
-  function onlySocket(): number | null {
-    const [socket = 0, another] = known.sockets.keys();
-    return another === undefined ? socket : null;
-  }
-
   function takeConfirmation(line: string, said: Extract<Said, { type: 'sent' }>): void {
-    const isAsked = exchange?.action?.type === 'send' && exchange.action.socket === said.socket;
-    if (exchange !== undefined && isAsked) {
+    if (exchange !== undefined && hasSent(exchange, said.socket)) {
       exchange.confirmed = said;
       exchange.lines.push(line);
     } else if (unconfirmed.delete(said.socket) || said.error !== undefined) {
@@ -246,43 +199,27 @@ export function createDialogue(grammar: Grammar) {
   }
 
   function takeFinal(text: string): void {
-    if (exchange === undefined || !mayEnd(exchange, text)) {
-      notices.push({ kind: 'result', text, ok: text.endsWith('OK'), lines: [], payloads: 0 });
+    const ended = exchange;
+    const ok = text.endsWith('OK');
+    if (ended === undefined || !mayEnd(ended, text, grammar.confirmation)) {
+      notices.push({ kind: 'result', text, ok, lines: [], payloads: 0 });
       return;
     }
-    const { command, settings, action, lines, payloads } = exchange;
-    const ok = text.endsWith('OK');
-    const ended = exchange;
+    const { command, settings, action, lines, payloads } = ended;
     exchange = undefined;
     parser.forgetEcho();
     if (ok) for (const { apply } of settings) apply(known);
     notices.push({ kind: 'result', command, ...(action && { action }), text, ok, lines, payloads });
-    if (action?.type === 'send') settleSend(ended, action.socket, text, ok);
+    if (action?.type === 'send') settleSend(ended, action.socket, { text, ok });
     if (action?.type === 'read' && payloads === 0) joiner.flush(action.socket);
     if (action?.type === 'close' && ok && !action.later) takeClosed(action.socket);
-    if (action?.type === 'open' && action.socket !== undefined && !ok) forgetOpening(action.socket);
+    if (action?.type === 'open' && action.socket !== undefined && !ok) states.notOpened(action.socket);
   }
 
-  function forgetOpening(socket: number): void {
-    if (known.sockets.get(socket) === opening.get(socket)) known.sockets.delete(socket);
-    opening.delete(socket);
-  }
-
-  /** A late or stray result must not end another command. */
-  function mayEnd({ action, written, confirmed }: Exchange, text: string): boolean {
-    const isSend = action?.type === 'send';
-    if (text.startsWith('SEND ')) return isSend && grammar.confirmation === 'result';
-    if (text !== 'OK' || !isSend) return true;
-    if (grammar.confirmation === 'result') return confirmed !== undefined;
-    return action.bytes === undefined || written !== undefined;
-  }
-
-  function settleSend({ confirmed, detail }: Exchange, socket: number, text: string, ok: boolean): void {
-    const say = (error?: string) => notices.push({ kind: 'sent', socket, ...(error !== undefined && { error }) });
-    if (!ok) say(detail ?? text);
-    else if (confirmed !== undefined) say(confirmed.error);
-    else if (grammar.confirmation === 'around') unconfirmed.add(socket);
-    else say(grammar.confirmation === 'before' ? 'the modem did not confirm it' : undefined);
+  function settleSend(ended: Exchange, socket: number, result: { readonly text: string; readonly ok: boolean }): void {
+    const fate = fateOfSend(ended, socket, result, grammar.confirmation);
+    if (fate === undefined) unconfirmed.add(socket);
+    else notices.push(fate);
   }
 
   /** Only a modem that echoes gets its echo passed over: else a payload that reads like an answer would eat the answer. */
@@ -305,12 +242,6 @@ export function createDialogue(grammar: Grammar) {
     exchange = undefined;
   }
 
-  /** Its data may come at once. */
-  function open(socket: number, state: Socket): void {
-    opening.set(socket, state);
-    if (!known.sockets.has(socket)) known.sockets.set(socket, state);
-  }
-
   /** Sends that the modem took and never confirmed. */
   function settleUnconfirmed(): void {
     for (const socket of unconfirmed) notices.push({ kind: 'sent', socket });
@@ -327,35 +258,16 @@ export function createDialogue(grammar: Grammar) {
     /** A command was written, without its end; it is in flight now. */
     command(command: string): Notice[] {
       leaveExchange();
-      controls.length = 0;
-      const all = splitCommand(command);
-      const actions = all.flatMap((part) => grammar.action(part, known) ?? []);
-      const action = actions.find((one) => one.type !== 'set');
+      exchange = beginExchange(command, grammar, known);
+      const { action } = exchange;
       if (action?.type === 'send') settleUnconfirmed();
-      if (action?.type === 'open' && action.socket !== undefined) open(action.socket, action.state);
-      exchange = {
-        command: command.trim(),
-        parts: all,
-        settings: actions.filter((one) => one.type === 'set'),
-        action,
-        lines: [],
-        echoed: false,
-        prompted: false,
-        written: undefined,
-        payloads: 0,
-        likeAnswer: undefined,
-        confirmed: undefined,
-        detail: undefined,
-      };
-      recent.push(exchange.command);
-      if (recent.length > MAX_RECENT) recent.shift();
+      if (action?.type === 'open' && action.socket !== undefined) states.begin(action.socket, action.state);
+      echoes.command(exchange.command);
       return understood();
     },
 
     /** A control character was written outside commands and payloads. */
-    wrote(byte: number): void {
-      if (byte < 0x20 && byte !== 0x0a && byte !== 0x0d && controls.length < MAX_CONTROLS) controls.push(byte);
-    },
+    wrote: echoes.control,
 
     /** The payload of the command in flight was written, whole. */
     payload(bytes: Buffer): Notice[] {
@@ -397,12 +309,6 @@ export function createDialogue(grammar: Grammar) {
     /** Whether a payload has begun and is not complete. */
     inPayload: (): boolean => parser.waitsFor() !== undefined,
     /** The payload that the modem waits for: how long it is, and whether the prompt has come. */
-    awaited: () => {
-      const { action, prompted, written } = exchange ?? {};
-      if (action?.type !== 'send' || action.bytes === undefined || written !== undefined) return undefined;
-      return { bytes: action.bytes, prompted: prompted === true };
-    },
-    inFlight: (): boolean => exchange !== undefined,
-    known: (): Readonly<typeof known> => known,
+    awaited: () => awaitedPayload(exchange),
   };
 }

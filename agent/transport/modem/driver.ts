@@ -1,7 +1,7 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../log.js';
 import { createAlarm } from './alarm.js';
-import { createEngine, type Effect, type Engine, PLAIN } from './engine.js';
+import { createEngine, type Effect, type Engine, PLAIN, type When } from './engine.js';
 import type { Grammar } from './grammar.js';
 import { keepPort } from './kept-port.js';
 import type { Notice } from './notice.js';
@@ -83,14 +83,14 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     isOpen: (): boolean => engine !== undefined,
 
     /**
-     * Runs a script after those that wait, or before them.
+     * Runs a script after those that wait, before them, or as soon as nothing else is said to the modem.
      *
      * @throws ModemTrouble `closed` when the port is not open, or goes; else what the script throws
      */
-    run<T>(script: Script<T>, first = false): Promise<T> {
+    run<T>(script: Script<T>, when: When = 'last'): Promise<T> {
       return new Promise((resolve, reject) => {
         if (engine === undefined) reject(new ModemTrouble('closed', 'the port is not open'));
-        else perform(engine.run(script, resolve, reject, performance.now(), first));
+        else perform(engine.run(script, resolve, reject, performance.now(), when));
       });
     },
 

@@ -2,8 +2,9 @@ import { createDialogue, type Dialogue } from './dialogue.js';
 import type { Grammar } from './grammar.js';
 import type { Notice } from './notice.js';
 import { PAYLOAD_IDLE_MS } from './parser.js';
+import type { Outcome } from './request.js';
 import { type Ask, ModemTrouble, type Script } from './script.js';
-import { idle, type Outcome, type State, step, type Effect as TransactionEffect } from './transaction.js';
+import { idle, type State, step, type Effect as TransactionEffect } from './transaction.js';
 
 /** What the port is to do, and what is to be handed up. */
 export type Effect =
@@ -13,6 +14,9 @@ export type Effect =
   | { readonly type: 'notice'; readonly notice: Notice }
   /** A script has ended; what follows it has been begun. */
   | { readonly type: 'ended'; readonly run: () => void };
+
+/** When a script runs: see {@link Engine}'s `run`. */
+export type When = 'first' | 'last' | 'aside';
 
 interface Job {
   readonly advance: (outcome: Outcome | undefined) => Ask | undefined;
@@ -30,8 +34,12 @@ export function createEngine(grammar: Grammar, slowness = 1) {
   let dialogue: Dialogue = createDialogue(grammar);
   let transaction: State = idle;
   const waiting: Job[] = [];
+  /** They may run while another lets time pass. */
+  const asides: Job[] = [];
   let job: Job | undefined;
   let pausedUntil: number | undefined;
+  /** What has let time pass, while an aside runs. */
+  let held: { readonly job: Job; readonly until: number } | undefined;
   let lastByteAt = Number.NEGATIVE_INFINITY;
   /** How many have been written. */
   let commands = 0;
@@ -66,6 +74,9 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       case 'unstick':
         write(Buffer.from('\r'));
         break;
+      case 'pad':
+        write(Buffer.from(`${'\0'.repeat(effect.bytes)}\r`));
+        break;
       case 'give-up':
         hand(dialogue.giveUp(), now);
         break;
@@ -83,6 +94,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       beginNext(now);
     } else if ('waitMs' in ask) {
       pausedUntil = now + ask.waitMs;
+      beginAside(now);
     } else {
       feed({ type: 'run', request: ask }, now);
     }
@@ -90,8 +102,24 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
   function beginNext(now: number): void {
     if (job !== undefined) return;
-    job = waiting.shift();
+    const next = asides.shift();
+    if (next === undefined && held !== undefined) {
+      pausedUntil = held.until;
+      job = held.job;
+      held = undefined;
+      return;
+    }
+    job = next ?? waiting.shift();
     if (job !== undefined) advance(undefined, now);
+  }
+
+  /** While the script that runs only lets time pass. */
+  function beginAside(now: number): void {
+    if (job === undefined || pausedUntil === undefined || held !== undefined || asides.length === 0) return;
+    held = { job, until: pausedUntil };
+    pausedUntil = undefined;
+    job = undefined;
+    beginNext(now);
   }
 
   function handedOut(): Effect[] {
@@ -129,14 +157,14 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     /**
      * Queues a script. `done` and `failed` are handed out to be run when it ends, never called from within.
      *
-     * @param first before those that wait
+     * @param when before those that wait, after them, or as soon as nothing else is said to the modem
      */
     run<T>(
       script: Script<T>,
       done: (value: T) => void,
       failed: (error: unknown) => void,
       now: number,
-      first = false,
+      when: When = 'last',
     ): Effect[] {
       const end = (run: () => void) => void effects.push({ type: 'ended', run });
       const added: Job = {
@@ -152,9 +180,11 @@ export function createEngine(grammar: Grammar, slowness = 1) {
         },
         fail: (error) => end(() => failed(error)),
       };
-      if (first) waiting.unshift(added);
+      if (when === 'first') waiting.unshift(added);
+      else if (when === 'aside') asides.push(added);
       else waiting.push(added);
       beginNext(now);
+      beginAside(now);
       return handedOut();
     },
 
@@ -165,7 +195,9 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
     /** The port is gone: the script that runs fails, and so do those that wait. */
     close(now: number): Effect[] {
-      const left = waiting.splice(0);
+      const left = [...asides.splice(0), ...waiting.splice(0)];
+      if (held !== undefined) left.unshift(held.job);
+      held = undefined;
       hand(dialogue.end(), now);
       const paused = pausedUntil !== undefined;
       pausedUntil = undefined;

@@ -1,5 +1,5 @@
+import type { Outcome } from './request.js';
 import { answerOf, attempt, type Script, TIMEOUT } from './script.js';
-import type { Outcome } from './transaction.js';
 
 export type Registration = 'home' | 'roaming' | 'searching' | 'denied' | 'idle' | 'unknown';
 

@@ -158,6 +158,22 @@ export function step(state: State, input: Input, now: number, random: number): S
   }
 }
 
+/** Whether the network's limit allows to make the SIM attach now. */
+export const mayAttach = ({ attaches }: State, now: number): boolean => attachWait(recent(attaches, now), now) <= 0;
+
+/** The SIM attaches anew, by something else than a rung of {@link ATTACHES}. */
+export const attached = (state: State, now: number): State => ({
+  ...state,
+  attaches: [...recent(state.attaches, now), now],
+});
+
+/** The rung that is being done may not be; `bring-up` is, in its place, which costs no attach. */
+export const withheld = (state: State, rung: Rung): State => ({
+  ...state,
+  attaches: state.attaches.slice(0, -1),
+  counts: { ...state.counts, [rung]: state.counts[rung] - 1, 'bring-up': state.counts['bring-up'] + 1 },
+});
+
 /** When the next `tick` is due. */
 export const wakeAt = ({ dueAt }: State): number => dueAt ?? Number.POSITIVE_INFINITY;
 

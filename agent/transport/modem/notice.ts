@@ -9,8 +9,8 @@ export type Notice =
   | { readonly kind: 'sent'; readonly socket: number; readonly error?: string }
   | { readonly kind: 'opened'; readonly socket: number; readonly error?: string }
   | { readonly kind: 'closed'; readonly socket: number }
-  /** Data wait to be read. */
-  | { readonly kind: 'pending'; readonly socket: number; readonly bytes?: number }
+  /** Data wait to be read; `asked` when the modem did not say so by itself. */
+  | { readonly kind: 'pending'; readonly socket: number; readonly bytes?: number; readonly asked?: true }
   | { readonly kind: 'urc'; readonly line: string; readonly loss?: Loss }
   | { readonly kind: 'prompt' }
   /** A line of the answer to the command in flight. */

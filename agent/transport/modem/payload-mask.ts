@@ -14,7 +14,8 @@ const CTRL_Z = 0x1a;
 const ESC = 0x1b;
 const COMMAND = /^AT[ -~]*\r$/i;
 /** What a command itself has that is nobody's to see: the SIM's PIN, and payloads in hexadecimal. */
-const SECRETS = /(?<=AT\+CPIN="?)\d+|(?<=AT\+(?:QISENDEX|USOST|USOWR)=[^\r]*,")[0-9a-f]+(?=")/gi;
+const SECRETS =
+  /(?<=AT\+(?:CPIN=|CLCK="SC",\d,|CPWD="SC",)[^\r]*)\d|(?<=AT\+(?:QISENDEX|USOST|USOWR)=[^\r]*,")[0-9a-f]+(?=")/gi;
 
 /**
  * Hides the payloads in a log of AT traffic: it stays as long as it was, and reads the same but for the datagrams'

@@ -43,7 +43,8 @@ export async function busyError(path: string, cause?: unknown): Promise<Supersim
   });
 }
 
-function remedyFor(holders: readonly PortHolder[]): string | undefined {
+/** What to do about them, where that is known. */
+export function remedyFor(holders: readonly PortHolder[]): string | undefined {
   if (holders.some(isModemManager)) {
     return 'Keep ModemManager off this modem with the udev rule, or stop it: `sudo systemctl disable --now ModemManager`.';
   }

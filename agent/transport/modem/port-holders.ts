@@ -13,7 +13,6 @@ export interface PortHolder {
 
 /** Opens every modem that it finds, and so the first suspect. */
 const MODEM_MANAGER = 'ModemManager';
-/** Other than a pseudo-terminal, which is open at whoever provides it, and other than /dev/null. */
 const SERIAL_PORTS = '/dev/tty';
 
 /**
@@ -24,11 +23,12 @@ export async function portHolders(path: string): Promise<PortHolder[]> {
   return holdersOf(await realpath(path).catch(() => path));
 }
 
-/** Those of them that keep others from using it. */
-export async function holdersInTheWay(path: string): Promise<PortHolder[]> {
-  const device = await realpath(path).catch(() => path);
-  const holders = (await portHolders(path)).filter(({ certain }) => certain);
-  return device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
+/** Those of them that certainly have it, and keep others from using it. */
+export async function holdersInTheWay(path: string): Promise<readonly PortHolder[]> {
+  return inTheWay(
+    path,
+    (await portHolders(path)).filter(({ certain }) => certain),
+  );
 }
 
 /** The same of whatever processes have open, as /proc calls it: a device, or `socket:[INODE]`. */
@@ -36,6 +36,15 @@ export async function holdersOf(target: string): Promise<PortHolder[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
   const found = await Promise.all(pids.map((pid) => holderOf(pid, target)));
   return found.filter((holder) => holder !== undefined);
+}
+
+/**
+ * Those of the holders that are in the way. A pseudo-terminal is also open at whoever provides it, and /dev/null at many:
+ * there only ModemManager is.
+ */
+export async function inTheWay(path: string, holders: readonly PortHolder[]): Promise<readonly PortHolder[]> {
+  const device = await realpath(path).catch(() => path);
+  return device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
 }
 
 /** `ModemManager (pid 812, ModemManager.service)`. */

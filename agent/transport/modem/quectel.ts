@@ -180,7 +180,6 @@ export const quectel: Dialect = {
   iccid: 'AT+QCCID',
   radio: [{ command: 'AT+QSCLK=0' }, { command: 'AT+QCFG="iotopmode",0,1' }],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* attempt('AT+QIDEACT=1', 40_000);
@@ -199,9 +198,18 @@ export const quectel: Dialect = {
   },
 };
 
+const SETTINGS = [
+  'AT+QISDE=0',
+  'AT+QICFG="dataformat",0,0',
+  'AT+QICFG="viewmode",0',
+  // EC200U only: a read is a datagram, and a send is one.
+  'AT+QICFG="udp/readmode",0',
+  'AT+QICFG="udp/sendmode",0',
+] as const;
+
 function* activate(apn: string): Script<void> {
   // Not saved over a reset; other hosts may have left them otherwise.
-  for (const setting of ['AT+QISDE=0', 'AT+QICFG="dataformat",0,0', 'AT+QICFG="viewmode",0']) yield* attempt(setting);
+  for (const setting of SETTINGS) yield* attempt(setting);
   yield* attempt('AT+QURCCFG="urcport","all"');
   const state = yield* attempt('AT+QIACT?');
   // `AT+QIACT=1` is refused while the context is active.

@@ -14,7 +14,7 @@ export function createReceiver(driver: Driver, session: Session, failed: (socket
       // What waits in the modem may be thrown away there; but what is to be sent gets its turn between two rounds.
       for (let first = true, left = true; left; first = false) {
         reading.set(socket, false);
-        const empty = await driver.run(receive(socket, MOST_READS), first);
+        const empty = await driver.run(receive(socket, MOST_READS), first ? 'first' : 'last');
         left = !empty || reading.get(socket) === true;
       }
     } catch (error) {

@@ -2,9 +2,21 @@ import { isSupersimError, messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../log.js';
 import { createMinuteLog } from '../../minute-log.js';
 import { createAlarm } from './alarm.js';
-import { type Input, type Rung, type State, step, wakeAt, well } from './ladder.js';
-import type { LadderFile } from './ladder-file.js';
+import type { Air } from './bring-up.js';
+import {
+  attached,
+  type Effect,
+  type Input,
+  mayAttach,
+  type Rung,
+  type State,
+  step,
+  wakeAt,
+  well,
+  withheld,
+} from './ladder.js';
 import { restore, save } from './ladder-store.js';
+import type { ModemFile } from './modem-file.js';
 import { ModemTrouble, type Trouble } from './script.js';
 
 /** These take the modem off the air, and with it whatever else it carries. */
@@ -12,10 +24,10 @@ const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
 
 export interface RecoveryOptions {
   /** Does a rung until the sockets are open. @throws ModemTrouble */
-  readonly act: (rung: Rung) => Promise<void>;
+  readonly act: (rung: Rung, air: Air) => Promise<void>;
   /** The link is well, or it is not any more. */
   readonly changed: (isWell: boolean) => void;
-  readonly file: LadderFile;
+  readonly file: ModemFile;
   /** What the file had at the start. */
   readonly saved: unknown;
   /** Whether it may take the modem off the air. */
@@ -39,8 +51,21 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   /** What has happened to the modem while a rung was being done. */
   let late: { readonly trouble: Trouble; readonly why: string } | undefined;
   let last: { readonly trouble: Trouble; readonly why: string } | undefined;
-  /** A rung was not done because it may not. */
-  let withheld = false;
+  /** A rung was not done, or settings not made, because the modem may not be taken off the air. */
+  let isWithheld = false;
+  let timesWithheld = 0;
+  /** The SIM said so while a rung was being done. */
+  let isSimReady = false;
+  const air: Air = {
+    mayLeave() {
+      if (!mayInterrupt()) isWithheld = true;
+      return mayInterrupt() && mayAttach(state, now());
+    },
+    left() {
+      state = attached(state, now());
+      void file.write(save(state, now()));
+    },
+  };
 
   function feed(input: Input): void {
     if (stopped) return;
@@ -48,9 +73,14 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     state = after;
     for (const effect of effects) {
       if (effect.type === 'climb') climb(effect.rung);
-      else log.debug({ rung: effect.rung, ms: effect.ms, why: effect.why }, 'modem recovery waits');
+      else logWait(effect);
     }
     schedule();
+  }
+
+  function logWait({ rung, ms, why }: Extract<Effect, { type: 'wait' }>): void {
+    if (why === 'back-off') log.debug({ rung, ms, why }, 'modem recovery waits');
+    else log.warn({ rung, ms, why, trouble: last?.trouble, reason: last?.why }, 'modem recovery waits');
   }
 
   function schedule(): void {
@@ -68,6 +98,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   async function work(rung: Rung): Promise<void> {
     working = true;
     late = undefined;
+    isSimReady = false;
     let failure = await tryRung(rung);
     working = false;
     if (stopped) return;
@@ -75,8 +106,14 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     next = undefined;
     failure ??= late;
     if (failure !== undefined && waiting !== undefined) return work(waiting);
-    if (failure !== undefined) return take(failure.trouble, failure.why);
-    withheld = false;
+    if (failure?.trouble === 'sim' && isSimReady) return work('bring-up');
+    if (failure !== undefined) {
+      take(failure.trouble, failure.why);
+      // Meanwhile it was allowed.
+      if (mayInterrupt()) retryWithheld();
+      return;
+    }
+    isWithheld = false;
     last = undefined;
     feed({ type: 'well' });
     await file.write(save(state, now()));
@@ -85,14 +122,11 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
 
   async function tryRung(rung: Rung): Promise<typeof late> {
     try {
+      doing = rung;
+      if (INTERRUPTING.includes(rung) && !mayInterrupt()) withhold(rung);
       await file.write(save(state, now()));
       if (stopped) return undefined;
-      const isWithheld = INTERRUPTING.includes(rung) && !mayInterrupt();
-      withheld ||= isWithheld;
-      // It costs no attach, and leaves more for when it may.
-      if (isWithheld) state = { ...state, attaches: state.attaches.slice(0, -1) };
-      doing = isWithheld ? 'bring-up' : rung;
-      await act(doing);
+      await act(doing, air);
       return undefined;
     } catch (error) {
       if (!(error instanceof ModemTrouble) && !isSupersimError(error)) {
@@ -100,6 +134,22 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       }
       return { trouble: troubleOf(error), why: messageOf(error) };
     }
+  }
+
+  function withhold(rung: Rung): void {
+    isWithheld = true;
+    timesWithheld++;
+    state = withheld(state, rung);
+    doing = 'bring-up';
+    minuteLog('withheld', { rung }, 'modem recovery: not done while UDP works, which the same modem may carry');
+  }
+
+  function retryWithheld(): void {
+    if (!isWithheld || working || last === undefined) return;
+    isWithheld = false;
+    const { attaches, counts, unregisteredSince } = state;
+    state = { ...well, attaches, counts, unregisteredSince };
+    feed({ type: 'trouble', trouble: last.trouble });
   }
 
   function take(trouble: Trouble, why: string): void {
@@ -129,25 +179,26 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       else if (trouble === 'socket' || (trouble === 'reset' && doing !== 'reset')) late = { trouble, why };
     },
 
+    /** The SIM has been unlocked, or put in: nothing has to be waited for any more. */
+    simReady(): void {
+      if (working) isSimReady = true;
+      else if (!stopped && last?.trouble === 'sim') void work('bring-up');
+    },
+
     registered(registered: boolean): void {
       if (!working) feed({ type: 'registered', registered });
       if (state.rung !== undefined) setWell(false);
     },
 
     /** It may take the modem off the air now: what was withheld gets its turn. */
-    mayInterruptNow(): void {
-      if (!withheld || working || last === undefined) return;
-      withheld = false;
-      const { attaches, counts, unregisteredSince } = state;
-      state = { ...well, attaches, counts, unregisteredSince };
-      feed({ type: 'trouble', trouble: last.trouble });
-    },
+    mayInterruptNow: retryWithheld,
 
     isWell: (): boolean => isWell,
     /** Why the link is not well. */
     reason: (): string | undefined => last?.why,
     rung: (): Rung | undefined => state.rung,
     counts: (): Readonly<Record<Rung, number>> => state.counts,
+    timesWithheld: (): number => timesWithheld,
 
     stop(): void {
       stopped = true;

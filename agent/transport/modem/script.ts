@@ -1,4 +1,4 @@
-import type { Outcome, Request } from './transaction.js';
+import type { Outcome, Request } from './request.js';
 
 /** What a script asks for: a command to be run, or time to pass. */
 export type Ask = Request | { readonly waitMs: number };

@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../log.js';
 import type { ModemHealth } from '../transport.js';
-import { bringUp, cycleRadio, type Identity, identify, reset } from './common.js';
+import { type Air, bringUp } from './bring-up.js';
+import { cycleRadio, type Identity, identify, readIccid, reset } from './common.js';
 import type { Dialect } from './dialect.js';
 import { DIALECTS, dialectOf } from './dialects.js';
 import type { Driver } from './driver.js';
 import { checkHealth, type Health, isRegistered } from './health.js';
 import type { Rung } from './ladder.js';
 import type { ModemOptions } from './modem-transport.js';
+import type { createPinTries } from './pin-tries.js';
 import { ModemTrouble } from './script.js';
-import { unlock } from './sim-pin.js';
+import { asksForPin, enterPin, notTaken } from './sim.js';
 
 /** After its reset a modem's port goes within a few seconds, if it goes at all. */
 const RESET_MS = 3000;
@@ -17,13 +19,18 @@ const RESET_MS = 3000;
 const PORT_BACK_MS = 60_000;
 const PORT_LOOK_MS = 100;
 
-export type SessionOptions = Pick<ModemOptions, 'dialect' | 'apn' | 'pin' | 'ports' | 'gateway'>;
+export type SessionOptions = Pick<ModemOptions, 'dialect' | 'apn' | 'flowControl' | 'pin' | 'ports' | 'gateway'>;
 
 /** What is said to the modem: from silence to open sockets, and each rung of the ladder. */
 export type Session = ReturnType<typeof createSession>;
 
-export function createSession(options: SessionOptions, driver: Driver, log: Log) {
-  const { ports, gateway, apn, pin } = options;
+export function createSession(
+  options: SessionOptions,
+  driver: Driver,
+  tries: ReturnType<typeof createPinTries> | undefined,
+  log: Log,
+) {
+  const { ports, gateway, apn, flowControl, pin } = options;
   let dialect: Dialect | undefined = options.dialect === 'auto' ? undefined : DIALECTS[options.dialect];
   /** The engine speaks the dialect. */
   let spoken = false;
@@ -32,9 +39,10 @@ export function createSession(options: SessionOptions, driver: Driver, log: Log)
   let health: Health | undefined;
   /** By device port; those that are lost are not there. */
   const sockets = new Map<number, number>();
-  let mayEnterPin = true;
+  /** Settings that the modem was last left without, as one text. */
+  let unset = '';
 
-  async function bringAllUp(): Promise<void> {
+  async function bringAllUp(air: Air): Promise<void> {
     sockets.clear();
     const found = await driver.run(identify());
     if (found.model === '') throw new ModemTrouble('silent', 'the modem does not tell its model');
@@ -44,27 +52,33 @@ export function createSession(options: SessionOptions, driver: Driver, log: Log)
     dialect = DIALECTS[name];
     driver.speak(dialect.grammar);
     spoken = true;
-    if (pin !== undefined) await enterPin(pin);
-    await attach(dialect);
+    await attach(dialect, air);
   }
 
-  /** A PIN that was taken will be again; one that was refused, or may have been, is never sent again. */
-  async function enterPin(digits: string): Promise<void> {
-    const before = mayEnterPin;
-    let asked = false;
-    const taken = await driver.run(
-      unlock(digits, () => {
-        asked = true;
-        mayEnterPin = false;
-        return before;
-      }),
-    );
-    if (taken || !asked) mayEnterPin = before;
+  async function unlock(speaking: Dialect): Promise<void> {
+    if (pin === undefined || tries === undefined) return;
+    if (!(await driver.run(asksForPin()))) return tries.notAsked();
+    const card = await driver.run(readIccid(speaking));
+    if (!(await tries.mayEnter(card))) throw notTaken();
+    await tries.entering(card);
+    const { taken, error } = await driver.run(enterPin(pin));
+    if (taken === true) return tries.taken();
+    if (taken === false) await tries.refused();
+    throw notTaken(error);
   }
 
-  async function attach(speaking: Dialect): Promise<void> {
-    const attachment = await driver.run(bringUp(speaking, apn));
+  async function attach(speaking: Dialect, air: Air): Promise<void> {
+    await unlock(speaking);
+    const attachment = await driver.run(bringUp(speaking, { apn, flowControl, air }));
     iccid = attachment.iccid ?? iccid;
+    const left = attachment.unset.join('; ');
+    if (left !== '' && left !== unset) {
+      log.warn(
+        { commands: attachment.unset },
+        'the modem is left as it is set: what these commands set needs its radio to go off and on, which is not allowed now',
+      );
+    }
+    unset = left;
     await driver.run(speaking.activate(apn));
     await open(speaking, ports);
   }
@@ -83,6 +97,8 @@ export function createSession(options: SessionOptions, driver: Driver, log: Log)
   async function resetModem(speaking: Dialect): Promise<void> {
     await driver.run(reset(speaking));
     await sleep(RESET_MS);
+    // It may be the port that is not as it was opened: another program can have set its line.
+    if (driver.isOpen()) driver.reopen('the modem was reset');
     const until = performance.now() + PORT_BACK_MS;
     while (!driver.isOpen() && performance.now() < until) await sleep(PORT_LOOK_MS);
   }
@@ -102,28 +118,28 @@ export function createSession(options: SessionOptions, driver: Driver, log: Log)
     },
 
     /** Does a rung, and what has to follow it until the sockets are open. @throws ModemTrouble */
-    async act(rung: Rung): Promise<void> {
+    async act(rung: Rung, air: Air): Promise<void> {
       if (!driver.isOpen()) throw new ModemTrouble('closed', 'the port is not open');
-      if (dialect === undefined || !spoken) return bringAllUp();
+      if (dialect === undefined || !spoken) return bringAllUp(air);
       switch (rung) {
         case 'socket':
           return reopen(dialect);
         case 'context':
           sockets.clear();
           await driver.run(dialect.deactivate());
-          return attach(dialect);
+          return attach(dialect, air);
         case 'airplane':
           sockets.clear();
           await driver.run(cycleRadio(dialect));
-          return attach(dialect);
+          return attach(dialect, air);
         case 'reset':
           sockets.clear();
           await resetModem(dialect);
-          return bringAllUp();
+          return bringAllUp(air);
         case 'power':
           throw new ModemTrouble('silent', 'nothing here can switch the modem’s power');
         default:
-          return bringAllUp();
+          return bringAllUp(air);
       }
     },
 

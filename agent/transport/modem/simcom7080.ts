@@ -16,6 +16,10 @@ const UNDECIDED = /^"?[\d., ]*"?[\d, ]*$/;
 const ON_ITS_OWN_LINE = /^\+CARECV: ?(\d+),(\d+)$/;
 const PUSH = /^\+CAURC: ?"recv", ?(\d+), ?(\d+)(?:, ?"?([\d.]+)"?, ?(\d+))?$/;
 const NEW = /^\+CANEW: ?(\d+), ?(\d+)(?:, ?"?([\d.]+)"?, ?(\d+))?/;
+const STATE = /^\+CASTATE: ?(\d+), ?(\d+)$/;
+const CLOSED = 0;
+/** Such sockets are not ours, which listen. */
+const CONNECTED = 1;
 /** cids are 0 to 12; others are ignored. */
 const MAX_SOCKET = 12;
 
@@ -176,7 +180,6 @@ export const simcom7080: Dialect = {
     { command: 'AT+CSCLK=0' },
   ],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* attempt('AT+CNACT=0,0', ACTIVATE_TIMEOUT_MS, {
@@ -185,9 +188,7 @@ export const simcom7080: Dialect = {
   },
   listen,
   receive: (socket, most) => readUntilEmpty(readCommand(socket), most, 'gone'),
-  *poll(socket) {
-    yield* readUntilEmpty(readCommand(socket), MOST_READS, 'gone');
-  },
+  poll,
   send,
   *close(socket) {
     yield* attempt(`AT+CACLOSE=${socket}`);
@@ -213,6 +214,18 @@ function* activate(apn: string): Script<void> {
   });
 }
 
+/** Reads also from sockets that one which listens has made for its peers: nobody may have said that they are there. */
+function* poll(socket: number): Script<void> {
+  const states = yield* attempt('AT+CASTATE?');
+  for (const line of states.lines) {
+    const [cid, state] = (match(STATE, line) ?? []).map((field) => wholeNumber(field));
+    if (cid === undefined || cid > MAX_SOCKET) continue;
+    if (cid === socket && state === CLOSED) throw new ModemTrouble('socket', `socket ${socket} is closed`);
+    if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MOST_READS, 'empty');
+  }
+  yield* readUntilEmpty(readCommand(socket), MOST_READS, 'gone');
+}
+
 function* listen(port: number, index: number, gateway: Endpoint): Script<number> {
   const command = `AT+CASERVER=${index},0,"UDP",${port}`;
   yield* attempt(`AT+CACLOSE=${index}`);
@@ -236,7 +249,8 @@ function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): 
   const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
     busy: { is: ({ text }) => text === 'ERROR', waitMs: 500, times: 2 },
   });
-  if (!outcome.ok && outcome.failure !== 'refused') throw sendTrouble(command, outcome);
-  if (isElsewhere) yield* must('socket', peerCommand(socket, gateway));
+  const answers = outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout';
+  // Else what is sent next to the gateway would go there as well.
+  if (isElsewhere && answers) yield* must('socket', peerCommand(socket, gateway));
   if (!outcome.ok) throw sendTrouble(command, outcome);
 }

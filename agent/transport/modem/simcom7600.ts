@@ -139,16 +139,15 @@ export const simcom7600: Dialect = {
   iccid: 'AT+CICCID',
   radio: [{ command: 'AT+CSCLK=0' }, { command: 'AT+CSOCKSETPN=1' }],
   reset: 'AT+CFUN=1,1',
-  airplane: 'AT+CFUN=0',
   activate,
   *deactivate() {
     yield* closeNetwork();
   },
   listen,
   *poll(socket) {
-    const outcome = yield* attempt('AT+CIPCLOSE?');
-    const open = answerOf(outcome, '+CIPCLOSE')?.split(',')[socket];
-    if (open?.trim() === '0') throw new ModemTrouble('socket', `socket ${socket} is closed`);
+    const network = yield* attempt('AT+IPADDR');
+    if (!network.ok && NOT_OPENED.test(network.error)) throw new ModemTrouble('context', `AT+IPADDR: ${network.error}`);
+    if ((yield* linkStates())[socket] === '0') throw new ModemTrouble('socket', `socket ${socket} is closed`);
   },
   send,
   *close(socket) {
@@ -178,10 +177,25 @@ function* activate(): Script<void> {
 function* applySettings(): Script<boolean> {
   let accepted = true;
   for (const setting of SETTINGS) accepted = (yield* attempt(setting)).ok && accepted;
+  // Without them nobody can tell where a payload begins and whose it is: an OK is not enough.
+  for (const name of ['+CIPSRIP', '+CIPHEAD']) {
+    const value = answerOf(yield* attempt(`AT${name}?`), name);
+    accepted &&= value === undefined || value === '1';
+  }
   return accepted;
 }
 
+/** Of each socket, `1` where it is open. */
+function* linkStates(): Script<readonly string[]> {
+  const outcome = yield* attempt('AT+CIPCLOSE?');
+  return (answerOf(outcome, '+CIPCLOSE') ?? '').split(',').map((state) => state.trim());
+}
+
 function* closeNetwork(): Script<void> {
+  // Some do not close it while a socket is open.
+  for (const [link, state] of (yield* linkStates()).entries()) {
+    if (state === '1') yield* attempt(`AT+CIPCLOSE=${link}`, TIMEOUT.radio);
+  }
   yield* attempt('AT+NETCLOSE', NETWORK_TIMEOUT_MS, {
     second: { find: says(/^\+NETCLOSE: ?\d+$/), timeoutMs: SECOND_TIMEOUT_MS, optional: true },
   });

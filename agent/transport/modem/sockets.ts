@@ -2,8 +2,8 @@ import { SupersimError } from '../../../shared/errors.js';
 import type { Endpoint } from '../transport.js';
 import type { Dialect } from './dialect.js';
 import type { Notice } from './notice.js';
+import type { Outcome, Request, Second } from './request.js';
 import { attempt, ModemTrouble, type Script, TIMEOUT } from './script.js';
-import type { Outcome, Request, Second } from './transaction.js';
 
 /** Waits for the notice that a socket is open, or why not. */
 export const opened =

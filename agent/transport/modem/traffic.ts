@@ -3,7 +3,9 @@ import type { ModemRecord } from '../transport.js';
 /** Most that is kept of what was said. */
 const MAX_RECORDS = 4000;
 const MAX_BYTES = 262_144;
-const PIN_COMMAND = /^(AT\+CPIN=)(.*)(\r)$/s;
+const COMMAND = /^AT[ -~]*\r$/i;
+/** The digits of what is a PIN or a PUK. */
+const PIN_DIGITS = /(?<=\+(?:CPIN=|CLCK="SC",\d,|CPWD="SC",)[^\r]*)\d/gi;
 
 interface Kept {
   readonly n: number;
@@ -37,6 +39,6 @@ export function createTraffic(now: () => number = () => performance.now()) {
 
 /** The SIM's PIN is never kept. */
 export function withoutPin(bytes: Buffer): Buffer {
-  const [, command = '', pin, end = ''] = PIN_COMMAND.exec(bytes.toString('latin1')) ?? [];
-  return pin === undefined ? bytes : Buffer.from(`${command}${'*'.repeat(pin.length)}${end}`, 'latin1');
+  const text = bytes.toString('latin1');
+  return COMMAND.test(text) ? Buffer.from(text.replace(PIN_DIGITS, '*'), 'latin1') : bytes;
 }

@@ -1,4 +1,5 @@
 import type { Notice, Result } from './notice.js';
+import type { Failure, Outcome, Request, Second } from './request.js';
 
 /** Nothing must come for so long after a time-out before the modem is asked whether it is there. */
 export const QUIET_MS = 300;
@@ -12,57 +13,6 @@ export const PROBE_TIMEOUT_MS = 1000;
 export const PROBES = 3;
 /** A modem that takes a payload asks for it at once: what may last is the sending. */
 export const PROMPT_TIMEOUT_MS = 10_000;
-
-/** What a notice says about a command that the modem has accepted, or is about to: it worked, or why not. */
-export type Second = 'done' | { readonly error: string };
-
-/** A command, and how its end is known. */
-export interface Request {
-  /** Without its end. */
-  readonly command: string;
-  /** Written in one piece when the modem asks for it. */
-  readonly payload?: Buffer;
-  /** From the prompt to the payload: u-blox asks for 50 ms. */
-  readonly payloadDelayMs?: number;
-  readonly timeoutMs: number;
-  /** An asynchronous second result, which may come before `OK`. */
-  readonly second?: {
-    readonly find: (notice: Notice) => Second | undefined;
-    readonly timeoutMs: number;
-    /** That it does not come is no failure. */
-    readonly optional?: true;
-  };
-  /** Results after which the command may be written again: the modem says that it has done nothing. */
-  readonly busy?: { readonly is: (result: Result) => boolean; readonly waitMs: number; readonly times: number };
-  /** Not to be repeated after a time-out, and the modem not probed: it is a probe itself, or ends the modem. */
-  readonly once?: true;
-  /** Probed but not repeated after a time-out: nobody knows what it does. */
-  readonly unrepeated?: true;
-}
-
-export type Failure =
-  /** The modem said so. */
-  | 'refused'
-  /** No result in time, though the modem is alive; a send may have been sent. */
-  | 'timeout'
-  /** No result, and no answer to `AT` either. */
-  | 'silent'
-  /** The modem started anew meanwhile. */
-  | 'reset'
-  | 'aborted'
-  /** The port is gone. */
-  | 'closed';
-
-/** How a command ended. */
-export type Outcome =
-  | { readonly ok: true; readonly lines: readonly string[]; readonly payloads: number }
-  | {
-      readonly ok: false;
-      readonly failure: Failure;
-      /** The modem's own words. */
-      readonly error: string;
-      readonly lines: readonly string[];
-    };
 
 /**
  * | phase | waits for |
@@ -88,6 +38,12 @@ export interface State {
   readonly repeated: boolean;
   readonly probes: number;
   readonly quietSince: number;
+  /** The payload has gone. */
+  readonly written: boolean;
+  /** Bytes of a payload that the modem may still be waiting for: nothing has shown since that it takes commands. */
+  readonly owed: number;
+  /** It was given zeros in their place. */
+  readonly padded: boolean;
   readonly found?: Second;
   readonly result?: Result;
   /** What the request ends with, once the modem is known to be ready again. */
@@ -111,6 +67,8 @@ export type Effect =
   | { readonly type: 'payload'; readonly bytes: Buffer }
   /** A CR that ends whatever the modem may be waiting for. */
   | { readonly type: 'unstick' }
+  /** So many zeros, and a CR. */
+  | { readonly type: 'pad'; readonly bytes: number }
   /** The dialogue is to be told that no command is in flight. */
   | { readonly type: 'give-up' }
   | { readonly type: 'end'; readonly outcome: Outcome };
@@ -130,6 +88,9 @@ export const idle: State = {
   repeated: false,
   probes: 0,
   quietSince: 0,
+  written: false,
+  owed: 0,
+  padded: false,
 };
 
 /** What an input leads to; `now` in milliseconds of one clock. */
@@ -137,7 +98,7 @@ export function step(state: State, input: Input, now: number): Step {
   switch (input.type) {
     case 'run':
       return state.phase === 'idle'
-        ? write({ ...idle, lastByteAt: state.lastByteAt }, input.request, now)
+        ? write({ ...idle, lastByteAt: state.lastByteAt, owed: state.owed }, input.request, now)
         : stay(state);
     case 'bytes':
       return stay({ ...state, lastByteAt: now });
@@ -159,7 +120,7 @@ function write(state: State, request: Request, now: number): Step {
   const { payload, timeoutMs } = request;
   const dueAt = now + (payload === undefined ? timeoutMs : Math.min(timeoutMs, PROMPT_TIMEOUT_MS));
   return {
-    state: { ...rest, phase: 'answer', request, dueAt },
+    state: { ...rest, phase: 'answer', request, dueAt, written: false, owed: payload?.length ?? state.owed },
     effects: [{ type: 'command', command: request.command }],
   };
 }
@@ -168,14 +129,16 @@ function take(state: State, notice: Notice, now: number): Step {
   const { request, phase } = state;
   if (request === undefined) return stay(state);
   if (notice.kind === 'urc' && notice.loss === 'reset' && state.verdict === undefined) {
-    return fail(state, 'reset', notice.line);
+    return fail({ ...state, owed: 0 }, 'reset', notice.line);
   }
-  const found = state.verdict === undefined ? (request.second?.find(notice) ?? state.found) : undefined;
+  const mayBeIts = state.verdict === undefined && (request.payload === undefined || state.written);
+  // What is said of a send before this one has gone is about an earlier one.
+  const found = mayBeIts ? (request.second?.find(notice) ?? state.found) : undefined;
   const next = found === undefined ? state : { ...state, found };
   if (phase === 'second') return found === undefined ? stay(next) : conclude(next, found);
   if (notice.kind === 'prompt' && phase === 'answer') return prompted(next, request, now);
   if (notice.kind !== 'result' || notice.command === undefined) return stay(next);
-  if (phase === 'probe') return notice.ok ? settle(next, now) : stay(next);
+  if (phase === 'probe') return notice.ok ? settle({ ...next, owed: 0 }, now) : stay(next);
   return phase === 'answer' || phase === 'pause' ? takeResult(next, request, notice, now) : stay(next);
 }
 
@@ -186,11 +149,13 @@ function prompted(state: State, request: Request, now: number): Step {
 }
 
 const writePayload = (state: State, request: Request, bytes: Buffer, now: number): Step => ({
-  state: { ...state, phase: 'answer', dueAt: now + request.timeoutMs },
+  state: { ...state, phase: 'answer', written: true, dueAt: now + request.timeoutMs },
   effects: [{ type: 'payload', bytes }],
 });
 
-function takeResult(state: State, request: Request, result: Result, now: number): Step {
+function takeResult(before: State, request: Request, result: Result, now: number): Step {
+  // Refused before its payload has gone, the modem may ask for it yet: the ERROR may have been another's.
+  const state = request.payload === undefined || before.written ? { ...before, owed: 0 } : before;
   if (!result.ok) {
     const { busy } = request;
     if (busy?.is(result) === true && state.refusals < busy.times) {
@@ -230,7 +195,7 @@ function tick(state: State, now: number): Step {
       return probeWhenQuiet(state, now);
     case 'probe':
       if (state.probes < PROBES) return stay(quiet(state, now));
-      return fail(state, 'silent', 'the modem does not answer');
+      return state.owed > 0 ? pad(state, now) : fail(state, 'silent', 'the modem does not answer');
     case 'settle':
       return settled(state, request, now);
     case 'idle':
@@ -244,10 +209,19 @@ function recover(state: State, verdict: 'timeout' | 'aborted', now: number): Ste
   const next = { ...state, verdict };
   if (request?.once) return fail(next, verdict, `no answer to ${request.command}`, [{ type: 'give-up' }]);
   const giveUp: Effect[] = [{ type: 'give-up' }];
-  if (request?.payload === undefined) return { state: quiet(next, now), effects: giveUp };
+  if (state.owed === 0) return { state: quiet(next, now), effects: giveUp };
   // It may still be waiting for payload bytes, of which ESC would be one.
   return { state: { ...next, phase: 'stuck', dueAt: now + INPUT_TIMEOUT_MS }, effects: giveUp };
 }
+
+/**
+ * It has not given up waiting for the payload, and takes commands for a part of it. The datagram that comes of it is
+ * of no sense to anybody; else the modem would take nothing any more.
+ */
+const pad = (state: State, now: number): Step => ({
+  state: quiet({ ...state, probes: 0, owed: 0, padded: true }, now),
+  effects: [{ type: 'pad', bytes: state.owed }],
+});
 
 const quiet = (state: State, now: number): State => ({
   ...state,
@@ -277,7 +251,8 @@ function settled(state: State, request: Request, now: number): Step {
   const mayRepeat =
     verdict === 'timeout' && !state.repeated && request.payload === undefined && request.unrepeated !== true;
   if (mayRepeat) return write({ ...rest, repeated: true, probes: 0 }, request, now);
-  return fail(state, verdict ?? 'timeout', `no answer to ${request.command}`);
+  const padded = state.padded ? ': it waited for a payload, and got zeros' : '';
+  return fail(state, verdict ?? 'timeout', `no answer to ${request.command}${padded}`);
 }
 
 function conclude(state: State, found: Second): Step {
@@ -292,7 +267,7 @@ function fail(state: State, failure: Failure, error: string, before: readonly Ef
   return { ...last, effects: [...before, ...effects, ...last.effects] };
 }
 
-const end = ({ lastByteAt }: State, outcome: Outcome): Step => ({
-  state: { ...idle, lastByteAt },
+const end = ({ lastByteAt, owed }: State, outcome: Outcome): Step => ({
+  state: { ...idle, lastByteAt, owed },
   effects: [{ type: 'end', outcome }],
 });

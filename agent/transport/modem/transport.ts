@@ -4,16 +4,18 @@ import type { Log } from '../../log.js';
 import { createMinuteLog } from '../../minute-log.js';
 import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
 import { explainTrouble, runAnyCommand } from './any-command.js';
+import { createTally, type ModemCounters } from './counters.js';
 import { createDriver } from './driver.js';
-import { type Rung, well } from './ladder.js';
-import { createLadderFile } from './ladder-file.js';
+import { createModemFile } from './modem-file.js';
 import type { ModemOptions, ModemTransport } from './modem-transport.js';
 import type { Notice } from './notice.js';
+import { createPinTries } from './pin-tries.js';
 import { createPoll } from './poll.js';
 import { createReceiver } from './receiver.js';
 import { createRecovery } from './recovery.js';
+import { createRivalWatch, isForeign } from './rivals.js';
 import { ModemTrouble } from './script.js';
-import { createSendQueue, type Outgoing } from './send-queue.js';
+import { createSendQueue, type Outgoing, troubleOfSends } from './send-queue.js';
 import { createSession } from './session.js';
 import { sendDatagram } from './sockets.js';
 import { createTraffic } from './traffic.js';
@@ -33,12 +35,7 @@ const USUAL: Tempo = { pace: 1, pollMs: 45_000 };
 /** What there is to see of it besides its link. */
 export interface ModemView extends ModemTransport {
   readonly modem: ModemConsole;
-  /** How often each rung was done, and how much of what the modem said meant nothing. */
-  counts(): {
-    readonly rungs: Readonly<Record<Rung, number>>;
-    readonly discarded: number;
-    readonly discardedBytes: number;
-  };
+  counts(): ModemCounters;
 }
 
 /** Datagrams by the UDP sockets of a modem behind a serial port. It never gives the modem up. */
@@ -50,27 +47,32 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let receive: (datagram: Datagram) => void = () => undefined;
   let changedAt = created;
   let portError: string | undefined;
-  let discarded = 0;
-  let discardedBytes = 0;
+  const tally = createTally();
+  /** In a row. */
+  let failedSends = 0;
+  const rivals = createRivalWatch(options.path, log);
   let stopped = false;
   let mayInterrupt = true;
-  const file = createLadderFile(options.stateFolder, log);
+  const file = createModemFile(options.stateFolder, log);
   let started: ReturnType<typeof open> | undefined;
 
   function open(saved: unknown) {
     const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log);
-    const session = createSession(options, driver, log);
+    const tries = options.pin === undefined ? undefined : createPinTries(options.pin, saved, file);
+    const session = createSession(options, driver, tries, log);
     const { act } = session;
     const recovery = createRecovery({ act, changed, file, saved, mayInterrupt: () => mayInterrupt, pace }, log);
     const receiver = createReceiver(driver, session, (socket, error) => {
       // A socket that is not ours may be gone before it could be read.
       if (session.lost(socket)) fail(error);
     });
-    const poll = createPoll({ driver, session, recovery, pollMs, fail });
+    const poll = createPoll({ driver, session, recovery, tally, pollMs, fail });
     return { driver, session, recovery, receiver, poll };
 
     function opened(): void {
       portError = undefined;
+      tally.opened();
+      void rivals.opened();
       session.forget();
       recovery.begin();
     }
@@ -82,6 +84,8 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     }
 
     function takeNotice(notice: Notice): void {
+      tally.notice(notice);
+      if (isForeign(notice)) void rivals.suspect();
       switch (notice.kind) {
         case 'datagram':
           hand(notice, session.portOf(notice.socket));
@@ -92,8 +96,10 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
         case 'closed':
           if (session.lost(notice.socket)) recovery.trouble('socket', 'the socket was closed');
           break;
+        case 'information':
         case 'urc':
-          if (notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
+          if (/^\+CPIN: ?READY$/.test(notice.line)) recovery.simReady();
+          if (notice.kind === 'urc' && notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
           break;
         case 'discarded':
           discard(notice);
@@ -109,6 +115,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       changedAt = performance.now();
       if (isWell) log.info({ ...session.view(), address: session.health()?.address }, 'modem up');
       else log.warn({ why: recovery.reason() }, 'modem down');
+      if (!isWell && portError === undefined) void rivals.suspect();
       if (!isWell) queue.fail(downError());
       poll.run(isWell);
     }
@@ -119,9 +126,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   }
 
   function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
-    discarded++;
-    discardedBytes += bytes.length;
-    minuteLog(why, { bytes: bytes.length, discarded }, 'bytes from the modem that mean nothing');
+    minuteLog(why, { bytes: bytes.length }, 'bytes from the modem that mean nothing');
   }
 
   const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
@@ -131,10 +136,12 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     if (driver === undefined || dialect === undefined || socket === undefined) throw downError();
     try {
       await driver.run(sendDatagram(dialect, socket, destination, bytes, gateway));
+      failedSends = 0;
     } catch (error) {
       if (error instanceof ModemTrouble && error.trouble !== 'closed') {
         if (error.trouble === 'socket') session?.lost(socket);
-        recovery?.trouble(error.trouble, error.message);
+        const repeated = error.trouble === 'send' ? troubleOfSends(++failedSends) : undefined;
+        recovery?.trouble(repeated ?? error.trouble, error.message);
       }
       throw new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
         cause: error,
@@ -146,7 +153,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     if (started === undefined || portError !== undefined) {
       throw new SupersimError('modem-port-lost', portError ?? `the serial port ${options.path} is not open`);
     }
-    return started.driver.run(runAnyCommand(command)).catch((error: unknown) => {
+    return started.driver.run(runAnyCommand(command), 'aside').catch((error: unknown) => {
       throw explainTrouble(error);
     });
   }
@@ -160,6 +167,8 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   }
 
   const downError = () => new SupersimError('link-down', `no link by the modem: ${reason()}`);
+  const counts = () => tally.counters(started?.recovery.counts(), started?.recovery.timesWithheld() ?? 0);
+  const modemHealth = () => ({ ...started?.session.view(), counters: counts() });
   const address = () => (isUp() ? started?.session.health()?.address : undefined);
   const maxBytes = () => Math.min(MAX_PAYLOAD_BYTES, started?.session.dialect()?.maxSend ?? MAX_PAYLOAD_BYTES);
 
@@ -181,7 +190,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     link() {
       const up = isUp();
       const status = { name: 'modem', up, reason: up ? undefined : reason(), since: wallTime(changedAt) };
-      return onlyLink({ ...status, address: address(), modem: started?.session.view() }, wallTime(created));
+      return onlyLink({ ...status, address: address(), modem: modemHealth() }, wallTime(created));
     },
     address,
     kernelDrops: () => undefined,
@@ -190,7 +199,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       if (allowed) started?.recovery.mayInterruptNow();
     },
     modem: { at, log: traffic.after },
-    counts: () => ({ rungs: started?.recovery.counts() ?? well.counts, discarded, discardedBytes }),
+    counts,
     async stop() {
       stopped = true;
       if (started === undefined) return;

@@ -1,8 +1,9 @@
+import type { Endpoint } from '../transport.js';
 import { type CommandPart, wholeNumber } from './command.js';
 import type { Dialect } from './dialect.js';
 import { type Action, type Grammar, isLength, type Known, match, peerOf, type Said } from './grammar.js';
 import type { Header } from './parser.js';
-import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from './script.js';
+import { answerOf, attempt, ModemTrouble, must, pause, type Script, TIMEOUT } from './script.js';
 import { MOST_READS, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
 
 const FROM = /^\+USORF: ?(\d+), ?"([^"]*)", ?(\d+), ?(\d+), ?"$/;
@@ -116,6 +117,7 @@ const MAX_SOCKET = 6;
 const UDP = 17;
 const ACTIVATE_TIMEOUT_MS = 180_000;
 const SEND_TIMEOUT_MS = 30_000;
+const REFUSED_MS = 200;
 /** The modem needs it between its `@` and the payload. */
 const PAYLOAD_DELAY_MS = 50;
 
@@ -127,7 +129,8 @@ export const ublox: Dialect = {
   iccid: 'AT+CCID',
   radio: [{ command: 'AT+URAT=7', unless: { ask: 'AT+URAT?', answer: '7' } }, { command: 'AT+UPSV=0' }],
   reset: 'AT+CFUN=15',
-  airplane: 'AT+CFUN=4',
+  radioTimeoutMs: 180_000,
+  flow: { none: 'AT&K0', rtscts: 'AT&K3' },
   activate,
   *deactivate() {
     yield* attempt('AT+UPSDA=0,4', ACTIVATE_TIMEOUT_MS);
@@ -145,21 +148,26 @@ export const ublox: Dialect = {
     const waiting = answerOf(outcome, '+USORF')?.split(',')[1];
     if (Number(waiting) > 0) yield* readUntilEmpty(readCommand(socket), MOST_READS, 'empty');
   },
-  *send(socket, { address, port }, bytes) {
-    const command = `AT+USOST=${socket},"${address}",${port},${bytes.length}`;
-    const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
-      payloadDelayMs: PAYLOAD_DELAY_MS,
-      // R410 refuses a send during which a datagram arrives.
-      busy: { is: ({ ok }) => !ok, waitMs: 200, times: 1 },
-    });
-    if (!outcome.ok) throw sendTrouble(command, outcome);
-  },
+  send: sendFrom,
   *close(socket) {
     yield* attempt(`AT+USOCL=${socket}`, TIMEOUT.radio);
   },
 };
 
 const readCommand = (socket: number) => `AT+USORF=${socket},${LIMIT}`;
+
+function* sendFrom(socket: number, { address, port }: Endpoint, bytes: Buffer): Script<void> {
+  const command = `AT+USOST=${socket},"${address}",${port},${bytes.length}`;
+  const request = sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, { payloadDelayMs: PAYLOAD_DELAY_MS });
+  let outcome = yield request;
+  if (!outcome.ok && outcome.failure === 'refused' && /ERROR/.test(outcome.error)) {
+    // R410 refuses one during which a datagram arrives, until that is read.
+    yield* readUntilEmpty(readCommand(socket), MOST_READS, 'empty');
+    yield* pause(REFUSED_MS);
+    outcome = yield request;
+  }
+  if (!outcome.ok) throw sendTrouble(command, outcome);
+}
 
 function* activate(): Script<void> {
   yield* must('refused', 'AT+UDCONF=1,0');

@@ -25,6 +25,15 @@ describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
     });
   });
 
+  it('says what to do about a SIM that asks for its PIN', async () => {
+    const path = linkPath();
+    const { modem } = await startLoopback({ modem: { dialect: 'quectel', path } });
+    modem?.setSim('pin');
+    const { stdout, code } = await probe(path);
+    expect(stdout).toMatch(/^SIM +SIM PIN, .*modem\.pin/m);
+    expect(code).toBe(0);
+  });
+
   it('names who has a port that is in use, what to do, and ends with 1', async () => {
     const link = linkPath();
     const { pid } = await openPty(link, 'locked');

@@ -7,6 +7,7 @@ import { createAgent } from '../../../agent/agent.js';
 import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control-schema.js';
 import { VERSION } from '../../../shared/version.js';
 import { temporaryFolder } from '../../support/files.js';
+import { MODEM_HEALTH } from '../../support/links.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { openControl } from '../service/support.js';
@@ -110,13 +111,12 @@ describe('supersim-agent status', () => {
 
   it('shows two links: which is in use, and how each is', async () => {
     const now = Date.now();
-    const modem = { registration: 'roaming', operator: '23415', signalDbm: -71, iccid: '8988307' };
     const link = {
       name: 'modem',
       since: now - 125_000,
       switches: 3,
       links: [
-        { name: 'modem', up: true, since: now, address: '10.1.2.3', modem },
+        { name: 'modem', up: true, since: now, address: '10.1.2.3', modem: MODEM_HEALTH },
         { name: 'udp', up: false, since: now, reason: 'there is no address to listen on' },
       ],
     };
@@ -126,6 +126,12 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^link +modem for 2 min 5 s, 3 switches$/m);
     expect(stdout).toMatch(/^modem +up, 10\.1\.2\.3, roaming, 23415, -71 dBm$/m);
     expect(stdout).toMatch(/^udp +down: there is no address to listen on$/m);
+    expect(stdout).toMatch(/^modem recovery +socket 2, context 1, bring-up 4; 3 put off while UDP works$/m);
+    expect(stdout).toMatch(
+      /^modem line +120 URCs of data, 6 lost and found by 700 polls; bytes discarded: noise 40, unknown-line 2$/m,
+    );
+    const { stdout: json } = await supersimAgent(['status', '--socket', path, '--json']);
+    expect(statusSchema.parse(JSON.parse(json)).link?.links[0]?.modem?.counters).toEqual(MODEM_HEALTH.counters);
     const alone = { ...status, link: { ...link, links: link.links.slice(0, 1) } };
     const second = await openControl({ target: { status: () => alone, commands: undefined } });
     const { stdout: shown } = await supersimAgent(['status', '--socket', second.path]);

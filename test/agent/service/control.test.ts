@@ -49,6 +49,7 @@ describe('the routes of the control socket', () => {
     });
     const modem = {
       path: '/dev/ttyUSB2',
+      run: 'a',
       dialect: () => 'quectel',
       at: async (command: string) => [`${command}!`, 'OK'],
       log: (after: number) => records.filter(({ n }) => n > after),
@@ -58,9 +59,9 @@ describe('the routes of the control socket', () => {
     const asked = await ask(path, 'POST', `/modem/at?command=${encodeURIComponent('AT+X="a&b";+CSQ')}`);
     expect(asked.body).toEqual({ lines: ['AT+X="a&b";+CSQ!', 'OK'] });
     // Not more than an answer can have; the rest is to be asked for.
-    expect((await ask(path, 'GET', '/modem/log')).body).toEqual({ records: records.slice(0, 2) });
-    expect((await ask(path, 'GET', '/modem/log?after=6')).body).toEqual({ records: records.slice(4) });
-    expect((await ask(path, 'GET', '/modem/log?after=7')).body).toEqual({ records: [] });
+    expect((await ask(path, 'GET', '/modem/log')).body).toEqual({ run: 'a', records: records.slice(0, 2) });
+    expect((await ask(path, 'GET', '/modem/log?after=6')).body).toEqual({ run: 'a', records: records.slice(4) });
+    expect((await ask(path, 'GET', '/modem/log?after=7')).body).toEqual({ run: 'a', records: [] });
     for (const url of ['/modem/log?after=-1', '/modem/log?after=x', '/modem/log?before=1']) {
       expect(await ask(path, 'GET', url)).toMatchObject({ status: 400, code: 'bad-input' });
     }
@@ -112,14 +113,14 @@ describe('the routes of the control socket', () => {
       await pause(10_500);
       return ['OK'];
     };
-    const modem = { path: '/dev/ttyUSB2', dialect: () => undefined, at, log: () => [] };
+    const modem = { path: '/dev/ttyUSB2', run: 'a', dialect: () => undefined, at, log: () => [] };
     const { path } = await openControl({ target: { ...fakeTarget(), modem } });
     expect(await ask(path, 'POST', '/modem/at?command=AT%2BCOPS%3D%3F')).toMatchObject({ status: 200 });
   });
 
   it('say that the modem does not answer, and that there is none', async () => {
     const at = () => Promise.reject(new SupersimError('modem-silent', 'no answer to AT'));
-    const modem = { path: '/dev/ttyUSB2', dialect: () => undefined, at, log: () => [] };
+    const modem = { path: '/dev/ttyUSB2', run: 'a', dialect: () => undefined, at, log: () => [] };
     const { path } = await openControl({ target: { ...fakeTarget(), modem } });
     expect(await ask(path, 'POST', '/modem/at?command=AT')).toMatchObject({ status: 504, code: 'modem-silent' });
     const { path: other } = await openControl();

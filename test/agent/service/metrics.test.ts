@@ -3,10 +3,25 @@ import type { AgentStatus } from '../../../agent/agent.js';
 import { createMeters, observe } from '../../../agent/command/meters.js';
 import { createAgent, defineHandler } from '../../../agent/index.js';
 import { renderMetrics } from '../../../agent/service/metrics.js';
+import type { ModemCounters } from '../../../agent/transport/modem/counters.js';
 import { VERSION } from '../../../shared/version.js';
 import { needs } from '../../support/needs.js';
 import { readMetrics } from '../../support/prometheus.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
+
+const MODEM: ModemCounters = {
+  rungs: { socket: 0, context: 0, 'bring-up': 0, port: 0, airplane: 3, reset: 0, power: 0 },
+  withheld: 1,
+  portOpened: 2,
+  dataUrcs: 40,
+  dataUrcsLost: 5,
+  polls: 60,
+  discardedBytes: {
+    ...{ noise: 9, 'not-text': 0, 'unknown-line': 0, 'bad-header': 0 },
+    ...{ 'foreign-echo': 0, 'line-too-long': 0, incomplete: 0, 'not-hexadecimal': 0 },
+  },
+  discarded: 7,
+};
 
 /** An agent with a handler that fails and one that takes its time, and who may send to it. */
 async function startAgent() {
@@ -90,7 +105,7 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
         since: 0,
         switches: 7,
         links: [
-          { name: 'modem', up: true, since: 0, modem: { registration: 'roaming', signalDbm: -71 } },
+          { name: 'modem', up: true, since: 0, modem: { registration: 'roaming', signalDbm: -71, counters: MODEM } },
           { name: 'udp', up: false, since: 0 },
         ],
       },
@@ -120,6 +135,13 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
     expect(value('supersim_agent_modem_registration', { state: 'roaming' })).toBe(1);
     expect(value('supersim_agent_modem_registration', { state: 'home' })).toBe(0);
     expect(value('supersim_agent_datagrams_sent_total', { transport: 'modem', result: 'failed' })).toBe(0);
+    expect(value('supersim_agent_modem_recoveries_total', { rung: 'airplane' })).toBe(3);
+    expect(value('supersim_agent_modem_discarded_bytes_total', { reason: 'noise' })).toBe(9);
+    expect(
+      ['recoveries_withheld', 'port_opened', 'data_urcs', 'data_urcs_lost', 'polls'].map((name) =>
+        value(`supersim_agent_modem_${name}_total`),
+      ),
+    ).toEqual([1, 2, 40, 5, 60]);
   });
 
   it('are bounded, and readable, whatever names commands come with', async () => {

@@ -173,6 +173,10 @@ describe('sending', () => {
     modem.said();
     expect(sendBytes(modem, 'ping')).toBe(ERROR);
     expect(modem.at('AT+USOER')).toContain('+USOER: 11');
+    // And so on, until it is read.
+    modem.ask(`${SEND},4\r`);
+    expect(sendBytes(modem, 'ping')).toBe(ERROR);
+    modem.at('AT+USORF=0,1024');
     modem.ask(`${SEND},4\r`);
     expect(sendBytes(modem, 'ping')).toContain('+USOST: 0,4');
   });

@@ -5,9 +5,10 @@ import { judgeModem, modem } from '../../../../agent/doctor/checks/modem.js';
 import { judgeSerial, serial } from '../../../../agent/doctor/checks/serial.js';
 import { start as startLoopback } from '../../../loopback/support.js';
 import { temporaryFolder, writeFile } from '../../../support/files.js';
+import { openBy } from '../../../support/holder.js';
 import { needs } from '../../../support/needs.js';
 import { program, startProcess } from '../../../support/process.js';
-import { linkPath, openBy, openPty } from '../../../support/pty.js';
+import { linkPath, openPty } from '../../../support/pty.js';
 import { environment } from '../../cli/support.js';
 import { NOBODY, ROOT, run } from '../support.js';
 

@@ -115,6 +115,7 @@ describe('a device with a modem', () => {
     const state = await run(health(createClockCheck(), link));
     const linkSince = '2026-01-02T03:04:05Z';
     expect(state).toMatchObject({ link: 'udp', linkSince, linkSwitches: 2, registration, operator, signalDbm });
+    expect(state).toMatchObject({ modemRecoveries: 7, modemUrcsLost: 6, modemDiscardedBytes: 42 });
     expectToFit(state);
   });
 });

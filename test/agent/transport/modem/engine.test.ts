@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bringUp, cycleRadio, identify, reset } from '../../../../agent/transport/modem/common.js';
+import { type Air, bringUp } from '../../../../agent/transport/modem/bring-up.js';
+import { cycleRadio, identify, reset } from '../../../../agent/transport/modem/common.js';
 import { DIALECTS, type DialectName, dialectOf } from '../../../../agent/transport/modem/dialects.js';
 import { createEngine, type Effect, PLAIN } from '../../../../agent/transport/modem/engine.js';
 import { checkHealth } from '../../../../agent/transport/modem/health.js';
@@ -9,6 +10,8 @@ import { says, sendDatagram } from '../../../../agent/transport/modem/sockets.js
 import { P12 } from './support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
+const FREE: Air = { mayLeave: () => true, left: () => undefined };
+const BRING_UP = { apn: 'super', flowControl: 'none', air: FREE } as const;
 
 /** What a modem answers: the first pattern that fits a command; each answer of a list once, the last for ever. */
 type Answers = readonly (readonly [command: RegExp, ...answers: string[]])[];
@@ -133,13 +136,14 @@ describe('bring-up', () => {
 
   it('waits for the SIM and the registration, sets the APN once, and cycles the radio for it', () => {
     const { run, written } = play(BASICS, 'quectel');
-    expect(run(bringUp(DIALECTS.quectel, 'super')).value).toEqual({
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).value).toEqual({
       iccid: '8988307000000000001',
       registration: 'roaming',
+      unset: [],
     });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
       'AT+CGDCONT=1,"IP","super"\r',
-      'AT+CFUN=0\r',
+      'AT+CFUN=4\r',
       'AT+CFUN=1\r',
     ]);
   });
@@ -149,8 +153,72 @@ describe('bring-up', () => {
       [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","super.mnc088.mcc234.gprs","",0,0\r\n\r\nOK\r\n'], ...BASICS],
       'quectel',
     );
-    expect(run(bringUp(DIALECTS.quectel, 'super')).value).toMatchObject({ registration: 'roaming' });
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).value).toMatchObject({ registration: 'roaming' });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
+  });
+
+  it('knows the APN in whatever letters it is configured', () => {
+    const { run, written } = play(
+      [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","SUPER","",0,0\r\n\r\nOK\r\n'], ...BASICS],
+      'quectel',
+    );
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, apn: 'Super' })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
+  });
+
+  it('sets nothing for which the radio may not be cycled, and tells what', () => {
+    const { run, written } = play([[/CNMP\?/, '\r\n+CNMP: 2\r\n\r\nOK\r\n'], ...BASICS], 'simcom7080');
+    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, air })).value).toMatchObject({
+      registration: 'roaming',
+      unset: ['AT+CGDCONT=1,"IP","super"', 'AT+CNMP=38', 'AT+CMNB=1'],
+    });
+    expect(written.filter((text) => /CFUN=|CGDCONT=|CNMP=|CMNB=/.test(text))).toEqual([]);
+  });
+
+  it('sets it as soon as the radio may be cycled, without waiting for a registration in vain', () => {
+    let asked = 0;
+    let left = 0;
+    const air: Air = {
+      mayLeave: () => ++asked > 4,
+      left: () => void left++,
+    };
+    const searching = '\r\n+CEREG: 0,2\r\n\r\nOK\r\n';
+    const { run, written, clock } = play(
+      [[/^AT\+CEREG\?/, ...Array(6).fill(searching), '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS],
+      'quectel',
+    );
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toHaveLength(3);
+    expect(left).toBe(1);
+    expect(clock()).toBeLessThan(60_000);
+  });
+
+  it('sets a modem whose radio is off whatever it may: that carries nothing', () => {
+    const { run, written } = play([[/^AT\+CFUN\?/, '\r\n+CFUN: 4\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
+    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
+      'AT+CGDCONT=1,"IP","super"\r',
+      'AT+CFUN=1\r',
+    ]);
+  });
+
+  it.each([
+    ['quectel', 'none', 'AT+IFC=0,0'],
+    ['quectel', 'rtscts', 'AT+IFC=2,2'],
+    ['ublox', 'none', 'AT&K0'],
+    ['ublox', 'rtscts', 'AT&K3'],
+  ] as const)('has %s keep the flow control of its port: %s', (name, flowControl, command) => {
+    const { run, written } = play(BASICS, name);
+    run(bringUp(DIALECTS[name], { ...BRING_UP, flowControl }));
+    expect(written).toContain(`${command}\r`);
+  });
+
+  it('waits for a radio that takes its time', () => {
+    const { run, clock } = play([[/CFUN=/, ''], [/^AT$/, ''], ...BASICS], 'ublox');
+    expect(run(cycleRadio(DIALECTS.ublox)).error).toMatchObject({ trouble: 'silent' });
+    expect(clock()).toBeGreaterThan(180_000);
   });
 
   it.each([
@@ -159,12 +227,12 @@ describe('bring-up', () => {
     ['+CPIN: SIM PIN\r\n\r\nOK', 'sim'],
   ])('ends at %s', (answer, trouble) => {
     const { run } = play([[/CPIN/, `\r\n${answer}\r\n`], ...BASICS], 'quectel');
-    expect(run(bringUp(DIALECTS.quectel, 'super')).error).toMatchObject({ trouble });
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).error).toMatchObject({ trouble });
   });
 
   it('ends when there is no registration for three minutes', () => {
     const { run, clock } = play([[/CEREG\?/, '\r\n+CEREG: 0,3\r\n\r\nOK\r\n'], ...BASICS], 'ublox');
-    expect(run(bringUp(DIALECTS.ublox, 'super')).error).toMatchObject({ trouble: 'registration' });
+    expect(run(bringUp(DIALECTS.ublox, BRING_UP)).error).toMatchObject({ trouble: 'registration' });
     expect(clock()).toBeGreaterThan(180_000);
   });
 
@@ -321,7 +389,99 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     const { run, written } = play([...answers, ...BASICS], name);
     expect(run(cycleRadio(dialect)).error).toBeUndefined();
     expect(run(reset(dialect)).error).toBeUndefined();
-    expect(written.map((text) => text.trim())).toEqual([dialect.airplane, 'AT+CFUN=1', dialect.reset]);
+    expect(written.map((text) => text.trim())).toEqual(['AT+CFUN=4', 'AT+CFUN=1', dialect.reset]);
+  });
+});
+
+describe('quirks', () => {
+  const ok = '\r\nOK\r\n';
+
+  it('simcom7600: an OK to the settings of the headers is not enough', () => {
+    const answers: Answers = [
+      [/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`, `\r\n+CIPHEAD: 1\r\n${ok}`],
+      [/^AT\+CIPSRIP\?/, `\r\n+CIPSRIP: 1\r\n${ok}`],
+      [/^AT\+CIP(?:MODE|SRIP|HEAD|RXGET)=/, ok],
+      [/^AT\+CIPCLOSE\?/, `\r\n+CIPCLOSE: 0,0,1,0,0,0,0,0,0,0\r\n${ok}`],
+      [/^AT\+CIPCLOSE=2/, `\r\n+CIPCLOSE: 2,0\r\n${ok}`],
+      [/^AT\+NETCLOSE/, `${ok}\r\n+NETCLOSE: 0\r\n`],
+      [/^AT\+NETOPEN\?/, `\r\n+NETOPEN: 1\r\n${ok}`],
+    ];
+    const { run, written } = play([...answers, ...BASICS], 'simcom7600');
+    expect(run(DIALECTS.simcom7600.activate('super')).error).toBeUndefined();
+    // The network does not close while a socket is open.
+    const closing = written.filter((text) => /CLOSE/.test(text)).map((text) => text.trim());
+    expect(closing).toEqual(['AT+CIPCLOSE?', 'AT+CIPCLOSE=2', 'AT+NETCLOSE']);
+    expect(written.filter((text) => text.startsWith('AT+CIPHEAD=1'))).toHaveLength(2);
+    const never = play([[/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`], ...answers, ...BASICS], 'simcom7600');
+    expect(never.run(DIALECTS.simcom7600.activate('super')).error).toMatchObject({ trouble: 'refused' });
+  });
+
+  it('simcom7600: a network that was closed without a word is found', () => {
+    const answers: Answers = [[/IPADDR/, '\r\n+IP ERROR: Network not opened\r\n\r\nERROR\r\n']];
+    const { run } = play([...answers, ...BASICS], 'simcom7600');
+    expect(run(DIALECTS.simcom7600.poll(0)).error).toMatchObject({ trouble: 'context' });
+  });
+
+  it('simcom7080: what was sent elsewhere than to the gateway leaves the gateway as peer, whatever came of it', () => {
+    const { run, written } = play(
+      [[/^AT\+CACFG/, ok], [/^AT\+CASEND/, '\r\n>'], [PAYLOAD, ''], [/^AT$|^$/, ok], ...BASICS],
+      'simcom7080',
+    );
+    const to = { address: '10.0.0.9', port: 7 };
+    const { error } = run(DIALECTS.simcom7080.send(0, to, Buffer.from('x'), GATEWAY));
+    expect(error).toMatchObject({ trouble: 'send' });
+    expect(written.filter((text) => text.includes('CACFG')).map((text) => text.trim())).toEqual([
+      'AT+CACFG="REMOTEADDR",0,10.0.0.9,7',
+      'AT+CACFG="REMOTEADDR",0,100.64.0.1,6969',
+    ]);
+  });
+
+  it('simcom7080: a poll reads from the sockets of peers too, and finds one that was closed', () => {
+    const states = (own: number) => `\r\n+CASTATE: 0,${own}\r\n\r\n+CASTATE: 3,1\r\n\r\n+CASTATE: 99,1\r\n${ok}`;
+    const reads: Answers = [
+      [/^AT\+CARECV=3/, `\r\n+CARECV: 12,${P12}\r\n${ok}`, `\r\n+CARECV: 0\r\n${ok}`],
+      [/^AT\+CARECV=0/, `\r\n+CARECV: 0\r\n${ok}`],
+    ];
+    const { run, notices, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
+    expect(run(DIALECTS.simcom7080.poll(0)).error).toBeUndefined();
+    expect(notices).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
+    expect(written.some((text) => text.includes('=99'))).toBe(false);
+    const closed = play([[/CASTATE/, states(0)], ...reads, ...BASICS], 'simcom7080');
+    expect(closed.run(DIALECTS.simcom7080.poll(0)).error).toMatchObject({ trouble: 'socket' });
+  });
+
+  it('ublox: a send that was refused is written again, once, and after what has come was read', () => {
+    const { run, written } = play(
+      [
+        [/^AT\+USOST/, '\r\n@'],
+        [PAYLOAD, '\r\nERROR\r\n'],
+        [/^AT\+USORF/, `\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\n${ok}`, '\r\nERROR\r\n'],
+      ],
+      'ublox',
+    );
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    const kinds = written.map((text) => (text.startsWith('AT') ? text.slice(0, 8) : 'payload'));
+    expect(kinds).toEqual(['AT+USOST', 'payload', 'AT+USORF', 'AT+USORF', 'AT+USOST', 'payload']);
+  });
+
+  it('ublox: one that the modem did not confirm is not written again', () => {
+    const { run, written } = play(
+      [
+        [/^AT\+USOST/, '\r\n@'],
+        [PAYLOAD, ok],
+      ],
+      'ublox',
+    );
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(written).toHaveLength(2);
+  });
+
+  it('quectel: an EC200U reads and sends datagrams, whatever another host has left', () => {
+    const { run, written } = play([[/QIACT\?/, `\r\n+QIACT: 1,1,1,"10.1.2.3"\r\n${ok}`], ...BASICS], 'quectel');
+    expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
+    expect(written).toEqual(
+      expect.arrayContaining(['AT+QICFG="udp/readmode",0\r', 'AT+QICFG="udp/sendmode",0\r', 'AT+QISDE=0\r']),
+    );
   });
 });
 
@@ -356,6 +516,50 @@ describe('the engine', () => {
     expect(done).toEqual(['ok']);
   });
 
+  it('runs an aside while another lets time pass, and then goes on with that, at its time', () => {
+    const { engine, carryOut, written, clock } = play([[/./, '\r\nOK\r\n']], 'quectel');
+    const ended: string[] = [];
+    const end = (name: string) => [() => ended.push(name), () => ended.push(`${name} failed`)] as const;
+    function* patient(): Script<void> {
+      yield { command: 'AT+CREG?', timeoutMs: 1000 };
+      yield { waitMs: 5000 };
+      yield { command: 'AT+CGATT?', timeoutMs: 1000 };
+    }
+    function* aside(command: string): Script<void> {
+      yield { command, timeoutMs: 1000 };
+    }
+    carryOut(engine.run(patient(), ...end('patient'), 0));
+    carryOut(engine.run(aside('AT+CGMM'), ...end('last'), clock()));
+    carryOut(engine.run(aside('AT+CSQ'), ...end('one'), clock(), 'aside'));
+    carryOut(engine.run(aside('AT+COPS?'), ...end('two'), clock(), 'aside'));
+    expect(written.map((text) => text.trim())).toEqual(['AT+CREG?', 'AT+CSQ', 'AT+COPS?']);
+    expect(ended).toEqual(['one', 'two']);
+    carryOut(engine.tick(4000));
+    expect(ended).toHaveLength(2);
+    carryOut(engine.tick(5100));
+    expect(ended).toEqual(['one', 'two', 'patient', 'last']);
+  });
+
+  it('fails what lets time pass, the aside and all that wait, when the port goes', () => {
+    const { engine, carryOut } = play([[/./, '']], 'quectel');
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    function* patient(): Script<void> {
+      yield { waitMs: 5000 };
+    }
+    function* aside(): Script<void> {
+      const outcome = yield { command: 'AT+CSQ', timeoutMs: 1000 };
+      if (!outcome.ok) throw new Error(outcome.failure);
+    }
+    const wrong = () => expect.unreachable();
+    carryOut(engine.run(patient(), wrong, failed, 0));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.close(10));
+    expect(failures).toHaveLength(3);
+    expect(engine.isIdle()).toBe(true);
+  });
+
   it('runs scripts in their order, an urgent one next', () => {
     const { engine, carryOut, written } = play([[/./, '']], 'quectel');
     const names: string[] = [];
@@ -365,7 +569,7 @@ describe('the engine', () => {
     }
     const ignore = () => undefined;
     for (const name of ['first', 'second']) carryOut(engine.run(script(name), ignore, ignore, 0));
-    carryOut(engine.run(script('urgent'), ignore, ignore, 0, true));
+    carryOut(engine.run(script('urgent'), ignore, ignore, 0, 'first'));
     for (let now = 0; now < 100; now += 5) carryOut(engine.tick(now));
     expect(names).toEqual(['first', 'urgent', 'second']);
     expect(written).toEqual([]);

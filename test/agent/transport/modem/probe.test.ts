@@ -4,9 +4,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { probePorts } from '../../../../agent/transport/modem/probe.js';
 import { DIALECT_NAMES } from '../../../../loopback/index.js';
 import { start as startLoopback } from '../../../loopback/support.js';
+import { openBy } from '../../../support/holder.js';
 import { needs } from '../../../support/needs.js';
 import { asNobody } from '../../../support/nobody.js';
-import { linkPath, openBy, openPty, type Pty } from '../../../support/pty.js';
+import { linkPath, openPty, type Pty } from '../../../support/pty.js';
 
 const BAUD = 115_200;
 

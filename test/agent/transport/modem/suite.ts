@@ -125,6 +125,16 @@ export function describeModem(dialect: DialectName): void {
       expect(link.isUp()).toBe(true);
     });
 
+    test('finds by its polls that the context is gone, and nobody said so', async () => {
+      const link = await startModemLink(dialect);
+      link.answer();
+      link.modem.setFaults({ urcLoss: 1 });
+      link.modem.dropContext();
+      await expect.poll(() => link.transport.counts().rungs.context, { timeout: 20_000 }).toBeGreaterThan(0);
+      link.modem.setFaults({});
+      await link.roundTrip('after the context');
+    });
+
     // The other one says the data themselves unasked: what is lost of that is lost.
     if (dialect !== 'simcom7600')
       test('finds by its polls what the modem did not say', async () => {
@@ -134,6 +144,15 @@ export function describeModem(dialect: DialectName): void {
         const texts = ['one', 'two', 'three'];
         for (const text of texts) await link.command(text);
         await expect.poll(() => link.replies.map(String)).toEqual(texts);
+        const { dataUrcs, dataUrcsLost, polls } = link.transport.counts();
+        expect(dataUrcsLost).toBeGreaterThan(0);
+        expect(polls).toBeGreaterThanOrEqual(dataUrcsLost);
+        link.modem.setFaults({});
+        await link.roundTrip('said');
+        expect(link.transport.counts()).toMatchObject({
+          dataUrcsLost,
+          dataUrcs: expect.toSatisfy((n) => n > dataUrcs),
+        });
       });
 
     if (dialect === ALWAYS_TRIED || process.env['SOAK_MODEMS'] !== undefined) describeTrouble(dialect);

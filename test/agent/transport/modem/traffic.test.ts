@@ -25,8 +25,23 @@ describe('the record of AT traffic', () => {
 
   it('never has the PIN', () => {
     const traffic = createTraffic(() => 0);
-    traffic.sent(Buffer.from('AT+CPIN="1234"\r'));
-    expect(shown(traffic)).toEqual(['0 tx AT+CPIN=******\r']);
+    for (const command of [
+      'AT+CPIN="1234"',
+      'AT+CPIN=12345678,1234',
+      'AT+CLCK="SC",0,"1234"',
+      'AT+CPWD="SC","1","2"',
+    ]) {
+      traffic.sent(Buffer.from(`${command}\r`));
+    }
+    expect(shown(traffic)).toEqual([
+      '0 tx AT+CPIN="****"\r',
+      '0 tx AT+CPIN=********,****\r',
+      '0 tx AT+CLCK="SC",0,"****"\r',
+      '0 tx AT+CPWD="SC","*","*"\r',
+    ]);
+    // A payload stays as it is.
+    traffic.sent(Buffer.from('\0AT+CPIN="1234"\r'));
+    expect(shown(traffic).at(-1)).toBe('0 tx \0AT+CPIN="1234"\r');
   });
 
   it('keeps the last, and not more than its bounds', () => {

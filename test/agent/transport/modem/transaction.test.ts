@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Notice } from '../../../../agent/transport/modem/notice.js';
+import type { Request } from '../../../../agent/transport/modem/request.js';
 import {
   INPUT_TIMEOUT_MS,
   type Input,
   idle,
   PROBES,
   QUIET_MS,
-  type Request,
   type State,
   step,
 } from '../../../../agent/transport/modem/transaction.js';
@@ -57,6 +57,7 @@ function play(request: Request, inputs: readonly (readonly [at: number, input: I
     for (const effect of next.effects) {
       if (effect.type === 'command') log.push(`${now} ${effect.command}`);
       else if (effect.type === 'payload') log.push(`${now} payload ${effect.bytes}`);
+      else if (effect.type === 'pad') log.push(`${now} pad ${effect.bytes}`);
       else if (effect.type !== 'end') log.push(`${now} ${effect.type}`);
       else log.push(`${now} ${effect.outcome.ok ? 'ok' : `${effect.outcome.failure}: ${effect.outcome.error}`}`);
     }
@@ -264,5 +265,36 @@ describe('a send', () => {
       '0 AT+QISEND',
       '15450 timeout: no answer to AT+QISEND',
     ]);
+  });
+
+  it('for whose payload the modem waits on ends with zeros in its place, once, and only after all else', () => {
+    const log = play(SEND, [[18_500, result('AT')]]);
+    expect(log.map((line) => line.replace(/^\d+ /, ''))).toEqual([
+      'AT+QISEND',
+      'give-up',
+      'unstick',
+      ...Array.from({ length: PROBES }, () => 'AT'),
+      'pad 5',
+      'AT',
+      'timeout: no answer to AT+QISEND: it waited for a payload, and got zeros',
+    ]);
+    expect(play(SEND, []).filter((line) => line.includes('pad'))).toHaveLength(1);
+  });
+
+  it('is not confirmed by what is said of an earlier one', () => {
+    const sent = (error?: string): Input => ({
+      type: 'notice',
+      notice: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
+    });
+    const find = (notice: Notice) =>
+      notice.kind === 'sent' ? (notice.error === undefined ? 'done' : { error: notice.error }) : undefined;
+    const request: Request = { ...SEND, second: { find, timeoutMs: 1000 } };
+    const inputs = [
+      [5, sent('link lost')],
+      [10, prompt],
+      [20, result('AT+QISEND')],
+      [30, sent()],
+    ] as const;
+    expect(play(request, inputs).at(-1)).toBe('30 ok');
   });
 });

@@ -196,6 +196,15 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
+    'the late result of an earlier send does not end one that waits for its prompt',
+    [
+      ...['> AT+QISDE=0\r', '< \r\nOK\r\n', QUECTEL_SEND, '< \r\nSEND OK\r\n', '< \r\n> ', '> <P12>'],
+      '< \r\nSEND FAIL\r\n',
+    ],
+    ['AT+QISDE=0 OK', 'stray SEND OK', 'sent 0: SEND FAIL'],
+  ),
+  transcript(
+    'quectel',
     'EC200U with "sendinfo": a line and OK take the place of SEND OK',
     [
       '> AT+QISDE=0\r',
@@ -419,6 +428,12 @@ const simcom7600: readonly Transcript[] = [
       ...[SIMCOM_SEND, '< \r\n+CIPERROR: 3\r\n\r\nERROR\r\n', '> AT\r', '< \r\nOK\r\n'],
     ],
     ['sent 0', 'sent 0', 'sent 0: 5 of 12 bytes sent', 'sent 0: link lost', 'sent 0: +CIPERROR: 3', 'AT OK'],
+  ),
+  transcript(
+    'simcom7600',
+    'what is said of an earlier send before this one has its prompt',
+    [SIMCOM_SEND, '< \r\n+CIPSEND: 0,12,-1\r\n', '< \r\n>', '> <P12>', '< \r\nOK\r\n\r\n+CIPSEND: 0,12,12\r\n'],
+    ['sent 0: link lost', 'sent 0'],
   ),
   transcript(
     'simcom7600',

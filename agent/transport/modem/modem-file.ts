@@ -1,45 +1,49 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod';
 import { messageOf, systemCodeOf } from '../../../shared/errors.js';
 import type { Log } from '../../log.js';
-import type { Saved } from './ladder-store.js';
 
 const NAME = 'modem.json';
 const MAX_BYTES = 65_536;
 
-export interface LadderFile {
+const membersSchema = z.record(z.string(), z.unknown());
+
+/** What of a modem outlives the agent, as one JSON object. */
+export interface ModemFile {
   /** What was written last; undefined when there is nothing that can be read. */
   read(): Promise<unknown>;
-  /** Never fails: what cannot be written is logged. */
-  write(saved: Saved): Promise<void>;
+  /** Replaces these of its members. Never fails: what cannot be written is logged. */
+  write(members: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
-/** Where the recovery's state lies over a restart; without a folder it is kept nowhere. */
-export function createLadderFile(folder: string | undefined, log: Log): LadderFile {
+/** Without a folder it is kept nowhere. */
+export function createModemFile(folder: string | undefined, log: Log): ModemFile {
   if (folder === undefined) return { read: async () => undefined, write: async () => undefined };
   const path = join(folder, NAME);
   let lastWrite = Promise.resolve();
+  let kept: Readonly<Record<string, unknown>> = {};
   return {
     async read() {
       try {
         const { size } = await stat(path);
         if (size > MAX_BYTES) throw new Error(`it has ${size} bytes`);
-        return JSON.parse(await readFile(path, 'utf8'));
+        kept = membersSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+        return kept;
       } catch (error) {
         if (systemCodeOf(error) !== 'ENOENT') {
-          log.warn(
-            { path, error: messageOf(error) },
-            'the state of the modem’s recovery cannot be read; it begins anew',
-          );
+          log.warn({ path, error: messageOf(error) }, 'what was kept of the modem cannot be read; it begins anew');
         }
         return undefined;
       }
     },
-    write(saved) {
+    write(members) {
+      kept = { ...kept, ...members };
+      const text = JSON.stringify(kept);
       lastWrite = lastWrite
-        .then(() => replace(path, JSON.stringify(saved)))
+        .then(() => replace(path, text))
         .catch((error: unknown) => {
-          log.warn({ path, error: messageOf(error) }, 'the state of the modem’s recovery cannot be written');
+          log.warn({ path, error: messageOf(error) }, 'what is kept of the modem cannot be written');
         });
       return lastWrite;
     },
