@@ -12,14 +12,17 @@ import { startTestLoopback } from './round-trip.js';
 export const CARRIER = { address: '100.64.0.1', port: 6969 };
 export const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
-/** Waits of the recovery pass in a twentieth of their time, and the modem is polled twice a second. */
-const TEMPO = { pace: 20, pollMs: 500 };
+/** Waits of the recovery pass in a twentieth of their time. */
+const PACE = 20;
+const POLL_MS = 500;
 
 export interface LinkSetup {
   readonly modem?: Partial<ModemInput>;
   readonly pin?: string;
   readonly ports?: readonly number[];
   readonly stateFolder?: string;
+  /** How much faster than usual the recovery waits. */
+  readonly pace?: number;
 }
 
 /** A loopback with a virtual modem, and the transport on its tty, before it is started. Both end with the test. */
@@ -42,7 +45,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
       stateFolder: setup.stateFolder,
     },
     recording.log,
-    TEMPO,
+    { pace: setup.pace ?? PACE, pollMs: POLL_MS },
   );
   onTestFinished(() => transport.stop());
   const client = new IpCommandClient({
