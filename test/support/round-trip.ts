@@ -62,8 +62,8 @@ export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', 
 }
 
 /** What an agent needs to be told that has nothing but a modem. */
-export const byModem = ({ link }: Pick<LoopbackModem, 'link'>) =>
-  ({ modem: { path: link }, link: { policy: 'modem' } }) as const satisfies ConfigInput;
+export const byModem = (modem: LoopbackModem | undefined) =>
+  ({ modem: { path: modem?.link }, link: { policy: 'modem' } }) as const satisfies ConfigInput;
 
 /** The next event that `pick` makes something of. Fails after 5 s, saying what came instead. */
 export function nextEvent<T>(
