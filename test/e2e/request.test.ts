@@ -92,6 +92,7 @@ const BLOCK_LINKS = [...new Set<StoryLink>([...LINKS, ...(MODEMS.length > 0 ? ([
 
 test.each(BLOCK_LINKS)(
   '%s: 20 kB come back in blocks, 10 kB go down in blocks, and each handler runs once',
+  { timeout: 60_000 },
   async (link) => {
     const { request, runs } = await start(link, { timeScale: 1 });
     const blocks: unknown[] = [];
