@@ -11,7 +11,7 @@ import { LINKS, longestReply, MODEMS, type StoryLink } from '../support/story-li
 
 /** The protocol's times are a thousandth: what waits 30 s on the radio waits 30 ms here. */
 const TIME_SCALE = 0.001;
-/** A modem's line takes longer than a socket. */
+/** A modem’s line takes longer than a socket. */
 const MODEM_TIME_SCALE = 0.005;
 const LONG = 'ä1234567 '.repeat(2048);
 const LONG_BYTES = 20_480;
@@ -173,9 +173,9 @@ describe.each(LINKS)('by %s', (link) => {
   });
 
   test('an API that is gone is told from a device that is', async () => {
-    const { loopback, agent, request } = await start(link, { timeScale: TIME_SCALE });
+    const { loopback, agent, request } = await start(link, { timeScale: 0.01 });
     await agent.stop();
-    expect(await request('ping', undefined, { timeout: '1s' })).toMatchObject({
+    expect(await request('ping', undefined, { timeout: '3s' })).toMatchObject({
       outcome: 'no-answer',
       attempts: 5,
       error: { code: 'no-answer' },
@@ -222,7 +222,7 @@ describe.each(LINKS)('by %s', (link) => {
     });
     const results = await Promise.all(
       Array.from({ length: 40 }, (_, channel) =>
-        request('relay.set', { channel, on: true }, { timeout: link === 'udp' ? '3s' : '6s' }),
+        request('relay.set', { channel, on: true }, { timeout: link === 'ublox' ? '10s' : '3s' }),
       ),
     );
     for (const [channel, result] of results.entries()) {

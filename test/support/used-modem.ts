@@ -6,7 +6,7 @@ import { openPort } from '../loopback/modem/port.js';
 const SET_UP: Readonly<Record<DialectName, string>> = {
   quectel: 'AT+CGDCONT=1,"IP","super"\r',
   simcom7600: 'AT+CGDCONT=1,"IP","super"\r',
-  simcom7080: 'AT+CGDCONT=1,"IP","super"\r',
+  simcom7080: 'AT+CGDCONT=1,"IP","super";+CNMP=38;+CMNB=1\r',
   ublox: 'AT+CGDCONT=1,"IP","super";+URAT=7\r',
 };
 const WAIT = { timeout: 10_000, interval: 5 };

@@ -1,16 +1,25 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { startModemLink } from '../../../support/modem.js';
+import { makeModemLink } from '../../../support/modem.js';
 import { needs } from '../../../support/needs.js';
+import { useModem } from '../../../support/used-modem.js';
 
 /** Three seconds are five minutes. */
 const PACE = 100;
 const FIVE_MINUTES_MS = 300_000 / PACE;
 
+async function startLink() {
+  const link = await makeModemLink('quectel', { pace: PACE });
+  await useModem(link.loopback);
+  link.answer();
+  await link.start();
+  await link.up();
+  return link;
+}
+
 describe.skipIf(needs('node-pty'))('a modem that is unplugged for minutes', { timeout: 60_000 }, () => {
   test('is waited for without a rung that costs, the status says why, and it is used again when it is back', async () => {
-    const link = await startModemLink('quectel', { pace: PACE });
-    link.answer();
+    const link = await startLink();
     await link.roundTrip('before');
     const { rungs } = link.transport.counts();
     const logged = (message: string, level: string) =>
@@ -38,8 +47,7 @@ describe.skipIf(needs('node-pty'))('a modem that is unplugged for minutes', { ti
   });
 
   test('comes and goes faster than it can be brought up, and is used when it stays', async () => {
-    const link = await startModemLink('quectel', { pace: PACE });
-    link.answer();
+    const link = await startLink();
     for (const ms of [30, 100, 300, 1000]) {
       await link.modem.unplug();
       await expect.poll(link.isUp).toBe(false);
