@@ -21,6 +21,8 @@ const stateRequest = z.strictObject({
 /** What happens to the modem once. */
 const actionRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('reset') }),
+  z.strictObject({ action: z.literal('unplug') }),
+  z.strictObject({ action: z.literal('plug') }),
   z.strictObject({ action: z.literal('drop-context') }),
   z.strictObject({ action: z.literal('close-socket'), id: z.int().min(0).max(20).optional() }),
   z.strictObject({ action: z.literal('garbage') }),
@@ -67,6 +69,10 @@ async function act(modem: LoopbackModem, request: z.infer<typeof actionRequest>)
   switch (request.action) {
     case 'reset':
       return modem.reset();
+    case 'unplug':
+      return modem.unplug();
+    case 'plug':
+      return modem.plug();
     case 'drop-context':
       return modem.dropContext();
     case 'close-socket':

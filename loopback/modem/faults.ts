@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import { describeIssues } from '../../shared/issues.js';
 import { formatValue, hitsSchema, parseValue, strictShape } from '../faults/settings.js';
@@ -7,6 +8,7 @@ const CHUNKS = ['unit', 'byte', 'all'] as const;
 const LINE_ENDS = ['usual', 'lf', 'doubled-cr'] as const;
 const PROMPTS = ['usual', 'bare', 'space', 'newline'] as const;
 const MAX_RESET_BYTES = 2 ** 31;
+const awaySchema = durationSchema('0ms', '24h');
 
 const cme = z.int().min(0).max(999);
 const refusal = z.union([cme.transform((code) => ({ cme: code })), strictShape({ cme, on: hitsSchema.optional() })]);
@@ -46,6 +48,7 @@ const shape = {
     .default(0)
     .describe('Once the modem has said so many bytes, it restarts: the tty vanishes and comes back. 0 is never.'),
   resetAfterHeard: z.int().min(0).max(MAX_RESET_BYTES).default(0).describe('The same once it has heard so many bytes.'),
+  away: awaySchema.default('500ms').describe('How long the tty is away when the modem restarts.'),
 };
 
 const schema = strictShape({
@@ -117,15 +120,19 @@ export function formatModemFaults(faults: ModemFaults): string {
 export function modemFaultsHelp(): string {
   const lines = Object.entries<z.ZodType>(shape).map(([name, setting]) => {
     const inner = setting instanceof z.ZodDefault ? setting.unwrap() : setting;
-    const values =
-      inner instanceof z.ZodEnum ? inner.options.join('|') : inner === hitsSchema ? 'PROBABILITY|#N+N' : 'BYTES';
-    return `  ${name}=${values} (${setting.parse(undefined)})\n    ${setting.description}`;
+    return `  ${name}=${valuesOf(inner)} (${setting.parse(undefined)})\n    ${setting.description}`;
   });
   return [
     ...lines,
     '  error.COMMAND=CME[#N+N]',
     '    Commands that begin so (AT+QIACT) end with this CME number.',
   ].join('\n');
+}
+
+function valuesOf(setting: unknown): string {
+  if (setting instanceof z.ZodEnum) return setting.options.join('|');
+  if (setting === awaySchema) return 'DURATION';
+  return setting === hitsSchema ? 'PROBABILITY|#N+N' : 'BYTES';
 }
 
 function modemFaultsError(message: string): SupersimError {

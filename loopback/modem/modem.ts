@@ -1,6 +1,8 @@
+import { milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
 import type { Endpoint } from '../network.js';
 import type { Sim } from '../sims.js';
+import { createAbsence } from './absence.js';
 import { newWorld, type Registration, type SimStatus } from './cellular.js';
 import { type Clock, systemClock } from './clock.js';
 import { createCommandFaults } from './command-faults.js';
@@ -17,8 +19,6 @@ import type { LoopbackModem } from './status.js';
 import type { Unit } from './unit.js';
 import { createWire } from './wire.js';
 
-/** How long the tty is away when the modem restarts. */
-const AWAY_MS = 500;
 /** For the last words to be read. */
 const LAST_WORDS_MS = 100;
 
@@ -60,7 +60,9 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   let dice = createDice(seed);
   let said = 0;
   let heard = 0;
+  /** Undefined while the tty is away. */
   let core: Core | undefined;
+  const absence = createAbsence(clock);
   let restarting: Promise<void> | undefined;
   let stopped = false;
 
@@ -134,6 +136,8 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
 
   async function appear(): Promise<void> {
     await port.appear();
+    // It may have been unplugged while it came.
+    if (!absence.isPlugged()) return;
     const path = port.path();
     if (path !== undefined) onEvent({ what: 'tty', path });
     powerOn();
@@ -144,6 +148,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     onEvent({ what: 'restart', why });
     faults = { ...faults, resetAfterSent: 0, resetAfterHeard: 0 };
     core?.off();
+    core = undefined;
     restarting = comeBack(inMs)
       .catch((error: unknown) => onError(`modem: ${messageOf(error)}`))
       .finally(() => {
@@ -156,9 +161,12 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     options.onAttached(false);
     await pause(inMs);
     for (let rounds = 0; inMs > 0 && outward.waiting() > 0 && rounds < 100; rounds += 1) await pause(inMs);
-    await vanish();
-    await pause(AWAY_MS);
-    if (!stopped) await appear();
+    while (core === undefined) {
+      await vanish();
+      await absence.begin(milliseconds(faults.away));
+      if (stopped) return;
+      await appear();
+    }
   }
 
   async function vanish(): Promise<void> {
@@ -189,6 +197,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
       attached: core?.attached() ?? false,
       simStatus: world.sim,
       dbm: world.dbm ?? null,
+      plugged: absence.isPlugged(),
       sockets: core?.sockets() ?? [],
     }),
     faults: () => ({ faults, seed }),
@@ -217,7 +226,16 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     closeSocket: (id) => core?.closeSocket(id) ?? false,
     sendGarbage: (bytes) => output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => dice.number('noise')) }),
     sendUrc: (text) => emit({ kind: 'urc', bytes: Buffer.from(`\r\n${text}\r\n`, 'latin1') }),
-    reset: () => restart('it was reset', 0),
+    reset: () => (absence.isPlugged() ? restart('it was reset', 0) : Promise.resolve()),
+    unplug() {
+      const gone = absence.unplug();
+      void restart('it was unplugged', 0);
+      return gone;
+    },
+    async plug() {
+      absence.plug();
+      await restarting;
+    },
     receive(localPort, datagram) {
       const taken = core?.receive(localPort, datagram) ?? false;
       onEvent({ what: 'received', port: localPort, bytes: datagram.bytes.length, taken });
@@ -225,8 +243,9 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     },
     async stop() {
       stopped = true;
-      core?.off();
+      absence.close();
       await restarting;
+      core?.off();
       await vanish();
     },
   };

@@ -31,6 +31,8 @@ export interface ModemStatus {
   readonly attached: boolean;
   readonly simStatus: SimStatus;
   readonly dbm: number | null;
+  /** False from `unplug` to `plug`. */
+  readonly plugged: boolean;
   readonly sockets: readonly SocketView[];
 }
 
@@ -62,6 +64,10 @@ export interface LoopbackModem {
   sendGarbage(bytes?: Buffer): void;
   /** Prints a line unasked. */
   sendUrc(text: string): void;
-  /** The tty vanishes and comes back; resolved when it is back. */
+  /** The tty vanishes, and comes back after the time of the fault `away`; resolved when it is back. */
   reset(): Promise<void>;
+  /** The tty vanishes, with its link, until it is plugged; resolved when it is gone. */
+  unplug(): Promise<void>;
+  /** The tty comes back now, also one that was to be away for longer; resolved when it is back. */
+  plug(): Promise<void>;
 }

@@ -1,17 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAgent } from '../../agent/agent.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
 import { CONTENT_FORMAT } from '../../shared/coap/content-format.js';
 import { toCbor, toJson } from '../../shared/format/value.js';
+import { openApiPeer } from '../support/api-peer.js';
+import type { Peer } from '../support/caller.js';
 import { requestBytes, summary } from '../support/coap.js';
 import { deferred } from '../support/deferred.js';
 import { temporaryFolder, writeFile, writeScript } from '../support/files.js';
 import { twoHosts } from '../support/namespaces.js';
 import { needs } from '../support/needs.js';
 import { program } from '../support/process.js';
+import { startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { MODEMS } from '../support/story-links.js';
 import { openPeer, randomAddress } from '../support/udp.js';
 
 const FORMATS = ['coap', 'json', 'cbor', 'text'] as const;
@@ -48,12 +52,11 @@ const wordsIn = (file: string, unit: string): string[] =>
     .filter((line) => line.startsWith(`${unit} `))
     .map((line) => line.slice(unit.length + 1));
 
-/** An agent whose one handler appends a line to a file, and answers it when the gate is open. */
-async function startAgent() {
-  const folder = temporaryFolder();
-  const file = join(folder, 'runs');
+/** A handler that appends a line to a file, and answers it when the gate is open. */
+function createPulse() {
+  const file = join(temporaryFolder(), 'runs');
   const gate = deferred();
-  const pulse = defineHandler({
+  const handler = defineHandler({
     name: 'meter.pulse',
     description: 'Counts one',
     run: async (_, { command }) => {
@@ -63,6 +66,12 @@ async function startAgent() {
       return word;
     },
   });
+  return { file, gate, handler };
+}
+
+/** An agent with it, by UDP. */
+async function startAgent() {
+  const { file, gate, handler } = createPulse();
   const gateway = await openPeer();
   const address = randomAddress();
   const agent = createAgent({
@@ -70,34 +79,57 @@ async function startAgent() {
       listen: { address },
       gateway: gateway.endpoint,
       allow: ['127.0.0.0/8'],
-      state: { folder: join(folder, 'state') },
+      state: { folder: temporaryFolder() },
     },
-    handlers: [pulse],
+    handlers: [handler],
   });
   await agent.start();
   onTestFinished(() => agent.stop());
   return { file, gate, gateway, device: { address, port: 6969 } };
 }
 
-test.each(FORMATS)('%s: a repeat from another of the gateway’s ports is answered, and not run', async (format) => {
-  const { file, gate, gateway, device } = await startAgent();
-  const [second, third] = [await openPeer(gateway.endpoint.address), await openPeer(gateway.endpoint.address)];
+/** Sends a command while there is none, while it runs, and when it has ended, each in its own way. */
+async function expectOneRun(
+  format: Format,
+  { file, gate }: Pick<ReturnType<typeof createPulse>, 'file' | 'gate'>,
+  [first, second, third]: readonly [Send, Send, Send],
+  next: Peer['next'],
+): Promise<void> {
   const bytes = commandIn(format);
-
-  await gateway.send(bytes, device);
-  await second.send(bytes, device);
-  expect(saysRunning(format, (await gateway.next()).bytes)).toBe(true);
+  await first(bytes);
+  await second(bytes);
+  expect(saysRunning(format, (await next()).bytes)).toBe(true);
   gate.resolve();
-  const { bytes: answer } = await gateway.next();
-  await third.send(bytes, device);
-  const { bytes: repeated } = await gateway.next();
-
+  const { bytes: answer } = await next();
+  await third(bytes);
+  const { bytes: repeated } = await next();
   const [word = '', ...others] = wordsIn(file, format);
   expect(others).toEqual([]);
   expect(answer.includes(word)).toBe(true);
   expect(repeated.includes(word)).toBe(true);
+}
+
+type Send = (bytes: Buffer) => Promise<void>;
+
+test.each(FORMATS)('%s: a repeat from another of the gateway’s ports is answered, and not run', async (format) => {
+  const { gateway, device, ...pulse } = await startAgent();
+  const [second, third] = [await openPeer(gateway.endpoint.address), await openPeer(gateway.endpoint.address)];
+  const from = (peer: Peer) => (bytes: Buffer) => peer.send(bytes, device);
+  await expectOneRun(format, pulse, [from(gateway), from(second), from(third)], gateway.next);
   expect(await second.everythingSoFar()).toEqual([]);
   expect(await third.everythingSoFar()).toEqual([]);
+});
+
+describe.each(MODEMS)('by %s', (link) => {
+  test.each(FORMATS)('%s: a repeat is answered, and not run', async (format) => {
+    const { handler, ...pulse } = createPulse();
+    const loopback = await startTestLoopback({}, link);
+    const config = { state: { folder: temporaryFolder() } };
+    await startTestAgent(loopback, 'gateway-1', { handlers: [handler], config });
+    const owner = openApiPeer(loopback);
+    const send = (bytes: Buffer) => owner.send(bytes, owner.endpoint);
+    await expectOneRun(format, pulse, [send, send, send], owner.next);
+  });
 });
 
 test.each(FORMATS)('%s: the same bytes from a peer that is not the carrier are its own command', async (format) => {

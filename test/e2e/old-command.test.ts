@@ -5,9 +5,9 @@ import { datagramKey } from '../../agent/command/seen.js';
 import { systemClock } from '../../agent/storage/clock.js';
 import { formatEndpoint } from '../../agent/transport/transport.js';
 import { openTestDatabase, told } from '../agent/command/journal-support.js';
-import { type CallFormat, createCall } from '../support/caller.js';
+import { type CallFormat, createCall, type Peer } from '../support/caller.js';
 import { type Device, prepareDevice } from '../support/device.js';
-import { openPeer } from '../support/udp.js';
+import { LINKS, type StoryLink } from '../support/story-links.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -28,7 +28,8 @@ interface Acceptance {
 /** Leaves the device's journal as an agent does that took the command in, and was killed. */
 async function acceptBefore(
   { folder, endpoint }: Device,
-  caller: Awaited<ReturnType<typeof openPeer>>['endpoint'],
+  link: StoryLink,
+  caller: Peer['endpoint'],
   format: CallFormat,
   bytes: Buffer,
   { agoMs, otherBoot, deadline, startedOnce = false }: Acceptance,
@@ -39,7 +40,7 @@ async function acceptBefore(
   const database = await openTestDatabase(folder);
   const journal = createJournal(database, () => then);
   journal.recover(() => ({}));
-  const peer = formatEndpoint(caller);
+  const peer = link === 'udp' ? formatEndpoint(caller) : 'gateway';
   const key = journalKey(datagramKey(peer, bytes));
   const error = await told((done) =>
     journal.accept(
@@ -51,7 +52,7 @@ async function acceptBefore(
         request: bytes,
         source: caller,
         port: endpoint.port,
-        transport: 'udp',
+        transport: link === 'udp' ? 'udp' : 'modem',
         idempotent: startedOnce,
         deadline: deadline === undefined ? null : deadline * 1000,
         lifetimeMs: 247_000,
@@ -76,17 +77,21 @@ const TABLE: readonly [string, Acceptance, runs: boolean][] = [
   ['a minute ago, with a deadline that has passed', { agoMs: MINUTE_MS, deadline: NOW_S - 1 }, false],
 ];
 
-const CASES = TABLE.flatMap(([when, ...rest]) =>
-  (['json', 'coap'] as const).map((format) => [when, format, ...rest] as const),
+const FORMATS = ['json', 'coap'] as const;
+/** What the link has no part in is told by one; those with a deadline are told by each. */
+const CASES = LINKS.flatMap((link) =>
+  (link === 'udp' ? TABLE : TABLE.slice(-2)).flatMap(([when, ...rest]) =>
+    FORMATS.map((format) => [link, when, format, ...rest] as const),
+  ),
 );
 
 describe('a command that was accepted before the start, and never started', () => {
-  it.each(CASES)('%s: %s', async (_, format, acceptance, runs) => {
+  it.each(CASES)('%s: %s: %s', async (link, _, format, acceptance, runs) => {
     // The machine that tests need not have a synchronised clock.
-    const device = await prepareDevice({ deadline: { unsynchronized: 'run' } });
-    const caller = await openPeer();
+    const device = await prepareDevice({ deadline: { unsynchronized: 'run' } }, link);
+    const caller = await device.openPeer();
     const call = createCall(caller, device.endpoint, format, 'act.once', { number: 1 }, acceptance.deadline);
-    await acceptBefore(device, caller.endpoint, format, call.bytes, acceptance);
+    await acceptBefore(device, link, caller.endpoint, format, call.bytes, acceptance);
     await device.start();
     const expected = runs ? 'done' : 'expired';
     expect((await call.end()).summary).toBe(expected);
@@ -100,14 +105,14 @@ describe('a command that was accepted before the start, and never started', () =
   });
 });
 
-it.each(['json', 'coap'] as const)(
-  'a command that had started is not told that it never ran, also when it cannot run again: %s',
-  async (format) => {
-    const device = await prepareDevice();
-    const caller = await openPeer();
+it.each(LINKS.flatMap((link) => FORMATS.map((format) => [link, format] as const)))(
+  '%s: a command that had started is not told that it never ran, also when it cannot run again: %s',
+  async (link, format) => {
+    const device = await prepareDevice({}, link);
+    const caller = await device.openPeer();
     // The handlers were changed before the start.
     const call = createCall(caller, device.endpoint, format, 'act.gone');
-    await acceptBefore(device, caller.endpoint, format, call.bytes, { agoMs: MINUTE_MS, startedOnce: true });
+    await acceptBefore(device, link, caller.endpoint, format, call.bytes, { agoMs: MINUTE_MS, startedOnce: true });
     await device.start();
     expect((await call.end()).summary).toBe('interrupted');
     expect((await device.list())[0]).toMatchObject({ state: 'interrupted', code: 'interrupted', runs: 1 });

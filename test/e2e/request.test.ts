@@ -1,15 +1,20 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
 import type { FaultsInput, Loopback } from '../../loopback/index.js';
 import { createRequester, IpCommandClient, pollingReplies } from '../../sender/index.js';
 import { deferred } from '../support/deferred.js';
+import { temporaryFolder, writeScript } from '../support/files.js';
 import { startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { LINKS, longestReply, MODEMS, type StoryLink } from '../support/story-links.js';
 
 /** The protocol's times are a thousandth: what waits 30 s on the radio waits 30 ms here. */
 const TIME_SCALE = 0.001;
+/** A modem’s line takes longer than a socket. */
+const MODEM_TIME_SCALE = 0.005;
 const LONG = 'ä1234567 '.repeat(2048);
+const LONG_BYTES = 20_480;
 
 function requesterOf(loopback: Loopback, timeScale = TIME_SCALE) {
   const { accountSid, authToken, url: baseUrl } = loopback;
@@ -19,10 +24,11 @@ function requesterOf(loopback: Loopback, timeScale = TIME_SCALE) {
 
 /** An agent with handlers that count their runs, and a request function for its SIM. */
 async function start(
+  link: StoryLink,
   { faults, timeScale }: { faults?: FaultsInput; timeScale?: number } = {},
   config: ConfigInput = {},
 ) {
-  const loopback = await startTestLoopback({ ...(faults && { faults }), seed: 7 });
+  const loopback = await startTestLoopback({ ...(faults && { faults }), seed: 7 }, link);
   const runs = { count: 0 };
   const gate = deferred<string>();
   const handlers = [
@@ -69,88 +75,9 @@ async function start(
     }),
   ];
   const agent = await startTestAgent(loopback, 'gateway-1', { handlers, config });
-  const request = requesterOf(loopback, timeScale);
+  const request = requesterOf(loopback, timeScale ?? (link === 'udp' ? TIME_SCALE : MODEM_TIME_SCALE));
   return { loopback, agent, request: request.bind(undefined, 'gateway-1'), runs, gate };
 }
-
-test.each(['coap', 'json', 'cbor', 'text'] as const)('%s: done, failed and refused are told apart', async (format) => {
-  const { request, runs } = await start({ timeScale: 1 });
-  const params = { channel: 1, on: true };
-  const done = await request('relay.set', params, { format });
-  const result = format === 'text' ? 'channel=1 on=true' : params;
-  expect(done).toMatchObject({ outcome: 'done', result, attempts: 1 });
-  expect(done.timings.ended).toBeGreaterThanOrEqual(done.timings.sent ?? Number.NaN);
-  expect(done.apiCalls).toBeGreaterThanOrEqual(3);
-  expect(await request('break', undefined, { format })).toMatchObject({
-    outcome: 'failed',
-    error: { code: 'handler-failed', message: 'the relay is stuck' },
-  });
-  expect(await request('no.such', undefined, { format })).toMatchObject({
-    outcome: 'refused',
-    error: { code: 'unknown-command' },
-  });
-  expect(await request('relay.set', { channel: 'x' }, { format })).toMatchObject({
-    outcome: 'refused',
-    error: { code: 'bad-params' },
-  });
-  expect(runs.count).toBe(1);
-});
-
-test('a safe command is asked for by GET', async () => {
-  const { request } = await start({ timeScale: 1 });
-  expect(await request('ping', undefined, { get: true })).toMatchObject({ outcome: 'done', result: 'pong' });
-  expect(await request('echo', { a: 'x y' }, { get: true })).toMatchObject({ outcome: 'done', result: { a: 'x y' } });
-  expect(await request('dump', undefined, { get: true })).toMatchObject({ outcome: 'refused' });
-});
-
-test('20 kB come back in blocks, and the handler runs once', async () => {
-  const { request, runs } = await start({ timeScale: 1 });
-  const blocks: unknown[] = [];
-  const result = await request('dump', undefined, {
-    onProgress: (progress) => progress.type === 'block' && blocks.push(progress.block),
-  });
-  expect(result).toMatchObject({ outcome: 'done', result: LONG, attempts: 1 });
-  expect(blocks).toHaveLength(19);
-  expect(blocks.at(-1)).toEqual({ way: 'up', number: 19, total: 20 });
-  expect(runs.count).toBe(1);
-});
-
-test('10 kB go down in blocks', async () => {
-  const { request, runs } = await start({ timeScale: 1 });
-  const result = await request('length', { text: 'x'.repeat(10_240) });
-  expect(result).toMatchObject({ outcome: 'done', result: 10_240 });
-  expect(runs.count).toBe(1);
-});
-
-test.each(['coap', 'json', 'cbor', 'text'] as const)(
-  '%s: a slow handler is accepted first, and done later',
-  async (format) => {
-    const { request, runs, gate } = await start();
-    const result = await request('slow', undefined, {
-      format,
-      timeout: '10s',
-      onProgress: (progress) => progress.type === 'accepted' && gate.resolve('finished'),
-    });
-    expect(result).toMatchObject({ outcome: 'done', result: 'finished' });
-    expect(result.timings.accepted).toBeDefined();
-    expect(result.attempts).toBeGreaterThan(1);
-    expect(runs.count).toBe(1);
-  },
-);
-
-test.each(['coap', 'json', 'cbor', 'text'] as const)('%s: a lost reply is fetched by a repeat', async (format) => {
-  const { request, runs } = await start({ faults: { up: { loss: [1, 2] } } });
-  const result = await request('relay.set', { channel: 2, on: false }, { format, timeout: '10s' });
-  expect(result).toMatchObject({ outcome: 'done', attempts: 3 });
-  expect(runs.count).toBe(1);
-});
-
-test('a device that is not attached was not sent to', async () => {
-  const { loopback, request, runs } = await start();
-  loopback.setSimState('detached', 'gateway-1');
-  expect(await request('dump')).toMatchObject({ outcome: 'not-sent', attempts: 1, error: { code: 'not-delivered' } });
-  expect(runs.count).toBe(0);
-});
 
 test('an unknown SIM is refused by the API', async () => {
   const loopback = await startTestLoopback();
@@ -160,48 +87,151 @@ test('an unknown SIM is refused by the API', async () => {
   });
 });
 
-test('an API that is gone is told from a device that is', async () => {
-  const { loopback, agent, request } = await start();
-  await agent.stop();
-  expect(await request('ping', undefined, { timeout: '1s' })).toMatchObject({
-    outcome: 'no-answer',
-    attempts: 5,
-    error: { code: 'no-answer' },
-  });
-  await loopback.stop();
-  const result = await request('ping', undefined, { timeout: '1s' });
-  expect(result).toMatchObject({ outcome: 'not-sent', attempts: 0, error: { code: 'api-unreachable' } });
-});
+/** The modem whose longest reply is shorter than a datagram is there in any case. */
+const BLOCK_LINKS = [...new Set<StoryLink>([...LINKS, ...(MODEMS.length > 0 ? (['ublox'] as const) : [])])];
 
-test('a deadline travels with the command', async () => {
-  // Whether the clock of this machine is synchronised is not known.
-  const { request } = await start({}, { deadline: { unsynchronized: 'run' } });
-  const past = Math.floor(Date.now() / 1000) - 1;
-  expect(await request('ping', undefined, { deadline: past })).toMatchObject({
-    outcome: 'not-sent',
-    attempts: 0,
-    error: { code: 'expired' },
-  });
-  for (const format of ['coap', 'json', 'cbor'] as const) {
-    const result = await request('ping', undefined, { deadline: past + 600, format });
-    expect(result).toMatchObject({ outcome: 'done', result: 'pong' });
-  }
-});
+test.each(BLOCK_LINKS)(
+  '%s: 20 kB come back in blocks, 10 kB go down in blocks, and each handler runs once',
+  { timeout: 60_000 },
+  async (link) => {
+    const { request, runs } = await start(link, { timeScale: 1 });
+    const blocks: unknown[] = [];
+    const result = await request('dump', undefined, {
+      onProgress: (progress) => progress.type === 'block' && blocks.push(progress.block),
+    });
+    expect(result).toMatchObject({ outcome: 'done', result: LONG, attempts: 1 });
+    const total = LONG_BYTES / (longestReply(link) > 1024 ? 1024 : 512);
+    expect(blocks).toHaveLength(total - 1);
+    expect(blocks.at(-1)).toEqual({ way: 'up', number: total - 1, total });
+    expect(await request('length', { text: 'x'.repeat(10_240) })).toMatchObject({ outcome: 'done', result: 10_240 });
+    expect(runs.count).toBe(2);
+  },
+);
 
-test('many requests at once, over a radio that loses, doubles and reorders, each end truly', async () => {
-  const { request, runs } = await start({
-    faults: { loss: 0.2, duplicate: 0.1, reorder: 0.1, reorderDelay: '20ms' },
-    timeScale: 0.003,
-  });
-  const results = await Promise.all(
-    Array.from({ length: 40 }, (_, channel) => request('relay.set', { channel, on: true }, { timeout: '3s' })),
+describe.each(LINKS)('by %s', (link) => {
+  test.each(['coap', 'json', 'cbor', 'text'] as const)(
+    '%s: done, failed and refused are told apart',
+    async (format) => {
+      const { request, runs } = await start(link, { timeScale: 1 });
+      const params = { channel: 1, on: true };
+      const done = await request('relay.set', params, { format });
+      const result = format === 'text' ? 'channel=1 on=true' : params;
+      expect(done).toMatchObject({ outcome: 'done', result, attempts: 1 });
+      expect(done.timings.ended).toBeGreaterThanOrEqual(done.timings.sent ?? Number.NaN);
+      expect(done.apiCalls).toBeGreaterThanOrEqual(3);
+      expect(await request('break', undefined, { format })).toMatchObject({
+        outcome: 'failed',
+        error: { code: 'handler-failed', message: 'the relay is stuck' },
+      });
+      expect(await request('no.such', undefined, { format })).toMatchObject({
+        outcome: 'refused',
+        error: { code: 'unknown-command' },
+      });
+      expect(await request('relay.set', { channel: 'x' }, { format })).toMatchObject({
+        outcome: 'refused',
+        error: { code: 'bad-params' },
+      });
+      expect(runs.count).toBe(1);
+    },
   );
-  for (const [channel, result] of results.entries()) {
-    if (result.outcome === 'done') expect(result.result).toEqual({ channel, on: true });
-    else expect(result.outcome).toBe('no-answer');
-  }
-  const done = results.filter(({ outcome }) => outcome === 'done').length;
-  expect(done).toBeGreaterThanOrEqual(36);
-  expect(runs.count).toBeGreaterThanOrEqual(done);
-  expect(runs.count).toBeLessThanOrEqual(40);
+
+  test('a safe command is asked for by GET', async () => {
+    const { request } = await start(link, { timeScale: 1 });
+    expect(await request('ping', undefined, { get: true })).toMatchObject({ outcome: 'done', result: 'pong' });
+    expect(await request('echo', { a: 'x y' }, { get: true })).toMatchObject({ outcome: 'done', result: { a: 'x y' } });
+    expect(await request('dump', undefined, { get: true })).toMatchObject({ outcome: 'refused' });
+  });
+
+  test.each(['coap', 'json', 'cbor', 'text'] as const)(
+    '%s: a slow handler is accepted first, and done later',
+    async (format) => {
+      const { request, runs, gate } = await start(link);
+      const result = await request('slow', undefined, {
+        format,
+        timeout: '10s',
+        onProgress: (progress) => progress.type === 'accepted' && gate.resolve('finished'),
+      });
+      expect(result).toMatchObject({ outcome: 'done', result: 'finished' });
+      expect(result.timings.accepted).toBeDefined();
+      expect(result.attempts).toBeGreaterThan(1);
+      expect(runs.count).toBe(1);
+    },
+  );
+
+  test.each(['coap', 'json', 'cbor', 'text'] as const)('%s: a lost reply is fetched by a repeat', async (format) => {
+    const { request, runs } = await start(link, { faults: { up: { loss: [1, 2] } }, timeScale: MODEM_TIME_SCALE });
+    const result = await request('relay.set', { channel: 2, on: false }, { format, timeout: '10s' });
+    expect(result).toMatchObject({ outcome: 'done', attempts: 3 });
+    expect(runs.count).toBe(1);
+  });
+
+  test('a device that is not attached was not sent to', async () => {
+    const { loopback, request, runs } = await start(link);
+    loopback.setSimState('detached', 'gateway-1');
+    expect(await request('dump')).toMatchObject({ outcome: 'not-sent', attempts: 1, error: { code: 'not-delivered' } });
+    expect(runs.count).toBe(0);
+  });
+
+  test('an API that is gone is told from a device that is', async () => {
+    const { loopback, agent, request } = await start(link, { timeScale: 0.01 });
+    await agent.stop();
+    expect(await request('ping', undefined, { timeout: '3s' })).toMatchObject({
+      outcome: 'no-answer',
+      attempts: 5,
+      error: { code: 'no-answer' },
+    });
+    await loopback.stop();
+    const result = await request('ping', undefined, { timeout: '1s' });
+    expect(result).toMatchObject({ outcome: 'not-sent', attempts: 0, error: { code: 'api-unreachable' } });
+  });
+
+  test('a deadline travels with the command', async () => {
+    // Whether the clock of this machine is synchronised is not known.
+    const { request } = await start(link, {}, { deadline: { unsynchronized: 'run' } });
+    const past = Math.floor(Date.now() / 1000) - 1;
+    expect(await request('ping', undefined, { deadline: past })).toMatchObject({
+      outcome: 'not-sent',
+      attempts: 0,
+      error: { code: 'expired' },
+    });
+    for (const format of ['coap', 'json', 'cbor'] as const) {
+      const result = await request('ping', undefined, { deadline: past + 600, format });
+      expect(result).toMatchObject({ outcome: 'done', result: 'pong' });
+    }
+  });
+
+  test('a command that comes too late is refused', async () => {
+    const tools = temporaryFolder();
+    writeScript('echo yes', tools, 'timedatectl');
+    vi.stubEnv('PATH', `${tools}:${process.env['PATH']}`);
+    const { loopback, request, runs } = await start(link, { timeScale: 1 });
+    const now = Math.floor(Date.now() / 1000);
+    const set = (format: 'coap' | 'json' | 'cbor', channel: number, deadline: number) =>
+      request('relay.set', { channel, on: true }, { format, deadline });
+    expect(await set('coap', 0, now + 600)).toMatchObject({ outcome: 'done' });
+    loopback.setFaults({ down: { delay: '2500ms' } });
+    const late = await Promise.all([set('coap', 1, now + 2), set('json', 2, now + 2), set('cbor', 3, now + 2)]);
+    for (const result of late) expect(result).toMatchObject({ outcome: 'refused', error: { code: 'expired' } });
+    expect(runs.count).toBe(1);
+  });
+
+  test('many requests at once, over a radio that loses, doubles and reorders, each end truly', async () => {
+    const { request, runs } = await start(link, {
+      faults: { loss: 0.2, duplicate: 0.1, reorder: 0.1, reorderDelay: '20ms' },
+      timeScale: link === 'udp' ? 0.003 : 0.006,
+    });
+    const results = await Promise.all(
+      Array.from({ length: 40 }, (_, channel) =>
+        request('relay.set', { channel, on: true }, { timeout: link === 'ublox' ? '10s' : '3s' }),
+      ),
+    );
+    for (const [channel, result] of results.entries()) {
+      if (result.outcome === 'done') expect(result.result).toEqual({ channel, on: true });
+      else expect(result.outcome).toBe('no-answer');
+    }
+    const done = results.filter(({ outcome }) => outcome === 'done').length;
+    expect(done).toBeGreaterThanOrEqual(36);
+    expect(runs.count).toBeGreaterThanOrEqual(done);
+    expect(runs.count).toBeLessThanOrEqual(40);
+  });
 });

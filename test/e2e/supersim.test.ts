@@ -1,8 +1,9 @@
 import { encode as encodeCbor } from 'cborg';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Loopback } from '../../loopback/index.js';
 import { program, runProcess, startProcess } from '../support/process.js';
 import { nextReply, nextReplyBytes, startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { LINKS } from '../support/story-links.js';
 
 /** `supersim …`, with a loopback's credentials in its environment as a user would set them. */
 function command({ url, accountSid, authToken }: Loopback, ...args: string[]): [string, string[], NodeJS.ProcessEnv] {
@@ -17,35 +18,37 @@ function command({ url, accountSid, authToken }: Loopback, ...args: string[]): [
 
 const supersim = (loopback: Loopback, ...args: string[]) => runProcess(...command(loopback, ...args));
 
-test('a command is sent, its reply is watched, listed and fetched', async () => {
-  const loopback = await startTestLoopback();
-  await startTestAgent(loopback);
-  const watch = startProcess(...command(loopback, 'watch', '--interval', '1s', '--json'));
-  await watch.line(/^watching/);
-  const reply = nextReply(loopback);
-  const sent = await supersim(loopback, 'send', '--sim', 'gateway-1', '--port', '6969', '--json', '#1 echo hello');
-  expect(sent.code).toBe(0);
-  expect(JSON.parse(sent.output)).toMatchObject({ direction: 'to_sim', status: 'queued', payload: '#1 echo hello' });
-  const { sid } = await reply;
+describe.each(LINKS)('by %s', (link) => {
+  test('a command is sent, its reply is watched, listed and fetched', async () => {
+    const loopback = await startTestLoopback({}, link);
+    await startTestAgent(loopback);
+    const watch = startProcess(...command(loopback, 'watch', '--interval', '1s', '--json'));
+    await watch.line(/^watching/);
+    const reply = nextReply(loopback);
+    const sent = await supersim(loopback, 'send', '--sim', 'gateway-1', '--port', '6969', '--json', '#1 echo hello');
+    expect(sent.code).toBe(0);
+    expect(JSON.parse(sent.output)).toMatchObject({ direction: 'to_sim', status: 'queued', payload: '#1 echo hello' });
+    const { sid } = await reply;
 
-  const listed = await supersim(loopback, 'list', '--direction', 'from_sim', '--json');
-  const lines = listed.output.split('\n').map((line) => JSON.parse(line));
-  expect(lines[0]).toMatchObject({ sid, status: 'received', payload: Buffer.from('#1 ok hello').toString('base64') });
-  const fetched = await supersim(loopback, 'fetch', sid, '--json');
-  expect(JSON.parse(fetched.output)).toEqual(lines[0]);
+    const listed = await supersim(loopback, 'list', '--direction', 'from_sim', '--json');
+    const lines = listed.output.split('\n').map((line) => JSON.parse(line));
+    expect(lines[0]).toMatchObject({ sid, status: 'received', payload: Buffer.from('#1 ok hello').toString('base64') });
+    const fetched = await supersim(loopback, 'fetch', sid, '--json');
+    expect(JSON.parse(fetched.output)).toEqual(lines[0]);
 
-  await watch.line(new RegExp(sid));
-  watch.kill('SIGINT');
-  expect(await watch.ended).toBe(0);
-});
+    await watch.line(new RegExp(sid));
+    watch.kill('SIGINT');
+    expect(await watch.ended).toBe(0);
+  });
 
-test('bytes are sent from Base64, and come back as they were', async () => {
-  const loopback = await startTestLoopback();
-  await startTestAgent(loopback);
-  const payload = Buffer.from(encodeCbor({ method: 'ping', id: 5 })).toString('base64');
-  const reply = nextReplyBytes(loopback);
-  expect(await supersim(loopback, 'send', '--sim', 'gateway-1', '--binary', payload)).toMatchObject({ code: 0 });
-  expect(await reply).toEqual(Buffer.from(encodeCbor({ jsonrpc: '2.0', id: 5, result: 'pong' })));
+  test('bytes are sent from Base64, and come back as they were', async () => {
+    const loopback = await startTestLoopback({}, link);
+    await startTestAgent(loopback);
+    const payload = Buffer.from(encodeCbor({ method: 'ping', id: 5 })).toString('base64');
+    const reply = nextReplyBytes(loopback);
+    expect(await supersim(loopback, 'send', '--sim', 'gateway-1', '--binary', payload)).toMatchObject({ code: 0 });
+    expect(await reply).toEqual(Buffer.from(encodeCbor({ jsonrpc: '2.0', id: 5, result: 'pong' })));
+  });
 });
 
 test('an unknown SIM is refused by the API, and the exit code tells', async () => {

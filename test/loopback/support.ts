@@ -8,7 +8,7 @@ import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback 
 const PATIENCE_MS = 5000;
 
 /** A queue whose items can be waited for, in order. */
-export function inbox<T>(what: string) {
+export function inbox<T>(what: string, patienceMs = PATIENCE_MS) {
   const items: T[] = [];
   const waiting = new Set<() => void>();
   return {
@@ -19,7 +19,7 @@ export function inbox<T>(what: string) {
     },
     /** Takes the first item that fits, now or when it comes. */
     async take(fits: (item: T) => boolean = () => true): Promise<T> {
-      const deadline = performance.now() + PATIENCE_MS;
+      const deadline = performance.now() + patienceMs;
       for (;;) {
         const index = items.findIndex(fits);
         const [item] = index === -1 ? [] : items.splice(index, 1);

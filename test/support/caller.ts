@@ -18,7 +18,8 @@ export interface Heard {
   readonly bytes: Buffer;
 }
 
-export type Peer = Awaited<ReturnType<typeof openPeer>>;
+/** Who sends commands to a device, and hears what it sends. */
+export type Peer = Pick<Awaited<ReturnType<typeof openPeer>>, 'endpoint' | 'send' | 'next' | 'everythingSoFar'>;
 
 /**
  * One command, to be sent in the same datagram as often as one likes; the sender's own code writes and reads.

@@ -7,28 +7,47 @@ import type { ConfigInput } from '../../agent/config/schema.js';
 import { commandListSchema, commandSchema, statusSchema } from '../../agent/service/control-schema.js';
 import type { Endpoint } from '../../agent/transport/transport.js';
 import { environment } from '../agent/cli/support.js';
+import { openApiPeer } from './api-peer.js';
+import type { Peer } from './caller.js';
 import { temporaryFolder, writeFile } from './files.js';
 import { program, type Running, runProcess, startProcess } from './process.js';
+import { byModem, startTestLoopback } from './round-trip.js';
+import type { StoryLink } from './story-links.js';
 import { openPeer, randomAddress } from './udp.js';
 
 const WAIT = { timeout: 10_000, interval: 5 };
 
 export type Device = Awaited<ReturnType<typeof prepareDevice>>;
 
+/** Where the device is, and who can command it there. */
+interface Network {
+  readonly config: ConfigInput;
+  readonly endpoint: Endpoint;
+  readonly join: () => Promise<Peer>;
+}
+
+async function openNetwork(link: StoryLink): Promise<Network> {
+  const endpoint: Endpoint = { address: randomAddress(), port: 6969 };
+  if (link === 'udp') {
+    const gateway = await openPeer();
+    const listen = { address: endpoint.address, receiveBufferBytes: 65_536 };
+    return { endpoint, config: { listen, gateway: gateway.endpoint, allow: ['127.0.0.0/8'] }, join: () => openPeer() };
+  }
+  const loopback = await startTestLoopback({}, link);
+  return { endpoint, config: byModem(loopback.modem), join: async () => openApiPeer(loopback) };
+}
+
 /**
  * A device whose agent is killed and started again: its address and what lies on its disk stay. The agent has the
  * handlers of device-handlers.mjs.
  */
-export async function prepareDevice(config: ConfigInput = {}) {
+export async function prepareDevice(config: ConfigInput = {}, link: StoryLink = 'udp') {
   const folder = temporaryFolder();
-  const endpoint: Endpoint = { address: randomAddress(), port: 6969 };
-  const gateway = await openPeer();
+  const { endpoint, join: joinNetwork, ...network } = await openNetwork(link);
   const socket = join(folder, 'control.sock');
   const modules = [writeFile(folder, 'handlers.mjs', readFileSync(resolve('test/support/device-handlers.mjs')))];
   const complete: ConfigInput = {
-    listen: { address: endpoint.address, receiveBufferBytes: 65_536 },
-    gateway: gateway.endpoint,
-    allow: ['127.0.0.0/8'],
+    ...network.config,
     state: { folder },
     control: { socket },
     modules,
@@ -37,7 +56,7 @@ export async function prepareDevice(config: ConfigInput = {}) {
   // JSON is YAML.
   const file = writeFile(folder, 'config.yaml', JSON.stringify(complete));
   const ask = controlClient(socket);
-  const operator = await openPeer();
+  const operator = await joinNetwork();
 
   /** @param bootId what this boot is called by the kernel, as far as the agent can see; needs root and unshare */
   function launch({ held = false, bootId }: { held?: boolean; bootId?: string } = {}): Running {
@@ -61,6 +80,8 @@ export async function prepareDevice(config: ConfigInput = {}) {
   return {
     folder,
     endpoint,
+    /** One more who can command it. */
+    openPeer: joinNetwork,
     /** Starts the agent, and does not wait for it. */
     launch,
     async start(how?: Parameters<typeof launch>[0]): Promise<Running> {

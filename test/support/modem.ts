@@ -12,14 +12,17 @@ import { startTestLoopback } from './round-trip.js';
 export const CARRIER = { address: '100.64.0.1', port: 6969 };
 export const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
-/** Waits of the recovery pass in a twentieth of their time, and the modem is polled twice a second. */
-const TEMPO = { pace: 20, pollMs: 500 };
+/** Waits of the recovery pass in a twentieth of their time. */
+const PACE = 20;
+const POLL_MS = 500;
 
 export interface LinkSetup {
   readonly modem?: Partial<ModemInput>;
   readonly pin?: string;
   readonly ports?: readonly number[];
   readonly stateFolder?: string;
+  /** How much faster than usual the recovery waits. */
+  readonly pace?: number;
 }
 
 /** A loopback with a virtual modem, and the transport on its tty, before it is started. Both end with the test. */
@@ -32,7 +35,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
   const transport = another(setup);
 
   /** A transport on the same port. */
-  function another({ pin, ports = [6969], stateFolder }: LinkSetup = {}) {
+  function another({ pin, ports = [6969], stateFolder, pace = PACE }: LinkSetup = {}) {
     const created = createModemTransport(
       {
         path,
@@ -46,7 +49,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
         stateFolder,
       },
       recording.log,
-      TEMPO,
+      { pace, pollMs: POLL_MS },
     );
     onTestFinished(() => created.stop());
     return {

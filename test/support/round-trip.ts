@@ -1,9 +1,20 @@
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { type AgentOptions, createAgent } from '../../agent/agent.js';
-import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback } from '../../loopback/index.js';
+import type { ConfigInput } from '../../agent/config/schema.js';
+import {
+  type Loopback,
+  type LoopbackEvent,
+  type LoopbackModem,
+  type LoopbackOptions,
+  startLoopback,
+} from '../../loopback/index.js';
 import { payloadBytes } from '../../shared/ip-command.js';
+import { linkPath } from './pty.js';
+import type { StoryLink } from './story-links.js';
+import { useModem } from './used-modem.js';
 
 const WAIT_MS = 5000;
+const UP_MS = 20_000;
 
 /** An address of this machine that no other test has: vitest's workers are told apart by their number. */
 export function freshAddress(): string {
@@ -13,37 +24,46 @@ export function freshAddress(): string {
 }
 let lastHost = 1;
 
-/** A loopback on free ports, with SIMs on addresses of their own; it ends with the test. */
-export async function startTestLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
+/**
+ * A loopback on free ports, with SIMs on addresses of their own; it ends with the test. Where the link is a modem's,
+ * `gateway-1` is that modem's SIM.
+ */
+export async function startTestLoopback(options: LoopbackOptions = {}, link: StoryLink = 'udp'): Promise<Loopback> {
   const loopback = await startLoopback({
     httpPort: 0,
     gatewayAddress: freshAddress(),
     gatewayPort: 0,
     sims: [{ name: 'gateway-1', address: freshAddress() }],
+    ...(link !== 'udp' && { modem: { dialect: link, path: linkPath(), sim: 'gateway-1' } }),
     ...options,
   });
   onTestFinished(() => loopback.stop());
+  if (link !== 'udp') await useModem(loopback);
   return loopback;
 }
 
-/** An agent on a SIM's address; it ends with the test. */
+/** An agent that has a SIM, on its address or with its modem, when its link is up; it ends with the test. */
 export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', options: AgentOptions = {}) {
   const sim = loopback.sims.find(({ uniqueName }) => uniqueName === simName);
   if (sim === undefined) throw new Error(`the loopback has no SIM ${simName}`);
   const { listen, ...config } = options.config ?? {};
-  const agent = createAgent({
-    ...options,
-    config: {
-      gateway: { address: loopback.gateway.address, port: loopback.gateway.port },
-      listen: { address: sim.address, ...listen },
-      ...config,
-      allow: ['127.0.0.0/8'],
-    },
+  const { modem } = loopback;
+  const byUdp = (): ConfigInput => ({
+    gateway: { address: loopback.gateway.address, port: loopback.gateway.port },
+    listen: { address: sim.address, ...listen },
+    allow: ['127.0.0.0/8'],
   });
+  const linked = modem?.simName === simName ? { ...byModem(modem), ...(listen && { listen }) } : byUdp();
+  const agent = createAgent({ ...options, config: { ...linked, ...config } });
   await agent.start();
   onTestFinished(() => agent.stop());
+  await expect.poll(() => agent.status().link?.links[0], { timeout: UP_MS }).toMatchObject({ up: true });
   return agent;
 }
+
+/** What an agent needs to be told that has nothing but a modem. */
+export const byModem = (modem: LoopbackModem | undefined) =>
+  ({ modem: { path: modem?.link }, link: { policy: 'modem' } }) as const satisfies ConfigInput;
 
 /** The next event that `pick` makes something of. Fails after 5 s, saying what came instead. */
 export function nextEvent<T>(

@@ -23,7 +23,7 @@ export interface DriverEvents {
 /** Runs scripts on the modem behind a port. */
 export type Driver = ReturnType<typeof createDriver>;
 
-export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log) {
+export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log, pace = 1) {
   const slowness = Math.max(1, USUAL_BAUD_RATE / options.baudRate);
   let engine: Engine | undefined;
   const effects: Effect[] = [];
@@ -52,6 +52,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
       },
     },
     log,
+    pace,
   );
 
   /** In order, also what comes of doing them. */

@@ -22,8 +22,12 @@ export interface KeptPort {
   close(): Promise<void>;
 }
 
-/** A serial port that is opened again, with back-off, whenever it is not there. */
-export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log): KeptPort {
+/**
+ * A serial port that is opened again, with back-off, whenever it is not there.
+ *
+ * @param pace how much faster than usual the back-off passes: more than 1 in tests
+ */
+export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log, pace = 1): KeptPort {
   const { path, baudRate } = options;
   const backOff = createBackOff();
   let port: Port | undefined;
@@ -61,7 +65,7 @@ export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log)
 
   function down(error: SupersimError): void {
     if (closed) return;
-    const delay = backOff.next();
+    const delay = backOff.next() / pace;
     const details = { path, code: error.code, error: error.message, retryMs: Math.round(delay) };
     if (logged === error.code) log.debug(details, 'no serial port');
     else log.warn({ ...details, remedy: error.remedy }, 'no serial port');

@@ -25,7 +25,7 @@ const FLUSH_MS = 3000;
 
 /** How fast time passes; tests have no time to wait. */
 export interface Tempo {
-  /** Of the recovery's waits: 2 is twice as fast. */
+  /** Of the waits of the recovery, and of the port's: 2 is twice as fast. */
   readonly pace: number;
   readonly pollMs: number;
 }
@@ -57,7 +57,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let started: ReturnType<typeof open> | undefined;
 
   function open(saved: unknown) {
-    const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log);
+    const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log, pace);
     const tries = options.pin === undefined ? undefined : createPinTries(options.pin, saved, file);
     const session = createSession(options, driver, tries, log);
     const { act } = session;

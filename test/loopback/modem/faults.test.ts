@@ -151,7 +151,7 @@ describe('written down', () => {
     'none',
     'urcLoss=0.2',
     'urcLoss=#2+5,chunks=byte,prompt=newline',
-    'silent=yes,resetAfterSent=100,resetAfterHeard=7',
+    'silent=yes,resetAfterSent=100,resetAfterHeard=7,away=2min',
     'error.AT+QIACT=30,error.AT+QIOPEN=3#1+2',
   ])('%s', (text) => {
     expect(formatModemFaults(text === 'none' ? resolveModemFaults({}) : parseModemFaults(text))).toBe(text);
@@ -168,6 +168,8 @@ describe('written down', () => {
     'urcLoss',
     'urcLoss=2',
     'chunks=bit',
+    'away=2',
+    'away=25h',
     'urcLoss=1,urcLoss=1',
     'error.QIACT=30',
     'error.AT+Q=x',

@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { DialectName, LoopbackEvent, LoopbackOptions, ModemEvent, ModemInput } from '../../../loopback/index.js';
 import { DIALECT_NAMES, formatBanner, formatEvent } from '../../../loopback/index.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
-import { authorization, client, device, start as startAny } from '../support.js';
+import { authorization, client, device, isType, start as startAny } from '../support.js';
 import { openPort } from './port.js';
 import { P12 } from './support.js';
 
@@ -221,6 +221,69 @@ describe('the tty', () => {
     expect(() => lstatSync(link)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });
 
+  test('stays away for as long as is set, and comes back at once when it is plugged', async () => {
+    const link = join(temporaryFolder(), 'modem');
+    const { modem, loopback } = await start({ dialect: 'quectel', path: link, faults: { away: '1h' } });
+    const isThere = () => modem.path !== undefined && readlinkSync(link) === modem.path;
+    const back = modem.reset();
+    await vi.waitFor(() => expect(modem.path).toBeUndefined());
+    await pause(700);
+    expect(() => lstatSync(link)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    expect(modem.status()).toMatchObject({ path: null, plugged: true, attached: false, sockets: [] });
+    await modem.plug();
+    await back;
+    expect(isThere()).toBe(true);
+    modem.setFaults({ away: '0ms' });
+    await modem.reset();
+    expect(isThere()).toBe(true);
+    modem.setFaults({ away: '24h' });
+    void modem.reset();
+    // Nobody has to wait for it.
+    await loopback.stop();
+  });
+
+  test('unplugged it is gone until it is plugged, whatever happens meanwhile', async () => {
+    const link = join(temporaryFolder(), 'modem');
+    const started = await start({ dialect: 'quectel', path: link, faults: { away: '0ms' } });
+    const { modem, port, loopback } = started;
+    await listen(started, 'quectel');
+    await modem.unplug();
+    expect(() => lstatSync(link)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    expect(port.read()).toBeUndefined();
+    expect(modem.status()).toMatchObject({ path: null, plugged: false, attached: false, sockets: [] });
+    await modem.unplug();
+    await modem.reset();
+    modem.setRegistration('home');
+    modem.sendUrc('+LOST: 1');
+    const { sid } = await client(loopback).ipCommands.create({ sim: 'modem-1', devicePort: 6969, payload: 'x' });
+    const failed = await loopback.events.take((event) => event.type === 'command' && event.command.status === 'failed');
+    expect(failed).toMatchObject({ command: { sid }, errorCode: 83401 });
+    await pause(200);
+    expect(modem.path).toBeUndefined();
+    await modem.plug();
+    expect(modem.status()).toMatchObject({ plugged: true, sockets: [] });
+    const again = openPort(link);
+    await again.hear('+QIND: SMS DONE\r\n');
+    expect(await again.ask('AT\r')).toContain('AT\r\r\nOK\r\n');
+    await vi.waitFor(() => expect(modem.status().registration).toBe('home'), { timeout: 5000, interval: 5 });
+  });
+
+  test('unplugged while it comes back, it goes again', async () => {
+    const { modem, loopback } = await start({ dialect: 'quectel', faults: { away: '0ms' } });
+    for (const ms of [0, 1, 2, 5, 10, 20]) {
+      const back = modem.reset();
+      await pause(ms);
+      await modem.unplug();
+      expect(modem.path).toBeUndefined();
+      await pause(50);
+      expect(modem.path).toBeUndefined();
+      await modem.plug();
+      await back;
+      expect(modem.path).toBeDefined();
+    }
+    expect(loopback.events.items.filter(isType('error'))).toEqual([]);
+  });
+
   test('AT+CFUN=1,1 is answered before it goes', async () => {
     const { port, loopback } = await start({ dialect: 'quectel' });
     expect(await port.ask('AT+CFUN=1,1\r', 'POWERED DOWN\r\n')).toContain('\r\nOK\r\n');
@@ -287,6 +350,7 @@ describe('/loopback/modem', () => {
         attached: true,
         simStatus: 'ready',
         dbm: -71,
+        plugged: true,
         sockets: [{ id: 0, port: 6969, waiting: 0 }],
         faults: { urcLoss: [9], chunks: 'unit' },
         seed: 7,
@@ -312,6 +376,13 @@ describe('/loopback/modem', () => {
       body: { registration: 'searching', attached: false },
     });
     expect(await control(started, 'POST', '', { action: 'reset' })).toMatchObject({ body: { dialect: 'quectel' } });
+    expect(modem.path).toBeDefined();
+    expect(await control(started, 'POST', '', { action: 'unplug' })).toMatchObject({
+      body: { path: null, plugged: false },
+    });
+    expect(await control(started, 'POST', '', { action: 'plug' })).toMatchObject({
+      body: { path: modem.path, plugged: true },
+    });
     expect(modem.path).toBeDefined();
   });
 
