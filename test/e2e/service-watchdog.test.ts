@@ -10,7 +10,7 @@ const WATCHDOG_S = 3;
 const PLACES = 2;
 const WEDGED = "Failed with result 'watchdog'";
 
-describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under systemd', () => {
+describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under systemd', { timeout: 60_000 }, () => {
   let box: SystemdBox;
   beforeAll(async () => {
     box = await bootBox();
@@ -57,5 +57,5 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
     expect([await restarts(), await property(box, 'MainPID')]).toEqual([before, pid]);
     const { running, waiting } = JSON.parse(await box.done(['supersim-agent', 'status', '--json']));
     expect({ running, waiting }).toEqual({ running: PLACES, waiting: 1 });
-  }, 20_000);
+  });
 });
