@@ -93,6 +93,20 @@ const IN_CARRIER = ['ip', 'netns', 'exec', 'carrier'];
 export const send = (box: SystemdBox, datagram: string) =>
   box.done([...IN_CARRIER, 'bash', '-c', `cat >/dev/udp/${DEVICE}/6969`], { input: datagram });
 
+/** Sends the lines of its standard input, one every few milliseconds. */
+const SEND_ALL = `
+const socket = require('node:dgram').createSocket('udp4');
+const lines = require('node:fs').readFileSync(0, 'utf8').split('\\n');
+const timer = setInterval(() => {
+  socket.send(lines.shift(), 6969, '${DEVICE}', () => lines.length === 0 && socket.close());
+  if (lines.length === 0) clearInterval(timer);
+}, 4);
+`;
+
+/** Sends datagrams of a line each, one every few milliseconds. */
+export const sendAll = (box: SystemdBox, datagrams: readonly string[]) =>
+  box.done([...IN_CARRIER, 'node', '-e', SEND_ALL], { input: datagrams.join('\n') });
+
 /** The gateway beyond the carrier, for the length of a test. */
 export async function openGateway(box: SystemdBox) {
   const listener = box.start([...IN_CARRIER, 'node', '-e', LISTEN]);
