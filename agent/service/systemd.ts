@@ -27,7 +27,6 @@ export interface SystemdOptions {
 
 /** The agent as systemd's service (`Type=notify`). */
 export interface SystemdService {
-  readonly notify: Notify;
   /** The agent has started. */
   start(): void;
   /** Tells that the agent is stopping, and how long that may take; nothing more from then on. */
@@ -88,7 +87,6 @@ export function createSystemdService(options: SystemdOptions): SystemdService {
   const longestStop = () => milliseconds(agent.config.limits.stop) + STOP_MARGIN_MS;
 
   return {
-    notify,
     start() {
       if (!stopped) void becomeReady();
     },
