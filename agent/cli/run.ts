@@ -37,12 +37,12 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   });
   let control: Promise<ControlSocket> | undefined;
   let metrics: Promise<MetricsPort | undefined> | undefined;
-  let service: Promise<SystemdService> | undefined;
+  const service = await openService(agent, log);
   let stopping = false;
   const stop = async () => {
     stopping = true;
-    const opened = [control, metrics, service];
-    await Promise.all([agent.stop(), ...opened.map((each) => each?.then((one) => one?.stop()))]);
+    const opened = [control, metrics];
+    await Promise.all([agent.stop(), service?.stop(), ...opened.map((each) => each?.then((one) => one?.stop()))]);
   };
   guardProcess({ stop, reload }, processLog);
   await agent.start();
@@ -52,8 +52,7 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   if (!stopping) metrics = openMetrics(agent, log);
   await Promise.all([control, metrics]);
   // Last, so that whoever waits for the service to be ready can use all of it.
-  if (process.env['NOTIFY_SOCKET'] !== undefined && !stopping) service = openService(agent, log);
-  await service;
+  service?.start();
 }
 
 /** Several agents of a developer's would be in each other's way. */
@@ -98,9 +97,10 @@ async function openControl(agent: Agent, reload: () => Promise<Reloaded>, log: L
 }
 
 /** Loaded only where a service manager wants to be told. */
-async function openService(agent: Agent, log: Log): Promise<SystemdService> {
-  const { startSystemdService } = await import('../service/systemd.js');
-  return startSystemdService({ agent, log });
+async function openService(agent: Agent, log: Log): Promise<SystemdService | undefined> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return undefined;
+  const { createSystemdService } = await import('../service/systemd.js');
+  return createSystemdService({ agent, log });
 }
 
 /** Loads nothing of modems where there is none. */

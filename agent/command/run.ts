@@ -1,5 +1,5 @@
 import type { Command, CommandError, Reply } from '../../shared/command.js';
-import { type FinalCode, messageOf, type SupersimError } from '../../shared/errors.js';
+import { type FinalCode, messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Emit, Handler, HandlerContext } from '../handlers/handler.js';
 import type { Log } from '../log.js';
@@ -148,18 +148,20 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
   const hasPlace = () => running.size + starting < limits.running;
 
   function start(task: Task): void {
+    const { before } = task;
     const { deadline } = task.command;
-    if (deadline !== undefined && isPast(deadline, Date.now())) task.done({ error: EXPIRED });
-    else if (task.before === undefined) runHandler(task);
+    if (deadline !== undefined && isPast(deadline, Date.now())) tellEnd(task, { error: EXPIRED });
+    else if (before === undefined) runHandler(task);
     else {
       starting++;
-      task.before.start((error) => {
+      const run = (error?: SupersimError) => {
         starting--;
         if (error !== undefined) refuse(task, error.message);
         else if (stopping) refuse(task, STOPPING);
         else runHandler(task);
         startNext();
-      });
+      };
+      if (!contained(task, () => before.start(run))) run(new SupersimError('busy', 'it could not be started'));
     }
   }
 
@@ -174,12 +176,12 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
       if (isThenable(returned)) pending = Promise.resolve(returned);
     } catch (error) {
       tellTime(task, begunAt);
-      task.done(failure(error));
+      tellEnd(task, failure(error));
       return;
     }
     if (pending === undefined) {
       tellTime(task, begunAt);
-      task.done({ result: returned });
+      tellEnd(task, { result: returned });
       return;
     }
     const begun = {
@@ -198,6 +200,21 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
     );
   }
 
+  const refuse = (task: Task, message: string): boolean => tellEnd(task, { error: { code: 'busy', message } });
+
+  const tellEnd = (task: Task, reply: Reply): boolean => contained(task, () => task.done(reply));
+
+  /** A mistake of the agent's own must not keep a place, nor the others from theirs. */
+  function contained({ command }: Task, work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      surroundings.log.error({ name: command.name, error: messageOf(error) }, 'internal error');
+      return false;
+    }
+  }
+
   function tellTime({ handler }: Task, begunAt: number): void {
     surroundings.ran?.(handler.name, performance.now() - begunAt);
   }
@@ -206,7 +223,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
     if (!running.delete(run)) return;
     if (!run.expired) {
       tellTime(run.task, run.begunAt);
-      run.task.done(reply);
+      tellEnd(run.task, reply);
     }
     startNext();
   }
@@ -232,7 +249,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
     for (const run of running) {
       if (now >= run.slowAt) {
         run.slowAt = Number.POSITIVE_INFINITY;
-        run.task.slow?.();
+        contained(run.task, () => run.task.slow?.());
       }
       if (now < run.expiresAt) continue;
       if (run.expired) abandon(run);
@@ -248,7 +265,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
     run.expired = true;
     run.expiresAt = performance.now() + ABORT_GRACE_MS;
     tellTime(run.task, run.begunAt);
-    run.task.done({ error: { code, message } });
+    tellEnd(run.task, { error: { code, message } });
     run.context.abort(new Error(message));
   }
 
@@ -269,7 +286,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
       queue = queue.filter((task) => !wanted.includes(task));
       for (const task of wanted) {
         queuedBytes -= task.bytes;
-        task.done({ error: CANCELLED });
+        tellEnd(task, { error: CANCELLED });
       }
       return wanted.length > 0;
     },
@@ -313,8 +330,6 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
 const CANCELLED: CommandError = { code: 'cancelled', message: 'it was cancelled at the device' };
 
 const STOPPING = 'the agent is stopping';
-
-const refuse = (task: Task, message: string): void => task.done({ error: { code: 'busy', message } });
 
 function failure(error: unknown): { error: CommandError } {
   return { error: { code: 'handler-failed', message: utf8Head(messageOf(error), MAX_ERROR_MESSAGE_BYTES) } };

@@ -21,20 +21,27 @@ export type Notify = (variables: Variables) => Promise<boolean>;
 /** Runs `systemd-notify` to its end. @throws (rejects) Error when it fails */
 export type RunNotify = (args: readonly string[]) => Promise<void>;
 
-/** Each kind has a child of its own; of one kind they follow each other. */
-type Kind = 'watchdog' | 'status' | 'state';
+/** What tells of one kind. */
+interface Lane {
+  readonly notify: Notify;
+  /** Resolves once there is nothing on its way. */
+  idle(): Promise<void>;
+}
 
 /**
- * Makes what tells systemd by `systemd-notify`, one child at a time for each kind of message. What comes while one runs
- * waits for it, and only the newest of that: an older status, or another sign of life, is worth nothing then.
+ * Makes what tells systemd by `systemd-notify`, one child at a time for each kind of message: signs of life, the status,
+ * the state. What comes while one runs waits for it, and only the newest of that: an older status, or another sign of
+ * life, is worth nothing then. The state waits for those of the other kinds too: heard after STOPPING, a status would
+ * not be true, and a sign of life would have systemd wait for the next.
  */
 export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notify {
   const minuteLog = createMinuteLog(log);
-  const lanes: Readonly<Record<Kind, Notify>> = {
-    watchdog: createLane(tell),
-    status: createLane(tell),
-    state: createLane(tell),
-  };
+  const watchdog = createLane(tell);
+  const status = createLane(tell);
+  const state = createLane(async (variables) => {
+    await Promise.all([watchdog.idle(), status.idle()]);
+    return tell(variables);
+  });
 
   async function tell(variables: Variables): Promise<boolean> {
     // A line break would begin another variable, and the name of a command is its sender's.
@@ -48,23 +55,21 @@ export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notif
     }
   }
 
-  return (variables) => lanes[kindOf(variables)](variables);
+  function laneOf(variables: Variables): Lane {
+    if ('WATCHDOG' in variables) return watchdog;
+    return Object.keys(variables).every((name) => name === 'STATUS') ? status : state;
+  }
+
+  return (variables) => laneOf(variables).notify(variables);
 }
 
-function kindOf(variables: Variables): Kind {
-  if ('WATCHDOG' in variables) return 'watchdog';
-  return Object.keys(variables).every((name) => name === 'STATUS') ? 'status' : 'state';
-}
-
-function createLane(tell: Notify): Notify {
-  let busy = false;
+function createLane(tell: Notify): Lane {
+  let busy: Promise<void> | undefined;
   let waiting: { readonly variables: Variables; readonly told: (heard: boolean) => void } | undefined;
 
   async function advance(): Promise<void> {
-    if (busy) return;
-    busy = true;
     for (let next = take(); next !== undefined; next = take()) next.told(await tell(next.variables));
-    busy = false;
+    busy = undefined;
   }
 
   function take() {
@@ -73,12 +78,15 @@ function createLane(tell: Notify): Notify {
     return next;
   }
 
-  return (variables) =>
-    new Promise((told) => {
-      waiting?.told(false);
-      waiting = { variables, told };
-      void advance();
-    });
+  return {
+    notify: (variables) =>
+      new Promise((told) => {
+        waiting?.told(false);
+        waiting = { variables, told };
+        busy ??= advance();
+      }),
+    idle: async () => busy,
+  };
 }
 
 /** Without `--no-block`: it stays until systemd has read, as that asks to which service its sender belongs. */

@@ -1,3 +1,4 @@
+import { milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
 import type { Agent } from '../agent.js';
 import type { Log } from '../log.js';
@@ -14,9 +15,11 @@ const STATUS_MS = 10_000;
 const RETRY_MS = 5000;
 /** How long a stop waits for systemd to hear of it. */
 const STOP_MS = 1000;
+/** What a stop may take besides `limits.stop`: handlers that were told to end do, replies leave, the journal closes. */
+const STOP_MARGIN_MS = 20_000;
 
 export interface SystemdOptions {
-  readonly agent: Pick<Agent, 'probe' | 'status'>;
+  readonly agent: Pick<Agent, 'config' | 'probe' | 'status'>;
   readonly log: Log;
   readonly environment?: NodeJS.ProcessEnv;
   readonly notify?: Notify;
@@ -24,16 +27,17 @@ export interface SystemdOptions {
 
 /** The agent as systemd's service (`Type=notify`). */
 export interface SystemdService {
-  readonly notify: Notify;
-  /** Tells that the agent is stopping, and nothing more from then on. */
+  /** The agent has started. */
+  start(): void;
+  /** Tells that the agent is stopping, and how long that may take; nothing more from then on. */
   stop(): Promise<void>;
 }
 
 /**
- * Tells systemd how an agent that has started is doing: that it is ready, once the probe has come back; how it is, on
- * one line; signs of life, where it waits for them; and that it stops.
+ * Tells systemd how an agent is doing: once it has started and the probe has come back, that it is ready; how it is, on
+ * one line; signs of life, where systemd waits for them; and that it stops.
  */
-export function startSystemdService(options: SystemdOptions): SystemdService {
+export function createSystemdService(options: SystemdOptions): SystemdService {
   const { agent, log, environment = process.env, notify = createNotify(log) } = options;
   const minuteLog = createMinuteLog(log);
   let shown: string | undefined;
@@ -79,15 +83,20 @@ export function startSystemdService(options: SystemdOptions): SystemdService {
     void showStatus((STATUS) => notify({ STATUS }));
   }
 
-  void becomeReady();
+  /** The unit's TimeoutStopSec is for the `limits.stop` that ships. */
+  const longestStop = () => milliseconds(agent.config.limits.stop) + STOP_MARGIN_MS;
+
   return {
-    notify,
+    start() {
+      if (!stopped) void becomeReady();
+    },
     async stop() {
       stopped = true;
       clearTimeout(timer);
       stopWatchdog?.();
       const late = new Promise((resolve) => setTimeout(resolve, STOP_MS).unref());
-      await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping' }), late]);
+      const EXTEND_TIMEOUT_USEC = String(Math.ceil(longestStop() * 1000));
+      await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping', EXTEND_TIMEOUT_USEC }), late]);
     },
   };
 }

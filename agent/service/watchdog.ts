@@ -41,6 +41,7 @@ export function watchdogInterval(environment: NodeJS.ProcessEnv, pid = process.p
 export function startWatchdog({ intervalMs, probe, notify, log }: WatchdogOptions): () => void {
   const minuteLog = createMinuteLog(log);
   let probing = false;
+  let stopped = false;
   const complain = (error: string) => minuteLog('probe', { error }, 'no sign of life for systemd: the probe failed');
 
   async function beat(): Promise<void> {
@@ -52,7 +53,7 @@ export function startWatchdog({ intervalMs, probe, notify, log }: WatchdogOption
     probing = true;
     try {
       await probe();
-      void notify({ WATCHDOG: '1' });
+      if (!stopped) void notify({ WATCHDOG: '1' });
     } catch (error) {
       complain(messageOf(error));
     } finally {
@@ -61,5 +62,8 @@ export function startWatchdog({ intervalMs, probe, notify, log }: WatchdogOption
   }
 
   const timer = setInterval(beat, intervalMs);
-  return () => clearInterval(timer);
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+  };
 }

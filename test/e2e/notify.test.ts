@@ -58,7 +58,7 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
 
     agent.kill('SIGTERM');
     expect(await agent.ended).toBe(0);
-    expect(systemd.messages().at(-1)).toEqual(['STOPPING=1', 'STATUS=stopping']);
+    expect(systemd.messages().at(-1)).toEqual(['STOPPING=1', 'STATUS=stopping', 'EXTEND_TIMEOUT_USEC=30000000']);
     expect(systemd.count(READY)).toBe(1);
     expect(log().at(-1)).toMatchObject({
       msg: 'agent stopped',
@@ -82,6 +82,20 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
     expect(String(await peer.ask('#1 table works', device))).toBe('#1 ok');
     await lives();
     expect(systemd.messages()[0]).toEqual([READY, expect.any(String)]);
+  });
+
+  test('that it stops, also while it starts', async () => {
+    const systemd = await listenToNotices();
+    const module = writeFile(
+      temporaryFolder(),
+      'slow.mjs',
+      'console.log("loading"); await new Promise((end) => setTimeout(end, 60_000));',
+    );
+    const env = { NOTIFY_SOCKET: systemd.path };
+    const { agent } = await startAgent(`modules: [${module}]\nlimits: {stop: 1min}`, { env, ready: /loading/ });
+    agent.kill('SIGTERM');
+    expect(await agent.ended).toBe(0);
+    expect(systemd.messages()).toEqual([['STOPPING=1', 'STATUS=stopping', 'EXTEND_TIMEOUT_USEC=80000000']]);
   });
 
   test('that it lives while long handlers have all places, and the queue is full', async () => {

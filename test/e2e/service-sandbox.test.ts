@@ -66,7 +66,9 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(value('TasksMax')).toBe('256');
     expect(value('OOMPolicy')).toBe('continue');
     expect(value('Restart')).toBe('always');
+    expect(value('RestartUSec')).toBe('5s');
     expect(value('StartLimitIntervalUSec')).toBe('0');
+    expect(value('WatchdogUSec')).toBe('1min');
     // What it really has when idle leaves room for its handlers.
     const status = await box.done(['cat', `/proc/${value('MainPID')}/status`]);
     expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(128 * 1024);

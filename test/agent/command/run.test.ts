@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createRunner, type RunLimits } from '../../../agent/command/run.js';
+import { createRunner, type RunLimits, type Task } from '../../../agent/command/run.js';
 import type { Handler, HandlerContext } from '../../../agent/handlers/handler.js';
 import type { Reply } from '../../../shared/command.js';
 import { recordingLog } from '../../support/log.js';
@@ -17,7 +17,11 @@ function start(limits: Partial<RunLimits> = {}) {
   const replies: [string, Reply][] = [];
   const contexts = new Map<string, HandlerContext>();
 
-  function submit(name: string, run: (context: HandlerContext) => unknown, { timeoutMs = 1000, bytes = 10 } = {}) {
+  function submit(
+    name: string,
+    run: (context: HandlerContext) => unknown,
+    { timeoutMs = 1000, bytes = 10, ...more }: { timeoutMs?: number; bytes?: number } & Partial<Task> = {},
+  ) {
     const handler: Handler = {
       name,
       description: '',
@@ -33,7 +37,8 @@ function start(limits: Partial<RunLimits> = {}) {
       },
     };
     const command = { name, params: { positional: [], named: {} }, format: 'text', peer: 'gateway' } as const;
-    runner.submit({ command, handler, params: undefined, bytes, done: (reply) => replies.push([name, reply]) });
+    const done = (reply: Reply) => void replies.push([name, reply]);
+    runner.submit({ command, handler, params: undefined, bytes, done, ...more });
   }
 
   return {
@@ -282,6 +287,54 @@ describe('a handler that does not finish', () => {
     expect(ends().filter(([, end]) => end === 'handler-timeout')).toHaveLength(40);
     expect(ends().filter(([, end]) => end === 'done')).toHaveLength(20);
     expect(runner.running).toBe(0);
+  });
+});
+
+describe('a mistake of the agent’s own', () => {
+  const mistake = () => {
+    throw new Error('a mistake');
+  };
+
+  it.each([
+    ['what is done at once', () => 1],
+    ['what is done later', () => resolveIn(50, 1)],
+    ['what is not done in its time', () => NEVER],
+  ])('in telling the end of %s keeps no place, and nobody from theirs', async (_what, run) => {
+    const { submit, ends, runner, withMessage } = start({ running: 1, waiting: 3 });
+    submit('before', () => resolveIn(50, 1));
+    for (let i = 0; i < 2; i++) submit('wrong', run, { done: mistake });
+    submit('next', () => 1);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(ends()).toEqual([
+      ['before', 'done'],
+      ['next', 'done'],
+    ]);
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+    expect(withMessage('internal error')).toMatchObject(
+      Array(2).fill({ details: { name: 'wrong', error: 'a mistake' } }),
+    );
+  });
+
+  it('in having its start written refuses it', async () => {
+    const { submit, ends, runner } = start({ running: 1, waiting: 1 });
+    const before = { key: undefined, accept: () => undefined, start: mistake };
+    submit('wrong', () => 1, { before });
+    expect(ends()).toEqual([['wrong', 'busy']]);
+    submit('before', () => resolveIn(50, 1));
+    submit('wrong too', () => 1, { before });
+    await vi.advanceTimersByTimeAsync(50);
+    expect(ends().slice(1)).toEqual([
+      ['before', 'done'],
+      ['wrong too', 'busy'],
+    ]);
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+  });
+
+  it('in telling that it is slow ends nothing', async () => {
+    const { submit, ends } = start();
+    submit('slow', () => resolveIn(1500, 1), { timeoutMs: 5000, slow: mistake });
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(ends()).toEqual([['slow', 'done']]);
   });
 });
 

@@ -32,6 +32,7 @@ describe('what systemd is told', () => {
   it('is in one message, and is heard when the child ends well', async () => {
     const { notify, told, end } = start();
     const heard = notify({ READY: '1', STATUS: 'udp up' });
+    await settled();
     expect(told()).toEqual([['READY=1', 'STATUS=udp up']]);
     await end(0);
     expect(await heard).toBe(true);
@@ -52,13 +53,26 @@ describe('what systemd is told', () => {
     expect(told()).toHaveLength(2);
   });
 
-  it('of one kind waits for none of another', () => {
+  it('is no sign of life that waits for others', async () => {
     const { notify, told } = start();
     void notify({ STATUS: 'a' });
-    void notify({ WATCHDOG: '1' });
-    void notify({ RELOADING: '1', MONOTONIC_USEC: '17' });
     void notify({ READY: '1', STATUS: 'b' });
-    expect(told()).toEqual([['STATUS=a'], ['WATCHDOG=1'], ['RELOADING=1', 'MONOTONIC_USEC=17']]);
+    void notify({ WATCHDOG: '1' });
+    await settled();
+    expect(told()).toEqual([['STATUS=a'], ['WATCHDOG=1']]);
+  });
+
+  it('is the state last: what is on its way cannot be heard after it', async () => {
+    const { notify, told, end } = start();
+    void notify({ STATUS: 'a' });
+    void notify({ WATCHDOG: '1' });
+    const heard = notify({ STOPPING: '1', STATUS: 'stopping' });
+    await end(0);
+    expect(told()).toEqual([['STATUS=a'], ['WATCHDOG=1']]);
+    await end(1, new Error('no socket'));
+    expect(told().slice(2)).toEqual([['STOPPING=1', 'STATUS=stopping']]);
+    await end(2);
+    expect(await heard).toBe(true);
   });
 
   it('has no line break in a value: what follows would be a variable of its own', () => {

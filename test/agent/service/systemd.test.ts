@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { AgentStatus } from '../../../agent/agent.js';
 import { createAgent } from '../../../agent/index.js';
 import type { Variables } from '../../../agent/service/notify.js';
-import { startSystemdService } from '../../../agent/service/systemd.js';
+import { createSystemdService } from '../../../agent/service/systemd.js';
 import { onlyLink } from '../../../agent/transport/transport.js';
 import { deferred } from '../../support/deferred.js';
 import { recordingLog } from '../../support/log.js';
@@ -12,16 +12,17 @@ beforeEach(() => {
   onTestFinished(() => void vi.useRealTimers());
 });
 
-const idle = createAgent().status();
+const { config, ...embedded } = createAgent();
+const idle = embedded.status();
 
 /** The service of an agent that the test plays, and a systemd that hears all but what it is told not to. */
-function start({ probe = async () => undefined, environment = {} }: Partial<Parts> = {}) {
+function create({ probe = async () => undefined, environment = {} }: Partial<Parts> = {}) {
   const { log, withMessage } = recordingLog();
   const told: Variables[] = [];
   const systemd = { deaf: false };
   const agent: { now: Partial<AgentStatus> } = { now: {} };
-  const service = startSystemdService({
-    agent: { probe, status: () => ({ ...idle, ...agent.now }) },
+  const service = createSystemdService({
+    agent: { config, probe, status: () => ({ ...idle, ...agent.now }) },
     log,
     environment,
     async notify(variables) {
@@ -41,6 +42,13 @@ function start({ probe = async () => undefined, environment = {} }: Partial<Part
       return told.splice(0);
     },
   };
+}
+
+/** The same, and the agent has started. */
+function start(parts: Partial<Parts> = {}) {
+  const created = create(parts);
+  created.service.start();
+  return created;
 }
 
 interface Parts {
@@ -124,7 +132,8 @@ describe('how it is', () => {
 });
 
 describe('that it stops', () => {
-  const STOPPING = { STOPPING: '1', STATUS: 'stopping' };
+  /** `limits.stop` of 10 s, and what a stop takes besides. */
+  const STOPPING = { STOPPING: '1', STATUS: 'stopping', EXTEND_TIMEOUT_USEC: '30000000' };
 
   it('is told, and nothing after it', async () => {
     const { service, agent, toldIn } = start({ environment: { WATCHDOG_USEC: '3000000' } });
@@ -142,9 +151,28 @@ describe('that it stops', () => {
     expect(await toldIn(MINUTE)).toEqual([STOPPING]);
   });
 
+  it('is told also before it has started, and nothing when it does after that', async () => {
+    const { service, toldIn } = create();
+    void service.stop();
+    service.start();
+    expect(await toldIn(MINUTE)).toEqual([STOPPING]);
+  });
+
+  it('is told without a sign of life after it, though a probe was on its way', async () => {
+    const back = deferred();
+    let probes = 0;
+    const probe = () => (++probes === 1 ? Promise.resolve() : back.promise);
+    const { service, toldIn } = start({ probe, environment: { WATCHDOG_USEC: '3000000' } });
+    await toldIn(1500);
+    expect(probes).toBe(2);
+    void service.stop();
+    back.resolve();
+    expect(await toldIn(MINUTE)).toEqual([STOPPING]);
+  });
+
   it('waits for systemd for a second at most', async () => {
-    const service = startSystemdService({
-      agent: { probe: async () => undefined, status: () => idle },
+    const service = createSystemdService({
+      agent: { config, probe: async () => undefined, status: () => idle },
       log: recordingLog().log,
       environment: {},
       notify: () => new Promise(() => undefined),
