@@ -25,7 +25,7 @@ export const logCommand: CommandModule = {
   command: 'log',
   describe:
     'Print what the agent that runs and its modem said to each other last, as JSON lines { "t": ms, "dir": "tx" | "rx", "hex": "…" }. ' +
-    'Each byte of a payload, and of the PIN, is shown as 46, so that `modem replay` still reads it',
+    'Each byte of a payload is shown as 46, each digit of a PIN as 2a; `modem replay` still reads it',
   builder: (yargs) =>
     yargs.options({
       socket: controlOptions.socket,

@@ -146,6 +146,15 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(await link.send(Buffer.from('y'))).toBeUndefined();
   });
 
+  test('asks again before it takes the address for gone: to activate the context makes the SIM attach', async () => {
+    const link = await startModemLink('quectel');
+    const { polls } = link.transport.counts();
+    link.modem.setFaults({ errors: { 'AT+CGPADDR': { cme: 100, on: [1] } } });
+    await expect.poll(() => link.transport.counts().polls, { timeout: 10_000 }).toBeGreaterThan(polls + 3);
+    expect(link.transport.counts().rungs.context).toBe(0);
+    expect(link.isUp()).toBe(true);
+  });
+
   test('answers somebody at the device while it waits for a registration', async () => {
     const link = await makeModemLink('quectel');
     link.modem.setRegistration('searching');
