@@ -209,7 +209,7 @@ describe('its bundle', () => {
       expect(files.get('log.txt')).toContain('it failed with ***');
       expect(files.get('log.txt')).toContain('"address":"100.64.5.6"');
       expect(files.get('modem.log')).toContain(Buffer.from('AT+QISEND').toString('hex'));
-      expect(files.get('modem.log')).toContain(`${Buffer.from('AT+CPIN=***').toString('hex')}`);
+      expect(files.get('modem.log')).toContain(`${Buffer.from('AT+CPIN="****"').toString('hex')}`);
       expect(files.get('unit.txt')).toContain('SUPERSIM_AGENT_LOG_LEVEL=debug');
       expect(files.get('unit.txt')).toContain('WORD=***');
       expect(files.get('system.txt')).toContain(process.version);
