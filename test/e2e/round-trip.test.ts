@@ -5,8 +5,9 @@ import { z } from 'zod';
 import { defineHandler } from '../../agent/handlers/handler.js';
 import type { Loopback } from '../../loopback/index.js';
 import { payloadBytes } from '../../shared/ip-command.js';
-import { freshAddress, nextReply, nextReplyBytes, startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { nextReply, nextReplyBytes, startTestAgent, startTestLoopback } from '../support/round-trip.js';
 import { LINKS, longestReply } from '../support/story-links.js';
+import { randomAddress } from '../support/udp.js';
 
 /** By each link, and from each port of the network that commands may leave from. */
 const WAYS = LINKS.flatMap((link) => (['other', 'gateway'] as const).map((sourcePort) => ({ link, sourcePort })));
@@ -81,8 +82,8 @@ test.each(['other', 'gateway'] as const)('two SIMs on two addresses do not mix: 
   const loopback = await startTestLoopback({
     sourcePort,
     sims: [
-      { name: 'north', address: freshAddress() },
-      { name: 'south', address: freshAddress() },
+      { name: 'north', address: randomAddress() },
+      { name: 'south', address: randomAddress() },
     ],
   });
   await startTestAgent(loopback, 'north', { config: { device: { id: 'device-north' } } });

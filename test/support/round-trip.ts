@@ -11,18 +11,11 @@ import {
 import { payloadBytes } from '../../shared/ip-command.js';
 import { linkPath } from './pty.js';
 import type { StoryLink } from './story-links.js';
+import { randomAddress } from './udp.js';
 import { useModem } from './used-modem.js';
 
 const WAIT_MS = 5000;
 const UP_MS = 20_000;
-
-/** An address of this machine that no other test has: vitest's workers are told apart by their number. */
-export function freshAddress(): string {
-  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1) % 100;
-  lastHost++;
-  return `127.${100 + worker}.${lastHost >> 8}.${lastHost & 0xff}`;
-}
-let lastHost = 1;
 
 /**
  * A loopback on free ports, with SIMs on addresses of their own; it ends with the test. Where the link is a modem's,
@@ -31,9 +24,9 @@ let lastHost = 1;
 export async function startTestLoopback(options: LoopbackOptions = {}, link: StoryLink = 'udp'): Promise<Loopback> {
   const loopback = await startLoopback({
     httpPort: 0,
-    gatewayAddress: freshAddress(),
+    gatewayAddress: randomAddress(),
     gatewayPort: 0,
-    sims: [{ name: 'gateway-1', address: freshAddress() }],
+    sims: [{ name: 'gateway-1', address: randomAddress() }],
     ...(link !== 'udp' && { modem: { dialect: link, path: linkPath(), sim: 'gateway-1' } }),
     ...options,
   });

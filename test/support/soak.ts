@@ -14,8 +14,9 @@ import {
   type RequestResult,
 } from '../../sender/index.js';
 import { temporaryFolder } from './files.js';
-import { freshAddress, startTestAgent, startTestLoopback } from './round-trip.js';
+import { startTestAgent, startTestLoopback } from './round-trip.js';
 import { seededRandom } from './seed.js';
+import { randomAddress } from './udp.js';
 
 /** How long a request waits for an answer, before the scale: past the last of its attempts, and what delays that. */
 const TIMEOUT_MS = 330_000;
@@ -64,7 +65,7 @@ export async function soak(setup: SoakSetup) {
   const { formats, faults, seed, timeScale } = setup;
   const folder = temporaryFolder();
   const file = join(folder, 'runs');
-  const sims = ['gateway-1', 'away'].map((name) => ({ name, address: freshAddress() }));
+  const sims = ['gateway-1', 'away'].map((name) => ({ name, address: randomAddress() }));
   const loopback = await startTestLoopback({ faults, seed, sims, maxCommands: 2000 });
   loopback.setSimState('detached', 'away');
   const agent = await startTestAgent(loopback, 'gateway-1', {
