@@ -50,7 +50,12 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await again.start();
     await expect.poll(() => again.link().links[0]?.reason, { timeout: 20_000 }).toContain('correct modem.pin');
     expect(entered()).toHaveLength(1);
-    expect(readFileSync(join(stateFolder, 'modem.json'), 'utf8')).not.toContain('9999');
+    expect(JSON.parse(readFileSync(join(stateFolder, 'modem.json'), 'utf8')).pin).toEqual({
+      iccid: null,
+      salt: expect.stringMatching(/^[0-9a-f]{32}$/),
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      refused: true,
+    });
     await again.stop();
     // Corrected, it is.
     const corrected = link.another({ pin: PIN, stateFolder });
