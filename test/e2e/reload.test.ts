@@ -312,7 +312,7 @@ test.skipIf(needs('node-pty'))(
     write({ ...base, modem: { path } });
     expect((await reload()).changed).toEqual(['modem.apn']);
     await up();
-    expect((await cli('modem', 'at', 'AT+CGDCONT?')).output).toContain('"super"');
+    expect((await cli('modem', 'at', 'AT+QICSGP=1')).output).toContain('"super"');
     write({ ...base, modem: { path, baudRate: 230_400 } });
     expect((await reload()).changed).toEqual(['modem.baudRate']);
     expect(await link()).toMatchObject({ up: false });
