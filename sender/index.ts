@@ -1,15 +1,23 @@
 export { payloadBytes } from '../shared/ip-command.js';
 export { ApiError } from './api-error.js';
 export {
+  type ClientSettings,
   type CreateParams,
-  DEFAULT_BASE_URL,
   IpCommandClient,
   type IpCommandClientOptions,
   type ListFilters,
   type ListParams,
 } from './client.js';
-export { type Credentials, loadCredentials } from './credentials.js';
+export { loadCredentials } from './credentials.js';
 export type { HttpIo, Sleep } from './http.js';
+export {
+  type Credentials,
+  KORE_BASE_URL,
+  KORE_TOKEN_URL,
+  type KoreCredentials,
+  TWILIO_BASE_URL,
+  type TwilioCredentials,
+} from './provider.js';
 export {
   POLL_INTERVAL_MS,
   type PollingOptions,

@@ -166,7 +166,8 @@ export const ERRORS = {
   },
   'no-credentials': {
     meaning: 'There are no API credentials.',
-    remedy: 'Set SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN, or write a profile file.',
+    remedy:
+      'Set SUPERSIM_CLIENT_ID and SUPERSIM_CLIENT_SECRET (KORE), or SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN (Twilio), or write a profile file.',
   },
   'profile-unsafe': {
     meaning: 'The profile file with the credentials can be read by other users.',
