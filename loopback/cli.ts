@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Argv, CommandModule } from 'yargs';
 import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
+import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
 import { MAX_SEED } from './faults/random.js';
@@ -12,6 +13,7 @@ import {
   DEFAULT_HTTP_ADDRESS,
   DEFAULT_HTTP_PORT,
   type LoopbackOptions,
+  PROVIDERS,
   startLoopback,
 } from './index.js';
 import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects.js';
@@ -30,7 +32,8 @@ const gatewaySchema = z
   .transform(([address, written]) => ({ address, port: Number(written) }))
   .pipe(z.object({ address: z.ipv4(), port }));
 
-const EPILOG = `Environment: SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (default: random).
+const EPILOG = `Environment (default: random): SUPERSIM_CLIENT_ID, SUPERSIM_CLIENT_SECRET, SUPERSIM_WEBHOOK_SECRET (KORE),
+SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (Twilio).
 
 Assumptions (--assume):
 ${assumptionsHelp()}
@@ -55,6 +58,12 @@ const builder = (yargs: Argv) =>
     })
     .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs; default: one, gateway-1' })
     .option('source-port', { choices: SOURCE_PORTS, describe: 'Port that commands leave from; default: other' })
+    .option('token-life', {
+      type: 'string',
+      default: '1h',
+      describe: 'How long an access token (KORE) is valid, from 1s to 720h',
+    })
+    .option('webhooks', { choices: PROVIDERS, default: PROVIDERS[0], describe: 'Who sends and signs the webhooks' })
     .option('assume', {
       type: 'string',
       array: true,
@@ -133,7 +142,6 @@ async function run(options: LoopbackOptions): Promise<void> {
 /** @throws SupersimError `bad-input` for a value that cannot be used */
 async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessEnv): Promise<LoopbackOptions> {
   const gateway = argument('gateway', gatewaySchema, args.gateway);
-  const { SUPERSIM_ACCOUNT_SID: accountSid, SUPERSIM_AUTH_TOKEN: authToken } = environment;
   return {
     httpAddress: args['http-address'],
     httpPort: argument('http-port', port, args['http-port']),
@@ -145,9 +153,22 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
     ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
     ...(args.modem && { modem: modemFrom(args, args.modem) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
-    ...(accountSid && { accountSid }),
-    ...(authToken && { authToken }),
+    tokenLife: `${milliseconds(argument('token-life', durationSchema('1s', '720h'), args['token-life']))}ms`,
+    webhooks: args.webhooks,
+    ...secretsFrom(environment),
   };
+}
+
+/** An empty variable is as good as none. */
+function secretsFrom(environment: NodeJS.ProcessEnv): Partial<LoopbackOptions> {
+  const given = {
+    clientId: environment['SUPERSIM_CLIENT_ID'],
+    clientSecret: environment['SUPERSIM_CLIENT_SECRET'],
+    webhookSecret: environment['SUPERSIM_WEBHOOK_SECRET'],
+    accountSid: environment['SUPERSIM_ACCOUNT_SID'],
+    authToken: environment['SUPERSIM_AUTH_TOKEN'],
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
 }
 
 function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {

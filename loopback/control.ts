@@ -8,6 +8,7 @@ import type { LoopbackModem } from './modem/status.js';
 import type { Radio } from './radio.js';
 import type { Registry } from './registry.js';
 import { SIM_STATES, type Sim, type SimState } from './sims.js';
+import type { Tokens } from './tokens.js';
 import { notFound } from './vendor-error.js';
 
 const faultsRequest = z.strictObject({
@@ -22,10 +23,14 @@ export interface ControlOptions {
   readonly counters: Readonly<Counters>;
   readonly modem: () => LoopbackModem | undefined;
   readonly setSimState: (state: SimState, sim?: string) => void;
+  readonly tokens: Tokens;
 }
 
-/** What the loopback has beside the vendor's API: its faults and the states of its SIMs, in JSON. */
-export function controlRoutes(app: Hono, { radio, registry, counters, modem, setSimState }: ControlOptions): void {
+/** What the loopback has beside the vendor's API: its faults, the states of its SIMs and the end of tokens. */
+export function controlRoutes(
+  app: Hono,
+  { radio, registry, counters, modem, setSimState, tokens }: ControlOptions,
+): void {
   modemRoutes(app, modem);
   const faults = (c: Context) => c.json({ ...radio.status(), counters });
   app.get('/loopback/faults', faults);
@@ -37,6 +42,11 @@ export function controlRoutes(app: Hono, { radio, registry, counters, modem, set
   app.delete('/loopback/faults', (c) => {
     radio.set(resolveFaults({}), radio.status().seed);
     return faults(c);
+  });
+
+  app.delete('/loopback/tokens', (c) => {
+    tokens.revoke();
+    return c.body(null, 204);
   });
 
   const sims = (c: Context) => c.json({ sims: registry.sims().map(simView) });

@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { platform } from 'node:os';
 import * as z from 'zod';
+import { type Duration, durationSchema, milliseconds } from '../shared/duration.js';
 import { SupersimError } from '../shared/errors.js';
 import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
@@ -20,6 +21,9 @@ import { createRegistry } from './registry.js';
 import { openServer } from './server.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './sims.js';
 import { createStore } from './store.js';
+import { createTokens } from './tokens.js';
+import { PROVIDERS, type ProviderName } from './vendor-error.js';
+import { koreSender, twilioSender } from './webhook-sender.js';
 import { createWebhooks } from './webhooks.js';
 
 export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
@@ -35,6 +39,7 @@ export type { Endpoint } from './network.js';
 export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
 export { SIM_STATES, type Sim, type SimInput, type SimState } from './sims.js';
 export type { StoredCommand } from './store.js';
+export { PROVIDERS, type ProviderName } from './vendor-error.js';
 export type { Webhook, WebhookResult } from './webhooks.js';
 
 export const DEFAULT_HTTP_ADDRESS = '127.0.0.1';
@@ -58,6 +63,15 @@ export interface LoopbackOptions {
   readonly accountSid?: string;
   /** Default: random. */
   readonly authToken?: string;
+  /** Of KORE's way to sign in, which works beside Twilio's; default: random. */
+  readonly clientId?: string;
+  readonly clientSecret?: string;
+  /** How long KORE's access tokens are valid, 1s to 720h; default `1h`. */
+  readonly tokenLife?: Duration;
+  /** Who sends and signs the webhooks; default `kore`. */
+  readonly webhooks?: ProviderName;
+  /** What KORE's webhooks are signed with; Twilio's are with the auth token. Default: random. */
+  readonly webhookSecret?: string;
   /** Default `other`; takes precedence over the assumption of the same name. */
   readonly sourcePort?: SourcePort;
   readonly assumptions?: AssumptionsInput;
@@ -77,6 +91,10 @@ export interface Loopback {
   readonly url: string;
   readonly accountSid: string;
   readonly authToken: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly webhooks: ProviderName;
+  readonly webhookSecret: string;
   readonly gateway: Endpoint;
   readonly sims: readonly Sim[];
   readonly counters: Readonly<Counters>;
@@ -99,6 +117,8 @@ export interface Loopback {
    * @throws SupersimError `bad-input` for an unknown SIM
    */
   setSimState(state: SimState, sim?: string): void;
+  /** Ends all of KORE's access tokens before their time. */
+  revokeTokens(): void;
   /** Closes every socket, ends webhooks under way, and forgets datagrams in flight. */
   stop(): Promise<void>;
 }
@@ -116,6 +136,11 @@ const settingsSchema = z.object({
     .regex(/^AC[0-9a-fA-F]{32}$/, 'must be AC and 32 hexadecimal digits')
     .default(() => `AC${randomHex()}`),
   authToken: z.string().min(1).default(randomHex),
+  clientId: z.string().min(1).default(randomHex),
+  clientSecret: z.string().min(1).default(randomHex),
+  tokenLife: durationSchema('1s', '720h').default('1h'),
+  webhooks: z.enum(PROVIDERS).default('kore'),
+  webhookSecret: z.string().min(1).default(randomHex),
   seed: seedSchema.default(() => randomInt(MAX_SEED + 1)),
   maxCommands: z.int().min(1).default(DEFAULT_MAX_COMMANDS),
 });
@@ -128,7 +153,7 @@ const settingsSchema = z.object({
  */
 export async function startLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
   const settings = settingsFrom(options);
-  const { accountSid, authToken } = settings;
+  const { accountSid, authToken, clientId, clientSecret, webhookSecret } = settings;
   const { sourcePort } = options;
   const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
   const modemSettings = options.modem && resolveModemSettings(options.modem);
@@ -142,7 +167,8 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     for (const listener of listeners) listener(event);
   };
   const onError = (message: string) => emit({ type: 'error', message });
-  const webhooks = createWebhooks(authToken, (result) => emit({ type: 'webhook', result }));
+  const webhookSender = settings.webhooks === 'kore' ? koreSender(webhookSecret) : twilioSender(authToken);
+  const webhooks = createWebhooks(webhookSender, (result) => emit({ type: 'webhook', result }));
   const radio = createRadio({
     faults: resolveFaults(options.faults ?? {}),
     seed: settings.seed,
@@ -177,7 +203,8 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   });
   let attached: AttachedModem | undefined;
   const control = { radio, registry, counters, setSimState, modem: () => attached?.modem };
-  const api = createApi({ ...control, accountSid, authToken, assumptions, store, commands, onError });
+  const tokens = createTokens({ clientId, clientSecret, life: milliseconds(settings.tokenLife) });
+  const api = createApi({ ...control, accountSid, authToken, tokens, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
     await network.close();
     throw error;
@@ -197,6 +224,10 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     url: server.url,
     accountSid,
     authToken,
+    clientId,
+    clientSecret,
+    webhooks: settings.webhooks,
+    webhookSecret,
     gateway: network.gateway,
     get sims() {
       return registry.sims();
@@ -212,6 +243,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
       radio.set(resolveFaults(faults), settingsFrom({ seed }).seed);
     },
     setSimState,
+    revokeTokens: tokens.revoke,
     stop() {
       radio.close();
       stopped ??= Promise.all([attached?.stop(), server.close(), webhooks.close(), network.close()]).then(

@@ -1,6 +1,6 @@
 /** Resources on a page when PageSize is not given, and at most (fact sheet §2). */
 export const DEFAULT_PAGE_SIZE = 50;
-export const MAX_PAGE_SIZE = 1000;
+export const MAX_PAGE_SIZE = { kore: 100, twilio: 1000 } as const;
 
 /**
  * A place in a list that is newest first: `PA` and a SID for what comes after it, `PB` and a SID for what comes

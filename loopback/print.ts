@@ -15,15 +15,17 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner({ url, accountSid, authToken, gateway, sims, faults: status, modem }: Loopback): string {
+export function formatBanner(loopback: Loopback): string {
+  const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
   const [first] = shown;
   const { faults, seed } = status();
   const lines = [
     `API        ${url}`,
-    `account    ${accountSid}`,
-    `token      ${authToken}`,
+    `KORE       SUPERSIM_CLIENT_ID=${loopback.clientId} SUPERSIM_CLIENT_SECRET=${loopback.clientSecret}`,
+    `Twilio     SUPERSIM_ACCOUNT_SID=${accountSid} SUPERSIM_AUTH_TOKEN=${authToken}`,
+    `webhooks   ${loopback.webhooks === 'kore' ? `KORE’s, SUPERSIM_WEBHOOK_SECRET=${loopback.webhookSecret}` : 'Twilio’s'}`,
     `gateway    ${gateway.address}:${gateway.port} (UDP; devices send here)`,
     ...shown.map(
       (sim) =>
