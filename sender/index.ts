@@ -19,6 +19,7 @@ export {
   type TwilioCredentials,
 } from './provider.js';
 export {
+  type HeardCommand,
   POLL_INTERVAL_MS,
   type PollingOptions,
   pollingReplies,
@@ -38,3 +39,13 @@ export {
   type RequestOptions,
 } from './request.js';
 export { VENDOR_CODES } from './vendor-codes.js';
+export type { Callback } from './webhooks/callback.js';
+export { webhookListener } from './webhooks/node.js';
+export {
+  createWebhookReceiver,
+  type ReceiveContext,
+  type WebhookCounters,
+  type WebhookReceiver,
+  type WebhookReceiverOptions,
+} from './webhooks/receiver.js';
+export { QUIET_AFTER_MS, type WebhookReplies, type WebhookRepliesOptions, webhookReplies } from './webhooks/replies.js';

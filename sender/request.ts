@@ -55,6 +55,11 @@ export interface RequesterOptions {
   readonly client: Pick<IpCommandClient, 'create' | 'pages'>;
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
+  /**
+   * Where the vendor tells what became of each datagram: a webhook receiver whose `onCallback` is the `hear` of
+   * `replies`. With it, `not-sent` says why.
+   */
+  readonly callbackUrl?: string | undefined;
   /** For tests: what the times of the protocol, such as the 30 s before the first repeat, are multiplied by. */
   readonly timeScale?: number | undefined;
 }
@@ -73,7 +78,7 @@ type RequestInput = z.output<typeof inputSchema>;
 
 /** Makes `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
-  const { client, replies = pollingReplies(client), timeScale = 1 } = options;
+  const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
   const parameters = scaled(GATEWAY, timeScale);
   return async (sim, name, params, { signal, onProgress, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
@@ -83,6 +88,7 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       replies,
       parameters,
       conversation,
+      callbackUrl,
       signal,
       onProgress,
       ...input,

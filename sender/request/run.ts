@@ -3,7 +3,7 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api-error.js';
 import type { IpCommandClient } from '../client.js';
-import type { ReplyListener, ReplySource } from '../replies.js';
+import type { HeardCommand, ReplyListener, ReplySource } from '../replies.js';
 import { VENDOR_CODES } from '../vendor-codes.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
@@ -26,6 +26,7 @@ export interface Run {
   readonly conversation: Conversation;
   readonly sim: string;
   readonly devicePort: number;
+  readonly callbackUrl?: string | undefined;
   /** Unix seconds. */
   readonly deadline?: number | undefined;
   /** Milliseconds. */
@@ -36,7 +37,7 @@ export interface Run {
 
 /** Takes a command from its first datagram to its outcome. Never rejects. */
 export async function runRequest(run: Run): Promise<RequestResult> {
-  const { client, sim, devicePort, deadline, signal, parameters, timeout } = run;
+  const { client, sim, devicePort, callbackUrl, deadline, signal, parameters, timeout } = run;
   const startedAt = performance.now();
   const sinceStart = () => Math.round(performance.now() - startedAt);
   const timings: { sent?: number; accepted?: number } = {};
@@ -45,7 +46,7 @@ export async function runRequest(run: Run): Promise<RequestResult> {
   const create = (payload: Buffer) => {
     apiCalls++;
     // Bytes, whatever the format: what the API does to text on its way is not known.
-    return client.create({ sim, payload, devicePort });
+    return client.create({ sim, payload, devicePort, callbackUrl });
   };
   const settings = {
     parameters,
@@ -123,7 +124,7 @@ async function fateOf(number: number, created: Promise<IpCommand>): Promise<Inpu
   }
 }
 
-const inputOf = (command: IpCommand, vendorCode?: number): Input => {
+const inputOf = (command: HeardCommand, vendorCode?: number): Input => {
   if (command.direction === 'from_sim') return { type: 'heard', bytes: payloadBytes(command) };
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
