@@ -3,6 +3,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { loopbackCommand } from '../loopback/cli.js';
 import {
+  broadcastCommand,
   explainCommand,
   fetchCommand,
   listCommand,
@@ -18,6 +19,7 @@ await runCli(
     .scriptName('supersim')
     .usage('$0 <command>\n\nCommands devices behind cellular NAT through the Super SIM API.')
     .command(requestCommand)
+    .command(broadcastCommand)
     .command(sendCommand)
     .command(listCommand)
     .command(fetchCommand)

@@ -83,10 +83,20 @@ const listSchema = z.object({
 
 const limitSchema = z.int().min(1).optional();
 
-const pageSchema = z.object({
-  ip_commands: z.array(ipCommandSchema),
-  meta: z.object({ next_page_url: z.string().nullish() }),
+const meta = z.object({ next_page_url: z.string().nullish() });
+const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
+
+/** Of the Sim resource, what commands need; the rest is let through. */
+const simSchema = z.object({
+  sid: z.string().regex(/^HS[0-9a-fA-F]{32}$/),
+  unique_name: z.string().nullish(),
+  iccid: z.string().nullish(),
+  status: z.string(),
+  fleet_sid: z.string().nullish(),
 });
+export type SimResource = z.output<typeof simSchema>;
+
+const simPageSchema = z.object({ sims: z.array(simSchema), meta });
 
 /**
  * The Super SIM API's IP Commands (fact sheet §2, §4), at KORE or at Twilio.
@@ -146,16 +156,27 @@ export class IpCommandClient {
 
   /** The same by the page; at most {@link MAX_PAGES} are read. */
   async *pages(filters: ListFilters = {}): AsyncGenerator<readonly IpCommand[], void, undefined> {
-    let url: string | undefined = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
+    const first = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
+    for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
+  }
+
+  /** The SIMs of a Fleet, by its SID or unique name. */
+  async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
+    const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${PAGE_SIZE}` });
+    const first = `${new URL('Sims', this.#collection).href}?${query}`;
+    for await (const { sims } of this.#follow(first, simPageSchema)) yield* sims;
+  }
+
+  async *#follow<S extends z.ZodType<{ meta: z.output<typeof meta> }>>(
+    first: string,
+    schema: S,
+  ): AsyncGenerator<z.output<S>, void, undefined> {
+    let url: string | undefined = first;
     for (let page = 0; url !== undefined; page++) {
       if (page === MAX_PAGES) throw invalidResponse(`the list has more than ${MAX_PAGES} pages`);
-      const { ip_commands, meta }: z.output<typeof pageSchema> = await callApi(
-        this.#connection,
-        this.#get(url),
-        pageSchema,
-      );
-      yield ip_commands;
-      url = meta.next_page_url ?? undefined;
+      const body: z.output<S> = await callApi(this.#connection, this.#get(url), schema);
+      yield body;
+      url = body.meta.next_page_url ?? undefined;
     }
   }
 

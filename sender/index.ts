@@ -1,5 +1,13 @@
 export { payloadBytes } from '../shared/ip-command.js';
+export { type AccountRepliesOptions, accountReplies } from './account-replies.js';
 export { ApiError } from './api-error.js';
+export {
+  type BroadcastCommand,
+  type BroadcastOptions,
+  type BroadcastResult,
+  broadcast,
+  type Canary,
+} from './broadcast/broadcast.js';
 export {
   type ClientSettings,
   type CreateParams,
@@ -7,6 +15,7 @@ export {
   type IpCommandClientOptions,
   type ListFilters,
   type ListParams,
+  type SimResource,
 } from './client.js';
 export { loadCredentials } from './credentials.js';
 export type { HttpIo, Sleep } from './http.js';
@@ -36,6 +45,7 @@ export {
   type RequesterOptions,
   type RequestFormat,
   type RequestFunction,
+  type RequestIdentity,
   type RequestOptions,
 } from './request.js';
 export { VENDOR_CODES } from './vendor-codes.js';

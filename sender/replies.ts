@@ -36,6 +36,8 @@ export interface ReplySource {
    * @throws (rejects) when it cannot be listened to
    */
   listen(sim: string, listener: ReplyListener): Promise<() => void>;
+  /** Told the SID of a SIM that is listened to under another name, when the API has taken a command for it. */
+  learn?(sim: string, simSid: string): void;
 }
 
 export interface PollingOptions {

@@ -181,6 +181,10 @@ export const ERRORS = {
     meaning: 'Nothing that ends the command came back in its time; it may have run.',
     remedy: 'Ask the device what it did before sending a new command, or send it again if that does no harm.',
   },
+  'canary-failed': {
+    meaning: 'Too many of the SIMs that a broadcast began with are not done; the others were not asked.',
+    remedy: 'Look at their outcomes; when the rest may follow, go on without the canary.',
+  },
   'not-delivered': {
     meaning: 'The network did not send the command to the device.',
     remedy: 'Look whether the SIM is active and its device attached, then send it again.',

@@ -13,8 +13,17 @@ import type { Outcome } from '../../shared/outcome.js';
  * | 3 | refused | the API answered with an error; nothing was sent |
  * | 4 | unknownFate | the command may have been sent; look before sending it again |
  * | 5 | unreachable | the API could not be reached; nothing was sent |
+ * | 130 | interrupted | a broadcast was ended by Ctrl-C, and can be gone on with |
  */
-export const EXIT = { ok: 0, error: 1, usage: 2, refused: 3, unknownFate: 4, unreachable: 5 } as const;
+export const EXIT = {
+  ok: 0,
+  error: 1,
+  usage: 2,
+  refused: 3,
+  unknownFate: 4,
+  unreachable: 5,
+  interrupted: 130,
+} as const;
 
 /**
  * The exit codes of `supersim request`, by what came of the command.

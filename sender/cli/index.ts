@@ -1,3 +1,4 @@
+export { broadcastCommand } from './broadcast.js';
 export { EXIT, reportError } from './exit.js';
 export { explainCommand } from './explain.js';
 export { fetchCommand } from './fetch.js';
