@@ -49,6 +49,7 @@ export function createApi(options: ApiOptions): Hono {
   answers(app, options);
   app.post(TOKEN_PATH, async (c) => options.tokens.issue(await form(c)));
   guard(app, options);
+  app.use('/v1/*', options.apiFaults.middleware);
   ipCommandRoutes(app, options);
   simRoutes(app, options);
   fleetRoutes(app, options);
@@ -123,7 +124,7 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
     const filter = parseParams(ipCommandFilter, url.searchParams);
     const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
     const { items, ...tokens } = pageOf(
-      store.newestFirst(),
+      store.newestFirst,
       (command) =>
         (simSid === undefined || command.sim_sid === simSid) &&
         (filter.SimIccid === undefined || command.sim_iccid === filter.SimIccid) &&

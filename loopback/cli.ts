@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
 import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
+import { apiFaultsHelp, parseApiFaults } from './api-faults.js';
 import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
 import { MAX_SEED } from './faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './faults/settings.js';
@@ -22,7 +23,7 @@ import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
 import type { ModemInput } from './modem/status.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
-import { parseSimsFile, type SimInput } from './sims.js';
+import { generateSims, MAX_SIMS, parseSimsFile, type SimInput } from './sims.js';
 
 const port = z.int().min(0).max(65_535);
 const gatewaySchema = z
@@ -41,6 +42,9 @@ ${assumptionsHelp()}
 Faults (--faults), both ways, or with down. (to the device) or up. (from it) before the name; #2+5 is packets 2 and 5:
 ${faultsHelp()}
 
+Faults of the API (--api-faults); #2+5 is requests 2 and 5:
+${apiFaultsHelp()}
+
 Faults of the modem (--modem-faults); #2+5 is the second and the fifth of its kind:
 ${modemFaultsHelp()}
 
@@ -56,7 +60,7 @@ const builder = (yargs: Argv) =>
       default: `${DEFAULT_GATEWAY_ADDRESS}:${DEFAULT_GATEWAY_PORT}`,
       describe: 'ADDRESS:PORT (UDP, IPv4) that devices send to',
     })
-    .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs; default: one, gateway-1' })
+    .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs, or their number; default: 1' })
     .option('source-port', { choices: SOURCE_PORTS, describe: 'Port that commands leave from; default: other' })
     .option('token-life', {
       type: 'string',
@@ -73,6 +77,10 @@ const builder = (yargs: Argv) =>
     .option('faults', {
       type: 'string',
       describe: 'What the radio does to packets, as loss=0.2,delay=50ms,up.loss=#2+5',
+    })
+    .option('api-faults', {
+      type: 'string',
+      describe: 'What the API does wrong, as atOnce=20,busy=0.05,delay=50ms',
     })
     .option('modem', {
       choices: DIALECT_NAMES,
@@ -150,6 +158,7 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
     assumptions: parseAssumptions(args.assume),
     ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
     ...(args.faults !== undefined && { faults: parseFaults(args.faults) }),
+    ...(args['api-faults'] !== undefined && { apiFaults: parseApiFaults(args['api-faults']) }),
     ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
     ...(args.modem && { modem: modemFrom(args, args.modem) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
@@ -188,10 +197,12 @@ function argument<S extends z.ZodType>(name: string, schema: S, value: unknown):
   throw new SupersimError('bad-input', `--${name} cannot be ${JSON.stringify(value)}`);
 }
 
-async function readSims(path: string): Promise<SimInput[]> {
+/** @param given a file, or a number */
+async function readSims(given: string): Promise<SimInput[]> {
+  if (/^\d+$/.test(given)) return generateSims(argument('sims', z.int().min(1).max(MAX_SIMS), Number(given)));
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readFile(given, 'utf8');
   } catch (error) {
     throw new SupersimError('bad-input', `--sims: ${messageOf(error)}`, { cause: error });
   }

@@ -1,5 +1,6 @@
 import type { Context, Hono } from 'hono';
 import * as z from 'zod';
+import { type ApiFaultControl, resolveApiFaults } from './api-faults.js';
 import type { Counters } from './events.js';
 import { resolveFaults, seedSchema } from './faults/settings.js';
 import { jsonBody } from './json-body.js';
@@ -19,6 +20,7 @@ const stateRequest = z.strictObject({ state: z.enum(SIM_STATES) });
 
 export interface ControlOptions {
   readonly radio: Radio;
+  readonly apiFaults: ApiFaultControl;
   readonly registry: Registry;
   readonly counters: Readonly<Counters>;
   readonly modem: () => LoopbackModem | undefined;
@@ -29,7 +31,7 @@ export interface ControlOptions {
 /** What the loopback has beside the vendor's API: its faults, the states of its SIMs and the end of tokens. */
 export function controlRoutes(
   app: Hono,
-  { radio, registry, counters, modem, setSimState, tokens }: ControlOptions,
+  { radio, apiFaults, registry, counters, modem, setSimState, tokens }: ControlOptions,
 ): void {
   modemRoutes(app, modem);
   const faults = (c: Context) => c.json({ ...radio.status(), counters });
@@ -42,6 +44,18 @@ export function controlRoutes(
   app.delete('/loopback/faults', (c) => {
     radio.set(resolveFaults({}), radio.status().seed);
     return faults(c);
+  });
+
+  const faultsOfApi = (c: Context) => c.json({ ...apiFaults.status(), counters });
+  app.get('/loopback/api-faults', faultsOfApi);
+  app.put('/loopback/api-faults', async (c) => {
+    const request = await jsonBody(c, faultsRequest);
+    apiFaults.set(resolveApiFaults(request.faults), request.seed ?? apiFaults.status().seed);
+    return faultsOfApi(c);
+  });
+  app.delete('/loopback/api-faults', (c) => {
+    apiFaults.set(resolveApiFaults({}), apiFaults.status().seed);
+    return faultsOfApi(c);
   });
 
   app.delete('/loopback/tokens', (c) => {

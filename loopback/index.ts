@@ -6,6 +6,7 @@ import { SupersimError } from '../shared/errors.js';
 import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
 import { createApi } from './api.js';
+import { type ApiFaults, type ApiFaultsInput, createApiFaults, resolveApiFaults } from './api-faults.js';
 import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
 import { createCommands } from './commands.js';
 import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCounters } from './events.js';
@@ -26,6 +27,7 @@ import { PROVIDERS, type ProviderName } from './vendor-error.js';
 import { koreSender, twilioSender } from './webhook-sender.js';
 import { createWebhooks } from './webhooks.js';
 
+export { type ApiFaults, type ApiFaultsInput, formatApiFaults } from './api-faults.js';
 export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
 export type { FaultState, Hit } from './faults/apply.js';
@@ -77,11 +79,13 @@ export interface LoopbackOptions {
   readonly assumptions?: AssumptionsInput;
   /** What the radio does to packets; default: nothing. */
   readonly faults?: FaultsInput;
+  /** What the API does wrong; default: nothing. */
+  readonly apiFaults?: ApiFaultsInput;
   /** What chance begins with: the same seed and the same packets have the same faults. Default: random. */
   readonly seed?: number;
   /** A virtual modem on a tty of this machine; default: none. */
   readonly modem?: ModemInput;
-  /** Commands kept in memory; default 10,000. At the bound the oldest goes out. */
+  /** Commands kept in memory; default 10,000, or four for each SIM. At the bound the oldest goes out. */
   readonly maxCommands?: number;
 }
 
@@ -111,6 +115,15 @@ export interface Loopback {
    * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
    */
   setFaults(faults: FaultsInput, seed?: number): void;
+  /** The faults of the API that are set, their seed, and how many requests there were since. */
+  apiFaults(): { readonly faults: ApiFaults; readonly seed: number; readonly requests: number };
+  /**
+   * Sets the faults of all requests to the API from now, and counts these from 1 again.
+   *
+   * @param seed default: the one that there is
+   * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
+   */
+  setApiFaults(faults: ApiFaultsInput, seed?: number): void;
   /**
    * Sets the state of a SIM, by name or SID, or of all.
    *
@@ -142,7 +155,7 @@ const settingsSchema = z.object({
   webhooks: z.enum(PROVIDERS).default('kore'),
   webhookSecret: z.string().min(1).default(randomHex),
   seed: seedSchema.default(() => randomInt(MAX_SEED + 1)),
-  maxCommands: z.int().min(1).default(DEFAULT_MAX_COMMANDS),
+  maxCommands: z.int().min(1).optional(),
 });
 
 /**
@@ -159,7 +172,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   const modemSettings = options.modem && resolveModemSettings(options.modem);
   const givenSims = options.sims ?? [{ name: DEFAULT_SIM_NAME }];
   const registry = createRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
-  const store = createStore(settings.maxCommands);
+  const store = createStore(settings.maxCommands ?? Math.max(DEFAULT_MAX_COMMANDS, 4 * registry.sims().length));
   const counters = newCounters();
   const listeners = new Set<LoopbackListener>();
   const emit = (event: LoopbackEvent) => {
@@ -174,6 +187,11 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     seed: settings.seed,
     emit,
     onError: (message) => onError(`UDP: ${message}`),
+  });
+  const apiFaults = createApiFaults({
+    faults: resolveApiFaults(options.apiFaults ?? {}),
+    seed: settings.seed,
+    emit,
   });
   const setSimState = (state: SimState, key?: string) => {
     for (const sim of registry.setState(state, key)) {
@@ -202,7 +220,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onError: (error) => onError(`UDP: ${error.message}`),
   });
   let attached: AttachedModem | undefined;
-  const control = { radio, registry, counters, setSimState, modem: () => attached?.modem };
+  const control = { radio, apiFaults, registry, counters, setSimState, modem: () => attached?.modem };
   const tokens = createTokens({ clientId, clientSecret, life: milliseconds(settings.tokenLife) });
   const api = createApi({ ...control, accountSid, authToken, tokens, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
@@ -241,6 +259,10 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     faults: radio.status,
     setFaults(faults, seed = radio.status().seed) {
       radio.set(resolveFaults(faults), settingsFrom({ seed }).seed);
+    },
+    apiFaults: apiFaults.status,
+    setApiFaults(faults, seed = apiFaults.status().seed) {
+      apiFaults.set(resolveApiFaults(faults), settingsFrom({ seed }).seed);
     },
     setSimState,
     revokeTokens: tokens.revoke,

@@ -1,6 +1,7 @@
 import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
+import { formatApiFaults } from './api-faults.js';
 import { type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
 import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
@@ -21,6 +22,7 @@ export function formatBanner(loopback: Loopback): string {
   const more = sims.length - shown.length;
   const [first] = shown;
   const { faults, seed } = status();
+  const apiFaults = formatApiFaults(loopback.apiFaults().faults);
   const lines = [
     `API        ${url}`,
     `KORE       SUPERSIM_CLIENT_ID=${loopback.clientId} SUPERSIM_CLIENT_SECRET=${loopback.clientSecret}`,
@@ -34,6 +36,7 @@ export function formatBanner(loopback: Loopback): string {
     ...(more > 0 ? [`           and ${more} more`] : []),
     ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
+    ...(apiFaults === 'none' ? [] : [`           of the API: ${apiFaults}`]),
     ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
   ];
   return lines.map(printable).join('\n');
@@ -91,6 +94,10 @@ function describe(event: LoopbackEvent): string {
       return formatFault(event);
     case 'faults':
       return `faults ${event.faults} (seed ${event.seed})`;
+    case 'api-fault':
+      return `fault API ${event.request} ${event.method} ${event.path} ${API_DAMAGE[event.fault]}`;
+    case 'api-faults':
+      return `API faults ${event.faults} (seed ${event.seed})`;
     case 'modem':
       return `modem ${describeModemEvent(event.event)}`;
     case 'sim':
@@ -99,6 +106,12 @@ function describe(event: LoopbackEvent): string {
       return `error ${event.message}`;
   }
 }
+
+const API_DAMAGE = {
+  busy: 'answered 429',
+  unavailable: 'answered 503',
+  answerLoss: 'processed, its answer lost',
+} as const;
 
 type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
 

@@ -18,6 +18,11 @@ export interface AccountRepliesOptions {
   readonly sleep?: HttpIo['sleep'] | undefined;
 }
 
+export interface AccountReplies extends ReplySource {
+  /** Ends the looks now, and not when nobody has listened for a while. */
+  end(): void;
+}
+
 /** Who waits for one SIM. */
 interface Waiters {
   readonly listeners: Set<ReplyListener>;
@@ -33,7 +38,7 @@ interface Waiters {
 export function accountReplies(
   client: Pick<IpCommandClient, 'pages'>,
   { interval = ACCOUNT_INTERVAL_MS, sleep = realIo.sleep }: AccountRepliesOptions = {},
-): ReplySource {
+): AccountReplies {
   const waitersOf = new Map<string, Waiters>();
   const nameOf = new Map<string, string>();
   const unclaimed = new Map<string, IpCommand>();
@@ -44,9 +49,9 @@ export function accountReplies(
 
   function tell(command: IpCommand): void {
     const { sid, sim_sid } = command;
-    const waiters = waitersOf.get(sim_sid) ?? waitersOf.get(nameOf.get(sim_sid) ?? '');
-    for (const listener of waiters?.listeners ?? []) listener.heard(command);
-    if (waiters !== undefined) return;
+    const names = [sim_sid, nameOf.get(sim_sid) ?? ''].filter((name) => waitersOf.has(name));
+    for (const name of names) for (const listener of waitersOf.get(name)?.listeners ?? []) listener.heard(command);
+    if (names.length > 0) return;
     unclaimed.set(sid, command);
     trim(unclaimed, MAX_UNCLAIMED);
   }
@@ -117,6 +122,10 @@ export function accountReplies(
         throw error;
       }
       return () => leave(sim, waiters, listener);
+    },
+    end() {
+      clearTimeout(lingering);
+      if (looks !== undefined) end(looks.stop);
     },
     learn(sim, simSid) {
       const waiters = waitersOf.get(sim);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { SupersimError } from '../shared/errors.js';
+import { isSupersimError, SupersimError } from '../shared/errors.js';
 
 /** Most characters of the vendor's message, and of its link, that the message has. */
 const MAX_TEXT = 500;
@@ -36,6 +36,15 @@ export class ApiError extends SupersimError<'api-error'> {
     this.moreInfo = more_info;
   }
 }
+
+/** Whether an error is of the API or the way to it, and not of what was asked for: the same may work later. */
+export const mayPass = (error: unknown): boolean =>
+  isSupersimError(error, 'api-unreachable') ||
+  (error instanceof ApiError && (error.status === 429 || error.status >= 500));
+
+/** Whether the API lets this account do nothing, or not this: no other request would fare better. */
+export const isForbidden = (error: unknown): error is ApiError =>
+  error instanceof ApiError && (error.status === 401 || error.status === 403);
 
 const CHECK_CREDENTIALS = 'Check the credentials, and that they belong to this API address.';
 

@@ -1,13 +1,14 @@
 export { payloadBytes } from '../shared/ip-command.js';
-export { type AccountRepliesOptions, accountReplies } from './account-replies.js';
+export { type AccountReplies, type AccountRepliesOptions, accountReplies } from './account-replies.js';
 export { ApiError } from './api-error.js';
 export {
   type BroadcastCommand,
   type BroadcastOptions,
-  type BroadcastResult,
+  type BroadcastSims,
   broadcast,
-  type Canary,
 } from './broadcast/broadcast.js';
+export type { Canary } from './broadcast/canary.js';
+export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
 export {
   type ClientSettings,
   type CreateParams,

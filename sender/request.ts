@@ -120,6 +120,16 @@ export function createRequester(options: RequesterOptions): RequestFunction {
   };
 }
 
+/**
+ * Looks whether a command can be written, and sends nothing.
+ *
+ * @throws SupersimError `bad-input`, `too-large`
+ */
+export function checkRequest(name: string, params?: RequestParams, options: RequestOptions = {}): void {
+  const { signal: _, onProgress: __, ...rest } = options;
+  startConversation(checkInput(inputSchema, { sim: 'any', name, ...rest }, 'the request'), params);
+}
+
 function startConversation(input: RequestInput, params?: RequestParams): Conversation {
   const { format, name, get, deadline, identity } = input;
   const tag = Buffer.from(identity.tag);

@@ -183,7 +183,7 @@ export const ERRORS = {
   },
   'canary-failed': {
     meaning: 'Too many of the SIMs that a broadcast began with are not done; the others were not asked.',
-    remedy: 'Look at their outcomes; when the rest may follow, go on without the canary.',
+    remedy: 'Look at their outcomes; when the rest may follow, go on without it (`--resume FILE --no-canary`).',
   },
   'not-delivered': {
     meaning: 'The network did not send the command to the device.',

@@ -1,6 +1,5 @@
-import { rmSync } from 'node:fs';
 import type Libsql from 'libsql';
-import { messageOf, SupersimError } from '../../shared/errors.js';
+import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 
 /** Not boolean or undefined: the library ends the whole process on one. */
 export type SqlValue = string | number | Uint8Array | null;
@@ -10,8 +9,12 @@ export interface Database {
   /** @returns how many rows it changed */
   run(sql: string, values?: readonly SqlValue[]): number;
   all(sql: string, values?: readonly SqlValue[]): unknown[];
-  /** Ends a transaction that has failed. */
-  rollBack(): void;
+  /**
+   * Does all of it or nothing.
+   *
+   * @throws SupersimError `bad-input` when it cannot be written, as on a full disk
+   */
+  transaction(work: () => void): void;
   close(): void;
 }
 
@@ -19,25 +22,27 @@ export interface Database {
 const BUSY_TIMEOUT_MS = 10_000;
 
 /**
- * Opens a SQLite file, durable (WAL, `synchronous=FULL`), for this process alone to write: a file `PATH.lock` stands
- * beside it meanwhile. Others may read it.
+ * Opens a SQLite file, durable (`synchronous=FULL`), for this process alone to write: it holds a lock on an empty file
+ * `PATH.lock` meanwhile, which ends with the process however that ends. Others may read it.
  *
  * @throws SupersimError `bad-input`
  */
 export async function openDatabase(path: string): Promise<Database> {
   const { default: library } = await import('libsql');
-  const unlock = lock(library, `${path}.lock`);
+  const unlock = lock(library, path);
+  let opened: Libsql.Database | undefined;
   try {
-    const database = new library(path, { timeout: BUSY_TIMEOUT_MS });
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-    return connect(database, unlock);
+    opened = new library(path, { timeout: BUSY_TIMEOUT_MS });
+    opened.exec('PRAGMA synchronous = FULL');
+    return connect(opened, path, unlock);
   } catch (error) {
+    opened?.close();
     unlock();
     throw notUsable(path, error);
   }
 }
 
-function connect(database: Libsql.Database, unlock: () => void): Database {
+function connect(database: Libsql.Database, path: string, unlock: () => void): Database {
   const statements = new Map<string, Libsql.Statement>();
   // Each SQL text is compiled once. All are constants of this program, so that there are few.
   const prepared = (sql: string) => {
@@ -45,15 +50,35 @@ function connect(database: Libsql.Database, unlock: () => void): Database {
     statements.set(sql, statement);
     return statement;
   };
+  // The values always as one array: the library ends the process on a lone Buffer.
+  const all = (sql: string, values: readonly SqlValue[] = []) => prepared(sql).all(values);
+  let closed = false;
+
   return {
     exec: (sql) => void database.exec(sql),
-    // The values always as one array: the library ends the process on a lone Buffer.
     run: (sql, values = []) => prepared(sql).run(values).changes,
-    all: (sql, values = []) => prepared(sql).all(values),
-    rollBack() {
-      if (database.inTransaction) database.exec('ROLLBACK');
+    all,
+    transaction(work) {
+      // To ask a closed database whether it is in a transaction would end the process.
+      if (closed) throw notUsable(path, 'it is closed');
+      try {
+        database.exec('BEGIN IMMEDIATE');
+        work();
+        database.exec('COMMIT');
+      } catch (error) {
+        if (database.inTransaction) database.exec('ROLLBACK');
+        throw cannotWrite(path, error);
+      }
     },
     close() {
+      if (closed) return;
+      closed = true;
+      try {
+        // One file is left, which can be copied; the library does not do it when it closes.
+        all('PRAGMA wal_checkpoint(TRUNCATE)');
+      } catch {
+        // All is in the file and its log, which belong together.
+      }
       statements.clear();
       database.close();
       unlock();
@@ -61,22 +86,31 @@ function connect(database: Libsql.Database, unlock: () => void): Database {
   };
 }
 
-/** A lock that ends with the process, however that ends. */
+/** The lock's file stays, empty: to delete it could take away the lock of who has just taken it. */
 function lock(library: typeof Libsql, path: string): () => void {
   try {
-    const holder = new library(path);
+    const holder = new library(`${path}.lock`, { timeout: 0 });
+    // No file for a rollback that never comes.
+    holder.exec('PRAGMA journal_mode = MEMORY');
     holder.exec('BEGIN EXCLUSIVE');
-    return () => {
-      rmSync(path, { force: true });
-      holder.close();
-    };
+    return () => void holder.close();
   } catch (error) {
-    throw notUsable(path.replace(/\.lock$/, ''), error);
+    if (systemCodeOf(error) !== 'SQLITE_BUSY') throw notUsable(path, error);
+    throw new SupersimError('bad-input', `another process goes on with ${path}`, {
+      cause: error,
+      remedy: 'Wait for its end, or end it.',
+    });
   }
 }
 
 export const notUsable = (path: string, cause: unknown) =>
   new SupersimError('bad-input', `${path} cannot be used: ${messageOf(cause)}`, {
     cause,
-    remedy: 'Look whether another broadcast goes on with this file, and whether it is the file of one.',
+    remedy: 'Name the file of a broadcast, in a folder where this user may write.',
+  });
+
+const cannotWrite = (path: string, cause: unknown) =>
+  new SupersimError('bad-input', `${path} cannot be written: ${messageOf(cause)}`, {
+    cause,
+    remedy: 'Look whether its disk is full, then go on with it by --resume.',
   });

@@ -1,15 +1,13 @@
-import { ERRORS } from '../../shared/errors.js';
-import { type BroadcastOptions, type BroadcastResult, broadcast } from './broadcast.js';
+import { type BroadcastOptions, broadcastFrom } from './broadcast.js';
+import { canaryCount, firstOf } from './canary.js';
 import { identityOf } from './identity.js';
+import type { BroadcastMemory, BroadcastResult } from './memory.js';
 import type { BroadcastState } from './state.js';
 
-/**
- * How long after the first datagram a SIM is asked again what came of it, in milliseconds: a device remembers commands
- * for a day (`journal.keep`), and would run a later one again.
- */
-export const ASK_AGAIN_WITHIN_MS = 23 * 3_600_000;
-
-type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'total' | 'identity' | 'onStart' | 'onEnd' | 'again'>;
+type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'total' | 'memory'> & {
+  /** Asks the rest although too many of those that went first are not done. */
+  readonly withoutCanary?: boolean | undefined;
+};
 
 /**
  * Begins a broadcast that is in a file, or goes on with it. Each SIM's outcome is in the file before it is given. SIMs
@@ -17,48 +15,34 @@ type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'total' | 'ide
  *
  * @throws as `broadcast`
  */
-export async function* runBroadcast(
+export function runBroadcast(
   state: BroadcastState,
-  options: Options,
+  { withoutCanary = false, ...options }: Options,
 ): AsyncGenerator<BroadcastResult, void, undefined> {
-  const { devicePort, deadline, ...command } = state.command;
-  const again = new Set<string>();
-  for (const { sim, started_at } of state.begun()) {
-    if (started_at !== null && Date.now() - Date.parse(started_at) < ASK_AGAIN_WITHIN_MS) continue;
-    const result = forgotten(sim);
-    await state.end(result);
-    yield result;
-  }
+  const { devicePort, deadline, canary, ...command } = state.command;
+  const begunAt = new Map<string, number>();
 
   function* sims(): Generator<string, void, undefined> {
     for (const { sim, started_at } of state.unended()) {
-      if (started_at !== null) again.add(sim);
+      if (started_at !== null) begunAt.set(sim, Date.parse(started_at));
       yield sim;
     }
   }
 
-  const results = broadcast(sims(), command, {
-    ...options,
-    devicePort,
-    deadline,
-    total: state.total,
+  const memory: BroadcastMemory = {
     identity: (sim) => identityOf(state.seed, sim),
-    onStart: state.start,
-    again: (sim) => again.has(sim),
-    async onEnd(result) {
-      again.delete(result.sim);
-      if (!isGivenUp(result)) await state.end(result);
+    async begin(sim) {
+      const before = begunAt.get(sim);
+      begunAt.delete(sim);
+      if (before === undefined) await state.start(sim);
+      return before;
     },
-  });
-  for await (const result of results) if (!isGivenUp(result)) yield result;
-}
+    end: state.end,
+  };
 
-/** What nobody waits for any more has not ended. */
-const isGivenUp = (result: BroadcastResult) => result.outcome !== 'done' && result.error.code === 'given-up';
-
-function forgotten(sim: string): BroadcastResult {
-  const { remedy } = ERRORS['no-answer'];
-  const message = 'it may have been sent; that is so long ago that the device may have forgotten what came of it';
-  const error = { code: 'no-answer', message, remedy } as const;
-  return { sim, outcome: 'no-answer', error, attempts: 0, apiCalls: 0, timings: { ended: 0 } };
+  const first =
+    canary === undefined || withoutCanary
+      ? undefined
+      : firstOf(canary, state.total, state.faring(canaryCount(canary, state.total)));
+  return broadcastFrom(sims(), command, { ...options, devicePort, deadline, memory }, first);
 }

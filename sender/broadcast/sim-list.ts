@@ -12,14 +12,22 @@ const HEADING = /^(?:sim|sid|sim_?sid|unique_?name|sim_?unique_?name)$/i;
 const rowSchema = z.array(z.string());
 
 /**
- * The SIMs of a CSV file (RFC 4180): of the column with a heading such as `sim`, or of the first. Empty lines, and those
- * that begin with #, are left out.
+ * The SIMs of a CSV file (RFC 4180, or with semicolons or tabs): of the column with a heading such as `sim`, or of the
+ * first. Empty lines, and those that begin with #, are left out.
  *
  * @throws SupersimError `bad-input`
  */
 export async function* readSims(input: Readable): AsyncGenerator<string, void, undefined> {
-  const parser = parse({ bom: true, comment: '#', relax_column_count: true, trim: true, max_record_size: MAX_ROW });
-  // `pipe` does not hand on errors.
+  const parser = parse({
+    bom: true,
+    delimiter: [',', ';', '\t'],
+    comment: '#',
+    comment_no_infix: true,
+    relax_column_count: true,
+    trim: true,
+    max_record_size: MAX_ROW,
+  });
+  // `pipe` hands on no errors.
   input.on('error', (error) => parser.destroy(error));
   let column: number | undefined;
   let number = 0;
@@ -39,6 +47,8 @@ export async function* readSims(input: Readable): AsyncGenerator<string, void, u
   } catch (error) {
     if (error instanceof SupersimError) throw error;
     throw new SupersimError('bad-input', `the SIMs cannot be read: ${messageOf(error)}`, { cause: error });
+  } finally {
+    input.destroy();
   }
 }
 

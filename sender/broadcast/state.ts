@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { toJson } from '../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../shared/outcome.js';
 import { checkInput } from '../input.js';
 import { REQUEST_FORMATS } from '../request.js';
-import type { BroadcastResult } from './broadcast.js';
 import { type Database, notUsable, openDatabase } from './database.js';
+import type { BroadcastResult } from './memory.js';
 import { createWriter } from './writer.js';
 
 /**
@@ -18,7 +18,7 @@ const SCHEMA = `
 CREATE TABLE broadcast (
   format INTEGER NOT NULL,   -- of this file
   seed BLOB NOT NULL,        -- what the requests' identities are made of
-  command TEXT NOT NULL,     -- JSON
+  command TEXT NOT NULL,     -- JSON; with its deadline and canary
   created_at TEXT NOT NULL,
   total INTEGER              -- how many SIMs; NULL until the last of them is in this file
 );
@@ -36,6 +36,7 @@ CREATE TABLE sims (
 );
 CREATE INDEX unended ON sims (position) WHERE outcome IS NULL;
 `;
+/** Another when something changes that the datagrams are made of: a device knows a request by their bytes. */
 const FORMAT = 1;
 /** SIMs that are read, or added, at once. */
 const BATCH = 500;
@@ -48,6 +49,7 @@ const commandSchema = z.strictObject({
   devicePort: z.int(),
   /** Unix seconds. */
   deadline: z.int().optional(),
+  canary: z.object({ share: z.number(), abortAbove: z.number() }).optional(),
 });
 
 /** What is the same for all SIMs, and when it is gone on with. */
@@ -84,22 +86,27 @@ export type SimRow = z.output<typeof rowSchema>;
 export interface BroadcastState {
   readonly command: StoredCommand;
   readonly seed: Uint8Array;
-  /** Puts in the SIMs, all of them by one call. @returns how many of them were there already, and are left out */
-  add(sims: Iterable<string> | AsyncIterable<string>): Promise<number>;
+  /**
+   * Puts in the SIMs, all of them by one call.
+   *
+   * @returns how many of them were there already, and are left out
+   * @throws SupersimError `bad-input` when they cannot be written; the signal's reason
+   */
+  add(sims: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): Promise<number>;
   readonly total: number;
   /** How many SIMs came to each outcome; `waiting` have none. */
   counts(): Record<Outcome | 'waiting', number>;
+  /** How many of the first so many SIMs have ended, and other than `done`. */
+  faring(first: number): { readonly ended: number; readonly failed: number };
   /** The SIMs without an outcome, in order; what ends meanwhile may be among them. */
   unended(): Generator<SimRow, void, undefined>;
-  /** Of these, the ones that something may have been sent to. */
-  begun(): Generator<SimRow, void, undefined>;
   /** Those with one, in order. */
   ended(): Generator<SimRow, void, undefined>;
   /** Resolves when it is on the disk that something may have been sent to the SIM. */
   start(sim: string): Promise<void>;
   /** Resolves when it is on the disk. */
   end(result: BroadcastResult): Promise<void>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
@@ -114,23 +121,30 @@ export async function createState(path: string, command: StoredCommand): Promise
     });
   }
   const database = await openDatabase(path);
-  const seed = randomBytes(16);
-  database.exec(SCHEMA);
-  database.run('INSERT INTO broadcast (format, seed, command, created_at) VALUES (?, ?, ?, ?)', [
-    FORMAT,
-    seed,
-    toJson(command),
-    new Date().toISOString(),
-  ]);
-  return stateOf(database, command, seed, 0);
+  const stored = toJson(command);
+  try {
+    database.exec('PRAGMA journal_mode = WAL');
+    database.transaction(() => {
+      database.exec(SCHEMA);
+      database.run('INSERT INTO broadcast (format, seed, command, created_at) VALUES (?, ?, ?, ?)', [
+        FORMAT,
+        randomBytes(16),
+        stored,
+        new Date().toISOString(),
+      ]);
+    });
+    return readState(database, path);
+  } catch (error) {
+    database.close();
+    discardState(path);
+    throw error instanceof SupersimError ? error : notUsable(path, error);
+  }
 }
 
-const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
-
-const incomplete = (path: string) =>
-  new SupersimError('bad-input', `${path} does not hold all SIMs: it was ended while they were read`, {
-    remedy: 'Nothing was sent. Delete it, and begin again.',
-  });
+/** Deletes the file of a broadcast that has been closed, and what belongs to it. */
+export function discardState(path: string): void {
+  for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${path}${end}`, { force: true });
+}
 
 /**
  * Opens the file of a broadcast, to go on with it.
@@ -143,26 +157,40 @@ export async function openState(path: string): Promise<BroadcastState> {
   }
   const database = await openDatabase(path);
   try {
-    const [row] = database.all('SELECT format, seed, CAST(command AS BLOB) AS command, total FROM broadcast');
-    const { seed, command, total } = checkInput(headSchema, row, `the file ${path}`);
-    const stored: unknown = JSON.parse(command);
-    if (total === null) throw incomplete(path);
-    return stateOf(database, checkInput(commandSchema, stored, `the command in ${path}`), seed, total);
+    const state = readState(database, path);
+    if (state.total > 0) return state;
+    throw new SupersimError('bad-input', `${path} does not hold its SIMs: it was ended while they were read`, {
+      remedy: 'Nothing was sent. Delete it, and begin again.',
+    });
   } catch (error) {
     database.close();
     throw error instanceof SupersimError ? error : notUsable(path, error);
   }
 }
 
-function stateOf(database: Database, command: StoredCommand, seed: Uint8Array, known: number): BroadcastState {
-  let total = known;
+const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
+const countSchema = z.object({ n: z.number() });
+const outcomeCountSchema = z.object({ outcome: text.pipe(z.enum(OUTCOMES)).nullable(), n: z.number() });
+const faringSchema = z.object({ ended: z.number(), failed: z.number() });
+
+/**
+ * Also what was just written is read: the requests of both processes are made of the very same (JSON does not know -0,
+ * for one).
+ */
+function readState(database: Database, path: string): BroadcastState {
+  const [row] = database.all('SELECT format, seed, CAST(command AS BLOB) AS command, total FROM broadcast');
+  const head = checkInput(headSchema, row, `the file ${path}`);
+  const json: unknown = JSON.parse(head.command);
+  const command = checkInput(commandSchema, json, `the command in ${path}`);
+  let total = head.total ?? 0;
   const writer = createWriter(database);
 
   function* rows(where: string): Generator<SimRow, void, undefined> {
+    const sql = `SELECT ${COLUMNS} FROM sims WHERE position > ? AND ${where} ORDER BY position LIMIT ${BATCH}`;
     for (let after = 0; ; ) {
-      const page = database.all(`SELECT ${COLUMNS} FROM sims WHERE position > ? AND ${where} LIMIT ${BATCH}`, [after]);
-      for (const row of page) {
-        const read = checkInput(rowSchema, row, 'a row of the broadcast’s file');
+      const page = database.all(sql, [after]);
+      for (const one of page) {
+        const read = checkInput(rowSchema, one, `a row of ${path}`);
         after = read.position;
         yield read;
       }
@@ -170,51 +198,47 @@ function stateOf(database: Database, command: StoredCommand, seed: Uint8Array, k
     }
   }
 
-  const count = (where: string) => countSchema.parse(database.all(`SELECT count(*) AS n FROM sims ${where}`)[0]).n;
-
   return {
     command,
-    seed,
-    async add(sims) {
+    seed: head.seed,
+    async add(sims, signal) {
       let twice = 0;
       let left: string[] = [];
       const write = () => {
-        database.exec('BEGIN');
-        for (const sim of left) twice += 1 - database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
-        database.exec('COMMIT');
+        database.transaction(() => {
+          for (const sim of left) twice += 1 - database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
+        });
         left = [];
       };
       for await (const sim of sims) {
+        signal?.throwIfAborted();
         if (left.push(sim) === BATCH) write();
       }
       write();
-      total = count('');
-      database.run('UPDATE broadcast SET total = ?', [total]);
+      total = countSchema.parse(database.all('SELECT count(*) AS n FROM sims')[0]).n;
+      database.transaction(() => database.run('UPDATE broadcast SET total = ?', [total]));
       return twice;
     },
     get total() {
       return total;
     },
     counts() {
-      const of = (outcome: Outcome) => count(`WHERE outcome = '${outcome}'`);
-      const counted = {
-        done: of('done'),
-        failed: of('failed'),
-        refused: of('refused'),
-        'not-sent': of('not-sent'),
-        interrupted: of('interrupted'),
-        'no-answer': of('no-answer'),
-      };
-      return { ...counted, waiting: count('WHERE outcome IS NULL') };
+      const counts = { waiting: 0, done: 0, failed: 0, refused: 0, interrupted: 0, 'not-sent': 0, 'no-answer': 0 };
+      const sql = 'SELECT CAST(outcome AS BLOB) AS outcome, count(*) AS n FROM sims GROUP BY outcome';
+      for (const one of database.all(sql)) {
+        const { outcome, n } = checkInput(outcomeCountSchema, one, `an outcome in ${path}`);
+        counts[outcome ?? 'waiting'] = n;
+      }
+      return counts;
+    },
+    faring(first) {
+      const sql = `SELECT count(*) AS ended, coalesce(sum(outcome <> 'done'), 0) AS failed
+        FROM sims WHERE position <= ? AND outcome IS NOT NULL`;
+      return faringSchema.parse(database.all(sql, [first])[0]);
     },
     unended: () => rows('outcome IS NULL'),
-    begun: () => rows('outcome IS NULL AND started_at IS NOT NULL'),
     ended: () => rows('outcome IS NOT NULL'),
-    start: (sim) =>
-      writer.write('UPDATE sims SET started_at = coalesce(started_at, ?) WHERE sim = ?', [
-        new Date().toISOString(),
-        sim,
-      ]),
+    start: (sim) => writer.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
     end(ended) {
       const { outcome, code, message, vendor_code, result } = columnsOf(ended);
       return writer.write(
@@ -223,14 +247,12 @@ function stateOf(database: Database, command: StoredCommand, seed: Uint8Array, k
         [new Date().toISOString(), outcome, code, message, vendor_code, result, ended.attempts, ended.sim],
       );
     },
-    async close() {
-      await writer.flush();
+    close() {
+      writer.flush();
       database.close();
     },
   };
 }
-
-const countSchema = z.object({ n: z.number() });
 
 /** What a result comes to in a row. */
 export function columnsOf(

@@ -32,18 +32,33 @@ export const broadcastSchema = commonSchema.extend({
   resume: z.string().optional(),
   concurrency: z.number().default(DEFAULT_CONCURRENCY),
   rate: z.number().optional(),
-  canary: percentSchema.optional(),
+  /** False: `--no-canary`. */
+  canary: z.union([percentSchema.refine((share) => share > 0, 'must be above 0%'), z.literal(false)]).optional(),
   abortAbove: percentSchema.default(percentSchema.parse(DEFAULT_ABORT_ABOVE)),
   interval: durationSchema('100ms', '1h').default(DEFAULT_INTERVAL),
 });
 
 export type BroadcastArgs = z.output<typeof broadcastSchema>;
 
+/** What a broadcast's file holds cannot be given again with it. */
+export const NOT_WITH_RESUME = [
+  'name',
+  'file',
+  'fleet',
+  'state',
+  'params',
+  'get',
+  'format',
+  'port',
+  'deadline',
+  'abort-above',
+];
+
 /** The flags of `supersim broadcast`. */
 export const broadcastOptions = {
   file: { type: 'string', requiresArg: true, describe: 'CSV file with the SIMs, one a row; - for stdin' },
   fleet: { type: 'string', requiresArg: true, describe: 'Instead: all SIMs of this Fleet, by SID or unique name' },
-  state: { type: 'string', requiresArg: true, describe: 'SQLite file for what came of it (default: a new one here)' },
+  state: { type: 'string', requiresArg: true, describe: 'SQLite file for what came of it; default: a new one here' },
   resume: { type: 'string', requiresArg: true, describe: 'Go on with the broadcast in this file' },
   concurrency: {
     type: 'number',
@@ -55,14 +70,13 @@ export const broadcastOptions = {
   canary: { type: 'string', requiresArg: true, describe: 'How many go first: 5%. The others follow if these are done' },
   'abort-above': {
     type: 'string',
-    default: DEFAULT_ABORT_ABOVE,
     requiresArg: true,
-    describe: 'With --canary: nobody follows when more than so many of them are not done',
+    describe: `With --canary: nobody follows when more of them are not done; default: ${DEFAULT_ABORT_ABOVE}`,
   },
   params: { type: 'string', requiresArg: true, describe: 'The parameters as a JSON object or array' },
   get: { type: 'boolean', describe: 'Ask by GET, for commands that are declared safe (CoAP)' },
-  format: { choices: REQUEST_FORMATS, default: 'coap', requiresArg: true, describe: 'How the command is written' },
-  port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the devices' },
+  format: { choices: REQUEST_FORMATS, requiresArg: true, describe: 'How the command is written; default: coap' },
+  port: { type: 'number', requiresArg: true, describe: `UDP port on the devices; default: ${DEVICE_PORT}` },
   deadline: { type: 'string', requiresArg: true, describe: 'Time from now after which it must not begin: 2h' },
   timeout: {
     type: 'string',

@@ -1,7 +1,7 @@
 import { stringify } from 'csv-stringify/sync';
 import { printable } from '../../shared/cli.js';
 import { toJson } from '../../shared/format/value.js';
-import type { BroadcastResult } from '../broadcast/broadcast.js';
+import type { BroadcastResult } from '../broadcast/memory.js';
 import { columnsOf, type SimRow } from '../broadcast/state.js';
 import { type CliIo, print } from './io.js';
 
@@ -26,9 +26,13 @@ export function createResultPrinter(json: boolean, stdout: CliIo['stdout']) {
   };
 }
 
-function csvLine(row: Row): string {
-  return stringify([COLUMNS.map((column) => row[column])], { escape_formulas: true, eof: false });
+function csvLine({ message, ...row }: Row): string {
+  const told = { ...row, message: message?.replace(FORMULA, "'$&") ?? null };
+  return stringify([COLUMNS.map((column) => told[column])], { eof: false });
 }
+
+/** What a spreadsheet would take for one; the message is the only text that others write as they like. */
+const FORMULA = /^[=+\-@\t\r]/;
 
 function jsonLine({ result, ...row }: Row): string {
   const told = Object.fromEntries(COLUMNS.flatMap((name) => (name === 'result' ? [] : [[name, row[name]]])));

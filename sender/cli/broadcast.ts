@@ -1,13 +1,14 @@
 import type { CommandModule } from 'yargs';
+import { printable } from '../../shared/cli.js';
 import { milliseconds } from '../../shared/duration.js';
+import { messageOf } from '../../shared/errors.js';
 import { OUTCOMES } from '../../shared/outcome.js';
-import { accountReplies } from '../account-replies.js';
 import { runBroadcast } from '../broadcast/resume.js';
 import type { BroadcastState } from '../broadcast/state.js';
 import type { IpCommandClient } from '../client.js';
 import { checkInput } from '../input.js';
 import { openBroadcast } from './broadcast-file.js';
-import { type BroadcastArgs, broadcastOptions, broadcastSchema } from './broadcast-options.js';
+import { type BroadcastArgs, broadcastOptions, broadcastSchema, NOT_WITH_RESUME } from './broadcast-options.js';
 import { createResultPrinter } from './broadcast-results.js';
 import { EXIT, EXIT_BY_OUTCOME } from './exit.js';
 import { type CliIo, print, processIo } from './io.js';
@@ -24,7 +25,7 @@ export const broadcastCommand: CommandModule<object, object> = {
       .positional('words', { type: 'string', array: true, describe: 'Its parameters: value or key=value' })
       .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
       .options(broadcastOptions)
-      .conflicts({ file: ['fleet', 'resume'], fleet: 'resume', resume: ['name', 'state'] })
+      .conflicts({ file: 'fleet', resume: NOT_WITH_RESUME })
       .example(
         '$0 broadcast --file sims.csv firmware.update --canary 1% > results.csv',
         'The exit code is 0 if all are done',
@@ -54,13 +55,19 @@ export async function broadcast(
 ): Promise<number> {
   const args = checkInput(broadcastSchema, argv, 'the arguments');
   const client = await openClient({ profile: args.profile }, io);
-  const { path, state } = await openBroadcast(args, client, io);
+  const opened = await openBroadcast(args, client, io, signal).catch((error: unknown) => {
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (opened === undefined) return EXIT.interrupted;
+  const { path, state } = opened;
   try {
-    const { waiting } = state.counts();
-    await print(io.stderr, `${state.total} SIMs, ${waiting} to ask; to go on after an end: --resume ${path}`);
     return await run(args, client, state, io, { signal, timeScale });
   } finally {
-    await state.close();
+    const { waiting } = state.counts();
+    if (waiting > 0)
+      await print(io.stderr, `${waiting} SIMs are left; go on with: supersim broadcast --resume ${path}`);
+    state.close();
   }
 }
 
@@ -68,35 +75,40 @@ async function run(
   args: BroadcastArgs,
   client: IpCommandClient,
   state: BroadcastState,
-  { stdout, stderr, sleep }: CliIo,
+  { stdout, stderr }: CliIo,
   { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
 ): Promise<number> {
-  const { waiting: _, ...counts } = state.counts();
+  const { waiting, ...counts } = state.counts();
+  await print(stderr, `${state.total} SIMs, ${waiting} to ask`);
   const show = createResultPrinter(args.json, stdout);
   for (const row of state.ended()) await show.row(row);
   const progress = createProgress(counts, state.total, stderr);
   const results = runBroadcast(state, {
     client,
-    replies: accountReplies(client, { interval: milliseconds(args.interval), sleep }),
+    interval: milliseconds(args.interval),
     concurrency: args.concurrency,
     rate: args.rate,
     timeout: `${milliseconds(args.timeout)}ms`,
-    canary: args.canary === undefined ? undefined : { share: args.canary, abortAbove: args.abortAbove },
+    withoutCanary: args.canary === false,
+    onTrouble(error) {
+      progress.hide();
+      stderr.write(`warning: still trying: ${printable(messageOf(error))}\n`);
+    },
     signal,
     timeScale,
   });
   try {
     for await (const result of results) {
       counts[result.outcome]++;
+      if (stdout.isTTY === true) progress.hide();
       await show.result(result);
-      progress.update();
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     progress.end();
+    await print(stderr, OUTCOMES.map((outcome) => `${counts[outcome]} ${outcome}`).join(', '));
   }
-  await print(stderr, OUTCOMES.map((outcome) => `${counts[outcome]} ${outcome}`).join(', '));
-  if (signal.aborted) return EXIT.interrupted;
+  if (signal.aborted && state.counts().waiting > 0) return EXIT.interrupted;
   return counts.done === state.total ? EXIT.ok : EXIT_BY_OUTCOME.failed;
 }

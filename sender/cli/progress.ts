@@ -5,30 +5,37 @@ const BAR_WIDTH = 20;
 /** Milliseconds between two drawings on a terminal, and between two lines elsewhere. */
 const TERMINAL_INTERVAL = 250;
 const LINE_INTERVAL = 10_000;
+const CLEAR_LINE = '\r\u001b[K';
 
 export type Counts = Record<Outcome, number>;
 
-/** How far a broadcast is: a line that is drawn over on a terminal, and one now and then elsewhere. */
-export function createProgress(counts: Readonly<Counts>, total: number, stderr: CliIo['stderr'], now = Date.now) {
-  const startedAt = now();
+/**
+ * How far a broadcast is: on a terminal a line that is drawn over, elsewhere one now and then. It is drawn again by
+ * itself until `end`.
+ */
+export function createProgress(counts: Readonly<Counts>, total: number, stderr: CliIo['stderr']) {
+  const startedAt = performance.now();
   const before = endedOf(counts);
   const terminal = stderr.isTTY === true;
-  let drawnAt = terminal ? 0 : startedAt;
 
   function draw(): void {
-    drawnAt = now();
-    const seconds = Math.max(0.001, (drawnAt - startedAt) / 1000);
+    const seconds = Math.max(0.001, (performance.now() - startedAt) / 1000);
     const line = formatProgress(counts, total, (endedOf(counts) - before) / seconds);
-    stderr.write(terminal ? `\r\u001b[K${line}` : `${line}\n`);
+    stderr.write(terminal ? `${CLEAR_LINE}${line}` : `${line}\n`);
   }
 
+  const timer = setInterval(draw, terminal ? TERMINAL_INTERVAL : LINE_INTERVAL);
+  timer.unref();
+  if (terminal) draw();
+
   return {
-    /** Called after the counts have changed. */
-    update() {
-      if (now() - drawnAt >= (terminal ? TERMINAL_INTERVAL : LINE_INTERVAL)) draw();
+    /** Makes room for another line on the same terminal. */
+    hide() {
+      if (terminal) stderr.write(CLEAR_LINE);
     },
     /** Draws the last, and leaves the line. */
     end() {
+      clearInterval(timer);
       draw();
       if (terminal) stderr.write('\n');
     },

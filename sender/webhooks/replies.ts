@@ -23,11 +23,17 @@ export interface WebhookReplies extends ReplySource {
   hear(callback: Callback): void;
 }
 
-/** Who waits for one SIM. */
 interface Waiter {
   readonly listener: ReplyListener;
   /** A callback of the SIM came. */
   stir(): void;
+}
+
+/** Who waits for one SIM. */
+interface Waiters {
+  readonly all: Set<Waiter>;
+  /** Where they wait for it under another name, and it is known. */
+  simSid?: string;
 }
 
 /** Replies from webhooks, and from the list where these stay away. */
@@ -36,7 +42,8 @@ export function webhookReplies({
   quietAfter = QUIET_AFTER_MS,
   interval,
 }: WebhookRepliesOptions = {}): WebhookReplies {
-  const waiters = new Map<string, Set<Waiter>>();
+  const waitersOf = new Map<string, Waiters>();
+  const nameOf = new Map<string, string>();
   const fallback = client && pollingReplies(client, { interval, tellFirst: true });
 
   function hear(callback: Callback): void {
@@ -48,8 +55,9 @@ export function webhookReplies({
       payload_type: 'binary',
       payload: payload?.toString('base64') ?? '',
     } as const;
-    for (const name of new Set([callback.simSid, callback.simUniqueName])) {
-      for (const { listener, stir } of waiters.get(name ?? '') ?? []) {
+    const { simSid = '', simUniqueName } = callback;
+    for (const name of new Set([simSid, simUniqueName, nameOf.get(simSid)])) {
+      for (const { listener, stir } of waitersOf.get(name ?? '')?.all ?? []) {
         stir();
         listener.heard(command, errorCode);
       }
@@ -61,13 +69,22 @@ export function webhookReplies({
     async listen(sim, listener) {
       const watch = fallback && watchQuiet(fallback, sim, listener, quietAfter);
       const waiter: Waiter = { listener, stir: () => watch?.stir() };
-      const all = waiters.get(sim) ?? new Set();
-      waiters.set(sim, all.add(waiter));
+      const waiters = waitersOf.get(sim) ?? { all: new Set() };
+      waitersOf.set(sim, waiters);
+      waiters.all.add(waiter);
       return () => {
         watch?.end();
-        all.delete(waiter);
-        if (all.size === 0 && waiters.get(sim) === all) waiters.delete(sim);
+        waiters.all.delete(waiter);
+        if (waiters.all.size > 0 || waitersOf.get(sim) !== waiters) return;
+        waitersOf.delete(sim);
+        if (waiters.simSid !== undefined) nameOf.delete(waiters.simSid);
       };
+    },
+    learn(sim, simSid) {
+      const waiters = waitersOf.get(sim);
+      if (waiters === undefined || sim === simSid) return;
+      waiters.simSid = simSid;
+      nameOf.set(simSid, sim);
     },
   };
 }
