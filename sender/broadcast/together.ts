@@ -69,9 +69,13 @@ export async function* together<T, R>(options: TogetherOptions<T, R>): AsyncGene
       const changed = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      if (!reading && hasRoom()) void readOn();
-      for (let result = results.shift(); result !== undefined; result = results.shift()) yield result;
-      ended = underWay === 0 && results.length === 0 && !hasRoom();
+      for (;;) {
+        if (!reading && hasRoom()) void readOn();
+        const result = results.shift();
+        if (result === undefined) break;
+        yield result;
+      }
+      ended = underWay === 0 && !hasRoom();
       if (!ended) await changed;
     }
   } finally {
