@@ -54,6 +54,8 @@ export type LoopbackEvent =
     }
   /** Other faults of the API were set, here as the command line writes them. */
   | { readonly type: 'api-faults'; readonly faults: string; readonly seed: number }
+  /** An access token (KORE) was issued. */
+  | { readonly type: 'token' }
   /** A SIM's state was set. */
   | { readonly type: 'sim'; readonly simName: string; readonly state: SimState }
   /** Something goes on in the virtual modem. */
@@ -83,6 +85,7 @@ export interface Counters {
   apiBusy: number;
   apiUnavailable: number;
   apiAnswersLost: number;
+  tokens: number;
   webhooks: number;
   webhooksFailed: number;
 }
@@ -107,6 +110,7 @@ export function newCounters(): Counters {
     apiBusy: 0,
     apiUnavailable: 0,
     apiAnswersLost: 0,
+    tokens: 0,
     webhooks: 0,
     webhooksFailed: 0,
   };
@@ -155,6 +159,8 @@ export function count(counters: Counters, event: LoopbackEvent): void {
     counters[FAULT_COUNTERS[event.fault]] += 1;
   } else if (event.type === 'api-fault') {
     counters[API_FAULT_COUNTERS[event.fault]] += 1;
+  } else if (event.type === 'token') {
+    counters.tokens += 1;
   } else if (event.type === 'webhook') {
     counters.webhooks += 1;
     if (!event.result.ok) counters.webhooksFailed += 1;

@@ -130,8 +130,12 @@ export interface Loopback {
    * @throws SupersimError `bad-input` for an unknown SIM
    */
   setSimState(state: SimState, sim?: string): void;
-  /** Ends all of KORE's access tokens before their time. */
-  revokeTokens(): void;
+  /**
+   * Ends all of KORE's access tokens before their time.
+   *
+   * @param clientSecret what others are issued for from now on; default: what they are issued for now
+   */
+  revokeTokens(clientSecret?: string): void;
   /** Closes every socket, ends webhooks under way, and forgets datagrams in flight. */
   stop(): Promise<void>;
 }
@@ -221,7 +225,12 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   });
   let attached: AttachedModem | undefined;
   const control = { radio, apiFaults, registry, counters, setSimState, modem: () => attached?.modem };
-  const tokens = createTokens({ clientId, clientSecret, life: milliseconds(settings.tokenLife) });
+  const tokens = createTokens({
+    clientId,
+    clientSecret,
+    life: milliseconds(settings.tokenLife),
+    onIssue: () => emit({ type: 'token' }),
+  });
   const api = createApi({ ...control, accountSid, authToken, tokens, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
     await network.close();

@@ -100,6 +100,8 @@ function describe(event: LoopbackEvent): string {
       return `API faults ${event.faults} (seed ${event.seed})`;
     case 'modem':
       return `modem ${describeModemEvent(event.event)}`;
+    case 'token':
+      return 'token issued';
     case 'sim':
       return `SIM ${event.simName} is ${event.state}`;
     case 'error':

@@ -11,6 +11,7 @@ export interface TokenOptions {
   readonly clientSecret: string;
   /** Milliseconds that a token is valid. */
   readonly life: number;
+  readonly onIssue: () => void;
 }
 
 /** KORE's access tokens (fact sheet §4 "Token"). */
@@ -18,13 +19,18 @@ export interface Tokens {
   /** Answers a request for a token. */
   issue(form: URLSearchParams): Response;
   isValid(token: string): boolean;
-  /** Ends those that there are. */
-  revoke(): void;
+  /**
+   * Ends those that there are.
+   *
+   * @param secret the client's from now on
+   */
+  revoke(secret?: string): void;
 }
 
 const requestSchema = z.object({ grant_type: z.string(), client_id: z.string(), client_secret: z.string() });
 
-export function createTokens({ clientId, clientSecret, life }: TokenOptions): Tokens {
+export function createTokens({ clientId, clientSecret, life, onIssue }: TokenOptions): Tokens {
+  let currentSecret = clientSecret;
   const expiryOf = new Map<string, number>();
   return {
     issue(form) {
@@ -32,17 +38,21 @@ export function createTokens({ clientId, clientSecret, life }: TokenOptions): To
       if (data?.grant_type !== 'client_credentials') {
         return refusal(400, 'unsupported_grant_type', 'The grant type must be client_credentials');
       }
-      if (!isSame(data.client_id, clientId) || !isSame(data.client_secret, clientSecret)) {
+      if (!isSame(data.client_id, clientId) || !isSame(data.client_secret, currentSecret)) {
         return refusal(401, 'invalid_client', 'Invalid client or Invalid client credentials');
       }
       const [oldest] = expiryOf.keys();
       if (expiryOf.size >= MAX_TOKENS && oldest !== undefined) expiryOf.delete(oldest);
       const access_token = randomBytes(24).toString('base64url');
       expiryOf.set(access_token, performance.now() + life);
+      onIssue();
       return Response.json({ access_token, expires_in: life / 1000, token_type: 'Bearer', scope: 'email profile' });
     },
     isValid: (token) => (expiryOf.get(token) ?? 0) > performance.now(),
-    revoke: () => expiryOf.clear(),
+    revoke(secret = currentSecret) {
+      currentSecret = secret;
+      expiryOf.clear();
+    },
   };
 }
 

@@ -68,23 +68,23 @@ export function accountReplies(
       createList(client, { direction: 'from_sim' }, called),
       createList(client, { status: 'failed' }, called),
     ];
-    const ready = (async () => {
-      // What they find came before anybody listened.
-      for (const look of lists) await look(1);
-    })();
+    // What they find came before anybody listened.
+    const ready = Promise.all(lists.map((look) => look(1))).then(() => undefined);
     ready.then(
-      () => void goOn(lists, stop.signal),
+      () => {
+        for (const look of lists) void goOn(look, stop.signal);
+      },
       () => end(stop),
     );
     return { ready, stop };
   }
 
-  async function goOn(lists: readonly Look[], signal: AbortSignal): Promise<void> {
+  async function goOn(look: Look, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(interval, signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        for (const look of lists) for (const command of await look(MAX_PAGES_PER_LOOK)) tell(command);
+        for (const command of await look(MAX_PAGES_PER_LOOK)) tell(command);
       } catch (error) {
         for (const listener of listening()) listener.trouble(error);
       }

@@ -8,11 +8,10 @@ import { createRequester } from '../request.js';
 import type { BroadcastCommand, BroadcastOptions } from './broadcast.js';
 import type { BroadcastResult } from './memory.js';
 import { createOutage } from './outage.js';
-import { createPlaces } from './places.js';
-import { createTokenBucket } from './token-bucket.js';
+import { createTurns } from './turns.js';
 
 /** Most calls of the API at once to post datagrams: accounts have a limit, which the vendor does not tell. */
-export const MAX_POSTS_AT_ONCE = 50;
+export const MAX_POSTS_AT_ONCE = 32;
 /**
  * How long after the first datagram a SIM is asked again what came of it, in milliseconds: a device remembers commands
  * for a day (`journal.keep`), and would run a later one again.
@@ -35,14 +34,7 @@ export function createAsk(
   const { name, params, ...written } = command;
   const { signal } = stop;
   const outage = createOutage(options.onTrouble);
-  const mayPost = rate === undefined ? undefined : createTokenBucket(rate, realIo.sleep);
-  const places = createPlaces(MAX_POSTS_AT_ONCE);
-
-  /** Waits until a datagram may be posted. @returns to be called when it has been */
-  async function turn(): Promise<() => void> {
-    await mayPost?.(signal);
-    return places.take(signal);
-  }
+  const turns = createTurns({ atOnce: MAX_POSTS_AT_ONCE, rate });
 
   /** Stops when nobody is let in, be it to post or to look for replies. */
   function stopIfForbidden(error: unknown): void {
@@ -63,7 +55,7 @@ export function createAsk(
       else mayHaveLeft = true;
     };
     const create: IpCommandClient['create'] = async (datagram) => {
-      const done = leave ?? (await turn());
+      const done = leave ?? (await turns.take('first', signal));
       leave = undefined;
       try {
         const taken = await client.create(datagram);
@@ -111,8 +103,8 @@ export function createAsk(
   return async (sim) => {
     let begunAt: number | undefined;
     for (let retry = 0; ; retry++) {
-      const leave = await turn().catch(noTurn);
-      if (leave !== noPlace && retry === 0) {
+      const leave = await turns.take('later', signal).catch(noTurn);
+      if (leave !== stopped && retry === 0) {
         begunAt = await memory?.begin(sim).catch((error: unknown) => {
           leave();
           throw error;
@@ -142,9 +134,9 @@ export function createAsk(
   }
 }
 
-/** The turn of who is stopped while it waits. */
-const noPlace = () => {};
-const noTurn = () => noPlace;
+/** The turn of who is stopped while waiting for it. */
+const stopped = () => {};
+const noTurn = () => stopped;
 
 function isRemembered(begunAt: number): boolean {
   const age = Date.now() - begunAt;

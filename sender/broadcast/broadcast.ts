@@ -36,7 +36,7 @@ export interface BroadcastOptions {
   readonly callbackUrl?: string | undefined;
   /** SIMs at once, 1 to 10,000; default 100. */
   readonly concurrency?: number | undefined;
-  /** Most datagrams that are posted in a second, repeats too; default: as fast as it goes. */
+  /** Most datagrams that are posted in a second, repeats too, 0.001 and more; default: as fast as it goes. */
   readonly rate?: number | undefined;
   /** Unix time in seconds after which a device must not begin, and no SIM is begun with. */
   readonly deadline?: number | undefined;
@@ -59,7 +59,7 @@ export interface BroadcastOptions {
 const optionsSchema = z.object({
   interval: z.number().min(1).default(ACCOUNT_INTERVAL_MS),
   concurrency: z.int().min(1).max(MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
-  rate: z.number().positive().optional(),
+  rate: z.number().min(0.001).optional(),
   deadline: z.int().min(0).optional(),
   timeout: durationSchema('100ms', '24h').optional(),
   canary: z.object({ share: z.number().gt(0).max(1), abortAbove: z.number().min(0).max(1) }).optional(),

@@ -1,27 +1,21 @@
-import type { Sleep } from '../http.js';
-
 /**
- * Lets through so many calls a second on average, and a second's worth at once (a token bucket). Calls are let through
- * in the order in which they came.
+ * So many a second on average, and a second's worth at once (a token bucket).
  *
- * @param rate calls a second, above 0
+ * @param rate above 0
  * @param now a clock that nobody sets, in milliseconds
- * @returns resolves when the call may be made; rejects as `sleep` when the signal is aborted
+ * @returns takes a token: 0, or when there is none the milliseconds until there is one
  */
-export function createTokenBucket(
-  rate: number,
-  sleep: Sleep,
-  now: () => number = () => performance.now(),
-): (signal?: AbortSignal) => Promise<void> {
+export function createTokenBucket(rate: number, now: () => number = () => performance.now()): () => number {
   const most = Math.max(1, rate);
   let tokens = most;
   let filledAt = now();
-  return async (signal) => {
+  return () => {
     const time = now();
     tokens = Math.min(most, tokens + ((time - filledAt) * rate) / 1000);
     filledAt = time;
-    // Below zero it is what is promised to those who wait already.
-    tokens--;
-    if (tokens < 0) await sleep((-tokens * 1000) / rate, signal);
+    // What sums up to one is one, whatever was rounded on the way.
+    if (tokens < 1 - 1e-9) return ((1 - tokens) * 1000) / rate;
+    tokens = Math.max(0, tokens - 1);
+    return 0;
   };
 }

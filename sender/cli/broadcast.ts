@@ -4,10 +4,9 @@ import { milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
 import { OUTCOMES } from '../../shared/outcome.js';
 import { runBroadcast } from '../broadcast/resume.js';
-import type { BroadcastState } from '../broadcast/state.js';
 import type { IpCommandClient } from '../client.js';
 import { checkInput } from '../input.js';
-import { openBroadcast } from './broadcast-file.js';
+import { type OpenedBroadcast, openBroadcast } from './broadcast-file.js';
 import { type BroadcastArgs, broadcastOptions, broadcastSchema, NOT_WITH_RESUME } from './broadcast-options.js';
 import { createResultPrinter } from './broadcast-results.js';
 import { EXIT, EXIT_BY_OUTCOME } from './exit.js';
@@ -62,7 +61,7 @@ export async function broadcast(
   if (opened === undefined) return EXIT.interrupted;
   const { path, state } = opened;
   try {
-    return await run(args, client, state, io, { signal, timeScale });
+    return await run(args, client, opened, io, { signal, timeScale });
   } finally {
     const { waiting } = state.counts();
     if (waiting > 0)
@@ -74,12 +73,12 @@ export async function broadcast(
 async function run(
   args: BroadcastArgs,
   client: IpCommandClient,
-  state: BroadcastState,
+  { path, state }: OpenedBroadcast,
   { stdout, stderr }: CliIo,
   { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
 ): Promise<number> {
   const { waiting, ...counts } = state.counts();
-  await print(stderr, `${state.total} SIMs, ${waiting} to ask`);
+  await print(stderr, `${state.total} SIMs, ${waiting} to ask; what comes of it is in ${path}`);
   const show = createResultPrinter(args.json, stdout);
   for (const row of state.ended()) await show.row(row);
   const progress = createProgress(counts, state.total, stderr);

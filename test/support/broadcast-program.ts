@@ -1,6 +1,6 @@
 /** `supersim broadcast` with all times of the protocol multiplied by the variable TIME_SCALE. */
 import yargs from 'yargs';
-import { orExit } from '../../bin/or-exit.js';
+import { runCli } from '../../bin/run-cli.js';
 import { broadcast } from '../../sender/cli/broadcast.js';
 import { broadcastCommand, reportError } from '../../sender/cli/index.js';
 import { processIo } from '../../sender/cli/io.js';
@@ -13,11 +13,4 @@ const handler = (argv: object) =>
     process.exitCode = await broadcast(argv, processIo(), signal, { timeScale });
   });
 
-await orExit(
-  () =>
-    yargs(process.argv.slice(2))
-      .command({ ...broadcastCommand, handler })
-      .strict()
-      .parseAsync(),
-  reportError,
-);
+await runCli(yargs(process.argv.slice(2)).command({ ...broadcastCommand, handler }), reportError);
