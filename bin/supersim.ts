@@ -7,6 +7,7 @@ import {
   explainCommand,
   fetchCommand,
   listCommand,
+  listenCommand,
   reportError,
   requestCommand,
   sendCommand,
@@ -24,6 +25,7 @@ await runCli(
     .command(listCommand)
     .command(fetchCommand)
     .command(watchCommand)
+    .command(listenCommand)
     .command(explainCommand)
     .command(loopbackCommand),
   reportError,

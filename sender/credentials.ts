@@ -4,9 +4,10 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
-import { messageOf, SupersimError, systemCodeOf } from '../shared/errors.js';
+import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../shared/errors.js';
 import { checkInput } from './input.js';
 import type { Credentials } from './provider.js';
+import type { WebhookSecrets } from './webhooks/sign.js';
 
 /** Longest profile file, in bytes. */
 const MAX_PROFILE_BYTES = 65_536;
@@ -20,9 +21,16 @@ const koreProfileSchema = z.strictObject({
   clientSecret: text,
   apiUrl: text.optional(),
   tokenUrl: text.optional(),
+  webhookSecret: text.optional(),
 });
 
-const twilioProfileSchema = z.strictObject({ accountSid: text, authToken: text, apiUrl: text.optional() });
+const twilioProfileSchema = z.strictObject({
+  accountSid: text,
+  authToken: text,
+  apiUrl: text.optional(),
+  // All webhooks come from KORE since November 2024, whoever is asked (fact sheet §4).
+  webhookSecret: text.optional(),
+});
 
 type Profile = z.output<typeof koreProfileSchema> | z.output<typeof twilioProfileSchema>;
 
@@ -41,8 +49,45 @@ export async function loadCredentials(
   const apiUrl = env['SUPERSIM_API_URL'] || undefined;
   const fromVariables = profile === undefined ? credentialsIn(env) : undefined;
   if (fromVariables !== undefined) return withUrl(fromVariables, apiUrl);
-  const { apiUrl: own, ...credentials } = await readProfile(profile ?? defaultProfile(env));
+  const { apiUrl: own, webhookSecret: _, ...credentials } = await readProfile(profile ?? defaultProfile(env));
   return withUrl(credentials, apiUrl ?? own);
+}
+
+/**
+ * What webhooks are signed with, from where {@link loadCredentials} has credentials: SUPERSIM_WEBHOOK_SECRET, in the
+ * file `webhookSecret` (KORE), and the account's auth token (Twilio; an API key's secret signs none).
+ *
+ * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input`
+ */
+export async function loadWebhookSecrets(
+  { profile }: { profile?: string | undefined } = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<WebhookSecrets> {
+  const fromVariables = secretsOf({
+    webhookSecret: env['SUPERSIM_WEBHOOK_SECRET'] || undefined,
+    accountSid: env['SUPERSIM_ACCOUNT_SID'],
+    authToken: env['SUPERSIM_AUTH_TOKEN'] || undefined,
+  });
+  if (profile === undefined && fromVariables !== undefined) return fromVariables;
+  const path = profile ?? defaultProfile(env);
+  const remedy = 'Set SUPERSIM_WEBHOOK_SECRET (KORE), or write `webhookSecret` to the profile.';
+  const read = await readProfile(path).catch((error: unknown) => {
+    if (!isSupersimError(error, 'no-credentials')) throw error;
+    throw new SupersimError('no-credentials', error.message, { cause: error, remedy });
+  });
+  const fromFile = secretsOf(read);
+  if (fromFile !== undefined) return fromFile;
+  throw new SupersimError('no-credentials', `the profile ${path} has nothing that webhooks are signed with`, {
+    remedy,
+  });
+}
+
+type Given = { webhookSecret?: string | undefined; accountSid?: string | undefined; authToken?: string | undefined };
+
+function secretsOf({ webhookSecret, accountSid, authToken }: Given): WebhookSecrets | undefined {
+  const twilioAuthToken = accountSid?.startsWith('SK') === true ? undefined : authToken;
+  if (webhookSecret === undefined && twilioAuthToken === undefined) return undefined;
+  return { koreSecret: webhookSecret, twilioAuthToken };
 }
 
 /** @throws SupersimError `no-credentials` for half of a pair, `bad-input` for two */

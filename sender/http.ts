@@ -7,6 +7,7 @@ import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
 import { describeFirstIssues } from './input.js';
 import { neverLeft } from './network-error.js';
+import { within } from './within.js';
 
 /** Most times one request is sent. */
 export const MAX_ATTEMPTS = 5;
@@ -162,29 +163,23 @@ async function attemptOnce(
   request: ApiRequest,
   authorization: string | undefined,
 ): Promise<Attempt> {
-  const abort = new AbortController();
-  // AbortSignal.any would hold on to every request's signal for as long as the caller's lives.
-  const onAbort = () => abort.abort(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeout} ms`)), timeout);
   try {
-    const response = await io.fetch(request.url, {
-      method: request.method,
-      headers: {
-        accept: 'application/json',
-        'user-agent': `supersim-agent/${VERSION}`,
-        ...(authorization !== undefined && { authorization }),
-      },
-      body: request.form ?? null,
-      redirect: 'manual',
-      signal: abort.signal,
+    return await within(timeout, signal, async (limited) => {
+      const response = await io.fetch(request.url, {
+        method: request.method,
+        headers: {
+          accept: 'application/json',
+          'user-agent': `supersim-agent/${VERSION}`,
+          ...(authorization !== undefined && { authorization }),
+        },
+        body: request.form ?? null,
+        redirect: 'manual',
+        signal: limited,
+      });
+      return readResponse(response);
     });
-    return await readResponse(response);
   } catch (error) {
     return { broken: error };
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
   }
 }
 

@@ -18,7 +18,7 @@ export {
   type ListParams,
   type SimResource,
 } from './client.js';
-export { loadCredentials } from './credentials.js';
+export { loadCredentials, loadWebhookSecrets } from './credentials.js';
 export type { HttpIo, Sleep } from './http.js';
 export {
   type Credentials,

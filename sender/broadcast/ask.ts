@@ -5,10 +5,10 @@ import type { IpCommandClient } from '../client.js';
 import { realIo } from '../http.js';
 import type { ReplySource } from '../replies.js';
 import { createRequester } from '../request.js';
+import { createTurns } from '../turns.js';
 import type { BroadcastCommand, BroadcastOptions } from './broadcast.js';
 import type { BroadcastResult } from './memory.js';
 import { createOutage } from './outage.js';
-import { createTurns } from './turns.js';
 
 /** Most calls of the API at once to post datagrams: accounts have a limit, which the vendor does not tell. */
 export const MAX_POSTS_AT_ONCE = 32;

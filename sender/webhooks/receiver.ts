@@ -49,6 +49,8 @@ export interface ReceiveContext {
 export interface WebhookReceiver {
   /** Answers a callback, within bounds whatever it holds. Never rejects. */
   receive(request: Request, context?: ReceiveContext): Promise<Response>;
+  /** Resolves when `onCallback` is done with all that came until now. */
+  settled(): Promise<void>;
   readonly counters: Readonly<WebhookCounters>;
 }
 
@@ -130,7 +132,7 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
     return refusal(status, reason);
   }
 
-  return { counters, receive };
+  return { counters, receive, settled: () => last };
 }
 
 const taken = () => new Response(null, { status: 204 });

@@ -1,5 +1,6 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { parse, stringify } from 'node:querystring';
+import { koreSignature, twilioSignature } from './sign.js';
 
 /** A callback as it arrived. */
 export interface SignedRequest {
@@ -22,17 +23,8 @@ export function isSignedByTwilio(authToken: string, signature: string, request: 
   const bodyDigest = new URL(url).searchParams.get('bodySHA256');
   if (method !== 'GET' && form === undefined && bodyDigest === null) return false;
   if (bodyDigest !== null && !isSame(bodyDigest, sha256(body))) return false;
-  const params = bodyDigest === null && form !== undefined ? signedParams(form) : '';
-  return twilioUrls(url).some((candidate) => {
-    const expected = createHmac('sha1', authToken).update(`${candidate}${params}`, 'utf8').digest('base64');
-    return isSame(signature, expected);
-  });
-}
-
-/** Names and values, sorted by name; of values that share a name each once, sorted. */
-function signedParams(form: URLSearchParams): string {
-  const names = [...new Set(form.keys())].sort();
-  return names.flatMap((name) => [...new Set(form.getAll(name))].sort().map((value) => name + value)).join('');
+  const params = bodyDigest === null ? form : undefined;
+  return twilioUrls(url).some((candidate) => isSame(signature, twilioSignature(authToken, candidate, params)));
 }
 
 function twilioUrls(url: string): string[] {
@@ -53,7 +45,7 @@ export function isSignedByKore(secret: string, signature: string, { method, url,
   return [bare, url]
     .flatMap(withAndWithoutPort)
     .flatMap(withAndWithoutSlash)
-    .some((candidate) => isSame(signature, sha256(`${secret}${method}${candidate}${body}`)));
+    .some((candidate) => isSame(signature, koreSignature(secret, method, candidate, body)));
 }
 
 /** The authority may have its port written out though it is the usual one, or be without any. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createTokenBucket } from '../../../sender/broadcast/token-bucket.js';
-import { SEED } from '../../support/seed.js';
+import { createTokenBucket } from '../../sender/token-bucket.js';
+import { SEED } from '../support/seed.js';
 
 function setUp(rate: number) {
   let now = 1000;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createTurns, type Urgency } from '../../../sender/broadcast/turns.js';
-import { rejection } from '../support.js';
+import { createTurns, type Urgency } from '../../sender/turns.js';
+import { rejection } from './support.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
