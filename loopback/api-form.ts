@@ -3,7 +3,7 @@ import { PAYLOAD_TYPES } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import type { Assumptions } from './assumptions.js';
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PAGE_TOKEN, type PageRequest } from './paging.js';
-import { badParameter, VendorError } from './vendor-error.js';
+import { badParameter, type ProviderName, VendorError } from './vendor-error.js';
 
 const MAX_URL_LENGTH = 4096;
 
@@ -61,13 +61,15 @@ export const parseFleetUpdate = (form: URLSearchParams) => parseParams(fleetSche
 /** @throws VendorError 400 as {@link parseParams}, or as `pageSizeOverMax` says */
 export function parsePage(
   query: URLSearchParams,
+  provider: ProviderName,
   { pageSizeOverMax }: Pick<Assumptions, 'pageSizeOverMax'>,
 ): PageRequest {
   const { PageSize, Page, PageToken } = parseParams(pageSchema, query);
-  if (PageSize > MAX_PAGE_SIZE && pageSizeOverMax === 'refuse') {
-    throw badParameter(`Invalid parameter PageSize: at most ${MAX_PAGE_SIZE}`);
+  const most = MAX_PAGE_SIZE[provider];
+  if (PageSize > most && pageSizeOverMax === 'refuse') {
+    throw badParameter(`Invalid parameter PageSize: at most ${most}`);
   }
-  return { pageSize: Math.min(PageSize, MAX_PAGE_SIZE), page: Page, pageToken: PageToken };
+  return { pageSize: Math.min(PageSize, most), page: Page, pageToken: PageToken };
 }
 
 /**

@@ -1,8 +1,9 @@
 import { type Context, Hono } from 'hono';
-import { basicAuth } from 'hono/basic-auth';
 import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
+import { auth } from 'hono/utils/basic-auth';
+import { timingSafeEqual } from 'hono/utils/buffer';
 import * as z from 'zod';
 import { isSupersimError, messageOf } from '../shared/errors.js';
 import { DIRECTIONS, STATUSES } from '../shared/ip-command.js';
@@ -14,7 +15,8 @@ import type { Commands } from './commands.js';
 import { type ControlOptions, controlRoutes } from './control.js';
 import { pageOf } from './paging.js';
 import type { Store } from './store.js';
-import { notFound, VENDOR_CODES, VendorError } from './vendor-error.js';
+import { TOKEN_PATH } from './tokens.js';
+import { notFound, type ProviderName, VENDOR_CODES, VendorError } from './vendor-error.js';
 
 const METHODS = ['GET', 'POST', 'OPTIONS'];
 const HEADERS = ['Content-Type', 'Authorization'];
@@ -44,7 +46,10 @@ export interface ApiOptions extends ControlOptions {
 /** The part of the Super SIM API that IP Commands need (fact sheet §2), and the loopback's own switches. */
 export function createApi(options: ApiOptions): Hono {
   const app = new Hono();
+  answers(app, options);
+  app.post(TOKEN_PATH, async (c) => options.tokens.issue(await form(c)));
   guard(app, options);
+  app.use('/v1/*', options.apiFaults.middleware);
   ipCommandRoutes(app, options);
   simRoutes(app, options);
   fleetRoutes(app, options);
@@ -52,8 +57,8 @@ export function createApi(options: ApiOptions): Hono {
   return app;
 }
 
-function guard(app: Hono, { accountSid, authToken, onError }: ApiOptions): void {
-  const unauthorized = new VendorError(401, VENDOR_CODES.authenticate, 'Authenticate');
+/** What all answers have in common. */
+function answers(app: Hono, { onError }: ApiOptions): void {
   app.use(
     cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS, exposeHeaders: ['Allow'] }),
   );
@@ -63,34 +68,47 @@ function guard(app: Hono, { accountSid, authToken, onError }: ApiOptions): void 
     c.header('Access-Control-Allow-Headers', HEADERS.join(', '));
     await next();
   });
-  app.use(
-    basicAuth({
-      username: accountSid,
-      password: authToken,
-      realm: 'Twilio API',
-      invalidUserMessage: unauthorized.body(),
-    }),
-  );
-  app.use(
-    methodNotAllowed({
-      app,
-      onMethodNotAllowed: (_, methods) =>
-        new VendorError(405, VENDOR_CODES.methodNotAllowed, 'Method not allowed').response({
-          Allow: methods.join(', '),
-        }),
-    }),
-  );
-  app.notFound((c) => notFound(c.req.path).response());
-  app.onError((error) => {
-    if (error instanceof VendorError) return error.response();
+  app.notFound((c) => notFound(c.req.path).response(providerOf(c)));
+  app.onError((error, c) => {
+    if (error instanceof VendorError) return error.response(providerOf(c));
     if (isSupersimError(error, 'bad-input')) {
       return Response.json({ code: error.code, message: error.message, remedy: error.remedy }, { status: 400 });
     }
     if (error instanceof HTTPException) return error.getResponse();
     onError(messageOf(error));
-    return new VendorError(500, VENDOR_CODES.internal, 'Internal server error').response();
+    return new VendorError(500, VENDOR_CODES.internal, 'Internal server error').response(providerOf(c));
   });
 }
+
+/** Lets nobody in without credentials, and nothing by another method than there is. */
+function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
+  const unauthorized = new VendorError(401, VENDOR_CODES.authenticate, 'Authenticate');
+  app.use(async (c, next) => {
+    const token = bearerToken(c);
+    if (token !== undefined) {
+      if (!tokens.isValid(token)) return unauthorized.response('kore', { 'WWW-Authenticate': 'Bearer' });
+    } else {
+      const given = auth(c.req.raw);
+      const isRight = await timingSafeEqual(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
+      if (!isRight) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
+    }
+    return next();
+  });
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        new VendorError(405, VENDOR_CODES.methodNotAllowed, 'Method not allowed').response(providerOf(c), {
+          Allow: methods.join(', '),
+        }),
+    }),
+  );
+}
+
+/** RFC 6750 §2.1. */
+const bearerToken = (c: Context) => /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+
+const providerOf = (c: Context): ProviderName => (bearerToken(c) === undefined ? 'twilio' : 'kore');
 
 function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: ApiOptions): void {
   app.post('/v1/IpCommands', async (c) => {
@@ -102,11 +120,11 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
 
   app.get('/v1/IpCommands', (c) => {
     const url = urlOf(c);
-    const request = parsePage(url.searchParams, assumptions);
+    const request = parsePage(url.searchParams, providerOf(c), assumptions);
     const filter = parseParams(ipCommandFilter, url.searchParams);
     const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
     const { items, ...tokens } = pageOf(
-      store.newestFirst(),
+      store.newestFirst,
       (command) =>
         (simSid === undefined || command.sim_sid === simSid) &&
         (filter.SimIccid === undefined || command.sim_iccid === filter.SimIccid) &&
@@ -128,7 +146,7 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
 function simRoutes(app: Hono, { accountSid, assumptions, registry }: ApiOptions): void {
   app.get('/v1/Sims', (c) => {
     const url = urlOf(c);
-    const request = parsePage(url.searchParams, assumptions);
+    const request = parsePage(url.searchParams, providerOf(c), assumptions);
     const filter = parseParams(simFilter, url.searchParams);
     const fleetSid = filter.Fleet === undefined ? undefined : (registry.fleet(filter.Fleet)?.sid ?? '');
     const { items, ...tokens } = pageOf(

@@ -49,7 +49,7 @@ export const assumptionsSchema = z.strictObject({
   pageSizeOverMax: z
     .enum(['refuse', 'clamp'])
     .default('refuse')
-    .describe('[U] What happens to a PageSize above the maximum of 1000.'),
+    .describe('[U] What happens to a PageSize above the maximum: 100 at KORE, 1000 at Twilio.'),
   callbackSidName: z
     .enum(['Sid', 'IpCommandSid', 'CommandSid'])
     .default('Sid')

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { Argv, CommandModule } from 'yargs';
 import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
+import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
+import { apiFaultsHelp, parseApiFaults } from './api-faults.js';
 import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
 import { MAX_SEED } from './faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './faults/settings.js';
@@ -12,6 +14,7 @@ import {
   DEFAULT_HTTP_ADDRESS,
   DEFAULT_HTTP_PORT,
   type LoopbackOptions,
+  PROVIDERS,
   startLoopback,
 } from './index.js';
 import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects.js';
@@ -20,7 +23,7 @@ import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
 import type { ModemInput } from './modem/status.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
-import { parseSimsFile, type SimInput } from './sims.js';
+import { generateSims, MAX_SIMS, parseSimsFile, type SimInput } from './sims.js';
 
 const port = z.int().min(0).max(65_535);
 const gatewaySchema = z
@@ -30,13 +33,17 @@ const gatewaySchema = z
   .transform(([address, written]) => ({ address, port: Number(written) }))
   .pipe(z.object({ address: z.ipv4(), port }));
 
-const EPILOG = `Environment: SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (default: random).
+const EPILOG = `Environment (default: random): SUPERSIM_CLIENT_ID, SUPERSIM_CLIENT_SECRET, SUPERSIM_WEBHOOK_SECRET (KORE),
+SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (Twilio).
 
 Assumptions (--assume):
 ${assumptionsHelp()}
 
 Faults (--faults), both ways, or with down. (to the device) or up. (from it) before the name; #2+5 is packets 2 and 5:
 ${faultsHelp()}
+
+Faults of the API (--api-faults); #2+5 is requests 2 and 5:
+${apiFaultsHelp()}
 
 Faults of the modem (--modem-faults); #2+5 is the second and the fifth of its kind:
 ${modemFaultsHelp()}
@@ -53,8 +60,14 @@ const builder = (yargs: Argv) =>
       default: `${DEFAULT_GATEWAY_ADDRESS}:${DEFAULT_GATEWAY_PORT}`,
       describe: 'ADDRESS:PORT (UDP, IPv4) that devices send to',
     })
-    .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs; default: one, gateway-1' })
+    .option('sims', { type: 'string', describe: 'YAML file with a list of SIMs, or their number; default: 1' })
     .option('source-port', { choices: SOURCE_PORTS, describe: 'Port that commands leave from; default: other' })
+    .option('token-life', {
+      type: 'string',
+      default: '1h',
+      describe: 'How long an access token (KORE) is valid, from 1s to 720h',
+    })
+    .option('webhooks', { choices: PROVIDERS, default: PROVIDERS[0], describe: 'Who sends and signs the webhooks' })
     .option('assume', {
       type: 'string',
       array: true,
@@ -64,6 +77,10 @@ const builder = (yargs: Argv) =>
     .option('faults', {
       type: 'string',
       describe: 'What the radio does to packets, as loss=0.2,delay=50ms,up.loss=#2+5',
+    })
+    .option('api-faults', {
+      type: 'string',
+      describe: 'What the API does wrong, as atOnce=20,busy=0.05,delay=50ms',
     })
     .option('modem', {
       choices: DIALECT_NAMES,
@@ -133,7 +150,6 @@ async function run(options: LoopbackOptions): Promise<void> {
 /** @throws SupersimError `bad-input` for a value that cannot be used */
 async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessEnv): Promise<LoopbackOptions> {
   const gateway = argument('gateway', gatewaySchema, args.gateway);
-  const { SUPERSIM_ACCOUNT_SID: accountSid, SUPERSIM_AUTH_TOKEN: authToken } = environment;
   return {
     httpAddress: args['http-address'],
     httpPort: argument('http-port', port, args['http-port']),
@@ -142,12 +158,26 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
     assumptions: parseAssumptions(args.assume),
     ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
     ...(args.faults !== undefined && { faults: parseFaults(args.faults) }),
+    ...(args['api-faults'] !== undefined && { apiFaults: parseApiFaults(args['api-faults']) }),
     ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
     ...(args.modem && { modem: modemFrom(args, args.modem) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
-    ...(accountSid && { accountSid }),
-    ...(authToken && { authToken }),
+    tokenLife: `${milliseconds(argument('token-life', durationSchema('1s', '720h'), args['token-life']))}ms`,
+    webhooks: args.webhooks,
+    ...secretsFrom(environment),
   };
+}
+
+/** An empty variable is as good as none. */
+function secretsFrom(environment: NodeJS.ProcessEnv): Partial<LoopbackOptions> {
+  const given = {
+    clientId: environment['SUPERSIM_CLIENT_ID'],
+    clientSecret: environment['SUPERSIM_CLIENT_SECRET'],
+    webhookSecret: environment['SUPERSIM_WEBHOOK_SECRET'],
+    accountSid: environment['SUPERSIM_ACCOUNT_SID'],
+    authToken: environment['SUPERSIM_AUTH_TOKEN'],
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
 }
 
 function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {
@@ -167,10 +197,12 @@ function argument<S extends z.ZodType>(name: string, schema: S, value: unknown):
   throw new SupersimError('bad-input', `--${name} cannot be ${JSON.stringify(value)}`);
 }
 
-async function readSims(path: string): Promise<SimInput[]> {
+/** @param given a file, or a number */
+async function readSims(given: string): Promise<SimInput[]> {
+  if (/^\d+$/.test(given)) return generateSims(argument('sims', z.int().min(1).max(MAX_SIMS), Number(given)));
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readFile(given, 'utf8');
   } catch (error) {
     throw new SupersimError('bad-input', `--sims: ${messageOf(error)}`, { cause: error });
   }

@@ -1,5 +1,6 @@
 import type { Context, Hono } from 'hono';
 import * as z from 'zod';
+import { type ApiFaultControl, resolveApiFaults } from './api-faults.js';
 import type { Counters } from './events.js';
 import { resolveFaults, seedSchema } from './faults/settings.js';
 import { jsonBody } from './json-body.js';
@@ -8,6 +9,7 @@ import type { LoopbackModem } from './modem/status.js';
 import type { Radio } from './radio.js';
 import type { Registry } from './registry.js';
 import { SIM_STATES, type Sim, type SimState } from './sims.js';
+import type { Tokens } from './tokens.js';
 import { notFound } from './vendor-error.js';
 
 const faultsRequest = z.strictObject({
@@ -18,14 +20,19 @@ const stateRequest = z.strictObject({ state: z.enum(SIM_STATES) });
 
 export interface ControlOptions {
   readonly radio: Radio;
+  readonly apiFaults: ApiFaultControl;
   readonly registry: Registry;
   readonly counters: Readonly<Counters>;
   readonly modem: () => LoopbackModem | undefined;
   readonly setSimState: (state: SimState, sim?: string) => void;
+  readonly tokens: Tokens;
 }
 
-/** What the loopback has beside the vendor's API: its faults and the states of its SIMs, in JSON. */
-export function controlRoutes(app: Hono, { radio, registry, counters, modem, setSimState }: ControlOptions): void {
+/** What the loopback has beside the vendor's API: its faults, the states of its SIMs and the end of tokens. */
+export function controlRoutes(
+  app: Hono,
+  { radio, apiFaults, registry, counters, modem, setSimState, tokens }: ControlOptions,
+): void {
   modemRoutes(app, modem);
   const faults = (c: Context) => c.json({ ...radio.status(), counters });
   app.get('/loopback/faults', faults);
@@ -37,6 +44,23 @@ export function controlRoutes(app: Hono, { radio, registry, counters, modem, set
   app.delete('/loopback/faults', (c) => {
     radio.set(resolveFaults({}), radio.status().seed);
     return faults(c);
+  });
+
+  const faultsOfApi = (c: Context) => c.json({ ...apiFaults.status(), counters });
+  app.get('/loopback/api-faults', faultsOfApi);
+  app.put('/loopback/api-faults', async (c) => {
+    const request = await jsonBody(c, faultsRequest);
+    apiFaults.set(resolveApiFaults(request.faults), request.seed ?? apiFaults.status().seed);
+    return faultsOfApi(c);
+  });
+  app.delete('/loopback/api-faults', (c) => {
+    apiFaults.set(resolveApiFaults({}), apiFaults.status().seed);
+    return faultsOfApi(c);
+  });
+
+  app.delete('/loopback/tokens', (c) => {
+    tokens.revoke();
+    return c.body(null, 204);
   });
 
   const sims = (c: Context) => c.json({ sims: registry.sims().map(simView) });

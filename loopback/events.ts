@@ -43,6 +43,19 @@ export type LoopbackEvent =
     } & Hit)
   /** Other faults were set, here as the command line writes them. */
   | { readonly type: 'faults'; readonly faults: string; readonly seed: number }
+  /** A fault hit a request to the API. */
+  | {
+      readonly type: 'api-fault';
+      readonly fault: 'busy' | 'unavailable' | 'answerLoss';
+      /** The request's number since the faults were set, from 1. */
+      readonly request: number;
+      readonly method: string;
+      readonly path: string;
+    }
+  /** Other faults of the API were set, here as the command line writes them. */
+  | { readonly type: 'api-faults'; readonly faults: string; readonly seed: number }
+  /** An access token (KORE) was issued. */
+  | { readonly type: 'token' }
   /** A SIM's state was set. */
   | { readonly type: 'sim'; readonly simName: string; readonly state: SimState }
   /** Something goes on in the virtual modem. */
@@ -69,6 +82,10 @@ export interface Counters {
   delayed: number;
   corrupted: number;
   truncated: number;
+  apiBusy: number;
+  apiUnavailable: number;
+  apiAnswersLost: number;
+  tokens: number;
   webhooks: number;
   webhooksFailed: number;
 }
@@ -90,6 +107,10 @@ export function newCounters(): Counters {
     delayed: 0,
     corrupted: 0,
     truncated: 0,
+    apiBusy: 0,
+    apiUnavailable: 0,
+    apiAnswersLost: 0,
+    tokens: 0,
     webhooks: 0,
     webhooksFailed: 0,
   };
@@ -113,6 +134,12 @@ export const FAULT_COUNTERS = {
   truncate: 'truncated',
 } as const satisfies Record<Hit['fault'], keyof Counters>;
 
+const API_FAULT_COUNTERS = {
+  busy: 'apiBusy',
+  unavailable: 'apiUnavailable',
+  answerLoss: 'apiAnswersLost',
+} as const satisfies Record<Extract<LoopbackEvent, { type: 'api-fault' }>['fault'], keyof Counters>;
+
 const STATUS_COUNTERS = {
   queued: 'toSim',
   received: 'fromSim',
@@ -130,6 +157,10 @@ export function count(counters: Counters, event: LoopbackEvent): void {
     counters[DROP_COUNTERS[event.cause]] += 1;
   } else if (event.type === 'fault') {
     counters[FAULT_COUNTERS[event.fault]] += 1;
+  } else if (event.type === 'api-fault') {
+    counters[API_FAULT_COUNTERS[event.fault]] += 1;
+  } else if (event.type === 'token') {
+    counters.tokens += 1;
   } else if (event.type === 'webhook') {
     counters.webhooks += 1;
     if (!event.result.ok) counters.webhooksFailed += 1;

@@ -1,10 +1,12 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { platform } from 'node:os';
 import * as z from 'zod';
+import { type Duration, durationSchema, milliseconds } from '../shared/duration.js';
 import { SupersimError } from '../shared/errors.js';
 import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
 import { createApi } from './api.js';
+import { type ApiFaults, type ApiFaultsInput, createApiFaults, resolveApiFaults } from './api-faults.js';
 import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
 import { createCommands } from './commands.js';
 import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCounters } from './events.js';
@@ -20,8 +22,12 @@ import { createRegistry } from './registry.js';
 import { openServer } from './server.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './sims.js';
 import { createStore } from './store.js';
+import { createTokens } from './tokens.js';
+import { PROVIDERS, type ProviderName } from './vendor-error.js';
+import { koreSender, twilioSender } from './webhook-sender.js';
 import { createWebhooks } from './webhooks.js';
 
+export { type ApiFaults, type ApiFaultsInput, formatApiFaults } from './api-faults.js';
 export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
 export type { FaultState, Hit } from './faults/apply.js';
@@ -35,6 +41,7 @@ export type { Endpoint } from './network.js';
 export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
 export { SIM_STATES, type Sim, type SimInput, type SimState } from './sims.js';
 export type { StoredCommand } from './store.js';
+export { PROVIDERS, type ProviderName } from './vendor-error.js';
 export type { Webhook, WebhookResult } from './webhooks.js';
 
 export const DEFAULT_HTTP_ADDRESS = '127.0.0.1';
@@ -58,16 +65,27 @@ export interface LoopbackOptions {
   readonly accountSid?: string;
   /** Default: random. */
   readonly authToken?: string;
+  /** Of KORE's way to sign in, which works beside Twilio's; default: random. */
+  readonly clientId?: string;
+  readonly clientSecret?: string;
+  /** How long KORE's access tokens are valid, 1s to 720h; default `1h`. */
+  readonly tokenLife?: Duration;
+  /** Who sends and signs the webhooks; default `kore`. */
+  readonly webhooks?: ProviderName;
+  /** What KORE's webhooks are signed with; Twilio's are with the auth token. Default: random. */
+  readonly webhookSecret?: string;
   /** Default `other`; takes precedence over the assumption of the same name. */
   readonly sourcePort?: SourcePort;
   readonly assumptions?: AssumptionsInput;
   /** What the radio does to packets; default: nothing. */
   readonly faults?: FaultsInput;
+  /** What the API does wrong; default: nothing. */
+  readonly apiFaults?: ApiFaultsInput;
   /** What chance begins with: the same seed and the same packets have the same faults. Default: random. */
   readonly seed?: number;
   /** A virtual modem on a tty of this machine; default: none. */
   readonly modem?: ModemInput;
-  /** Commands kept in memory; default 10,000. At the bound the oldest goes out. */
+  /** Commands kept in memory; default 10,000, or four for each SIM. At the bound the oldest goes out. */
   readonly maxCommands?: number;
 }
 
@@ -77,6 +95,10 @@ export interface Loopback {
   readonly url: string;
   readonly accountSid: string;
   readonly authToken: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly webhooks: ProviderName;
+  readonly webhookSecret: string;
   readonly gateway: Endpoint;
   readonly sims: readonly Sim[];
   readonly counters: Readonly<Counters>;
@@ -93,12 +115,27 @@ export interface Loopback {
    * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
    */
   setFaults(faults: FaultsInput, seed?: number): void;
+  /** The faults of the API that are set, their seed, and how many requests there were since. */
+  apiFaults(): { readonly faults: ApiFaults; readonly seed: number; readonly requests: number };
+  /**
+   * Sets the faults of all requests to the API from now, and counts these from 1 again.
+   *
+   * @param seed default: the one that there is
+   * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
+   */
+  setApiFaults(faults: ApiFaultsInput, seed?: number): void;
   /**
    * Sets the state of a SIM, by name or SID, or of all.
    *
    * @throws SupersimError `bad-input` for an unknown SIM
    */
   setSimState(state: SimState, sim?: string): void;
+  /**
+   * Ends all of KORE's access tokens before their time.
+   *
+   * @param clientSecret what others are issued for from now on; default: what they are issued for now
+   */
+  revokeTokens(clientSecret?: string): void;
   /** Closes every socket, ends webhooks under way, and forgets datagrams in flight. */
   stop(): Promise<void>;
 }
@@ -116,8 +153,13 @@ const settingsSchema = z.object({
     .regex(/^AC[0-9a-fA-F]{32}$/, 'must be AC and 32 hexadecimal digits')
     .default(() => `AC${randomHex()}`),
   authToken: z.string().min(1).default(randomHex),
+  clientId: z.string().min(1).default(randomHex),
+  clientSecret: z.string().min(1).default(randomHex),
+  tokenLife: durationSchema('1s', '720h').default('1h'),
+  webhooks: z.enum(PROVIDERS).default('kore'),
+  webhookSecret: z.string().min(1).default(randomHex),
   seed: seedSchema.default(() => randomInt(MAX_SEED + 1)),
-  maxCommands: z.int().min(1).default(DEFAULT_MAX_COMMANDS),
+  maxCommands: z.int().min(1).optional(),
 });
 
 /**
@@ -128,13 +170,13 @@ const settingsSchema = z.object({
  */
 export async function startLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
   const settings = settingsFrom(options);
-  const { accountSid, authToken } = settings;
+  const { accountSid, authToken, clientId, clientSecret, webhookSecret } = settings;
   const { sourcePort } = options;
   const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
   const modemSettings = options.modem && resolveModemSettings(options.modem);
   const givenSims = options.sims ?? [{ name: DEFAULT_SIM_NAME }];
   const registry = createRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
-  const store = createStore(settings.maxCommands);
+  const store = createStore(settings.maxCommands ?? Math.max(DEFAULT_MAX_COMMANDS, 4 * registry.sims().length));
   const counters = newCounters();
   const listeners = new Set<LoopbackListener>();
   const emit = (event: LoopbackEvent) => {
@@ -142,12 +184,18 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     for (const listener of listeners) listener(event);
   };
   const onError = (message: string) => emit({ type: 'error', message });
-  const webhooks = createWebhooks(authToken, (result) => emit({ type: 'webhook', result }));
+  const webhookSender = settings.webhooks === 'kore' ? koreSender(webhookSecret) : twilioSender(authToken);
+  const webhooks = createWebhooks(webhookSender, (result) => emit({ type: 'webhook', result }));
   const radio = createRadio({
     faults: resolveFaults(options.faults ?? {}),
     seed: settings.seed,
     emit,
     onError: (message) => onError(`UDP: ${message}`),
+  });
+  const apiFaults = createApiFaults({
+    faults: resolveApiFaults(options.apiFaults ?? {}),
+    seed: settings.seed,
+    emit,
   });
   const setSimState = (state: SimState, key?: string) => {
     for (const sim of registry.setState(state, key)) {
@@ -176,8 +224,14 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onError: (error) => onError(`UDP: ${error.message}`),
   });
   let attached: AttachedModem | undefined;
-  const control = { radio, registry, counters, setSimState, modem: () => attached?.modem };
-  const api = createApi({ ...control, accountSid, authToken, assumptions, store, commands, onError });
+  const control = { radio, apiFaults, registry, counters, setSimState, modem: () => attached?.modem };
+  const tokens = createTokens({
+    clientId,
+    clientSecret,
+    life: milliseconds(settings.tokenLife),
+    onIssue: () => emit({ type: 'token' }),
+  });
+  const api = createApi({ ...control, accountSid, authToken, tokens, assumptions, store, commands, onError });
   const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
     await network.close();
     throw error;
@@ -197,6 +251,10 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     url: server.url,
     accountSid,
     authToken,
+    clientId,
+    clientSecret,
+    webhooks: settings.webhooks,
+    webhookSecret,
     gateway: network.gateway,
     get sims() {
       return registry.sims();
@@ -211,7 +269,12 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     setFaults(faults, seed = radio.status().seed) {
       radio.set(resolveFaults(faults), settingsFrom({ seed }).seed);
     },
+    apiFaults: apiFaults.status,
+    setApiFaults(faults, seed = apiFaults.status().seed) {
+      apiFaults.set(resolveApiFaults(faults), settingsFrom({ seed }).seed);
+    },
     setSimState,
+    revokeTokens: tokens.revoke,
     stop() {
       radio.close();
       stopped ??= Promise.all([attached?.stop(), server.close(), webhooks.close(), network.close()]).then(

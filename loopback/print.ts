@@ -1,6 +1,7 @@
 import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
+import { formatApiFaults } from './api-faults.js';
 import { type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
 import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
@@ -15,15 +16,18 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner({ url, accountSid, authToken, gateway, sims, faults: status, modem }: Loopback): string {
+export function formatBanner(loopback: Loopback): string {
+  const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
   const [first] = shown;
   const { faults, seed } = status();
+  const apiFaults = formatApiFaults(loopback.apiFaults().faults);
   const lines = [
     `API        ${url}`,
-    `account    ${accountSid}`,
-    `token      ${authToken}`,
+    `KORE       SUPERSIM_CLIENT_ID=${loopback.clientId} SUPERSIM_CLIENT_SECRET=${loopback.clientSecret}`,
+    `Twilio     SUPERSIM_ACCOUNT_SID=${accountSid} SUPERSIM_AUTH_TOKEN=${authToken}`,
+    `webhooks   ${loopback.webhooks === 'kore' ? `KORE’s, SUPERSIM_WEBHOOK_SECRET=${loopback.webhookSecret}` : 'Twilio’s'}`,
     `gateway    ${gateway.address}:${gateway.port} (UDP; devices send here)`,
     ...shown.map(
       (sim) =>
@@ -32,6 +36,7 @@ export function formatBanner({ url, accountSid, authToken, gateway, sims, faults
     ...(more > 0 ? [`           and ${more} more`] : []),
     ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
+    ...(apiFaults === 'none' ? [] : [`           of the API: ${apiFaults}`]),
     ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
   ];
   return lines.map(printable).join('\n');
@@ -89,14 +94,26 @@ function describe(event: LoopbackEvent): string {
       return formatFault(event);
     case 'faults':
       return `faults ${event.faults} (seed ${event.seed})`;
+    case 'api-fault':
+      return `fault API ${event.request} ${event.method} ${event.path} ${API_DAMAGE[event.fault]}`;
+    case 'api-faults':
+      return `API faults ${event.faults} (seed ${event.seed})`;
     case 'modem':
       return `modem ${describeModemEvent(event.event)}`;
+    case 'token':
+      return 'token issued';
     case 'sim':
       return `SIM ${event.simName} is ${event.state}`;
     case 'error':
       return `error ${event.message}`;
   }
 }
+
+const API_DAMAGE = {
+  busy: 'answered 429',
+  unavailable: 'answered 503',
+  answerLoss: 'processed, its answer lost',
+} as const;
 
 type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
 

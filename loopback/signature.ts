@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 
 /**
  * The value of `X-Twilio-Signature`: Base64 of HMAC-SHA1, keyed with the account's auth token, over the URL and
@@ -14,4 +14,15 @@ export function twilioSignature(authToken: string, url: string, params: Readonly
   return createHmac('sha1', authToken)
     .update([url, ...signed].join(''), 'utf8')
     .digest('base64');
+}
+
+/**
+ * The value of `kore-signature`: hexadecimal SHA-256 of secret, method, URL and body, with nothing between. No HMAC,
+ * and the URL is without its query, so that nothing of a GET is covered but the path (fact sheet §4 "Webhooks").
+ *
+ * @param url as the account's owner wrote it
+ */
+export function koreSignature(secret: string, method: string, url: string, body: string): string {
+  const [bare] = url.split(/[?#]/, 1);
+  return createHash('sha256').update(`${secret}${method}${bare}${body}`, 'utf8').digest('hex');
 }

@@ -50,6 +50,10 @@ export interface Sim {
 /** Linux answers on the whole of 127.0.0.0/8; elsewhere there is one loopback address, without further set-up. */
 export const FIRST_ADDRESS = platform() === 'linux' ? '127.0.0.2' : '127.0.0.1';
 
+/** So many SIMs, `gateway-1` and on. */
+export const generateSims = (count: number): SimInput[] =>
+  Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}` }));
+
 // SIDs and ICCIDs come from the names, so that they survive a restart.
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');
 const sidFor = (prefix: string, kind: string, of: string) => `${prefix}${digest(`${kind} ${of}`).slice(0, 32)}`;

@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import type { IpCommand } from '../shared/ip-command.js';
+import type { Listed } from './paging.js';
 
 /** A command as it is kept: its `url` depends on the host it is asked by. */
 export type StoredCommand = Omit<IpCommand, 'url'>;
 
-/** Commands in memory, newest last; at the bound the oldest goes out. */
+/** Commands in memory; at the bound the oldest goes out. */
 export interface Store {
   add(command: StoredCommand): void;
   /** Replaces the status and the device's address; nothing happens when the command has gone out. */
   settle(sid: string, change: Pick<StoredCommand, 'status' | 'device_ip'>): StoredCommand | undefined;
   get(sid: string): StoredCommand | undefined;
-  newestFirst(): StoredCommand[];
+  readonly newestFirst: Listed<StoredCommand>;
 }
 
 /** `HG` and 32 hexadecimal digits. */
@@ -20,21 +21,43 @@ export const newCommandSid = (): string => `HG${randomBytes(16).toString('hex')}
 export const vendorDate = (at = new Date()): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');
 
 export function createStore(maxCommands: number): Store {
-  const commands = new Map<string, StoredCommand>();
+  /** Oldest first; behind `gone`, which are no more, there are `maxCommands` at most. */
+  let commands: StoredCommand[] = [];
+  let gone = 0;
+  const indexOf = new Map<string, number>();
+
+  function forgetOldest(): void {
+    const oldest = commands[gone];
+    if (oldest !== undefined) indexOf.delete(oldest.sid);
+    gone++;
+    if (gone <= maxCommands) return;
+    commands = commands.slice(gone);
+    gone = 0;
+    for (const [index, { sid }] of commands.entries()) indexOf.set(sid, index);
+  }
+
+  const get = (sid: string) => commands[indexOf.get(sid) ?? -1];
+
   return {
     add(command) {
-      commands.set(command.sid, command);
-      const [oldest] = commands.keys();
-      if (commands.size > maxCommands && oldest !== undefined) commands.delete(oldest);
+      indexOf.set(command.sid, commands.push(command) - 1);
+      if (indexOf.size > maxCommands) forgetOldest();
     },
     settle(sid, change) {
-      const command = commands.get(sid);
-      if (command === undefined) return undefined;
+      const index = indexOf.get(sid);
+      const command = get(sid);
+      if (index === undefined || command === undefined) return undefined;
       const settled = { ...command, ...change, date_updated: vendorDate() };
-      commands.set(sid, settled);
+      commands[index] = settled;
       return settled;
     },
-    get: (sid) => commands.get(sid),
-    newestFirst: () => [...commands.values()].reverse(),
+    get,
+    newestFirst: {
+      get length() {
+        return commands.length - gone;
+      },
+      at: (index) => commands[commands.length - 1 - index],
+      placeOf: (sid) => commands.length - 1 - (indexOf.get(sid) ?? commands.length),
+    },
   };
 }

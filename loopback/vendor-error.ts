@@ -4,12 +4,23 @@ export const VENDOR_CODES = {
   authenticate: 20003,
   methodNotAllowed: 20004,
   notFound: 20404,
+  tooManyRequests: 20429,
   internal: 20500,
+  unavailable: 20503,
   ipCommandFailed: 83400,
   notAttached: 83401,
   callbackFailed: 83402,
   simInactive: 83705,
 } as const;
+
+/** Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password (fact sheet §4). */
+export const PROVIDERS = ['kore', 'twilio'] as const;
+export type ProviderName = (typeof PROVIDERS)[number];
+
+const MORE_INFO: Readonly<Record<ProviderName, string>> = {
+  kore: 'https://docs.korewireless.com/errors/',
+  twilio: 'https://www.twilio.com/docs/errors/',
+};
 
 /** What the API answers when it refuses a request; routes throw it. */
 export class VendorError extends Error {
@@ -23,13 +34,10 @@ export class VendorError extends Error {
     this.code = code;
   }
 
-  body(): { code: number; message: string; more_info: string; status: number } {
+  response(provider: ProviderName, headers: Record<string, string> = {}): Response {
     const { code, message, status } = this;
-    return { code, message, more_info: `https://www.twilio.com/docs/errors/${code}`, status };
-  }
-
-  response(headers: Record<string, string> = {}): Response {
-    return Response.json(this.body(), { status: this.status, headers });
+    const body = { code, message, more_info: `${MORE_INFO[provider]}${code}`, status };
+    return Response.json(body, { status, headers });
   }
 }
 

@@ -1,9 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { VERSION } from '../shared/version.js';
 import type { WebhookMethod } from './registry.js';
-import { twilioSignature } from './signature.js';
 import { type AttemptResult, attempt } from './webhook-attempt.js';
 import { parseOverrides } from './webhook-overrides.js';
+import type { WebhookSender } from './webhook-sender.js';
 
 /** Webhooks under way at once, and waiting for one of those places; what comes on top is dropped. */
 export const MAX_WEBHOOKS_IN_FLIGHT = 16;
@@ -30,7 +29,7 @@ export interface Webhooks {
   close(): Promise<void>;
 }
 
-export function createWebhooks(authToken: string, onResult: (result: WebhookResult) => void): Webhooks {
+export function createWebhooks(sender: WebhookSender, onResult: (result: WebhookResult) => void): Webhooks {
   const waiting: Webhook[] = [];
   const underWay = new Set<Promise<void>>();
   const stop = new AbortController();
@@ -41,7 +40,7 @@ export function createWebhooks(authToken: string, onResult: (result: WebhookResu
     while (underWay.size < MAX_WEBHOOKS_IN_FLIGHT) {
       const webhook = waiting.shift();
       if (webhook === undefined) return;
-      const done = deliver(webhook, authToken, stop.signal).then((result) => {
+      const done = deliver(webhook, sender, stop.signal).then((result) => {
         underWay.delete(done);
         if (stop.signal.aborted) return;
         onResult(result);
@@ -69,25 +68,22 @@ export function createWebhooks(authToken: string, onResult: (result: WebhookResu
   };
 }
 
-/** What goes over the wire for a webhook: parameters in the query of a GET, in the form of a POST. */
-export function webhookRequest({ url, method, params }: Webhook, authToken: string) {
+/** Where a webhook goes and what with: parameters in the query of a GET, in the form of a POST. */
+function written({ url, method, params }: Webhook): { readonly url: string; readonly body: string | undefined } {
   const target = new URL(url);
   target.hash = '';
   const form = new URLSearchParams(params).toString();
-  if (method === 'GET') {
-    const href = `${target.href}${target.search === '' ? '?' : '&'}${form}`;
-    return { url: href, body: undefined, signature: twilioSignature(authToken, href, {}) };
-  }
-  return { url: target.href, body: form, signature: twilioSignature(authToken, target.href, params) };
+  if (method === 'POST') return { url: target.href, body: form };
+  return { url: `${target.href}${target.search === '' ? '?' : '&'}${form}`, body: undefined };
 }
 
-async function deliver(webhook: Webhook, authToken: string, signal: AbortSignal): Promise<WebhookResult> {
-  const { url, body, signature } = webhookRequest(webhook, authToken);
+async function deliver(webhook: Webhook, sender: WebhookSender, signal: AbortSignal): Promise<WebhookResult> {
+  const { url, body } = written(webhook);
   const { connectMs, readMs, totalMs, retries } = parseOverrides(webhook.url);
   const headers: Record<string, string> = {
-    'X-Twilio-Signature': signature,
-    'User-Agent': `supersim-loopback/${VERSION}`,
     Accept: '*/*',
+    // The same at every attempt.
+    ...sender({ method: webhook.method, ownersUrl: webhook.url, url, body, params: webhook.params }),
     ...(body !== undefined && {
       'Content-Type': 'application/x-www-form-urlencoded; charset=utf-8',
       'Content-Length': `${Buffer.byteLength(body)}`,

@@ -101,7 +101,18 @@ const COMMAND_LINES = {
     ['config', 'show'],
     ['config', 'schema'],
   ],
-  supersim: [[], ['request'], ['explain'], ['send'], ['list'], ['fetch'], ['watch'], ['loopback']],
+  supersim: [
+    [],
+    ['request'],
+    ['broadcast'],
+    ['explain'],
+    ['send'],
+    ['list'],
+    ['fetch'],
+    ['watch'],
+    ['listen'],
+    ['loopback'],
+  ],
 };
 
 function commandLines() {

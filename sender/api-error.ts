@@ -1,14 +1,19 @@
 import * as z from 'zod';
-import { SupersimError } from '../shared/errors.js';
+import { isSupersimError, SupersimError } from '../shared/errors.js';
 
 /** Most characters of the vendor's message, and of its link, that the message has. */
 const MAX_TEXT = 500;
 
-/** Fact sheet §2 "Errors": `{ code, message, more_info }`; a proxy's page has none of them. */
+/**
+ * Fact sheet §2 "Errors": `{ code, message, more_info }`; §4: where tokens are from, `{ error, error_description }`. A
+ * proxy's page has none of them.
+ */
 const errorBodySchema = z.object({
   code: z.int().optional().catch(undefined),
   message: z.string().optional().catch(undefined),
   more_info: z.string().optional().catch(undefined),
+  error: z.string().optional().catch(undefined),
+  error_description: z.string().optional().catch(undefined),
 });
 
 /** The API answered with an error status: what was asked for was not done. */
@@ -22,7 +27,8 @@ export class ApiError extends SupersimError<'api-error'> {
 
   /** @param body the answer's body, whatever it holds */
   constructor(status: number, body: string) {
-    const { code, message, more_info } = errorBodySchema.catch({}).parse(parseJson(body));
+    const { code, more_info, ...said } = errorBodySchema.catch({}).parse(parseJson(body));
+    const message = said.message ?? said.error_description ?? said.error;
     super('api-error', describe(status, code, message, more_info), status === 401 ? { remedy: CHECK_CREDENTIALS } : {});
     this.name = 'ApiError';
     this.status = status;
@@ -31,7 +37,16 @@ export class ApiError extends SupersimError<'api-error'> {
   }
 }
 
-const CHECK_CREDENTIALS = 'Check the account SID and the token, and that they belong to this API address.';
+/** Whether an error is of the API or the way to it, and not of what was asked for: the same may work later. */
+export const mayPass = (error: unknown): boolean =>
+  isSupersimError(error, 'api-unreachable') ||
+  (error instanceof ApiError && (error.status === 429 || error.status >= 500));
+
+/** Whether the API lets this account do nothing, or not this: no other request would fare better. */
+export const isForbidden = (error: unknown): error is ApiError =>
+  error instanceof ApiError && (error.status === 401 || error.status === 403);
+
+const CHECK_CREDENTIALS = 'Check the credentials, and that they belong to this API address.';
 
 function describe(status: number, code?: number, message?: string, moreInfo?: string): string {
   const head = code === undefined ? `HTTP ${status}` : `HTTP ${status}, code ${code}`;

@@ -5,22 +5,14 @@ import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../shared
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../shared/limits.js';
 import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
 import { checkInput } from './input.js';
+import { type Credentials, providerOf } from './provider.js';
 
-/** Twilio's API; KORE's has another address and another way to sign in. */
-export const DEFAULT_BASE_URL = 'https://supersim.twilio.com';
 /** Most pages that one list follows: past that, the API leads in circles. */
 export const MAX_PAGES = 10_000;
 /** Most resources on a page: KORE's maximum, and allowed by Twilio (fact sheet §2). */
 export const PAGE_SIZE = 100;
-const MAX_PAGE_SIZE = 1000;
 
-export interface IpCommandClientOptions {
-  /** The account's SID (`AC…`), or an API key's (`SK…`). */
-  readonly accountSid: string;
-  /** The account's auth token, or the API key's secret. */
-  readonly authToken: string;
-  /** Where the API is; default {@link DEFAULT_BASE_URL}. */
-  readonly baseUrl?: string | undefined;
+export interface ClientSettings {
   /** For one attempt of one call, from `10ms` to `10min`; default `30s`. */
   readonly timeout?: Duration | undefined;
   /**
@@ -33,6 +25,9 @@ export interface IpCommandClientOptions {
   /** Stands in for `fetch`, the clock and chance. */
   readonly io?: Partial<HttpIo> | undefined;
 }
+
+/** Whose credentials they are tells the provider. */
+export type IpCommandClientOptions = Credentials & ClientSettings;
 
 export interface CreateParams {
   /** The SIM's SID or unique name. */
@@ -63,15 +58,7 @@ export interface ListParams extends ListFilters {
   readonly limit?: number | undefined;
 }
 
-const headerText = z.string().regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces');
-
-const optionsSchema = z.object({
-  accountSid: headerText.refine((sid) => !sid.includes(':'), 'must not contain a colon'),
-  authToken: headerText,
-  baseUrl: z
-    .url({ protocol: /^https?$/, abort: true })
-    .refine(isPlainUrl, 'must have no user, query or fragment')
-    .default(DEFAULT_BASE_URL),
+const settingsSchema = z.object({
   timeout: durationSchema('10ms', '10min').default('30s'),
   sizeLimit: z.int().min(1).max(MAX_PAYLOAD_BYTES).default(SAFE_BINARY_BYTES),
 });
@@ -91,18 +78,28 @@ const listSchema = z.object({
   simIccid: z.string().min(1).optional(),
   status: z.enum(STATUSES).optional(),
   direction: z.enum(DIRECTIONS).optional(),
-  pageSize: z.int().min(1).max(MAX_PAGE_SIZE).default(PAGE_SIZE),
+  pageSize: z.int().min(1).default(PAGE_SIZE),
 });
 
 const limitSchema = z.int().min(1).optional();
 
-const pageSchema = z.object({
-  ip_commands: z.array(ipCommandSchema),
-  meta: z.object({ next_page_url: z.string().nullish() }),
+const meta = z.object({ next_page_url: z.string().nullish() });
+const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
+
+/** Of the Sim resource, what commands need; the rest is let through. */
+const simSchema = z.object({
+  sid: z.string().regex(/^HS[0-9a-fA-F]{32}$/),
+  unique_name: z.string().nullish(),
+  iccid: z.string().nullish(),
+  status: z.string(),
+  fleet_sid: z.string().nullish(),
 });
+export type SimResource = z.output<typeof simSchema>;
+
+const simPageSchema = z.object({ sims: z.array(simSchema), meta });
 
 /**
- * The Super SIM API's IP Commands (fact sheet §2), with Basic authentication.
+ * The Super SIM API's IP Commands (fact sheet §2, §4), at KORE or at Twilio.
  *
  * Every method throws ApiError when the API refuses, and SupersimError `bad-input`, `api-unreachable` or
  * `api-invalid-response`.
@@ -111,18 +108,21 @@ export class IpCommandClient {
   readonly #connection: Connection;
   readonly #collection: URL;
   readonly #sizeLimit: number;
+  readonly #maxPageSize: number;
 
   /** @throws SupersimError `bad-input` */
   constructor(options: IpCommandClientOptions) {
-    const checked = checkInput(optionsSchema, options, 'the client’s options');
-    this.#connection = {
-      authorization: `Basic ${Buffer.from(`${checked.accountSid}:${checked.authToken}`).toString('base64')}`,
-      timeout: milliseconds(checked.timeout),
+    const { timeout, sizeLimit } = checkInput(settingsSchema, options, 'the client’s options');
+    const { baseUrl, maxPageSize, authorize } = providerOf(options);
+    const connection = {
+      timeout: milliseconds(timeout),
       signal: options.signal,
       io: { ...realIo, ...options.io },
     };
-    this.#collection = new URL(`${checked.baseUrl.replace(/\/+$/, '')}/v1/IpCommands`);
-    this.#sizeLimit = checked.sizeLimit;
+    this.#connection = { ...connection, authorization: authorize(connection) };
+    this.#collection = new URL(`${baseUrl}/v1/IpCommands`);
+    this.#sizeLimit = sizeLimit;
+    this.#maxPageSize = maxPageSize;
   }
 
   /**
@@ -133,7 +133,8 @@ export class IpCommandClient {
    */
   async create(params: CreateParams): Promise<IpCommand> {
     const form = createForm(params, this.#sizeLimit);
-    return callApi(this.#connection, { method: 'POST', url: this.#collection, form }, ipCommandSchema);
+    const request = { method: 'POST', url: this.#collection, form, repeatable: false } as const;
+    return callApi(this.#connection, request, ipCommandSchema);
   }
 
   /** One IP Command, by its SID (`HG…`). */
@@ -155,16 +156,27 @@ export class IpCommandClient {
 
   /** The same by the page; at most {@link MAX_PAGES} are read. */
   async *pages(filters: ListFilters = {}): AsyncGenerator<readonly IpCommand[], void, undefined> {
-    let url: string | undefined = `${this.#collection.href}?${listQuery(filters)}`;
+    const first = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
+    for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
+  }
+
+  /** The SIMs of a Fleet, by its SID or unique name. */
+  async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
+    const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${PAGE_SIZE}` });
+    const first = `${new URL('Sims', this.#collection).href}?${query}`;
+    for await (const { sims } of this.#follow(first, simPageSchema)) yield* sims;
+  }
+
+  async *#follow<S extends z.ZodType<{ meta: z.output<typeof meta> }>>(
+    first: string,
+    schema: S,
+  ): AsyncGenerator<z.output<S>, void, undefined> {
+    let url: string | undefined = first;
     for (let page = 0; url !== undefined; page++) {
       if (page === MAX_PAGES) throw invalidResponse(`the list has more than ${MAX_PAGES} pages`);
-      const { ip_commands, meta }: z.output<typeof pageSchema> = await callApi(
-        this.#connection,
-        this.#get(url),
-        pageSchema,
-      );
-      yield ip_commands;
-      url = meta.next_page_url ?? undefined;
+      const body: z.output<S> = await callApi(this.#connection, this.#get(url), schema);
+      yield body;
+      url = body.meta.next_page_url ?? undefined;
     }
   }
 
@@ -173,16 +185,11 @@ export class IpCommandClient {
     const { origin } = this.#collection;
     const url = URL.canParse(href, origin) ? new URL(href, origin) : undefined;
     if (url?.origin !== origin) throw invalidResponse(`the next page is not at ${origin}: ${href.slice(0, 200)}`);
-    return { method: 'GET', url };
+    return { method: 'GET', url, repeatable: true };
   }
 }
 
 const invalidResponse = (message: string) => new SupersimError('api-invalid-response', message);
-
-function isPlainUrl(text: string): boolean {
-  const { username, password, search, hash } = new URL(text);
-  return [username, password, search, hash].every((part) => part === '');
-}
 
 function createForm(params: CreateParams, sizeLimit: number): URLSearchParams {
   const checked = checkInput(createSchema, params, 'the command');
@@ -213,8 +220,9 @@ function checkSize(size: number, limit: number, type: IpCommand['payload_type'])
   throw new SupersimError('too-large', `the ${type} payload has ${size} bytes, the limit is ${limit}`);
 }
 
-function listQuery(filters: ListFilters): URLSearchParams {
+function listQuery(filters: ListFilters, maxPageSize: number): URLSearchParams {
   const checked = checkInput(listSchema, filters, 'the list’s filters');
+  checkInput(z.int().max(maxPageSize), checked.pageSize, 'pageSize');
   const query = new URLSearchParams();
   if (checked.sim !== undefined) query.set('Sim', checked.sim);
   if (checked.simIccid !== undefined) query.set('SimIccid', checked.simIccid);

@@ -4,47 +4,110 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
-import { messageOf, SupersimError, systemCodeOf } from '../shared/errors.js';
+import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../shared/errors.js';
 import { checkInput } from './input.js';
+import type { Credentials } from './provider.js';
+import type { WebhookSecrets } from './webhooks/sign.js';
 
 /** Longest profile file, in bytes. */
 const MAX_PROFILE_BYTES = 65_536;
 /** Every permission bit that is not among those of 0600. */
 const MORE_THAN_0600 = 0o7177;
 
-export interface Credentials {
-  readonly accountSid: string;
-  readonly authToken: string;
-  readonly baseUrl?: string;
-}
+const text = z.string().min(1);
 
-const profileSchema = z.strictObject({
-  accountSid: z.string().min(1),
-  authToken: z.string().min(1),
-  apiUrl: z.string().min(1).optional(),
+const koreProfileSchema = z.strictObject({
+  clientId: text,
+  clientSecret: text,
+  apiUrl: text.optional(),
+  tokenUrl: text.optional(),
+  webhookSecret: text.optional(),
 });
 
+const twilioProfileSchema = z.strictObject({
+  accountSid: text,
+  authToken: text,
+  apiUrl: text.optional(),
+  // All webhooks come from KORE since November 2024, whoever is asked (fact sheet §4).
+  webhookSecret: text.optional(),
+});
+
+type Profile = z.output<typeof koreProfileSchema> | z.output<typeof twilioProfileSchema>;
+
 /**
- * Credentials from the file `profile` when one is named, else from the variables SUPERSIM_ACCOUNT_SID and
- * SUPERSIM_AUTH_TOKEN, else from the default profile. SUPERSIM_API_URL goes before the file's `apiUrl`.
- * An empty variable is as good as none.
+ * Credentials from the file `profile` when one is named, else from the variables SUPERSIM_CLIENT_ID and
+ * SUPERSIM_CLIENT_SECRET (KORE) or SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN (Twilio), else from the default
+ * profile. SUPERSIM_API_URL goes before the file's `apiUrl`. An empty variable is as good as none.
  *
- * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input` (what the file holds)
+ * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input` (what the file holds, or both providers'
+ *   variables)
  */
 export async function loadCredentials(
   { profile }: { profile?: string | undefined } = {},
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Credentials> {
   const apiUrl = env['SUPERSIM_API_URL'] || undefined;
-  if (profile === undefined) {
-    const accountSid = env['SUPERSIM_ACCOUNT_SID'] || undefined;
-    const authToken = env['SUPERSIM_AUTH_TOKEN'] || undefined;
-    if (accountSid !== undefined && authToken !== undefined) return withUrl({ accountSid, authToken }, apiUrl);
-    if (accountSid !== undefined) throw new SupersimError('no-credentials', 'SUPERSIM_AUTH_TOKEN is not set');
-    if (authToken !== undefined) throw new SupersimError('no-credentials', 'SUPERSIM_ACCOUNT_SID is not set');
-  }
-  const { apiUrl: own, ...credentials } = await readProfile(profile ?? defaultProfile(env));
+  const fromVariables = profile === undefined ? credentialsIn(env) : undefined;
+  if (fromVariables !== undefined) return withUrl(fromVariables, apiUrl);
+  const { apiUrl: own, webhookSecret: _, ...credentials } = await readProfile(profile ?? defaultProfile(env));
   return withUrl(credentials, apiUrl ?? own);
+}
+
+/**
+ * What webhooks are signed with, from where {@link loadCredentials} has credentials: SUPERSIM_WEBHOOK_SECRET, in the
+ * file `webhookSecret` (KORE), and the account's auth token (Twilio; an API key's secret signs none).
+ *
+ * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input`
+ */
+export async function loadWebhookSecrets(
+  { profile }: { profile?: string | undefined } = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<WebhookSecrets> {
+  const fromVariables = secretsOf({
+    webhookSecret: env['SUPERSIM_WEBHOOK_SECRET'] || undefined,
+    accountSid: env['SUPERSIM_ACCOUNT_SID'],
+    authToken: env['SUPERSIM_AUTH_TOKEN'] || undefined,
+  });
+  if (profile === undefined && fromVariables !== undefined) return fromVariables;
+  const path = profile ?? defaultProfile(env);
+  const remedy = 'Set SUPERSIM_WEBHOOK_SECRET (KORE), or write `webhookSecret` to the profile.';
+  const read = await readProfile(path).catch((error: unknown) => {
+    if (!isSupersimError(error, 'no-credentials')) throw error;
+    throw new SupersimError('no-credentials', error.message, { cause: error, remedy });
+  });
+  const fromFile = secretsOf(read);
+  if (fromFile !== undefined) return fromFile;
+  throw new SupersimError('no-credentials', `the profile ${path} has nothing that webhooks are signed with`, {
+    remedy,
+  });
+}
+
+type Given = { webhookSecret?: string | undefined; accountSid?: string | undefined; authToken?: string | undefined };
+
+function secretsOf({ webhookSecret, accountSid, authToken }: Given): WebhookSecrets | undefined {
+  const twilioAuthToken = accountSid?.startsWith('SK') === true ? undefined : authToken;
+  if (webhookSecret === undefined && twilioAuthToken === undefined) return undefined;
+  return { koreSecret: webhookSecret, twilioAuthToken };
+}
+
+/** @throws SupersimError `no-credentials` for half of a pair, `bad-input` for two */
+function credentialsIn(env: NodeJS.ProcessEnv): Credentials | undefined {
+  const kore = pairIn(env, 'SUPERSIM_CLIENT_ID', 'SUPERSIM_CLIENT_SECRET');
+  const twilio = pairIn(env, 'SUPERSIM_ACCOUNT_SID', 'SUPERSIM_AUTH_TOKEN');
+  if (kore !== undefined && twilio !== undefined) {
+    throw new SupersimError('bad-input', 'the variables hold credentials of KORE and of Twilio', {
+      remedy: 'Unset SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN, or SUPERSIM_CLIENT_ID and SUPERSIM_CLIENT_SECRET.',
+    });
+  }
+  if (kore !== undefined) return { clientId: kore[0], clientSecret: kore[1] };
+  return twilio && { accountSid: twilio[0], authToken: twilio[1] };
+}
+
+function pairIn(env: NodeJS.ProcessEnv, user: string, secret: string): [string, string] | undefined {
+  const values: [string | undefined, string | undefined] = [env[user] || undefined, env[secret] || undefined];
+  if (values[0] !== undefined && values[1] !== undefined) return [values[0], values[1]];
+  if (values[0] === undefined && values[1] === undefined) return undefined;
+  throw new SupersimError('no-credentials', `${values[0] === undefined ? user : secret} is not set`);
 }
 
 const withUrl = (credentials: Credentials, baseUrl: string | undefined): Credentials =>
@@ -55,10 +118,12 @@ function defaultProfile(env: NodeJS.ProcessEnv): string {
   return join(env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config'), 'supersim', 'profile.yaml');
 }
 
-async function readProfile(path: string): Promise<z.output<typeof profileSchema>> {
+async function readProfile(path: string): Promise<Profile> {
   const file = await openProfile(path);
   try {
-    return checkInput(profileSchema, parseYaml(path, await readSafely(path, file)), `the profile ${path}`);
+    const profile = parseYaml(path, await readSafely(path, file));
+    const isKore = typeof profile === 'object' && profile !== null && 'clientId' in profile;
+    return checkInput(isKore ? koreProfileSchema : twilioProfileSchema, profile, `the profile ${path}`);
   } finally {
     await file.close();
   }

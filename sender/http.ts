@@ -3,9 +3,11 @@ import type * as z from 'zod';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { VERSION } from '../shared/version.js';
 import { ApiError } from './api-error.js';
+import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
 import { describeFirstIssues } from './input.js';
 import { neverLeft } from './network-error.js';
+import { within } from './within.js';
 
 /** Most times one request is sent. */
 export const MAX_ATTEMPTS = 5;
@@ -35,8 +37,8 @@ export const realIo: HttpIo = {
 };
 
 export interface Connection {
-  /** The header's value. */
-  readonly authorization: string;
+  /** Undefined where none is needed. */
+  readonly authorization?: Authorization | undefined;
   /** Milliseconds for one attempt, its answer's body included. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
@@ -47,6 +49,8 @@ export interface ApiRequest {
   readonly method: 'GET' | 'POST';
   readonly url: URL;
   readonly form?: URLSearchParams;
+  /** Whether it may be processed twice: a command may not. */
+  readonly repeatable: boolean;
 }
 
 /** What one attempt came to: an answer whose body was read or not, or no answer. */
@@ -58,12 +62,12 @@ type Attempt =
 type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; readonly retry: boolean };
 
 /**
- * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2),
- * a GET also after 5xx, a broken connection or a time-out; a POST that may have been processed never is.
+ * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2), a
+ * 401 once where there may be another token, what is repeatable also after 5xx, a broken connection or a time-out.
  *
  * @throws ApiError when the API refused it
- * @throws SupersimError `api-unreachable`, `api-unknown-fate` (POST only), `api-invalid-response`
- * @throws the signal's reason, when aborted before the request left or, for a GET, at any time
+ * @throws SupersimError `api-unreachable`, `api-unknown-fate` (only of what is not repeatable), `api-invalid-response`
+ * @throws the signal's reason, when aborted before the request left or, for what is repeatable, at any time
  */
 export async function callApi<S extends z.ZodType>(
   connection: Connection,
@@ -73,8 +77,8 @@ export async function callApi<S extends z.ZodType>(
   const { signal, io } = connection;
   for (let retry = 0; ; retry++) {
     signal?.throwIfAborted();
-    const attempt = await attemptOnce(connection, request);
-    if (request.method === 'GET') signal?.throwIfAborted();
+    const attempt = await attemptSignedIn(connection, request);
+    if (request.repeatable) signal?.throwIfAborted();
     const verdict = judge(request, attempt, schema);
     if ('value' in verdict) return verdict.value;
     if (!verdict.retry || retry + 1 >= MAX_ATTEMPTS) throw verdict.error;
@@ -87,11 +91,11 @@ export async function callApi<S extends z.ZodType>(
 }
 
 function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schema: S): Verdict<z.output<S>> {
-  const isGet = request.method === 'GET';
-  if ('tooLong' in attempt) return notUnderstood(isGet, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
+  const { repeatable } = request;
+  if ('tooLong' in attempt) return notUnderstood(repeatable, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
   if ('broken' in attempt) return judgeBroken(request, attempt.broken);
   const { status, body } = attempt;
-  if (status >= 200 && status < 300) return readAnswer(isGet, body, schema);
+  if (status >= 200 && status < 300) return readAnswer(repeatable, body, schema);
   if (status < 400) {
     const message = `${request.url.origin} answered with a redirect (HTTP ${status}), which is not followed`;
     return { error: new SupersimError('api-invalid-response', message), retry: false };
@@ -99,14 +103,14 @@ function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schem
   const error = new ApiError(status, body);
   if (status === 429) return { error, retry: true };
   if (status < 500) return { error, retry: false };
-  return isGet ? { error, retry: true } : { error: unknownFate(error.message, error), retry: false };
+  return repeatable ? { error, retry: true } : { error: unknownFate(error.message, error), retry: false };
 }
 
-function judgeBroken({ method, url }: ApiRequest, broken: unknown): Verdict<never> {
+function judgeBroken({ repeatable, url }: ApiRequest, broken: unknown): Verdict<never> {
   const reason = reasonOf(broken);
-  if (method === 'GET' || neverLeft(broken)) {
+  if (repeatable || neverLeft(broken)) {
     const message = `no answer from ${url.origin}: ${reason}`;
-    return { error: new SupersimError('api-unreachable', message, { cause: broken }), retry: method === 'GET' };
+    return { error: new SupersimError('api-unreachable', message, { cause: broken }), retry: repeatable };
   }
   return { error: unknownFate(reason, broken), retry: false };
 }
@@ -117,49 +121,65 @@ function reasonOf(thrown: unknown): string {
   return cause === undefined ? messageOf(thrown) : `${messageOf(thrown)}: ${messageOf(cause)}`;
 }
 
-function readAnswer<S extends z.ZodType>(isGet: boolean, body: string, schema: S): Verdict<z.output<S>> {
+function readAnswer<S extends z.ZodType>(repeatable: boolean, body: string, schema: S): Verdict<z.output<S>> {
   let json: unknown;
   try {
     json = JSON.parse(body);
   } catch (error) {
-    return notUnderstood(isGet, 'the answer is not JSON', error);
+    return notUnderstood(repeatable, 'the answer is not JSON', error);
   }
   const result = schema.safeParse(json);
   if (result.success) return { value: result.data };
-  return notUnderstood(isGet, `the answer is not as documented: ${describeFirstIssues(result.error)}`, result.error);
+  return notUnderstood(
+    repeatable,
+    `the answer is not as documented: ${describeFirstIssues(result.error)}`,
+    result.error,
+  );
 }
 
 /** A 2xx that cannot be read: after a POST it may be the API's, and the command on its way. */
-function notUnderstood(isGet: boolean, message: string, cause?: unknown): Verdict<never> {
+function notUnderstood(repeatable: boolean, message: string, cause?: unknown): Verdict<never> {
   const error = new SupersimError('api-invalid-response', message, { cause });
-  return { error: isGet ? error : unknownFate(message, error), retry: false };
+  return { error: repeatable ? error : unknownFate(message, error), retry: false };
 }
 
 function unknownFate(message: string, cause: unknown): SupersimError {
   return new SupersimError('api-unknown-fate', `the command may have been sent: ${message}`, { cause });
 }
 
+/** A 401 was not processed: where there may be another token, it is fetched, and tried once. */
+async function attemptSignedIn(connection: Connection, request: ApiRequest): Promise<Attempt> {
+  const { authorization } = connection;
+  const header = await authorization?.header();
+  const attempt = await attemptOnce(connection, request, header);
+  const unauthorized = 'status' in attempt && attempt.status === 401;
+  if (!unauthorized || header === undefined || authorization?.refused(header) !== true) return attempt;
+  return attemptOnce(connection, request, await authorization.header());
+}
+
 /** One request and its answer, within the time-out; never throws. */
-async function attemptOnce({ authorization, timeout, signal, io }: Connection, request: ApiRequest): Promise<Attempt> {
-  const abort = new AbortController();
-  // AbortSignal.any would hold on to every request's signal for as long as the caller's lives.
-  const onAbort = () => abort.abort(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeout} ms`)), timeout);
+async function attemptOnce(
+  { timeout, signal, io }: Connection,
+  request: ApiRequest,
+  authorization: string | undefined,
+): Promise<Attempt> {
   try {
-    const response = await io.fetch(request.url, {
-      method: request.method,
-      headers: { accept: 'application/json', authorization, 'user-agent': `supersim-agent/${VERSION}` },
-      body: request.form ?? null,
-      redirect: 'manual',
-      signal: abort.signal,
+    return await within(timeout, signal, async (limited) => {
+      const response = await io.fetch(request.url, {
+        method: request.method,
+        headers: {
+          accept: 'application/json',
+          'user-agent': `supersim-agent/${VERSION}`,
+          ...(authorization !== undefined && { authorization }),
+        },
+        body: request.form ?? null,
+        redirect: 'manual',
+        signal: limited,
+      });
+      return readResponse(response);
     });
-    return await readResponse(response);
   } catch (error) {
     return { broken: error };
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
   }
 }
 

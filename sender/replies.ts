@@ -8,6 +8,9 @@ export const POLL_INTERVAL_MS = 2000;
 /** Default of {@link PollingOptions.maxPages}. */
 export const POLL_MAX_PAGES = 10;
 
+/** What is heard of an IP Command. */
+export type HeardCommand = Pick<IpCommand, 'sid' | 'direction' | 'status' | 'payload' | 'payload_type'>;
+
 /** Who waits for what a SIM's device sends. */
 export interface ReplyListener {
   /**
@@ -16,7 +19,7 @@ export interface ReplyListener {
    *
    * @param vendorCode why a to_sim command has the status `failed`, where the source knows
    */
-  heard(command: IpCommand, vendorCode?: number): void;
+  heard(command: HeardCommand, vendorCode?: number): void;
   /** The API was called. */
   called(): void;
   /** The source cannot hear at present; it goes on trying. */
@@ -33,6 +36,8 @@ export interface ReplySource {
    * @throws (rejects) when it cannot be listened to
    */
   listen(sim: string, listener: ReplyListener): Promise<() => void>;
+  /** Told the SID of a SIM that is listened to under another name, when the API has taken a command for it. */
+  learn?(sim: string, simSid: string): void;
 }
 
 export interface PollingOptions {
@@ -40,6 +45,11 @@ export interface PollingOptions {
   readonly interval?: number | undefined;
   /** Most pages of one look, 100 commands each; default 10. */
   readonly maxPages?: number | undefined;
+  /**
+   * Tells a listener also of what is in the list when it begins to listen, as it began to wait before that; default
+   * false.
+   */
+  readonly tellFirst?: boolean | undefined;
   readonly sleep?: Sleep | undefined;
 }
 
@@ -57,7 +67,7 @@ interface Loop {
  * It is read in both directions, which also tells when the network could not send a command.
  */
 export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: PollingOptions = {}): ReplySource {
-  const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, sleep = realSleep } = options;
+  const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, tellFirst = false, sleep = realSleep } = options;
   const loops = new Map<string, Loop>();
 
   return {
@@ -70,6 +80,10 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
       };
       try {
         await loop.ready;
+        if (tellFirst) {
+          const there = await look(sim, new Map(), 1, new Set([listener]));
+          for (const command of there.reverse()) listener.heard(command);
+        }
       } catch (error) {
         leave();
         throw error;

@@ -20,6 +20,18 @@ export type RequestFormat = (typeof REQUEST_FORMATS)[number];
 
 export const DEFAULT_REQUEST_TIMEOUT: Duration = '5min';
 
+/**
+ * What a request's tokens, ids and message IDs are made of. Who makes a request again, with the same identity, SIM,
+ * command and options, is answered what the first one came to, as long as the device remembers that (`journal.keep`,
+ * a day by default): so a request goes on after its process was ended.
+ */
+export interface RequestIdentity {
+  /** Six bytes. */
+  readonly tag: Uint8Array;
+  /** 0 to 65535. */
+  readonly messageId: number;
+}
+
 export interface RequestOptions {
   /** Default `coap`, the only one whose parameters and results can be longer than a datagram. */
   readonly format?: RequestFormat | undefined;
@@ -31,6 +43,10 @@ export interface RequestOptions {
   readonly timeout?: Duration | undefined;
   /** UDP port on the device; default 6969. */
   readonly devicePort?: number | undefined;
+  /** By what a device knows the command when it comes again; default: by chance. See {@link RequestIdentity}. */
+  readonly identity?: RequestIdentity | undefined;
+  /** Says that a request with this identity may have been made before: then nothing can be `not-sent`. */
+  readonly again?: boolean | undefined;
   /** Ends the waiting: `not-sent` when nothing went, else `no-answer`. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -55,6 +71,11 @@ export interface RequesterOptions {
   readonly client: Pick<IpCommandClient, 'create' | 'pages'>;
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
+  /**
+   * Where the vendor tells what became of each datagram: a webhook receiver whose `onCallback` is the `hear` of
+   * `replies`. With it, `not-sent` says why.
+   */
+  readonly callbackUrl?: string | undefined;
   /** For tests: what the times of the protocol, such as the 30 s before the first repeat, are multiplied by. */
   readonly timeScale?: number | undefined;
 }
@@ -67,13 +88,20 @@ const inputSchema = z.object({
   deadline: z.int().min(0).optional(),
   timeout: durationSchema('100ms', '24h').default(DEFAULT_REQUEST_TIMEOUT),
   devicePort: z.int().min(1).max(65_535).default(DEVICE_PORT),
+  identity: z
+    .object({
+      tag: z.instanceof(Uint8Array).refine(({ length }) => length === 6),
+      messageId: z.int().min(0).max(0xffff),
+    })
+    .default(() => ({ tag: randomBytes(6), messageId: randomInt(0x10000) })),
+  again: z.boolean().default(false),
 });
 
 type RequestInput = z.output<typeof inputSchema>;
 
 /** Makes `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
-  const { client, replies = pollingReplies(client), timeScale = 1 } = options;
+  const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
   const parameters = scaled(GATEWAY, timeScale);
   return async (sim, name, params, { signal, onProgress, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
@@ -83,6 +111,7 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       replies,
       parameters,
       conversation,
+      callbackUrl,
       signal,
       onProgress,
       ...input,
@@ -91,11 +120,20 @@ export function createRequester(options: RequesterOptions): RequestFunction {
   };
 }
 
-function startConversation({ format, name, get, deadline }: RequestInput, params?: RequestParams): Conversation {
-  const tag = randomBytes(6);
-  if (format === 'coap') {
-    return coapConversation({ name, params, get, deadline, tag, messageId: randomInt(0x10000) });
-  }
+/**
+ * Looks whether a command can be written, and sends nothing.
+ *
+ * @throws SupersimError `bad-input`, `too-large`
+ */
+export function checkRequest(name: string, params?: RequestParams, options: RequestOptions = {}): void {
+  const { signal: _, onProgress: __, ...rest } = options;
+  startConversation(checkInput(inputSchema, { sim: 'any', name, ...rest }, 'the request'), params);
+}
+
+function startConversation(input: RequestInput, params?: RequestParams): Conversation {
+  const { format, name, get, deadline, identity } = input;
+  const tag = Buffer.from(identity.tag);
+  if (format === 'coap') return coapConversation({ name, params, get, deadline, tag, messageId: identity.messageId });
   checkInput(z.literal(false, 'only CoAP has GET'), get, 'get');
   return plainConversation({ format, id: tag.toString('hex'), name, params, deadline });
 }

@@ -1,6 +1,6 @@
-import { isSupersimError, messageOf } from '../shared/errors.js';
+import { messageOf } from '../shared/errors.js';
 import type { IpCommand } from '../shared/ip-command.js';
-import { ApiError } from './api-error.js';
+import { mayPass } from './api-error.js';
 import { type IpCommandClient, PAGE_SIZE } from './client.js';
 import type { Sleep } from './http.js';
 
@@ -97,7 +97,6 @@ export function remember(known: Set<string>, commands: readonly Pick<IpCommand, 
 
 /** Hands back an error that the next look may not meet. */
 function unlessItMayPass(error: unknown): Error {
-  if (isSupersimError(error, 'api-unreachable')) return error;
-  if (error instanceof ApiError && (error.status === 429 || error.status >= 500)) return error;
+  if (error instanceof Error && mayPass(error)) return error;
   throw error;
 }

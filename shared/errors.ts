@@ -167,7 +167,8 @@ export const ERRORS = {
   },
   'no-credentials': {
     meaning: 'There are no API credentials.',
-    remedy: 'Set SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN, or write a profile file.',
+    remedy:
+      'Set SUPERSIM_CLIENT_ID and SUPERSIM_CLIENT_SECRET (KORE), or SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN (Twilio), or write a profile file.',
   },
   'profile-unsafe': {
     meaning: 'The profile file with the credentials can be read by other users.',
@@ -180,6 +181,10 @@ export const ERRORS = {
   'no-answer': {
     meaning: 'Nothing that ends the command came back in its time; it may have run.',
     remedy: 'Ask the device what it did before sending a new command, or send it again if that does no harm.',
+  },
+  'canary-failed': {
+    meaning: 'Too many of the SIMs that a broadcast began with are not done; the others were not asked.',
+    remedy: 'Look at their outcomes; when the rest may follow, go on without it (`--resume FILE --no-canary`).',
   },
   'not-delivered': {
     meaning: 'The network did not send the command to the device.',

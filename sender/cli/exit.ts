@@ -3,18 +3,28 @@ import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/erro
 import type { Outcome } from '../../shared/outcome.js';
 
 /**
- * The exit codes of `supersim`'s commands; `request` has those of {@link EXIT_BY_OUTCOME} too.
+ * The exit codes of `supersim`'s commands; `request` has those of {@link EXIT_BY_OUTCOME} too, and `broadcast` that of
+ * `failed` when a SIM is not done.
  *
  * | code | name | meaning |
  * |---|---|---|
  * | 0 | ok | done; for `watch`, ended by Ctrl-C |
  * | 1 | error | anything that has no code of its own, such as an answer that is not the API's |
  * | 2 | usage | wrong arguments, payload, profile or variables; nothing was sent |
- * | 3 | refused | the API answered with an error; nothing was sent |
+ * | 3 | refused | the API answered with an error; nothing was sent, by a broadcast nothing more |
  * | 4 | unknownFate | the command may have been sent; look before sending it again |
- * | 5 | unreachable | the API could not be reached; nothing was sent |
+ * | 5 | unreachable | the API could not be reached; nothing was sent, by a broadcast nothing more |
+ * | 130 | interrupted | a broadcast was ended by Ctrl-C, and can be gone on with |
  */
-export const EXIT = { ok: 0, error: 1, usage: 2, refused: 3, unknownFate: 4, unreachable: 5 } as const;
+export const EXIT = {
+  ok: 0,
+  error: 1,
+  usage: 2,
+  refused: 3,
+  unknownFate: 4,
+  unreachable: 5,
+  interrupted: 130,
+} as const;
 
 /**
  * The exit codes of `supersim request`, by what came of the command.
@@ -42,6 +52,7 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'too-large': EXIT.usage,
   'no-credentials': EXIT.usage,
   'profile-unsafe': EXIT.usage,
+  'canary-failed': EXIT_BY_OUTCOME.failed,
   'api-error': EXIT.refused,
   'api-unknown-fate': EXIT.unknownFate,
   'api-unreachable': EXIT.unreachable,

@@ -2,19 +2,17 @@ import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
-import { messageOf, SupersimError } from '../../shared/errors.js';
-import { paramsFromWords } from '../../shared/format/text.js';
-import { isRecord, toJson } from '../../shared/format/value.js';
+import { toJson } from '../../shared/format/value.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 import { checkInput } from '../input.js';
 import { pollingReplies } from '../replies.js';
 import type { RequestResult } from '../request/outcome.js';
-import { formatWords, type RequestParams } from '../request/params.js';
 import type { Progress } from '../request/run.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request.js';
 import { EXIT_BY_OUTCOME } from './exit.js';
 import { type CliIo, print, processIo } from './io.js';
 import { commonOptions, commonSchema, openClient } from './options.js';
+import { readParams } from './read-params.js';
 import { untilInterrupted } from './until-interrupted.js';
 
 const DEFAULT_INTERVAL = '2s';
@@ -32,8 +30,6 @@ const argsSchema = commonSchema.extend({
   timeout: durationSchema('1s', '24h').default(DEFAULT_REQUEST_TIMEOUT),
   interval: durationSchema('1s', '1h').default(DEFAULT_INTERVAL),
 });
-
-type RequestArgs = z.output<typeof argsSchema>;
 
 export const requestCommand: CommandModule<object, object> = {
   command: 'request <name> [words..]',
@@ -110,45 +106,6 @@ export async function request(
   await report(result, args.json, io);
   return EXIT_BY_OUTCOME[result.outcome];
 }
-
-function readParams({ params, words, '--': more, format }: RequestArgs): RequestParams | undefined {
-  const all = [...words, ...more];
-  if (params !== undefined) {
-    if (all.length > 0) throw badInput('give --params or parameters behind the name, not both');
-    return fromJson(params);
-  }
-  if (all.length === 0) return undefined;
-  try {
-    const read = paramsFromWords(all);
-    if (format === 'coap' || format === 'text') return formatWords(read);
-    const named = Object.fromEntries(Object.entries(read.named).map(([key, value]) => [key, typed(value)]));
-    const positional = read.positional.map(typed);
-    if (positional.length === 0) return named;
-    if (Object.keys(named).length === 0) return positional;
-  } catch (error) {
-    throw badInput(`the parameters: ${messageOf(error)}`);
-  }
-  throw badInput('JSON and CBOR have parameters by position or by name, not both');
-}
-
-function fromJson(text: string): RequestParams {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw badInput(`--params is not JSON: ${messageOf(error)}`);
-  }
-  if (Array.isArray(value) || isRecord(value)) return value;
-  throw badInput('--params is neither an object nor an array');
-}
-
-/** In JSON and CBOR a number is no word: what looks like one, or like true, false or null, is taken as it. */
-function typed(word: unknown): unknown {
-  const literal = typeof word === 'string' && /^(?:true|false|null|-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?)$/.test(word);
-  return literal ? JSON.parse(word) : word;
-}
-
-const badInput = (message: string) => new SupersimError('bad-input', message);
 
 function progressLine(progress: Progress): string {
   switch (progress.type) {

@@ -188,7 +188,7 @@ function conclusion(response: Message, payload: Buffer): Sign {
 }
 
 /** `CODE: message` where the agent answers; what others write is all message. */
-function errorResponse(coapCode: string, payload: Buffer): Exclude<Sign, undefined> {
+export function errorResponse(coapCode: string, payload: Buffer): Exclude<Sign, undefined> {
   const [, written, rest] = /^([a-z]+(?:-[a-z]+)*): (.*)$/s.exec(payload.toString()) ?? [];
   const ours = written !== undefined && isErrorCode(written);
   const message = ours ? (rest ?? '') : payload.toString();
@@ -202,7 +202,8 @@ function codeOf(coapCode: string): ErrorCode {
   return coapCode.startsWith('4.') ? 'invalid-request' : 'internal-error';
 }
 
-function readResult(options: Message['options'], payload: Buffer): unknown {
+/** @throws Error when it is not what its content format says */
+export function readResult(options: Message['options'], payload: Buffer): unknown {
   if (payload.length === 0) return emptyResult(options);
   switch (findUint(options, OPTION.contentFormat)) {
     case CONTENT_FORMAT.json:

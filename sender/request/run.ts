@@ -3,7 +3,7 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api-error.js';
 import type { IpCommandClient } from '../client.js';
-import type { ReplyListener, ReplySource } from '../replies.js';
+import type { HeardCommand, ReplyListener, ReplySource } from '../replies.js';
 import { VENDOR_CODES } from '../vendor-codes.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
@@ -26,26 +26,33 @@ export interface Run {
   readonly conversation: Conversation;
   readonly sim: string;
   readonly devicePort: number;
+  readonly callbackUrl?: string | undefined;
   /** Unix seconds. */
   readonly deadline?: number | undefined;
   /** Milliseconds. */
   readonly timeout: number;
+  /** Whether the same request may have been made before. */
+  readonly again: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
 /** Takes a command from its first datagram to its outcome. Never rejects. */
 export async function runRequest(run: Run): Promise<RequestResult> {
-  const { client, sim, devicePort, deadline, signal, parameters, timeout } = run;
+  const { client, sim, devicePort, callbackUrl, again, signal, parameters, timeout } = run;
+  // A device that has the command answers what came of it, and one that has not refuses it by its own clock.
+  const deadline = again ? undefined : run.deadline;
   const startedAt = performance.now();
   const sinceStart = () => Math.round(performance.now() - startedAt);
   const timings: { sent?: number; accepted?: number } = {};
   let apiCalls = 0;
   let trouble: unknown;
-  const create = (payload: Buffer) => {
+  const create = async (payload: Buffer) => {
     apiCalls++;
     // Bytes, whatever the format: what the API does to text on its way is not known.
-    return client.create({ sim, payload, devicePort });
+    const command = await client.create({ sim, payload, devicePort, callbackUrl });
+    run.replies.learn?.(sim, command.sim_sid);
+    return command;
   };
   const settings = {
     parameters,
@@ -74,7 +81,7 @@ export async function runRequest(run: Run): Promise<RequestResult> {
 
   const how = deadline !== undefined && settings.deadlineAt <= startedAt ? TOO_LATE : await listenAndSend();
   return {
-    ...explain(how, trouble),
+    ...explain(again ? notSentNow(how) : how, trouble),
     attempts: driver.attempts,
     apiCalls,
     timings: { ...timings, ended: sinceStart() },
@@ -123,7 +130,7 @@ async function fateOf(number: number, created: Promise<IpCommand>): Promise<Inpu
   }
 }
 
-const inputOf = (command: IpCommand, vendorCode?: number): Input => {
+const inputOf = (command: HeardCommand, vendorCode?: number): Input => {
   if (command.direction === 'from_sim') return { type: 'heard', bytes: payloadBytes(command) };
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
@@ -145,6 +152,16 @@ function undelivered(vendorCode?: number): Failure {
   }
   const meaning = VENDOR_CODES.get(vendorCode) ?? 'The network did not send it.';
   return { code: 'not-delivered', message: `code ${vendorCode}: ${meaning}`, vendorCode };
+}
+
+/** What was not sent this time may have been before. */
+function notSentNow(how: Ending): Ending {
+  if (how.outcome !== 'not-sent') return how;
+  const { message, ...details } = how.error;
+  return {
+    outcome: 'no-answer',
+    error: { ...details, message: `it may have been sent before, but not now: ${message}` },
+  };
 }
 
 /** Says of a command without an answer that its replies could not be looked for, where that was so. */

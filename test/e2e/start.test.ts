@@ -18,7 +18,7 @@ describe.sequential('npm start', () => {
   test('it stays up, its curl line can be pasted as it is, and Ctrl-C ends it with 0', async () => {
     const start = startProcess(process.execPath, [program('start')]);
     await start.line(/^ready$/);
-    expect(start.output()).toMatch(/^token {6}\S+$/m);
+    expect(start.output()).toMatch(/^Twilio {5}SUPERSIM_ACCOUNT_SID=\S+ SUPERSIM_AUTH_TOKEN=\S+$/m);
     const curl = (await start.line(/^ +curl /)).trim();
     const { code, output } = await runProcess('sh', ['-c', `${curl} --silent --show-error`]);
     expect(code).toBe(0);

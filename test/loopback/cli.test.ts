@@ -63,8 +63,14 @@ const credentials = { SUPERSIM_ACCOUNT_SID: `AC${'5'.repeat(32)}`, SUPERSIM_AUTH
 test.each(['SIGINT', 'SIGTERM'] as const)('serves until %s, and exits with 0', async (signal) => {
   const { child, out, err } = run(anyPorts, credentials);
   const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
-  expect(await out.take((line) => line.startsWith('account'))).toContain(credentials.SUPERSIM_ACCOUNT_SID);
-  expect(await out.take((line) => line.startsWith('token'))).toContain('secret');
+  expect(await out.take((line) => line.startsWith('KORE'))).toMatch(
+    /^KORE {7}SUPERSIM_CLIENT_ID=[\da-f]{32} SUPERSIM_CLIENT_SECRET=[\da-f]{32}$/,
+  );
+  const { SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN } = credentials;
+  expect(await out.take((line) => line.startsWith('Twilio'))).toBe(
+    `Twilio     SUPERSIM_ACCOUNT_SID=${SUPERSIM_ACCOUNT_SID} SUPERSIM_AUTH_TOKEN=${SUPERSIM_AUTH_TOKEN}`,
+  );
+  expect(await out.take((line) => line.startsWith('webhooks'))).toMatch(/^webhooks {3}KORE’s, .*=[\da-f]{32}$/);
   expect(await out.take((line) => line.startsWith('SIM'))).toContain('gateway-1 at 127.0.0.2');
   expect(await out.take((line) => line.includes('curl'))).toContain(`${url}/v1/IpCommands -u `);
   await out.take((line) => line.startsWith('ready'));
@@ -140,8 +146,7 @@ test('without faults the seed is printed all the same', async () => {
 
 test('without credentials in the environment they are random', async () => {
   const { out } = run(anyPorts);
-  expect(await out.take((line) => line.startsWith('account'))).toMatch(/ AC[0-9a-f]{32}$/);
-  expect(await out.take((line) => line.startsWith('token'))).toMatch(/ [0-9a-f]{32}$/);
+  expect(await out.take((line) => line.startsWith('Twilio'))).toMatch(/_SID=AC[0-9a-f]{32} .*_TOKEN=[0-9a-f]{32}$/);
 });
 
 test('a port in use: the code, the address and the remedy on stderr, exit 1, and never ready', async () => {

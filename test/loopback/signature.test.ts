@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import twilio from 'twilio';
 import { expect, test } from 'vitest';
-import { twilioSignature } from '../../loopback/signature.js';
+import { koreSignature, twilioSignature } from '../../loopback/signature.js';
 
 const params = {
   To: '+18005551212',
@@ -33,4 +33,16 @@ test('the official client accepts it for any names and values', () => {
       return twilio.validateRequest('token', signature, 'http://127.0.0.1:8080/hook', any);
     }),
   );
+});
+
+test('KORE’s published example', () => {
+  expect(koreSignature('12345', 'POST', 'https://testendpoint.com', 'field1=value1&field2=value2')).toBe(
+    'f562d3959f68b5a30fc7a63f8bbf40987f633575f4231ffceb4f76dd154ea3ce',
+  );
+});
+
+test('KORE’s does not cover the query and the fragment', () => {
+  const signature = koreSignature('12345', 'POST', 'https://a.example/hook', 'a=1');
+  expect(koreSignature('12345', 'POST', 'https://a.example/hook?b=2#rc=2', 'a=1')).toBe(signature);
+  expect(koreSignature('12345', 'GET', 'https://a.example/hook', 'a=1')).not.toBe(signature);
 });

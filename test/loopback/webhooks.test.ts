@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import twilio from 'twilio';
@@ -5,6 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { WebhookResult } from '../../loopback/index.js';
 import { MAX_WEBHOOK_RESPONSE_BYTES } from '../../loopback/webhook-attempt.js';
 import { parseOverrides } from '../../loopback/webhook-overrides.js';
+import { twilioSender } from '../../loopback/webhook-sender.js';
 import { createWebhooks, MAX_WEBHOOKS_IN_FLIGHT, MAX_WEBHOOKS_WAITING } from '../../loopback/webhooks.js';
 import { client, device, inbox, isType, type ReceivedRequest, receiver, start } from './support.js';
 
@@ -15,7 +17,7 @@ function isGenuine(authToken: string, origin: string, { url, headers, body }: Re
 }
 
 test('a from_sim command calls the Fleet’s URL by POST, signed', async () => {
-  const loopback = await start({ sims: [{ name: 'pump & valve' }] });
+  const loopback = await start({ webhooks: 'twilio', sims: [{ name: 'pump & valve' }] });
   const hook = await receiver();
   await client(loopback)
     .fleets('fleet-1')
@@ -54,7 +56,7 @@ test('a from_sim command calls the Fleet’s URL by POST, signed', async () => {
 test.each(['', '?tenant=a%20b', '?'])(
   'by GET the parameters are in the query, after the URL’s own %j',
   async (query) => {
-    const loopback = await start();
+    const loopback = await start({ webhooks: 'twilio' });
     const hook = await receiver();
     const ipCommandsUrl = `${hook.url}/hook${query}`;
     await client(loopback).fleets('fleet-1').update({ ipCommandsUrl, ipCommandsMethod: 'GET' });
@@ -73,7 +75,7 @@ test.each(['', '?tenant=a%20b', '?'])(
 );
 
 test('a command that was sent calls its CallbackUrl back, by the asked method', async () => {
-  const loopback = await start();
+  const loopback = await start({ webhooks: 'twilio' });
   const hook = await receiver();
   const { ipCommands } = client(loopback);
   for (const callbackMethod of ['POST', 'GET']) {
@@ -116,7 +118,7 @@ test('a command to a detached SIM calls back with failed and 83401', async () =>
 });
 
 test('a fragment is neither sent nor signed', async () => {
-  const loopback = await start();
+  const loopback = await start({ webhooks: 'twilio' });
   const hook = await receiver();
   const callbackUrl = `${hook.url}/status?a=1#rc=2`;
   await client(loopback).ipCommands.create({ sim: 'gateway-1', payload: 'x', devicePort: 9, callbackUrl });
@@ -128,7 +130,7 @@ test('a fragment is neither sent nor signed', async () => {
 /** Sends one webhook by itself and gives its result. */
 async function send(url: string): Promise<WebhookResult> {
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks('token', results.push);
+  const webhooks = createWebhooks(twilioSender('token'), results.push);
   onTestFinished(() => webhooks.close());
   webhooks.send({ commandSid: 'HG1', url, method: 'POST', params: { a: 'b' } });
   return results.take();
@@ -236,7 +238,7 @@ test('the read time-out counts from the last byte', async () => {
 test('webhooks under way and waiting are bounded', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks('token', results.push);
+  const webhooks = createWebhooks(twilioSender('token'), results.push);
   onTestFinished(() => webhooks.close());
   const room = MAX_WEBHOOKS_IN_FLIGHT + MAX_WEBHOOKS_WAITING;
   for (let index = 0; index < room + 1; index += 1) {
@@ -258,7 +260,7 @@ test('webhooks under way and waiting are bounded', async () => {
 test('stopping ends webhooks under way and forgets those that wait', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks('token', results.push);
+  const webhooks = createWebhooks(twilioSender('token'), results.push);
   for (let index = 0; index < MAX_WEBHOOKS_IN_FLIGHT + 5; index += 1) {
     webhooks.send({ commandSid: `${index}`, url: hook.url, method: 'POST', params: {} });
   }
@@ -281,4 +283,27 @@ test('overrides within range count, others do not', () => {
   });
   expect(parseOverrides('http://a/#ct=99&rt=15001&tt=1e3&rc=6')).toEqual(defaults);
   expect(parseOverrides('http://a/#rc=-1&x=1')).toEqual(defaults);
+});
+
+test('KORE’s are signed with the secret, and have a token of their own that a repeat keeps', async () => {
+  const loopback = await start();
+  const hook = await receiver(503, 200);
+  const { ipCommands } = client(loopback);
+  const callbackUrl = `${hook.url}/status?tenant=a`;
+  await ipCommands.create({ sim: 'gateway-1', payload: 'x', devicePort: 9, callbackUrl });
+  const first = await hook.requests.take();
+  expect(first.headers).toMatchObject({
+    'kore-idempotency-token': expect.stringMatching(/^[\da-f-]{36}$/),
+    date: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+    'user-agent': 'KoreProxy/1.1',
+    'kore-signature': createHash('sha256')
+      .update(`${loopback.webhookSecret}POST${hook.url}/status${first.body}`)
+      .digest('hex'),
+  });
+  expect(first.headers['x-twilio-signature']).toBeUndefined();
+  const second = await hook.requests.take();
+  expect(second.headers).toEqual(first.headers);
+  await ipCommands.create({ sim: 'gateway-1', payload: 'x', devicePort: 9, callbackUrl });
+  const other = await hook.requests.take();
+  expect(other.headers['kore-idempotency-token']).not.toBe(first.headers['kore-idempotency-token']);
 });

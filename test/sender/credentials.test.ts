@@ -46,7 +46,18 @@ describe('the variables', () => {
     expect(await loadCredentials({}, env)).toMatchObject({ authToken: 'from-variables' });
   });
 
+  it('of KORE are enough', async () => {
+    const env = { SUPERSIM_CLIENT_ID: 'client', SUPERSIM_CLIENT_SECRET: 'from-variables' };
+    expect(await loadCredentials({}, env)).toEqual({ clientId: 'client', clientSecret: 'from-variables' });
+  });
+
+  it('of both providers are one too many', async () => {
+    const env = { ...VARIABLES, SUPERSIM_CLIENT_ID: 'client', SUPERSIM_CLIENT_SECRET: 'secret' };
+    expect(await rejection(loadCredentials({}, env))).toMatchObject({ code: 'bad-input' });
+  });
+
   it.each([
+    ['SUPERSIM_CLIENT_SECRET', { SUPERSIM_CLIENT_ID: 'client' }],
     ['SUPERSIM_AUTH_TOKEN', { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: '' }],
     ['SUPERSIM_ACCOUNT_SID', { SUPERSIM_AUTH_TOKEN: 'from-variables' }],
   ])('are not completed from a profile when %s is missing', async (name, variables) => {

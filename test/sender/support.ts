@@ -1,7 +1,12 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { Writable } from 'node:stream';
 import { onTestFinished } from 'vitest';
-import { IpCommandClient, type IpCommandClientOptions } from '../../sender/index.js';
+import {
+  type ClientSettings,
+  IpCommandClient,
+  type KoreCredentials,
+  type TwilioCredentials,
+} from '../../sender/index.js';
 import type { IpCommand } from '../../shared/ip-command.js';
 
 export const ACCOUNT = `AC${'1'.repeat(32)}`;
@@ -85,20 +90,27 @@ export function ipCommand(number = 1, members: Partial<IpCommand> = {}): IpComma
   };
 }
 
-/** A client that waits no time, and the waits that it asked for; chance always says one half. */
-export function makeClient(baseUrl: string, options: Partial<IpCommandClientOptions> = {}) {
+/** Chance that always says one half, and waits that take no time: `slept` are those that were asked for. */
+function patientIo() {
   const slept: number[] = [];
   const sleep = async (ms: number) => {
     slept.push(ms);
   };
-  const { io, ...rest } = options;
-  const client = new IpCommandClient({
-    accountSid: ACCOUNT,
-    authToken: 'secret',
-    baseUrl,
-    ...rest,
-    io: { sleep, random: () => 0.5, ...io },
-  });
+  return { slept, io: { sleep, random: () => 0.5 } };
+}
+
+/** Twilio's client, with the waits that it asked for. */
+export function makeClient(baseUrl: string, options: Partial<TwilioCredentials & ClientSettings> = {}) {
+  const { slept, io } = patientIo();
+  const credentials = { accountSid: ACCOUNT, authToken: 'secret', baseUrl };
+  const client = new IpCommandClient({ ...credentials, ...options, io: { ...io, ...options.io } });
+  return { client, slept };
+}
+
+/** KORE's client, with the waits that it asked for. */
+export function makeKoreClient(baseUrl: string, options: Partial<KoreCredentials> = {}) {
+  const { slept, io } = patientIo();
+  const client = new IpCommandClient({ clientId: 'client', clientSecret: 'secret', baseUrl, ...options, io });
   return { client, slept };
 }
 

@@ -1,0 +1,158 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { printable } from '../../shared/cli.js';
+import { durationSchema, milliseconds } from '../../shared/duration.js';
+import { messageOf } from '../../shared/errors.js';
+import { loadWebhookSecrets } from '../credentials.js';
+import { realIo } from '../http.js';
+import { checkInput } from '../input.js';
+import { createForwarder, type Forwarded } from '../listen/forward.js';
+import { fromCallback, fromResource, type Heard } from '../listen/heard.js';
+import { jsonOf, lineOf } from '../listen/print.js';
+import { createProbe } from '../listen/probe.js';
+import { openWebhookServer } from '../listen/server.js';
+import { watchCommands } from '../watch.js';
+import { createWebhookReceiver } from '../webhooks/receiver.js';
+import { EXIT } from './exit.js';
+import { type CliIo, print, processIo } from './io.js';
+import { commonOptions, commonSchema, openClient } from './options.js';
+import { untilInterrupted } from './until-interrupted.js';
+
+const DEFAULT_ADDRESS = '127.0.0.1';
+const DEFAULT_PORT = 3000;
+const DEFAULT_INTERVAL = '5s';
+/** How long an end waits for what is still to be forwarded. */
+const GRACE_MS = 5000;
+/** A request that is refused is told once in this time, and how many more there were. */
+const REFUSED_INTERVAL_MS = 60_000;
+
+const webUrl = z.url({ protocol: /^https?$/ });
+
+const argsSchema = commonSchema.extend({
+  forwardTo: webUrl.optional(),
+  address: z.union([z.ipv4(), z.ipv6()]).default(DEFAULT_ADDRESS),
+  port: z.int().min(0).max(65_535).default(DEFAULT_PORT),
+  publicUrl: webUrl.optional(),
+  poll: z.boolean().default(false),
+  interval: durationSchema('1s', '1h').default(DEFAULT_INTERVAL),
+});
+
+type ListenArgs = z.output<typeof argsSchema>;
+
+export const listenCommand: CommandModule<object, object> = {
+  command: 'listen',
+  describe: 'Take webhooks, print what they say, and forward it to a server of yours',
+  builder: (yargs) =>
+    yargs
+      .options({
+        'forward-to': { type: 'string', requiresArg: true, describe: 'URL that gets each by POST, decoded, as JSON' },
+        'public-url': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'How the vendor calls it, where a proxy or a tunnel stands before it',
+        },
+        address: { type: 'string', requiresArg: true, describe: `Address to listen on; default: ${DEFAULT_ADDRESS}` },
+        port: { type: 'number', requiresArg: true, describe: `Port to listen on; default: ${DEFAULT_PORT}` },
+        poll: {
+          type: 'boolean',
+          describe: 'Look at the list of commands instead: what devices send, without webhooks',
+        },
+        interval: {
+          type: 'string',
+          requiresArg: true,
+          describe: `With --poll: time between two looks, from 1s to 1h; default: ${DEFAULT_INTERVAL}`,
+        },
+        ...commonOptions,
+      })
+      .conflicts('poll', ['public-url', 'address', 'port'])
+      .implies('interval', 'poll')
+      .example('$0 listen --public-url https://hooks.example.com/ --forward-to http://127.0.0.1:8000/supersim', '')
+      .example('$0 listen --poll --json', 'Nothing needs to reach this machine'),
+  handler: (argv) =>
+    untilInterrupted(async (signal) => {
+      process.exitCode = await listen(argv, processIo(), signal);
+    }),
+};
+
+/**
+ * `supersim listen`, until the signal is aborted.
+ *
+ * @returns the exit code
+ */
+export async function listen(argv: unknown, io: CliIo, signal: AbortSignal): Promise<number> {
+  const args = checkInput(argsSchema, argv, 'the arguments');
+  const show = (heard: Heard, how?: Forwarded) => print(io.stdout, args.json ? jsonOf(heard, how) : lineOf(heard, how));
+  const forwarder =
+    args.forwardTo === undefined
+      ? undefined
+      : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, sleep: io.sleep }, done: show });
+  const take = forwarder?.push ?? show;
+  await (args.poll ? poll(args, io, signal, take) : receive(args, io, signal, take));
+  const lost = (await forwarder?.stop(GRACE_MS)) ?? 0;
+  if (lost === 0) return EXIT.ok;
+  await print(io.stderr, `warning: ${lost} were not forwarded`);
+  return EXIT.error;
+}
+
+type Take = (heard: Heard) => Promise<void>;
+
+async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, take: Take): Promise<void> {
+  const secrets = await loadWebhookSecrets({ profile: args.profile }, io.env);
+  const probe = createProbe(secrets);
+  const warn = (message: string) => void io.stderr.write(`warning: ${printable(message)}\n`);
+  const receiver = createWebhookReceiver({
+    ...secrets,
+    publicUrl: args.publicUrl,
+    async onCallback(callback) {
+      if (!probe.isMine(callback)) await take(fromCallback(callback));
+    },
+    onError: (error) => warn(messageOf(error)),
+  });
+  const server = await openWebhookServer(receiver, args, refusalLog(warn));
+  try {
+    const url = args.publicUrl ?? server.url;
+    await print(io.stderr, `listening on ${server.url}`);
+    await probe.send(url, signal);
+    await print(io.stderr, `ready: what is sent to ${url} comes here; Ctrl-C ends`);
+    await aborted(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await server.close();
+    await Promise.race([receiver.settled(), delay(GRACE_MS, undefined, { ref: false })]);
+  }
+}
+
+async function poll(args: ListenArgs, io: CliIo, signal: AbortSignal, take: Take): Promise<void> {
+  const client = await openClient({ profile: args.profile, signal }, io);
+  const commands = watchCommands(client, {
+    interval: milliseconds(args.interval),
+    signal,
+    sleep: io.sleep,
+    ready: () => io.stderr.write('ready: what devices send from now on comes here; Ctrl-C ends\n'),
+    warn: (message) => io.stderr.write(`warning: ${printable(message)}\n`),
+  });
+  for await (const command of commands) await take(fromResource(command));
+}
+
+function refusalLog(warn: (message: string) => void) {
+  const told = new Map<number, { at: number; more: number }>();
+  return (status: number, reason: string) => {
+    const now = performance.now();
+    const last = told.get(status);
+    if (last !== undefined && now - last.at < REFUSED_INTERVAL_MS) {
+      last.more++;
+      return;
+    }
+    const more = last === undefined || last.more === 0 ? '' : ` (and ${last.more} more before)`;
+    told.set(status, { at: now, more: 0 });
+    warn(`refused with HTTP ${status}: ${reason}${more}`);
+  };
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,117 @@
+import { isUtf8 } from 'node:buffer';
+import { findBlock } from '../../shared/coap/block.js';
+import { EMPTY_CODE, type Message, parseMessage } from '../../shared/coap/message.js';
+import { OPTION } from '../../shared/coap/options.js';
+import { detectFormat } from '../../shared/format/detect.js';
+import { fromCbor, isRecord } from '../../shared/format/value.js';
+import { errorResponse, readResult } from '../request/coap.js';
+
+/** How a device wrote something. */
+export type SaidFormat = 'coap' | 'json' | 'cbor' | 'text' | 'bytes';
+
+/** What a datagram from a device says. */
+export type Said = { readonly format: SaidFormat } & (
+  | { readonly kind: 'event'; readonly event: string; readonly data?: unknown }
+  | Reply
+  /** CoAP: the command is there, and is answered later. */
+  | { readonly kind: 'accepted'; readonly messageId: number }
+  /** Anything else: text, what was in JSON or CBOR, or bytes. */
+  | { readonly kind: 'message'; readonly value: unknown }
+);
+
+/** The answer to a command. */
+interface Reply {
+  readonly kind: 'reply';
+  /** The command's: in CoAP its token, in hexadecimal. */
+  readonly id: unknown;
+  readonly result?: unknown;
+  readonly error?: { readonly code: unknown; readonly message: unknown };
+  /** Set when the command had come before, where the device says so. */
+  readonly repeat?: boolean;
+  /** CoAP: the result is only this block of it. */
+  readonly block?: { readonly number: number; readonly more: boolean };
+}
+
+/** Reads what a device sent: anything is something. */
+export function decodeDatagram(bytes: Buffer): Said {
+  switch (detectFormat(bytes)) {
+    case 'text':
+      return textReply(bytes) ?? { format: 'text', kind: 'message', value: bytes.toString('utf8') };
+    case 'json':
+      return fromDocument('json', bytes, () => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    case 'cbor':
+      return fromDocument('cbor', bytes, () => fromCbor(bytes));
+    default:
+      // A result of bytes stands in a text reply as it is.
+      return coapReply(bytes) ?? textReply(bytes) ?? opaque(bytes);
+  }
+}
+
+const opaque = (bytes: Buffer): Said => ({ format: 'bytes', kind: 'message', value: bytes });
+
+function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unknown): Said {
+  let value: unknown;
+  try {
+    value = parse();
+  } catch {
+    return opaque(bytes);
+  }
+  if (!isRecord(value)) return { format, kind: 'message', value };
+  const { event, data, id, result, error, repeat } = value;
+  if (typeof event === 'string') return { format, kind: 'event', event, ...('data' in value && { data }) };
+  if (!('id' in value) || 'method' in value) return { format, kind: 'message', value };
+  const again = repeat === true && { repeat };
+  if (isRecord(error)) return { format, kind: 'reply', id, error: rpcError(error), ...again };
+  if ('result' in value) return { format, kind: 'reply', id, result, ...again };
+  return { format, kind: 'message', value };
+}
+
+/** Our code stands in `data`. */
+function rpcError({ code, message, data }: Record<string, unknown>) {
+  return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
+}
+
+const TEXT_REPLY = /^#(\S+) (repeat )?(ok|error)(?: |$)/;
+
+function textReply(bytes: Buffer): Said | undefined {
+  // A byte a character: the result may be bytes.
+  const [head, id, repeat, word] = TEXT_REPLY.exec(bytes.toString('latin1')) ?? [];
+  if (head === undefined) return undefined;
+  const body = bytes.subarray(head.length);
+  const reply = { format: 'text', kind: 'reply', id, ...(repeat !== undefined && { repeat: true }) } as const;
+  if (word === 'ok') return { ...reply, result: textResult(body) };
+  const [, code, message] = /^(\S*) ?(.*)$/s.exec(body.toString()) ?? [];
+  return { ...reply, error: { code, message } };
+}
+
+const textResult = (body: Buffer) => (body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body);
+
+function coapReply(bytes: Buffer): Said | undefined {
+  let message: Message;
+  try {
+    message = parseMessage(bytes);
+  } catch {
+    return undefined;
+  }
+  const { type, code, messageId, token, options, payload } = message;
+  if (code === EMPTY_CODE && type === 'ACK') return { format: 'coap', kind: 'accepted', messageId };
+  if (!/^[245]/.test(code)) return undefined;
+  const reply = { format: 'coap', kind: 'reply', id: token.toString('hex') } as const;
+  const block = findBlock(options, OPTION.block2);
+  if (block !== undefined && block !== 'reserved' && (block.more || block.number > 0)) {
+    return { ...reply, result: payload, block: { number: block.number, more: block.more } };
+  }
+  if (code.startsWith('2.')) return { ...reply, result: resultOf(options, payload) };
+  const sign = errorResponse(code, payload);
+  if (sign.type !== 'end' || sign.ending.outcome === 'done') return { format: 'coap', kind: 'accepted', messageId };
+  const { code: ours, message: text } = sign.ending.error;
+  return { ...reply, error: { code: ours, message: text } };
+}
+
+function resultOf(options: Message['options'], payload: Buffer): unknown {
+  try {
+    return readResult(options, payload);
+  } catch {
+    return payload;
+  }
+}

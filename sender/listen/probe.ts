@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import type { Callback } from '../webhooks/callback.js';
+import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
+import { within } from '../within.js';
+
+const PROBE_TIMEOUT_MS = 15_000;
+/** How long after its answer it may come: another server may have answered. */
+const ARRIVAL_MS = 2000;
+
+/** A webhook of our own, known by its SID when it comes. */
+export interface Probe {
+  /** Whether a callback is it. */
+  isMine(callback: Callback): boolean;
+  /**
+   * Sends it, and waits until it has come.
+   *
+   * @throws SupersimError `probe-failed`
+   */
+  send(url: string, signal: AbortSignal): Promise<void>;
+}
+
+export function createProbe(secrets: WebhookSecrets): Probe {
+  const sid = `HG${randomBytes(16).toString('hex')}`;
+  let arrive = () => {};
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
+
+  return {
+    isMine(callback) {
+      if (callback.sid !== sid) return false;
+      arrive();
+      return true;
+    },
+    async send(url, signal) {
+      const form = new URLSearchParams({ Sid: sid, Direction: 'to_sim', Status: 'queued' });
+      const target = new URL(url).href;
+      try {
+        await within(PROBE_TIMEOUT_MS, signal, async (limited) => {
+          const headers = signed(secrets, target, form);
+          const answer = await fetch(target, {
+            method: 'POST',
+            headers,
+            body: form,
+            redirect: 'manual',
+            signal: limited,
+          });
+          const text = (await answer.text()).trim().slice(0, 200);
+          if (!answer.ok) throw new Error(`HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`);
+        });
+        await within(ARRIVAL_MS, signal, (limited) => Promise.race([arrived, failWhenAborted(limited)]));
+      } catch (error) {
+        const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+        throw new SupersimError('probe-failed', `a webhook sent to ${target} did not come here: ${messageOf(cause)}`, {
+          cause: error,
+          remedy: 'Check that this URL leads here: the name, the proxy or tunnel before it, --port and --public-url.',
+        });
+      }
+    },
+  };
+}
+
+function signed({ koreSecret, twilioAuthToken }: WebhookSecrets, url: string, form: URLSearchParams) {
+  const [bare = ''] = url.split('?', 1);
+  if (koreSecret !== undefined) return { 'kore-signature': koreSignature(koreSecret, 'POST', bare, form.toString()) };
+  return { 'x-twilio-signature': twilioSignature(twilioAuthToken ?? '', url, form) };
+}
+
+const failWhenAborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });

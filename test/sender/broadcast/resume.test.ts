@@ -1,0 +1,210 @@
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { ASK_AGAIN_WITHIN_MS } from '../../../sender/broadcast/ask.js';
+import { runBroadcast } from '../../../sender/broadcast/resume.js';
+import { type BroadcastState, createState, openState, type StoredCommand } from '../../../sender/broadcast/state.js';
+import { ApiError, type BroadcastResult } from '../../../sender/index.js';
+import { parseMessage } from '../../../shared/coap/message.js';
+import { temporaryFolder } from '../../support/files.js';
+import { collect } from '../support.js';
+import { type Device, makeFleet, ok, respond, simNames } from './support.js';
+
+const COMMAND: StoredCommand = { name: 'relay.set', format: 'coap', get: false, devicePort: 6969 };
+const timeScale = 0.001;
+
+async function make(sims: readonly string[], command: Partial<StoredCommand> = {}) {
+  const path = join(temporaryFolder(), 'broadcast.db');
+  const state = await createState(path, { ...COMMAND, ...command });
+  await state.add(sims);
+  /** As another process would. */
+  const reopen = async () => {
+    state.close();
+    const again = await openState(path);
+    onTestFinished(() => again.close());
+    return again;
+  };
+  onTestFinished(() => state.close());
+  return { state, reopen };
+}
+
+/** Runs until so many results are there, or `stop` says so; what is under way then is left as it is. */
+async function runPart(state: BroadcastState, device: Device, ends: number) {
+  const fleet = makeFleet(device);
+  const abort = new AbortController();
+  const given: BroadcastResult[] = [];
+  const results = runBroadcast(state, { ...fleet, concurrency: 10, signal: abort.signal });
+  const all = (async () => {
+    for await (const result of results) given.push(result);
+  })().catch((error: unknown) => error);
+  await expect.poll(() => given.length).toBeGreaterThanOrEqual(ends);
+  await expect.poll(() => fleet.listeners.size).toBeGreaterThan(0);
+  abort.abort(new Error('stopped'));
+  expect(await all).toEqual(new Error('stopped'));
+  return { fleet, given };
+}
+
+const silentFor =
+  (isSilent: (number: number) => boolean): Device =>
+  (bytes, sim) =>
+    isSilent(Number(sim.slice(4))) ? undefined : ok(bytes, sim);
+
+describe('a broadcast that is gone on with', () => {
+  it('asks who was begun with by the same bytes, and who has ended not again', async () => {
+    const { state, reopen } = await make(simNames(30), { params: { on: true, level: -0 } });
+    const before = await runPart(
+      state,
+      silentFor((number) => number % 3 === 0),
+      15,
+    );
+    expect(before.given.every(({ outcome }) => outcome === 'done')).toBe(true);
+    const ended = new Set(before.given.map(({ sim }) => sim));
+    const begun = before.fleet.posts.filter(({ sim }) => !ended.has(sim));
+    expect(begun.length).toBeGreaterThan(0);
+
+    const again = await reopen();
+    expect(again.counts()).toMatchObject({ done: ended.size, waiting: 30 - ended.size });
+    const after = makeFleet();
+    const results = await collect(runBroadcast(again, { ...after, concurrency: 10 }));
+    expect(results.map(({ sim }) => sim).sort()).toEqual(
+      simNames(30)
+        .filter((sim) => !ended.has(sim))
+        .sort(),
+    );
+    for (const post of begun) expect(after.posts).toContainEqual(post);
+    expect(after.posts).toHaveLength(30 - ended.size);
+    expect(again.counts()).toMatchObject({ done: 30, waiting: 0 });
+  });
+
+  it('has requests that no two SIMs and no two broadcasts share', async () => {
+    const posts = [];
+    for (const _ of [1, 2]) {
+      const { state } = await make(simNames(20));
+      const fleet = makeFleet();
+      await collect(runBroadcast(state, fleet));
+      posts.push(...fleet.posts);
+    }
+    const tokens = posts.map(({ hex }) => parseMessage(Buffer.from(hex, 'hex')).token.toString('hex'));
+    expect(new Set(tokens).size).toBe(40);
+  });
+
+  it('never says not-sent of who may have been sent it before', async () => {
+    const { state, reopen } = await make(['sim-1', 'sim-2']);
+    await state.start('sim-1');
+    const again = await reopen();
+    const fleet = makeFleet(ok, async () => {
+      throw new ApiError(404, '');
+    });
+    const results = await collect(runBroadcast(again, fleet));
+    expect(new Map(results.map(({ sim, outcome }) => [sim, outcome]))).toEqual(
+      new Map([
+        ['sim-1', 'no-answer'],
+        ['sim-2', 'not-sent'],
+      ]),
+    );
+  });
+
+  it('asks past the deadline only who was begun with, whose devices know what came of it', async () => {
+    const { state, reopen } = await make(['sim-1', 'sim-2'], { deadline: Math.floor(Date.now() / 1000) - 1 });
+    await state.start('sim-1');
+    const again = await reopen();
+    const fleet = makeFleet(respond('4.03', 'expired: too late'));
+    const results = await collect(runBroadcast(again, fleet));
+    expect(new Set(fleet.posts.map(({ sim }) => sim))).toEqual(new Set(['sim-1']));
+    expect(results).toContainEqual(expect.objectContaining({ sim: 'sim-1', outcome: 'refused' }));
+    expect(results).toContainEqual(
+      expect.objectContaining({
+        sim: 'sim-2',
+        outcome: 'not-sent',
+        error: expect.objectContaining({ code: 'expired' }),
+      }),
+    );
+  });
+
+  it.each<[string, string, number]>([
+    ['a little less than 23 hours', 'done', ASK_AGAIN_WITHIN_MS - 60_000],
+    ['23 hours', 'no-answer', ASK_AGAIN_WITHIN_MS],
+    ['a few seconds, by a clock that is behind', 'done', -30_000],
+    ['nobody knows how long, the clock having been set back', 'no-answer', -3_600_000],
+  ])('after %s: %s', async (_, outcome, age) => {
+    const { state, reopen } = await make(['sim-1']);
+    await state.start('sim-1');
+    const begun = Date.now();
+    const again = await reopen();
+    vi.setSystemTime(begun + age);
+    onTestFinished(() => void vi.useRealTimers());
+    const fleet = makeFleet();
+    expect(await collect(runBroadcast(again, fleet))).toMatchObject([{ sim: 'sim-1', outcome }]);
+    expect(fleet.posts).toHaveLength(outcome === 'done' ? 1 : 0);
+    expect(again.counts()).toMatchObject({ [outcome]: 1, waiting: 0 });
+  });
+
+  it('keeps who it could not end, in trouble that stops it', async () => {
+    const { state, reopen } = await make(simNames(40));
+    const refused = new ApiError(401, '');
+    const fleet = makeFleet(ok, async (_, count) => {
+      if (count > 12) throw refused;
+    });
+    const results = collect(runBroadcast(state, { ...fleet, concurrency: 5 }));
+    await expect(results).rejects.toBe(refused);
+    const { done, waiting, ...others } = state.counts();
+    expect(done).toBeLessThanOrEqual(12);
+    expect(done + waiting).toBe(40);
+    expect(Object.values(others).every((count) => count === 0)).toBe(true);
+    const again = await reopen();
+    await collect(runBroadcast(again, makeFleet()));
+    expect(again.counts()).toMatchObject({ done: 40 });
+  });
+
+  it('stops when its file cannot be written, and no device is asked that is not in it', async () => {
+    const { state } = await make(simNames(100));
+    const full = new Error('full');
+    let started = 0;
+    const failing = {
+      ...state,
+      start: (sim: string) => (++started > 10 ? Promise.reject(full) : state.start(sim)),
+      total: state.total,
+    };
+    const fleet = makeFleet(silentFor(() => true));
+    await expect(collect(runBroadcast(failing, { ...fleet, concurrency: 20 }))).rejects.toBe(full);
+    expect(fleet.posts.length).toBeLessThanOrEqual(10);
+    expect(fleet.listeners.size).toBe(0);
+  });
+});
+
+describe('the canary of a broadcast that is gone on with', () => {
+  const canary = { share: 0.2, abortAbove: 0.25 };
+  const bad =
+    (most: number): Device =>
+    (bytes, sim) =>
+      (Number(sim.slice(4)) <= most ? respond('5.00') : ok)(bytes, sim);
+
+  it('is still to be awaited, and who of it has ended counts', async () => {
+    const { state, reopen } = await make(simNames(40), { canary });
+    await runPart(state, (bytes, sim) => (Number(sim.slice(4)) > 6 ? undefined : bad(2)(bytes, sim)), 6);
+    const again = await reopen();
+    expect(again.faring(8)).toEqual({ ended: 6, failed: 2 });
+    const fleet = makeFleet(bad(7));
+    const asked = () => fleet.posts.map(({ sim }) => sim).sort();
+    await expect(collect(runBroadcast(again, fleet))).rejects.toMatchObject({ code: 'canary-failed' });
+    expect(asked()).toEqual(['sim-7', 'sim-8']);
+    // What has failed fails again.
+    await expect(collect(runBroadcast(again, fleet))).rejects.toMatchObject({ code: 'canary-failed' });
+    expect(asked()).toHaveLength(2);
+  });
+
+  it('can be passed over', async () => {
+    const { state } = await make(simNames(40), { canary });
+    await expect(collect(runBroadcast(state, makeFleet(bad(8))))).rejects.toMatchObject({ code: 'canary-failed' });
+    const results = await collect(runBroadcast(state, { ...makeFleet(), withoutCanary: true }));
+    expect(results).toHaveLength(40 - state.faring(8).ended);
+    expect(state.counts().waiting).toBe(0);
+  });
+});
+
+it('a SIM whose answers are all lost has none, whoever asks', async () => {
+  const { state } = await make(['sim-1']);
+  const fleet = makeFleet(() => undefined);
+  const results = await collect(runBroadcast(state, { ...fleet, timeScale, timeout: '300ms' }));
+  expect(results).toMatchObject([{ outcome: 'no-answer', attempts: 5 }]);
+  expect([...state.ended()]).toMatchObject([{ outcome: 'no-answer', code: 'no-answer', attempts: 5 }]);
+});

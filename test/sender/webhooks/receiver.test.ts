@@ -1,0 +1,268 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { Hono } from 'hono';
+import twilio from 'twilio';
+import { describe, expect, it, onTestFinished, test } from 'vitest';
+import { type Callback, createWebhookReceiver, webhookListener } from '../../../sender/index.js';
+import { MAX_BODY_BYTES } from '../../../sender/webhooks/incoming.js';
+import { MAX_WAITING, type WebhookReceiverOptions } from '../../../sender/webhooks/receiver.js';
+import { device, inbox } from '../../loopback/support.js';
+import { startTestLoopback } from '../../support/round-trip.js';
+
+const URL_OF_HOOK = 'https://hooks.example/supersim';
+const SID = `HG${'a'.repeat(32)}`;
+const FORM = {
+  Sid: SID,
+  SimSid: `HS${'b'.repeat(32)}`,
+  SimUniqueName: 'gateway-1',
+  Status: 'received',
+  Direction: 'from_sim',
+  DevicePort: '6969',
+  PayloadType: 'binary',
+  Payload: Buffer.from('ok pong').toString('base64'),
+};
+
+type Options = Partial<WebhookReceiverOptions>;
+
+function makeReceiver(options: Options = {}) {
+  const callbacks = inbox<Callback>('callbacks');
+  const receiver = createWebhookReceiver({ koreSecret: 'secret', onCallback: callbacks.push, ...options });
+  return { ...receiver, callbacks };
+}
+
+interface Sent {
+  readonly form?: Record<string, string>;
+  readonly url?: string;
+  readonly signature?: string;
+  readonly token?: string;
+}
+
+const koreSign = (body: string, url = URL_OF_HOOK, method = 'POST') =>
+  createHash('sha256').update(`secret${method}${url}${body}`).digest('hex');
+
+function koreRequest({ form = FORM, url = URL_OF_HOOK, token, ...given }: Sent = {}): Request {
+  const body = new URLSearchParams(form).toString();
+  const headers = new Headers({
+    'content-type': 'application/x-www-form-urlencoded',
+    'kore-signature': given.signature ?? koreSign(body),
+  });
+  if (token !== undefined) headers.set('kore-idempotency-token', token);
+  return new Request(url, { method: 'POST', headers, body });
+}
+
+function twilioRequest(token: string, url = URL_OF_HOOK, form: Record<string, string> = FORM): Request {
+  const headers = { 'x-twilio-signature': twilio.getExpectedTwilioSignature(token, url, form) };
+  return new Request(url, { method: 'POST', headers, body: new URLSearchParams(form) });
+}
+
+const HEARD = {
+  sid: SID,
+  direction: 'from_sim',
+  status: 'received',
+  payload: Buffer.from('ok pong'),
+  devicePort: 6969,
+};
+
+describe('a callback', () => {
+  it('of KORE is answered at once and handed on afterwards', async () => {
+    const { receive, callbacks, counters } = makeReceiver();
+    expect((await receive(koreRequest())).status).toBe(204);
+    expect(callbacks.items).toEqual([]);
+    expect(await callbacks.take()).toMatchObject(HEARD);
+    expect(counters).toMatchObject({ accepted: 1, repeats: 0 });
+  });
+
+  it('of Twilio is too, where its token is known', async () => {
+    const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
+    expect((await receive(twilioRequest('token'))).status).toBe(204);
+    expect(await callbacks.take()).toMatchObject(HEARD);
+    expect((await receive(twilioRequest('other'))).status).toBe(403);
+  });
+
+  it('by GET is right as Twilio’s, and refused as KORE’s, which would not cover it', async () => {
+    const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
+    const url = `${URL_OF_HOOK}?Payload=cG9uZw%3D%3D&SimUniqueName=gateway-1`;
+    const signature = twilio.getExpectedTwilioSignature('token', url, {});
+    expect((await receive(new Request(url, { headers: { 'x-twilio-signature': signature } }))).status).toBe(204);
+    expect(await callbacks.take()).toMatchObject({ direction: 'from_sim', simUniqueName: 'gateway-1' });
+    const refused = await receive(
+      new Request(url, { headers: { 'kore-signature': koreSign('', URL_OF_HOOK, 'GET') } }),
+    );
+    expect(refused.status).toBe(405);
+    expect(await refused.text()).toMatch(/set the method .* to POST/);
+  });
+
+  it('in signed JSON is read', async () => {
+    const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
+    const body = JSON.stringify(FORM);
+    const url = `${URL_OF_HOOK}?bodySHA256=${twilio.getExpectedBodyHash(body)}`;
+    const headers = {
+      'content-type': 'application/json',
+      'x-twilio-signature': twilio.getExpectedTwilioSignature('token', url, {}),
+    };
+    expect((await receive(new Request(url, { method: 'POST', headers, body }))).status).toBe(204);
+    expect(await callbacks.take()).toMatchObject(HEARD);
+  });
+
+  it.each([
+    ['without a signature', new Request(URL_OF_HOOK, { method: 'POST', body: new URLSearchParams(FORM) }), 'unsigned'],
+    ['with an empty one', koreRequest({ signature: '' }), 'unsigned'],
+    ['with another', koreRequest({ signature: koreSign('Payload=x') }), 'wrongSignature'],
+    ['to another URL', koreRequest({ url: `${URL_OF_HOOK}/other` }), 'wrongSignature'],
+    ['of Twilio, where only KORE’s secret is known', twilioRequest('token'), 'unsigned'],
+  ] as const)('%s is refused, counted, and not handed on', async (_, request, counter) => {
+    const { receive, callbacks, counters } = makeReceiver();
+    expect((await receive(request.clone())).status).toBe(403);
+    expect(counters).toMatchObject({ [counter]: 1, accepted: 0 });
+    expect(callbacks.items).toEqual([]);
+  });
+
+  it('without a signature is taken where that is allowed', async () => {
+    const { receive, callbacks } = makeReceiver({ koreSecret: undefined, allowUnsigned: true });
+    await receive(new Request(URL_OF_HOOK, { method: 'POST', body: new URLSearchParams(FORM) }));
+    expect(await callbacks.take()).toMatchObject(HEARD);
+  });
+
+  it('behind a proxy is checked with the public URL', async () => {
+    const inside = 'http://127.0.0.1:3000/supersim';
+    for (const publicUrl of [URL_OF_HOOK, 'https://hooks.example', 'https://hooks.example/']) {
+      const { receive } = makeReceiver({ publicUrl });
+      expect((await receive(koreRequest({ url: inside }))).status).toBe(204);
+    }
+    expect((await makeReceiver().receive(koreRequest({ url: inside }))).status).toBe(403);
+  });
+
+  it('that comes again is answered with 2xx, and dropped', async () => {
+    const { receive, counters } = makeReceiver();
+    const other = { ...FORM, Sid: `HG${'c'.repeat(32)}` };
+    const all = [
+      koreRequest({ token: 'one' }),
+      koreRequest({ token: 'one' }),
+      // A replay under another token, which no signature covers.
+      koreRequest({ token: 'two' }),
+      koreRequest({ form: other, signature: koreSign(new URLSearchParams(other).toString()), token: 'three' }),
+    ];
+    for (const request of all) expect((await receive(request)).status).toBe(204);
+    expect(counters).toMatchObject({ accepted: 2, repeats: 2 });
+  });
+
+  it.each([
+    ['another resource', { CommandSid: `HC${'a'.repeat(32)}` }],
+    ['a payload that is no Base64', { ...FORM, Payload: '***' }],
+    ['a status that there is not', { ...FORM, Status: 'delivered' }],
+    ['nothing', {}],
+  ])('of %s is refused and counted', async (_, form) => {
+    const { receive, counters } = makeReceiver();
+    const signature = koreSign(new URLSearchParams(form).toString());
+    expect((await receive(koreRequest({ form, signature }))).status).toBe(400);
+    expect(counters.malformed).toBe(1);
+  });
+
+  it('that is too long, or of another method, is refused', async () => {
+    const { receive } = makeReceiver();
+    const body = 'x'.repeat(MAX_BODY_BYTES + 1);
+    expect((await receive(new Request(URL_OF_HOOK, { method: 'POST', body }))).status).toBe(413);
+    expect((await receive(new Request(URL_OF_HOOK, { method: 'PUT', body: '' }))).status).toBe(405);
+  });
+
+  it('is refused as busy when too many wait, so that it comes again', async () => {
+    let release = () => {};
+    const stuck = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { receive, counters } = makeReceiver({ onCallback: () => stuck });
+    const send = (number: number) => {
+      const form = { ...FORM, Sid: `HG${number.toString(16).padStart(32, '0')}` };
+      return receive(koreRequest({ form, signature: koreSign(new URLSearchParams(form).toString()) }));
+    };
+    for (let number = 0; number < MAX_WAITING; number++) expect((await send(number)).status).toBe(204);
+    expect((await send(MAX_WAITING)).status).toBe(503);
+    release();
+    await expect.poll(async () => (await send(MAX_WAITING)).status).toBe(204);
+    expect(counters.busy).toBeGreaterThanOrEqual(1);
+  });
+
+  it('whose handling fails is told, and does not stop the next', async () => {
+    const errors: unknown[] = [];
+    const done: string[] = [];
+    const { receive, counters } = makeReceiver({
+      onCallback: ({ status }) => {
+        if (status === 'sent') throw new Error('no');
+        done.push(status);
+      },
+      onError: (error) => errors.push(error),
+    });
+    const status = { Sid: SID, Status: 'sent', Direction: 'to_sim' };
+    const waits: Promise<void>[] = [];
+    const context = { waitUntil: (work: Promise<void>) => void waits.push(work) };
+    await receive(koreRequest({ form: status, signature: koreSign(new URLSearchParams(status).toString()) }), context);
+    await receive(koreRequest(), context);
+    await Promise.all(waits);
+    expect(errors).toEqual([new Error('no')]);
+    expect(done).toEqual(['received']);
+    expect(counters.failed).toBe(1);
+  });
+});
+
+test.each([
+  [
+    'Payload and SimUniqueName alone',
+    { Payload: 'cG9uZw==', SimUniqueName: 'a' },
+    { direction: 'from_sim', sid: undefined },
+  ],
+  ['IpCommandSid', { ...FORM, Sid: '', IpCommandSid: SID }, { sid: SID }],
+  ['CommandSid', { ...FORM, Sid: '', CommandSid: SID }, { sid: SID }],
+  ['parameters that were added', { ...FORM, New: 'x' }, { sid: SID }],
+  [
+    'a status without direction',
+    { Sid: SID, Status: 'failed', ErrorCode: '83401' },
+    { direction: 'to_sim', errorCode: 83401 },
+  ],
+  ['text', { ...FORM, PayloadType: 'text', Payload: 'pöng' }, { payload: Buffer.from('pöng') }],
+])('a callback with %s is understood', async (_, form, expected) => {
+  const { receive, callbacks } = makeReceiver();
+  const body = new URLSearchParams(form).toString();
+  expect((await receive(koreRequest({ form, signature: koreSign(body) }))).status).toBe(204);
+  expect(await callbacks.take()).toMatchObject(expected);
+});
+
+test.each([[{}], [{ koreSecret: '' }], [{ koreSecret: 'a', publicUrl: 'hooks.example' }]])(
+  'the options %j are refused',
+  (options) => {
+    expect(() => createWebhookReceiver({ onCallback: () => {}, ...options })).toThrow(
+      expect.objectContaining({ code: 'bad-input' }),
+    );
+  },
+);
+
+describe.each(['kore', 'twilio'] as const)('with a loopback that sends as %s', (webhooks) => {
+  test('both kinds of callbacks arrive, by Node’s server and by Hono', async () => {
+    const loopback = await startTestLoopback({ webhooks, sims: [{ name: 'gateway-1', address: '127.0.0.2' }] });
+    const { callbacks, ...receiver } = makeReceiver({
+      koreSecret: loopback.webhookSecret,
+      twilioAuthToken: loopback.authToken,
+    });
+    const app = new Hono();
+    app.all('/hook', ({ req }) => receiver.receive(req.raw));
+    const server = createServer(webhookListener(receiver)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const bound = server.address();
+    const url = `http://127.0.0.1:${typeof bound === 'object' ? bound?.port : 0}/hook?tenant=it's&a=%20b`;
+
+    const authorization = `Basic ${Buffer.from(`${loopback.accountSid}:${loopback.authToken}`).toString('base64')}`;
+    const call = (path: string, form: Record<string, string>) =>
+      fetch(`${loopback.url}${path}`, { method: 'POST', headers: { authorization }, body: new URLSearchParams(form) });
+    await call('/v1/Fleets/fleet-1', { IpCommandsUrl: url });
+    const { port, send } = await device();
+    await call('/v1/IpCommands', { Sim: 'gateway-1', Payload: 'ping', DevicePort: `${port}`, CallbackUrl: url });
+    expect(await callbacks.take()).toMatchObject({ direction: 'to_sim', status: 'sent' });
+    await send(Buffer.from([0xff, 0]), loopback.gateway);
+    expect(await callbacks.take()).toMatchObject({ direction: 'from_sim', payload: Buffer.from([0xff, 0]) });
+    expect(receiver.counters).toMatchObject({ accepted: 2, wrongSignature: 0 });
+
+    const unsigned = await app.request('/hook', { method: 'POST', body: new URLSearchParams(FORM) });
+    expect(unsigned.status).toBe(403);
+  });
+});

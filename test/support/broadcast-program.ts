@@ -1,0 +1,16 @@
+/** `supersim broadcast` with all times of the protocol multiplied by the variable TIME_SCALE. */
+import yargs from 'yargs';
+import { runCli } from '../../bin/run-cli.js';
+import { broadcast } from '../../sender/cli/broadcast.js';
+import { broadcastCommand, reportError } from '../../sender/cli/index.js';
+import { processIo } from '../../sender/cli/io.js';
+import { untilInterrupted } from '../../sender/cli/until-interrupted.js';
+
+const timeScale = Number(process.env['TIME_SCALE']);
+
+const handler = (argv: object) =>
+  untilInterrupted(async (signal) => {
+    process.exitCode = await broadcast(argv, processIo(), signal, { timeScale });
+  });
+
+await runCli(yargs(process.argv.slice(2)).command({ ...broadcastCommand, handler }), reportError);

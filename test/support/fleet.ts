@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { onTestFinished } from 'vitest';
+import * as z from 'zod';
+import { createCounters } from '../../agent/command/counters.js';
+import { createPipeline } from '../../agent/command/pipeline.js';
+import { createRunner } from '../../agent/command/run.js';
+import { resolveConfig } from '../../agent/config/load.js';
+import { ping } from '../../agent/handlers/builtin/ping.js';
+import { defineHandler } from '../../agent/handlers/handler.js';
+import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
+import { silentLog } from '../../agent/log.js';
+import type { Loopback, SimInput } from '../../loopback/index.js';
+import { DEVICE_PORT } from '../../shared/limits.js';
+import { freshAddress } from './round-trip.js';
+
+/** SIMs, each on an address of this machine of its own. */
+export const fleetSims = (count: number): SimInput[] =>
+  Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}`, address: freshAddress() }));
+
+/**
+ * A device for each SIM of a loopback: a socket on the SIM's address. Behind them all is one agent's way of a command,
+ * but for the journal; it tells the devices apart as it does peers, by addresses. Each run of the handler `count.once`,
+ * which may not run twice, leaves a line in a file: the SIM and the word that it answers. They end with the test.
+ */
+export async function startFleet(loopback: Loopback, file: string): Promise<void> {
+  const config = resolveConfig({ allow: ['127.0.0.0/8'] });
+  const counters = createCounters();
+  const sockets = new Map<string, Socket>();
+  const runner = createRunner(config.limits, { deviceId: 'fleet', log: silentLog, emit: async () => undefined });
+  const { port, address } = loopback.gateway;
+  const pipeline = createPipeline({
+    config,
+    registry: handlers(loopback, file),
+    launch: runner.submit,
+    // What goes back to a device's address leaves from it.
+    send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
+    counters,
+    log: silentLog,
+  });
+  onTestFinished(() => {
+    for (const socket of sockets.values()) socket.close();
+    pipeline.stop();
+  });
+  for (const sim of loopback.sims) {
+    const socket = createSocket('udp4');
+    sockets.set(sim.address, socket);
+    socket.bind(DEVICE_PORT, sim.address);
+    await once(socket, 'listening');
+    const source = { address: sim.address, port: DEVICE_PORT };
+    socket.on('message', (bytes) =>
+      pipeline.receive({ bytes, source, port: DEVICE_PORT, transport: 'udp', receivedAt: performance.now() }),
+    );
+  }
+}
+
+function handlers({ sims }: Loopback, file: string): Registry {
+  const registry: Registry = new Map();
+  const nameOf = new Map(sims.map(({ uniqueName, address }) => [`${address}:${DEVICE_PORT}`, uniqueName]));
+  const count = defineHandler({
+    name: 'count.once',
+    description: 'Writes down that it ran',
+    params: z.object({}),
+    run(_, { command: { peer } }) {
+      const word = randomUUID();
+      appendFileSync(file, `${nameOf.get(peer)} ${word}\n`);
+      return word;
+    },
+  });
+  for (const definition of [ping, count]) addHandler(registry, compileHandler(definition));
+  return registry;
+}
+
+/** The words of each SIM's runs. */
+export function readRuns(file: string): Map<string, string[]> {
+  const runs = new Map<string, string[]>();
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [];
+  for (const line of lines) {
+    const [sim = '', word = ''] = line.split(' ');
+    runs.set(sim, [...(runs.get(sim) ?? []), word]);
+  }
+  return runs;
+}
