@@ -15,7 +15,7 @@ function read({ authToken }: Loopback, hook: string, { url, headers, body }: Rec
 
 describe.each(LINKS)('by %s', (link) => {
   test('the owner’s server is told that a command was sent, and of its reply and an event', async () => {
-    const loopback = await startTestLoopback({}, link);
+    const loopback = await startTestLoopback({ webhooks: 'twilio' }, link);
     const agent = await startTestAgent(loopback);
     const { ipCommands, fleets } = client(loopback);
     const [statuses, fromSim] = [await receiver(), await receiver()];

@@ -10,7 +10,8 @@ import { reportError } from '../../sender/cli/exit.js';
 import { listen } from '../../sender/cli/listen.js';
 import { device, post, receiver } from '../loopback/support.js';
 import { temporaryFolder, writeFile } from '../support/files.js';
-import { freshAddress, startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { startTestAgent, startTestLoopback } from '../support/round-trip.js';
+import { randomAddress } from '../support/udp.js';
 import { Sink } from './support.js';
 
 const ended = { timeout: 5000 };
@@ -294,7 +295,7 @@ it('a port that another process has is told: exit code 1', async () => {
 });
 
 it('listens on the address that it is told', async () => {
-  const address = freshAddress();
+  const address = randomAddress();
   const { ready, url } = startListen({ address }, { SUPERSIM_WEBHOOK_SECRET: 'secret' });
   await ready();
   expect(new URL(url()).hostname).toBe(address);

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { randomUUID } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -5,6 +6,7 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import * as z from 'zod';
 import { createCounters } from '../../agent/command/counters.js';
+import { createLast } from '../../agent/command/last.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/run.js';
 import { resolveConfig } from '../../agent/config/load.js';
@@ -14,11 +16,13 @@ import { addHandler, compileHandler, type Registry } from '../../agent/handlers/
 import { silentLog } from '../../agent/log.js';
 import type { Loopback, SimInput } from '../../loopback/index.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
-import { freshAddress } from './round-trip.js';
 
-/** SIMs, each on an address of this machine of its own. */
-export const fleetSims = (count: number): SimInput[] =>
-  Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}`, address: freshAddress() }));
+/** SIMs, up to 65,000, each on an address of this machine of its own. */
+export function fleetSims(count: number): SimInput[] {
+  const net = randomInt(2, 250);
+  const address = (host: number) => `127.${net}.${host >> 8}.${host & 0xff}`;
+  return Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}`, address: address(index + 1) }));
+}
 
 /**
  * A device for each SIM of a loopback: a socket on the SIM's address. Behind them all is one agent's way of a command,
@@ -38,6 +42,7 @@ export async function startFleet(loopback: Loopback, file: string): Promise<void
     // What goes back to a device's address leaves from it.
     send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
     counters,
+    last: createLast(),
     log: silentLog,
   });
   onTestFinished(() => {
