@@ -134,7 +134,8 @@ export const FAULT_COUNTERS = {
   truncate: 'truncated',
 } as const satisfies Record<Hit['fault'], keyof Counters>;
 
-const API_FAULT_COUNTERS = {
+/** The counter of each fault of the API. */
+export const API_FAULT_COUNTERS = {
   busy: 'apiBusy',
   unavailable: 'apiUnavailable',
   answerLoss: 'apiAnswersLost',

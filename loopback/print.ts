@@ -2,7 +2,7 @@ import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
 import { formatApiFaults } from './api-faults.js';
-import { type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
+import { API_FAULT_COUNTERS, type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
 import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
 import { describeModemEvent } from './modem/events.js';
@@ -128,9 +128,10 @@ function damage(event: FaultEvent): string {
   return 'delayMs' in event ? `${past} ${event.delayMs.toFixed(0)} ms` : past;
 }
 
-/** How many packets each fault has hit since the start, in one line; undefined when none has hit any. */
+/** How many packets and requests each fault has hit since the start, in one line; undefined when none has hit any. */
 export function formatFaultCounts(counters: Readonly<Counters>): string | undefined {
-  const hit = Object.values(FAULT_COUNTERS).filter((name) => counters[name] > 0);
+  const names = [...Object.values(FAULT_COUNTERS), ...Object.values(API_FAULT_COUNTERS)];
+  const hit = names.filter((name) => counters[name] > 0);
   return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 

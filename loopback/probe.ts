@@ -4,7 +4,8 @@ import type { Loopback } from './index.js';
 const PROBE_TIMEOUT_MS = 5000;
 
 /**
- * Asks the API something at the URL that users are told, so that nobody is told *ready* too soon.
+ * Asks the loopback something, which no fault of the API hits, at the URL that users are told: so nobody is told *ready*
+ * too soon.
  *
  * @throws SupersimError `probe-failed`
  */
@@ -15,7 +16,7 @@ export async function probe({
 }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>): Promise<void> {
   const authorization = `Basic ${Buffer.from(`${accountSid}:${authToken}`).toString('base64')}`;
   try {
-    const response = await fetch(`${url}/v1/IpCommands?PageSize=1`, {
+    const response = await fetch(`${url}/loopback/faults`, {
       headers: { authorization },
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });

@@ -119,6 +119,18 @@ test('SIMs from a file, assumptions and the source port from options', async () 
   expect(gateway).toContain(`:${(await next()).from.port} `);
 });
 
+test('SIMs by their number, and faults of the API', async () => {
+  const { out } = run([...anyPorts, '--sims', '10000', '--api-faults', 'busy=#1'], credentials);
+  const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
+  expect(await out.take((line) => line.startsWith('SIM'))).toContain('gateway-1 at 127.0.0.2');
+  await out.take((line) => line.includes('and 9980 more'));
+  await out.take((line) => line.includes('of the API: busy=#1'));
+  await out.take((line) => line.startsWith('ready'));
+  const loopback = { url, accountSid: credentials.SUPERSIM_ACCOUNT_SID, authToken: 'secret' };
+  expect(await get(loopback, '/v1/Sims/gateway-1')).toMatchObject({ status: 429 });
+  expect(await get(loopback, '/v1/Sims/gateway-10000')).toMatchObject({ status: 200 });
+});
+
 test('faults and their seed: printed at the start, for each packet, and counted at the end', async () => {
   const { child, out } = run([...anyPorts, '--faults', 'down.loss=#1,down.duplicate=#2', '--seed', '42'], credentials);
   const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];

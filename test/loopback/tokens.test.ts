@@ -49,6 +49,18 @@ test('tokens can be ended before their time, by the library and over HTTP', asyn
   expect((await fetch(`${loopback.url}/v1/Sims`, { headers })).status).toBe(401);
 });
 
+test('another secret can take the place of the one that there is', async () => {
+  const { loopback, list } = await signIn();
+  expect(loopback.counters.tokens).toBe(1);
+  loopback.revokeTokens('another');
+  expect(await list()).toMatchObject({ status: 401 });
+  expect(await ask(loopback)).toMatchObject({ status: 401 });
+  expect(await ask(loopback, { client_secret: 'another' })).toMatchObject({ status: 200 });
+  loopback.revokeTokens();
+  expect(await ask(loopback, { client_secret: 'another' })).toMatchObject({ status: 200 });
+  expect(loopback.counters.tokens).toBe(3);
+});
+
 test.each([
   ['another secret', { client_secret: 'wrong' }, 401, 'invalid_client'],
   ['another client', { client_id: 'wrong' }, 401, 'invalid_client'],

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { loadCredentials } from '../../sender/index.js';
+import { loadCredentials, loadWebhookSecrets } from '../../sender/index.js';
 import { messageOf } from '../../shared/errors.js';
 import { rejection } from './support.js';
 
@@ -163,5 +163,50 @@ describe('a profile that is named', () => {
     const error = await rejection(loadCredentials({ profile }, {}));
     expect(error).toMatchObject({ code: 'bad-input', message: expect.stringContaining(place) });
     expect(messageOf(error)).not.toContain('s3cret');
+  });
+});
+
+describe('what webhooks are signed with', () => {
+  const KORE = 'clientId: client\nclientSecret: secret\nwebhookSecret: of-the-file\n';
+
+  it.each<[string, NodeJS.ProcessEnv, object]>([
+    ['KORE’s', { SUPERSIM_WEBHOOK_SECRET: 'a' }, { koreSecret: 'a' }],
+    ['Twilio’s', VARIABLES, { twilioAuthToken: 'from-variables' }],
+    ['both', { ...VARIABLES, SUPERSIM_WEBHOOK_SECRET: 'a' }, { koreSecret: 'a', twilioAuthToken: 'from-variables' }],
+    [
+      'KORE’s beside an API key',
+      { SUPERSIM_ACCOUNT_SID: 'SK1', SUPERSIM_AUTH_TOKEN: 'b', SUPERSIM_WEBHOOK_SECRET: 'a' },
+      { koreSecret: 'a', twilioAuthToken: undefined },
+    ],
+  ])('is, by the variables, %s', async (_, env, secrets) => {
+    expect(await loadWebhookSecrets({}, env)).toEqual({
+      koreSecret: undefined,
+      twilioAuthToken: undefined,
+      ...secrets,
+    });
+  });
+
+  it('is of the profile where one is named, or the variables have none', async () => {
+    const profile = await makeProfile(KORE);
+    expect(await loadWebhookSecrets({ profile }, { SUPERSIM_WEBHOOK_SECRET: 'a' })).toMatchObject({
+      koreSecret: 'of-the-file',
+    });
+    expect(await loadWebhookSecrets({}, { HOME: await makeHome() })).toMatchObject({ twilioAuthToken: 'from-profile' });
+  });
+
+  it('is no part of the credentials', async () => {
+    expect(await loadCredentials({ profile: await makeProfile(KORE) }, {})).toEqual({
+      clientId: 'client',
+      clientSecret: 'secret',
+    });
+  });
+
+  it.each([
+    ['that has none', 'clientId: a\nclientSecret: b\n', 0o600, 'no-credentials'],
+    ['that is not there', undefined, 0o600, 'no-credentials'],
+    ['that others can read', KORE, 0o644, 'profile-unsafe'],
+  ])('is not to be had of a profile %s', async (_, text, mode, code) => {
+    const profile = text === undefined ? '/nonexistent' : await makeProfile(text, mode);
+    expect(await rejection(loadWebhookSecrets({ profile }, {}))).toMatchObject({ code });
   });
 });

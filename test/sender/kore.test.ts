@@ -1,4 +1,5 @@
-import { describe, expect, it, test } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, test, vi } from 'vitest';
 import type { Connection } from '../../sender/http.js';
 import { type IpCommandClient, KORE_BASE_URL, KORE_TOKEN_URL } from '../../sender/index.js';
 import { koreAuthorization } from '../../sender/kore-token.js';
@@ -111,6 +112,27 @@ test.each([
   expect(await header()).toBe('Bearer token-1');
   now = 1000 + after;
   expect(await header()).toBe('Bearer token-2');
+});
+
+test.each([
+  ['a day behind', -86_400_000],
+  ['a day ahead', 86_400_000],
+])('a wall clock that is %s, and set meanwhile, ends no token and keeps none', async (_, skew) => {
+  const { url: baseUrl, clientId, clientSecret, counters } = await startTestLoopback({ tokenLife: '1s' });
+  const { client } = makeKoreClient(baseUrl, { clientId, clientSecret });
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const right = Date.now();
+  vi.setSystemTime(right + skew);
+  await client.create(ping);
+  vi.setSystemTime(right);
+  await client.create(ping);
+  vi.setSystemTime(right - skew);
+  await client.create(ping);
+  expect(counters).toMatchObject({ tokens: 1, toSim: 3 });
+  await delay(1000);
+  await client.create(ping);
+  expect(counters).toMatchObject({ tokens: 2, toSim: 4 });
 });
 
 describe('the addresses', () => {

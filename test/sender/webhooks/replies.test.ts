@@ -68,6 +68,22 @@ describe('replies from webhooks', () => {
     expect(other.heard).toEqual([]);
   });
 
+  it('reach who waits for the SIM by a name that the callback has not, once its SID is known', async () => {
+    const { listen, hear, learn } = webhookReplies();
+    const { listener, heard } = makeListener();
+    const leave = await listen('gateway-1', listener);
+    const nameless = callback({ simUniqueName: undefined });
+    hear(nameless);
+    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
+    hear(nameless);
+    hear(callback());
+    expect(heard).toHaveLength(2);
+    leave();
+    hear(nameless);
+    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
+    expect(heard).toHaveLength(2);
+  });
+
   it('tell why a command failed', async () => {
     const { listen, hear } = webhookReplies();
     const { listener, heard } = makeListener();
