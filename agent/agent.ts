@@ -2,19 +2,18 @@ import { milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
+import type { AgentStatus } from './agent-status.js';
 import { createClockCheck } from './clock.js';
-import { type Counters, createCounters } from './command/counters.js';
+import { createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
 import { createDelivery, type Delivery, type Whereabouts } from './command/delivery.js';
 import type { Journal } from './command/journal-api.js';
 import { type JournalCommands, journalCommands } from './command/journal-commands.js';
-import { createLast, type LastCommand, type LastSent } from './command/last.js';
+import { createLast } from './command/last.js';
 import { createLaunch } from './command/launch.js';
 import { createMeters, type Meters, observe } from './command/meters.js';
-import type { DropCause } from './command/outbox-policy.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
-import type { Refusal } from './command/refusals.js';
 import { createRunner } from './command/run.js';
 import { openState, type State } from './command/state.js';
 import { resolveConfig } from './config/load.js';
@@ -24,7 +23,7 @@ import { loadHandlers } from './handlers/load.js';
 import { type Log, silentLog } from './log.js';
 import type { Live, Reloaded, TakeUp } from './reload.js';
 import { createTransport, type Links } from './transport/create.js';
-import { type Datagram, formatEndpoint, type LinkView, type ModemConsole, wallTime } from './transport/transport.js';
+import { type Datagram, formatEndpoint, type ModemConsole, wallTime } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;
@@ -42,42 +41,6 @@ export interface AgentOptions {
   readonly log?: Log;
   /** Aborting it stops the agent. */
   readonly signal?: AbortSignal;
-}
-
-export interface AgentStatus {
-  /** The address that it listens on; undefined while there is no link. */
-  readonly address: string | undefined;
-  readonly ports: readonly number[];
-  /** Undefined before the start. */
-  readonly link: LinkView | undefined;
-  readonly running: number;
-  readonly waiting: number;
-  readonly counters: Readonly<Counters>;
-  /** Undefined while none has ended; `at` in Unix milliseconds. */
-  readonly lastCommand: LastCommand | undefined;
-  /** Undefined while nothing has left; `at` in Unix milliseconds. */
-  readonly lastSent: LastSent | undefined;
-  /** The last few sources whose datagrams were refused, the latest first. */
-  readonly lastRefused: readonly Refusal[];
-  /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
-  readonly kernelDrops: number | undefined;
-  /** Undefined before the start, and where there is none. */
-  readonly journal:
-    | {
-        /** False when it is in memory only. */
-        readonly persistent: boolean;
-        readonly entries: number;
-        readonly bytes: number;
-        /** Of the entries, those that have not ended. */
-        readonly live: number;
-        /** How many databases were found damaged, and set aside, since the start. */
-        readonly damaged: number;
-      }
-    | undefined;
-  /** Undefined before the start, and where there is none. */
-  readonly outbox:
-    | { readonly entries: number; readonly bytes: number; readonly drops: Readonly<Record<DropCause, number>> }
-    | undefined;
 }
 
 export interface Agent {

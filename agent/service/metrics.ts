@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { VERSION } from '../../shared/version.js';
-import type { Agent, AgentStatus } from '../agent.js';
+import type { Agent } from '../agent.js';
+import type { AgentStatus } from '../agent-status.js';
 import type { HandlerMeter, Meters } from '../command/meters.js';
 import type { ModemCounters } from '../transport/modem/counters.js';
 import { addHistogram } from './metrics-histogram.js';

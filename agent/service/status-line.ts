@@ -1,5 +1,5 @@
 import { utf8Head } from '../../shared/format/cut.js';
-import type { AgentStatus } from '../agent.js';
+import type { AgentStatus } from '../agent-status.js';
 
 /** systemd takes no message above 4096 bytes, and an operator reads no line that long. */
 const MAX_BYTES = 400;

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { AgentStatus } from '../../../agent/agent.js';
+import type { AgentStatus } from '../../../agent/agent-status.js';
 import { createMeters, observe } from '../../../agent/command/meters.js';
 import { createAgent, defineHandler } from '../../../agent/index.js';
 import { renderMetrics } from '../../../agent/service/metrics.js';

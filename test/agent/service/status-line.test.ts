@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { AgentStatus } from '../../../agent/agent.js';
+import type { AgentStatus } from '../../../agent/agent-status.js';
 import { createAgent } from '../../../agent/index.js';
 import { statusLine } from '../../../agent/service/status-line.js';
 import { onlyLink } from '../../../agent/transport/transport.js';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { AgentStatus } from '../../../agent/agent.js';
+import type { AgentStatus } from '../../../agent/agent-status.js';
 import { createAgent } from '../../../agent/index.js';
 import type { Variables } from '../../../agent/service/notify.js';
 import { createSystemdService } from '../../../agent/service/systemd.js';
