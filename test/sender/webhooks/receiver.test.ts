@@ -56,6 +56,14 @@ function twilioRequest(token: string, url = URL_OF_HOOK, form: Record<string, st
   return new Request(url, { method: 'POST', headers, body: new URLSearchParams(form) });
 }
 
+const koreSigned = (url: string, form: Record<string, string>): Record<string, string> => ({
+  'kore-signature': koreSign(new URLSearchParams(form).toString(), url),
+});
+
+const twilioSigned = (url: string, form: Record<string, string>): Record<string, string> => ({
+  'x-twilio-signature': twilio.getExpectedTwilioSignature('secret', url, form),
+});
+
 const HEARD = {
   sid: SID,
   direction: 'from_sim',
@@ -157,6 +165,74 @@ describe('a callback', () => {
     const signature = koreSign(new URLSearchParams(form).toString());
     expect((await receive(koreRequest({ form, signature }))).status).toBe(400);
     expect(counters.malformed).toBe(1);
+  });
+
+  describe.each([
+    ['KORE', koreSigned],
+    ['Twilio', twilioSigned],
+  ] as const)('of %s that', (_, sign) => {
+    const both = { koreSecret: 'secret', twilioAuthToken: 'secret' };
+    const send = (
+      url: string,
+      form: Record<string, string>,
+      headers: Record<string, string>,
+      options: Options = {},
+    ) => {
+      const { receive, counters } = makeReceiver({ ...both, ...options });
+      const request = new Request(url, { method: 'POST', headers, body: new URLSearchParams(form) });
+      return receive(request).then(({ status }) => [status, counters.wrongSignature]);
+    };
+
+    it.each<[string, Record<string, string>]>([
+      ['another payload', { ...FORM, Payload: 'ZXZpbA==' }],
+      ['another SIM', { ...FORM, SimUniqueName: 'gateway-2' }],
+      ['a parameter more', { ...FORM, ErrorCode: '83401' }],
+      ['a parameter less', (({ DevicePort: _port, ...rest }) => rest)(FORM)],
+      ['a parameter moved into another', { ...FORM, Status: 'receivedDevicePort6969', DevicePort: '' }],
+    ])('has %s than was signed is refused', async (_what, tampered) => {
+      const headers = sign(URL_OF_HOOK, FORM);
+      expect(await send(URL_OF_HOOK, FORM, headers)).toEqual([204, 0]);
+      expect(await send(URL_OF_HOOK, tampered, headers)).toEqual([403, 1]);
+    });
+
+    it.each(['https://hooks.example/other', 'https://elsewhere.example/supersim', 'http://hooks.example/supersim'])(
+      'was signed for this URL and comes to %s is refused',
+      async (url) => {
+        expect(await send(url, FORM, sign(URL_OF_HOOK, FORM))).toEqual([403, 1]);
+      },
+    );
+
+    it.each([
+      ['http://127.0.0.1:3000/supersim', 'https://hooks.example', 'https://hooks.example/supersim'],
+      ['http://127.0.0.1:3000/inside', 'https://hooks.example/supersim', 'https://hooks.example/supersim'],
+      [
+        'http://127.0.0.1:3000/inside?a=1',
+        'https://hooks.example:8443/supersim',
+        'https://hooks.example:8443/supersim?a=1',
+      ],
+      ['http://[::1]:3000/', 'https://hooks.example/', 'https://hooks.example/'],
+    ])('comes to %s by a proxy is checked with the public URL %s', async (inside, publicUrl, outside) => {
+      const [signed = ''] = outside.split(sign === koreSigned ? '?' : '#', 1);
+      const headers = sign(signed, FORM);
+      expect(await send(inside, FORM, headers, { publicUrl })).toEqual([204, 0]);
+      expect(await send(inside, FORM, headers)).toEqual([403, 1]);
+      // Who comes past the proxy with a signature for the inside has not signed what the vendor would.
+      expect(await send(inside, FORM, sign(inside, FORM), { publicUrl })).toEqual([403, 1]);
+    });
+
+    it('is replayed is answered with 2xx, and dropped', async () => {
+      const { receive, counters } = makeReceiver(both);
+      const headers = sign(URL_OF_HOOK, FORM);
+      for (const more of [{}, {}, { 'kore-idempotency-token': 'new' }]) {
+        const request = new Request(URL_OF_HOOK, {
+          method: 'POST',
+          headers: { ...headers, ...more },
+          body: new URLSearchParams(FORM),
+        });
+        expect((await receive(request)).status).toBe(204);
+      }
+      expect(counters).toMatchObject({ accepted: 1, repeats: 2 });
+    });
   });
 
   it('that is too long, or of another method, is refused', async () => {

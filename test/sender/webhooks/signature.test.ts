@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import twilio from 'twilio';
 import { describe, expect, it } from 'vitest';
+import { koreSignature, twilioSignature } from '../../../sender/webhooks/sign.js';
 import { isSignedByKore, isSignedByTwilio, type SignedRequest } from '../../../sender/webhooks/signature.js';
 
 function post(url: string, body: string): SignedRequest {
@@ -60,6 +61,11 @@ describe('Twilio’s', () => {
         const signature = twilio.getExpectedTwilioSignature('token', url, read);
         expect(isSignedByTwilio('token', signature, request)).toBe(true);
         expect(isSignedByTwilio('other', signature, request)).toBe(false);
+        // And the other way: the official client checks what we sign.
+        const ours = twilioSignature('token', url, form);
+        expect(ours).toBe(signature);
+        expect(twilio.validateRequest('token', ours, url, read)).toBe(true);
+        expect(twilio.validateRequest('other', ours, url, read)).toBe(false);
       }),
     );
   });
@@ -92,6 +98,7 @@ describe('KORE’s', () => {
 
   it('is right in the published example', () => {
     const signature = 'f562d3959f68b5a30fc7a63f8bbf40987f633575f4231ffceb4f76dd154ea3ce';
+    expect(koreSignature('12345', 'POST', 'https://testendpoint.com', example.body)).toBe(signature);
     expect(isSignedByKore('12345', signature, example)).toBe(true);
     expect(isSignedByKore('12345', signature, { ...example, url: 'https://testendpoint.com/' })).toBe(true);
     expect(isSignedByKore('12346', signature, example)).toBe(false);
