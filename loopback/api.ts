@@ -3,7 +3,6 @@ import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { auth } from 'hono/utils/basic-auth';
-import { timingSafeEqual } from 'hono/utils/buffer';
 import * as z from 'zod';
 import { isSupersimError, messageOf } from '../shared/errors.js';
 import { DIRECTIONS, STATUSES } from '../shared/ip-command.js';
@@ -13,6 +12,7 @@ import type { Assumptions } from './assumptions.js';
 import { readBody } from './body.js';
 import type { Commands } from './commands.js';
 import { type ControlOptions, controlRoutes } from './control.js';
+import { isSame } from './is-same.js';
 import { pageOf } from './paging.js';
 import type { Store } from './store.js';
 import { TOKEN_PATH } from './tokens.js';
@@ -89,8 +89,7 @@ function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
       if (!tokens.isValid(token)) return unauthorized.response('kore', { 'WWW-Authenticate': 'Bearer' });
     } else {
       const given = auth(c.req.raw);
-      const isRight = await timingSafeEqual(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
-      if (!isRight) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
+      if (!isSame(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`)) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
     }
     return next();
   });

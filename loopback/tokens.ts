@@ -1,5 +1,6 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { isSame } from './is-same.js';
 
 /** Where they are asked for; at KORE on a host of its own. */
 export const TOKEN_PATH = '/api-services/v1/auth/token';
@@ -58,8 +59,3 @@ export function createTokens({ clientId, clientSecret, life, onIssue }: TokenOpt
 
 const refusal = (status: number, error: string, error_description: string) =>
   Response.json({ error, error_description }, { status });
-
-function isSame(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
-}

@@ -5,6 +5,7 @@ import { VERSION } from '../shared/version.js';
 import { ApiError } from './api-error.js';
 import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
+import { type HttpAnswer, type HttpInit, httpFetch } from './http-fetch.js';
 import { describeFirstIssues } from './input.js';
 import { neverLeft } from './network-error.js';
 import { within } from './within.js';
@@ -21,7 +22,7 @@ export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
 
 /** The world outside, for tests to replace. */
 export interface HttpIo {
-  readonly fetch: (url: URL, init: RequestInit) => Promise<Response>;
+  readonly fetch: (url: URL, init: HttpInit) => Promise<HttpAnswer>;
   readonly sleep: Sleep;
   /** From 0 to below 1. */
   readonly random: () => number;
@@ -30,7 +31,7 @@ export interface HttpIo {
 }
 
 export const realIo: HttpIo = {
-  fetch: (url, init) => fetch(url, init),
+  fetch: httpFetch,
   sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
   random: Math.random,
   now: Date.now,
@@ -115,7 +116,7 @@ function judgeBroken({ repeatable, url }: ApiRequest, broken: unknown): Verdict<
   return { error: unknownFate(reason, broken), retry: false };
 }
 
-/** `fetch` itself only ever says "fetch failed"; its cause says why. */
+/** What it rejects with only says that it failed; its cause says why. */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   return cause === undefined ? messageOf(thrown) : `${messageOf(thrown)}: ${messageOf(cause)}`;
@@ -183,10 +184,10 @@ async function attemptOnce(
   }
 }
 
-async function readResponse(response: Response): Promise<Attempt> {
+async function readResponse(response: HttpAnswer): Promise<Attempt> {
   const { status } = response;
   const retryAfter = response.headers.get('retry-after');
-  if (response.ok) {
+  if (status >= 200 && status < 300) {
     const body = await readBody(response, MAX_RESPONSE_BYTES);
     return body === undefined ? { tooLong: true } : { status, retryAfter, body };
   }
@@ -196,11 +197,10 @@ async function readResponse(response: Response): Promise<Attempt> {
 }
 
 /** The body as text, undefined when it is longer than `limit` bytes. */
-async function readBody(response: Response, limit: number): Promise<string | undefined> {
-  if (response.body === null) return '';
+async function readBody({ body }: HttpAnswer, limit: number): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of body ?? []) {
     length += chunk.length;
     if (length > limit) return undefined;
     chunks.push(chunk);

@@ -20,6 +20,7 @@ export {
 } from './client.js';
 export { loadCredentials, loadWebhookSecrets } from './credentials.js';
 export type { HttpIo, Sleep } from './http.js';
+export type { HttpAnswer, HttpInit } from './http-fetch.js';
 export {
   type Credentials,
   KORE_BASE_URL,

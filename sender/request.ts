@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { GATEWAY, scaled } from '../shared/coap/parameters.js';
 import { COMMAND_NAME, MAX_NAME_LENGTH } from '../shared/command.js';
@@ -80,6 +80,11 @@ export interface RequesterOptions {
   readonly timeScale?: number | undefined;
 }
 
+function randomIdentity() {
+  const bytes = randomBytes(8);
+  return { tag: bytes.subarray(0, 6), messageId: bytes.readUInt16BE(6) };
+}
+
 const inputSchema = z.object({
   sim: z.string().min(1),
   name: z.string().max(MAX_NAME_LENGTH).regex(COMMAND_NAME, 'must be dotted words'),
@@ -93,7 +98,7 @@ const inputSchema = z.object({
       tag: z.instanceof(Uint8Array).refine(({ length }) => length === 6),
       messageId: z.int().min(0).max(0xffff),
     })
-    .default(() => ({ tag: randomBytes(6), messageId: randomInt(0x10000) })),
+    .default(randomIdentity),
   again: z.boolean().default(false),
 });
 
@@ -102,7 +107,7 @@ type RequestInput = z.output<typeof inputSchema>;
 /** Makes `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
   const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
-  const parameters = scaled(GATEWAY, timeScale);
+  const parameters = timeScale === 1 ? GATEWAY : scaled(GATEWAY, timeScale);
   return async (sim, name, params, { signal, onProgress, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
     const conversation = startConversation(input, params);

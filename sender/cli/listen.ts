@@ -86,7 +86,7 @@ export async function listen(argv: unknown, io: CliIo, signal: AbortSignal): Pro
   const forwarder =
     args.forwardTo === undefined
       ? undefined
-      : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, sleep: io.sleep }, done: show });
+      : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, fetch, sleep: io.sleep }, done: show });
   const take = forwarder?.push ?? show;
   await (args.poll ? poll(args, io, signal, take) : receive(args, io, signal, take));
   const lost = (await forwarder?.stop(GRACE_MS)) ?? 0;

@@ -24,7 +24,7 @@ export interface Forwarded {
 
 export interface ForwarderOptions {
   readonly url: URL;
-  readonly io: HttpIo;
+  readonly io: Omit<HttpIo, 'fetch'> & { readonly fetch: (url: URL, init: RequestInit) => Promise<Response> };
   /** Told of each, when it has been forwarded or given up. */
   readonly done: (heard: Heard, how: Forwarded) => Promise<void>;
 }

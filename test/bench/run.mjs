@@ -2,7 +2,18 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 
-const NAMES = ['round-trips', 'coap', 'journal', 'start', 'memory', 'idle-cpu', 'burst', 'at-parser', 'modem-line'];
+const NAMES = [
+  'round-trips',
+  'coap',
+  'journal',
+  'start',
+  'memory',
+  'idle-cpu',
+  'burst',
+  'at-parser',
+  'modem-line',
+  'broadcast',
+];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !NAMES.includes(name));

@@ -63,7 +63,7 @@ export const atMost = (what, figure, bound, print) => ({
 });
 
 /** @param {ChildProcess} child */
-function track(child) {
+export function track(child) {
   children.add(child);
   child.once('exit', () => children.delete(child));
 }

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HttpIo } from '../../../sender/http.js';
 import {
   createForwarder,
   FORWARDS_AT_ONCE,
   type Forwarded,
+  type ForwarderOptions,
   MAX_QUEUED,
   TRY_FOR_MS,
 } from '../../../sender/listen/forward.js';
@@ -14,14 +14,14 @@ import { closedUrl, ipCommand, json, rejection, startApi } from '../support.js';
 const heard = (number: number): Heard =>
   fromResource(ipCommand(number, { direction: 'from_sim', status: 'received', payload: `{"event":"e${number}"}` }));
 
-const io: HttpIo = {
+const io: ForwarderOptions['io'] = {
   fetch: (url, init) => fetch(url, init),
   sleep: (ms, signal) => delay(ms / 1000, undefined, signal === undefined ? {} : { signal }),
   random: () => 0.5,
   now: Date.now,
 };
 
-function start(url: string, given: Partial<HttpIo> = {}) {
+function start(url: string, given: Partial<ForwarderOptions['io']> = {}) {
   const ended: [string | undefined, Forwarded][] = [];
   const forwarder = createForwarder({
     url: new URL(url),
