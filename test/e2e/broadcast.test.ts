@@ -20,7 +20,7 @@ import { startTestLoopback } from '../support/round-trip.js';
 import { SEED, seededRandom } from '../support/seed.js';
 
 /** `npm run soak` sets how many, and takes another seed each time. */
-const { SOAK_SIMS = '1000', SOAK_SEED } = process.env;
+const { SOAK_SIMS = '2000', SOAK_SEED } = process.env;
 const IS_LONG = process.env['SOAK_SIMS'] !== undefined;
 const count = Number(SOAK_SIMS);
 const seed = Number(SOAK_SEED ?? (IS_LONG ? randomInt(2 ** 32) : SEED));

@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import { encode as encodeCbor } from 'cborg';
 import { describe, expect, test } from 'vitest';
 import type { Loopback } from '../../loopback/index.js';
+import { post } from '../loopback/support.js';
+import { temporaryFolder } from '../support/files.js';
 import { program, runProcess, startProcess } from '../support/process.js';
 import { nextReply, nextReplyBytes, startTestAgent, startTestLoopback } from '../support/round-trip.js';
 import { LINKS } from '../support/story-links.js';
@@ -62,4 +65,46 @@ test('wrong arguments end with the help and code 2', async () => {
   const { code, output } = await runProcess(process.execPath, [program('supersim'), 'sned']);
   expect(output).toMatch(/Did you mean send\?|Unknown argument: sned/);
   expect(code).toBe(2);
+});
+
+test('a Fleet is asked, and what came of it is in a file that is not asked again', async () => {
+  const loopback = await startTestLoopback();
+  await startTestAgent(loopback);
+  const state = join(temporaryFolder(), 'broadcast.db');
+  const first = await supersim(
+    loopback,
+    'broadcast',
+    'ping',
+    '--fleet',
+    'fleet-1',
+    '--state',
+    state,
+    '--interval',
+    '100ms',
+  );
+  expect(first.code).toBe(0);
+  expect(first.output).toMatch(/^HS\w{32},done,,,,"""pong""",1$/m);
+  const { toSim } = loopback.counters;
+  expect(toSim).toBe(1);
+  const again = await supersim(loopback, 'broadcast', '--resume', state, '--json');
+  expect([again.code, loopback.counters.toSim]).toEqual([0, toSim]);
+  expect(again.output).toContain('"outcome":"done"');
+  const both = await supersim(loopback, 'broadcast', '--resume', state, '--format', 'json');
+  expect(both.code).toBe(2);
+});
+
+test('webhooks are listened for until Ctrl-C', async () => {
+  const loopback = await startTestLoopback();
+  const agent = await startTestAgent(loopback);
+  const [file, args, env] = command(loopback, 'listen', '--port', '0', '--json');
+  const listening = startProcess(file, args, { ...env, SUPERSIM_WEBHOOK_SECRET: loopback.webhookSecret });
+  const [, url = ''] = /^listening on (.*)$/.exec(await listening.line(/^listening on /)) ?? [];
+  await listening.line(/^ready: /);
+  await post(loopback, '/v1/Fleets/fleet-1', { IpCommandsUrl: url });
+  await agent.emit('started');
+  expect(JSON.parse(await listening.line(/^{/))).toMatchObject({ kind: 'event', event: 'started' });
+  listening.kill('SIGINT');
+  expect(await listening.ended).toBe(0);
+  const wrong = await supersim(loopback, 'listen', '--poll', '--port', '3000');
+  expect(wrong.code).toBe(2);
 });
