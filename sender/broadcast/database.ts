@@ -6,6 +6,8 @@ export type SqlValue = string | number | Uint8Array | null;
 
 export interface Database {
   exec(sql: string): void;
+  /** Lets others read the file meanwhile (write-ahead log), until it is closed. */
+  share(): void;
   /** @returns how many rows it changed */
   run(sql: string, values?: readonly SqlValue[]): number;
   all(sql: string, values?: readonly SqlValue[]): unknown[];
@@ -51,13 +53,13 @@ function connect(database: Libsql.Database, path: string, unlock: () => void): D
     return statement;
   };
   // The values always as one array: the library ends the process on a lone Buffer.
-  const all = (sql: string, values: readonly SqlValue[] = []) => prepared(sql).all(values);
   let closed = false;
 
   return {
     exec: (sql) => void database.exec(sql),
+    share: () => void database.exec('PRAGMA journal_mode = WAL'),
     run: (sql, values = []) => prepared(sql).run(values).changes,
-    all,
+    all: (sql, values = []) => prepared(sql).all(values),
     transaction(work) {
       // To ask a closed database whether it is in a transaction would end the process.
       if (closed) throw notUsable(path, 'it is closed');
@@ -73,13 +75,14 @@ function connect(database: Libsql.Database, path: string, unlock: () => void): D
     close() {
       if (closed) return;
       closed = true;
+      statements.clear();
       try {
         // One file is left, which can be copied; the library does not do it when it closes.
-        all('PRAGMA wal_checkpoint(TRUNCATE)');
+        database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        database.exec('PRAGMA journal_mode = DELETE');
       } catch {
-        // All is in the file and its log, which belong together.
+        // Somebody has it open: all is in the file and its log, which belong together.
       }
-      statements.clear();
       database.close();
       unlock();
     },

@@ -123,7 +123,7 @@ export async function createState(path: string, command: StoredCommand): Promise
   const database = await openDatabase(path);
   const stored = toJson(command);
   try {
-    database.exec('PRAGMA journal_mode = WAL');
+    database.share();
     database.transaction(() => {
       database.exec(SCHEMA);
       database.run('INSERT INTO broadcast (format, seed, command, created_at) VALUES (?, ?, ?, ?)', [
@@ -158,7 +158,10 @@ export async function openState(path: string): Promise<BroadcastState> {
   const database = await openDatabase(path);
   try {
     const state = readState(database, path);
-    if (state.total > 0) return state;
+    if (state.total > 0) {
+      database.share();
+      return state;
+    }
     throw new SupersimError('bad-input', `${path} does not hold its SIMs: it was ended while they were read`, {
       remedy: 'Nothing was sent. Delete it, and begin again.',
     });

@@ -67,7 +67,11 @@ export const broadcastOptions = {
     describe: 'SIMs at once, 1 to 10000',
   },
   rate: { type: 'number', requiresArg: true, describe: 'Most datagrams a second, repeats too' },
-  canary: { type: 'string', requiresArg: true, describe: 'How many go first: 5%. The others follow if these are done' },
+  canary: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'How many go first: 5%. The others follow if these are done; --no-canary lets them, with --resume',
+  },
   'abort-above': {
     type: 'string',
     requiresArg: true,

@@ -64,6 +64,7 @@ describe('the file of a broadcast', () => {
       ...{ failed: 0, refused: 0, interrupted: 0, 'no-answer': 0 },
     });
     state.close();
+    expect(readdirSync(join(path, '..')).sort()).toEqual(['broadcast.db', 'broadcast.db.lock']);
 
     const again = await openState(path);
     expect(again).toMatchObject({ command: COMMAND, total: 3, seed: state.seed });
