@@ -215,7 +215,7 @@ export const ERRORS = {
     remedy: 'Install it with `npm install @lydell/node-pty`, without `--omit=optional`; it works on Linux and macOS.',
   },
   'probe-failed': {
-    meaning: 'The command that was sent through the whole loop did not come back.',
+    meaning: 'What was sent through the whole loop to try it did not come back.',
     remedy: 'Read which step is missing, and the agent’s log above it.',
   },
   'control-unreachable': {
