@@ -1,5 +1,6 @@
 import type { IpCommand } from '../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from './client.js';
+import { forgetOldest } from './forget.js';
 import { type HttpIo, realIo } from './http.js';
 import type { ReplyListener, ReplySource } from './replies.js';
 
@@ -53,7 +54,7 @@ export function accountReplies(
     for (const name of names) for (const listener of waitersOf.get(name)?.listeners ?? []) listener.heard(command);
     if (names.length > 0) return;
     unclaimed.set(sid, command);
-    trim(unclaimed, MAX_UNCLAIMED);
+    forgetOldest(unclaimed, MAX_UNCLAIMED);
   }
 
   function called(): void {
@@ -149,7 +150,7 @@ function createList(
   filter: { readonly direction: 'from_sim' } | { readonly status: 'failed' },
   called: () => void,
 ): Look {
-  const known = new Map<string, true>();
+  const known = new Set<string>();
   return async (pages) => {
     const fresh = new Map<string, IpCommand>();
     let count = 0;
@@ -159,16 +160,8 @@ function createList(
       if (++count === pages || page.some(({ sid }) => known.has(sid))) break;
     }
     const news = [...fresh.values()].reverse();
-    for (const { sid } of news) known.set(sid, true);
-    trim(known, 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE);
+    for (const { sid } of news) known.add(sid);
+    forgetOldest(known, 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE);
     return news;
   };
-}
-
-/** Leaves out what is in it longest. */
-function trim(map: Map<string, unknown>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return;
-    map.delete(key);
-  }
 }

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { IpCommand } from '../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from './client.js';
-import type { Sleep } from './http.js';
+import { forgetOldest } from './forget.js';
+import { realIo, type Sleep } from './http.js';
 
 /** Default of {@link PollingOptions.interval}. */
 export const POLL_INTERVAL_MS = 2000;
@@ -67,7 +67,7 @@ interface Loop {
  * It is read in both directions, which also tells when the network could not send a command.
  */
 export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: PollingOptions = {}): ReplySource {
-  const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, tellFirst = false, sleep = realSleep } = options;
+  const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, tellFirst = false, sleep = realIo.sleep } = options;
   const loops = new Map<string, Loop>();
 
   return {
@@ -151,10 +151,5 @@ function remember(known: Known, seen: ReadonlyMap<string, IpCommand>, max: numbe
     known.delete(sid);
     known.set(sid, status);
   }
-  for (const sid of known.keys()) {
-    if (known.size <= max) return;
-    known.delete(sid);
-  }
+  forgetOldest(known, max);
 }
-
-const realSleep: Sleep = (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal });

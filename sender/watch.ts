@@ -2,6 +2,7 @@ import { messageOf } from '../shared/errors.js';
 import type { IpCommand } from '../shared/ip-command.js';
 import { mayPass } from './api-error.js';
 import { type IpCommandClient, PAGE_SIZE } from './client.js';
+import { forgetOldest } from './forget.js';
 import type { Sleep } from './http.js';
 
 /** Most pages that one look at the list reads. */
@@ -89,10 +90,7 @@ export function remember(known: Set<string>, commands: readonly Pick<IpCommand, 
     known.delete(sid);
     known.add(sid);
   }
-  for (const sid of known) {
-    if (known.size <= max) return;
-    known.delete(sid);
-  }
+  forgetOldest(known, max);
 }
 
 /** Hands back an error that the next look may not meet. */

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { forgetOldest } from '../forget.js';
 import { checkInput } from '../input.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';
@@ -188,8 +189,5 @@ function keysOf(headers: Headers, { sid, status }: Callback): string[] {
 
 function remember(known: Set<string>, keys: readonly string[]): void {
   for (const key of keys) known.add(key);
-  for (const key of known) {
-    if (known.size <= MAX_REMEMBERED) return;
-    known.delete(key);
-  }
+  forgetOldest(known, MAX_REMEMBERED);
 }
