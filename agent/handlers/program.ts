@@ -1,12 +1,11 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { milliseconds } from '../../shared/duration.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
+import { configured } from './configured.js';
 import { checkedPath } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
-import { bindAny } from './params.js';
 import { type Finished, runProcess } from './process.js';
 import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
 import { lookUpUser } from './user.js';
@@ -24,13 +23,7 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
     throw new SupersimError('handler-invalid', `the program of ${name} must have an absolute path, not ${file}`);
   const ids = config.user === undefined ? undefined : await lookUpUser(config.user);
   return {
-    name,
-    description: config.description,
-    safe: config.safe,
-    idempotent: config.idempotent || config.safe,
-    timeoutMs: milliseconds(config.timeout),
-    usage: '[anything]',
-    bind: bindAny,
+    ...configured(name, config),
     async run(params, context) {
       const finished = await runProcess({
         file: await checkedPath(file),

@@ -1,13 +1,12 @@
 import { lstat } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { milliseconds } from '../../shared/duration.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { SocketConfig } from '../config/schema.js';
+import { configured } from './configured.js';
 import { checkedPath } from './file-safety.js';
 import type { Handler } from './handler.js';
-import { bindAny } from './params.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';
 
 const WORLD_WRITES = 0o002;
@@ -24,13 +23,7 @@ const OK_LINE_BYTES = 4;
  * When its time is up the connection is closed; what the service does then is its own affair.
  */
 export const socketHandler = (name: string, config: SocketConfig): Handler => ({
-  name,
-  description: config.description,
-  safe: config.safe,
-  idempotent: config.idempotent || config.safe,
-  timeoutMs: milliseconds(config.timeout),
-  usage: '[anything]',
-  bind: bindAny,
+  ...configured(name, config),
   run: (params, { signal }) => callService(config.socket, params, config.outputBytes, signal),
 });
 

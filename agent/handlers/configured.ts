@@ -1,0 +1,15 @@
+import { milliseconds } from '../../shared/duration.js';
+import type { ProgramConfig, SocketConfig } from '../config/schema.js';
+import type { Handler } from './handler.js';
+import { bindAny } from './params.js';
+
+/** What handlers that the configuration describes have in common: all but how they run. */
+export const configured = (name: string, config: ProgramConfig | SocketConfig): Omit<Handler, 'run'> => ({
+  name,
+  description: config.description,
+  safe: config.safe,
+  idempotent: config.idempotent || config.safe,
+  timeoutMs: milliseconds(config.timeout),
+  usage: '[anything]',
+  bind: bindAny,
+});
