@@ -111,9 +111,8 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const runner = createRunner(config.limits, { ...surroundings, ran });
   const probeRunner = createRunner(PROBE_LIMITS, surroundings);
   const clockSynchronized = createClockCheck();
-  const launch = createLaunch(runner, (deadline) =>
-    createDeadlineJudge(clockSynchronized, current.config.deadline.unsynchronized)(deadline),
-  );
+  const unsynchronized = () => current.config.deadline.unsynchronized;
+  const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, unsynchronized));
   let admitting = false;
   let dropsTimer: NodeJS.Timeout | undefined;
   let maintenance: NodeJS.Timeout | undefined;

@@ -10,18 +10,19 @@ export type Verdict =
  * Makes the judge of deadlines. A clock that is not synchronised cannot tell whether one has passed: then the
  * configured policy decides, and the reply says so.
  *
+ * @param unsynchronized the policy as it is now: a reload may change it
  * @param now Unix time in milliseconds
  */
 export function createDeadlineJudge(
   clockSynchronized: ClockCheck,
-  unsynchronized: 'refuse' | 'run',
+  unsynchronized: () => 'refuse' | 'run',
   now: () => number = Date.now,
 ): (deadline: number) => Promise<Verdict> {
   return async (deadline) => {
     if (await clockSynchronized()) {
       return isPast(deadline, now()) ? { run: false, error: EXPIRED } : { run: true, clockSynchronized: true };
     }
-    return unsynchronized === 'run' ? { run: true, clockSynchronized: false } : { run: false, error: CANNOT_TELL };
+    return unsynchronized() === 'run' ? { run: true, clockSynchronized: false } : { run: false, error: CANNOT_TELL };
   };
 }
 
