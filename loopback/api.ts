@@ -89,8 +89,8 @@ function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
       if (!tokens.isValid(token)) return unauthorized.response('kore', { 'WWW-Authenticate': 'Bearer' });
     } else {
       const given = auth(c.req.raw);
-      if (!isSame(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`))
-        return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
+      const isRight = isSame(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
+      if (!isRight) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
     }
     return next();
   });

@@ -1,13 +1,12 @@
-import { chmodSync, cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { statusSchema } from '../../agent/service/control-schema.js';
-import { runAsNobody } from '../support/as-nobody.js';
+import { supersimAgentAsNobody } from '../agent/cli/support.js';
 import { linesOf } from '../support/device.js';
 import { temporaryFolder, writeFile, writeScript } from '../support/files.js';
 import { needs } from '../support/needs.js';
-import { program } from '../support/process.js';
 import { linkPath } from '../support/pty.js';
 import { startReloadable } from '../support/reload.js';
 import { startTestLoopback } from '../support/round-trip.js';
@@ -231,12 +230,9 @@ describe('supersim-agent reload', () => {
   it.skipIf(needs('root'))('is refused to a user without rights, and so is loglevel', async () => {
     const { socket, folder, log } = await startReloadable();
     chmodSync(folder, 0o755);
-    // Wherever the repository lies, this user can read the program here.
-    const copy = temporaryFolder();
-    cpSync(dirname(program('supersim-agent')), copy, { recursive: true });
-    chmodSync(copy, 0o755);
+    const runAsNobody = supersimAgentAsNobody();
     for (const words of [['reload'], ['loglevel', 'trace']]) {
-      const refused = await runAsNobody([join(copy, 'supersim-agent.js'), ...words, '--socket', socket]);
+      const refused = await runAsNobody([...words, '--socket', socket]);
       expect(refused.code).toBe(1);
       expect(refused.stderr).toMatch(/^error control-forbidden: /);
     }
