@@ -1,10 +1,14 @@
 import type { Command, CommandError, CommandFormat, Reply } from '../../shared/command.js';
-import { ERRORS } from '../../shared/errors.js';
+import { ERRORS, messageOf } from '../../shared/errors.js';
+import { utf8Head } from '../../shared/format/cut.js';
 import type { DeviceOutcome } from '../../shared/outcome.js';
 import type { Log } from '../log.js';
 import type { Counters } from './counters.js';
 import type { Last } from './last.js';
 import type { Meters } from './meters.js';
+
+/** Longest message of an error that a reply has. */
+export const MAX_ERROR_MESSAGE_BYTES = 1000;
 
 /** A command that has come to its end. */
 export interface Ended {
@@ -39,6 +43,11 @@ export function createCommandLog(counters: Counters, meters: Meters, last: Last,
 
 export const outcomeOf = (reply: Reply): DeviceOutcome =>
   'error' in reply ? ERRORS[reply.error.code].wire.outcome : 'done';
+
+/** What a command ends in when the agent itself made a mistake over it. */
+export const internalError = (error: unknown): { readonly error: CommandError } => ({
+  error: { code: 'internal-error', message: utf8Head(messageOf(error), MAX_ERROR_MESSAGE_BYTES) },
+});
 
 /** The code that a command ended in, if it ended in one. */
 export const codeOf = (reply: Reply) => ('error' in reply ? reply.error.code : undefined);

@@ -5,8 +5,9 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Entry, Message, Request } from '../../shared/format/message.js';
 import type { Registry } from '../handlers/registry.js';
+import type { Log } from '../log.js';
 import type { Datagram } from '../transport/transport.js';
-import { type CommandLog, codeOf, type Ended, millisecondsSince, outcomeOf } from './command-log.js';
+import { type CommandLog, codeOf, type Ended, internalError, millisecondsSince, outcomeOf } from './command-log.js';
 import type { Counters } from './counters.js';
 import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
 import type { Journal } from './journal-api.js';
@@ -45,6 +46,7 @@ export interface LifeOptions {
   readonly counters: Counters;
   readonly meters: Meters;
   readonly logCommand: CommandLog;
+  readonly log: Log;
   /** The longest datagram that can leave now. */
   readonly maxBytes: () => number;
 }
@@ -73,7 +75,7 @@ interface Settled extends Ended {
 
 /** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, launch, seen, journal, counters, meters, logCommand, maxBytes } = options;
+  const { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes } = options;
 
   /**
    * Takes a message that has not come before; one that has is answered as it was then.
@@ -97,7 +99,7 @@ export function createExchanges(options: ExchangeOptions) {
     }
     const lifetime = parametersOf(peer).exchangeLifetime;
     const remembered = key !== undefined && known === undefined && care === 'remembered';
-    const entry = remembered ? seen.begin(key, false, now + lifetime, now) : undefined;
+    const entry = remembered ? seen.begin(key, false, lifetime, now) : undefined;
     const exchange: Exchange = {
       incoming,
       resumed,
@@ -109,7 +111,7 @@ export function createExchanges(options: ExchangeOptions) {
     const refusal = known?.message ?? (remembered && entry === undefined ? TOO_MANY_SEEN : undefined);
     for (const each of entries) {
       if ('error' in each) settle(exchange, each.id, undefined, true, each);
-      else if (refusal === undefined) run(exchange, each.request);
+      else if (refusal === undefined) runOrFail(exchange, each.request);
       else
         settle(exchange, each.request.id, each.request.name, hasId(each), {
           error: { code: 'busy', message: refusal },
@@ -173,10 +175,27 @@ export function createExchanges(options: ExchangeOptions) {
     if (bytes !== undefined) options.reply(repeat ? markRepeat(format, bytes, maxBytes()) : bytes, incoming);
   }
 
-  function run(exchange: Exchange, request: Request): void {
+  /** A command ends, whatever goes wrong over it: its repeats would be told for ever that it is running. */
+  function runOrFail(exchange: Exchange, request: Request): void {
+    const { name, id } = request;
+    const { format, peer } = exchange.incoming;
+    let ended = false;
+    const done = (reply: Reply) => {
+      if (ended) return;
+      ended = true;
+      settle(exchange, id, name, wantsReply(id, format), reply);
+    };
+    try {
+      run(exchange, request, done);
+    } catch (error) {
+      log.error({ name: utf8Head(name, MAX_NAME_LENGTH), peer, error: messageOf(error) }, 'internal error');
+      done(internalError(error));
+    }
+  }
+
+  function run(exchange: Exchange, request: Request, done: (reply: Reply) => void): void {
     const { name, params, id } = request;
     const { format, peer, datagram } = exchange.incoming;
-    const done = (reply: Reply) => settle(exchange, id, name, wantsReply(id, format), reply);
     const handler = registry.get(name);
     if (handler === undefined) {
       done({ error: { code: 'unknown-command', message: `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}` } });
@@ -226,12 +245,26 @@ export function createExchanges(options: ExchangeOptions) {
   /** All commands of a datagram have ended: keeps that, answers, and says so in the log. */
   function conclude(exchange: Exchange): void {
     const { incoming, settled, journalled } = exchange;
-    const bytes = encode(incoming, settled, maxBytes());
-    if (journalled === undefined) deliver(exchange, bytes);
-    else {
-      const ended = settled.map(({ reply }) => ({ outcome: outcomeOf(reply), code: codeOf(reply) }));
-      journalled.finish(endingOf(ended, bytes), () => deliver(exchange, bytes));
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = encode(incoming, settled, maxBytes());
+    } catch (error) {
+      logMistake(exchange, error);
     }
+    try {
+      if (journalled === undefined) deliver(exchange, bytes);
+      else {
+        const ended = settled.map(({ reply }) => ({ outcome: outcomeOf(reply), code: codeOf(reply) }));
+        journalled.finish(endingOf(ended, bytes), () => deliver(exchange, bytes));
+      }
+    } catch (error) {
+      logMistake(exchange, error);
+      if (exchange.seen?.running) deliver(exchange, bytes);
+    }
+  }
+
+  function logMistake({ incoming: { peer }, settled: [first] }: Exchange, error: unknown): void {
+    log.error({ name: first?.name, peer, error: messageOf(error) }, 'internal error');
   }
 
   function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {

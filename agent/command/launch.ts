@@ -1,3 +1,4 @@
+import { internalError } from './command-log.js';
 import type { Verdict } from './deadline.js';
 import type { Runner, Task } from './run.js';
 
@@ -9,7 +10,11 @@ export function createLaunch(runner: Pick<Runner, 'submit'>, judge: (deadline: n
   return (task) => {
     const { deadline } = task.command;
     if (deadline === undefined) runner.submit(task);
-    else judge(deadline).then((verdict) => follow(task, verdict));
+    else {
+      judge(deadline)
+        .then((verdict) => follow(task, verdict))
+        .catch((error) => task.done(internalError(error)));
+    }
   };
 
   function follow(task: Task, verdict: Verdict): void {

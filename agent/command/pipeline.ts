@@ -51,7 +51,7 @@ export function createPipeline(options: PipelineOptions) {
   const logCommand = createCommandLog(counters, meters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
-  const life = { registry, launch, seen, journal, counters, meters, logCommand, maxBytes };
+  const life = { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes };
   const exchanges = createExchanges({ ...life, reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply') });
   const coap = createCoapServer({ ...life, reply });
 

@@ -1,5 +1,6 @@
 import { SupersimError } from '../../shared/errors.js';
 import type { ListenedPort } from '../config/schema.js';
+import { silentLog } from '../log.js';
 import type { Datagram } from '../transport/transport.js';
 import type { RefusalCause } from './admit.js';
 import { createCounters } from './counters.js';
@@ -36,6 +37,7 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       receivedAt: performance.now(),
     };
     const cause = refusalOf(datagram);
+    const isClogged = life.seen.isClogged(performance.now());
     const decoded = decode(datagram.bytes, PORT, life.maxBytes());
     const exchanges = createExchanges({
       ...life,
@@ -43,6 +45,7 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       counters: createCounters(),
       meters: createMeters(),
       logCommand: () => undefined,
+      log: silentLog,
       reply(bytes) {
         const answer = Buffer.from(bytes).toString();
         if (answer === ANSWER) resolve();
@@ -50,6 +53,7 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       },
     });
     if (cause !== undefined) fail(`refused: ${cause}`);
+    else if (isClogged) fail('not sent: commands are refused, as what is remembered of earlier ones does not expire');
     else if (decoded?.message === undefined) fail('not understood');
     else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format });
   });

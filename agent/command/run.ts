@@ -1,8 +1,9 @@
 import type { Command, CommandError, Reply } from '../../shared/command.js';
-import { type FinalCode, messageOf, SupersimError } from '../../shared/errors.js';
+import { type FinalCode, messageOf, type SupersimError } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Emit, Handler, HandlerContext } from '../handlers/handler.js';
 import type { Log } from '../log.js';
+import { internalError, MAX_ERROR_MESSAGE_BYTES } from './command-log.js';
 import { EXPIRED, isPast } from './deadline.js';
 
 /** How often time-outs are looked for; one timer serves all commands. */
@@ -11,7 +12,6 @@ const SWEEP_INTERVAL_MS = 100;
 const ABORT_GRACE_MS = 3000;
 /** A command that takes longer is slow, and told so. */
 const SLOW_MS = 1000;
-const MAX_ERROR_MESSAGE_BYTES = 1000;
 
 /** What has to be on the disk before a command may run. */
 export interface Before {
@@ -136,13 +136,21 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
   function submit(task: Task): void {
     if (stopping) refuse(task, STOPPING);
     else if (hasPlace()) {
-      task.before?.accept();
-      start(task);
+      if (accept(task)) start(task);
     } else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
-      task.before?.accept();
+      if (!accept(task)) return;
       queue.push(task);
       queuedBytes += task.bytes;
     } else refuse(task, 'too many commands are running and waiting');
+  }
+
+  /** A mistake over the journal ends the command, which has not run. */
+  function accept(task: Task): boolean {
+    return contained(
+      task,
+      () => task.before?.accept(),
+      (error) => tellEnd(task, internalError(error)),
+    );
   }
 
   const hasPlace = () => running.size + starting < limits.running;
@@ -154,14 +162,22 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
     else if (before === undefined) runHandler(task);
     else {
       starting++;
-      const run = (error?: SupersimError) => {
+      const settled = (work: () => void) => {
         starting--;
-        if (error !== undefined) refuse(task, error.message);
-        else if (stopping) refuse(task, STOPPING);
-        else runHandler(task);
+        work();
         startNext();
       };
-      if (!contained(task, () => before.start(run))) run(new SupersimError('busy', 'it could not be started'));
+      const run = (error?: SupersimError) =>
+        settled(() => {
+          if (error !== undefined) refuse(task, error.message);
+          else if (stopping) refuse(task, STOPPING);
+          else runHandler(task);
+        });
+      contained(
+        task,
+        () => before.start(run),
+        (error) => settled(() => tellEnd(task, internalError(error))),
+      );
     }
   }
 
@@ -205,12 +221,13 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
   const tellEnd = (task: Task, reply: Reply): boolean => contained(task, () => task.done(reply));
 
   /** A mistake of the agent's own must not keep a place, nor the others from theirs. */
-  function contained({ command }: Task, work: () => void): boolean {
+  function contained({ command }: Task, work: () => void, failed?: (error: unknown) => void): boolean {
     try {
       work();
       return true;
     } catch (error) {
       surroundings.log.error({ name: command.name, error: messageOf(error) }, 'internal error');
+      failed?.(error);
       return false;
     }
   }

@@ -39,7 +39,8 @@ export function datagramKey(peer: string, bytes: Buffer): string {
  */
 export function createSeen() {
   const known = new Map<string, Seen>();
-  const kept = createQueue();
+  /** Entries that have ended, by their lifetime: each queue is in the order of expiry. Running entries are in none. */
+  const ended = new Map<number, ReturnType<typeof createQueue>>();
   const disposable = createDisposable(MAX_DISPOSABLE);
   let bytes = 0;
 
@@ -54,13 +55,20 @@ export function createSeen() {
     known.delete(seen.key);
   }
 
-  /** Lifetimes differ little, so that those that have run out are at the front, or soon will be. */
   function forgetExpired(now: number): void {
-    for (let first = kept.first(); first !== undefined; first = kept.first()) {
-      if (!first.forgotten && (first.running || now < first.expiresAt)) break;
-      forget(first);
-      kept.shift();
+    for (const queue of ended.values()) {
+      for (let first = queue.first(); first !== undefined; first = queue.first()) {
+        if (!first.forgotten && now < first.expiresAt) break;
+        forget(first);
+        queue.shift();
+      }
     }
+  }
+
+  function expireLater(seen: Seen): void {
+    const queue = ended.get(seen.lifetime) ?? createQueue();
+    ended.set(seen.lifetime, queue);
+    queue.push(seen);
   }
 
   const hasRoom = () => known.size + disposable.length < MAX_SEEN;
@@ -78,9 +86,10 @@ export function createSeen() {
     },
     /**
      * @param isDisposable it may be forgotten before its time, as running it again does no harm
+     * @param lifetime how long it is remembered after it has ended, in milliseconds; of few different values
      * @returns undefined when there is no room, and the command must be refused as busy
      */
-    begin(key: string, isDisposable: boolean, expiresAt: number, now: number): Seen | undefined {
+    begin(key: string, isDisposable: boolean, lifetime: number, now: number): Seen | undefined {
       forgetExpired(now);
       const before = known.get(key);
       if (before !== undefined) forget(before);
@@ -90,8 +99,8 @@ export function createSeen() {
         reply: undefined,
         running: true,
         accepted: false,
-        lifetime: expiresAt - now,
-        expiresAt,
+        lifetime,
+        expiresAt: now + lifetime,
         forgotten: false,
         place: undefined,
       };
@@ -99,7 +108,6 @@ export function createSeen() {
       else {
         known.set(key, seen);
         bytes += key.length;
-        kept.push(seen);
       }
       return seen;
     },
@@ -111,10 +119,21 @@ export function createSeen() {
       else if (!seen.forgotten) {
         seen.reply = reply;
         bytes += reply?.length ?? 0;
+        expireLater(seen);
       }
     },
     /** It was not run after all: when it comes again it is new. */
     forget,
+    /**
+     * Tells whether commands are refused although entries have expired: a fault of this table, which a restart ends.
+     * Reads the whole table, and only when it is full.
+     */
+    isClogged(now: number): boolean {
+      forgetExpired(now);
+      if (known.size < MAX_SEEN && bytes < MAX_SEEN_BYTES) return false;
+      for (const { running, expiresAt } of known.values()) if (!running && expiresAt <= now) return true;
+      return false;
+    },
     get size() {
       return known.size + disposable.length;
     },

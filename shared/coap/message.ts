@@ -30,7 +30,7 @@ const VERSION_BITS = 0x40;
 const TYPE_BITS = { CON: 0x00, NON: 0x10, ACK: 0x20, RST: 0x30 } as const;
 const PAYLOAD_MARKER = 0xff;
 /** No datagram is longer, whatever comes in it. */
-const MAX_DATAGRAM_BYTES = 65_535;
+export const MAX_DATAGRAM_BYTES = 65_535;
 
 /** An empty message: an acknowledgement, a reset, or (confirmable) a ping. */
 export const emptyMessage = (type: MessageType, messageId: number): Message => ({
@@ -71,13 +71,21 @@ function parsePacket(bytes: Buffer) {
   }
 }
 
-/** Writes a CoAP message; options may stand in any order. */
-export function formatMessage({ type, code, messageId, token, options, payload }: Message): Buffer {
+/**
+ * Writes a CoAP message; options may stand in any order.
+ *
+ * @param maxBytes the longest that it may be: more than a datagram for what is stored and not sent
+ * @throws Error when it is longer
+ */
+export function formatMessage(
+  { type, code, messageId, token, options, payload }: Message,
+  maxBytes = MAX_DATAGRAM_BYTES,
+): Buffer {
   const written = writeOptions(options);
   const optionsAt = HEADER_BYTES + token.length;
   const markerAt = optionsAt + written.length;
   const length = markerAt + (payload.length === 0 ? 0 : 1 + payload.length);
-  if (length > MAX_DATAGRAM_BYTES) throw new Error(`the message has ${length} bytes`);
+  if (length > maxBytes) throw new Error(`the message has ${length} bytes`);
   const bytes = Buffer.allocUnsafe(length);
   bytes[0] = VERSION_BITS | TYPE_BITS[type] | token.length;
   bytes[1] = (Number(code[0]) << 5) | Number(code.slice(2));

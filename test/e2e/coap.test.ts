@@ -104,6 +104,29 @@ describe.skipIf(needs('coap-client-notls'))('libcoap’s client', () => {
     expect(decode(await bytes('-m', 'post', '-t', '60', '-f', file, url('echo')))).toEqual({ a: 10 });
   });
 
+  it('gets an empty result in blocks, and the largest body to a command that must not run twice arrives', async () => {
+    const runs: number[] = [];
+    const empty = defineHandler({ name: 'empty', description: '', safe: true, run: () => '' });
+    const store = defineHandler({
+      name: 'store',
+      description: '',
+      run: (_, { command }) => {
+        const [body] = command.params.positional;
+        runs.push(body instanceof Uint8Array ? body.length : 0);
+      },
+    });
+    const { url } = await startAgent([empty, store]);
+    for (const method of ['get', 'post']) {
+      expect(await client('-v', '7', '-b', '64', '-m', method, url('empty'))).toMatchObject({
+        code: 0,
+        output: expect.stringMatching(/c:2\.0[45] .*Block[12]:0\/_\/64/),
+      });
+    }
+    const file = writeFile(temporaryFolder(), 'body', Buffer.alloc(65_536, 'x'));
+    expect(await text('-m', 'post', '-t', '42', '-f', file, url('store'))).toBe('');
+    expect(runs).toEqual([65_536]);
+  });
+
   it.each([
     ['4.00', ['-m', 'post', '-e', '"'], 'echo'],
     ['4.02', ['-m', 'get', '-O', '65001,x'], 'ping'],

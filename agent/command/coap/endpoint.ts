@@ -30,7 +30,7 @@ export type ResponseParts = Pick<Message, 'code' | 'options' | 'payload'>;
 
 /** What a request's handling tells of it. */
 export interface Respond {
-  /** Called once, at any time. `save` keeps the response that a repeat gets, and calls `then` when it is safe. */
+  /** Called at any time; only the first that is safe is sent. `save` keeps the response that a repeat gets, and calls `then` when it is safe. */
   response(parts: ResponseParts, save?: (reply: Uint8Array, then: () => void) => void): void;
   /** The response comes later, and perhaps after the agent has ended. */
   later(): void;
@@ -113,7 +113,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function begin(request: Message, peer: Peer, key: string, care: Care, at: number): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const entry = seen.begin(key, care !== 'remembered', at + lifetime, at);
+    const entry = seen.begin(key, care !== 'remembered', lifetime, at);
     if (entry === undefined) refuse(request, peer, 'too many commands are remembered');
     else answer(entry, request, peer, key);
   }
@@ -130,6 +130,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       // A repeat gets its response in the acknowledgement, however the first went.
       const reply = formatMessage(piggybacked(request, parts));
       save(reply, () => {
+        if (!entry.running) return;
         seen.finish(entry, reply, now());
         if (entry.accepted) sendSeparately(request, parts, peer);
         else peer.send(reply, 'reply');
@@ -195,7 +196,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     /** Handles a request that was taken in before the agent was started, and told that its response comes later. */
     resume(request: Message, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
-      const entry = seen.begin(key, false, now() + parametersOf(peer.name).exchangeLifetime, now());
+      const entry = seen.begin(key, false, parametersOf(peer.name).exchangeLifetime, now());
       if (entry === undefined) throw new Error('too many commands are remembered');
       entry.accepted = true;
       answer(entry, request, peer, key);

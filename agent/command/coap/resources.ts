@@ -36,6 +36,8 @@ export interface CameTo {
 export interface Surroundings {
   /** Called once: the response; and what the command came to, where one ran or was to. */
   respond(parts: ResponseParts, ended?: CameTo): void;
+  /** Called when the agent itself made a mistake, so that there is no response: the request is answered by that. */
+  fail(name: string | undefined, error: unknown): void;
   /** The response comes later, and perhaps after the agent has ended. */
   later(): void;
   /** It was taken in before the agent was started, and the journal has it. */
@@ -65,10 +67,13 @@ export function createResources(options: ResourceOptions) {
         const failed = plan.code.startsWith('4') || plan.code.startsWith('5');
         surroundings.respond(plan, failed ? { name: undefined, reply: refusal(plan) } : undefined);
       } else {
-        run(plan, message, peer, surroundings, (reply, response) => {
+        const { name } = plan.handler;
+        const fail = (error: unknown) => surroundings.fail(name, error);
+        const done = orElse(fail, (reply: Reply, response: CoapResponse) => {
           const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
-          surroundings.respond(parts, { name: plan.handler.name, reply });
+          surroundings.respond(parts, { name, reply });
         });
+        orElse(fail, run)(plan, message, peer, surroundings, done);
       }
     },
 
@@ -187,6 +192,17 @@ const wholeOf = (message: Message, payload: Buffer): Message => ({
 const refusal = ({ code, payload }: ResponseParts): Reply => ({
   error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
 });
+
+/** The same, but what it throws is given to `fail`. */
+const orElse =
+  <A extends unknown[]>(fail: (error: unknown) => void, work: (...args: A) => void) =>
+  (...args: A): void => {
+    try {
+      work(...args);
+    } catch (error) {
+      fail(error);
+    }
+  };
 
 type Done = (reply: Reply, response: CoapResponse) => void;
 

@@ -1,15 +1,20 @@
-import { formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
+import { formatMessage, MAX_DATAGRAM_BYTES, type Message, parseMessage } from '../../../shared/coap/message.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { Command, Reply } from '../../../shared/command.js';
+import { messageOf } from '../../../shared/errors.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Datagram } from '../../transport/transport.js';
-import { codeOf, millisecondsSince, outcomeOf } from '../command-log.js';
+import { codeOf, internalError, millisecondsSince, outcomeOf } from '../command-log.js';
 import type { LifeOptions } from '../exchange.js';
 import type { JournalCommand, JournalEntry } from '../journal-entry.js';
 import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journalled.js';
 import { observe } from '../meters.js';
 import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
 import { type CameTo, createResources } from './resources.js';
+import { MAX_BODY_BYTES } from './transfers.js';
+
+/** A request is stored in one piece, in however many datagrams its body came. */
+const MAX_STORED_BYTES = MAX_DATAGRAM_BYTES + MAX_BODY_BYTES;
 
 export interface CoapServerOptions extends LifeOptions {
   /** Sends to where a datagram came from. */
@@ -25,7 +30,7 @@ interface Peer extends CoapPeer {
 
 /** The life of the commands in CoAP datagrams. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, launch, seen, journal, counters, meters, logCommand, maxBytes, reply } = options;
+  const { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes, reply } = options;
   const resources = createResources({ registry, launch, maxBytes });
   const endpoint = createCoapEndpoint<Peer>({
     seen,
@@ -40,35 +45,59 @@ export function createCoapServer(options: CoapServerOptions) {
     const { resumed } = peer;
     // Also where nothing is found any more that could be run, the journal is told.
     if (resumed !== undefined && journal !== undefined) journalled = createJournalled(journal, resumed.command, true);
-    resources.handle(request, peer.name, {
-      later,
-      resumed: resumed !== undefined,
-      enter(command, handler, whole) {
-        journalled ??= enter(command, handler, whole, peer, key);
-        return journalled;
-      },
-      respond(given, came) {
-        const { parts, ended } =
-          resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
-        if (ended !== undefined) logEnded(request, peer, ended);
-        const entry = journalled;
-        const sent = () => {
-          if (ended !== undefined && resumed === undefined) observeReply(peer);
-        };
-        if (entry === undefined) {
-          response(parts);
-          sent();
-        } else {
-          const end = ended && { outcome: outcomeOf(ended.reply), code: codeOf(ended.reply) };
-          response(parts, (bytes, then) =>
-            entry.finish(endingOf(end ? [end] : [], bytes), () => {
-              then();
-              sent();
-            }),
-          );
-        }
-      },
-    });
+
+    function respond(given: ResponseParts, came?: CameTo): void {
+      const { parts, ended } =
+        resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
+      const entry = journalled;
+      const milliseconds = millisecondsSince(peer.datagram.receivedAt);
+      const sent = () => {
+        if (ended === undefined) return;
+        logEnded(request, peer, ended, milliseconds);
+        if (resumed === undefined) observeReply(peer);
+      };
+      if (entry === undefined) {
+        response(parts);
+        sent();
+      } else {
+        const end = ended && { outcome: outcomeOf(ended.reply), code: codeOf(ended.reply) };
+        response(parts, (bytes, then) =>
+          entry.finish(endingOf(end ? [end] : [], bytes), () => {
+            then();
+            sent();
+          }),
+        );
+      }
+    }
+
+    /** An entry that stayed as if its command ran would have its repeats wait for ever. */
+    function fail(name: string | undefined, error: unknown): void {
+      log.error({ name, peer: peer.name, error: messageOf(error) }, 'internal error');
+      const reply = internalError(error);
+      const parts = resources.responseTo(request, reply);
+      try {
+        respond(parts, { name, reply });
+      } catch {
+        // The journal cannot be told either.
+        response(parts);
+        logEnded(request, peer, { name, reply }, millisecondsSince(peer.datagram.receivedAt));
+      }
+    }
+
+    try {
+      resources.handle(request, peer.name, {
+        respond,
+        fail,
+        later,
+        resumed: resumed !== undefined,
+        enter(command, handler, whole) {
+          journalled ??= enter(command, handler, whole, peer, key);
+          return journalled;
+        },
+      });
+    } catch (error) {
+      fail(undefined, error);
+    }
   }
 
   function resumedEnd(request: Message, resumed: JournalEntry, parts: ResponseParts, ended: CameTo) {
@@ -91,7 +120,7 @@ export function createCoapServer(options: CoapServerOptions) {
       id,
       name,
       format: 'coap',
-      request: formatMessage(whole),
+      request: formatMessage(whole, MAX_STORED_BYTES),
       source: datagram.source,
       port: datagram.port,
       transport: datagram.transport,
@@ -102,9 +131,12 @@ export function createCoapServer(options: CoapServerOptions) {
     });
   }
 
-  function logEnded({ token }: Message, { name: peer, datagram }: Peer, { name, reply }: CameTo): void {
-    const { transport, receivedAt } = datagram;
-    const milliseconds = millisecondsSince(receivedAt);
+  function logEnded(
+    { token }: Message,
+    { name: peer, datagram: { transport } }: Peer,
+    { name, reply }: CameTo,
+    milliseconds: number,
+  ): void {
     logCommand({ peer, transport, format: 'coap' }, { id: token.toString('hex'), name, reply, milliseconds });
   }
 

@@ -111,6 +111,7 @@ function fingerprint(bytes: Buffer): Buffer {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   const tag = Buffer.alloc(4);
-  tag.writeInt32BE(hash);
+  // An XOR makes a signed number of it; what no byte has changed is unsigned.
+  tag.writeUInt32BE(hash >>> 0);
   return tag;
 }

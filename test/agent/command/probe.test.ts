@@ -1,6 +1,8 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createCounters } from '../../../agent/command/counters.js';
+import { probe } from '../../../agent/command/probe.js';
 import { createRunner } from '../../../agent/command/run.js';
+import { createSeen } from '../../../agent/command/seen.js';
 import type { ConfigInput } from '../../../agent/config/schema.js';
 import { ping } from '../../../agent/handlers/builtin/ping.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
@@ -64,6 +66,15 @@ describe('the probe', () => {
       throw new Error('broken');
     };
     await expect(pipeline.probe(ownPlace())).rejects.toThrow('broken');
+  });
+
+  it('fails when commands are refused although what is remembered of earlier ones has expired', async () => {
+    const seen = { ...createSeen(), isClogged: () => true };
+    const life = { registry: new Map(), launch: ownPlace(), maxBytes: () => 1300 };
+    await expect(probe({ ...life, seen, refusalOf: () => undefined, source: '100.64.0.1' })).rejects.toMatchObject({
+      code: 'probe-failed',
+      message: expect.stringContaining('does not expire'),
+    });
   });
 
   it('does not come back when the table of handlers hangs; when its time is up it fails', async () => {

@@ -315,17 +315,17 @@ describe('a mistake of the agent’s own', () => {
     );
   });
 
-  it('in having its start written refuses it', async () => {
+  it('in having its start written ends it', async () => {
     const { submit, ends, runner } = start({ running: 1, waiting: 1 });
     const before = { key: undefined, accept: () => undefined, start: mistake };
     submit('wrong', () => 1, { before });
-    expect(ends()).toEqual([['wrong', 'busy']]);
+    expect(ends()).toEqual([['wrong', 'internal-error']]);
     submit('before', () => resolveIn(50, 1));
     submit('wrong too', () => 1, { before });
     await vi.advanceTimersByTimeAsync(50);
     expect(ends().slice(1)).toEqual([
       ['before', 'done'],
-      ['wrong too', 'busy'],
+      ['wrong too', 'internal-error'],
     ]);
     expect([runner.running, runner.waiting]).toEqual([0, 0]);
   });

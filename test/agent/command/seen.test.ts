@@ -18,7 +18,7 @@ describe('a command that has come', () => {
   it('is known while it runs, however long that is, and however many come after it', () => {
     const seen = createSeen();
     const entry = seen.begin('a', false, LATER, 0);
-    for (let index = 0; index < 10; index++) seen.begin(`later ${index}`, false, index * LATER + LATER, index * LATER);
+    for (let index = 0; index < 10; index++) seen.begin(`later ${index}`, false, LATER, index * LATER);
     expect(seen.find('a', 100 * LATER)).toBe(entry);
     expect(seen.find('a', 100 * LATER)).toMatchObject({ running: true });
   });
@@ -38,8 +38,65 @@ describe('a command that has come', () => {
       if (entry !== undefined) seen.finish(entry, Buffer.alloc(1), 0);
     }
     expect(seen.size).toBe(100);
-    seen.begin('new', false, 3 * LATER, LATER);
+    seen.begin('new', false, LATER, LATER);
     expect(seen.size).toBe(1);
+  });
+});
+
+describe('expiry', () => {
+  function endedAt(seen: ReturnType<typeof createSeen>, key: string, now: number, lifetime = LATER): void {
+    const entry = seen.begin(key, false, lifetime, now);
+    if (entry === undefined) expect.unreachable();
+    seen.finish(entry, Buffer.from('reply'), now);
+  }
+
+  it('passes a command that runs for hours, and frees the place of those that came after it', () => {
+    const seen = createSeen();
+    const slow = seen.begin('slow', false, LATER, 0);
+    for (let now = 0; now < 3 * MAX_SEEN; now++) endedAt(seen, `quick ${now}`, now);
+    expect(seen.size).toBe(1 + LATER);
+    expect(seen.find('slow', 3 * MAX_SEEN)).toBe(slow);
+  });
+
+  it('of commands with a short lifetime does not wait for those with a long one', () => {
+    const seen = createSeen();
+    endedAt(seen, 'long', 0, 1000 * LATER);
+    for (let now = 0; now < 2 * MAX_SEEN; now++) endedAt(seen, `short ${now}`, now);
+    expect(seen.size).toBe(1 + LATER);
+    expect(seen.find('long', 2 * MAX_SEEN)).toBeDefined();
+  });
+
+  it('of bytes passes a running command as well', () => {
+    const seen = createSeen();
+    expect(seen.begin('slow', false, LATER, 0)).toBeDefined();
+    const key = (index: number) => `${index} `.padEnd(MAX_SEEN_BYTES / 8, 'x');
+    for (let index = 0; index < 32; index++) endedAt(seen, key(index), index * LATER);
+    expect(seen.size).toBe(2);
+  });
+});
+
+describe('a table that refuses commands although entries in it have expired', () => {
+  /** Time goes backwards after the first: it expires last, and is the first to be looked at. */
+  function clogged() {
+    const seen = createSeen();
+    for (let index = 0; index < MAX_SEEN; index++) {
+      const entry = seen.begin(String(index), false, LATER, 0);
+      if (entry !== undefined) seen.finish(entry, undefined, index === 0 ? 1000 * LATER : 0);
+    }
+    return seen;
+  }
+
+  it('is found, and one that refuses for good reason or takes commands is not', () => {
+    const table = clogged();
+    expect(table.begin('new', false, LATER, 2 * LATER)).toBeUndefined();
+    expect(table.isClogged(2 * LATER)).toBe(true);
+    expect(table.isClogged(LATER - 1)).toBe(false);
+
+    const busy = createSeen();
+    for (let index = 0; index < MAX_SEEN; index++) busy.begin(String(index), false, LATER, 0);
+    expect(busy.begin('new', false, LATER, 2 * LATER)).toBeUndefined();
+    expect(busy.isClogged(2 * LATER)).toBe(false);
+    expect(createSeen().isClogged(0)).toBe(false);
   });
 });
 
@@ -76,7 +133,7 @@ describe('the bound', () => {
     const count = MAX_SEEN_BYTES / 1024;
     const seen = full(count, () => false, Buffer.alloc(1024));
     expect(seen.begin('new', false, LATER, 1)).toBeUndefined();
-    expect(seen.begin('new', false, 2 * LATER, LATER)).toBeDefined();
+    expect(seen.begin('new', false, LATER, LATER)).toBeDefined();
   });
 
   it('of bytes is not used up by answers to what has been forgotten already', () => {
@@ -108,7 +165,7 @@ describe('the bound', () => {
 
   it('takes the same command anew in its own place when its time is over', () => {
     const seen = full(3, () => false, Buffer.alloc(10));
-    const again = seen.begin('1', false, 3 * LATER, LATER);
+    const again = seen.begin('1', false, LATER, LATER);
     expect(again).toMatchObject({ running: true, reply: undefined });
     expect(seen.size).toBe(1);
   });

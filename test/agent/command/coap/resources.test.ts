@@ -20,7 +20,14 @@ import { numberOption, type RequestSetup, requestMessage } from '../../../suppor
 const PEER = '192.0.2.1:5683';
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 
-const NO_JOURNAL = { resumed: false, later: () => undefined, enter: () => undefined };
+const NO_JOURNAL = {
+  resumed: false,
+  later: () => undefined,
+  enter: () => undefined,
+  fail(_name: string | undefined, error: unknown) {
+    throw error;
+  },
+};
 
 /** Resources with a clock that the test moves. */
 function startResources(handlers: readonly HandlerDefinition[] = []) {
