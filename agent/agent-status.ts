@@ -1,3 +1,4 @@
+import type { Unprotected } from './command/authorize.js';
 import type { Counters } from './command/counters.js';
 import type { LastCommand, LastSent } from './command/last.js';
 import type { DropCause } from './command/outbox-policy.js';
@@ -11,6 +12,11 @@ export interface AgentStatus {
   readonly ports: readonly number[];
   /** Undefined before the start. */
   readonly link: LinkView | undefined;
+  readonly security: {
+    /** Whether requests have to be authenticated. */
+    readonly authenticated: boolean;
+    readonly unprotected: Unprotected;
+  };
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;

@@ -4,6 +4,7 @@ import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import type { AgentStatus } from './agent-status.js';
 import { createClockCheck } from './clock.js';
+import { describeSecurity } from './command/authorize.js';
 import { createCounters } from './command/counters.js';
 import { createDeadlineJudge } from './command/deadline.js';
 import { createDelivery, type Delivery, type Whereabouts } from './command/delivery.js';
@@ -195,6 +196,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     delivery.start();
     live = { current, registry, handlers, transport: opened, pipeline, runner, meters, clockSynchronized, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
+    log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
   }
 
   async function reload(input: ConfigInput): Promise<Reloaded> {
@@ -280,6 +282,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       address: transport?.address(),
       ports,
       link: transport?.link(),
+      security: { authenticated: false, unprotected: current.config.security.unprotected },
       running: runner.running,
       waiting: runner.waiting,
       counters: structuredClone(counters),

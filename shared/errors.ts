@@ -45,6 +45,13 @@ export const ERRORS = {
     remedy: 'Send `commands` to see the parameters of each command.',
     wire: refused(-32602, '4.00'),
   },
+  'authentication-required': {
+    meaning:
+      'The command ends or changes the device, and its request is not authenticated: the device does not run it then.',
+    remedy:
+      'Where everybody who can send to the device may do this, set `security.unprotected: allow` in its configuration.',
+    wire: refused(-32009, '4.01'),
+  },
   busy: {
     meaning: 'Too many commands are running or waiting; this one was not run.',
     remedy: 'Send it again later, or raise `limits.running` and `limits.waiting`.',

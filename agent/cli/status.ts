@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
+import { describeSecurity } from '../command/authorize.js';
 import { type LinkShown, statusSchema } from '../service/control-schema.js';
 import type { Ask } from './control-client.js';
 import { controlOptions, listing, showFromAgent } from './control-output.js';
@@ -34,6 +35,7 @@ function formatStatus(status: Status): string {
       ...linkRows(status),
       ...modemRows(status),
       ['ports', ports.join(', ')],
+      ['security', describeSecurity(status.security?.unprotected ?? 'allow')],
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', outcomes.join(', ')],
       ['last command', formatLastCommand(status.lastCommand)],

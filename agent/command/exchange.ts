@@ -7,6 +7,7 @@ import type { Entry, Message, Request } from '../../shared/format/message.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Log } from '../log.js';
 import type { Datagram } from '../transport/transport.js';
+import type { Authorize } from './authorize.js';
 import { type CommandLog, codeOf, type Ended, internalError, millisecondsSince, outcomeOf } from './command-log.js';
 import type { Counters } from './counters.js';
 import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
@@ -39,6 +40,7 @@ export interface Incoming {
 /** What the life of commands needs, whatever format they come in. */
 export interface LifeOptions {
   readonly registry: Registry;
+  readonly authorize: Authorize;
   readonly launch: Launch;
   readonly seen: SeenCommands;
   /** Without it nothing is known of commands after the agent has ended. */
@@ -75,7 +77,7 @@ interface Settled extends Ended {
 
 /** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes } = options;
+  const { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes } = options;
 
   /**
    * Takes a message that has not come before; one that has is answered as it was then.
@@ -125,7 +127,7 @@ export function createExchanges(options: ExchangeOptions) {
     for (const entry of entries) {
       if ('error' in entry) continue;
       const handler = registry.get(entry.request.name);
-      if (handler === undefined) care = 'recalled';
+      if (handler === undefined || authorize(handler) !== undefined) care = 'recalled';
       else if (!handler.idempotent) return 'remembered';
     }
     return care;
@@ -199,6 +201,11 @@ export function createExchanges(options: ExchangeOptions) {
     const handler = registry.get(name);
     if (handler === undefined) {
       done({ error: { code: 'unknown-command', message: `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}` } });
+      return;
+    }
+    const refusal = authorize(handler);
+    if (refusal !== undefined) {
+      done({ error: refusal });
       return;
     }
     const bound = format === 'raw' ? { value: datagram.bytes } : handler.bind(params, format === 'text');

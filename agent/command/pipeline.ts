@@ -7,6 +7,7 @@ import type { Log } from '../log.js';
 import { createMinuteLog } from '../minute-log.js';
 import { type Datagram, type Endpoint, formatEndpoint } from '../transport/transport.js';
 import { createAdmission, createCarrierCheck, type RefusalCause } from './admit.js';
+import { createAuthorize } from './authorize.js';
 import { createCoapServer } from './coap/server.js';
 import { createCommandLog } from './command-log.js';
 import type { Counters } from './counters.js';
@@ -51,7 +52,8 @@ export function createPipeline(options: PipelineOptions) {
   const logCommand = createCommandLog(counters, meters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
-  const life = { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes };
+  const authorize = createAuthorize(() => changeable.security.unprotected);
+  const life = { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes };
   const exchanges = createExchanges({ ...life, reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply') });
   const coap = createCoapServer({ ...life, reply });
 
@@ -86,7 +88,7 @@ export function createPipeline(options: PipelineOptions) {
       probe({ ...life, launch: own, refusalOf, source: firstOf(changeable.allow) }),
     /** Who was refused last, the latest first. */
     lastRefused: refusals.last,
-    /** Takes up who may send commands, and where replies go. */
+    /** Takes up who may send commands, what they may run, and where replies go. */
     change(next: Changeable): void {
       changeable = next;
       refusalOf = createAdmission(next.allow);
@@ -173,7 +175,7 @@ export function createPipeline(options: PipelineOptions) {
 }
 
 /** What can change while it runs. */
-type Changeable = Pick<Config, 'allow' | 'reply'>;
+type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
 
 /** Where a reply goes: to where this datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;

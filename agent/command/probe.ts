@@ -41,6 +41,7 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
     const decoded = decode(datagram.bytes, PORT, life.maxBytes());
     const exchanges = createExchanges({
       ...life,
+      authorize: () => undefined,
       journal: undefined,
       counters: createCounters(),
       meters: createMeters(),

@@ -200,6 +200,16 @@ const settings = z.strictObject({
     .max(64)
     .default([CARRIER_RANGE])
     .describe('Source ranges that may send commands; others are never answered'),
+  security: z
+    .strictObject({
+      unprotected: z
+        .enum(['refuse', 'allow'])
+        .default('refuse')
+        .describe(
+          'Whether requests that are not authenticated may run what ends or changes the device: `device.reboot`, `agent.restart`, and handlers with a `socket`',
+        ),
+    })
+    .prefault({}),
   reply: z
     .strictObject({
       to: z

@@ -13,6 +13,7 @@ import { log } from './checks/log.js';
 import { modem } from './checks/modem.js';
 import { port } from './checks/port.js';
 import { route } from './checks/route.js';
+import { security } from './checks/security.js';
 import { serial } from './checks/serial.js';
 import { service } from './checks/service.js';
 import { watchdog } from './checks/watchdog.js';
@@ -29,6 +30,7 @@ export const CHECKS: readonly Check[] = [
   route,
   firewall,
   allow,
+  security,
   buffer,
   serial,
   modem,

@@ -74,6 +74,8 @@ export interface Handler {
    * any way (`process`).
    */
   readonly endsWith?: EndsWith | undefined;
+  /** It ends or changes the device, or hands its parameters to a service of root's: not for everybody to run. */
+  readonly needsAuthentication?: boolean | undefined;
   /** How the parameters are written, for `commands`: `channel:integer on:boolean [label:string]`. */
   readonly usage: string;
   /** Checks the parameters. `words` tells that they came as text, where a number is a word like any other. */

@@ -24,6 +24,7 @@ const OK_LINE_BYTES = 4;
  */
 export const socketHandler = (name: string, config: SocketConfig): Handler => ({
   ...configured(name, config),
+  needsAuthentication: true,
   run: (params, { signal }) => callService(config.socket, params, config.outputBytes, signal),
 });
 

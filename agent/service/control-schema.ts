@@ -148,6 +148,8 @@ export const statusSchema = z.looseObject({
   ports: z.array(z.int()),
   /** The link in use and all that there are, that one first; absent before the start. */
   link: z.looseObject({ name: z.string(), since: time, switches: count, links: z.array(linkSchema) }).optional(),
+  /** Absent in an agent of version 0.1, which had no such policy: everything was allowed. */
+  security: z.looseObject({ authenticated: z.boolean(), unprotected: z.enum(['refuse', 'allow']) }).optional(),
   running: count,
   waiting: count,
   counters: z.looseObject({

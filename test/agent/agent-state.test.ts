@@ -25,6 +25,8 @@ async function isFree(folder: string): Promise<boolean> {
   }
 }
 
+const ALLOW_RESTART = { security: { unprotected: 'allow' } } as const;
+
 describe('a state folder', () => {
   it('is one agent’s at a time; another does not start, and leaves nothing open', async () => {
     const folder = temporaryFolder();
@@ -136,7 +138,12 @@ describe('the journal of an agent', () => {
   it('tells of one batch of commands, one of which ended the agent, only what is certain', async () => {
     const folder = temporaryFolder();
     const broken = defineHandler({ name: 'broken', description: '', run: () => JSON.parse('{') });
-    const config = { state: { folder }, device: { restart: ['/bin/true'] }, limits: { stop: '0s' } };
+    const config = {
+      state: { folder },
+      ...ALLOW_RESTART,
+      device: { restart: ['/bin/true'] },
+      limits: { stop: '0s' },
+    };
     const first = await startedWithGateway({ config, handlers: [broken] });
     const batch = '[{"id":1,"method":"broken"},{"id":2,"method":"agent.restart"}]';
     expect(JSON.parse((await first.gateway.ask(batch, first.device)).toString())).toMatchObject([
@@ -159,7 +166,7 @@ describe('the journal of an agent', () => {
       ['{"id":1,"method":"agent.restart"}', /-32007/, /"result":null/],
     ] as const) {
       const folder = temporaryFolder();
-      const config = { state: { folder }, device: { restart: ['/bin/true'] } };
+      const config = { state: { folder }, ...ALLOW_RESTART, device: { restart: ['/bin/true'] } };
       const { agent, gateway, device } = await startedWithGateway({ config });
       expect((await gateway.ask(request, device)).toString()).toMatch(running);
       await agent.stop();
@@ -171,7 +178,7 @@ describe('the journal of an agent', () => {
 
   it('tells of a restart to a CoAP client, which has acknowledged it', async () => {
     const folder = temporaryFolder();
-    const config = { state: { folder }, device: { restart: ['/bin/true'] } };
+    const config = { state: { folder }, ...ALLOW_RESTART, device: { restart: ['/bin/true'] } };
     const { agent, gateway, device } = await startedWithGateway({ config });
     const request = requestBytes({ path: 'agent/restart', token: 'a', messageId: 9 });
     expect(withoutId(await gateway.ask(request, device))).toBe('ACK 0.00');

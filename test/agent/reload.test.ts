@@ -77,8 +77,13 @@ describe('what a reload changes at once', () => {
 
   it('what built-in handlers do', async () => {
     const { start, configure, ask, peer } = await prepare();
-    const agent = await start({ device: { reboot: ['/bin/true'] } });
-    await agent.reload(configure({ device: { reboot: [writeScript('echo not today >&2; exit 3')] } }));
+    const agent = await start({ security: { unprotected: 'allow' }, device: { reboot: ['/bin/true'] } });
+    await agent.reload(
+      configure({
+        security: { unprotected: 'allow' },
+        device: { reboot: [writeScript('echo not today >&2; exit 3')] },
+      }),
+    );
     expect(await ask('#1 device.reboot')).toMatch(/running/);
     expect(String((await peer.next()).bytes)).toContain('not today');
   });

@@ -17,7 +17,10 @@ async function prepare(then: string) {
   const folder = temporaryFolder();
   const lines = join(folder, 'lines');
   const script = [writeScript(`echo "$1" >> ${lines}\n${then}`, folder)] as const;
-  const device = await prepareDevice({ device: { reboot: [...script, 'reboot'], restart: [...script, 'restart'] } });
+  const device = await prepareDevice({
+    security: { unprotected: 'allow' },
+    device: { reboot: [...script, 'reboot'], restart: [...script, 'restart'] },
+  });
   return { device, programRuns: () => linesOf(lines) };
 }
 
@@ -60,7 +63,7 @@ async function expectEnd(
 }
 
 it('agent.restart says nothing of what else was in its datagram, and may not have run', async () => {
-  const device = await prepareDevice({ limits: { running: 1 } });
+  const device = await prepareDevice({ security: { unprotected: 'allow' }, limits: { running: 1 } });
   const agent = await device.start();
   const peer = await openPeer();
   const batch = [
@@ -100,7 +103,7 @@ describe.each(FORMATS)('in %s', (format) => {
   });
 
   it('agent.restart without a program ends the agent in order, and is done when it runs again', async () => {
-    const device = await prepareDevice();
+    const device = await prepareDevice({ security: { unprotected: 'allow' } });
     const agent = await device.start();
     const call = createCall(await openPeer(), device.endpoint, format, 'agent.restart');
     await call.send();

@@ -26,6 +26,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       box = await bootBox();
       await box.copy('test/support/wedge-handlers.mjs', '/etc/supersim-agent/wedge.mjs');
       await installAgent(box, {
+        security: { unprotected: 'allow' },
         limits: { running: 2, stop: '3s' },
         handlers: { 'act.once': act(false), 'act.again': act(true) },
         modules: ['/etc/supersim-agent/wedge.mjs'],

@@ -29,6 +29,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('handlers that need root
     box = await bootBox();
     const handler = (name: string) => ({ socket: `/run/supersim-agent-root/${name}.sock`, timeout: '10s' as const });
     await installAgent(box, {
+      security: { unprotected: 'allow' },
       handlers: { 'who.am.i': handler('who'), fail: handler('fail'), hang: handler('hang'), absent: handler('absent') },
     });
     copyOfPair(box, 'who', 'read -r params; id -un; echo "$params"; echo ok');

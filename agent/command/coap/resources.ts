@@ -13,6 +13,7 @@ import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
+import type { Authorize } from '../authorize.js';
 import { type Care, enterLate, type Journalled, tellingFirst } from '../journalled.js';
 import type { Launch } from '../launch.js';
 import type { ResponseParts } from './endpoint.js';
@@ -20,6 +21,7 @@ import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferK
 
 export interface ResourceOptions {
   readonly registry: Registry;
+  readonly authorize: Authorize;
   readonly launch: Launch;
   /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
   readonly maxBytes?: () => number;
@@ -54,7 +56,7 @@ const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
  * in blocks (RFC 7959).
  */
 export function createResources(options: ResourceOptions) {
-  const { registry, launch, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
+  const { registry, authorize, launch, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
   const transfers = createTransfers();
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
   let last: { readonly message: Message; readonly request: CoapRequest | Rejection } | undefined;
@@ -88,6 +90,7 @@ export function createResources(options: ResourceOptions) {
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
       if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
+      if (authorize(handler) !== undefined) return 'recalled';
       return handler.idempotent ? 'none' : 'remembered';
     },
   };
@@ -152,8 +155,10 @@ export function createResources(options: ResourceOptions) {
     const { handler, request, body } = plan;
     const { accept, contentFormat, method, query } = request;
     const finish = (reply: Reply) => done(...orBadReply(reply, method, accept, contentFormat));
+    const refused = authorize(handler);
     const read = readParams(query, body, contentFormat);
-    if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
+    if (refused !== undefined) finish({ error: refused });
+    else if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
       done(...badParams('4.06', cannotMake(accept)));
     } else if ('code' in read) {
       done(...badParams(read.code, read.diagnostic));

@@ -30,8 +30,8 @@ interface Peer extends CoapPeer {
 
 /** The life of the commands in CoAP datagrams. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, launch, seen, journal, counters, meters, logCommand, log, maxBytes, reply } = options;
-  const resources = createResources({ registry, launch, maxBytes });
+  const { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes, reply } = options;
+  const resources = createResources({ registry, authorize, launch, maxBytes });
   const endpoint = createCoapEndpoint<Peer>({
     seen,
     recall: (key) => recall(journal, key),

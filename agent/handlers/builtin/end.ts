@@ -18,6 +18,7 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
       run: (_params, { signal }) => doAndWait(device.reboot ?? defaultReboot(), signal),
     }),
     endsWith: 'boot',
+    needsAuthentication: true,
   },
   {
     ...compileHandler({
@@ -28,11 +29,14 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
       run: (_params, { signal }) => (device.restart === undefined ? endSelf() : doAndWait(device.restart, signal)),
     }),
     endsWith: 'process',
+    needsAuthentication: true,
   },
 ];
 
-/** Looked for when it is needed, as the socket's unit may be started or stopped at any time. */
-/** What reboots the device where the configuration does not say. */
+/**
+ * What reboots the device where the configuration does not say. Looked for when it is needed, as the socket's unit may be
+ * started or stopped at any time.
+ */
 export const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
 
 /**

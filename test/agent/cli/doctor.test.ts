@@ -81,7 +81,7 @@ describe('supersim-agent doctor', () => {
     const checks = new Set([...stdout.matchAll(/^(?:good|note|warning|error) +(\S+)/gm)].map(([, name]) => name));
     expect([...checks]).toEqual([
       ...['configuration', 'service', 'watchdog', 'agent', 'log', 'port', 'interface', 'route', 'firewall'],
-      ...['allow', 'buffer', 'serial', 'modem', 'clock', 'disk', 'journal', 'handlers'],
+      ...['allow', 'security', 'buffer', 'serial', 'modem', 'clock', 'disk', 'journal', 'handlers'],
     ]);
     expect(stdout).not.toContain('\u001b');
   });

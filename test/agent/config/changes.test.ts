@@ -28,6 +28,7 @@ const OTHERS: readonly ConfigInput[] = [
   { modem: { pin: '1234' } },
   { link: { policy: 'udp' } },
   { allow: ['10.0.0.0/8'] },
+  { security: { unprotected: 'allow' } },
   { reply: { to: 'source' } },
   { deadline: { unsynchronized: 'run' } },
   { state: { folder: '/other' } },

@@ -65,6 +65,7 @@ describe('the configuration', () => {
       link: { policy: 'auto', downFor: '10s', upFor: '60s' },
       modem: { dialect: 'auto', baudRate: 115_200, flowControl: 'none', apn: 'super' },
       allow: ['100.64.0.0/10'],
+      security: { unprotected: 'refuse' },
       reply: { to: 'auto' },
       deadline: { unsynchronized: 'refuse' },
       state: {},

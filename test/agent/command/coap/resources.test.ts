@@ -36,7 +36,12 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
   const limits = { running: 16, waiting: 0, waitingBytes: 0 };
   const runner = createRunner(limits, { deviceId: 'test', log: silentLog, emit: async () => undefined });
   const clock = { now: 0 };
-  const resources = createResources({ registry, launch: runner.submit, now: () => clock.now });
+  const resources = createResources({
+    registry,
+    authorize: () => undefined,
+    launch: runner.submit,
+    now: () => clock.now,
+  });
   const reports: { readonly name: string | undefined; readonly reply: Reply }[] = [];
   return {
     clock,
@@ -251,7 +256,7 @@ describe('a result whose deadline could not be judged', () => {
     const registry: Registry = new Map();
     addHandler(registry, compileHandler(ping));
     const launch: Launch = ({ done }) => done({ result: 'pong', clockSynchronized: false });
-    const { handle } = createResources({ registry, launch });
+    const { handle } = createResources({ registry, authorize: () => undefined, launch });
     const responses: ResponseParts[] = [];
     handle(requestMessage({ path: 'ping', method }), PEER, {
       respond: (parts) => responses.push(parts),
@@ -285,7 +290,7 @@ describe('a handler', () => {
     addHandler(registry, compileHandler(never));
     const limits = { running: 1, waiting: 0, waitingBytes: 0 };
     const runner = createRunner(limits, { deviceId: '', log: silentLog, emit: async () => undefined });
-    const { handle } = createResources({ registry, launch: runner.submit });
+    const { handle } = createResources({ registry, authorize: () => undefined, launch: runner.submit });
     const responses: ResponseParts[] = [];
     for (let index = 0; index < 2; index++) {
       handle(requestMessage({ path: 'never' }), PEER, { respond: (parts) => responses.push(parts), ...NO_JOURNAL });

@@ -1,0 +1,169 @@
+import { decode, encode } from 'cborg';
+import { describe, expect, it } from 'vitest';
+import { createAuthorize, describeSecurity } from '../../../agent/command/authorize.js';
+import { resolveConfig } from '../../../agent/config/load.js';
+import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
+import type { Handler } from '../../../agent/handlers/handler.js';
+import { compileHandler } from '../../../agent/handlers/registry.js';
+import { socketHandler } from '../../../agent/handlers/socket.js';
+import { requestBytes, summary, withoutId } from '../../support/coap.js';
+import { startPipeline } from '../../support/pipeline.js';
+import { asAfterKill, heldHandler, lookingHandler, settled, startWired } from './wired-support.js';
+
+const ALLOW = { security: { unprotected: 'allow' } } as const;
+
+describe('a handler', () => {
+  const socket = socketHandler('update', {
+    socket: '/run/update.sock',
+    description: '',
+    safe: false,
+    idempotent: false,
+    timeout: '30s',
+    outputBytes: 100,
+  });
+  const program = compileHandler({ name: 'look', description: '', run: () => 1 });
+
+  it.each<[Handler, boolean]>([
+    ...endingHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
+    [socket, true],
+    [program, false],
+  ])('$name needs authentication: %s', (handler, needed) => {
+    expect(createAuthorize(() => 'refuse')(handler)?.code).toBe(needed ? 'authentication-required' : undefined);
+    expect(createAuthorize(() => 'allow')(handler)).toBeUndefined();
+  });
+
+  it('is off or on in what is said of it', () => {
+    expect(describeSecurity('refuse')).toMatch(/^commands are not authenticated.* are off$/);
+    expect(describeSecurity('allow')).toMatch(/^commands are not authenticated.* are on /);
+  });
+});
+
+/** How a command comes, and what it is answered while it needs an authentication that it does not have. */
+const FORMATS: [format: string, request: Uint8Array | string, refused: unknown, read: (reply: Buffer) => unknown][] = [
+  ['text', '#1 look', expect.stringMatching(/^#1 error authentication-required /), String],
+  ['text without an id', 'look', expect.stringMatching(/^error authentication-required /), String],
+  [
+    'json',
+    '{"id":1,"method":"look"}',
+    expect.objectContaining({
+      error: expect.objectContaining({ code: -32009, data: { code: 'authentication-required' } }),
+    }),
+    (reply) => JSON.parse(String(reply)),
+  ],
+  [
+    'cbor',
+    encode({ id: 1, method: 'look' }),
+    expect.objectContaining({ error: expect.objectContaining({ code: -32009 }) }),
+    (reply) => decode(reply),
+  ],
+  [
+    'coap',
+    requestBytes({ path: 'look', token: 'a', messageId: 9 }),
+    expect.stringMatching(/^ACK 4\.01 #9 "a" authentication-required: /),
+    summary,
+  ],
+  [
+    'coap, non-confirmable',
+    requestBytes({ type: 'NON', path: 'look', token: 'a' }),
+    expect.stringMatching(/^NON 4\.01 "a" authentication-required: /),
+    withoutId,
+  ],
+];
+
+/** The same request, in CoAP with another message ID: a repeat would be answered as the first was. */
+function otherMessageId(request: Uint8Array | string): Uint8Array | string {
+  if (typeof request === 'string' || ((request[0] ?? 0) & 0xc0) !== 0x40) return request;
+  const other = Buffer.from(request);
+  other[3] = (other[3] ?? 0) ^ 1;
+  return other;
+}
+
+/** A handler that needs authentication, and its runs. */
+function guarded(definition = lookingHandler('look', () => 1)) {
+  const handler: Handler = { ...compileHandler(definition.handler), needsAuthentication: true };
+  return { handler, seen: definition.seen };
+}
+
+describe('a command that ends or changes the device', () => {
+  it.each(FORMATS)('is refused by default, and runs nothing: %s', async (_, request, refused, read) => {
+    const { handler, seen } = guarded();
+    const { registry, reply, journal, counters } = await startWired({});
+    registry.set('look', handler);
+    expect(read(await reply(request))).toEqual(refused);
+    expect(seen).toEqual([]);
+    expect(counters.outcomes.refused).toBe(1);
+    expect(journal.size).toMatchObject({ entries: 0 });
+  });
+
+  it.each(FORMATS)('runs where that is allowed, also from one moment to the next: %s', async (_, request) => {
+    const { handler, seen } = guarded();
+    const { registry, reply, pipeline } = startPipeline();
+    registry.set('look', handler);
+    await reply(request);
+    pipeline.change(resolveConfig(ALLOW));
+    await reply(otherMessageId(request));
+    expect(seen).toHaveLength(1);
+    pipeline.change(resolveConfig({}));
+    await reply(requestBytes({ path: 'look', messageId: 77 }));
+    expect(seen).toHaveLength(1);
+  });
+
+  it('is refused before its parameters are checked, in blocks too', async () => {
+    const { handler } = guarded();
+    const { registry, reply } = startPipeline();
+    registry.set('look', { ...handler, bind: () => expect.unreachable() });
+    expect(String(await reply('look "'))).toMatch(/parse-error/);
+    expect(String(await reply('look a=1'))).toMatch(/authentication-required/);
+    const block1 = { number: 0, more: false, exponent: 6 };
+    expect(summary(await reply(requestBytes({ path: 'look', block1, payload: '{', contentFormat: 50 })))).toMatch(
+      /^ACK 4\.01 /,
+    );
+  });
+
+  it('on a raw port has no reply, and runs nothing', () => {
+    const { handler, seen } = guarded();
+    const ports = [{ port: 7001, format: 'raw' as const, handler: 'look' }];
+    const { registry, answers, counters } = startPipeline({ config: { listen: { ports } } });
+    registry.set('look', handler);
+    expect(answers('anything', undefined, 7001)).toEqual([]);
+    expect({ runs: seen.length, refused: counters.outcomes.refused }).toEqual({ runs: 0, refused: 1 });
+  });
+
+  it('in a batch is refused, and the others run', async () => {
+    const { handler } = guarded();
+    const { registry, reply } = startPipeline();
+    registry.set('look', handler);
+    const answers = JSON.parse(String(await reply('[{"id":1,"method":"look"},{"id":2,"method":"ping"}]')));
+    expect(answers).toMatchObject([{ error: { code: -32009 } }, { result: 'pong' }]);
+  });
+
+  it.each(FORMATS.filter(([format]) => !format.includes('without')))(
+    'that ran while it was allowed is answered as then, also after a restart: %s',
+    async (_, request, refused, read) => {
+      const { handler, seen } = guarded();
+      const before = await startWired({ config: ALLOW });
+      before.registry.set('look', handler);
+      await before.reply(request);
+      before.pipeline.change(resolveConfig({}));
+      expect(read(await before.reply(request))).not.toEqual(refused);
+      before.database.close();
+      const after = await startWired({ folder: before.folder });
+      after.registry.set('look', handler);
+      expect(read(await after.reply(request))).not.toEqual(refused);
+      expect(seen).toHaveLength(1);
+    },
+  );
+
+  it('that had started when the agent was killed may have run, though it is refused now', async () => {
+    const held = heldHandler('look', true);
+    const handler: Handler = { ...compileHandler(held.handler), needsAuthentication: true, idempotent: false };
+    const before = await startWired({ config: ALLOW });
+    before.registry.set('look', handler);
+    before.receive('#1 look');
+    await held.running;
+    await settled();
+    const after = await startWired({ folder: asAfterKill(before.folder) });
+    expect(after.texts()).toEqual([expect.stringMatching(/^#1 error interrupted /)]);
+    held.release('ok');
+  });
+});
