@@ -46,6 +46,11 @@ export function configurationPage({ version, date }) {
           'Variables override the file, and flags override variables; the value of a variable is read as YAML. ' +
           'Durations are a number with `ms`, `s`, `min` or `h`. `supersim-agent config check` tells what is wrong with it.',
       ),
+      '.PP',
+      roff(
+        'It may hold the SIM’s PIN and secrets of handlers, and so is for root and the agent only to read: it belongs to ' +
+          '`root:supersim-agent`, with mode 640. Commands that read it need `sudo`.',
+      ),
     ),
     section('SETTINGS', ...readSettings().flatMap(setting)),
     section('SEE ALSO', roff('`supersim-agent`(1)')),

@@ -48,7 +48,21 @@ const PLACES = {
   '.rules': (name) => `usr/lib/udev/rules.d/${name}.rules`,
 };
 /** What is copied as it is. */
-const DOCUMENTS = { 'README.md': `${DOC}/README.md`, docs: `${DOC}/docs` };
+const DOCUMENTS = {
+  'README.md': `${DOC}/README.md`,
+  'CHANGELOG.md': `${DOC}/CHANGELOG.md`,
+  docs: `${DOC}/docs`,
+};
+/** Files that not everybody may read, or that are run; all others have 0644. */
+const MODES = {
+  // It is for secrets; postinst gives it to the agent's group, which only exists there.
+  [CONFFILE]: 0o640,
+  [`${HOME}/${PROGRAM}`]: 0o755,
+};
+/** What lintian holds against the package that is meant so. */
+const LINTIAN_OVERRIDES = `# It may hold the SIM's PIN and secrets of handlers.
+supersim-agent: non-standard-file-perm 0640 != 0644 [${CONFFILE}]
+`;
 const MAINTAINER_SCRIPTS = ['postinst', 'prerm', 'postrm'];
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -151,7 +165,9 @@ async function writeMade(tree, scripts) {
   write('usr/share/man/man1/supersim-agent.1.gz', gzip(commandPage(release)));
   write('usr/share/man/man5/supersim-agent.5.gz', gzip(configurationPage(release)));
   write(`${DOC}/changelog.gz`, gzip(changelog()));
+  write(`${DOC}/NEWS.Debian.gz`, gzip(readFileSync('packaging/NEWS', 'utf8').replaceAll('@MAINTAINER@', maintainer)));
   write(`${DOC}/copyright`, await copyright(scripts));
+  write('usr/share/lintian/overrides/supersim-agent', LINTIAN_OVERRIDES);
 }
 
 const gzip = (text) => gzipSync(text, { level: 9 });
@@ -159,7 +175,7 @@ const gzip = (text) => gzipSync(text, { level: 9 });
 const changelog = () =>
   `supersim-agent (${version}) unstable; urgency=medium
 
-  * Version ${version}.
+  * Version ${version}; CHANGELOG.md beside this file says what is new.
 
  -- ${maintainer}  ${date.toUTCString().replace('GMT', '+0000')}
 `;
@@ -182,13 +198,13 @@ async function copyright(scripts) {
   return all.replaceAll(APACHE, APACHE_ON_DEBIAN);
 }
 
-/** Everything can be read by everybody, and nothing but the program is one. */
+/** Whatever the file system of the build says: but for a few files, everything can be read by everybody. */
 function setModes(tree) {
   for (const entry of ['', ...readdirSync(tree, { recursive: true })]) {
     const file = join(tree, entry);
     const status = lstatSync(file);
     if (status.isDirectory()) chmodSync(file, 0o755);
-    else if (status.isFile()) chmodSync(file, entry === `${HOME}/${PROGRAM}` ? 0o755 : 0o644);
+    else if (status.isFile()) chmodSync(file, MODES[entry] ?? 0o644);
   }
 }
 

@@ -24,6 +24,8 @@ function configuration() {
     'The agent reads `/etc/supersim-agent/config.yaml`, or the file of `--config` or `SUPERSIM_AGENT_CONFIG`. ' +
       'Variables override the file, and flags override variables; the value of a variable is read as YAML. ' +
       'Durations are a number with `ms`, `s`, `min` or `h`.',
+    'The file may hold the SIM’s PIN and secrets of handlers, so only root and the agent can read it ' +
+      '(`root:supersim-agent`, mode 640), and commands that read it need `sudo`.',
     ['| setting | values | default | meaning | variable |', '|---|---|---|---|---|', ...rows].join('\n'),
   ];
 }

@@ -105,7 +105,7 @@ export const ERRORS = {
   },
   'config-unreadable': {
     meaning: 'The configuration file cannot be read, or is not YAML.',
-    remedy: 'Check the path and its permissions; `supersim-agent config check` shows the line.',
+    remedy: 'Check the path and its permissions; `sudo supersim-agent config check` shows the line.',
   },
   'config-invalid': {
     meaning: 'The configuration has an unknown key or a value out of its range.',

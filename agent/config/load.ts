@@ -42,9 +42,19 @@ function readText(named: string | undefined): { name: string; text: string } {
   } catch (error) {
     if (named === undefined && systemCodeOf(error) === 'ENOENT')
       return { name: 'the built-in configuration', text: '' };
-    throw new SupersimError('config-unreadable', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+    const message = `cannot read ${path}: ${messageOf(error)}`;
+    const isForbidden = systemCodeOf(error) === 'EACCES';
+    throw new SupersimError('config-unreadable', message, {
+      cause: error,
+      ...(isForbidden && { remedy: forbiddenRemedy(path) }),
+    });
   }
 }
+
+/** It may be a person whose command this is, or the agent itself. */
+const forbiddenRemedy = (path: string): string =>
+  'Run it with sudo: only root and the agent may read the file. ' +
+  `If the agent itself cannot, run \`sudo chown root:supersim-agent ${path} && sudo chmod 640 ${path}\`.`;
 
 /**
  * Checks a file's settings together with what overrides them.

@@ -16,8 +16,6 @@ export type Status = z.output<typeof statusSchema>;
 export interface Context {
   /** The configuration's file. */
   readonly file: string;
-  /** It was named, and so has to be there. */
-  readonly fileIsNamed: boolean;
   /** The built-in one, where the file's cannot be used. */
   readonly config: Config;
   /** Why the file's cannot be used. */
@@ -53,7 +51,6 @@ export async function createContext({ config: named, socket: flag }: Flags): Pro
   const unit = once(readUnit);
   return {
     file: chosen ?? DEFAULT_CONFIG_FILE,
-    fileIsNamed: chosen !== undefined,
     config,
     configError: loaded instanceof Error ? loaded : undefined,
     stateFolder: config.state.folder ?? defaultStateFolder(process.env),

@@ -22,11 +22,12 @@ export interface Finding extends Judgement {
 
 export const good = (looked: string, found: string): Judgement => ({ severity: 'good', looked, found });
 
-export const note = (looked: string, found: string, remedy?: string): Judgement => ({
+export const note = (looked: string, found: string, remedy?: string, code?: ErrorCode): Judgement => ({
   severity: 'note',
   looked,
   found,
   remedy,
+  code,
 });
 
 export const warning = (looked: string, found: string, remedy: string, code?: ErrorCode): Judgement => ({

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../support/needs.js';
 import {
@@ -70,12 +71,13 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     expect(other).toBe(one);
   }, 60_000);
 
-  it('hold nothing that others may write, and one program', () => {
+  it('hold nothing that others may write, one program, and a configuration that others may not read', () => {
     const modes = files('amd64').map((file) => ({ file, status: lstatSync(join(root('amd64'), file)) }));
     const regular = modes.filter(({ status }) => status.isFile());
     expect(regular.length).toBeGreaterThan(50);
-    const programs = regular.filter(({ status }) => (status.mode & 0o777) !== 0o644);
-    expect(programs.map(({ file, status }) => [file, (status.mode & 0o7777).toString(8)])).toEqual([
+    const others = regular.filter(({ status }) => (status.mode & 0o777) !== 0o644);
+    expect(others.map(({ file, status }) => [file, (status.mode & 0o7777).toString(8)]).sort()).toEqual([
+      ['etc/supersim-agent/config.yaml', '640'],
       ['usr/lib/supersim-agent/dist/bin/supersim-agent.js', '755'],
     ]);
     const folders = modes.filter(({ status }) => status.isDirectory());
@@ -87,6 +89,13 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     const names = files('amd64').join('\n');
     expect(names).toContain('dist/agent/index.js');
     expect(names).not.toMatch(/dist\/(sender|loopback|types)|supersim\.js|start\.js/);
+  });
+
+  it('tell those who upgrade what changes for them', () => {
+    const news = gunzipSync(read('usr/share/doc/supersim-agent/NEWS.Debian.gz')).toString();
+    expect(news).toMatch(/^supersim-agent \(\d+\.\d+\.\d+\) unstable; urgency=medium\n\n {2}/);
+    expect(news).toMatch(/^ -- .+ <.+@.+> {2}/m);
+    expect(read('usr/share/doc/supersim-agent/CHANGELOG.md').toString()).toContain('## 0.2.0');
   });
 
   it('hand on the licences of what they hold', () => {

@@ -8,7 +8,7 @@ import type { SystemdBox } from './systemd-box.js';
 const FOLDER = '/usr/local/lib/node_modules/supersim-agent';
 
 /** The device's address in the carrier's network; the gateway has its own. */
-const DEVICE = '100.64.7.7';
+export const DEVICE = '100.64.7.7';
 
 /** The interface `wwan0`, and behind it, in a network namespace called `carrier`, the gateway 100.64.0.1. */
 const LINK = `
@@ -58,12 +58,19 @@ export async function installAgent(box: SystemdBox, config: ConfigInput = {}): P
     await box.copy(`systemd/${unit}`, `/etc/systemd/system/${unit}`);
   }
   await box.copy('systemd/supersim-agent.sysusers.conf', '/usr/lib/sysusers.d/supersim-agent.conf');
-  // JSON is YAML.
-  box.write('/etc/supersim-agent/config.yaml', JSON.stringify(config));
-  await box.done(['ip', 'netns', 'add', 'carrier']);
-  await linkUp(box);
+  await addCarrier(box);
   await box.done(['systemd-sysusers']);
+  // JSON is YAML.
+  box.write('/etc/supersim-agent/config.yaml', JSON.stringify(config), 0o640);
+  await box.done(['chgrp', 'supersim-agent', '/etc/supersim-agent/config.yaml']);
   await box.done(['systemctl', 'daemon-reload']);
+}
+
+/** Gives a box the carrier, and a cellular link to it. */
+export async function addCarrier(box: SystemdBox): Promise<void> {
+  await box.done(['ip', 'netns', 'add', 'carrier']);
+  await box.done(['ip', '-n', 'carrier', 'link', 'set', 'lo', 'up']);
+  await linkUp(box);
 }
 
 /** Gives the device its cellular link. */

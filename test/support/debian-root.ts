@@ -1,9 +1,5 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { cachePath, makeOnce } from './cache.js';
 
 const SUITE = 'trixie';
 /** What the agent finds on a device, as far as the tests need it. */
@@ -13,7 +9,6 @@ const MAKE_MS = 300_000;
 /** How long a hook may take that needs a root. */
 export const ROOT_TIMEOUT_MS = MAKE_MS + 30_000;
 
-/** `ROOT` is made by whoever comes first, under another name, so that half of one is never taken for a whole one. */
 const MAKE = `
 set -e
 [ ! -d "$ROOT" ] || exit 0
@@ -42,19 +37,11 @@ export const arm64Root = (): Promise<string> =>
   makeRoot({ variant: 'extract', architecture: 'arm64', packages: ['base-files', 'nodejs'] });
 
 async function makeRoot({ variant, architecture = '', packages }: Choice): Promise<string> {
-  const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'supersim-agent-tests');
   const variables = { SUITE, VARIANT: variant, ARCHITECTURE: architecture, PACKAGES: packages.join() };
   const digest = createHash('sha256')
     .update([...Object.values(variables), MAKE].join('\n'))
     .digest('hex')
     .slice(0, 12);
-  const root = join(cache, `${SUITE}-${digest}`);
-  if (existsSync(root)) return root;
-  mkdirSync(cache, { recursive: true, mode: 0o700 });
-  // Another process may be making it: the lock is waited for.
-  await promisify(execFile)('flock', [`${root}.lock`, 'sh', '-c', MAKE], {
-    env: { ...process.env, ...variables, ROOT: root },
-    timeout: MAKE_MS,
-  });
-  return root;
+  const root = cachePath(`${SUITE}-${digest}`);
+  return makeOnce(root, MAKE, { ...variables, ROOT: root }, MAKE_MS);
 }

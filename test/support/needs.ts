@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
+import { lastCommitOf } from './history.js';
 
 /** The one that Debian's packages of Python modules are for. */
 export const DEBIANS_PYTHON = '/usr/bin/python3';
@@ -39,6 +40,7 @@ const TOOLS = {
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),
   tshark: () => onPath('tshark'),
+  'history back to 0.1.0': () => lastCommitOf('0.1.0') !== undefined,
   'node-pty': () => isInstalled('@lydell/node-pty'),
   ipv6: () => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')),
 } as const;

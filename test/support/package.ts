@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import manifest from '../../package.json' with { type: 'json' };
+import { cachePath, makeOnce } from './cache.js';
+import { lastCommitOf } from './history.js';
 
 export const ARCHITECTURES = ['arm64', 'armhf', 'amd64'] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
@@ -40,4 +42,35 @@ export async function changePackage(file: string, target: string, change: (tree:
 /** Unpacks a package's files, its control files among them in the folder DEBIAN. */
 export async function unpackPackage(file: string, target: string): Promise<void> {
   await run('dpkg-deb', ['--raw-extract', file, target]);
+}
+
+const OLD_PACKAGE_MS = 300_000;
+
+/** How long a hook may take that needs an old package: it may have to be built first. */
+export const OLD_PACKAGE_TIMEOUT_MS = OLD_PACKAGE_MS + PACKAGE_TIMEOUT_MS;
+
+/** In a clone, as the build asks git for the commit. */
+const BUILD_OLD = `
+set -e
+[ ! -f "$PACKAGE" ] || exit 0
+folder=$(mktemp -d "$PACKAGE.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+git clone --quiet --shared --no-checkout . "$folder"
+cd "$folder"
+git checkout --quiet --detach "$COMMIT"
+npm ci --ignore-scripts --no-audit --no-fund >&2
+node scripts/build.mjs
+node packaging/package.mjs packages "$ARCHITECTURE"
+mv packages/*.deb "$PACKAGE"
+`;
+
+/**
+ * The file of the package as the last commit of an older version builds it, for this machine. It is built when it is
+ * asked for the first time (with what npm fetches for that), and kept in the user's cache.
+ */
+export async function oldPackage(version: string): Promise<string> {
+  const commit = lastCommitOf(version);
+  if (commit === undefined) throw new Error(`the history does not go back to version ${version}`);
+  const file = cachePath(`supersim-agent-${commit.slice(0, 12)}-${OWN_ARCHITECTURE}.deb`);
+  return makeOnce(file, BUILD_OLD, { PACKAGE: file, COMMIT: commit, ARCHITECTURE: OWN_ARCHITECTURE }, OLD_PACKAGE_MS);
 }

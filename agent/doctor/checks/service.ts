@@ -74,7 +74,7 @@ function stateOf(looked: string, properties: Properties, isRunning: boolean): Ju
 function lastExit({ Result: result, ExecMainStatus: status = '' }: Properties): { what: string; remedy: string } {
   const [what, remedy] = SYSTEMD_CODES[status] ?? [];
   const read =
-    'Read why with `journalctl -u supersim-agent -n 50`; `supersim-agent config check` finds mistakes in the configuration.';
+    'Read why with `journalctl -u supersim-agent -n 50`; `sudo supersim-agent config check` finds mistakes in the configuration.';
   if (result === 'oom-kill') {
     const own = 'Look which handler takes so much memory, or raise `MemoryMax=` of the service.';
     return { what: 'it ran out of memory', remedy: own };

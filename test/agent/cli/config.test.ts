@@ -1,7 +1,9 @@
+import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
-import { supersimAgent } from './support.js';
+import { needs } from '../../support/needs.js';
+import { supersimAgent, supersimAgentAsNobody } from './support.js';
 
 describe('supersim-agent config check', () => {
   it('finds programs that could not run: not to be executed, no file, in a folder that is not there', async () => {
@@ -66,6 +68,19 @@ describe('supersim-agent config check', () => {
     const { code, stderr } = await supersimAgent(['config', 'check', ...args]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error config-unreadable: /);
+  });
+
+  it.skipIf(needs('root'))('tells a user who may not read the file to use sudo, as all do that read it', async () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o755);
+    const file = writeFile(folder, 'config.yaml', '', 0o640);
+    const asNobody = supersimAgentAsNobody();
+    for (const args of [['config', 'check'], ['config', 'show'], ['try', 'ping'], ['modem', 'at', 'AT'], ['run']]) {
+      const { code, stderr } = await asNobody([...args, '--config', file]);
+      expect([args, code]).toEqual([args, 1]);
+      expect(stderr).toContain(`error config-unreadable: cannot read ${file}`);
+      expect(stderr).toMatch(/Run it with sudo.*`sudo chown root:supersim-agent \S+ && sudo chmod 640 \S+`/);
+    }
   });
 
   it('names the variable that is wrong, and the nearest one', async () => {

@@ -1,67 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { configuration } from '../../../../agent/doctor/checks/configuration.js';
 import { disk, mountOf } from '../../../../agent/doctor/checks/disk.js';
 import { handlers } from '../../../../agent/doctor/checks/handlers.js';
 import { journal } from '../../../../agent/doctor/checks/journal.js';
-import { createContext } from '../../../../agent/doctor/context.js';
 import { silentLog } from '../../../../agent/log.js';
 import { openDatabase } from '../../../../agent/storage/database.js';
 import { temporaryFolder, writeFile, writeScript } from '../../../support/files.js';
 import { needs } from '../../../support/needs.js';
 import { fill, filledFolder, smallDisk } from '../../storage/support.js';
-import { contextOf, NOBODY, ROOT, run } from '../support.js';
-
-describe('configuration', () => {
-  it('is good when it is valid, and nobody else may change it', async () => {
-    const found = await run(configuration, { allow: ['10.0.0.0/8'] }, { agent: async () => ROOT });
-    expect(found).toMatchObject([{ severity: 'good', looked: expect.stringContaining('mode 600') }]);
-  });
-
-  it('names what is wrong in it, and where', async () => {
-    const context = await contextOf({});
-    writeFileSync(context.file, 'listen:\n  prots: [1]\n');
-    const found = await configuration.run(await createContext({ config: context.file }));
-    expect(found[0]).toMatchObject({
-      severity: 'error',
-      code: 'config-invalid',
-      found: expect.stringContaining(`${context.file}:2:3`),
-      remedy: expect.stringContaining('config schema'),
-    });
-  });
-
-  it('is not there: a file that was named has to be, the usual one not', async () => {
-    const context = await createContext({ config: join(temporaryFolder(), 'absent.yaml') });
-    expect(await configuration.run(context)).toMatchObject([{ severity: 'error', code: 'config-unreadable' }]);
-    const usual = { ...context, configError: undefined };
-    expect(await configuration.run(usual)).toMatchObject([{ severity: 'good' }]);
-  });
-
-  it.skipIf(needs('root'))('has to be the agent’s to read, and nobody else’s to change', async () => {
-    const context = await contextOf({ modem: { pin: '4711' } }, { agent: async () => NOBODY });
-    const { file } = context;
-    chmodSync(join(file, '..'), 0o755);
-    expect(await configuration.run(context)).toMatchObject([
-      { severity: 'good' },
-      { severity: 'error', code: 'config-unreadable', remedy: expect.stringContaining('chgrp nobody') },
-    ]);
-    chmodSync(file, 0o666);
-    expect(await configuration.run(context)).toMatchObject([
-      { severity: 'good' },
-      { severity: 'error', found: expect.stringContaining('every user'), remedy: expect.stringContaining('go-w') },
-      { severity: 'warning', found: expect.stringContaining('PIN') },
-    ]);
-    chmodSync(file, 0o640);
-    chownSync(file, 1234, NOBODY.uid);
-    expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }, { severity: 'warning' }]);
-    chownSync(file, 0, NOBODY.uid);
-    expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }]);
-  });
-});
+import { NOBODY, ROOT, run } from '../support.js';
 
 describe('handlers', () => {
   const program = (file: string) => ({ handlers: { 'relay.set': { program: [file] } } });
