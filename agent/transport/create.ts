@@ -3,7 +3,7 @@ import { isSame } from '../config/changes.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { Failover } from './failover.js';
-import type { ModemOptions, ModemTransport } from './modem/modem-transport.js';
+import type { ModemOptions, ModemTransport } from './modem/options.js';
 import { countSent, type SentCounts } from './sent-counts.js';
 import type { Datagram, Transport } from './transport.js';
 import { createUdpTransport, type UdpTransport } from './udp.js';
@@ -138,7 +138,7 @@ function createUdp(config: Config, log: Log, counts: SentCounts): UdpTransport {
 }
 
 async function createModem(options: ModemOptions, log: Log): Promise<ModemTransport> {
-  const { loadModemTransport } = await import('./modem/modem-transport.js');
+  const { loadModemTransport } = await import('./modem/options.js');
   return (await loadModemTransport())(options, log);
 }
 

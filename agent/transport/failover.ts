@@ -1,7 +1,7 @@
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import type { Log } from '../log.js';
 import { type ChoiceTimes, choose, firstChoice, type LinkName } from './link-choice.js';
-import type { ModemTransport } from './modem/modem-transport.js';
+import type { ModemTransport } from './modem/options.js';
 import { type Endpoint, formatEndpoint, type LinkStatus, type Sent, type Transport, wallTime } from './transport.js';
 
 /** How often it is looked at the links. */

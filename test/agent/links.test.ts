@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { createAgent, defineHandler, z } from '../../agent/index.js';
-import type { ModemOptions } from '../../agent/transport/modem/modem-transport.js';
+import type { ModemOptions } from '../../agent/transport/modem/options.js';
 import { temporaryFolder } from '../support/files.js';
 import { interfacesOf, MODEM_HEALTH, type PlayedModem, playModem } from '../support/links.js';
 import { recordingLog } from '../support/log.js';
@@ -12,7 +12,7 @@ vi.mock('node:os', { spy: true });
 
 /** The modems that agents of this test have made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../agent/transport/modem/modem-transport.js', () => ({
+vi.mock('../../agent/transport/modem/options.js', () => ({
   loadModemTransport: async () => (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });

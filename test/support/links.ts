@@ -1,6 +1,6 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { silentLog } from '../../agent/log.js';
-import type { ModemTransport } from '../../agent/transport/modem/modem-transport.js';
+import type { ModemTransport } from '../../agent/transport/modem/options.js';
 import type { Datagram, Endpoint, ModemHealth, Transport } from '../../agent/transport/transport.js';
 import { createUdpTransport } from '../../agent/transport/udp.js';
 import { randomAddress } from './udp.js';

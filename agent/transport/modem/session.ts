@@ -8,7 +8,7 @@ import { DIALECTS, dialectOf } from './dialects.js';
 import type { Driver } from './driver.js';
 import { checkHealth, type Health, isRegistered } from './health.js';
 import type { Rung } from './ladder.js';
-import type { ModemOptions } from './modem-transport.js';
+import type { ModemOptions } from './options.js';
 import type { createPinTries } from './pin-tries.js';
 import { ModemTrouble } from './script.js';
 import { asksForPin, enterPin, notTaken } from './sim.js';

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { resolveConfig } from '../../../agent/config/load.js';
 import type { ConfigInput } from '../../../agent/config/schema.js';
 import { createTransport } from '../../../agent/transport/create.js';
-import type { ModemOptions } from '../../../agent/transport/modem/modem-transport.js';
+import type { ModemOptions } from '../../../agent/transport/modem/options.js';
 import { createSentCounts } from '../../../agent/transport/sent-counts.js';
 import type { Datagram, Endpoint } from '../../../agent/transport/transport.js';
 import { type PlayedModem, playModem } from '../../support/links.js';
@@ -13,7 +13,7 @@ const linkCounts = () => ({ udp: createSentCounts(), modem: createSentCounts() }
 
 /** The modems that were made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../../agent/transport/modem/modem-transport.js', () => ({
+vi.mock('../../../agent/transport/modem/options.js', () => ({
   loadModemTransport: async () => (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });
