@@ -1,14 +1,14 @@
 import { SupersimError } from '../shared/errors.js';
-import type { ClockCheck } from './clock.js';
-import type { Meters } from './command/meters.js';
+import type { ClockCheck } from './base/clock-sync.js';
 import type { Pipeline } from './command/pipeline.js';
-import type { Runner } from './command/run.js';
+import type { Runner } from './command/runner/runner.js';
+import type { Meters } from './command/stats/meters.js';
 import { type Changes, compareConfigs, withoutRestart } from './config/changes.js';
 import type { Config } from './config/schema.js';
 import type { HandlerDefinition } from './handlers/handler.js';
 import { loadAllHandlers } from './handlers/load.js';
 import { type Registry, replaceHandlers } from './handlers/registry.js';
-import type { Links } from './transport/create.js';
+import type { Links } from './transport/links/links.js';
 
 /** What a reload came to. */
 export interface Reloaded extends Changes {
@@ -82,6 +82,6 @@ export const notRunning = () =>
 /** The editions in which modules were loaded; nothing of modules is loaded where there is none. */
 async function moduleEditions({ modules }: Config): Promise<ReadonlyMap<string, number>> {
   if (modules.length === 0) return new Map();
-  const { loadedEditions } = await import('./handlers/module.js');
+  const { loadedEditions } = await import('./handlers/module/module.js');
   return loadedEditions();
 }

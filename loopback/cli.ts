@@ -4,10 +4,9 @@ import * as z from 'zod';
 import { formatError } from '../shared/cli.js';
 import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
-import { apiFaultsHelp, parseApiFaults } from './api-faults.js';
+import { generateSims, MAX_SIMS, parseSimsFile, type SimInput } from './account/sims.js';
+import { apiFaultsHelp, parseApiFaults } from './api/faults.js';
 import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
-import { MAX_SEED } from './faults/random.js';
-import { faultsHelp, parseFaults, seedSchema } from './faults/settings.js';
 import {
   DEFAULT_GATEWAY_ADDRESS,
   DEFAULT_GATEWAY_PORT,
@@ -17,13 +16,14 @@ import {
   PROVIDERS,
   startLoopback,
 } from './index.js';
-import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects.js';
-import { modemFaultsHelp, parseModemFaults } from './modem/faults.js';
+import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects/index.js';
+import { modemFaultsHelp, parseModemFaults } from './modem/faults/faults.js';
 import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
 import type { ModemInput } from './modem/status.js';
+import { MAX_SEED } from './network/faults/random.js';
+import { faultsHelp, parseFaults, seedSchema } from './network/faults/settings.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
-import { generateSims, MAX_SIMS, parseSimsFile, type SimInput } from './sims.js';
 
 const port = z.int().min(0).max(65_535);
 const gatewaySchema = z

@@ -1,16 +1,16 @@
 import { messageOf } from '../shared/errors.js';
 import type { IpCommand } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
+import type { Registry, WebhookMethod } from './account/registry.js';
+import type { Sim } from './account/sims.js';
+import { newCommandSid, type Store, type StoredCommand, vendorDate } from './account/store.js';
 import type { Assumptions } from './assumptions.js';
-import { type CallbackError, callbackParams } from './callbacks.js';
 import type { DropCause, LoopbackEvent } from './events.js';
-import type { Datagram, Endpoint } from './network.js';
-import type { Radio } from './radio.js';
-import type { Registry, WebhookMethod } from './registry.js';
-import type { Sim } from './sims.js';
-import { newCommandSid, type Store, type StoredCommand, vendorDate } from './store.js';
+import type { Datagram, Endpoint } from './network/network.js';
+import type { Radio } from './network/radio.js';
 import { VENDOR_CODES } from './vendor-error.js';
-import type { Webhook } from './webhooks.js';
+import { type CallbackError, callbackParams } from './webhooks/params.js';
+import type { Webhook } from './webhooks/webhooks.js';
 
 /** A to_sim command that the API has found to be in order. */
 export interface ToSim {

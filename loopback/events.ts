@@ -1,9 +1,9 @@
-import type { Hit } from './faults/apply.js';
-import type { Way } from './faults/settings.js';
+import type { SimState } from './account/sims.js';
+import type { StoredCommand } from './account/store.js';
 import type { ModemEvent } from './modem/events.js';
-import type { SimState } from './sims.js';
-import type { StoredCommand } from './store.js';
-import type { WebhookResult } from './webhooks.js';
+import type { Hit } from './network/faults/apply.js';
+import type { Way } from './network/faults/settings.js';
+import type { WebhookResult } from './webhooks/webhooks.js';
 
 /**
  * Why a datagram was dropped, other than by a fault: it came from an address that is no SIM's, went to the source port,

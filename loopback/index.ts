@@ -5,44 +5,51 @@ import { type Duration, durationSchema, milliseconds } from '../shared/duration.
 import { SupersimError } from '../shared/errors.js';
 import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
-import { createApi } from './api.js';
-import { type ApiFaults, type ApiFaultsInput, createApiFaults, resolveApiFaults } from './api-faults.js';
+import { createRegistry } from './account/registry.js';
+import { resolveSims, type Sim, type SimInput, type SimState } from './account/sims.js';
+import { createStore } from './account/store.js';
+import { createApi } from './api/api.js';
+import { type ApiFaults, type ApiFaultsInput, createApiFaults, resolveApiFaults } from './api/faults.js';
+import { openServer } from './api/server.js';
+import { createTokens } from './api/tokens.js';
 import { type AssumptionsInput, resolveAssumptions, type SourcePort } from './assumptions.js';
 import { createCommands } from './commands.js';
 import { type Counters, count, type LoopbackEvent, type LoopbackListener, newCounters } from './events.js';
-import type { FaultState } from './faults/apply.js';
-import { MAX_SEED } from './faults/random.js';
-import { type FaultsInput, resolveFaults, seedSchema } from './faults/settings.js';
 import { type AttachedModem, attachModem, withModemSim } from './modem/attach.js';
 import { resolveModemSettings } from './modem/settings.js';
 import type { LoopbackModem, ModemInput } from './modem/status.js';
-import { type Endpoint, type Network, openNetwork } from './network.js';
-import { createRadio } from './radio.js';
-import { createRegistry } from './registry.js';
-import { openServer } from './server.js';
-import { resolveSims, type Sim, type SimInput, type SimState } from './sims.js';
-import { createStore } from './store.js';
-import { createTokens } from './tokens.js';
+import type { FaultState } from './network/faults/apply.js';
+import { MAX_SEED } from './network/faults/random.js';
+import { type FaultsInput, resolveFaults, seedSchema } from './network/faults/settings.js';
+import { type Endpoint, type Network, openNetwork } from './network/network.js';
+import { createRadio } from './network/radio.js';
 import { PROVIDERS, type ProviderName } from './vendor-error.js';
-import { koreSender, twilioSender } from './webhook-sender.js';
-import { createWebhooks } from './webhooks.js';
+import { koreSender, twilioSender } from './webhooks/sender.js';
+import { createWebhooks } from './webhooks/webhooks.js';
 
-export { type ApiFaults, type ApiFaultsInput, formatApiFaults } from './api-faults.js';
+export { SIM_STATES, type Sim, type SimInput, type SimState } from './account/sims.js';
+export type { StoredCommand } from './account/store.js';
+export { type ApiFaults, type ApiFaultsInput, formatApiFaults } from './api/faults.js';
 export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
-export type { FaultState, Hit } from './faults/apply.js';
-export { type Faults, type FaultsInput, formatFaults, type Hits, type Rules, type Way } from './faults/settings.js';
 export type { Registration, SimStatus } from './modem/cellular.js';
-export { DIALECT_NAMES, type DialectName, type Quirks } from './modem/dialects.js';
+export { DIALECT_NAMES, type DialectName, type Quirks } from './modem/dialects/index.js';
 export type { ModemEvent } from './modem/events.js';
-export { formatModemFaults, type ModemFaults, type ModemFaultsInput } from './modem/faults.js';
+export { formatModemFaults, type ModemFaults, type ModemFaultsInput } from './modem/faults/faults.js';
 export type { LoopbackModem, ModemInput, ModemStatus } from './modem/status.js';
-export type { Endpoint } from './network.js';
+export type { FaultState, Hit } from './network/faults/apply.js';
+export {
+  type Faults,
+  type FaultsInput,
+  formatFaults,
+  type Hits,
+  type Rules,
+  type Way,
+} from './network/faults/settings.js';
+export type { Endpoint } from './network/network.js';
 export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
-export { SIM_STATES, type Sim, type SimInput, type SimState } from './sims.js';
-export type { StoredCommand } from './store.js';
 export { PROVIDERS, type ProviderName } from './vendor-error.js';
-export type { Webhook, WebhookResult } from './webhooks.js';
+export type { Webhook, WebhookResult } from './webhooks/webhooks.js';
 
 export const DEFAULT_HTTP_ADDRESS = '127.0.0.1';
 export const DEFAULT_HTTP_PORT = 8080;

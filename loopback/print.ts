@@ -1,13 +1,13 @@
 import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
-import { formatApiFaults } from './api-faults.js';
+import { formatApiFaults } from './api/faults.js';
 import { API_FAULT_COUNTERS, type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
-import { formatFaults } from './faults/settings.js';
 import type { Loopback } from './index.js';
 import { describeModemEvent } from './modem/events.js';
-import { formatModemFaults } from './modem/faults.js';
+import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
+import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
 const MAX_CHARACTERS_SHOWN = 48;

@@ -8,7 +8,7 @@ const AGENT = 'bin/supersim-agent';
 /** The modules that an import() in the agent's program leads to. */
 const FIRST_USED = 'first-used';
 /** What the agent's program imports at start. */
-const AGENT_START = ['agent/cli/run.ts', 'agent/cli/run-flags.ts', 'bin/or-exit.ts'];
+const AGENT_START = ['agent/cli/run/run.ts', 'agent/cli/run/flags.ts', 'bin/or-exit.ts'];
 const PROGRAMS = ['bin/supersim', 'bin/start'];
 const LIBRARIES = ['agent/index', 'sender/index', 'loopback/index', 'shared/index'];
 
@@ -81,7 +81,7 @@ function libsqlNative({ onLoad }) {
   });
 }
 
-/** Leaves out pino's own ways of writing, which take milliseconds to load: the agent has agent/cli/line-writer.ts. */
+/** Leaves out pino's own ways of writing, which take milliseconds to load: the agent has agent/cli/run/line-writer.ts. */
 function leanPino({ onResolve, onLoad }) {
   onResolve({ filter: /^(sonic-boom|thread-stream)$/ }, ({ path, importer }) =>
     importer.includes('/node_modules/pino/') ? { path, namespace: 'left-out' } : undefined,

@@ -1,14 +1,5 @@
 export { payloadBytes } from '../shared/ip-command.js';
-export { type AccountReplies, type AccountRepliesOptions, accountReplies } from './account-replies.js';
-export { ApiError } from './api-error.js';
-export {
-  type BroadcastCommand,
-  type BroadcastOptions,
-  type BroadcastSims,
-  broadcast,
-} from './broadcast/broadcast.js';
-export type { Canary } from './broadcast/canary.js';
-export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
+export { ApiError } from './api/api-error.js';
 export {
   type ClientSettings,
   type CreateParams,
@@ -17,10 +8,10 @@ export {
   type ListFilters,
   type ListParams,
   type SimResource,
-} from './client.js';
-export { loadCredentials, loadWebhookSecrets } from './credentials.js';
-export type { HttpIo, Sleep } from './http.js';
-export type { HttpAnswer, HttpInit } from './http-fetch.js';
+} from './api/client.js';
+export { loadCredentials, loadWebhookSecrets } from './api/credentials.js';
+export type { HttpIo, Sleep } from './api/http.js';
+export type { HttpAnswer, HttpInit } from './api/node-fetch.js';
 export {
   type Credentials,
   KORE_BASE_URL,
@@ -28,7 +19,17 @@ export {
   type KoreCredentials,
   TWILIO_BASE_URL,
   type TwilioCredentials,
-} from './provider.js';
+} from './api/provider.js';
+export { VENDOR_CODES } from './api/vendor-codes.js';
+export {
+  type BroadcastCommand,
+  type BroadcastOptions,
+  type BroadcastSims,
+  broadcast,
+} from './broadcast/broadcast.js';
+export type { Canary } from './broadcast/canary.js';
+export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
+export { type AccountReplies, type AccountRepliesOptions, accountReplies } from './replies/account-polling.js';
 export {
   type HeardCommand,
   POLL_INTERVAL_MS,
@@ -36,11 +37,16 @@ export {
   pollingReplies,
   type ReplyListener,
   type ReplySource,
-} from './replies.js';
+} from './replies/polling.js';
+export {
+  QUIET_AFTER_MS,
+  type WebhookReplies,
+  type WebhookRepliesOptions,
+  webhookReplies,
+} from './replies/webhook-replies.js';
 export type { BlockProgress } from './request/conversation.js';
 export type { Ending, RequestError, RequestResult, Timings } from './request/outcome.js';
 export type { RequestParams } from './request/params.js';
-export type { Progress } from './request/run.js';
 export {
   createRequester,
   REQUEST_FORMATS,
@@ -49,8 +55,8 @@ export {
   type RequestFunction,
   type RequestIdentity,
   type RequestOptions,
-} from './request.js';
-export { VENDOR_CODES } from './vendor-codes.js';
+} from './request/request.js';
+export type { Progress } from './request/run-request.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';
 export {
@@ -60,4 +66,3 @@ export {
   type WebhookReceiver,
   type WebhookReceiverOptions,
 } from './webhooks/receiver.js';
-export { QUIET_AFTER_MS, type WebhookReplies, type WebhookRepliesOptions, webhookReplies } from './webhooks/replies.js';

@@ -10,7 +10,7 @@ import {
   limitSchema,
   MAX_LISTED,
   purgedSchema,
-} from '../service/control-schema.js';
+} from '../service/control/schema.js';
 import { checkArgument, controlOptions, listing, showFromAgent, table } from './control-output.js';
 
 /** What of a reply that is no text is shown, in bytes. */

@@ -1,9 +1,9 @@
 import { stringify } from 'yaml';
 import type { CommandModule } from 'yargs';
+import { configFromFlags, configOptions, type RunFlags } from '../config/flags.js';
 import { maskSecrets } from '../config/load.js';
 import { configJsonSchema } from '../config/paths.js';
 import { loadAllHandlers } from '../handlers/load.js';
-import { configFromFlags, configOptions, type RunFlags } from './options.js';
 
 const check: CommandModule<unknown, RunFlags> = {
   command: 'check',

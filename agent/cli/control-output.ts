@@ -2,8 +2,8 @@ import type { Options } from 'yargs';
 import * as z from 'zod';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
-import { defaultControlSocket, whatIsWrong } from '../service/control-schema.js';
-import { type Ask, controlClient } from './control-client.js';
+import { type Ask, controlClient } from '../service/control/client.js';
+import { defaultControlSocket, whatIsWrong } from '../service/control/schema.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;

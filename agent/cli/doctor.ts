@@ -2,9 +2,9 @@ import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
+import { configOptions } from '../config/flags.js';
 import type { Severity } from '../doctor/finding.js';
 import { checkArgument, controlOptions } from './control-output.js';
-import { configOptions } from './options.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;

@@ -2,7 +2,7 @@ import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { LOG_LEVELS } from '../config/schema.js';
-import { logLevelAnswerSchema, logLevelSchema } from '../service/control-schema.js';
+import { logLevelAnswerSchema, logLevelSchema } from '../service/control/schema.js';
 import { checkArgument, controlOptions, showFromAgent } from './control-output.js';
 
 /** `supersim-agent loglevel`. */

@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { askText } from './control-client.js';
+import { askText } from '../service/control/client.js';
 import { socketOption, withSocket } from './control-output.js';
 
 /** `supersim-agent metrics`. */

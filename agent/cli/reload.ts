@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
-import { RELOAD_ANSWER_MS, reloadedSchema } from '../service/control-schema.js';
+import { RELOAD_ANSWER_MS, reloadedSchema } from '../service/control/schema.js';
 import { controlOptions, showFromAgent } from './control-output.js';
 
 /** `supersim-agent reload`. */

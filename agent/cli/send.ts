@@ -4,9 +4,9 @@ import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import { readBounded } from '../../shared/read-bounded.js';
-import type { Whereabouts } from '../command/delivery.js';
-import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control-schema.js';
-import { type AskOptions, controlClient } from './control-client.js';
+import type { Whereabouts } from '../command/outbox/delivery.js';
+import { type AskOptions, controlClient } from '../service/control/client.js';
+import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control/schema.js';
 import { checkArgument, socketOption, withSocket } from './control-output.js';
 
 const flags = z.object({

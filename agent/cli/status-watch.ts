@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import * as z from 'zod';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
-import { type Ask, controlClient } from './control-client.js';
+import { type Ask, controlClient } from '../service/control/client.js';
 import { checkArgument, type Shown, withSocket } from './control-output.js';
 
 const INTERVAL_MS = 1000;

@@ -2,8 +2,8 @@ import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { describeSecurity } from '../command/authorize.js';
-import { type LinkShown, statusSchema } from '../service/control-schema.js';
-import type { Ask } from './control-client.js';
+import type { Ask } from '../service/control/client.js';
+import { type LinkShown, statusSchema } from '../service/control/schema.js';
 import { controlOptions, listing, showFromAgent } from './control-output.js';
 import { watchAgent } from './status-watch.js';
 

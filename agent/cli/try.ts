@@ -4,11 +4,11 @@ import { printable } from '../../shared/cli.js';
 import { type Command, FORMATS, type Reply } from '../../shared/command.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { paramsFromWords } from '../../shared/format/text.js';
-import { encodableReply, encodeAnswers } from '../command/encode.js';
-import { createRunner } from '../command/run.js';
+import { encodableReply, encodeAnswers } from '../command/codec/encode.js';
+import { createRunner } from '../command/runner/runner.js';
+import { configFromFlags, configOptions, type RunFlags } from '../config/flags.js';
 import { loadHandlers } from '../handlers/load.js';
-import { createLogger } from './logger.js';
-import { configFromFlags, configOptions, type RunFlags } from './options.js';
+import { createLogger } from './run/logger.js';
 
 type TryFlags = RunFlags & {
   name?: string | undefined;

@@ -4,15 +4,13 @@ import { type Command, type Format, MAX_NAME_LENGTH, type Reply } from '../../sh
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Entry, Message, Request } from '../../shared/format/message.js';
+import type { Log } from '../base/log.js';
 import type { Registry } from '../handlers/registry.js';
-import type { Log } from '../log.js';
 import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
-import { type CommandLog, codeOf, type Ended, internalError, millisecondsSince, outcomeOf } from './command-log.js';
-import type { Counters } from './counters.js';
-import { encodableReply, encodeAnswers, markRepeat } from './encode.js';
-import type { Journal } from './journal-api.js';
-import type { JournalEntry } from './journal-entry.js';
+import { encodableReply, encodeAnswers, markRepeat } from './codec/encode.js';
+import { datagramKey, type Seen, type SeenCommands } from './dedup/duplicate-table.js';
+import type { JournalEntry } from './journal/entry.js';
 import {
   type Care,
   createJournalled,
@@ -24,10 +22,19 @@ import {
   type Known,
   recall,
   tellingFirst,
-} from './journalled.js';
-import type { Launch } from './launch.js';
-import { type Meters, observe } from './meters.js';
-import { datagramKey, type Seen, type SeenCommands } from './seen.js';
+} from './journal/handle.js';
+import type { Journal } from './journal/types.js';
+import type { Launch } from './runner/deadline-gate.js';
+import {
+  type CommandLog,
+  codeOf,
+  type Ended,
+  internalError,
+  millisecondsSince,
+  outcomeOf,
+} from './stats/command-log.js';
+import type { Counters } from './stats/counters.js';
+import { type Meters, observe } from './stats/meters.js';
 
 /** A datagram's message, where it came from, and how an answer gets there. */
 export interface Incoming {

@@ -1,12 +1,12 @@
 import { SupersimError } from '../../shared/errors.js';
+import { silentLog } from '../base/log.js';
 import type { ListenedPort } from '../config/schema.js';
-import { silentLog } from '../log.js';
 import type { Datagram } from '../transport/transport.js';
 import type { RefusalCause } from './admit.js';
-import { createCounters } from './counters.js';
-import { decode } from './decode.js';
+import { decode } from './codec/decode.js';
 import { createExchanges, type LifeOptions } from './exchange.js';
-import { createMeters } from './meters.js';
+import { createCounters } from './stats/counters.js';
+import { createMeters } from './stats/meters.js';
 
 const REQUEST = 'ping';
 const ANSWER = 'ok pong';

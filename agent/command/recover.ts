@@ -1,9 +1,9 @@
 import type { CommandError, Reply } from '../../shared/command.js';
 import { isSupersimError, messageOf } from '../../shared/errors.js';
-import type { Log } from '../log.js';
-import type { Journal, RecoveryOutcome } from './journal-api.js';
-import type { JournalEntry } from './journal-entry.js';
-import { INTERRUPTED } from './journalled.js';
+import type { Log } from '../base/log.js';
+import type { JournalEntry } from './journal/entry.js';
+import { INTERRUPTED } from './journal/handle.js';
+import type { Journal, RecoveryOutcome } from './journal/types.js';
 import type { Pipeline } from './pipeline.js';
 
 const EXPIRED: CommandError = {

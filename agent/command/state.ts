@@ -1,12 +1,12 @@
 import { milliseconds } from '../../shared/duration.js';
 import { isSupersimError, messageOf } from '../../shared/errors.js';
+import type { Log } from '../base/log.js';
+import { systemClock } from '../base/moment.js';
 import type { Config } from '../config/schema.js';
-import type { Log } from '../log.js';
-import { systemClock } from '../storage/clock.js';
 import { type Database, openDatabase } from '../storage/database.js';
-import { createJournal } from './journal.js';
-import type { Journal } from './journal-api.js';
-import { type Outbox, openOutbox } from './outbox.js';
+import { createJournal } from './journal/journal.js';
+import type { Journal } from './journal/types.js';
+import { type Outbox, openOutbox } from './outbox/outbox.js';
 
 /** What outlives the agent: the journal of its commands, and the outbox. */
 export interface State {

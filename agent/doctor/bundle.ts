@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { isRecord } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
-import { printLog } from '../cli/modem-log.js';
+import { printLog } from '../cli/modem/log.js';
 import type { Context } from './context.js';
 import type { Report } from './examine.js';
 import { createMask, type Mask, maskedConfig, maskTree, maskUnit } from './mask.js';

@@ -1,22 +1,22 @@
 import type { Check } from './check.js';
-import { agent } from './checks/agent.js';
-import { allow } from './checks/allow.js';
-import { buffer } from './checks/buffer.js';
-import { clock } from './checks/clock.js';
-import { configuration } from './checks/configuration.js';
-import { disk } from './checks/disk.js';
-import { firewall } from './checks/firewall.js';
-import { handlers } from './checks/handlers.js';
-import { networkInterface } from './checks/interface.js';
-import { journal } from './checks/journal.js';
-import { log } from './checks/log.js';
-import { modem } from './checks/modem.js';
-import { port } from './checks/port.js';
-import { route } from './checks/route.js';
-import { security } from './checks/security.js';
-import { serial } from './checks/serial.js';
-import { service } from './checks/service.js';
-import { watchdog } from './checks/watchdog.js';
+import { configuration } from './checks/files/configuration.js';
+import { disk } from './checks/files/disk.js';
+import { handlers } from './checks/files/handlers.js';
+import { journal } from './checks/files/journal.js';
+import { modem } from './checks/modem/modem.js';
+import { serial } from './checks/modem/serial.js';
+import { allow } from './checks/network/allow.js';
+import { buffer } from './checks/network/buffer.js';
+import { firewall } from './checks/network/firewall.js';
+import { networkInterface } from './checks/network/interface.js';
+import { port } from './checks/network/port.js';
+import { route } from './checks/network/route.js';
+import { security } from './checks/network/security.js';
+import { agent } from './checks/service/agent.js';
+import { clock } from './checks/service/clock.js';
+import { log } from './checks/service/log.js';
+import { service } from './checks/service/service.js';
+import { watchdog } from './checks/service/watchdog.js';
 
 /** All checks, in the order in which they are told: what others depend on first. */
 export const CHECKS: readonly Check[] = [

@@ -1,11 +1,11 @@
 import type * as z from 'zod';
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
-import { type Ask, controlClient } from '../cli/control-client.js';
-import { configFromFlags } from '../cli/options.js';
+import { configFromFlags } from '../config/flags.js';
 import { DEFAULT_CONFIG_FILE, resolveConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { CONFIG_VARIABLE } from '../config/variables.js';
-import { defaultControlSocket, statusSchema } from '../service/control-schema.js';
+import { type Ask, controlClient } from '../service/control/client.js';
+import { defaultControlSocket, statusSchema } from '../service/control/schema.js';
 import { defaultStateFolder } from '../storage/folder.js';
 import { type Identity, identityOf, lookUp, ownIdentity } from './identity.js';
 import { readUnit, readUnitLog, type Unit, type UnitLog } from './unit.js';

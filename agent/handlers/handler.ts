@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 import type { Command, CommandError, Params } from '../../shared/command.js';
 import type { Duration } from '../../shared/duration.js';
-import type { Log } from '../log.js';
+import type { Log } from '../base/log.js';
 
 /** What a handler may know of, and do around, the command that it runs. */
 export interface HandlerContext {

@@ -1,7 +1,7 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
-import { type ClockCheck, createClockCheck } from '../clock.js';
+import { type ClockCheck, createClockCheck } from '../base/clock-sync.js';
+import { type Log, silentLog } from '../base/log.js';
 import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
-import { type Log, silentLog } from '../log.js';
 import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
@@ -85,7 +85,7 @@ async function addSocket(registry: Registry, name: string, config: SocketConfig,
 
 async function addModules(registry: Registry, config: Config, log: Log): Promise<void> {
   if (config.modules.length === 0) return;
-  const { loadModule, readHandler } = await import('./module.js');
+  const { loadModule, readHandler } = await import('./module/module.js');
   for (const path of config.modules) {
     await orReport(log, { module: path }, 'a module is set aside', async () => {
       for (const exported of await loadModule(path)) {

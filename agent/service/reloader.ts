@@ -1,7 +1,7 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
 import type { Agent } from '../agent.js';
+import type { Log } from '../base/log.js';
 import type { Config } from '../config/schema.js';
-import type { Log } from '../log.js';
 import type { Reloaded } from '../reload.js';
 
 export interface ReloaderOptions {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import type { Log } from '../log.js';
+import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
 import { setAside } from './set-aside.js';

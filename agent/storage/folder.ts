@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type Libsql from 'libsql';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import type { Log } from '../log.js';
+import type { Log } from '../base/log.js';
 
 /** File that is locked while an agent uses the folder. */
 export const LOCK_NAME = 'journal.lock';

@@ -1,10 +1,10 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
+import type { Registry } from '../account/registry.js';
+import type { Sim, SimInput, SimState } from '../account/sims.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
 import type { LoopbackEvent } from '../events.js';
-import type { Endpoint, Network } from '../network.js';
-import type { Registry } from '../registry.js';
-import type { Sim, SimInput, SimState } from '../sims.js';
+import type { Endpoint, Network } from '../network/network.js';
 import { type Modem, startModem } from './modem.js';
 import type { ModemSettings } from './settings.js';
 

@@ -1,12 +1,12 @@
-import type { Endpoint } from '../network.js';
+import type { Endpoint } from '../network/network.js';
+import { formatCme } from './at/cme-errors.js';
+import { createInterpreter } from './at/interpreter.js';
+import { framed, type Unit } from './at/unit.js';
 import { createCellular, REGISTRATIONS, type Registration, type World } from './cellular.js';
 import type { Clock } from './clock.js';
-import { formatCme } from './cme.js';
-import { commonCommands, newSettings, registrationDetails } from './common.js';
-import type { BuildDialect } from './dialects.js';
-import { createInterpreter } from './interpreter.js';
-import type { Kit, Received, SocketView } from './kit.js';
-import { framed, type Unit } from './unit.js';
+import type { Kit, Received, SocketView } from './dialects/dialect.js';
+import type { BuildDialect } from './dialects/index.js';
+import { commonCommands, newSettings, registrationDetails } from './dialects/standard-commands.js';
 
 /** A fault’s say in what the modem does with a command. */
 export interface CommandFaults {

@@ -1,6 +1,6 @@
-import type { Endpoint } from '../network.js';
+import type { Endpoint } from '../network/network.js';
 import type { Registration } from './cellular.js';
-import type { FaultKind } from './dice.js';
+import type { FaultKind } from './faults/sampler.js';
 
 /** What goes on in the virtual modem. */
 export type ModemEvent =

@@ -1,23 +1,23 @@
 import { milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
-import type { Endpoint } from '../network.js';
-import type { Sim } from '../sims.js';
-import { createAbsence } from './absence.js';
+import type { Sim } from '../account/sims.js';
+import type { Endpoint } from '../network/network.js';
+import type { Unit } from './at/unit.js';
 import { newWorld, type Registration, type SimStatus } from './cellular.js';
 import { type Clock, systemClock } from './clock.js';
-import { createCommandFaults } from './command-faults.js';
 import { type Core, createCore } from './core.js';
-import { settleDialect } from './dialects.js';
-import { createDice } from './dice.js';
+import type { Received } from './dialects/dialect.js';
+import { settleDialect } from './dialects/index.js';
 import type { ModemEvent } from './events.js';
-import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults.js';
-import type { Received } from './kit.js';
-import { createOutput, garbage } from './output.js';
-import { createPort } from './port.js';
+import { createCommandFaults } from './faults/command-faults.js';
+import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults/faults.js';
+import { createOutput, garbage } from './faults/output.js';
+import { createDice } from './faults/sampler.js';
 import { checkSeed, type ModemSettings } from './settings.js';
 import type { LoopbackModem } from './status.js';
-import type { Unit } from './unit.js';
-import { createWire } from './wire.js';
+import { createAbsence } from './tty/absence.js';
+import { createPort } from './tty/port.js';
+import { createWire } from './tty/wire.js';
 
 /** For the last words to be read. */
 const LAST_WORDS_MS = 100;

@@ -1,9 +1,9 @@
 import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { describeIssues } from '../../shared/issues.js';
-import { seedSchema } from '../faults/settings.js';
-import { DIALECT_NAMES, settleDialect } from './dialects.js';
-import { resolveModemFaults } from './faults.js';
+import { seedSchema } from '../network/faults/settings.js';
+import { DIALECT_NAMES, settleDialect } from './dialects/index.js';
+import { resolveModemFaults } from './faults/faults.js';
 
 export const DEFAULT_MODEM_SIM = 'modem-1';
 const MAX_BAUD = 4_000_000;

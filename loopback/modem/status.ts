@@ -1,7 +1,7 @@
 import type { Registration, SimStatus } from './cellular.js';
-import type { DialectName, Quirks } from './dialects.js';
-import type { ModemFaults, ModemFaultsInput } from './faults.js';
-import type { SocketView } from './kit.js';
+import type { SocketView } from './dialects/dialect.js';
+import type { DialectName, Quirks } from './dialects/index.js';
+import type { ModemFaults, ModemFaultsInput } from './faults/faults.js';
 
 /** A virtual modem for the loopback to have. */
 export interface ModemInput {

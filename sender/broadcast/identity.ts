@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { RequestIdentity } from '../request.js';
+import type { RequestIdentity } from '../request/request.js';
 
 /**
  * The identity of a broadcast's request to a SIM: the same each time, so that nothing of it must be written down before

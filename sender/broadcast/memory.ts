@@ -1,5 +1,5 @@
 import type { RequestResult } from '../request/outcome.js';
-import type { RequestIdentity } from '../request.js';
+import type { RequestIdentity } from '../request/request.js';
 
 /** What the command came to on one SIM. */
 export type BroadcastResult = RequestResult & { readonly sim: string };

@@ -1,4 +1,4 @@
-import { ApiError } from '../api-error.js';
+import { ApiError } from '../api/api-error.js';
 
 /** How long the API may take no datagram at all before a broadcast stops, in milliseconds. */
 export const MAX_OUTAGE_MS = 5 * 60_000;

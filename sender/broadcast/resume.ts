@@ -2,7 +2,7 @@ import { type BroadcastOptions, broadcastFrom } from './broadcast.js';
 import { canaryCount, firstOf } from './canary.js';
 import { identityOf } from './identity.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
-import type { BroadcastState } from './state.js';
+import type { BroadcastState } from './store/state.js';
 
 type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'total' | 'memory'> & {
   /** Asks the rest although too many of those that went first are not done. */

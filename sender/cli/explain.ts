@@ -2,9 +2,9 @@ import { closest } from 'fastest-levenshtein';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
-import { checkInput } from '../input.js';
+import { VENDOR_CODES } from '../api/vendor-codes.js';
+import { checkInput } from '../base/check-input.js';
 import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
-import { VENDOR_CODES } from '../vendor-codes.js';
 import { type CliIo, print, processIo } from './io.js';
 
 const argsSchema = z.object({ code: z.string() });

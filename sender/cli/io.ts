@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
-import { type HttpIo, realIo } from '../http.js';
+import { type HttpIo, realIo } from '../api/http.js';
 import { reportError } from './exit.js';
 
 type MaybeTerminal = { readonly isTTY?: boolean | undefined };

@@ -1,7 +1,7 @@
 import type { Options } from 'yargs';
 import * as z from 'zod';
-import { IpCommandClient } from '../client.js';
-import { loadCredentials } from '../credentials.js';
+import { IpCommandClient } from '../api/client.js';
+import { loadCredentials } from '../api/credentials.js';
 import type { CliIo } from './io.js';
 
 /** Options that every command has. Credentials never are: any user can read the arguments of a process. */

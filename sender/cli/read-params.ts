@@ -2,7 +2,7 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import { paramsFromWords } from '../../shared/format/text.js';
 import { isRecord } from '../../shared/format/value.js';
 import { formatWords, type RequestParams } from '../request/params.js';
-import type { RequestFormat } from '../request.js';
+import type { RequestFormat } from '../request/request.js';
 
 /** The arguments that parameters are written in. */
 export interface ParamsArgs {

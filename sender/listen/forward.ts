@@ -2,11 +2,11 @@ import { setMaxListeners } from 'node:events';
 import { messageOf } from '../../shared/errors.js';
 import { toJson } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
-import { parseRetryAfter, retryDelay } from '../backoff.js';
-import type { HttpIo } from '../http.js';
-import { createTurns } from '../turns.js';
-import { within } from '../within.js';
-import type { Heard } from './heard.js';
+import { parseRetryAfter, retryDelay } from '../api/backoff.js';
+import type { HttpIo } from '../api/http.js';
+import { createTurns } from '../base/rate-limiter.js';
+import { within } from '../base/with-timeout.js';
+import type { Heard } from './event.js';
 
 /** Most that are forwarded at once, and most that wait for it or are; who brings more waits. */
 export const FORWARDS_AT_ONCE = 8;

@@ -1,7 +1,7 @@
 import { printable } from '../../shared/cli.js';
 import { toJson } from '../../shared/format/value.js';
+import type { Heard } from './event.js';
 import type { Forwarded } from './forward.js';
-import type { Heard } from './heard.js';
 
 /** A line for people, safe for a terminal. */
 export function lineOf(heard: Heard, how?: Forwarded): string {

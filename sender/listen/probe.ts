@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { within } from '../base/with-timeout.js';
 import type { Callback } from '../webhooks/callback.js';
 import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
-import { within } from '../within.js';
 
 const PROBE_TIMEOUT_MS = 15_000;
 /** How long after its answer it may come: another server may have answered. */

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { forgetOldest } from '../forget.js';
-import { checkInput } from '../input.js';
+import { checkInput } from '../base/check-input.js';
+import { forgetOldest } from '../base/evict-oldest.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';
 import { isSignedByKore, isSignedByTwilio } from './signature.js';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { createJournal } from '../../agent/command/journal.js';
-import { journalKey } from '../../agent/command/journalled.js';
-import { datagramKey } from '../../agent/command/seen.js';
-import { systemClock } from '../../agent/storage/clock.js';
+import { systemClock } from '../../agent/base/moment.js';
+import { datagramKey } from '../../agent/command/dedup/duplicate-table.js';
+import { journalKey } from '../../agent/command/journal/handle.js';
+import { createJournal } from '../../agent/command/journal/journal.js';
 import { formatEndpoint } from '../../agent/transport/transport.js';
-import { openTestDatabase, told } from '../agent/command/journal-support.js';
+import { openTestDatabase, told } from '../agent/command/journal/support.js';
 import { type CallFormat, createCall, type Peer } from '../support/caller.js';
 import { type Device, prepareDevice } from '../support/device.js';
 import { LINKS, type StoryLink } from '../support/story-links.js';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createJournal } from '../../agent/command/journal.js';
-import { systemClock } from '../../agent/storage/clock.js';
-import { openTestDatabase } from '../agent/command/journal-support.js';
+import { systemClock } from '../../agent/base/moment.js';
+import { createJournal } from '../../agent/command/journal/journal.js';
+import { openTestDatabase } from '../agent/command/journal/support.js';
 import { type CallFormat, createCall } from '../support/caller.js';
 import { kill, linesOf, prepareDevice } from '../support/device.js';
 import { temporaryFolder, writeScript } from '../support/files.js';

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import type { ConfigInput } from '../../agent/config/schema.js';
-import { statusSchema } from '../../agent/service/control-schema.js';
+import { statusSchema } from '../../agent/service/control/schema.js';
 import { supersimAgentAsNobody } from '../agent/cli/support.js';
 import { linesOf } from '../support/device.js';
 import { temporaryFolder, writeFile, writeScript } from '../support/files.js';

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { createRegistry } from '../../loopback/account/registry.js';
+import { resolveSims } from '../../loopback/account/sims.js';
+import { createStore } from '../../loopback/account/store.js';
 import { resolveAssumptions } from '../../loopback/assumptions.js';
 import { createCommands } from '../../loopback/commands.js';
 import type { LoopbackEvent } from '../../loopback/index.js';
-import { createRegistry } from '../../loopback/registry.js';
-import { resolveSims } from '../../loopback/sims.js';
-import { createStore } from '../../loopback/store.js';
 import { client, device, get, inbox, isStatus, isType, start } from './support.js';
 
 const fromSim = (event: LoopbackEvent) => {

@@ -1,7 +1,7 @@
 /** `supersim broadcast` with all times of the protocol multiplied by the variable TIME_SCALE. */
 import yargs from 'yargs';
 import { runCli } from '../../bin/run-cli.js';
-import { broadcast } from '../../sender/cli/broadcast.js';
+import { broadcast } from '../../sender/cli/fleet/broadcast.js';
 import { broadcastCommand, reportError } from '../../sender/cli/index.js';
 import { processIo } from '../../sender/cli/io.js';
 import { untilInterrupted } from '../../sender/cli/until-interrupted.js';

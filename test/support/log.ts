@@ -1,4 +1,4 @@
-import type { Log } from '../../agent/log.js';
+import type { Log } from '../../agent/base/log.js';
 
 export interface LogLine {
   readonly level: string;

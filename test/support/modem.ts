@@ -1,5 +1,5 @@
 import { expect, onTestFinished } from 'vitest';
-import { createModemTransport } from '../../agent/transport/modem/transport.js';
+import { createModemTransport } from '../../agent/transport/modem/modem-transport.js';
 import type { Datagram } from '../../agent/transport/transport.js';
 import type { DialectName, ModemInput } from '../../loopback/index.js';
 import { IpCommandClient } from '../../sender/index.js';

@@ -1,17 +1,17 @@
-import { createCounters } from '../../agent/command/counters.js';
-import { createDelivery } from '../../agent/command/delivery.js';
-import type { Journal } from '../../agent/command/journal-api.js';
-import { createLast } from '../../agent/command/last.js';
-import { createMeters, observe } from '../../agent/command/meters.js';
+import { type Log, silentLog } from '../../agent/base/log.js';
+import type { Journal } from '../../agent/command/journal/types.js';
+import { createDelivery } from '../../agent/command/outbox/delivery.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
-import { createRunner } from '../../agent/command/run.js';
+import { createRunner } from '../../agent/command/runner/runner.js';
+import { createCounters } from '../../agent/command/stats/counters.js';
+import { createMeters, observe } from '../../agent/command/stats/meters.js';
+import { createLast } from '../../agent/command/stats/recent.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
-import { type Log, silentLog } from '../../agent/log.js';
 import { type Endpoint, onlyLink, type Transport } from '../../agent/transport/transport.js';
 
 export interface Sent {

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { controlClient } from '../../agent/cli/control-client.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
-import { reloadedSchema } from '../../agent/service/control-schema.js';
+import { controlClient } from '../../agent/service/control/client.js';
+import { reloadedSchema } from '../../agent/service/control/schema.js';
 import { environment } from '../agent/cli/support.js';
 import { temporaryFolder, writeFile } from './files.js';
 import { program, runProcess, startProcess } from './process.js';

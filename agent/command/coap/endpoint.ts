@@ -10,9 +10,9 @@ import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import { SupersimError } from '../../../shared/errors.js';
-import type { Counters } from '../counters.js';
-import type { Care, Known } from '../journalled.js';
-import { datagramKey, type Seen, type SeenCommands } from '../seen.js';
+import { datagramKey, type Seen, type SeenCommands } from '../dedup/duplicate-table.js';
+import type { Care, Known } from '../journal/handle.js';
+import type { Counters } from '../stats/counters.js';
 
 /** Most separate responses whose acknowledgement is awaited at once; further ones go non-confirmable. */
 const MAX_UNACKNOWLEDGED = 64;

@@ -14,8 +14,8 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
-import { type Care, enterLate, type Journalled, tellingFirst } from '../journalled.js';
-import type { Launch } from '../launch.js';
+import { type Care, enterLate, type Journalled, tellingFirst } from '../journal/handle.js';
+import type { Launch } from '../runner/deadline-gate.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
 

@@ -1,7 +1,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { freemem, loadavg, totalmem } from 'node:os';
 import * as z from 'zod';
-import type { ClockCheck } from '../../clock.js';
+import type { ClockCheck } from '../../base/clock-sync.js';
 import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 

@@ -1,6 +1,6 @@
-import { type Rung, well } from './ladder.js';
-import type { Notice } from './notice.js';
-import type { Why } from './parser.js';
+import type { Notice } from './at/modem-event.js';
+import type { Why } from './at/parser.js';
+import { type Rung, well } from './recovery/ladder.js';
 
 /** What was counted of a modem. All but the rungs, which outlive it, are since the agent's start. */
 export interface ModemCounters {

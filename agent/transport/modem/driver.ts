@@ -1,13 +1,13 @@
 import type { SupersimError } from '../../../shared/errors.js';
-import type { Log } from '../../log.js';
-import { createAlarm } from './alarm.js';
-import { createEngine, type Effect, type Engine, PLAIN, type When } from './engine.js';
-import type { Grammar } from './grammar.js';
-import { keepPort } from './kept-port.js';
-import type { Notice } from './notice.js';
-import type { PortOptions } from './port.js';
-import { ModemTrouble, type Script } from './script.js';
-import { type Traffic, withoutPin } from './traffic.js';
+import { createAlarm } from '../../base/alarm.js';
+import type { Log } from '../../base/log.js';
+import { createEngine, type Effect, type Engine, PLAIN, type When } from './at/engine.js';
+import type { Grammar } from './at/grammar.js';
+import type { Notice } from './at/modem-event.js';
+import { ModemTrouble, type Script } from './at/script.js';
+import { type Traffic, withoutPin } from './console/traffic.js';
+import type { PortOptions } from './port/port.js';
+import { keepPort } from './port/reopening-port.js';
 
 /** Below it a payload may pause longer. */
 const USUAL_BAUD_RATE = 19_200;

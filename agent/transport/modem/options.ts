@@ -1,5 +1,5 @@
+import type { Log } from '../../base/log.js';
 import type { Config } from '../../config/schema.js';
-import type { Log } from '../../log.js';
 import type { Endpoint, Transport } from '../transport.js';
 
 /** The transport by a modem's own sockets. */
@@ -25,6 +25,6 @@ export type CreateModemTransport = (options: ModemOptions, log: Log) => ModemTra
 
 /** Imported only where a modem is configured. */
 export async function loadModemTransport(): Promise<CreateModemTransport> {
-  const { createModemTransport } = await import('./transport.js');
+  const { createModemTransport } = await import('./modem-transport.js');
   return createModemTransport;
 }

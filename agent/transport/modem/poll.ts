@@ -1,9 +1,9 @@
+import type { Script } from './at/script.js';
 import type { Tally } from './counters.js';
-import type { Dialect } from './dialect.js';
+import type { Dialect } from './dialects/dialect.js';
 import type { Driver } from './driver.js';
-import { contextAddress } from './health.js';
-import type { createRecovery } from './recovery.js';
-import type { Script } from './script.js';
+import type { createRecovery } from './recovery/recovery.js';
+import { contextAddress } from './scripts/health.js';
 import type { Session } from './session.js';
 
 /** While the modem is not registered it is asked more often. */

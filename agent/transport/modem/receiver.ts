@@ -1,6 +1,6 @@
+import { MOST_READS } from './dialects/sockets.js';
 import type { Driver } from './driver.js';
 import type { Session } from './session.js';
-import { MOST_READS } from './sockets.js';
 
 /** Reads from sockets that have something to read; a socket that says so meanwhile is read again. */
 export function createReceiver(driver: Driver, session: Session, failed: (socket: number, error: unknown) => void) {

@@ -1,6 +1,6 @@
 import { SupersimError } from '../../../shared/errors.js';
 import type { Endpoint } from '../transport.js';
-import type { Trouble } from './script.js';
+import type { Trouble } from './at/script.js';
 
 /** Most that waits for the modem; what is above waits in the outbox. */
 const MAX_DATAGRAMS = 256;

@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Log } from '../../log.js';
+import type { Log } from '../../base/log.js';
 import type { ModemHealth } from '../transport.js';
-import { type Air, bringUp } from './bring-up.js';
-import { cycleRadio, type Identity, identify, readIccid, reset } from './common.js';
-import type { Dialect } from './dialect.js';
-import { DIALECTS, dialectOf } from './dialects.js';
+import { ModemTrouble } from './at/script.js';
+import type { Dialect } from './dialects/dialect.js';
+import { DIALECTS, dialectOf } from './dialects/index.js';
 import type { Driver } from './driver.js';
-import { checkHealth, type Health, isRegistered } from './health.js';
-import type { Rung } from './ladder.js';
 import type { ModemOptions } from './options.js';
-import type { createPinTries } from './pin-tries.js';
-import { ModemTrouble } from './script.js';
-import { asksForPin, enterPin, notTaken } from './sim.js';
+import type { Rung } from './recovery/ladder.js';
+import type { createPinTries } from './recovery/pin-attempts.js';
+import { type Air, bringUp } from './scripts/bring-up.js';
+import { checkHealth, type Health, isRegistered } from './scripts/health.js';
+import { cycleRadio, type Identity, identify, readIccid, reset } from './scripts/identify.js';
+import { asksForPin, enterPin, notTaken } from './scripts/sim.js';
 
 /** After its reset a modem's port goes within a few seconds, if it goes at all. */
 const RESET_MS = 3000;

@@ -1,18 +1,18 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Journal } from '../../../agent/command/journal-api.js';
-import type { Ending, JournalCommand } from '../../../agent/command/journal-entry.js';
-import { commandView, fullCommandView } from '../../../agent/service/command-view.js';
-import type { ControlCommands } from '../../../agent/service/control.js';
+import type { Ending, JournalCommand } from '../../../agent/command/journal/entry.js';
+import type { Journal } from '../../../agent/command/journal/types.js';
+import { commandView, fullCommandView } from '../../../agent/service/control/command-view.js';
 import {
   cancelledSchema,
   commandListSchema,
   commandSchema,
   purgedSchema,
-} from '../../../agent/service/control-schema.js';
+} from '../../../agent/service/control/schema.js';
+import type { ControlCommands } from '../../../agent/service/control/socket.js';
 import { temporaryFolder } from '../../support/files.js';
-import { command, keyOf, openTestJournal, REPLY, standingClock, told } from '../command/journal-support.js';
-import { openControl } from '../service/support.js';
+import { command, keyOf, openTestJournal, REPLY, standingClock, told } from '../command/journal/support.js';
+import { openControl } from '../service/control/support.js';
 import { supersimAgent } from './support.js';
 
 /** A real journal, in memory, as the control socket's commands. */

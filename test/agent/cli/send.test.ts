@@ -2,13 +2,13 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAgent } from '../../../agent/agent.js';
-import { viewedCommands } from '../../../agent/service/command-view.js';
-import { createEvents } from '../../../agent/service/events.js';
+import { viewedCommands } from '../../../agent/service/control/command-view.js';
+import { createEvents } from '../../../agent/service/control/events.js';
 import type { Endpoint } from '../../../agent/transport/transport.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
-import { openControl } from '../service/support.js';
+import { openControl } from '../service/control/support.js';
 import { startAgent, supersimAgent, supersimAgentAsNobody } from './support.js';
 
 const NO_INTERFACE = 'nosuch0';

@@ -4,13 +4,13 @@ import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAgent } from '../../../agent/agent.js';
-import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control-schema.js';
+import { MAX_RESPONSE_BYTES, statusSchema } from '../../../agent/service/control/schema.js';
 import { VERSION } from '../../../shared/version.js';
 import { temporaryFolder } from '../../support/files.js';
 import { MODEM_HEALTH } from '../../support/links.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
-import { openControl } from '../service/support.js';
+import { openControl } from '../service/control/support.js';
 import { supersimAgent, supersimAgentAsNobody } from './support.js';
 
 /** An agent with its control socket, on an address of its own. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Journal } from '../../../agent/command/journal-api.js';
+import type { Journal } from '../../../agent/command/journal/types.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
 import { recordingLog } from '../../support/log.js';
 import { startPipeline } from '../../support/pipeline.js';
-import { openTestJournal } from './journal-support.js';
+import { openTestJournal } from './journal/support.js';
 import { lookingHandler, settled } from './wired-support.js';
 
 const fail = () => {

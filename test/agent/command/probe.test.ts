@@ -1,15 +1,15 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createCounters } from '../../../agent/command/counters.js';
+import { silentLog } from '../../../agent/base/log.js';
+import { createSeen } from '../../../agent/command/dedup/duplicate-table.js';
 import { probe } from '../../../agent/command/probe.js';
-import { createRunner } from '../../../agent/command/run.js';
-import { createSeen } from '../../../agent/command/seen.js';
+import { createRunner } from '../../../agent/command/runner/runner.js';
+import { createCounters } from '../../../agent/command/stats/counters.js';
 import type { ConfigInput } from '../../../agent/config/schema.js';
 import { ping } from '../../../agent/handlers/builtin/ping.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
-import { silentLog } from '../../../agent/log.js';
 import { recordingLog } from '../../support/log.js';
 import { startPipeline } from '../../support/pipeline.js';
-import { openTestJournal } from './journal-support.js';
+import { openTestJournal } from './journal/support.js';
 import { heldHandler } from './wired-support.js';
 
 /** A runner of the probe's own, as the agent has it. */

@@ -1,7 +1,7 @@
 import { encode } from 'cborg';
-import type { JournalCommand } from '../../../agent/command/journal-entry.js';
-import { journalKey } from '../../../agent/command/journalled.js';
-import { datagramKey } from '../../../agent/command/seen.js';
+import { datagramKey } from '../../../agent/command/dedup/duplicate-table.js';
+import type { JournalCommand } from '../../../agent/command/journal/entry.js';
+import { journalKey } from '../../../agent/command/journal/handle.js';
 import { requestBytes } from '../../support/coap.js';
 import { FROM_CARRIER } from '../../support/pipeline.js';
 import { asAfterKill, heldHandler, settled, startWired, type WiredSetup } from './wired-support.js';

@@ -4,7 +4,7 @@ import { requestBytes, summary, withoutId } from '../../support/coap.js';
 import { temporaryFolder } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { FROM_CARRIER } from '../../support/pipeline.js';
-import { openTestJournal, standingClock } from './journal-support.js';
+import { openTestJournal, standingClock } from './journal/support.js';
 import { CONFIG, DIRECT, FORMATS, journalled, killedWhileRunning } from './recover-support.js';
 import { asAfterKill, heldHandler, lookingHandler, onDisk, settled, startWired } from './wired-support.js';
 

@@ -2,20 +2,20 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import library from 'libsql';
 import { onTestFinished } from 'vitest';
-import { createJournal } from '../../../agent/command/journal.js';
-import type { JournalLimits } from '../../../agent/command/journal-api.js';
-import type { JournalEntry } from '../../../agent/command/journal-entry.js';
-import { readRows } from '../../../agent/command/journal-rows.js';
+import { silentLog } from '../../../agent/base/log.js';
+import { type Clock, systemClock } from '../../../agent/base/moment.js';
+import type { JournalEntry } from '../../../agent/command/journal/entry.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import { readRows } from '../../../agent/command/journal/rows.js';
+import type { JournalLimits } from '../../../agent/command/journal/types.js';
 import { recoverCommands } from '../../../agent/command/recover.js';
 import { defineHandler } from '../../../agent/handlers/handler.js';
-import { silentLog } from '../../../agent/log.js';
-import { type Clock, systemClock } from '../../../agent/storage/clock.js';
 import { DATABASE_NAME } from '../../../agent/storage/database.js';
 import { connect } from '../../../agent/storage/sqlite.js';
 import { deferred } from '../../support/deferred.js';
 import { temporaryFolder } from '../../support/files.js';
 import { type PipelineSetup, startPipeline } from '../../support/pipeline.js';
-import { openTestDatabase } from './journal-support.js';
+import { openTestDatabase } from './journal/support.js';
 
 export interface WiredSetup extends Omit<PipelineSetup, 'journal'> {
   /** The state folder; one of the test's own if none is given. */

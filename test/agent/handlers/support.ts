@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect } from 'vitest';
+import { silentLog } from '../../../agent/base/log.js';
 import { resolveConfig } from '../../../agent/config/load.js';
 import type { ConfigInput, ProgramConfig, SocketConfig } from '../../../agent/config/schema.js';
 import type { Handler, HandlerContext } from '../../../agent/handlers/handler.js';
 import { programHandler } from '../../../agent/handlers/program.js';
-import { silentLog } from '../../../agent/log.js';
 import type { Command } from '../../../shared/command.js';
 
 /** A handler's surroundings, as the runner would make them. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
-import { openTestDatabase, told } from '../command/journal-support.js';
+import { openTestDatabase, told } from '../command/journal/support.js';
 
 const INSERT = 'INSERT INTO outbox (seq, record) VALUES (?, ?)';
 const COUNT = 'SELECT count(*) AS count FROM outbox';

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { openOutbox } from '../../../agent/command/outbox.js';
+import { openOutbox } from '../../../agent/command/outbox/outbox.js';
 import { temporaryFolder } from '../../support/files.js';
-import { command, keyOf, openTestJournal, standingClock } from '../command/journal-support.js';
+import { command, keyOf, openTestJournal, standingClock } from '../command/journal/support.js';
 
 /** A state folder with commands in every state, and replies that wait. */
 export async function filledFolder(): Promise<string> {

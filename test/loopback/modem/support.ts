@@ -1,11 +1,11 @@
 import { newWorld } from '../../../loopback/modem/cellular.js';
 import type { Clock } from '../../../loopback/modem/clock.js';
-import { createCommandFaults } from '../../../loopback/modem/command-faults.js';
 import { createCore } from '../../../loopback/modem/core.js';
-import { type DialectName, type Quirks, settleDialect } from '../../../loopback/modem/dialects.js';
-import { createDice } from '../../../loopback/modem/dice.js';
-import { type ModemFaultsInput, resolveModemFaults } from '../../../loopback/modem/faults.js';
-import { createOutput } from '../../../loopback/modem/output.js';
+import { type DialectName, type Quirks, settleDialect } from '../../../loopback/modem/dialects/index.js';
+import { createCommandFaults } from '../../../loopback/modem/faults/command-faults.js';
+import { type ModemFaultsInput, resolveModemFaults } from '../../../loopback/modem/faults/faults.js';
+import { createOutput } from '../../../loopback/modem/faults/output.js';
+import { createDice } from '../../../loopback/modem/faults/sampler.js';
 
 /** The fact sheet's nasty payload: NUL, Ctrl-Z, ESC, line ends, `OK`, a URC's beginning and a prompt. */
 export const P12 = '\x00\x1a\x1b\r\nOK\r\n+Q>';

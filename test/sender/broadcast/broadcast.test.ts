@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { MAX_POSTS_AT_ONCE } from '../../../sender/broadcast/ask.js';
+import { MAX_POSTS_AT_ONCE } from '../../../sender/broadcast/ask-sim.js';
 import { ApiError, type BroadcastOptions, type BroadcastResult, broadcast } from '../../../sender/index.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { collect, rejection } from '../support.js';

@@ -1,8 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ASK_AGAIN_WITHIN_MS } from '../../../sender/broadcast/ask.js';
+import { ASK_AGAIN_WITHIN_MS } from '../../../sender/broadcast/ask-sim.js';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
-import { type BroadcastState, createState, openState, type StoredCommand } from '../../../sender/broadcast/state.js';
+import {
+  type BroadcastState,
+  createState,
+  openState,
+  type StoredCommand,
+} from '../../../sender/broadcast/store/state.js';
 import { ApiError, type BroadcastResult } from '../../../sender/index.js';
 import { parseMessage } from '../../../shared/coap/message.js';
 import { temporaryFolder } from '../../support/files.js';

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fromResource, type Heard } from '../../../sender/listen/event.js';
 import {
   createForwarder,
   FORWARDS_AT_ONCE,
@@ -8,7 +9,6 @@ import {
   MAX_QUEUED,
   TRY_FOR_MS,
 } from '../../../sender/listen/forward.js';
-import { fromResource, type Heard } from '../../../sender/listen/heard.js';
 import { closedUrl, ipCommand, json, rejection, startApi } from '../support.js';
 
 const heard = (number: number): Heard =>

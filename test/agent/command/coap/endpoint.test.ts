@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
-import { createSeen, MAX_DISPOSABLE, MAX_SEEN } from '../../../../agent/command/seen.js';
+import { createSeen, MAX_DISPOSABLE, MAX_SEEN } from '../../../../agent/command/dedup/duplicate-table.js';
 import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../../shared/coap/options.js';
 import { numberOption, requestBytes, summary, withoutId } from '../../../support/coap.js';

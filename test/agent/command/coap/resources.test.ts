@@ -1,15 +1,15 @@
 import { decode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { silentLog } from '../../../../agent/base/log.js';
 import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
 import { createResources } from '../../../../agent/command/coap/resources.js';
 import { MAX_BODY_BYTES, MAX_TRANSFER_BYTES } from '../../../../agent/command/coap/transfers.js';
-import type { Launch } from '../../../../agent/command/launch.js';
-import { createRunner } from '../../../../agent/command/run.js';
+import type { Launch } from '../../../../agent/command/runner/deadline-gate.js';
+import { createRunner } from '../../../../agent/command/runner/runner.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
 import { defineHandler, type HandlerDefinition } from '../../../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../../../agent/handlers/registry.js';
-import { silentLog } from '../../../../agent/log.js';
 import { findBlock } from '../../../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../../../shared/coap/content-format.js';
 import { formatMessage } from '../../../../shared/coap/message.js';

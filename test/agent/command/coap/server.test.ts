@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { Journal } from '../../../../agent/command/journal-api.js';
+import type { Journal } from '../../../../agent/command/journal/types.js';
 import { compileHandler } from '../../../../agent/handlers/registry.js';
 import { findBlock } from '../../../../shared/coap/block.js';
 import { parseMessage } from '../../../../shared/coap/message.js';
@@ -8,7 +8,7 @@ import { GATEWAY } from '../../../../shared/coap/parameters.js';
 import { numberOption, type RequestSetup, requestBytes, summary } from '../../../support/coap.js';
 import { recordingLog } from '../../../support/log.js';
 import { startPipeline } from '../../../support/pipeline.js';
-import { openTestJournal } from '../journal-support.js';
+import { openTestJournal } from '../journal/support.js';
 import { lookingHandler, settled, startWired } from '../wired-support.js';
 
 /** As many commands as the table of duplicates has room for, and more. */

@@ -1,8 +1,8 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { judgeModem, modem } from '../../../../agent/doctor/checks/modem.js';
-import { judgeSerial, serial } from '../../../../agent/doctor/checks/serial.js';
+import { judgeModem, modem } from '../../../../agent/doctor/checks/modem/modem.js';
+import { judgeSerial, serial } from '../../../../agent/doctor/checks/modem/serial.js';
 import { start as startLoopback } from '../../../loopback/support.js';
 import { temporaryFolder, writeFile } from '../../../support/files.js';
 import { openBy } from '../../../support/holder.js';

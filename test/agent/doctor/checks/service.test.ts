@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { clock } from '../../../../agent/doctor/checks/clock.js';
-import { log } from '../../../../agent/doctor/checks/log.js';
-import { service } from '../../../../agent/doctor/checks/service.js';
-import { watchdog } from '../../../../agent/doctor/checks/watchdog.js';
+import { clock } from '../../../../agent/doctor/checks/service/clock.js';
+import { log } from '../../../../agent/doctor/checks/service/log.js';
+import { service } from '../../../../agent/doctor/checks/service/service.js';
+import { watchdog } from '../../../../agent/doctor/checks/service/watchdog.js';
 import { playProgram, run } from '../support.js';
 
 /** What `systemctl show` of systemd 252 printed of the service when it ran. */

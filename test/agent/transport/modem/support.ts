@@ -1,6 +1,6 @@
-import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects.js';
-import type { Notice } from '../../../../agent/transport/modem/notice.js';
-import { createObserver, type Piece } from '../../../../agent/transport/modem/observer.js';
+import type { Notice } from '../../../../agent/transport/modem/at/modem-event.js';
+import { createObserver, type Piece } from '../../../../agent/transport/modem/console/observer.js';
+import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects/index.js';
 
 /** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */
 export const P12 = Buffer.from('001a1b0d0a4f4b0d0a2b513e', 'hex').toString('latin1');

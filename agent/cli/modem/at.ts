@@ -1,0 +1,61 @@
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { formatError, printable } from '../../../shared/cli.js';
+import { isSupersimError } from '../../../shared/errors.js';
+import { configOptions } from '../../config/flags.js';
+import { checkArgument, controlOptions } from '../control-output.js';
+import { converse } from './console.js';
+import { type AtLine, checkedCommand, endedWell, formatAnswer, openLine } from './line.js';
+import { baudSchema, portOptions } from './options.js';
+
+const EXIT_ERROR = 1;
+const EXIT_USAGE = 2;
+
+const flags = z.object({
+  commands: z.array(z.string()).default([]),
+  path: z.string().min(1).optional(),
+  baud: baudSchema.optional(),
+  config: z.string().optional(),
+  socket: z.string().min(1).optional(),
+});
+
+/** `supersim-agent modem at`. */
+export const atCommand: CommandModule = {
+  command: 'at [commands..]',
+  describe:
+    'Give the modem AT commands, one after the other, and print its answers; without any, as a console. ' +
+    'While the agent uses the modem they go through it, else to its port. ' +
+    'Ends with exit code 0 when all ended with OK, else with 1',
+  builder: (yargs) =>
+    yargs
+      .positional('commands', { type: 'string', array: true, describe: 'Such as AT+CSQ; in quotes' })
+      .options({ ...portOptions, ...configOptions, socket: controlOptions.socket }),
+  async handler(argv) {
+    try {
+      const wanted = checkArgument('the arguments', flags, argv);
+      const commands = wanted.commands.map(checkedCommand);
+      const line = await openLine(wanted);
+      try {
+        const good = commands.length > 0 ? await runAll(line, commands) : await converse(line);
+        if (!good) process.exitCode = EXIT_ERROR;
+      } finally {
+        await line.close();
+      }
+    } catch (error) {
+      process.stderr.write(formatError(error));
+      process.exitCode = isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR;
+    }
+  },
+};
+
+/** @returns whether all ended well */
+async function runAll(line: AtLine, commands: readonly string[]): Promise<boolean> {
+  let good = true;
+  for (const command of commands) {
+    if (commands.length > 1) process.stdout.write(`${printable(command)}\n`);
+    const lines = await line.run(command);
+    process.stdout.write(formatAnswer(lines));
+    good &&= endedWell(lines);
+  }
+  return good;
+}

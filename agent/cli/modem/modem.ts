@@ -1,0 +1,45 @@
+import type { CommandModule } from 'yargs';
+import { formatError } from '../../../shared/cli.js';
+import { isSupersimError } from '../../../shared/errors.js';
+import { DIALECT_NAMES, type DialectName } from '../../transport/modem/dialects/index.js';
+import { atCommand } from './at.js';
+import { logCommand } from './log.js';
+import { probeCommand } from './probe.js';
+import { replay } from './replay.js';
+
+const EXIT_DISCARDED = 1;
+const EXIT_UNREADABLE = 2;
+
+const replayCommand: CommandModule<unknown, { dialect: DialectName; file?: string | undefined }> = {
+  command: 'replay <file>',
+  describe:
+    'Read a log of AT traffic and print what the agent understands of it. ' +
+    'Ends with exit code 0 when all was understood, 1 when bytes were discarded, 2 when the log cannot be read',
+  builder: (yargs) =>
+    yargs
+      .positional('file', {
+        type: 'string',
+        describe: 'JSON lines { "t": ms, "dir": "tx" | "rx", "hex": "…" }; - for stdin',
+      })
+      .options({ dialect: { choices: DIALECT_NAMES, demandOption: true, describe: 'How the modem speaks' } }),
+  async handler({ dialect, file }) {
+    try {
+      // yargs makes an empty text of a lone `-`.
+      const clean = await replay(dialect, file || '-', (line) => process.stdout.write(line));
+      if (!clean) process.exitCode = EXIT_DISCARDED;
+    } catch (error) {
+      if (!isSupersimError(error, 'bad-input')) throw error;
+      process.stderr.write(formatError(error));
+      process.exitCode = EXIT_UNREADABLE;
+    }
+  },
+};
+
+/** `supersim-agent modem`. */
+export const modemCommand: CommandModule = {
+  command: 'modem <action>',
+  describe: 'Find the modem, ask it, and look into what was said to it',
+  builder: (yargs) =>
+    yargs.command(probeCommand).command(atCommand).command(logCommand).command(replayCommand).demandCommand(1),
+  handler: () => undefined,
+};

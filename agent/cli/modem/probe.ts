@@ -1,0 +1,130 @@
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { formatError, printable } from '../../../shared/cli.js';
+import { isSupersimError, SupersimError } from '../../../shared/errors.js';
+import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import {
+  type PortKind,
+  type Probe,
+  type ProbedModem,
+  type ProbedPort,
+  probePorts,
+} from '../../transport/modem/console/probe.js';
+import { findPorts } from '../../transport/modem/port/find-ports.js';
+import { formatHolder } from '../../transport/modem/port/port-holders.js';
+import { adviceFor } from '../../transport/modem/scripts/sim.js';
+import { checkArgument, listing } from '../control-output.js';
+import { baudSchema, DEFAULT_BAUD, portOptions } from './options.js';
+
+const EXIT_NO_MODEM = 1;
+const EXIT_USAGE = 2;
+
+const flags = z.object({
+  path: z.string().min(1).optional(),
+  baud: baudSchema.default(DEFAULT_BAUD),
+  json: z.boolean().default(false),
+});
+
+/** `supersim-agent modem probe`. */
+export const probeCommand: CommandModule = {
+  command: 'probe',
+  describe:
+    'Find the serial port that takes AT commands, and ask the modem behind it how it is. ' +
+    'Ends with exit code 0 when there is one that the agent can use, else with 1',
+  builder: (yargs) =>
+    yargs.options({
+      ...portOptions,
+      json: { type: 'boolean', describe: 'Print what was found as JSON, on one line' },
+    }),
+  async handler(argv) {
+    try {
+      const { path, baud, json } = checkArgument('the arguments', flags, argv);
+      const found = path === undefined ? await search(baud) : await probePorts([path], baud);
+      process.stdout.write(`${json ? printable(JSON.stringify(toJson(found))) : format(found)}\n`);
+      const error = problemOf(found);
+      if (error === undefined) return;
+      process.stderr.write(formatError(error));
+      process.exitCode = EXIT_NO_MODEM;
+    } catch (error) {
+      process.stderr.write(formatError(error));
+      process.exitCode = isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_NO_MODEM;
+    }
+  },
+};
+
+/** Ports without a name that stays are tried only where none with one takes AT commands. */
+async function search(baud: number): Promise<Probe> {
+  const [named, others] = await findPorts();
+  const first = await probePorts(named, baud);
+  if (first.ports.some(({ kind }) => kind === 'at')) return first;
+  const second = await probePorts(others, baud);
+  return { ...second, ports: [...first.ports, ...second.ports] };
+}
+
+const KINDS: Readonly<Record<Exclude<PortKind, 'unusable'>, string>> = {
+  at: 'takes AT commands',
+  nmea: 'positions (NMEA)',
+  diag: 'diagnosis',
+  other: 'something else, or another speed',
+  silent: 'silent',
+};
+
+function format({ ports, modem }: Probe): string {
+  if (ports.length === 0) return 'There is no serial port.';
+  const parts = [listing(ports.map((port) => [port.path, formatPort(port)]))];
+  if (modem !== undefined) parts.push(listing(modemRows(modem)));
+  if (modem?.dialect !== undefined)
+    parts.push(`In the agent’s configuration:\nmodem:\n  path: ${printable(modem.path)}`);
+  return parts.join('\n\n');
+}
+
+function formatPort({ kind, error, holders = [] }: ProbedPort): string {
+  if (kind !== 'unusable') return KINDS[kind];
+  if (holders.length > 0) return `in use by ${holders.map(formatHolder).join(', ')}`;
+  return error?.message ?? 'cannot be used';
+}
+
+function modemRows(modem: ProbedModem): [string, string][] {
+  const { model, firmware, imei, dialect, unsupported, sim, iccid, registration, attached } = modem;
+  return [
+    ['modem', `${model}, firmware ${firmware}, IMEI ${imei}`],
+    ['dialect', dialect ?? `none: ${unsupported}`],
+    [
+      'SIM',
+      [withMeaning(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, adviceFor(sim)].filter(Boolean).join(', '),
+    ],
+    ['registration', `${registration}, ${attached ? 'attached' : 'not attached'}`],
+    ['APN', modem.apn ?? 'none'],
+    ['operator', modem.operator ?? 'none'],
+    ['signal', modem.signalDbm === undefined ? 'unknown' : `${modem.signalDbm} dBm`],
+    ['address', modem.address ?? 'none'],
+  ];
+}
+
+function toJson({ ports, modem }: Probe): object {
+  return {
+    ports: ports.map(({ error, ...port }) => ({
+      ...port,
+      ...(error !== undefined && { error: { code: error.code, message: error.message, remedy: error.remedy } }),
+    })),
+    ...(modem !== undefined && { modem }),
+  };
+}
+
+/** Why there is no modem that the agent can use; of several reasons the one that somebody can do something about. */
+function problemOf({ ports, modem }: Probe): SupersimError | undefined {
+  if (modem?.dialect !== undefined) return undefined;
+  if (modem !== undefined) return new SupersimError('modem-unknown', modem.unsupported ?? '');
+  const errors = ports.flatMap(({ error }) => error ?? []);
+  for (const code of ['modem-port-busy', 'modem-port-forbidden'] as const) {
+    const error = errors.find((one) => isSupersimError(one, code));
+    if (error !== undefined) return error;
+  }
+  const [first] = errors;
+  if (first !== undefined && errors.length === ports.length) return first;
+  if (ports.length === 0) return new SupersimError('modem-port-missing', 'this device has no serial port');
+  return new SupersimError('modem-silent', `nothing answers AT on ${ports.map(({ path }) => path).join(', ')}`, {
+    remedy:
+      'Check the modem’s power. For a HAT on the pins name its speed with `--baud`, and switch the login console off.',
+  });
+}

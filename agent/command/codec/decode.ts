@@ -1,0 +1,66 @@
+import { isUtf8 } from 'node:buffer';
+import type { Format } from '../../../shared/command.js';
+import { messageOf } from '../../../shared/errors.js';
+import { detectFormat } from '../../../shared/format/detect.js';
+import { parseJsonRpc } from '../../../shared/format/json-rpc.js';
+import { errorMessage, type Message } from '../../../shared/format/message.js';
+import { parseText } from '../../../shared/format/text.js';
+import { fromCbor } from '../../../shared/format/value.js';
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import type { ListenedPort } from '../../config/schema.js';
+import { writers } from './encode.js';
+
+/**
+ * What a datagram holds. CoAP is a protocol of its own and is told apart only; undefined when it is in no format that
+ * is understood, and so cannot be answered.
+ */
+export type Decoded =
+  | { readonly format: Format; readonly message: Message }
+  | { readonly format: 'coap'; readonly message?: undefined }
+  | undefined;
+
+/**
+ * Reads a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
+ * A port pinned to a format takes no other.
+ *
+ * @param replyLimit how long the reply may be
+ */
+export function decode(bytes: Buffer, port: ListenedPort, replyLimit = MAX_PAYLOAD_BYTES): Decoded {
+  if (port.format === 'raw') return { format: 'raw', message: rawMessage(bytes, port.handler ?? '') };
+  const detected = detectFormat(bytes);
+  if (port.format !== 'auto' && port.format !== detected) return undefined;
+  switch (detected) {
+    case 'text':
+      return { format: 'text', message: parseText(bytes.toString('utf8')) };
+    case 'json':
+      return { format: 'json', message: parseJson(bytes, replyLimit) };
+    case 'cbor':
+      return { format: 'cbor', message: parseCbor(bytes, replyLimit) };
+    case 'coap':
+      return { format: 'coap' };
+    case 'malformed':
+      return undefined;
+  }
+}
+
+const rawMessage = (bytes: Buffer, name: string): Message => ({
+  entries: [{ request: { name, params: { positional: [bytes], named: {} } } }],
+  batch: false,
+});
+
+function parseJson(bytes: Buffer, replyLimit: number): Message {
+  if (!isUtf8(bytes)) return errorMessage('parse-error', 'the JSON is not UTF-8', null);
+  try {
+    return parseJsonRpc(JSON.parse(bytes.toString('utf8')), writers.json, replyLimit);
+  } catch (error) {
+    return errorMessage('parse-error', `the JSON cannot be parsed: ${messageOf(error)}`, null);
+  }
+}
+
+function parseCbor(bytes: Buffer, replyLimit: number): Message {
+  try {
+    return parseJsonRpc(fromCbor(bytes), writers.cbor, replyLimit);
+  } catch (error) {
+    return errorMessage('parse-error', `the CBOR cannot be parsed: ${messageOf(error)}`, null);
+  }
+}

@@ -1,0 +1,95 @@
+import type { Format, Reply } from '../../../shared/command.js';
+import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
+import { formatTextReply } from '../../../shared/format/text.js';
+import { fromCbor, isRecord, toCbor, toJson } from '../../../shared/format/value.js';
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+
+export const writers = {
+  json: (document) => Buffer.from(toJson(document)),
+  cbor: toCbor,
+} satisfies Record<string, Writer>;
+
+/**
+ * Writes the answers to one datagram in its own format, in at most `limit` bytes.
+ *
+ * @returns undefined when there is nothing to send
+ * @throws SupersimError `bad-reply` or `reply-too-large` when an answer cannot be written
+ */
+export function encodeAnswers(
+  format: Format,
+  answers: readonly Answer[],
+  batch: boolean,
+  limit = MAX_PAYLOAD_BYTES,
+): Uint8Array | undefined {
+  const [first] = answers;
+  if (first === undefined) return undefined;
+  switch (format) {
+    case 'text':
+      return formatTextReply(first.id, first.reply, limit);
+    case 'json':
+    case 'cbor':
+      return formatJsonRpc(answers, batch, writers[format], limit);
+    case 'raw':
+      return rawReply(first.reply, limit);
+  }
+}
+
+/** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
+function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined {
+  if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
+  const { result } = reply;
+  const bytes = typeof result === 'string' ? Buffer.from(result) : result;
+  if (!(bytes instanceof Uint8Array)) {
+    throw new SupersimError('bad-reply', `a raw reply is bytes or a string, not ${typeof result}`);
+  }
+  if (bytes.length > limit) {
+    throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes, ${limit} can leave`);
+  }
+  return bytes;
+}
+
+/**
+ * The same answers for a command that has come before: they say that it is a repeat, in text by the word `repeat`
+ * before `ok` or `error`, in JSON and CBOR by a member of that name. Where there is no room to say it they go as
+ * they were.
+ */
+export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOAD_BYTES): Uint8Array {
+  const marked = withMark(format, bytes);
+  return marked.length <= limit ? marked : bytes;
+}
+
+function withMark(format: Format, bytes: Uint8Array): Uint8Array {
+  switch (format) {
+    case 'text': {
+      const text = Buffer.from(bytes).toString('latin1');
+      return Buffer.from(text.replace(/^(#\S+ )?/, '$1repeat '), 'latin1');
+    }
+    case 'json':
+      return writers.json(mark(JSON.parse(Buffer.from(bytes).toString())));
+    case 'cbor':
+      return writers.cbor(mark(fromCbor(bytes)));
+    case 'raw':
+      return bytes;
+  }
+}
+
+function mark(document: unknown): unknown {
+  if (Array.isArray(document)) return document.map(mark);
+  return isRecord(document) ? { ...document, repeat: true } : document;
+}
+
+/** The reply itself, or, where it cannot be written in this format, the error that says so. */
+export function encodableReply(
+  format: Format,
+  answer: { readonly id: Answer['id']; readonly reply: Reply },
+  limit = MAX_PAYLOAD_BYTES,
+): Reply {
+  try {
+    encodeAnswers(format, [answer], false, limit);
+    return answer.reply;
+  } catch (error) {
+    const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
+    return { error: { code: known ? error.code : 'internal-error', message: messageOf(error) } };
+  }
+}

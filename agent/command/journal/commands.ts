@@ -1,0 +1,32 @@
+import type { Runner } from '../runner/runner.js';
+import type { JournalEntry } from './entry.js';
+import type { Journal } from './types.js';
+
+/** The journal's commands, for somebody at the device. */
+export interface JournalCommands {
+  /** Newest first. */
+  list(limit: number): readonly JournalEntry[];
+  get(id: number): JournalEntry | undefined;
+  /** Ends a command that has not started; who asked for it is told. */
+  cancel(id: number): 'cancelled' | 'not-found' | 'too-late';
+  /** Forgets the commands that have ended: repeats of them would run again. Tells how many those were. */
+  purge(): Promise<number>;
+}
+
+export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>): JournalCommands => ({
+  list: (limit) => journal.list({ limit }),
+  get: (id) => journal.get(id),
+  cancel(id) {
+    const entry = journal.get(id);
+    if (entry === undefined) return 'not-found';
+    if (entry.state !== 'accepted') return 'too-late';
+    const { key } = entry.command;
+    const waited = runner.cancel(({ before }) => before?.key !== undefined && Buffer.compare(before.key, key) === 0);
+    // What was taken in, and does not wait for a place, is about to start.
+    return waited ? 'cancelled' : 'too-late';
+  },
+  purge: () =>
+    new Promise((resolve, reject) => {
+      journal.purge((error, purged) => (error === undefined ? resolve(purged) : reject(error)));
+    }),
+});

@@ -1,0 +1,177 @@
+import * as z from 'zod';
+import { type CommandFormat, type CommandId, FORMATS } from '../../../shared/command.js';
+import type { Moment } from '../../base/moment.js';
+import { ENDS_WITH, type EndsWith } from '../../handlers/handler.js';
+import { readRecord, writeRecord } from '../../storage/record.js';
+import { DamagedError } from '../../storage/sqlite.js';
+
+/**
+ * `accepted` (waits to run), `started` (runs), then for good `done` (ran to its end, well or not), `interrupted`
+ * (started, and nobody knows what became of it) or `refused` (never ran).
+ */
+export const JOURNAL_STATES = ['accepted', 'started', 'done', 'interrupted', 'refused'] as const;
+export type JournalState = (typeof JOURNAL_STATES)[number];
+
+/** How a command ended. `done` and `failed` both end in the state `done`. */
+export const JOURNAL_OUTCOMES = ['done', 'failed', 'interrupted', 'refused'] as const;
+export type JournalOutcome = (typeof JOURNAL_OUTCOMES)[number];
+
+/** What the caller tells of a command when it is accepted. */
+export interface JournalCommand {
+  /** The digest that tells a repeat. */
+  readonly key: Uint8Array;
+  readonly peer: string;
+  readonly id?: CommandId | undefined;
+  readonly name: string;
+  readonly format: CommandFormat;
+  /** What it came in, to run it after a crash. */
+  readonly request: Uint8Array;
+  readonly source: { readonly address: string; readonly port: number };
+  /** The device's port and the transport, from which the reply goes. */
+  readonly port: number;
+  readonly transport: string;
+  readonly idempotent: boolean;
+  /** Its handler ends the agent; see `Handler`. */
+  readonly endsWith?: EndsWith | undefined;
+  /** Unix milliseconds; null for none. */
+  readonly deadline: number | null;
+  /** How long after its end repeats may come: the exchange lifetime of its peer. It is never evicted before. */
+  readonly lifetimeMs: number;
+}
+
+/** A command in the journal: what it is, which never changes, and how far it has come. */
+export interface JournalEntry extends Progress {
+  /** Counts up; what a person calls it by. */
+  readonly seq: number;
+  readonly command: JournalCommand;
+  readonly received: Moment;
+}
+
+export interface Progress {
+  readonly state: JournalState;
+  /** How often it was started. */
+  readonly runs: number;
+  readonly started: Moment | null;
+  readonly finished: Moment | null;
+  readonly outcome: JournalOutcome | null;
+  /** The error code, where it ended in one. */
+  readonly code: string | null;
+  /** The reply as it was sent, for repeats; null when none was, or none yet. */
+  readonly reply: Uint8Array | null;
+}
+
+/** How a command ended, and what was sent. */
+export interface Ending {
+  readonly outcome: JournalOutcome;
+  readonly code?: string | undefined;
+  readonly reply?: Uint8Array | undefined;
+}
+
+export const isLive = ({ state }: Progress): boolean => state === 'accepted' || state === 'started';
+
+/** A command as it is taken in. */
+export const acceptedEntry = (command: JournalCommand, seq: number, received: Moment): JournalEntry => ({
+  seq,
+  command,
+  received,
+  state: 'accepted',
+  runs: 0,
+  started: null,
+  finished: null,
+  outcome: null,
+  code: null,
+  reply: null,
+});
+
+export const startedEntry = (entry: JournalEntry, started: Moment): JournalEntry => ({
+  ...entry,
+  state: 'started',
+  runs: entry.runs + 1,
+  started,
+});
+
+export const endedEntry = (entry: JournalEntry, { outcome, code, reply }: Ending, finished: Moment): JournalEntry => ({
+  ...entry,
+  state: outcome === 'failed' ? 'done' : outcome,
+  outcome,
+  code: code ?? null,
+  reply: reply ?? null,
+  finished,
+});
+
+const bytes = z.base64().transform((text) => Buffer.from(text, 'base64'));
+const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
+const commandSchema = z.object({
+  seq: z.int(),
+  received: moment,
+  key: bytes,
+  peer: z.string(),
+  id: z.union([z.string(), z.number(), z.null()]).optional(),
+  name: z.string(),
+  format: z.enum([...FORMATS, 'coap']),
+  request: bytes,
+  source: z.object({ address: z.string(), port: z.int() }),
+  port: z.int(),
+  transport: z.string(),
+  idempotent: z.boolean(),
+  endsWith: z.enum(ENDS_WITH).optional(),
+  deadline: z.number().nullable(),
+  lifetimeMs: z.number(),
+});
+const progressSchema = z.object({
+  seq: z.int(),
+  state: z.enum(JOURNAL_STATES),
+  runs: z.int(),
+  started: moment.nullable(),
+  finished: moment.nullable(),
+  outcome: z.enum(JOURNAL_OUTCOMES).nullable(),
+  code: z.string().nullable(),
+  reply: bytes.nullable(),
+});
+
+const base64 = (value: Uint8Array): string =>
+  Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+
+/** What never changes, written once. */
+export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =>
+  writeRecord(
+    JSON.stringify({ seq, received, ...command, key: base64(command.key), request: base64(command.request) }),
+  );
+
+export const writeProgress = ({ seq, state, runs, started, finished, outcome, code, reply }: JournalEntry): Buffer =>
+  writeRecord(
+    JSON.stringify({
+      seq,
+      state,
+      runs,
+      started,
+      finished,
+      outcome,
+      code,
+      reply: reply === null ? null : base64(reply),
+    }),
+  );
+
+/** An entry as it lies on the disk, and the sizes of its records. */
+export interface Row {
+  readonly entry: JournalEntry;
+  readonly commandBytes: number;
+  readonly progressBytes: number;
+}
+
+/**
+ * An entry from its two records.
+ *
+ * @throws DamagedError when they are not as they were written, or not of the same entry
+ */
+export function readEntry(commandRecord: unknown, progressRecord: unknown): Row {
+  const first = readRecord(commandSchema, commandRecord);
+  const second = readRecord(progressSchema, progressRecord);
+  const { seq, received, ...command } = first.document;
+  if (seq !== second.document.seq) throw new DamagedError('a row has the records of two commands');
+  return {
+    entry: { ...second.document, seq, command, received },
+    commandBytes: first.size,
+    progressBytes: second.size,
+  };
+}

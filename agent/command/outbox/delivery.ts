@@ -1,0 +1,153 @@
+import { isSupersimError, SupersimError } from '../../../shared/errors.js';
+import type { Log } from '../../base/log.js';
+import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { formatEndpoint, type Transport } from '../../transport/transport.js';
+import type { Counters } from '../stats/counters.js';
+import type { Last } from '../stats/recent.js';
+import type { Outbox, OutboxMessage } from './outbox.js';
+
+/** How often what waits is tried again. */
+const RETRY_MS = 1000;
+
+/** What is to leave. */
+export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port' | 'via'> {
+  /** `signal`: what is worth nothing later, such as an acknowledgement or what is repeated anyway. */
+  readonly kind: OutboxMessage['kind'] | 'signal';
+}
+
+/** Where a reply or an event is: gone, or in the outbox, on the disk or, where that cannot take it, in memory only. */
+export type Whereabouts = 'sent' | 'on-disk' | 'in-memory';
+
+/** @param done told the reason if it is lost, else where it is */
+export type Send = (outgoing: Outgoing, done?: Done) => void;
+
+type Done = (error?: Error, where?: Whereabouts) => void;
+
+export type Delivery = ReturnType<typeof createDelivery>;
+
+export interface DeliveryOptions {
+  readonly transport: Transport;
+  /** Without it what cannot leave at once is lost. */
+  readonly outbox: Outbox | undefined;
+  /** How long something may wait. */
+  readonly keepMs: number;
+  readonly counters: Counters;
+  readonly last: Last;
+  readonly log: Log;
+}
+
+/** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
+export function createDelivery({ transport, outbox, keepMs, counters, last, log }: DeliveryOptions) {
+  const minuteLog = createMinuteLog(log);
+  /** The ways out that something waits for. */
+  let busyWays = waysOf(outbox);
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  function send(outgoing: Outgoing, done: Done = ignore): void {
+    // Nothing overtakes what waits.
+    if (isBehindOthers(outgoing)) missed(outgoing, BEHIND_OTHERS, done);
+    else transmit(outgoing, (error) => (error ? missed(outgoing, error, done) : done(undefined, 'sent')));
+  }
+
+  const isBehindOthers = (outgoing: Outgoing): boolean =>
+    outbox !== undefined &&
+    outbox.size.entries > 0 &&
+    outgoing.kind !== 'signal' &&
+    !stopped &&
+    busyWays.has(wayOf(outgoing));
+
+  function missed(outgoing: Outgoing, error: Error, done: Done): void {
+    counters.unsent++;
+    let waits = false;
+    // Also called, but later, for what finds no room.
+    const written = (unwritten?: Error) => {
+      if (waits) done(undefined, unwritten === undefined ? 'on-disk' : 'in-memory');
+    };
+    waits = !canNeverLeave(error) && keep(outgoing, written);
+    const details = { to: formatEndpoint(outgoing.destination), error: error.message };
+    if (waits) minuteLog('waiting', details, 'no way out: it waits in the outbox');
+    else {
+      minuteLog('lost', details, 'datagram lost');
+      done(error);
+    }
+  }
+
+  function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
+    const sent = (error?: Error, link = transport.name) => {
+      if (error === undefined) {
+        counters.sent++;
+        counters.sentBytes += bytes.length;
+        last.sent = { bytes: bytes.length, transport: link, at: performance.now() };
+      }
+      done(error);
+    };
+    transport.send(bytes, destination, port, sent, via);
+  }
+
+  /** @returns whether it waits now */
+  function keep({ kind, ...outgoing }: Outgoing, written: (error?: Error) => void): boolean {
+    if (outbox === undefined || kind === 'signal' || stopped) return false;
+    const { bytes, destination, port, via } = outgoing;
+    const waits = outbox.push({ bytes, destination, port, via, kind, expiresAt: Date.now() + keepMs }, written);
+    busyWays.add(wayOf(outgoing));
+    retryLater();
+    return waits;
+  }
+
+  function retryLater(): void {
+    if (outbox === undefined || outbox.size.entries === 0 || stopped) return;
+    timer ??= setTimeout(() => {
+      drain(outbox).finally(() => {
+        busyWays = waysOf(outbox);
+        timer = undefined;
+        retryLater();
+      });
+    }, RETRY_MS);
+  }
+
+  /**
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
+   * no shorter: there may be a link that takes less.
+   */
+  async function drain(from: Outbox): Promise<void> {
+    const closed = new Map<string, number>();
+    for (let left = true; left; ) {
+      left = false;
+      for (const item of from.waiting()) {
+        const way = wayOf(item);
+        if (stopped || item.bytes.length >= (closed.get(way) ?? Number.POSITIVE_INFINITY)) continue;
+        const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
+        if (error === undefined || canNeverLeave(error)) {
+          from.remove(item.seq);
+          left = true;
+        } else closed.set(way, item.bytes.length);
+        if (error !== undefined && canNeverLeave(error)) {
+          minuteLog('lost', { to: formatEndpoint(item.destination), error: error.message }, 'datagram lost');
+        }
+      }
+    }
+  }
+
+  return {
+    send,
+    /** Begins to send what waited when the last agent ended. */
+    start: retryLater,
+    stop(): void {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const canNeverLeave = (error: Error) => isSupersimError(error, 'too-large');
+
+/** A destination, and the device port that is sent from: that may be one which the agent has no more. */
+const wayOf = ({ destination, port }: Pick<Outgoing, 'destination' | 'port'>): string =>
+  `${port} ${formatEndpoint(destination)}`;
+
+const waysOf = (outbox: Outbox | undefined): Set<string> => new Set(outbox?.waiting().map(wayOf));
+
+const BEHIND_OTHERS = new SupersimError('link-down', 'others wait for the same way out');
+
+const ignore = () => undefined;

@@ -1,0 +1,170 @@
+import * as z from 'zod';
+import { isSupersimError } from '../../../shared/errors.js';
+import { ageOf, type Clock } from '../../base/moment.js';
+import type { Database, Done } from '../../storage/database.js';
+import { readRecord, writeRecord } from '../../storage/record.js';
+import { type Connection, DamagedError } from '../../storage/sqlite.js';
+import { type DropCause, dropsFor, OUTBOX_KINDS, OUTBOX_LIMITS, type OutboxItem, type OutboxLimits } from './policy.js';
+
+/** What could not leave. */
+export interface OutboxMessage {
+  readonly bytes: Uint8Array;
+  readonly destination: { readonly address: string; readonly port: number };
+  /** The device's port that it leaves from. */
+  readonly port: number;
+  /** Name of the transport that the command came by, if it is the reply to one. */
+  readonly via?: string | undefined;
+  readonly kind: OutboxItem['kind'];
+  /** Unix milliseconds; afterwards it is not sent any more. */
+  readonly expiresAt: number;
+}
+
+/**
+ * Replies and events that wait for a link, in order. Memory has them all, and the disk a copy for the next start; so
+ * nothing is read while it runs, and what the disk cannot take still leaves if the agent lives.
+ */
+export interface Outbox {
+  /**
+   * @param done without an error: it is on the disk, or was dropped at the bound
+   * @returns whether it waits; not, where it was itself what had to go
+   */
+  push(message: OutboxMessage, done?: Done): boolean;
+  /** All that have not expired, oldest first. They stay until they are removed. */
+  waiting(): readonly OutboxItem[];
+  /** It has left. After a crash before the commit it leaves again. */
+  remove(seq: number, done?: Done): void;
+  readonly size: { readonly entries: number; readonly bytes: number };
+  /** How many never left, by cause. */
+  readonly drops: Readonly<Record<DropCause, number>>;
+}
+
+const INSERT = 'INSERT OR REPLACE INTO outbox (seq, record) VALUES (?, ?)';
+const DELETE = 'DELETE FROM outbox WHERE seq = ?';
+
+const recordSchema = z.object({
+  seq: z.int(),
+  bytes: z.base64().transform((text) => Buffer.from(text, 'base64')),
+  destination: z.object({ address: z.string(), port: z.int() }),
+  port: z.int(),
+  via: z.string().optional(),
+  kind: z.enum(OUTBOX_KINDS),
+  pushed: z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() }),
+  ttlMs: z.number(),
+});
+const rowSchema = z.object({ record: z.unknown() });
+
+/**
+ * Opens the outbox with what waited when the last agent ended.
+ *
+ * An entry expires by the time that it had left when it was pushed, so that a clock that is set meanwhile neither
+ * prolongs nor shortens it; over a boot the wall clock counts, but at least the time since the boot.
+ */
+export function openOutbox(database: Database, clock: Clock, limits: OutboxLimits = OUTBOX_LIMITS): Outbox {
+  const loaded = load(database);
+  let items = loaded ?? [];
+  // Beyond the numbers of those that could not be read: they stay on the disk for the next start.
+  let nextSeq = loaded === undefined ? clock().wall : (items.at(-1)?.seq ?? 0) + 1;
+  let bytes = 0;
+  for (const item of items) bytes += item.bytes.length;
+  const drops: Record<DropCause, number> = { count: 0, bytes: 0, expired: 0 };
+  /** Rows that have to go from the disk; bounded by those that once were in memory, as they go with the next write. */
+  let leaving: number[] = [];
+
+  database.onFresh((connection) => {
+    for (const item of items) insert(connection, item);
+  });
+
+  function write(added: OutboxItem | undefined, done: Done = ignore): void {
+    const going = leaving;
+    leaving = [];
+    database.write(
+      (connection) => {
+        for (const seq of going) connection.run(DELETE, [seq]);
+        if (added !== undefined) insert(connection, added);
+      },
+      (error) => {
+        if (error !== undefined) leaving = [...going, ...leaving].slice(-limits.entries);
+        done(error);
+      },
+    );
+  }
+
+  function take(seqs: ReadonlySet<number>): void {
+    items = items.filter((item) => {
+      if (!seqs.has(item.seq)) return true;
+      bytes -= item.bytes.length;
+      leaving.push(item.seq);
+      return false;
+    });
+  }
+
+  const isExpired = ({ pushed, ttlMs }: OutboxItem): boolean => ageOf(pushed, clock()).likely >= ttlMs;
+
+  function expire(): void {
+    const expired = items.filter(isExpired);
+    if (expired.length === 0) return;
+    drops.expired += expired.length;
+    take(new Set(expired.map(({ seq }) => seq)));
+    write(undefined);
+  }
+
+  return {
+    push({ expiresAt, ...message }, done = ignore) {
+      expire();
+      const pushed = clock();
+      const item = {
+        ...message,
+        bytes: Buffer.from(message.bytes),
+        seq: nextSeq++,
+        pushed,
+        ttlMs: expiresAt - pushed.wall,
+      };
+      const dropped = isExpired(item)
+        ? new Map<number, DropCause>([[item.seq, 'expired']])
+        : dropsFor(items, item, limits);
+      for (const cause of dropped.values()) drops[cause]++;
+      take(new Set(dropped.keys()));
+      const stays = !dropped.has(item.seq);
+      if (stays) {
+        items.push(item);
+        bytes += item.bytes.length;
+      }
+      write(stays ? item : undefined, done);
+      return stays;
+    },
+    waiting() {
+      expire();
+      return [...items];
+    },
+    remove(seq, done) {
+      take(new Set([seq]));
+      write(undefined, done);
+    },
+    get size() {
+      return { entries: items.length, bytes };
+    },
+    drops,
+  };
+}
+
+const ignore = () => undefined;
+
+function insert(connection: Connection, item: OutboxItem): void {
+  connection.run(INSERT, [item.seq, writeRecord(JSON.stringify({ ...item, bytes: item.bytes.toString('base64') }))]);
+}
+
+/** @returns undefined when the disk cannot be read now */
+function load(database: Database): OutboxItem[] | undefined {
+  try {
+    return database.read((connection) =>
+      connection.all('SELECT record FROM outbox ORDER BY seq').map((row) => {
+        const parsed = rowSchema.safeParse(row);
+        if (!parsed.success) throw new DamagedError('a row has no record');
+        return readRecord(recordSchema, parsed.data.record).document;
+      }),
+    );
+  } catch (error) {
+    if (!isSupersimError(error, 'busy')) throw error;
+    return undefined;
+  }
+}

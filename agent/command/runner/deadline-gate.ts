@@ -1,0 +1,31 @@
+import { internalError } from '../stats/command-log.js';
+import type { Verdict } from './deadline.js';
+import type { Runner, Task } from './runner.js';
+
+/** Gives a task to the runner, or ends it with the reason why it may not run. */
+export type Launch = (task: Task) => void;
+
+/** Makes the last step before a command runs: its deadline is judged, where it has one. */
+export function createLaunch(runner: Pick<Runner, 'submit'>, judge: (deadline: number) => Promise<Verdict>): Launch {
+  return (task) => {
+    const { deadline } = task.command;
+    if (deadline === undefined) runner.submit(task);
+    else {
+      judge(deadline)
+        .then((verdict) => follow(task, verdict))
+        .catch((error) => task.done(internalError(error)));
+    }
+  };
+
+  function follow(task: Task, verdict: Verdict): void {
+    if (!verdict.run) task.done({ error: verdict.error });
+    else if (verdict.clockSynchronized) runner.submit(task);
+    else {
+      // Nothing here can tell whether it passes while the command waits.
+      const command = { ...task.command, deadline: undefined };
+      const done: Task['done'] = (reply) =>
+        task.done('result' in reply ? { ...reply, clockSynchronized: false } : reply);
+      runner.submit({ ...task, command, done });
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { request } from 'node:http';
+import type * as z from 'zod';
+import {
+  ERRORS,
+  type ErrorCode,
+  isSupersimError,
+  messageOf,
+  SupersimError,
+  systemCodeOf,
+} from '../../../shared/errors.js';
+import { MAX_RESPONSE_BYTES, problemSchema, whatIsWrong } from './schema.js';
+
+/** A little longer than the agent lets a connection be open. */
+const ANSWER_MS = 12_000;
+const SLACK_MS = 2000;
+
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+export interface AskOptions {
+  /** How long the agent lets this take, where that is longer than usual. */
+  readonly answerMs?: number | undefined;
+  readonly body?: { readonly type: string; readonly bytes: Uint8Array } | undefined;
+}
+
+/** Asks the agent for something, and gives its answer as the schema reads it. */
+export type Ask = <S extends z.ZodType>(
+  method: Method,
+  path: string,
+  schema: S,
+  options?: AskOptions,
+) => Promise<z.output<S>>;
+
+/**
+ * The client of an agent's control socket. What it asks throws SupersimError `control-unreachable`,
+ * `control-forbidden`, `control-invalid-response`, or whatever the agent answers.
+ */
+export function controlClient(socketPath: string): Ask {
+  return async (method, path, schema, options) => {
+    const result = schema.safeParse(fromJson(await askText(socketPath, method, path, options)));
+    if (result.success) return result.data;
+    throw unexpected(socketPath, whatIsWrong(result.error));
+  };
+}
+
+/** The answer as it is written. @throws SupersimError */
+export async function askText(
+  socketPath: string,
+  method: Method,
+  path: string,
+  options: AskOptions = {},
+): Promise<string> {
+  const { status, text } = await exchange(socketPath, method, path, options);
+  if (status !== 200) throw problemOf(text, status, socketPath);
+  return text;
+}
+
+interface Exchanged {
+  readonly status: number | undefined;
+  readonly text: string;
+}
+
+async function exchange(
+  socketPath: string,
+  method: Method,
+  path: string,
+  { answerMs, body }: AskOptions,
+): Promise<Exchanged> {
+  const patienceMs = answerMs === undefined ? ANSWER_MS : answerMs + SLACK_MS;
+  const headers = body && { 'content-type': body.type, 'content-length': body.bytes.length };
+  const signal = AbortSignal.timeout(patienceMs);
+  try {
+    return await new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, (response) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        response.on('data', (chunk: Buffer) => {
+          chunks.push(chunk);
+          bytes += chunk.length;
+          if (bytes > MAX_RESPONSE_BYTES) outgoing.destroy(unexpected(socketPath, 'the answer does not end'));
+        });
+        response.once('error', reject);
+        response.once('end', () => resolve({ status: response.statusCode, text: Buffer.concat(chunks).toString() }));
+      });
+      outgoing.once('error', reject);
+      outgoing.end(body?.bytes);
+    });
+  } catch (error) {
+    throw connectionError(error, socketPath, signal.aborted ? patienceMs : undefined);
+  }
+}
+
+/** @param lateMs how long was waited, if in vain */
+function connectionError(error: unknown, socketPath: string, lateMs: number | undefined): SupersimError {
+  if (isSupersimError(error)) return error;
+  const code = systemCodeOf(error) ?? '';
+  const cause = { cause: error };
+  if (lateMs !== undefined) {
+    return new SupersimError('control-unreachable', `no answer on ${socketPath} in ${lateMs / 1000} s`, {
+      ...cause,
+      remedy: 'Read the agent’s log with `journalctl -u supersim-agent`: it hangs, or has too much to do.',
+    });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new SupersimError('control-forbidden', `this user may not use ${socketPath}`, cause);
+  }
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    return new SupersimError('control-unreachable', `${socketPath} was closed before it answered`, {
+      ...cause,
+      remedy: 'Try again: the agent serves only a few at once, or it is just stopping.',
+    });
+  }
+  if (code.startsWith('HPE_')) return unexpected(socketPath, 'it is no HTTP');
+  return new SupersimError('control-unreachable', `no agent listens on ${socketPath}: ${messageOf(error)}`, cause);
+}
+
+/** What the agent says is wrong. */
+function problemOf(text: string, status: number | undefined, socketPath: string): SupersimError {
+  const result = problemSchema.safeParse(fromJson(text));
+  if (!result.success) return unexpected(socketPath, `HTTP status ${status}`);
+  const { code, message, remedy } = result.data;
+  if (isErrorCode(code)) return new SupersimError(code, message, { remedy });
+  return new SupersimError('control-invalid-response', `${code}: ${message}`, { remedy });
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code);
+
+const unexpected = (socketPath: string, what: string) =>
+  new SupersimError('control-invalid-response', `the answer on ${socketPath} is not the agent’s: ${what}`);
+
+/** Undefined for what is no JSON, which fits no schema here. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

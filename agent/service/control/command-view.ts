@@ -1,0 +1,42 @@
+import type { JournalCommands } from '../../command/journal/commands.js';
+import type { JournalEntry } from '../../command/journal/entry.js';
+import { formatEndpoint } from '../../transport/transport.js';
+import type { CommandView } from './schema.js';
+import type { ControlCommands } from './socket.js';
+
+/** A journal entry as a list on the control socket shows it: without the reply, which may be long. */
+export const commandView = ({ seq, command, received, ...progress }: JournalEntry): CommandView => ({
+  id: seq,
+  name: command.name,
+  state: progress.state,
+  outcome: progress.outcome,
+  code: progress.code,
+  callerId: command.id ?? null,
+  peer: command.peer,
+  source: formatEndpoint(command.source),
+  port: command.port,
+  transport: command.transport,
+  format: command.format,
+  idempotent: command.idempotent,
+  runs: progress.runs,
+  received: received.wall,
+  started: progress.started?.wall ?? null,
+  finished: progress.finished?.wall ?? null,
+  deadline: command.deadline,
+});
+
+/** A journal entry with its reply. */
+export const fullCommandView = (entry: JournalEntry): CommandView => ({
+  ...commandView(entry),
+  reply: entry.reply === null ? null : Buffer.from(entry.reply).toString('base64'),
+});
+
+/** The journal's commands as the control socket shows them. */
+export const viewedCommands = (commands: JournalCommands): ControlCommands => ({
+  ...commands,
+  list: (limit) => commands.list(limit).map(commandView),
+  get(id) {
+    const entry = commands.get(id);
+    return entry && fullCommandView(entry);
+  },
+});

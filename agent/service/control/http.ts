@@ -1,0 +1,111 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type ErrorCode, isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import type { Log } from '../../base/log.js';
+import { readBody } from './request-body.js';
+import { findRoute } from './routes.js';
+import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './schema.js';
+import type { ControlTarget } from './socket.js';
+
+/** Of a request's first line and headers together. */
+const MAX_HEADER_BYTES = 8192;
+
+const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
+  'bad-input': 400,
+  'no-such-command': 404,
+  'config-unreadable': 422,
+  'config-invalid': 422,
+  'handler-invalid': 422,
+  'too-late': 409,
+  'too-large': 413,
+  busy: 503,
+  'link-down': 503,
+  'no-journal': 503,
+  'no-modem': 503,
+  'modem-port-lost': 503,
+  'modem-silent': 504,
+};
+
+interface Answer {
+  readonly status: number;
+  /** Becomes JSON; a string is metrics. */
+  readonly body: object | string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers the requests on connections that are handed to it. What is no HTTP, Node answers itself: 400 or 431. */
+export function createControlServer(target: ControlTarget, log: Log): Server {
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
+    // The client has gone: there is nobody to tell.
+    response.on('error', () => undefined);
+    answer(request, target)
+      .then((made) => send(response, made))
+      .catch((error: unknown) => send(response, problem(error, log)));
+  });
+  server.maxRequestsPerSocket = 1;
+  return server;
+}
+
+async function answer(request: IncomingMessage, target: ControlTarget): Promise<Answer> {
+  const { method = '', url = '' } = request;
+  const { path, query } = partsOf(url);
+  const route = findRoute(path);
+  if (route === undefined) return { status: 404, body: told('bad-input', `there is no ${path}`) };
+  const handle = route.methods.get(method);
+  if (handle === undefined) {
+    const allow = [...route.methods.keys()].join(', ');
+    return { status: 405, body: told('bad-input', `${path} takes ${allow}, not ${method}`), headers: { allow } };
+  }
+  const { id, maxBody } = route;
+  if (maxBody === undefined && hasBody(request)) {
+    return { status: 413, body: told('bad-input', `${method} ${path} takes no body`) };
+  }
+  const body = maxBody === undefined ? NO_BODY : await readBody(request, maxBody);
+  const type = request.headers['content-type'] ?? '';
+  return { status: 200, body: await handle(target, { id, query: new URLSearchParams(query), body, type }) };
+}
+
+const NO_BODY = Buffer.alloc(0);
+
+/** How long the answer to a URL may take; undefined where that is as usual. */
+export const answerMs = (url = ''): number | undefined => findRoute(partsOf(url).path)?.answerMs;
+
+function partsOf(url: string): { readonly path: string; readonly query: string } {
+  const [path = '', query = ''] = url.split('?', 2);
+  return { path, query };
+}
+
+const hasBody = ({ headers }: IncomingMessage) =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** @throws Error when it cannot be written as JSON, or is too long */
+function send(response: ServerResponse, { status, body, headers }: Answer): void {
+  const [type, text] =
+    typeof body === 'string' ? [METRICS_TYPE, body] : ['application/json', `${JSON.stringify(body)}\n`];
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_RESPONSE_BYTES) {
+    throw new SupersimError('bad-input', `the answer has ${bytes} bytes, ${MAX_RESPONSE_BYTES} is the most`, {
+      remedy: 'Ask for fewer with a lower limit.',
+    });
+  }
+  if (response.destroyed) return;
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': bytes,
+    connection: 'close',
+    ...headers,
+  });
+  response.end(text);
+}
+
+function problem(error: unknown, log: Log): Answer {
+  if (isSupersimError(error)) {
+    return { status: STATUS_BY_CODE[error.code] ?? 500, body: told(error.code, error.message, error.remedy) };
+  }
+  log.error({ error: messageOf(error) }, 'the control socket could not answer');
+  return { status: 500, body: told('internal-error', 'the agent could not answer; its log says why') };
+}
+
+function told(code: ErrorCode, message: string, own?: string) {
+  const { remedy } = new SupersimError(code, message, own === undefined ? {} : { remedy: own });
+  return { code, message, remedy };
+}

@@ -1,0 +1,232 @@
+import * as z from 'zod';
+import { LOG_LEVELS } from '../../config/schema.js';
+
+/** What the control socket and the command line on it agree on. */
+
+/** The longest answer, in bytes. */
+export const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
+export const MAX_LISTED = 1000;
+export const DEFAULT_LISTED = 50;
+
+const DEFAULT_FOLDER = '/run/supersim-agent';
+
+/** Where the control socket is when nothing else is configured; systemd names a service's own folder in RUNTIME_DIRECTORY. */
+export function defaultControlSocket({ RUNTIME_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string {
+  return `${folders.split(':')[0] || DEFAULT_FOLDER}/control.sock`;
+}
+
+const LIMIT = `must be a number from 1 to ${MAX_LISTED}`;
+const ID = 'must be a number from 1 on';
+
+/** How many commands are listed. */
+export const limitSchema = z.coerce.number(LIMIT).pipe(z.int(LIMIT).min(1, LIMIT).max(MAX_LISTED, LIMIT));
+
+/** The number that the journal gave a command. */
+export const idSchema = z.coerce.number(ID).pipe(z.int(ID).min(1, ID));
+
+/** The longest body of an event; what can leave is shorter, but may be written with blanks and escapes. */
+export const MAX_EVENT_BODY = 16_384;
+/** What to do where an event is too long. */
+export const SEND_LESS = 'Send less of it, or several events.';
+/** How long an event may take to leave: a modem may have others to send before. */
+export const EVENT_ANSWER_MS = 120_000;
+
+/** An event as the control socket takes it in JSON. */
+export const eventSchema = z.strictObject({ event: z.string().min(1), data: z.unknown().optional() });
+
+/** Where the event is. */
+export const sentEventSchema = z.looseObject({ state: z.enum(['sent', 'on-disk', 'in-memory']) });
+
+/** The media type of Prometheus's text format. */
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** The longest AT command. */
+export const MAX_AT_COMMAND = 1024;
+/** How long an AT command may take: the network's answer is waited for in some. */
+export const AT_ANSWER_MS = 200_000;
+
+const COMMAND = `must be an AT command of at most ${MAX_AT_COMMAND} printable characters`;
+
+/** An AT command, without its end. */
+export const atCommandSchema = z
+  .string(COMMAND)
+  .trim()
+  .max(MAX_AT_COMMAND, COMMAND)
+  .regex(/^AT[ -~]*$/i, COMMAND);
+
+/** How long a reload may take, in which modules are loaded and a modem is closed: less than systemd waits for it. */
+export const RELOAD_ANSWER_MS = 80_000;
+
+export const logLevelSchema = z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`);
+
+/** The number of the last record that one has. */
+export const afterSchema = z.coerce.number().pipe(z.int().min(0));
+
+/** What is wrong with a value, on one line. */
+export const whatIsWrong = ({ issues }: z.ZodError): string =>
+  issues.map(({ path, message }) => [path.join('.'), message].filter((part) => part !== '').join(' ')).join('; ');
+
+/** Unix milliseconds, by the device's clock. */
+const time = z.number();
+
+/** A command as the journal has it. */
+export const commandSchema = z.looseObject({
+  id: z.int(),
+  name: z.string(),
+  /** `accepted`, `started`, `done`, `interrupted` or `refused`. */
+  state: z.string(),
+  outcome: z.string().nullable(),
+  /** The error code, where it ended in one. */
+  code: z.string().nullable(),
+  /** The id that its sender gave it. */
+  callerId: z.union([z.string(), z.number()]).nullable(),
+  peer: z.string(),
+  source: z.string(),
+  port: z.int(),
+  transport: z.string(),
+  format: z.string(),
+  idempotent: z.boolean(),
+  /** How often it was started. */
+  runs: z.int(),
+  received: time,
+  started: time.nullable(),
+  finished: time.nullable(),
+  deadline: time.nullable(),
+  /** The reply as it was sent, in Base64; only where one command is asked for. */
+  reply: z.base64().nullable().optional(),
+});
+export type CommandView = z.infer<typeof commandSchema>;
+
+export const commandListSchema = z.looseObject({ commands: z.array(commandSchema) });
+export const cancelledSchema = z.looseObject({ cancelled: z.int() });
+export const purgedSchema = z.looseObject({ purged: z.int() });
+
+const count = z.int();
+
+const linkSchema = z.looseObject({
+  name: z.string(),
+  up: z.boolean(),
+  /** Why it is down. */
+  reason: z.string().optional(),
+  /** Since when it is up, or down. */
+  since: time,
+  address: z.string().optional(),
+  modem: z
+    .looseObject({
+      registration: z.string().optional(),
+      operator: z.string().optional(),
+      signalDbm: z.number().optional(),
+      counters: z
+        .looseObject({
+          rungs: z.record(z.string(), count),
+          withheld: count,
+          portOpened: count,
+          dataUrcs: count,
+          dataUrcsLost: count,
+          polls: count,
+          discardedBytes: z.record(z.string(), count),
+          discarded: count,
+        })
+        .optional(),
+    })
+    .optional(),
+});
+export type LinkShown = z.infer<typeof linkSchema>;
+
+/** The agent's status, with what every process knows of itself. */
+export const statusSchema = z.looseObject({
+  version: z.string(),
+  pid: z.int(),
+  /** Of the process, in seconds. */
+  uptime: z.number(),
+  /** In bytes. */
+  memory: z.looseObject({ rss: count, heapUsed: count }),
+  /** Seconds on a processor, since the start. */
+  cpuSeconds: z.number(),
+  /** The address that it listens on; absent while there is no link. */
+  address: z.string().optional(),
+  ports: z.array(z.int()),
+  /** The link in use and all that there are, that one first; absent before the start. */
+  link: z.looseObject({ name: z.string(), since: time, switches: count, links: z.array(linkSchema) }).optional(),
+  /** Absent in an agent of version 0.1, which had no such policy: everything was allowed. */
+  security: z.looseObject({ authenticated: z.boolean(), unprotected: z.enum(['refuse', 'allow']) }).optional(),
+  running: count,
+  waiting: count,
+  counters: z.looseObject({
+    received: count,
+    receivedBytes: count,
+    refusedSource: count,
+    refusedEmpty: count,
+    refusedOversize: count,
+    malformed: count,
+    repeats: count,
+    outcomes: z.record(z.string(), count),
+    sent: count,
+    sentBytes: count,
+    unsent: count,
+  }),
+  /** The command that ended last; absent while none has. */
+  lastCommand: z
+    .looseObject({
+      name: z.string().optional(),
+      outcome: z.string(),
+      /** The error code, where it ended in one. */
+      code: z.string().optional(),
+      peer: z.string(),
+      transport: z.string(),
+      at: time,
+    })
+    .optional(),
+  /** The datagram that left last; absent while none has. */
+  lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
+  /** The last few sources whose datagrams were refused, the latest first. */
+  lastRefused: z
+    .array(
+      z.looseObject({
+        /** `source`, `empty`, `oversize` or `malformed`. */
+        cause: z.string(),
+        address: z.string(),
+        times: count,
+        at: time,
+        bytes: count,
+      }),
+    )
+    .default([]),
+  /** Absent where the kernel does not tell. */
+  kernelDrops: count.optional(),
+  /** Absent where there is none. */
+  journal: z
+    .looseObject({ persistent: z.boolean(), entries: count, bytes: count, live: count, damaged: count })
+    .optional(),
+  /** Absent where there is none. */
+  outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),
+});
+
+/** What a reload came to: names of settings, and paths of modules. */
+export const reloadedSchema = z.looseObject({
+  changed: z.array(z.string()),
+  needsRestart: z.array(z.string()),
+  modules: z.array(z.string()),
+});
+
+/** The log level that is in force, and the configuration's. */
+export const logLevelAnswerSchema = z.looseObject({ level: z.string(), configured: z.string() });
+
+/** The modem that the agent uses. */
+export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });
+export const atAnswerSchema = z.looseObject({ lines: z.array(z.string()) });
+export const modemLogSchema = z.looseObject({
+  /** Another one after each start of the agent, whose records are numbered from 1 again. */
+  run: z.string(),
+  records: z.array(
+    z.object({
+      n: count,
+      t: time,
+      dir: z.enum(['tx', 'rx']),
+      hex: z.string().regex(/^(?:[0-9a-f]{2})*$/),
+    }),
+  ),
+});
+
+/** Every answer that is no success. */
+export const problemSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string() });

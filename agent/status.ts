@@ -1,0 +1,48 @@
+import type { Unprotected } from './command/authorize.js';
+import type { DropCause } from './command/outbox/policy.js';
+import type { Counters } from './command/stats/counters.js';
+import type { LastCommand, LastSent } from './command/stats/recent.js';
+import type { Refusal } from './command/stats/refusals.js';
+import type { LinkView } from './transport/transport.js';
+
+/** How an agent is doing. */
+export interface AgentStatus {
+  /** The address that it listens on; undefined while there is no link. */
+  readonly address: string | undefined;
+  readonly ports: readonly number[];
+  /** Undefined before the start. */
+  readonly link: LinkView | undefined;
+  readonly security: {
+    /** Whether requests have to be authenticated. */
+    readonly authenticated: boolean;
+    readonly unprotected: Unprotected;
+  };
+  readonly running: number;
+  readonly waiting: number;
+  readonly counters: Readonly<Counters>;
+  /** Undefined while none has ended; `at` in Unix milliseconds. */
+  readonly lastCommand: LastCommand | undefined;
+  /** Undefined while nothing has left; `at` in Unix milliseconds. */
+  readonly lastSent: LastSent | undefined;
+  /** The last few sources whose datagrams were refused, the latest first. */
+  readonly lastRefused: readonly Refusal[];
+  /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
+  readonly kernelDrops: number | undefined;
+  /** Undefined before the start, and where there is none. */
+  readonly journal:
+    | {
+        /** False when it is in memory only. */
+        readonly persistent: boolean;
+        readonly entries: number;
+        readonly bytes: number;
+        /** Of the entries, those that have not ended. */
+        readonly live: number;
+        /** How many databases were found damaged, and set aside, since the start. */
+        readonly damaged: number;
+      }
+    | undefined;
+  /** Undefined before the start, and where there is none. */
+  readonly outbox:
+    | { readonly entries: number; readonly bytes: number; readonly drops: Readonly<Record<DropCause, number>> }
+    | undefined;
+}

@@ -1,0 +1,273 @@
+import type { Notice, Result } from './modem-event.js';
+import type { Failure, Outcome, Request, Second } from './request.js';
+
+/** Nothing must come for so long after a time-out before the modem is asked whether it is there. */
+export const QUIET_MS = 300;
+/** Even a modem that never stops talking is asked at last. */
+export const MOST_QUIET_MS = 5000;
+/** What is still to come of a probe is drained for so long. */
+export const SETTLE_MS = 50;
+/** A modem that waits for payload bytes gives up by itself: EC200U and SIM7080 after 5 s. */
+export const INPUT_TIMEOUT_MS = 5000;
+export const PROBE_TIMEOUT_MS = 1000;
+export const PROBES = 3;
+/** A modem that takes a payload asks for it at once: what may last is the sending. */
+export const PROMPT_TIMEOUT_MS = 10_000;
+
+/**
+ * | phase | waits for |
+ * |---|---|
+ * | idle | a request |
+ * | answer | the result, or the prompt |
+ * | pause | the time between prompt and payload |
+ * | second | the second result |
+ * | busy | the time to try again |
+ * | stuck | the modem to give up waiting for payload bytes |
+ * | quiet | silence, before the modem is probed |
+ * | probe | the answer to `AT` |
+ * | settle | silence, before the next command |
+ */
+export interface State {
+  readonly phase: 'idle' | 'answer' | 'pause' | 'second' | 'busy' | 'stuck' | 'quiet' | 'probe' | 'settle';
+  readonly request?: Request;
+  /** When the phase ends by itself. */
+  readonly dueAt: number;
+  readonly lastByteAt: number;
+  /** How often the modem was busy. */
+  readonly refusals: number;
+  readonly repeated: boolean;
+  readonly probes: number;
+  readonly quietSince: number;
+  /** The payload has gone. */
+  readonly written: boolean;
+  /** Bytes of a payload that the modem may still be waiting for: nothing has shown since that it takes commands. */
+  readonly owed: number;
+  /** It was given zeros in their place. */
+  readonly padded: boolean;
+  readonly found?: Second;
+  readonly result?: Result;
+  /** What the request ends with, once the modem is known to be ready again. */
+  readonly verdict?: 'timeout' | 'aborted';
+}
+
+export type Input =
+  /** Only while idle. */
+  | { readonly type: 'run'; readonly request: Request }
+  /** Bytes came, whatever they mean. */
+  | { readonly type: 'bytes' }
+  | { readonly type: 'notice'; readonly notice: Notice }
+  | { readonly type: 'tick' }
+  | { readonly type: 'abort' }
+  | { readonly type: 'closed' };
+
+export type Effect =
+  /** To be written with a CR behind it; the dialogue is to be told. */
+  | { readonly type: 'command'; readonly command: string }
+  /** To be written in one piece; the dialogue is to be told. */
+  | { readonly type: 'payload'; readonly bytes: Buffer }
+  /** A CR that ends whatever the modem may be waiting for. */
+  | { readonly type: 'unstick' }
+  /** So many zeros, and a CR. */
+  | { readonly type: 'pad'; readonly bytes: number }
+  /** The dialogue is to be told that no command is in flight. */
+  | { readonly type: 'give-up' }
+  | { readonly type: 'end'; readonly outcome: Outcome };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export const idle: State = {
+  phase: 'idle',
+  dueAt: NEVER,
+  lastByteAt: Number.NEGATIVE_INFINITY,
+  refusals: 0,
+  repeated: false,
+  probes: 0,
+  quietSince: 0,
+  written: false,
+  owed: 0,
+  padded: false,
+};
+
+/** What an input leads to; `now` in milliseconds of one clock. */
+export function step(state: State, input: Input, now: number): Step {
+  switch (input.type) {
+    case 'run':
+      return state.phase === 'idle'
+        ? write({ ...idle, lastByteAt: state.lastByteAt, owed: state.owed }, input.request, now)
+        : stay(state);
+    case 'bytes':
+      return stay({ ...state, lastByteAt: now });
+    case 'notice':
+      return take(state, input.notice, now);
+    case 'tick':
+      return now < state.dueAt ? stay(state) : tick(state, now);
+    case 'abort':
+      return state.request === undefined || state.verdict !== undefined ? stay(state) : recover(state, 'aborted', now);
+    case 'closed':
+      return state.request === undefined ? stay(idle) : fail(state, 'closed', 'the port is gone');
+  }
+}
+
+const stay = (state: State): Step => ({ state, effects: [] });
+
+function write(state: State, request: Request, now: number): Step {
+  const { found: _found, result: _result, ...rest } = state;
+  const { payload, timeoutMs } = request;
+  const dueAt = now + (payload === undefined ? timeoutMs : Math.min(timeoutMs, PROMPT_TIMEOUT_MS));
+  return {
+    state: { ...rest, phase: 'answer', request, dueAt, written: false, owed: payload?.length ?? state.owed },
+    effects: [{ type: 'command', command: request.command }],
+  };
+}
+
+function take(state: State, notice: Notice, now: number): Step {
+  const { request, phase } = state;
+  if (request === undefined) return stay(state);
+  if (notice.kind === 'urc' && notice.loss === 'reset' && state.verdict === undefined) {
+    return fail({ ...state, owed: 0 }, 'reset', notice.line);
+  }
+  const mayBeIts = state.verdict === undefined && (request.payload === undefined || state.written);
+  // What is said of a send before this one has gone is about an earlier one.
+  const found = mayBeIts ? (request.second?.find(notice) ?? state.found) : undefined;
+  const next = found === undefined ? state : { ...state, found };
+  if (phase === 'second') return found === undefined ? stay(next) : conclude(next, found);
+  if (notice.kind === 'prompt' && phase === 'answer') return prompted(next, request, now);
+  if (notice.kind !== 'result' || notice.command === undefined) return stay(next);
+  if (phase === 'probe') return notice.ok ? settle({ ...next, owed: 0 }, now) : stay(next);
+  return phase === 'answer' || phase === 'pause' ? takeResult(next, request, notice, now) : stay(next);
+}
+
+function prompted(state: State, request: Request, now: number): Step {
+  if (request.payload === undefined) return stay(state);
+  if (request.payloadDelayMs === undefined) return writePayload(state, request, request.payload, now);
+  return stay({ ...state, phase: 'pause', dueAt: now + request.payloadDelayMs });
+}
+
+const writePayload = (state: State, request: Request, bytes: Buffer, now: number): Step => ({
+  state: { ...state, phase: 'answer', written: true, dueAt: now + request.timeoutMs },
+  effects: [{ type: 'payload', bytes }],
+});
+
+function takeResult(before: State, request: Request, result: Result, now: number): Step {
+  // Refused before its payload has gone, the modem may ask for it yet: the ERROR may have been another's.
+  const state = request.payload === undefined || before.written ? { ...before, owed: 0 } : before;
+  if (!result.ok) {
+    const { busy } = request;
+    if (busy?.is(result) === true && state.refusals < busy.times) {
+      return stay({ ...state, phase: 'busy', refusals: state.refusals + 1, dueAt: now + busy.waitMs });
+    }
+    return fail({ ...state, result }, 'refused', reasonOf(state, result));
+  }
+  const next = { ...state, result };
+  if (request.second === undefined) return conclude(next, 'done');
+  if (state.found !== undefined) return conclude(next, state.found);
+  return stay({ ...next, phase: 'second', dueAt: now + request.second.timeoutMs });
+}
+
+/** The most telling of the modem's own words: `+CIPERROR: 3` says more than the ERROR behind it. */
+function reasonOf({ found }: State, { lines, text }: Result): string {
+  if (found !== undefined && found !== 'done') return found.error;
+  return lines.findLast((line) => line.includes('ERROR')) ?? text;
+}
+
+function tick(state: State, now: number): Step {
+  const { request, phase } = state;
+  if (request === undefined) return stay(state);
+  switch (phase) {
+    case 'answer':
+      return recover(state, 'timeout', now);
+    case 'pause':
+      return request.payload === undefined ? stay(state) : writePayload(state, request, request.payload, now);
+    case 'second':
+      return request.second?.optional
+        ? conclude(state, 'done')
+        : fail(state, 'timeout', `no second result of ${request.command}`);
+    case 'busy':
+      return write(state, request, now);
+    case 'stuck':
+      return { state: quiet(state, now), effects: [{ type: 'unstick' }] };
+    case 'quiet':
+      return probeWhenQuiet(state, now);
+    case 'probe':
+      if (state.probes < PROBES) return stay(quiet(state, now));
+      return state.owed > 0 ? pad(state, now) : fail(state, 'silent', 'the modem does not answer');
+    case 'settle':
+      return settled(state, request, now);
+    case 'idle':
+      return stay(state);
+  }
+}
+
+/** No result came, or nobody waits for it any more. The next command must not get this one's. */
+function recover(state: State, verdict: 'timeout' | 'aborted', now: number): Step {
+  const { request } = state;
+  const next = { ...state, verdict };
+  if (request?.once) return fail(next, verdict, `no answer to ${request.command}`, [{ type: 'give-up' }]);
+  const giveUp: Effect[] = [{ type: 'give-up' }];
+  if (state.owed === 0) return { state: quiet(next, now), effects: giveUp };
+  // It may still be waiting for payload bytes, of which ESC would be one.
+  return { state: { ...next, phase: 'stuck', dueAt: now + INPUT_TIMEOUT_MS }, effects: giveUp };
+}
+
+/**
+ * It has not given up waiting for the payload, and takes commands for a part of it. The datagram that comes of it is
+ * of no sense to anybody; else the modem would take nothing any more.
+ */
+const pad = (state: State, now: number): Step => ({
+  state: quiet({ ...state, probes: 0, owed: 0, padded: true }, now),
+  effects: [{ type: 'pad', bytes: state.owed }],
+});
+
+const quiet = (state: State, now: number): State => ({
+  ...state,
+  phase: 'quiet',
+  quietSince: now,
+  dueAt: Math.max(now, state.lastByteAt + QUIET_MS),
+});
+
+function probeWhenQuiet(state: State, now: number): Step {
+  const isQuiet = now - state.lastByteAt >= QUIET_MS || now - state.quietSince >= MOST_QUIET_MS;
+  if (!isQuiet)
+    return stay({ ...state, dueAt: Math.min(state.lastByteAt + QUIET_MS, state.quietSince + MOST_QUIET_MS) });
+  return {
+    state: { ...state, phase: 'probe', probes: state.probes + 1, dueAt: now + PROBE_TIMEOUT_MS },
+    effects: [{ type: 'command', command: 'AT' }],
+  };
+}
+
+/** The OK may have been the late one of the command before: the probe's own is drained. */
+const settle = (state: State, now: number): Step => stay({ ...state, phase: 'settle', dueAt: now + SETTLE_MS });
+
+function settled(state: State, request: Request, now: number): Step {
+  const isQuiet = now - state.lastByteAt >= SETTLE_MS || now - state.quietSince >= 2 * MOST_QUIET_MS;
+  if (!isQuiet) return stay({ ...state, dueAt: state.lastByteAt + SETTLE_MS });
+  const { verdict, ...rest } = state;
+  // A send is never repeated: the first may have been sent.
+  const mayRepeat =
+    verdict === 'timeout' && !state.repeated && request.payload === undefined && request.unrepeated !== true;
+  if (mayRepeat) return write({ ...rest, repeated: true, probes: 0 }, request, now);
+  const padded = state.padded ? ': it waited for a payload, and got zeros' : '';
+  return fail(state, verdict ?? 'timeout', `no answer to ${request.command}${padded}`);
+}
+
+function conclude(state: State, found: Second): Step {
+  if (found !== 'done') return fail(state, 'refused', found.error);
+  const { lines = [], payloads = 0 } = state.result ?? {};
+  return end(state, { ok: true, lines, payloads });
+}
+
+function fail(state: State, failure: Failure, error: string, before: readonly Effect[] = []): Step {
+  const effects: Effect[] = failure === 'silent' || failure === 'reset' ? [{ type: 'give-up' }] : [];
+  const last = end(state, { ok: false, failure, error, lines: state.result?.lines ?? [] });
+  return { ...last, effects: [...before, ...effects, ...last.effects] };
+}
+
+const end = ({ lastByteAt, owed }: State, outcome: Outcome): Step => ({
+  state: { ...idle, lastByteAt, owed },
+  effects: [{ type: 'end', outcome }],
+});

@@ -1,0 +1,44 @@
+import { createSocket } from 'node:dgram';
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { type Endpoint, isVersion6 } from '../transport.js';
+
+/**
+ * The local address to listen on, as it is now.
+ *
+ * @param listen `auto` (that of the interface which routes to the gateway), an address, or an interface's name
+ * @returns undefined while there is none
+ */
+export async function resolveAddress(listen: string, gateway: Endpoint): Promise<string | undefined> {
+  if (listen === 'auto') return routeSource(gateway);
+  if (isIP(listen) !== 0) return listen;
+  return interfaceAddress(listen, isVersion6(gateway.address) ? 6 : 4);
+}
+
+/** The interface's first address of a family (4 or 6), link-local ones left out. */
+function interfaceAddress(name: string, family: number): string | undefined {
+  const addresses = networkInterfaces()[name] ?? [];
+  return addresses.find((entry) => entry.family === `IPv${family}` && !entry.address.startsWith('fe80:'))?.address;
+}
+
+/**
+ * The source address of what is sent to the gateway. Connecting a UDP socket sends nothing; it makes the kernel look up
+ * the route and choose the source address.
+ *
+ * @param from the source address, where that is given: then it only tells whether there is a route
+ * @returns undefined where there is none
+ */
+export function routeSource(gateway: Endpoint, from?: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isVersion6(gateway.address) ? 'udp6' : 'udp4');
+    const finish = (address: string | undefined) => {
+      socket.close();
+      resolve(address);
+    };
+    socket.once('error', () => finish(undefined));
+    socket.once('connect', () => finish(socket.address().address));
+    const connect = () => socket.connect(gateway.port, gateway.address);
+    if (from === undefined) connect();
+    else socket.bind(0, from, connect);
+  });
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { endianness } from 'node:os';
+import type { Endpoint } from '../transport.js';
+
+/**
+ * Reads from the kernel how many datagrams a socket lost because its receive buffer was full.
+ *
+ * @returns undefined where `/proc/net/udp` does not exist or does not list the socket
+ */
+export function readKernelDrops(local: Endpoint): number | undefined {
+  try {
+    return parseKernelDrops(readFileSync(isIPv6(local.address) ? '/proc/net/udp6' : '/proc/net/udp', 'latin1'), local);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The `drops` column (the last) of the row of a local address and port in `/proc/net/udp{,6}`. */
+export function parseKernelDrops(table: string, local: Endpoint): number | undefined {
+  const wanted = `${hexAddress(local.address)}:${local.port.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (const line of table.split('\n')) {
+    const columns = line.trim().split(/\s+/);
+    if (columns[1] === wanted) return Number(columns.at(-1));
+  }
+  return undefined;
+}
+
+/** The kernel prints an address as 32-bit words in the machine's own byte order. */
+function hexAddress(address: string): string {
+  const bytes = isIPv6(address) ? ipv6Bytes(address) : address.split('.').map(Number);
+  if (endianness() === 'LE') {
+    for (let word = 0; word < bytes.length; word += 4) bytes.splice(word, 4, ...bytes.slice(word, word + 4).reverse());
+  }
+  return Buffer.from(bytes).toString('hex').toUpperCase();
+}
+
+function ipv6Bytes(address: string): number[] {
+  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
+  const words = (part: string) => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
+  const first = words(head);
+  const last = tail === undefined ? [] : words(tail);
+  const zeros = new Array<number>(8 - first.length - last.length).fill(0);
+  return [...first, ...zeros, ...last].flatMap((word) => [word >> 8, word & 0xff]);
+}

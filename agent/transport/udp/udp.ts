@@ -1,0 +1,262 @@
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { createBackOff } from '../../base/backoff.js';
+import type { Log } from '../../base/log.js';
+import { createSentCounts, type SentCounts } from '../sent-counts.js';
+import {
+  type Datagram,
+  type Endpoint,
+  formatEndpoint,
+  isVersion6,
+  onlyLink,
+  plainAddress,
+  type Transport,
+  wallTime,
+} from '../transport.js';
+import { resolveAddress } from './address.js';
+import { readKernelDrops } from './kernel-drops.js';
+
+/** How often the address to listen on is looked up again, to follow an interface that comes, goes or changes. */
+const FOLLOW_INTERVAL_MS = 1000;
+/** How long a stop waits for what has been handed to the kernel. */
+const FLUSH_MS = 1000;
+
+export interface UdpOptions {
+  /** `auto`, an address, or an interface's name. */
+  readonly listen: string;
+  readonly ports: readonly number[];
+  readonly gateway: Endpoint;
+  /** Asked of the kernel for each socket, in bytes. */
+  readonly receiveBufferBytes: number;
+  /** Where it counts what leaves by it. */
+  readonly counts?: SentCounts | undefined;
+}
+
+export interface UdpTransport extends Transport {
+  /** Listens on another address or interface from its next look on, within 1 s; where that is the same, nothing happens. */
+  listenOn(listen: string): void;
+}
+
+/**
+ * The transport over `node:dgram`: one unconnected socket a device port, all on one address. It follows the address
+ * when that changes, and opens its sockets again, with back-off, when one of them errs.
+ */
+export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport {
+  const { counts = createSentCounts() } = options;
+  const sockets = new Map<number, Socket>();
+  const backOff = createBackOff();
+  const created = performance.now();
+  let { listen } = options;
+  let address: string | undefined;
+  /** When it last got an address, or lost it. */
+  let changed = created;
+  let receive: (datagram: Datagram) => void = () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  /** A socket has failed since they were opened. */
+  let broken = false;
+  let dropsOfClosed = 0;
+  let sending = 0;
+  let flushed: (() => void) | undefined;
+
+  /** Opens all sockets on an address, or none. */
+  async function open(on: string): Promise<void> {
+    try {
+      for (const port of options.ports) sockets.set(port, await bind(on, port));
+    } catch (error) {
+      close();
+      throw error;
+    }
+    address = on;
+    changed = performance.now();
+    const receiveBufferBytes = Math.min(...[...sockets.values()].map(usableReceiveBuffer));
+    log.info({ address: on, ports: options.ports, receiveBufferBytes }, 'listening');
+    if (receiveBufferBytes < options.receiveBufferBytes) {
+      log.warn(
+        { asked: options.receiveBufferBytes, got: receiveBufferBytes },
+        `the receive buffer is smaller than asked: sysctl -w net.core.rmem_max=${options.receiveBufferBytes} raises it`,
+      );
+    }
+  }
+
+  function bind(on: string, port: number): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const v6 = isVersion6(on);
+      const socket = createSocket({
+        type: v6 ? 'udp6' : 'udp4',
+        recvBufferSize: options.receiveBufferBytes,
+        // Destinations are address literals: answer at once instead of asking the resolver for each datagram.
+        lookup: (host, _options, callback) => (v6 ? callback(null, mapped(host), 6) : callback(null, host, 4)),
+      });
+      socket.once('error', (error) => {
+        socket.close();
+        reject(bindError(error, { address: on, port }));
+      });
+      socket.bind(port, on, () => {
+        socket.removeAllListeners('error');
+        socket.on('error', (error) => {
+          broken = true;
+          log.error({ error: error.message, address: on, port }, 'a socket failed; it will be opened again');
+        });
+        socket.on('message', (bytes, remote) => hand(bytes, remote, port));
+        resolve(socket);
+      });
+    });
+  }
+
+  function hand(bytes: Buffer, remote: RemoteInfo, port: number): void {
+    const source = { address: plainAddress(remote.address), port: remote.port };
+    receive({ bytes, source, port, transport: 'udp', receivedAt: performance.now() });
+  }
+
+  function close(): void {
+    dropsOfClosed += openDrops() ?? 0;
+    for (const socket of sockets.values()) {
+      socket.removeAllListeners();
+      socket.on('error', () => undefined);
+      socket.close();
+    }
+    sockets.clear();
+    if (address !== undefined) changed = performance.now();
+    address = undefined;
+    broken = false;
+  }
+
+  /** Brings the sockets to the address that should be listened on now. */
+  async function follow(): Promise<void> {
+    const wanted = await resolveAddress(listen, options.gateway);
+    if (stopped) return;
+    if (wanted === address && !broken) {
+      backOff.reset();
+      return;
+    }
+    if (address !== undefined) {
+      if (!broken) log.warn({ from: address, to: wanted }, wanted === undefined ? 'link down' : 'address changed');
+      close();
+    }
+    if (wanted !== undefined) await open(wanted);
+    if (stopped) close();
+  }
+
+  async function step(): Promise<void> {
+    let delay = FOLLOW_INTERVAL_MS;
+    try {
+      await follow();
+    } catch (error) {
+      delay = backOff.next();
+      log.error({ error: messageOf(error), retryMs: Math.round(delay) }, 'cannot listen');
+    }
+    if (!stopped) timer = setTimeout(step, delay);
+  }
+
+  function flush(): Promise<void> {
+    if (sending === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const bound = setTimeout(resolve, FLUSH_MS);
+      flushed = () => {
+        clearTimeout(bound);
+        resolve();
+      };
+    });
+  }
+
+  /** Drops of the sockets that are open now. */
+  function openDrops(): number | undefined {
+    const on = address;
+    if (on === undefined) return undefined;
+    const counts = [...sockets.keys()].map((port) => readKernelDrops({ address: on, port }));
+    return counts.reduce((sum, count) => (sum === undefined || count === undefined ? undefined : sum + count), 0);
+  }
+
+  return {
+    name: 'udp',
+    async start(onDatagram) {
+      receive = onDatagram;
+      try {
+        await follow();
+      } catch (error) {
+        if (isSupersimError(error)) throw error;
+        log.error({ error: messageOf(error), listen }, 'cannot listen yet');
+      }
+      if (stopped) return;
+      if (address === undefined)
+        log.warn({ listen, gateway: options.gateway.address }, 'no link: waiting for an address');
+      timer = setTimeout(step, FOLLOW_INTERVAL_MS);
+    },
+    send(bytes, destination, port, done) {
+      const socket = sockets.get(port);
+      if (socket === undefined) {
+        counts.failed++;
+        done(new SupersimError('link-down', `there is no address to send to ${formatEndpoint(destination)} from`));
+        return;
+      }
+      sending++;
+      const sent = (error: unknown) => {
+        sending--;
+        if (sending === 0) flushed?.();
+        if (error) counts.failed++;
+        else {
+          counts.sent++;
+          counts.sentBytes += bytes.length;
+        }
+        done(error ? sendError(error, destination) : undefined);
+      };
+      try {
+        socket.send(bytes, destination.port, destination.address, sent);
+      } catch (error) {
+        // Node throws for the destination port 0, and a datagram's source may be that.
+        sent(error);
+      }
+    },
+    listenOn(other) {
+      listen = other;
+    },
+    maxBytes: () => MAX_PAYLOAD_BYTES,
+    link() {
+      const up = address !== undefined;
+      const reason = up ? undefined : 'there is no address to listen on';
+      return onlyLink({ name: 'udp', up, reason, since: wallTime(changed), address }, wallTime(created));
+    },
+    address: () => address,
+    kernelDrops: () => (address === undefined ? dropsOfClosed : sumDrops(dropsOfClosed, openDrops())),
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await flush();
+      close();
+    },
+  };
+}
+
+const sumDrops = (closed: number, open: number | undefined) => (open === undefined ? undefined : closed + open);
+
+/** An IPv4 destination as a dual-stack IPv6 socket takes it. */
+const mapped = (host: string) => (isVersion6(host) ? host : `::ffff:${host}`);
+
+/** Linux doubles what it is asked for, to have room for its own bookkeeping, and reports the double (socket(7)). */
+function usableReceiveBuffer(socket: Socket): number {
+  const reported = socket.getRecvBufferSize();
+  return process.platform === 'linux' ? reported / 2 : reported;
+}
+
+function sendError(error: unknown, destination: Endpoint): Error {
+  return new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+function bindError(error: Error, local: Endpoint): Error {
+  const code = systemCodeOf(error);
+  if (code === 'EADDRINUSE') {
+    return new SupersimError('port-in-use', `UDP ${formatEndpoint(local)} is taken by another process`, {
+      cause: error,
+    });
+  }
+  if (code === 'EACCES') {
+    return new SupersimError('port-forbidden', `this user may not listen on UDP ${formatEndpoint(local)}`, {
+      cause: error,
+    });
+  }
+  return error;
+}

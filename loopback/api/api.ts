@@ -1,0 +1,194 @@
+import { type Context, Hono } from 'hono';
+import { cors } from 'hono/cors';
+import { HTTPException } from 'hono/http-exception';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import { auth } from 'hono/utils/basic-auth';
+import * as z from 'zod';
+import { isSupersimError, messageOf } from '../../shared/errors.js';
+import { DIRECTIONS, STATUSES } from '../../shared/ip-command.js';
+import { pageOf } from '../account/paging.js';
+import type { Store } from '../account/store.js';
+import type { Assumptions } from '../assumptions.js';
+import type { Commands } from '../commands.js';
+import { notFound, type ProviderName, VENDOR_CODES, VendorError } from '../vendor-error.js';
+import { readBody } from './body.js';
+import { type ControlOptions, controlRoutes } from './control.js';
+import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './form.js';
+import { fleetResource, ipCommandResource, listBody, SIM_STATUSES, simResource, simStatus } from './resources.js';
+import { isSame } from './timing-safe-equal.js';
+import { TOKEN_PATH } from './tokens.js';
+
+const METHODS = ['GET', 'POST', 'OPTIONS'];
+const HEADERS = ['Content-Type', 'Authorization'];
+
+const ipCommandFilter = z.object({
+  Sim: z.string().optional(),
+  SimIccid: z.string().optional(),
+  Status: z.enum(STATUSES).optional(),
+  Direction: z.enum(DIRECTIONS).optional(),
+});
+
+const simFilter = z.object({
+  Status: z.enum(SIM_STATUSES).optional(),
+  Fleet: z.string().optional(),
+  Iccid: z.string().optional(),
+});
+
+export interface ApiOptions extends ControlOptions {
+  readonly accountSid: string;
+  readonly authToken: string;
+  readonly assumptions: Assumptions;
+  readonly store: Store;
+  readonly commands: Commands;
+  readonly onError: (message: string) => void;
+}
+
+/** The part of the Super SIM API that IP Commands need (fact sheet §2), and the loopback's own switches. */
+export function createApi(options: ApiOptions): Hono {
+  const app = new Hono();
+  answers(app, options);
+  app.post(TOKEN_PATH, async (c) => options.tokens.issue(await form(c)));
+  guard(app, options);
+  app.use('/v1/*', options.apiFaults.middleware);
+  ipCommandRoutes(app, options);
+  simRoutes(app, options);
+  fleetRoutes(app, options);
+  controlRoutes(app, options);
+  return app;
+}
+
+/** What all answers have in common. */
+function answers(app: Hono, { onError }: ApiOptions): void {
+  app.use(
+    cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS, exposeHeaders: ['Allow'] }),
+  );
+  app.use(async (c, next) => {
+    // The vendor declares these on every success; Hono sets them on a preflight only.
+    c.header('Access-Control-Allow-Methods', METHODS.join(', '));
+    c.header('Access-Control-Allow-Headers', HEADERS.join(', '));
+    await next();
+  });
+  app.notFound((c) => notFound(c.req.path).response(providerOf(c)));
+  app.onError((error, c) => {
+    if (error instanceof VendorError) return error.response(providerOf(c));
+    if (isSupersimError(error, 'bad-input')) {
+      return Response.json({ code: error.code, message: error.message, remedy: error.remedy }, { status: 400 });
+    }
+    if (error instanceof HTTPException) return error.getResponse();
+    onError(messageOf(error));
+    return new VendorError(500, VENDOR_CODES.internal, 'Internal server error').response(providerOf(c));
+  });
+}
+
+/** Lets nobody in without credentials, and nothing by another method than there is. */
+function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
+  const unauthorized = new VendorError(401, VENDOR_CODES.authenticate, 'Authenticate');
+  app.use(async (c, next) => {
+    const token = bearerToken(c);
+    if (token !== undefined) {
+      if (!tokens.isValid(token)) return unauthorized.response('kore', { 'WWW-Authenticate': 'Bearer' });
+    } else {
+      const given = auth(c.req.raw);
+      const isRight = isSame(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
+      if (!isRight) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
+    }
+    return next();
+  });
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        new VendorError(405, VENDOR_CODES.methodNotAllowed, 'Method not allowed').response(providerOf(c), {
+          Allow: methods.join(', '),
+        }),
+    }),
+  );
+}
+
+/** RFC 6750 §2.1. */
+const bearerToken = (c: Context) => /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+
+const providerOf = (c: Context): ProviderName => (bearerToken(c) === undefined ? 'twilio' : 'kore');
+
+function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: ApiOptions): void {
+  app.post('/v1/IpCommands', async (c) => {
+    const { simKey, ...command } = parseCreate(await form(c), assumptions);
+    const sim = registry.sim(simKey);
+    if (sim === undefined) throw refusal(assumptions.unknownSim, `The Sim ${simKey} was not found`);
+    return c.json(ipCommandResource(commands.accept({ sim, ...command }), urlOf(c).origin), 201);
+  });
+
+  app.get('/v1/IpCommands', (c) => {
+    const url = urlOf(c);
+    const request = parsePage(url.searchParams, providerOf(c), assumptions);
+    const filter = parseParams(ipCommandFilter, url.searchParams);
+    const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
+    const { items, ...tokens } = pageOf(
+      store.newestFirst,
+      (command) =>
+        (simSid === undefined || command.sim_sid === simSid) &&
+        (filter.SimIccid === undefined || command.sim_iccid === filter.SimIccid) &&
+        (filter.Status === undefined || command.status === filter.Status) &&
+        (filter.Direction === undefined || command.direction === filter.Direction),
+      request,
+    );
+    const resources = items.map((command) => ipCommandResource(command, url.origin));
+    return c.json(listBody('ip_commands', resources, url, { ...request, ...tokens }));
+  });
+
+  app.get('/v1/IpCommands/:sid', (c) => {
+    const command = store.get(c.req.param('sid'));
+    if (command === undefined) throw notFound(c.req.path);
+    return c.json(ipCommandResource(command, urlOf(c).origin));
+  });
+}
+
+function simRoutes(app: Hono, { accountSid, assumptions, registry }: ApiOptions): void {
+  app.get('/v1/Sims', (c) => {
+    const url = urlOf(c);
+    const request = parsePage(url.searchParams, providerOf(c), assumptions);
+    const filter = parseParams(simFilter, url.searchParams);
+    const fleetSid = filter.Fleet === undefined ? undefined : (registry.fleet(filter.Fleet)?.sid ?? '');
+    const { items, ...tokens } = pageOf(
+      registry.sims(),
+      (sim) =>
+        (filter.Status === undefined || filter.Status === simStatus(sim)) &&
+        (fleetSid === undefined || sim.fleetSid === fleetSid) &&
+        (filter.Iccid === undefined || sim.iccid === filter.Iccid),
+      request,
+    );
+    const resources = items.map((sim) => simResource(sim, accountSid, registry, url.origin));
+    return c.json(listBody('sims', resources, url, { ...request, ...tokens }));
+  });
+
+  app.get('/v1/Sims/:sid', (c) => {
+    const sim = registry.sim(c.req.param('sid'));
+    if (sim === undefined) throw notFound(c.req.path);
+    return c.json(simResource(sim, accountSid, registry, urlOf(c).origin));
+  });
+}
+
+function fleetRoutes(app: Hono, { accountSid, registry }: ApiOptions): void {
+  const find = (c: Context<object, '/v1/Fleets/:sid'>) => {
+    const fleet = registry.fleet(c.req.param('sid'));
+    if (fleet === undefined) throw notFound(c.req.path);
+    return fleet;
+  };
+
+  app.get('/v1/Fleets/:sid', (c) => c.json(fleetResource(find(c), accountSid, registry, urlOf(c).origin)));
+
+  app.post('/v1/Fleets/:sid', async (c) => {
+    const fleet = find(c);
+    const { IpCommandsUrl, IpCommandsMethod } = parseFleetUpdate(await form(c));
+    const updated = registry.updateFleet({
+      ...fleet,
+      ipCommandsUrl: IpCommandsUrl === undefined ? fleet.ipCommandsUrl : IpCommandsUrl || null,
+      ipCommandsMethod: IpCommandsMethod ?? fleet.ipCommandsMethod,
+    });
+    return c.json(fleetResource(updated, accountSid, registry, urlOf(c).origin));
+  });
+}
+
+const urlOf = (c: Context) => new URL(c.req.url);
+
+const form = async (c: Context) => new URLSearchParams((await readBody(c)).toString('utf8'));

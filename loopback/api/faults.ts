@@ -1,0 +1,156 @@
+import { IncomingMessage } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MiddlewareHandler } from 'hono';
+import * as z from 'zod';
+import { durationSchema, milliseconds } from '../../shared/duration.js';
+import { SupersimError } from '../../shared/errors.js';
+import { describeIssues } from '../../shared/issues.js';
+import type { LoopbackEvent } from '../events.js';
+import { includes } from '../network/faults/apply.js';
+import { numberedRandom } from '../network/faults/random.js';
+import { formatValue, hitsSchema, parseValue, strictShape } from '../network/faults/settings.js';
+import { VENDOR_CODES, VendorError } from '../vendor-error.js';
+
+const MAX_DELAY = '10min';
+const SALT = 0x13198a2e;
+
+const duration = durationSchema('0ms', MAX_DELAY).default('0ms');
+
+const schema = strictShape({
+  atOnce: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(0)
+    .describe('Most requests at once, as an account has it: those on top get 429/20429. 0 is no limit.'),
+  busy: hitsSchema.default(0).describe('The request gets 429/20429, and is not processed.'),
+  unavailable: hitsSchema.default(0).describe('The request gets 503/20503, and is not processed.'),
+  answerLoss: hitsSchema.default(0).describe('The request is processed, and the connection breaks before its answer.'),
+  delay: duration.describe('How long every request takes.'),
+  jitter: duration.describe('Up to this much longer, each request by chance.'),
+});
+
+/** What the API does wrong. Hits are probabilities, or lists of requests' numbers, from 1. */
+export type ApiFaultsInput = z.input<typeof schema>;
+export type ApiFaults = z.output<typeof schema>;
+
+/**
+ * Fills in what is not said: no faults.
+ *
+ * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
+ */
+export function resolveApiFaults(input: unknown): ApiFaults {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw apiFaultsError(describeIssues(result.error.issues));
+}
+
+/**
+ * Faults written as `atOnce=20,busy=0.05,answerLoss=#2+5`: `#` begins the numbers of requests.
+ *
+ * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveApiFaults}
+ */
+export function parseApiFaults(written: string): ApiFaults {
+  const settings = new Map<string, unknown>();
+  for (const part of written.split(',')) {
+    const [, name, value] = /^\s*(\w+)=(\S+)\s*$/.exec(part) ?? [];
+    if (name === undefined || value === undefined) throw apiFaultsError(`${JSON.stringify(part)} is not NAME=VALUE`);
+    if (settings.has(name)) throw apiFaultsError(`${name} is there twice`);
+    settings.set(name, parseValue(value));
+  }
+  return resolveApiFaults(Object.fromEntries(settings));
+}
+
+/** Faults as {@link parseApiFaults} reads them, without what is as usual; `none` when nothing is left. */
+export function formatApiFaults(faults: ApiFaults): string {
+  const usual: Readonly<Record<string, unknown>> = resolveApiFaults({});
+  const unusual = Object.entries(faults).filter(([name, value]) => value !== usual[name]);
+  return unusual.map(([name, value]) => `${name}=${formatValue(value)}`).join(',') || 'none';
+}
+
+/** A line for each fault, with its values and its default. */
+export function apiFaultsHelp(): string {
+  return Object.entries(schema.shape)
+    .map(([name, setting]) => {
+      const inner: z.core.$ZodType = setting.unwrap();
+      const values = inner === hitsSchema ? 'PROBABILITY|#N+N' : name === 'atOnce' ? 'NUMBER' : 'DURATION';
+      return `  ${name}=${values} (${setting.parse(undefined)})\n    ${setting.description}`;
+    })
+    .join('\n');
+}
+
+function apiFaultsError(message: string): SupersimError {
+  return new SupersimError('bad-input', `API faults: ${message}`, {
+    remedy: `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`,
+  });
+}
+
+export interface ApiFaultControl {
+  /** What the routes of the vendor's API go through. */
+  readonly middleware: MiddlewareHandler;
+  /** Sets the faults from now, and counts requests from 1 again. */
+  set(faults: ApiFaults, seed: number): void;
+  status(): { readonly faults: ApiFaults; readonly seed: number; readonly requests: number };
+}
+
+export interface ApiFaultOptions {
+  readonly faults: ApiFaults;
+  readonly seed: number;
+  readonly emit: (event: LoopbackEvent) => void;
+}
+
+const REFUSALS = {
+  busy: new VendorError(429, VENDOR_CODES.tooManyRequests, 'Too Many Requests'),
+  unavailable: new VendorError(503, VENDOR_CODES.unavailable, 'Service Unavailable'),
+} as const;
+
+export function createApiFaults({ emit, ...initial }: ApiFaultOptions): ApiFaultControl {
+  let state = { ...initial, requests: 0 };
+  let underWay = 0;
+
+  /** What the next request meets; the same for the same seed, faults and number. */
+  function draw() {
+    const { faults, seed } = state;
+    const request = state.requests + 1;
+    state = { ...state, requests: request };
+    const random = numberedRandom(seed, SALT, request);
+    const hit = {
+      busy: includes(faults.busy, request, random()),
+      unavailable: includes(faults.unavailable, request, random()),
+      answerLoss: includes(faults.answerLoss, request, random()),
+    };
+    const takes = milliseconds(faults.delay) + random() * milliseconds(faults.jitter);
+    const tooMany = faults.atOnce > 0 && underWay >= faults.atOnce;
+    const fault = hit.busy || tooMany ? 'busy' : hit.unavailable ? 'unavailable' : hit.answerLoss ? 'answerLoss' : null;
+    return { request, fault, takes } as const;
+  }
+
+  return {
+    async middleware(c, next) {
+      const { request, fault, takes } = draw();
+      if (fault !== null) emit({ type: 'api-fault', fault, request, method: c.req.method, path: c.req.path });
+      if (fault === 'busy') throw REFUSALS.busy;
+      underWay++;
+      try {
+        // The load as the vendor shows it (fact sheet §2 "Errors").
+        c.header('Twilio-Concurrent-Requests', `${underWay}`);
+        if (takes > 0) await delay(takes);
+        if (fault === 'unavailable') throw REFUSALS.unavailable;
+        await next();
+        if (fault === 'answerLoss') breakConnection(c.env);
+      } finally {
+        underWay--;
+      }
+    },
+    set(faults, seed) {
+      state = { faults, seed, requests: 0 };
+      emit({ type: 'api-faults', faults: formatApiFaults(faults), seed });
+    },
+    status: () => ({ ...state }),
+  };
+}
+
+/** What Hono's server for Node gives to handlers. */
+const bindings = z.object({ incoming: z.instanceof(IncomingMessage) });
+
+const breakConnection = (env: unknown) => void bindings.safeParse(env).data?.incoming.socket.destroy();

@@ -1,0 +1,210 @@
+import type { Clock } from '../clock.js';
+import { type Command, parseCommands } from './command-line.js';
+import { framed, latin1, type Unit } from './unit.js';
+
+/** Longest command line; u-blox takes 512 bytes as hexadecimal digits in one. */
+const MAX_LINE = 2048;
+/** Input that waits while a command runs. */
+const MAX_WAITING = 8192;
+
+const CR = 0x0d;
+const LF = 0x0a;
+const BACKSPACE = 0x08;
+const CTRL_Z = 0x1a;
+const ESC = 0x1b;
+
+/** How a command's handler answers: any lines, then exactly one result. */
+export interface Answer {
+  line(text: string): void;
+  /** Header, raw payload and what ends it, in one piece. */
+  data(header: string, payload: Buffer, end: string): void;
+  ok(): void;
+  /** A plain `ERROR`, whatever CMEE says. */
+  error(): void;
+  /** `+CME ERROR` in the form that CMEE asks for. */
+  cme(code: number): void;
+  /** A result of the dialect's own, as it stands on the line. */
+  result(bytes: Buffer, ok: boolean): void;
+  /** Prints the prompt and collects what the host writes then. */
+  collect(input: DataInput): void;
+  /** Goes on after so many milliseconds. Other commands wait meanwhile; `deaf`: they are lost. */
+  later(ms: number, task: () => void, deaf?: 'deaf'): void;
+}
+
+export interface DataInput {
+  readonly prompt: string;
+  /** Undefined: until Ctrl-Z. ESC gives up, also when a length is missing. */
+  readonly length: number | undefined;
+  readonly echo: boolean;
+  /** What comes sooner after the prompt is lost. */
+  readonly deafMs?: number;
+  /** How long the host may take for all of it; default: for ever. */
+  readonly timeoutMs?: number | undefined;
+  /** @param bytes undefined when the host gave up or the time was over */
+  readonly done: (bytes: Buffer | undefined) => void;
+}
+
+export type Handler = (command: Command, answer: Answer) => void;
+
+export interface InterpreterOptions {
+  readonly clock: Clock;
+  readonly emit: (unit: Unit) => void;
+  readonly handler: (name: string) => Handler | undefined;
+  /** Refuses a command before it runs: a fault. */
+  readonly refuse: (text: string) => number | undefined;
+  readonly formatCme: (code: number) => string;
+  readonly unknown: (answer: Answer) => void;
+  /** A command has its result. */
+  readonly onResult: (text: string, result: string) => void;
+}
+
+/** The line that the modem is spoken to on: echo, line editing, one command after the other, data after prompts. */
+export interface Interpreter {
+  input(bytes: Buffer): void;
+  readonly echo: boolean;
+  setEcho(on: boolean): void;
+}
+
+export function createInterpreter(options: InterpreterOptions): Interpreter {
+  const { clock, emit } = options;
+  let echo = true;
+  let line: number[] = [];
+  let waiting = Buffer.alloc(0);
+  let running = false;
+  let isDeaf = false;
+  let collecting: { input: DataInput; bytes: number[]; since: number; stop: () => void } | undefined;
+
+  function input(bytes: Buffer): void {
+    if (isDeaf) return;
+    waiting = Buffer.concat([waiting, bytes]);
+    if (waiting.length > MAX_WAITING) waiting = waiting.subarray(waiting.length - MAX_WAITING);
+    drain();
+  }
+
+  /** Takes what there is, until a command runs that is not done at once. */
+  function drain(): void {
+    while (waiting.length > 0) {
+      if (collecting !== undefined) takeData();
+      else if (running) return;
+      else takeLine();
+    }
+  }
+
+  function takeLine(): void {
+    const end = waiting.indexOf(CR);
+    // A line feed behind it is echoed before the answer.
+    const taken = waiting.subarray(0, end === -1 ? waiting.length : end + (waiting[end + 1] === LF ? 2 : 1));
+    waiting = waiting.subarray(taken.length);
+    if (echo) emit({ kind: 'echo', bytes: taken });
+    for (const byte of taken) edit(byte);
+    if (end === -1) return;
+    const text = Buffer.from(line).toString('latin1');
+    const tooLong = line.length >= MAX_LINE;
+    line = [];
+    // What comes before is not for the modem (V.250, 5.2.1).
+    const start = text.search(/at/i);
+    if (start === -1) return;
+    if (tooLong) emit({ kind: 'result', bytes: framed('ERROR') });
+    else runLine(text.slice(start + 2));
+  }
+
+  function edit(byte: number): void {
+    if (byte === BACKSPACE) line.pop();
+    else if (byte !== CR && byte !== LF && byte !== 0 && line.length < MAX_LINE) line.push(byte);
+  }
+
+  function runLine(text: string): void {
+    const commands = text.trim() === '' ? [] : parseCommands(text);
+    const finish = (result: Buffer) => {
+      running = false;
+      emit({ kind: 'result', bytes: result });
+      options.onResult(`AT${text}`, result.toString('latin1').trim());
+      drain();
+    };
+    const next = (index: number): void => {
+      const command = commands?.[index];
+      const isLast = index + 1 === commands?.length;
+      if (command === undefined) finish(framed('OK'));
+      else
+        runCommand(
+          command,
+          answerTo((bytes, ok) => (ok && !isLast ? next(index + 1) : finish(bytes))),
+        );
+    };
+    running = true;
+    if (commands === undefined) options.unknown(answerTo(finish));
+    else next(0);
+  }
+
+  function runCommand(command: Command, answer: Answer): void {
+    const code = options.refuse(`AT${command.text}`);
+    const handler = options.handler(command.name);
+    if (code !== undefined) answer.cme(code);
+    else if (handler === undefined) options.unknown(answer);
+    else handler(command, answer);
+  }
+
+  function answerTo(end: (bytes: Buffer, ok: boolean) => void): Answer {
+    return {
+      line: (text) => emit({ kind: 'line', bytes: framed(text) }),
+      data: (header, payload, ending) =>
+        emit({ kind: 'data', bytes: Buffer.concat([latin1(header), payload, latin1(ending)]) }),
+      ok: () => end(framed('OK'), true),
+      error: () => end(framed('ERROR'), false),
+      cme: (code) => end(framed(options.formatCme(code)), false),
+      result: end,
+      collect,
+      later(ms, task, deaf) {
+        isDeaf = deaf === 'deaf';
+        clock.after(ms, () => {
+          isDeaf = false;
+          task();
+        });
+      },
+    };
+  }
+
+  function collect(dataInput: DataInput) {
+    const stop =
+      dataInput.timeoutMs === undefined
+        ? () => undefined
+        : clock.after(dataInput.timeoutMs, () => collected(undefined));
+    collecting = { input: dataInput, bytes: [], since: clock.now(), stop };
+    emit({ kind: 'prompt', bytes: latin1(dataInput.prompt) });
+  }
+
+  function takeData(): void {
+    if (collecting === undefined) return;
+    const { input: expected, bytes, since } = collecting;
+    const ends = waiting.findIndex((byte) => byte === CTRL_Z || byte === ESC);
+    const open = expected.length === undefined;
+    const count = open ? (ends === -1 ? waiting.length : ends + 1) : expected.length - bytes.length;
+    const taken = waiting.subarray(0, count);
+    waiting = waiting.subarray(taken.length);
+    if (expected.deafMs !== undefined && clock.now() - since < expected.deafMs) return;
+    if (expected.echo) emit({ kind: 'echo', bytes: taken });
+    bytes.push(...taken);
+    if (open ? ends !== -1 : bytes.length === expected.length) {
+      const last = bytes.at(-1);
+      collected(open && last === ESC ? undefined : Buffer.from(open ? bytes.slice(0, -1) : bytes));
+    }
+  }
+
+  function collected(bytes: Buffer | undefined): void {
+    const finished = collecting;
+    collecting = undefined;
+    finished?.stop();
+    finished?.input.done(bytes);
+    drain();
+  }
+
+  return {
+    input,
+    get echo() {
+      return echo;
+    },
+    setEcho(on) {
+      echo = on;
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import type { Endpoint } from '../../network/network.js';
+import type { Received, SocketView } from './dialect.js';
+
+/** Bytes that a socket keeps for the host; what comes on top is lost. */
+const MAX_WAITING_BYTES = 32_768;
+const FIRST_EPHEMERAL = 50_000;
+
+export interface Socket {
+  readonly id: number;
+  readonly port: number;
+  /** Only datagrams from here are taken. */
+  peer: Endpoint | undefined;
+  /** Datagrams, or what is left of the first one. */
+  queue: Received[];
+  /** Whether the next datagram is told of. */
+  armed: boolean;
+  /** The network has closed it. */
+  closed: boolean;
+}
+
+/** The UDP sockets of a modem, by the dialect's numbers. */
+export interface Sockets {
+  get(id: number): Socket | undefined;
+  all(): Socket[];
+  /** Undefined when the port is another socket's. @param port 0 takes any free one */
+  open(id: number, port: number, peer?: Endpoint): Socket | undefined;
+  /** A socket of its own for one peer of a listener. */
+  accept(id: number, port: number, peer: Endpoint): Socket;
+  close(id: number): void;
+  closeAll(): Socket[];
+  /** The socket that takes what comes to this port from this source. */
+  taker(port: number, source: Endpoint): Socket | undefined;
+  views(): SocketView[];
+}
+
+export function createSockets(): Sockets {
+  const sockets = new Map<number, Socket>();
+  const all = () => [...sockets.values()];
+  const isFree = (port: number) => all().every((socket) => socket.port !== port);
+  const freePort = () => {
+    let port = FIRST_EPHEMERAL;
+    while (!isFree(port)) port += 1;
+    return port;
+  };
+  const add = (id: number, port: number, peer: Endpoint | undefined) => {
+    const socket: Socket = { id, port, peer, queue: [], armed: true, closed: false };
+    sockets.set(id, socket);
+    return socket;
+  };
+  return {
+    get: (id) => sockets.get(id),
+    all,
+    open(id, wanted, peer) {
+      const port = wanted === 0 ? freePort() : wanted;
+      if (!isFree(port)) return undefined;
+      return add(id, port, peer);
+    },
+    accept: add,
+    close: (id) => void sockets.delete(id),
+    closeAll() {
+      const closed = all();
+      sockets.clear();
+      return closed;
+    },
+    taker: (port, source) =>
+      all().find(
+        ({ port: own, peer, closed }) =>
+          own === port &&
+          !closed &&
+          (peer === undefined || (peer.address === source.address && peer.port === source.port)),
+      ),
+    views: () => all().map(({ id, port, queue }) => ({ id, port, waiting: queue.length })),
+  };
+}
+
+/** Whether there was room for the datagram. */
+export function enqueue(socket: Socket, datagram: Received): boolean {
+  if (waitingBytes(socket) + datagram.bytes.length > MAX_WAITING_BYTES) return false;
+  socket.queue.push(datagram);
+  return true;
+}
+
+export const waitingBytes = ({ queue }: Socket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
+
+/** Takes up to so many bytes, of as many datagrams as it has: a stream, in which none has an end. */
+export function takeStream(socket: Socket, most: number): Buffer {
+  const parts: Buffer[] = [];
+  let room = most;
+  while (room > 0) {
+    const part = takeFirst(socket, room);
+    if (part === undefined) break;
+    parts.push(part.bytes);
+    room -= part.bytes.length;
+  }
+  return Buffer.concat(parts);
+}
+
+/** Takes up to so many bytes of the first datagram; what is left of it comes next. */
+export function takeFirst(socket: Socket, most: number): Received | undefined {
+  const first = socket.queue.shift();
+  if (first === undefined || first.bytes.length <= most) return first;
+  socket.queue.unshift({ ...first, bytes: first.bytes.subarray(most) });
+  return { ...first, bytes: first.bytes.subarray(0, most) };
+}

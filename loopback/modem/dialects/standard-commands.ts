@@ -1,0 +1,246 @@
+import { type Command, integer } from '../at/command-line.js';
+import type { Answer, Handler } from '../at/interpreter.js';
+import { REGISTRATIONS, simLine } from '../cellular.js';
+import type { Dialect, Kit } from './dialect.js';
+
+const OPERATOR = { numeric: '23415', long: 'vodafone UK', short: 'voda UK' } as const;
+const LTE = 7;
+const OFF_MS = 200;
+const SIM_ERRORS = { pin: 11, puk: 12, absent: 10, failure: 13 } as const;
+
+/** What the standard commands remember; lost at a restart. */
+export interface Settings {
+  cmee: number;
+  /** How much the registration URCs tell: 0 nothing. */
+  readonly registrationUrcs: Map<string, number>;
+  operatorFormat: number;
+}
+
+export const newSettings = (): Settings => ({ cmee: 0, registrationUrcs: new Map(), operatorFormat: 2 });
+
+/** Answers with an error while the SIM cannot be used. */
+export function withSim({ cellular }: Pick<Kit, 'cellular'>, handler: Handler): Handler {
+  return (command, answer) => {
+    const { sim } = cellular.world;
+    if (cellular.simIsBusy()) answer.cme(14);
+    else if (sim !== 'ready') answer.cme(SIM_ERRORS[sim]);
+    else handler(command, answer);
+  };
+}
+
+/** Reads and sets one number. */
+export function setting(name: string, least: number, most: number, value: { current: number }): Handler {
+  return ({ kind, args }, answer) => {
+    if (kind === 'read') answer.line(`${name}: ${value.current}`);
+    if (kind === 'set') {
+      const number = integer(args[0], least, most);
+      if (number === undefined) return answer.cme(50);
+      value.current = number;
+    }
+    answer.ok();
+  };
+}
+
+/** Reads and sets what outlives a restart, whatever it means. */
+export function remembered({ cellular }: Pick<Kit, 'cellular'>, name: string, initial: string): Handler {
+  return ({ kind, args }, answer) => {
+    const { memory } = cellular.world;
+    if (kind === 'read') answer.line(`${name}: ${memory.get(name) ?? initial}`);
+    if (kind === 'set') memory.set(name, args.join(','));
+    answer.ok();
+  };
+}
+
+/** Commands that change nothing here. */
+export const accepted =
+  (): Handler =>
+  (_, answer): void =>
+    answer.ok();
+
+/** The commands that every modem has (3GPP TS 27.007, V.250). */
+export function commonCommands(
+  kit: Kit,
+  settings: Settings,
+  dialect: Dialect,
+  setEcho: (on: boolean) => void,
+): Record<string, Handler> {
+  const { world } = kit.cellular;
+  const { model } = dialect;
+  const ignored = ['V', 'Q', 'Z', '&F', '&D', '&K', '&C', '&W', 'X', 'S', '+IPR', '+IFC', '+CMGF', '+CMGD'].concat([
+    '+CPSMS',
+    '+CEDRXS',
+    '+ICF',
+    '+CNMI',
+    '+CTZR',
+    '+CTZU',
+    '+COPN',
+  ]);
+  return {
+    ...Object.fromEntries(ignored.map((name) => [name, accepted()])),
+    E({ args }, answer) {
+      const digit = integer(args[0], 0, 1);
+      if (digit === undefined) return answer.error();
+      setEcho(digit === 1);
+      answer.ok();
+    },
+    I(_, answer) {
+      for (const line of [model.manufacturer, model.name, `Revision: ${model.revision}`]) answer.line(line);
+      answer.ok();
+    },
+    '+CGMI': answers(() => model.manufacturer),
+    '+CGMM': answers(() => model.name),
+    '+CGMR': answers(() => model.revision),
+    '+CGSN': answers(() => world.imei),
+    '+GSN': answers(() => world.imei),
+    '+CIMI': withSim(
+      kit,
+      answers(() => world.imsi),
+    ),
+    '+CMEE': setting('+CMEE', 0, 2, {
+      get current() {
+        return settings.cmee;
+      },
+      set current(mode) {
+        settings.cmee = mode;
+      },
+    }),
+    '+CPIN': (command, answer) => simPin(kit, command, answer),
+    '+CFUN': (command, answer) => functionality(kit, dialect, command, answer),
+    '+CREG': registration(kit, settings),
+    '+CGREG': registration(kit, settings),
+    '+CEREG': registration(kit, settings),
+    '+CSQ': withSim(
+      kit,
+      answers(() => `+CSQ: ${rssi(kit)},99`),
+    ),
+    '+CESQ': withSim(
+      kit,
+      answers(() => `+CESQ: 99,99,255,255,${kit.cellular.attached() ? 20 : 255},${rsrp(kit)}`),
+    ),
+    '+COPS': withSim(kit, (command, answer) => operator(kit, settings, command, answer)),
+    '+CGATT': withSim(kit, (command, answer) => attach(kit, command, answer)),
+    '+CGACT': withSim(kit, ({ kind }, answer) => {
+      if (kind === 'read') answer.line(`+CGACT: 1,${Number(kit.cellular.attached())}`);
+      answer.ok();
+    }),
+    '+CGDCONT': (command, answer) => contextDefinition(kit, command, answer),
+    '+CGPADDR': withSim(kit, (_, answer) => {
+      const address = kit.cellular.attached() ? world.address : '0.0.0.0';
+      answer.line(`+CGPADDR: 1,${dialect.bareAddress ? address : `"${address}"`}`);
+      answer.ok();
+    }),
+  };
+}
+
+/** One line, and OK. */
+export const answers =
+  (value: () => string): Handler =>
+  (_, answer) => {
+    answer.line(value());
+    answer.ok();
+  };
+
+function simPin({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
+  const { sim } = cellular.world;
+  if (cellular.simIsBusy()) return answer.cme(14);
+  if (kind === 'set') return args[0] !== undefined && cellular.enterPin(args[0]) ? answer.ok() : answer.cme(16);
+  if (sim === 'absent' || sim === 'failure') return answer.cme(SIM_ERRORS[sim]);
+  answer.line(`+CPIN: ${{ ready: 'READY', pin: 'SIM PIN', puk: 'SIM PUK' }[sim]}`);
+  answer.ok();
+}
+
+function functionality(
+  kit: Kit,
+  { restartLevels = [], tellsSim = false }: Dialect,
+  { kind, args }: Command,
+  answer: Answer,
+) {
+  if (kind === 'read') {
+    answer.line(`+CFUN: ${kit.cellular.functionality()}`);
+    return answer.ok();
+  }
+  const level = integer(args[0], 0, 127);
+  if (level === undefined) return answer.cme(50);
+  if (args[1] === '1' || restartLevels.includes(level)) {
+    answer.ok();
+    return kit.restart();
+  }
+  if (![0, 1, 4].includes(level)) return answer.cme(50);
+  answer.later(OFF_MS, () => {
+    kit.cellular.setFunctionality(level);
+    answer.ok();
+    if (tellsSim) kit.urc(level === 1 ? simLine(kit.cellular.world) : '+CPIN: NOT READY');
+  });
+}
+
+/** The part of a registration line behind the number of the state. */
+export const registrationDetails = (mode: number, registered: boolean): string =>
+  mode === 2 && registered ? `,"1A2B","01C3D4E5",${LTE}` : '';
+
+function registration({ cellular }: Kit, settings: Settings): Handler {
+  return ({ name, kind, args }, answer) => {
+    if (kind === 'set') {
+      const mode = integer(args[0], 0, 5);
+      if (mode === undefined) return answer.cme(50);
+      settings.registrationUrcs.set(name, mode);
+    } else if (kind === 'read') {
+      const mode = settings.registrationUrcs.get(name) ?? 0;
+      const state = cellular.registration();
+      const details = registrationDetails(mode, state === 'home' || state === 'roaming');
+      answer.line(`${name}: ${mode},${REGISTRATIONS.indexOf(state)}${details}`);
+    }
+    answer.ok();
+  };
+}
+
+/** 27.007, 8.5: 2 dB a step from −113 dBm. */
+function rssi({ cellular }: Kit): number {
+  const { dbm } = cellular.world;
+  return dbm === undefined || cellular.functionality() !== 1 ? 99 : clamp(Math.round((dbm + 113) / 2), 0, 31);
+}
+
+/** 27.007, 8.69: 1 dB a step from −141 dBm; a reference signal is about 26 dB below the whole. */
+function rsrp({ cellular }: Kit): number {
+  const { dbm } = cellular.world;
+  return dbm === undefined || cellular.functionality() !== 1 ? 255 : clamp(Math.round(dbm - 26 + 141), 0, 97);
+}
+
+const clamp = (value: number, least: number, most: number) => Math.min(most, Math.max(least, value));
+
+function operator({ cellular }: Kit, settings: Settings, { kind, args }: Command, answer: Answer): void {
+  const registered = ['home', 'roaming'].includes(cellular.registration());
+  const { numeric, long, short } = OPERATOR;
+  if (kind === 'read') {
+    const name = [long, short, numeric][settings.operatorFormat];
+    answer.line(registered ? `+COPS: 0,${settings.operatorFormat},"${name}",${LTE}` : '+COPS: 0');
+  } else if (kind === 'test') {
+    answer.line(`+COPS: (2,"${long}","${short}","${numeric}",${LTE}),,(0-4),(0-2)`);
+  } else if (args[0] === '3') {
+    settings.operatorFormat = integer(args[1], 0, 2) ?? 0;
+  }
+  answer.ok();
+}
+
+function attach({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
+  if (kind === 'read') answer.line(`+CGATT: ${Number(cellular.attached())}`);
+  if (kind === 'set') {
+    const wanted = integer(args[0], 0, 1);
+    if (wanted === undefined) return answer.cme(50);
+    cellular.setAttach(wanted === 1);
+  }
+  answer.ok();
+}
+
+function contextDefinition({ cellular }: Kit, { kind, args }: Command, answer: Answer) {
+  const { contexts } = cellular.world;
+  if (kind === 'read') {
+    for (const [cid, { type, apn }] of contexts) answer.line(`+CGDCONT: ${cid},"${type}","${apn}","0.0.0.0",0,0`);
+  }
+  if (kind === 'set') {
+    const cid = integer(args[0], 1, 15);
+    if (cid === undefined) return answer.cme(50);
+    if (args.length === 1) contexts.delete(cid);
+    else contexts.set(cid, { type: args[1] ?? 'IP', apn: args[2] ?? '' });
+  }
+  answer.ok();
+}

@@ -1,0 +1,142 @@
+import * as z from 'zod';
+import { durationSchema } from '../../../shared/duration.js';
+import { SupersimError } from '../../../shared/errors.js';
+import { describeIssues } from '../../../shared/issues.js';
+import { formatValue, hitsSchema, parseValue, strictShape } from '../../network/faults/settings.js';
+
+const CHUNKS = ['unit', 'byte', 'all'] as const;
+const LINE_ENDS = ['usual', 'lf', 'doubled-cr'] as const;
+const PROMPTS = ['usual', 'bare', 'space', 'newline'] as const;
+const MAX_RESET_BYTES = 2 ** 31;
+const awaySchema = durationSchema('0ms', '24h');
+
+const cme = z.int().min(0).max(999);
+const refusal = z.union([cme.transform((code) => ({ cme: code })), strictShape({ cme, on: hitsSchema.optional() })]);
+
+const shape = {
+  urcLoss: hitsSchema.default(0).describe('The URC is not printed.'),
+  urcDuplicate: hitsSchema.default(0).describe('The URC is printed twice.'),
+  urcBetween: hitsSchema
+    .default(0)
+    .describe('The URC waits for the next command, and comes between two lines of its answer, or before the first.'),
+  urcExtra: hitsSchema.default(0).describe('A URC that means nothing comes before the line, prompt or result.'),
+  lineLoss: hitsSchema.default(0).describe('The line, no result and no URC, is not printed.'),
+  byteLoss: hitsSchema.default(0).describe('One byte of the line, data or result is lost.'),
+  byteDamage: hitsSchema
+    .default(0)
+    .describe('One byte of the line or result is another, of 0x80 to 0xff; never one of a payload.'),
+  garbage: hitsSchema.default(0).describe('A burst of up to 32 bytes comes before the line, data or result.'),
+  sendFail: hitsSchema.default(0).describe('The datagram is refused after its bytes have come.'),
+  sendBusy: hitsSchema.default(0).describe('The send command is refused before the prompt.'),
+  chunks: z
+    .enum(CHUNKS)
+    .default('unit')
+    .describe('How output is written: each line by itself, each byte by itself, or all until a silence of 20 ms.'),
+  prompt: z
+    .enum(PROMPTS)
+    .default('usual')
+    .describe('What stands behind the prompt: the usual, nothing, a space, or a line end.'),
+  lineEnds: z
+    .enum(LINE_ENDS)
+    .default('usual')
+    .describe('How lines, results and URCs begin and end: CR LF, LF alone, or CR CR LF.'),
+  silent: z.enum(['no', 'yes']).default('no').describe('The modem hears and says nothing.'),
+  resetAfterSent: z
+    .int()
+    .min(0)
+    .max(MAX_RESET_BYTES)
+    .default(0)
+    .describe('Once the modem has said so many bytes, it restarts: the tty vanishes and comes back. 0 is never.'),
+  resetAfterHeard: z.int().min(0).max(MAX_RESET_BYTES).default(0).describe('The same once it has heard so many bytes.'),
+  away: awaySchema.default('500ms').describe('How long the tty is away when the modem restarts.'),
+};
+
+const schema = strictShape({
+  ...shape,
+  errors: z
+    .record(z.string().regex(/^AT\S*$/i, 'must begin with AT'), refusal)
+    .default({})
+    .describe('Commands that begin so end with this CME number.'),
+});
+
+/** What a modem does wrong. Hits are probabilities, or lists of numbers, from 1, of the things of their kind. */
+export type ModemFaultsInput = z.input<typeof schema>;
+export type ModemFaults = z.output<typeof schema>;
+
+/**
+ * Fills in what is not said: no faults.
+ *
+ * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
+ */
+export function resolveModemFaults(input: unknown): ModemFaults {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw modemFaultsError(describeIssues(result.error.issues));
+}
+
+/**
+ * Faults written as `urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30#1`: `#` begins the numbers of things; behind an
+ * error’s number, those of the commands that end with it.
+ *
+ * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveModemFaults}
+ */
+export function parseModemFaults(written: string): ModemFaults {
+  const settings = new Map<string, unknown>();
+  const errors = new Map<string, unknown>();
+  for (const part of written.split(',')) {
+    const [, name, value] = /^\s*([^=\s]+)=(\S+)\s*$/.exec(part) ?? [];
+    if (name === undefined || value === undefined) {
+      throw modemFaultsError(`${JSON.stringify(part)} is not NAME=VALUE`);
+    }
+    const [, command] = /^error\.(.+)$/.exec(name) ?? [];
+    const [into, key] = command === undefined ? [settings, name] : [errors, command];
+    if (into.has(key)) throw modemFaultsError(`${name} is there twice`);
+    into.set(key, command === undefined ? parseValue(value) : parseRefusal(value));
+  }
+  return resolveModemFaults({ ...Object.fromEntries(settings), errors: Object.fromEntries(errors) });
+}
+
+function parseRefusal(value: string): unknown {
+  const [, code, numbers] = /^(\d+)(#.*)?$/.exec(value) ?? [];
+  if (code === undefined) return value;
+  return numbers === undefined ? Number(code) : { cme: Number(code), on: parseValue(numbers) };
+}
+
+/** Faults as {@link parseModemFaults} reads them, without what is as usual; `none` when nothing is left. */
+export function formatModemFaults(faults: ModemFaults): string {
+  const { errors, ...settings } = faults;
+  const usual: Readonly<Record<string, unknown>> = resolveModemFaults({});
+  const written = Object.entries(settings)
+    .filter(([name, value]) => value !== usual[name])
+    .map(([name, value]) => `${name}=${formatValue(value)}`);
+  const refusals = Object.entries(errors).map(([command, refused]) => {
+    const on = 'on' in refused && refused.on !== undefined ? formatValue(refused.on) : '';
+    return `error.${command}=${refused.cme}${on}`;
+  });
+  return [...written, ...refusals].join(',') || 'none';
+}
+
+/** A line for each fault, with its values and its default. */
+export function modemFaultsHelp(): string {
+  const lines = Object.entries<z.ZodType>(shape).map(([name, setting]) => {
+    const inner = setting instanceof z.ZodDefault ? setting.unwrap() : setting;
+    return `  ${name}=${valuesOf(inner)} (${setting.parse(undefined)})\n    ${setting.description}`;
+  });
+  return [
+    ...lines,
+    '  error.COMMAND=CME[#N+N]',
+    '    Commands that begin so (AT+QIACT) end with this CME number.',
+  ].join('\n');
+}
+
+function valuesOf(setting: unknown): string {
+  if (setting instanceof z.ZodEnum) return setting.options.join('|');
+  if (setting === awaySchema) return 'DURATION';
+  return setting === hitsSchema ? 'PROBABILITY|#N+N' : 'BYTES';
+}
+
+function modemFaultsError(message: string): SupersimError {
+  return new SupersimError('bad-input', `modem faults: ${message}`, {
+    remedy: `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`,
+  });
+}

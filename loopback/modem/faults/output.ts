@@ -1,0 +1,134 @@
+import { framed, type Unit } from '../at/unit.js';
+import type { Clock } from '../clock.js';
+import type { ModemFaults } from './faults.js';
+import type { Dice, FaultKind } from './sampler.js';
+
+/** How long output must have been silent to be written as one. */
+const SILENCE_MS = 20;
+/** A URC does not wait longer than this for a command. */
+const HELD_MS = 2000;
+const LINE_ENDS = { usual: '\r\n', lf: '\n', 'doubled-cr': '\r\r\n' } as const;
+const MAX_GARBAGE = 32;
+
+type OutputFault = Exclude<FaultKind, 'error'>;
+
+export interface OutputOptions {
+  readonly clock: Clock;
+  /** As they are now. */
+  readonly faults: () => ModemFaults;
+  readonly dice: () => Dice;
+  readonly idleUrc: () => string;
+  readonly write: (chunk: Buffer) => void;
+  readonly onHit: (fault: OutputFault, bytes: Buffer) => void;
+}
+
+/** What faults make of the modem’s units, and how these are cut into chunks. */
+export interface Output {
+  emit(unit: Unit): void;
+  /** Forgets what has not been written. */
+  clear(): void;
+}
+
+export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: OutputOptions): Output {
+  let held: Unit[] = [];
+  let gathered: Buffer[] = [];
+  let cancelGathering = () => {};
+  let cancelHolding = () => {};
+
+  function emit(unit: Unit): void {
+    if (faults().silent === 'yes') return;
+    if (unit.kind === 'urc') emitUrc(unit);
+    else emitReply(unit);
+  }
+
+  const hits = (fault: OutputFault, bytes: Buffer) => {
+    const random = dice().throw(fault, faults()[fault]);
+    if (random !== undefined) onHit(fault, bytes);
+    return random;
+  };
+
+  function emitUrc(unit: Unit) {
+    const { bytes } = unit;
+    const [lost, twice, between] = [hits('urcLoss', bytes), hits('urcDuplicate', bytes), hits('urcBetween', bytes)];
+    if (lost) return;
+    const copies = twice ? [unit, unit] : [unit];
+    if (!between) return copies.forEach(put);
+    held.push(...copies);
+    cancelHolding();
+    cancelHolding = clock.after(HELD_MS, release);
+  }
+
+  function release(): void {
+    cancelHolding();
+    const units = held;
+    held = [];
+    units.forEach(put);
+  }
+
+  function emitReply(unit: Unit) {
+    const { kind, bytes } = unit;
+    if (kind === 'echo' || kind === 'noise') return put(unit);
+    // At the latest before the result; at which line sooner is left to chance.
+    if (held.length > 0 && (kind === 'result' || dice().throw('place', 0.5))) release();
+    if (hits('urcExtra', bytes)) put({ kind: 'urc', bytes: framed(idleUrc()) });
+    if (kind === 'prompt') return put(unit);
+    const random = hits('garbage', bytes);
+    if (random) put({ kind: 'noise', bytes: garbage(random) });
+    if (kind === 'line' && hits('lineLoss', bytes)) return;
+    put(unit);
+  }
+
+  function put({ kind, bytes }: Unit): void {
+    const damaging = kind === 'line' || kind === 'data' || kind === 'result' ? hits('byteLoss', bytes) : undefined;
+    const ended = kind === 'line' || kind === 'result' || kind === 'urc' ? withLineEnds(bytes) : bytes;
+    const changing = kind === 'line' || kind === 'result' ? hits('byteDamage', bytes) : undefined;
+    const changed = changing ? withJunk(ended, changing) : ended;
+    cut(damaging ? without(changed, Math.floor(damaging() * changed.length)) : changed);
+  }
+
+  function withLineEnds(bytes: Buffer): Buffer {
+    const end = LINE_ENDS[faults().lineEnds];
+    // Not those of a payload: a URC that holds one is left as it is.
+    if (end === '\r\n' || bytes.subarray(2, -2).includes('\r\n')) return bytes;
+    return Buffer.from(bytes.toString('latin1').replaceAll('\r\n', end), 'latin1');
+  }
+
+  function cut(bytes: Buffer) {
+    const { chunks } = faults();
+    if (chunks === 'unit') return write(bytes);
+    if (chunks === 'byte') {
+      for (const byte of bytes) write(Buffer.of(byte));
+      return;
+    }
+    gathered.push(bytes);
+    cancelGathering();
+    cancelGathering = clock.after(SILENCE_MS, flush);
+  }
+
+  function flush(): void {
+    const chunk = Buffer.concat(gathered);
+    gathered = [];
+    write(chunk);
+  }
+
+  return {
+    emit,
+    clear() {
+      cancelGathering();
+      cancelHolding();
+      held = [];
+      gathered = [];
+    },
+  };
+}
+
+export const garbage = (random: () => number): Buffer =>
+  Buffer.from(Array.from({ length: 1 + Math.floor(random() * MAX_GARBAGE) }, () => Math.floor(random() * 256)));
+
+function withJunk(bytes: Buffer, random: () => number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed.writeUInt8(0x80 + Math.floor(random() * 0x80), Math.floor(random() * bytes.length));
+  return changed;
+}
+
+const without = (bytes: Buffer, index: number) => Buffer.concat([bytes.subarray(0, index), bytes.subarray(index + 1)]);

@@ -1,0 +1,55 @@
+import type { Clock } from '../clock.js';
+
+/** A start bit, eight bits of data, a stop bit. */
+const BITS_PER_BYTE = 10;
+
+/** One direction of a serial line. */
+export interface Wire {
+  send(bytes: Buffer): void;
+  /** Bytes that are still on it. */
+  waiting(): number;
+  clear(): void;
+}
+
+/**
+ * A line of so many bits a second: a byte arrives when its last bit has. Timers that are late are made up for.
+ *
+ * @param baud 0: everything arrives at once, in the chunks that it was sent in
+ */
+export function createWire(baud: number, clock: Clock, deliver: (bytes: Buffer) => void): Wire {
+  if (baud === 0) return { send: deliver, waiting: () => 0, clear: () => undefined };
+  const byteMs = (BITS_PER_BYTE * 1000) / baud;
+  let queue = Buffer.alloc(0);
+  /** When the line began, or begins, to carry the queue’s first byte. */
+  let since = 0;
+  let cancel: (() => void) | undefined;
+
+  function arm(): void {
+    cancel = queue.length === 0 ? undefined : clock.after(Math.max(1, since + byteMs - clock.now()), tick);
+  }
+
+  function tick(): void {
+    // Times are sums of fractions: a byte that is due may be short of it by a rounding error.
+    const arrived = Math.min(queue.length, Math.floor((clock.now() - since) / byteMs + 1e-6));
+    const bytes = queue.subarray(0, arrived);
+    queue = queue.subarray(arrived);
+    since += arrived * byteMs;
+    arm();
+    if (arrived > 0) deliver(bytes);
+  }
+
+  return {
+    send(bytes) {
+      if (bytes.length === 0) return;
+      if (queue.length === 0) since = Math.max(since, clock.now());
+      queue = Buffer.concat([queue, bytes]);
+      if (cancel === undefined) arm();
+    },
+    waiting: () => queue.length,
+    clear() {
+      cancel?.();
+      cancel = undefined;
+      queue = Buffer.alloc(0);
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import type { SourcePort } from '../assumptions.js';
+import { listenError } from './listen-error.js';
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A datagram that a device sent. */
+export interface Datagram {
+  readonly bytes: Buffer;
+  readonly from: Endpoint;
+  /** Whether it went to the gateway's port, or back to the port that to_sim datagrams leave from. */
+  readonly to: 'gateway' | 'source';
+}
+
+/** The UDP side: the gateway's socket, and the one that to_sim datagrams leave from. */
+export interface Network {
+  readonly gateway: Endpoint;
+  /** Where to_sim datagrams leave from. */
+  readonly source: Endpoint;
+  /** @throws the system's error when the datagram cannot leave */
+  send(bytes: Buffer, destination: Endpoint): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface NetworkOptions {
+  readonly address: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly sourcePort: SourcePort;
+  readonly onDatagram: (datagram: Datagram) => void;
+  readonly onError: (error: Error) => void;
+}
+
+/**
+ * Opens the gateway.
+ *
+ * @throws SupersimError `port-in-use`, `port-forbidden`, or `bad-input` when the address is not this machine's
+ */
+export async function openNetwork(options: NetworkOptions): Promise<Network> {
+  const open = async (to: Datagram['to'], port: number) => {
+    const socket = await bind(options.address, port);
+    socket.on('error', options.onError);
+    socket.on('message', (bytes, { address, port }) => options.onDatagram({ bytes, from: { address, port }, to }));
+    return socket;
+  };
+  const gateway = await open('gateway', options.port);
+  const source =
+    options.sourcePort === 'gateway'
+      ? gateway
+      : await open('source', 0).catch(async (error) => {
+          await closeSocket(gateway);
+          throw error;
+        });
+  return {
+    gateway: endpointOf(gateway),
+    source: endpointOf(source),
+    send: (bytes, { address, port }) =>
+      new Promise((resolve, reject) => {
+        source.send(bytes, port, address, (error) => (error ? reject(error) : resolve()));
+      }),
+    async close() {
+      await Promise.all([...new Set([gateway, source])].map(closeSocket));
+    },
+  };
+}
+
+function endpointOf(socket: Socket): Endpoint {
+  const { address, port } = socket.address();
+  return { address, port };
+}
+
+async function bind(address: string, port: number): Promise<Socket> {
+  const socket = createSocket('udp4');
+  try {
+    socket.bind(port, address);
+    await once(socket, 'listening');
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw listenError(error, `${address}:${port} (UDP)`);
+  }
+}
+
+async function closeSocket(socket: Socket): Promise<void> {
+  const closed = once(socket, 'close');
+  socket.close();
+  await closed;
+}

@@ -1,0 +1,233 @@
+import * as z from 'zod';
+import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
+import { SupersimError } from '../../shared/errors.js';
+import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
+import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
+import { checkInput } from '../base/check-input.js';
+import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
+import { type Credentials, providerOf } from './provider.js';
+
+/** Most pages that one list follows: past that, the API leads in circles. */
+export const MAX_PAGES = 10_000;
+/** Most resources on a page: KORE's maximum, and allowed by Twilio (fact sheet §2). */
+export const PAGE_SIZE = 100;
+
+export interface ClientSettings {
+  /** For one attempt of one call, from `10ms` to `10min`; default `30s`. */
+  readonly timeout?: Duration | undefined;
+  /**
+   * Most raw bytes of a binary payload, 1 to 1300; default 975, which fits whether the API's limit of 1300 counts
+   * bytes or Base64 characters (fact sheet §1 "Payload").
+   */
+  readonly sizeLimit?: number | undefined;
+  /** Ends what the client is doing. */
+  readonly signal?: AbortSignal | undefined;
+  /** Stands in for `fetch`, the clock and chance. */
+  readonly io?: Partial<HttpIo> | undefined;
+}
+
+/** Whose credentials they are tells the provider. */
+export type IpCommandClientOptions = Credentials & ClientSettings;
+
+export interface CreateParams {
+  /** The SIM's SID or unique name. */
+  readonly sim: string;
+  /** A string is sent as text (UTF-8), bytes as binary (Base64). */
+  readonly payload: string | Uint8Array;
+  /** The UDP port on the device, 1 to 65535. */
+  readonly devicePort: number;
+  /** Called when the command's status changes. */
+  readonly callbackUrl?: string | undefined;
+  /** Default of the API: POST. */
+  readonly callbackMethod?: 'GET' | 'POST' | undefined;
+}
+
+/** Which IP Commands; all when empty. */
+export interface ListFilters {
+  /** The SIM's SID or unique name. */
+  readonly sim?: string | undefined;
+  readonly simIccid?: string | undefined;
+  readonly status?: IpCommand['status'] | undefined;
+  readonly direction?: IpCommand['direction'] | undefined;
+  /** Resources on a page, 1 to 1000 (100 at KORE); default 100, or `limit` where that is less. */
+  readonly pageSize?: number | undefined;
+}
+
+export interface ListParams extends ListFilters {
+  /** Most IP Commands to give; default all. */
+  readonly limit?: number | undefined;
+}
+
+const settingsSchema = z.object({
+  timeout: durationSchema('10ms', '10min').default('30s'),
+  sizeLimit: z.int().min(1).max(MAX_PAYLOAD_BYTES).default(SAFE_BINARY_BYTES),
+});
+
+const sim = z.string().min(1);
+
+const createSchema = z.object({
+  sim,
+  payload: z.union([z.string(), z.instanceof(Uint8Array)]),
+  devicePort: z.int().min(1).max(65_535),
+  callbackUrl: z.url({ protocol: /^https?$/ }).optional(),
+  callbackMethod: z.enum(['GET', 'POST']).optional(),
+});
+
+const listSchema = z.object({
+  sim: sim.optional(),
+  simIccid: z.string().min(1).optional(),
+  status: z.enum(STATUSES).optional(),
+  direction: z.enum(DIRECTIONS).optional(),
+  pageSize: z.int().min(1).default(PAGE_SIZE),
+});
+
+const limitSchema = z.int().min(1).optional();
+
+const meta = z.object({ next_page_url: z.string().nullish() });
+const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
+
+/** Of the Sim resource, what commands need; the rest is let through. */
+const simSchema = z.object({
+  sid: z.string().regex(/^HS[0-9a-fA-F]{32}$/),
+  unique_name: z.string().nullish(),
+  iccid: z.string().nullish(),
+  status: z.string(),
+  fleet_sid: z.string().nullish(),
+});
+export type SimResource = z.output<typeof simSchema>;
+
+const simPageSchema = z.object({ sims: z.array(simSchema), meta });
+
+/**
+ * The Super SIM API's IP Commands (fact sheet §2, §4), at KORE or at Twilio.
+ *
+ * Every method throws ApiError when the API refuses, and SupersimError `bad-input`, `api-unreachable` or
+ * `api-invalid-response`.
+ */
+export class IpCommandClient {
+  readonly #connection: Connection;
+  readonly #collection: URL;
+  readonly #sizeLimit: number;
+  readonly #maxPageSize: number;
+
+  /** @throws SupersimError `bad-input` */
+  constructor(options: IpCommandClientOptions) {
+    const { timeout, sizeLimit } = checkInput(settingsSchema, options, 'the client’s options');
+    const { baseUrl, maxPageSize, authorize } = providerOf(options);
+    const connection = {
+      timeout: milliseconds(timeout),
+      signal: options.signal,
+      io: { ...realIo, ...options.io },
+    };
+    this.#connection = { ...connection, authorization: authorize(connection) };
+    this.#collection = new URL(`${baseUrl}/v1/IpCommands`);
+    this.#sizeLimit = sizeLimit;
+    this.#maxPageSize = maxPageSize;
+  }
+
+  /**
+   * Sends a payload to a SIM's device. The API answers before it is on the radio: the status is `queued`.
+   *
+   * @throws SupersimError `too-large` before anything is sent
+   * @throws SupersimError `api-unknown-fate` when it may have been sent; it is not sent again
+   */
+  async create(params: CreateParams): Promise<IpCommand> {
+    const form = createForm(params, this.#sizeLimit);
+    const request = { method: 'POST', url: this.#collection, form, repeatable: false } as const;
+    return callApi(this.#connection, request, ipCommandSchema);
+  }
+
+  /** One IP Command, by its SID (`HG…`). */
+  async fetch(sid: string): Promise<IpCommand> {
+    const checked = checkInput(ipCommandSchema.shape.sid, sid, 'the SID of an IP Command');
+    return callApi(this.#connection, this.#get(`${this.#collection.href}/${checked}`), ipCommandSchema);
+  }
+
+  /** IP Commands in the API's own order, which it does not promise but is newest first; pages are read when needed. */
+  async *list(params: ListParams = {}): AsyncGenerator<IpCommand, void, undefined> {
+    const limit = checkInput(limitSchema, params.limit, 'limit') ?? Number.POSITIVE_INFINITY;
+    let left = limit;
+    for await (const page of this.pages({ ...params, pageSize: params.pageSize ?? Math.min(limit, PAGE_SIZE) })) {
+      yield* page.slice(0, left);
+      left -= page.length;
+      if (left <= 0) return;
+    }
+  }
+
+  /** The same by the page; at most {@link MAX_PAGES} are read. */
+  async *pages(filters: ListFilters = {}): AsyncGenerator<readonly IpCommand[], void, undefined> {
+    const first = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
+    for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
+  }
+
+  /** The SIMs of a Fleet, by its SID or unique name. */
+  async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
+    const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${PAGE_SIZE}` });
+    const first = `${new URL('Sims', this.#collection).href}?${query}`;
+    for await (const { sims } of this.#follow(first, simPageSchema)) yield* sims;
+  }
+
+  async *#follow<S extends z.ZodType<{ meta: z.output<typeof meta> }>>(
+    first: string,
+    schema: S,
+  ): AsyncGenerator<z.output<S>, void, undefined> {
+    let url: string | undefined = first;
+    for (let page = 0; url !== undefined; page++) {
+      if (page === MAX_PAGES) throw invalidResponse(`the list has more than ${MAX_PAGES} pages`);
+      const body: z.output<S> = await callApi(this.#connection, this.#get(url), schema);
+      yield body;
+      url = body.meta.next_page_url ?? undefined;
+    }
+  }
+
+  /** A GET of this API: credentials go to no other origin, whatever a page says comes next. */
+  #get(href: string): ApiRequest {
+    const { origin } = this.#collection;
+    const url = URL.canParse(href, origin) ? new URL(href, origin) : undefined;
+    if (url?.origin !== origin) throw invalidResponse(`the next page is not at ${origin}: ${href.slice(0, 200)}`);
+    return { method: 'GET', url, repeatable: true };
+  }
+}
+
+const invalidResponse = (message: string) => new SupersimError('api-invalid-response', message);
+
+function createForm(params: CreateParams, sizeLimit: number): URLSearchParams {
+  const checked = checkInput(createSchema, params, 'the command');
+  const { payload } = checked;
+  const form = new URLSearchParams({ Sim: checked.sim });
+  if (typeof payload === 'string') {
+    checkText(payload);
+    form.set('Payload', payload);
+  } else {
+    checkSize(payload.length, sizeLimit, 'binary');
+    form.set('Payload', Buffer.from(payload).toString('base64'));
+  }
+  form.set('DevicePort', String(checked.devicePort));
+  form.set('PayloadType', typeof payload === 'string' ? 'text' : 'binary');
+  if (checked.callbackUrl !== undefined) form.set('CallbackUrl', checked.callbackUrl);
+  if (checked.callbackMethod !== undefined) form.set('CallbackMethod', checked.callbackMethod);
+  return form;
+}
+
+function checkText(text: string): void {
+  if (!text.isWellFormed()) throw new SupersimError('bad-input', 'the payload has half a character (a lone surrogate)');
+  checkSize(Buffer.byteLength(text), MAX_PAYLOAD_BYTES, 'text');
+}
+
+function checkSize(size: number, limit: number, type: IpCommand['payload_type']): void {
+  if (size === 0) throw new SupersimError('bad-input', 'the payload is empty');
+  if (size <= limit) return;
+  throw new SupersimError('too-large', `the ${type} payload has ${size} bytes, the limit is ${limit}`);
+}
+
+function listQuery(filters: ListFilters, maxPageSize: number): URLSearchParams {
+  const checked = checkInput(listSchema, filters, 'the list’s filters');
+  checkInput(z.int().max(maxPageSize), checked.pageSize, 'pageSize');
+  const query = new URLSearchParams();
+  if (checked.sim !== undefined) query.set('Sim', checked.sim);
+  if (checked.simIccid !== undefined) query.set('SimIccid', checked.simIccid);
+  if (checked.status !== undefined) query.set('Status', checked.status);
+  if (checked.direction !== undefined) query.set('Direction', checked.direction);
+  query.set('PageSize', String(checked.pageSize));
+  return query;
+}

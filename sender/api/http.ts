@@ -1,0 +1,209 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type * as z from 'zod';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import { VERSION } from '../../shared/version.js';
+import { describeFirstIssues } from '../base/check-input.js';
+import { within } from '../base/with-timeout.js';
+import { ApiError } from './api-error.js';
+import type { Authorization } from './authorization.js';
+import { parseRetryAfter, retryDelay } from './backoff.js';
+import { neverLeft } from './network-error.js';
+import { type HttpAnswer, type HttpInit, httpFetch } from './node-fetch.js';
+
+/** Most times one request is sent. */
+export const MAX_ATTEMPTS = 5;
+/** Most bytes of an answer: a page of 1000 IP Commands with every character of their payloads escaped. */
+export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+/** Most bytes of an answer that is an error. */
+export const MAX_ERROR_BYTES = 64 * 1024;
+
+/** Waits `ms` milliseconds; rejects when the signal is aborted. */
+export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
+
+/** The world outside, for tests to replace. */
+export interface HttpIo {
+  readonly fetch: (url: URL, init: HttpInit) => Promise<HttpAnswer>;
+  readonly sleep: Sleep;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export const realIo: HttpIo = {
+  fetch: httpFetch,
+  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+  random: Math.random,
+  now: Date.now,
+};
+
+export interface Connection {
+  /** Undefined where none is needed. */
+  readonly authorization?: Authorization | undefined;
+  /** Milliseconds for one attempt, its answer's body included. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly io: HttpIo;
+}
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  readonly form?: URLSearchParams;
+  /** Whether it may be processed twice: a command may not. */
+  readonly repeatable: boolean;
+}
+
+/** What one attempt came to: an answer whose body was read or not, or no answer. */
+type Attempt =
+  | { readonly status: number; readonly retryAfter: string | null; readonly body: string }
+  | { readonly tooLong: true }
+  | { readonly broken: unknown };
+
+type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; readonly retry: boolean };
+
+/**
+ * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2), a
+ * 401 once where there may be another token, what is repeatable also after 5xx, a broken connection or a time-out.
+ *
+ * @throws ApiError when the API refused it
+ * @throws SupersimError `api-unreachable`, `api-unknown-fate` (only of what is not repeatable), `api-invalid-response`
+ * @throws the signal's reason, when aborted before the request left or, for what is repeatable, at any time
+ */
+export async function callApi<S extends z.ZodType>(
+  connection: Connection,
+  request: ApiRequest,
+  schema: S,
+): Promise<z.output<S>> {
+  const { signal, io } = connection;
+  for (let retry = 0; ; retry++) {
+    signal?.throwIfAborted();
+    const attempt = await attemptSignedIn(connection, request);
+    if (request.repeatable) signal?.throwIfAborted();
+    const verdict = judge(request, attempt, schema);
+    if ('value' in verdict) return verdict.value;
+    if (!verdict.retry || retry + 1 >= MAX_ATTEMPTS) throw verdict.error;
+    const retryAfter = 'retryAfter' in attempt ? parseRetryAfter(attempt.retryAfter, io.now()) : undefined;
+    await io.sleep(retryDelay(retry, retryAfter, io.random()), signal).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error;
+    });
+  }
+}
+
+function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schema: S): Verdict<z.output<S>> {
+  const { repeatable } = request;
+  if ('tooLong' in attempt) return notUnderstood(repeatable, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
+  if ('broken' in attempt) return judgeBroken(request, attempt.broken);
+  const { status, body } = attempt;
+  if (status >= 200 && status < 300) return readAnswer(repeatable, body, schema);
+  if (status < 400) {
+    const message = `${request.url.origin} answered with a redirect (HTTP ${status}), which is not followed`;
+    return { error: new SupersimError('api-invalid-response', message), retry: false };
+  }
+  const error = new ApiError(status, body);
+  if (status === 429) return { error, retry: true };
+  if (status < 500) return { error, retry: false };
+  return repeatable ? { error, retry: true } : { error: unknownFate(error.message, error), retry: false };
+}
+
+function judgeBroken({ repeatable, url }: ApiRequest, broken: unknown): Verdict<never> {
+  const reason = reasonOf(broken);
+  if (repeatable || neverLeft(broken)) {
+    const message = `no answer from ${url.origin}: ${reason}`;
+    return { error: new SupersimError('api-unreachable', message, { cause: broken }), retry: repeatable };
+  }
+  return { error: unknownFate(reason, broken), retry: false };
+}
+
+/** What it rejects with only says that it failed; its cause says why. */
+function reasonOf(thrown: unknown): string {
+  const cause = thrown instanceof Error ? thrown.cause : undefined;
+  return cause === undefined ? messageOf(thrown) : `${messageOf(thrown)}: ${messageOf(cause)}`;
+}
+
+function readAnswer<S extends z.ZodType>(repeatable: boolean, body: string, schema: S): Verdict<z.output<S>> {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch (error) {
+    return notUnderstood(repeatable, 'the answer is not JSON', error);
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return { value: result.data };
+  return notUnderstood(
+    repeatable,
+    `the answer is not as documented: ${describeFirstIssues(result.error)}`,
+    result.error,
+  );
+}
+
+/** A 2xx that cannot be read: after a POST it may be the API's, and the command on its way. */
+function notUnderstood(repeatable: boolean, message: string, cause?: unknown): Verdict<never> {
+  const error = new SupersimError('api-invalid-response', message, { cause });
+  return { error: repeatable ? error : unknownFate(message, error), retry: false };
+}
+
+function unknownFate(message: string, cause: unknown): SupersimError {
+  return new SupersimError('api-unknown-fate', `the command may have been sent: ${message}`, { cause });
+}
+
+/** A 401 was not processed: where there may be another token, it is fetched, and tried once. */
+async function attemptSignedIn(connection: Connection, request: ApiRequest): Promise<Attempt> {
+  const { authorization } = connection;
+  const header = await authorization?.header();
+  const attempt = await attemptOnce(connection, request, header);
+  const unauthorized = 'status' in attempt && attempt.status === 401;
+  if (!unauthorized || header === undefined || authorization?.refused(header) !== true) return attempt;
+  return attemptOnce(connection, request, await authorization.header());
+}
+
+/** One request and its answer, within the time-out; never throws. */
+async function attemptOnce(
+  { timeout, signal, io }: Connection,
+  request: ApiRequest,
+  authorization: string | undefined,
+): Promise<Attempt> {
+  try {
+    return await within(timeout, signal, async (limited) => {
+      const response = await io.fetch(request.url, {
+        method: request.method,
+        headers: {
+          accept: 'application/json',
+          'user-agent': `supersim-agent/${VERSION}`,
+          ...(authorization !== undefined && { authorization }),
+        },
+        body: request.form ?? null,
+        redirect: 'manual',
+        signal: limited,
+      });
+      return readResponse(response);
+    });
+  } catch (error) {
+    return { broken: error };
+  }
+}
+
+async function readResponse(response: HttpAnswer): Promise<Attempt> {
+  const { status } = response;
+  const retryAfter = response.headers.get('retry-after');
+  if (status >= 200 && status < 300) {
+    const body = await readBody(response, MAX_RESPONSE_BYTES);
+    return body === undefined ? { tooLong: true } : { status, retryAfter, body };
+  }
+  // The status alone says enough: what the rest of the answer comes to must not hide it.
+  const body = await readBody(response, MAX_ERROR_BYTES).catch(() => undefined);
+  return { status, retryAfter, body: body ?? '' };
+}
+
+/** The body as text, undefined when it is longer than `limit` bytes. */
+async function readBody({ body }: HttpAnswer, limit: number): Promise<string | undefined> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    length += chunk.length;
+    if (length > limit) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,104 @@
+import { createReadStream } from 'node:fs';
+import type { CommandModule } from 'yargs';
+import * as z from 'zod';
+import { SupersimError } from '../../../shared/errors.js';
+import { detectFormat } from '../../../shared/format/detect.js';
+import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { readBounded } from '../../../shared/read-bounded.js';
+import { checkInput } from '../../base/check-input.js';
+import { type CliIo, print, processIo } from '../io.js';
+import { commonOptions, commonSchema, openClient } from '../options.js';
+import { details, jsonLine } from './table.js';
+
+const argsSchema = commonSchema.extend({
+  sim: z.string().min(1),
+  port: z.number().default(DEVICE_PORT),
+  payload: z.string().optional(),
+  '--': z.array(z.string()).default([]),
+  binary: z.boolean().default(false),
+  file: z.string().min(1).optional(),
+  callbackUrl: z.string().optional(),
+  sizeLimit: z.number().optional(),
+});
+
+type SendArgs = z.output<typeof argsSchema>;
+
+export const sendCommand: CommandModule<object, object> = {
+  command: 'send [payload]',
+  describe: 'Send a payload to a SIM’s device',
+  builder: (yargs) =>
+    yargs
+      .positional('payload', { type: 'string', describe: 'Text, or Base64 with --binary; - for standard input' })
+      // Without it, yargs takes the value `-` for an empty one.
+      .nargs('payload', 1)
+      // What stands behind `--` is a payload too, and its digits are no number.
+      .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
+      .options({
+        sim: { type: 'string', demandOption: true, requiresArg: true, describe: 'The SIM’s SID or unique name' },
+        port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the device' },
+        binary: {
+          type: 'boolean',
+          describe: 'Send bytes: PAYLOAD is Base64, a file or standard input is sent as it is',
+        },
+        file: { type: 'string', requiresArg: true, describe: 'Read the payload from a file' },
+        'callback-url': { type: 'string', requiresArg: true, describe: 'URL that is told of the command’s status' },
+        'size-limit': { type: 'number', requiresArg: true, describe: 'Most bytes of a binary payload, up to 1300' },
+        ...commonOptions,
+      })
+      .example('$0 send --sim gateway-1 "#1 ping"', 'Text; the reply comes back as "#1 ok pong"')
+      .example('$0 send --sim gateway-1 --binary oWZtZXRob2RkcGluZw==', 'Bytes, here CBOR'),
+  handler: (argv) => send(argv, processIo()),
+};
+
+/** `supersim send`. */
+export async function send(argv: unknown, io: CliIo): Promise<void> {
+  const args = checkInput(argsSchema, argv, 'the arguments');
+  const payload = await readPayload(args, io.stdin);
+  const client = await openClient({ profile: args.profile, sizeLimit: args.sizeLimit }, io);
+  const { sim, port: devicePort, callbackUrl } = args;
+  const command = await client.create({ sim, payload, devicePort, callbackUrl });
+  await print(io.stdout, args.json ? jsonLine(command) : details(command));
+  if (io.stderr.isTTY === true && canRunTwice(payload)) {
+    await print(
+      io.stderr,
+      'note: without an id, as in "#1 ping", this command can run twice, and its reply cannot be told from others',
+    );
+  }
+}
+
+async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<string | Uint8Array> {
+  const { file, binary } = args;
+  const [payload, ...more] = args.payload === undefined ? args['--'] : [args.payload, ...args['--']];
+  if (more.length > 0) throw badInput('there is more than one PAYLOAD: put quotes around it');
+  if (payload !== undefined && file !== undefined) throw badInput('give a PAYLOAD or a --file, not both');
+  if (payload !== undefined && payload !== '-') return binary ? fromBase64(payload) : payload;
+  if (file === undefined && payload === undefined && stdin.isTTY === true) throw badInput('there is no PAYLOAD');
+  const bytes = await readBounded(
+    file === undefined ? stdin : createReadStream(file),
+    file ?? 'standard input',
+    MAX_PAYLOAD_BYTES,
+  );
+  return binary ? bytes : fromUtf8(bytes);
+}
+
+function fromBase64(text: string): Uint8Array {
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64') !== text) throw badInput('the PAYLOAD of --binary is not Base64');
+  return bytes;
+}
+
+function fromUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw badInput('what was read is not UTF-8 text; send it with --binary');
+  }
+}
+
+const badInput = (message: string) => new SupersimError('bad-input', message);
+
+/** A text command without its `#id`: two copies of it look to the device like two commands. */
+function canRunTwice(payload: string | Uint8Array): boolean {
+  const bytes = Buffer.from(payload);
+  return detectFormat(bytes) === 'text' && !bytes.toString('utf8').trimStart().startsWith('#');
+}

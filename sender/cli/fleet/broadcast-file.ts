@@ -1,0 +1,83 @@
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { milliseconds } from '../../../shared/duration.js';
+import { SupersimError } from '../../../shared/errors.js';
+import type { IpCommandClient } from '../../api/client.js';
+import { readSims } from '../../broadcast/sim-list.js';
+import {
+  type BroadcastState,
+  createState,
+  discardState,
+  openState,
+  type StoredCommand,
+} from '../../broadcast/store/state.js';
+import { checkRequest } from '../../request/request.js';
+import { type CliIo, print } from '../io.js';
+import { readParams } from '../read-params.js';
+import type { BroadcastArgs } from './broadcast-options.js';
+
+export interface OpenedBroadcast {
+  readonly path: string;
+  readonly state: BroadcastState;
+}
+
+/**
+ * Makes the file of a new broadcast, with its SIMs, or opens that of an earlier one.
+ *
+ * @throws SupersimError `bad-input`, and as the API's client for a Fleet; the signal's reason. No file is left then.
+ */
+export async function openBroadcast(
+  args: BroadcastArgs,
+  client: IpCommandClient,
+  io: CliIo,
+  signal: AbortSignal,
+): Promise<OpenedBroadcast> {
+  if (args.resume !== undefined) return { path: args.resume, state: await openState(args.resume) };
+  const command = readCommand(args);
+  const sims = simsOf(args, client, io);
+  const path = args.state ?? defaultPath(new Date());
+  const state = await createState(path, command);
+  try {
+    const twice = await state.add(sims(), signal);
+    if (twice > 0) await print(io.stderr, `${twice} SIMs were named more than once; each is asked once`);
+    if (state.total === 0) throw badInput('there are no SIMs');
+  } catch (error) {
+    state.close();
+    discardState(path);
+    throw error;
+  }
+  return { path, state };
+}
+
+/** @throws SupersimError `bad-input`, `too-large` for a command that could not be sent */
+function readCommand(args: BroadcastArgs): StoredCommand {
+  const { name, format, get, port: devicePort, abortAbove } = args;
+  if (name === undefined) throw badInput('name the command, such as ping');
+  const params = readParams(args);
+  const deadline =
+    args.deadline === undefined ? undefined : Math.ceil((Date.now() + milliseconds(args.deadline)) / 1000);
+  const canary = typeof args.canary === 'number' ? { share: args.canary, abortAbove } : undefined;
+  checkRequest(name, params, { format, get, devicePort, deadline });
+  return { name, params, format, get, devicePort, deadline, canary };
+}
+
+function simsOf({ file, fleet }: BroadcastArgs, client: IpCommandClient, io: CliIo): () => AsyncIterable<string> {
+  if (fleet !== undefined) return () => sidsOf(client, fleet);
+  if (file !== undefined) return () => readSims(inputOf(file, io));
+  throw badInput('name the SIMs by --file or --fleet, or go on by --resume');
+}
+
+const inputOf = (file: string, { stdin }: CliIo): Readable => (file === '-' ? stdin : createReadStream(file));
+
+async function* sidsOf(client: IpCommandClient, fleet: string): AsyncGenerator<string, void, undefined> {
+  for await (const { sid } of client.sims(fleet)) yield sid;
+}
+
+/** `broadcast-20260301-120000.db`, UTC. */
+const defaultPath = (now: Date) =>
+  `broadcast-${now
+    .toISOString()
+    .replace(/[-:]|\..*/g, '')
+    .replace('T', '-')}.db`;
+
+const badInput = (message: string) => new SupersimError('bad-input', message);

@@ -1,0 +1,41 @@
+import { stringify } from 'csv-stringify/sync';
+import { printable } from '../../../shared/cli.js';
+import { toJson } from '../../../shared/format/value.js';
+import type { BroadcastResult } from '../../broadcast/memory.js';
+import { columnsOf, type SimRow } from '../../broadcast/store/state.js';
+import { type CliIo, print } from '../io.js';
+
+/** What is printed of each SIM. */
+const COLUMNS = ['sim', 'outcome', 'code', 'vendor_code', 'message', 'result', 'attempts'] as const;
+
+type Row = Pick<SimRow, (typeof COLUMNS)[number]>;
+
+/** Prints results: CSV (RFC 4180) under a heading, with the command's result in JSON; or an object a line. */
+export function createResultPrinter(json: boolean, stdout: CliIo['stdout']) {
+  let headed = json;
+
+  async function row(given: Row): Promise<void> {
+    if (!headed) await print(stdout, COLUMNS.join(','));
+    headed = true;
+    await print(stdout, json ? jsonLine(given) : csvLine(given));
+  }
+
+  return {
+    row,
+    result: (result: BroadcastResult) => row({ sim: result.sim, attempts: result.attempts, ...columnsOf(result) }),
+  };
+}
+
+function csvLine({ message, ...row }: Row): string {
+  const told = { ...row, message: message?.replace(FORMULA, "'$&") ?? null };
+  return stringify([COLUMNS.map((column) => told[column])], { eof: false });
+}
+
+/** What a spreadsheet would take for one; the message is the only text that others write as they like. */
+const FORMULA = /^[=+\-@\t\r]/;
+
+function jsonLine({ result, ...row }: Row): string {
+  const told = Object.fromEntries(COLUMNS.flatMap((name) => (name === 'result' ? [] : [[name, row[name]]])));
+  const parsed: unknown = result === null ? undefined : JSON.parse(result);
+  return printable(toJson({ ...told, ...(parsed !== undefined && { result: parsed }) }));
+}

@@ -1,0 +1,113 @@
+import type { CommandModule } from 'yargs';
+import { printable } from '../../../shared/cli.js';
+import { milliseconds } from '../../../shared/duration.js';
+import { messageOf } from '../../../shared/errors.js';
+import { OUTCOMES } from '../../../shared/outcome.js';
+import type { IpCommandClient } from '../../api/client.js';
+import { checkInput } from '../../base/check-input.js';
+import { runBroadcast } from '../../broadcast/resume.js';
+import { EXIT, EXIT_BY_OUTCOME } from '../exit.js';
+import { type CliIo, print, processIo } from '../io.js';
+import { openClient } from '../options.js';
+import { untilInterrupted } from '../until-interrupted.js';
+import { type OpenedBroadcast, openBroadcast } from './broadcast-file.js';
+import { type BroadcastArgs, broadcastOptions, broadcastSchema, NOT_WITH_RESUME } from './broadcast-options.js';
+import { createResultPrinter } from './broadcast-results.js';
+import { createProgress } from './progress.js';
+
+export const broadcastCommand: CommandModule<object, object> = {
+  command: 'broadcast [name] [words..]',
+  describe: 'Run a command on many SIMs’ devices, and tell what came of it on each',
+  builder: (yargs) =>
+    yargs
+      .positional('name', { type: 'string', describe: 'The command, such as ping or relay.set' })
+      .positional('words', { type: 'string', array: true, describe: 'Its parameters: value or key=value' })
+      .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
+      .options(broadcastOptions)
+      .conflicts({ file: 'fleet', resume: NOT_WITH_RESUME })
+      .example(
+        '$0 broadcast --file sims.csv firmware.update --canary 1% > results.csv',
+        'The exit code is 0 if all are done',
+      )
+      .example('$0 broadcast --resume broadcast-20260301-120000.db', 'After Ctrl-C or a crash'),
+  handler: (argv) =>
+    untilInterrupted(async (signal) => {
+      process.exitCode = await broadcast(argv, processIo(), signal);
+    }),
+};
+
+export interface BroadcastCliOptions {
+  readonly timeScale?: number | undefined;
+}
+
+/**
+ * `supersim broadcast`, until its end or until the signal is aborted. What is printed holds all SIMs that have ended,
+ * also those of earlier processes.
+ *
+ * @returns the exit code
+ */
+export async function broadcast(
+  argv: unknown,
+  io: CliIo,
+  signal: AbortSignal,
+  { timeScale }: BroadcastCliOptions = {},
+): Promise<number> {
+  const args = checkInput(broadcastSchema, argv, 'the arguments');
+  const client = await openClient({ profile: args.profile }, io);
+  const opened = await openBroadcast(args, client, io, signal).catch((error: unknown) => {
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (opened === undefined) return EXIT.interrupted;
+  const { path, state } = opened;
+  try {
+    return await run(args, client, opened, io, { signal, timeScale });
+  } finally {
+    const { waiting } = state.counts();
+    if (waiting > 0)
+      await print(io.stderr, `${waiting} SIMs are left; go on with: supersim broadcast --resume ${path}`);
+    state.close();
+  }
+}
+
+async function run(
+  args: BroadcastArgs,
+  client: IpCommandClient,
+  { path, state }: OpenedBroadcast,
+  { stdout, stderr }: CliIo,
+  { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
+): Promise<number> {
+  const { waiting, ...counts } = state.counts();
+  await print(stderr, `${state.total} SIMs, ${waiting} to ask; what comes of it is in ${path}`);
+  const show = createResultPrinter(args.json, stdout);
+  for (const row of state.ended()) await show.row(row);
+  const progress = createProgress(counts, state.total, stderr);
+  const results = runBroadcast(state, {
+    client,
+    interval: milliseconds(args.interval),
+    concurrency: args.concurrency,
+    rate: args.rate,
+    timeout: `${milliseconds(args.timeout)}ms`,
+    withoutCanary: args.canary === false,
+    onTrouble(error) {
+      progress.hide();
+      stderr.write(`warning: still trying: ${printable(messageOf(error))}\n`);
+    },
+    signal,
+    timeScale,
+  });
+  try {
+    for await (const result of results) {
+      counts[result.outcome]++;
+      if (stdout.isTTY === true) progress.hide();
+      await show.result(result);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    progress.end();
+    await print(stderr, OUTCOMES.map((outcome) => `${counts[outcome]} ${outcome}`).join(', '));
+  }
+  if (signal.aborted && state.counts().waiting > 0) return EXIT.interrupted;
+  return counts.done === state.total ? EXIT.ok : EXIT_BY_OUTCOME.failed;
+}

@@ -1,0 +1,68 @@
+import type { Outcome } from '../../../shared/outcome.js';
+import type { CliIo } from '../io.js';
+
+const BAR_WIDTH = 20;
+/** Milliseconds between two drawings on a terminal, and between two lines elsewhere. */
+const TERMINAL_INTERVAL = 250;
+const LINE_INTERVAL = 10_000;
+const CLEAR_LINE = '\r\u001b[K';
+
+export type Counts = Record<Outcome, number>;
+
+/**
+ * How far a broadcast is: on a terminal a line that is drawn over, elsewhere one now and then. It is drawn again by
+ * itself until `end`.
+ */
+export function createProgress(counts: Readonly<Counts>, total: number, stderr: CliIo['stderr']) {
+  const startedAt = performance.now();
+  const before = endedOf(counts);
+  const terminal = stderr.isTTY === true;
+
+  function draw(): void {
+    const seconds = Math.max(0.001, (performance.now() - startedAt) / 1000);
+    const line = formatProgress(counts, total, (endedOf(counts) - before) / seconds);
+    stderr.write(terminal ? `${CLEAR_LINE}${line}` : `${line}\n`);
+  }
+
+  const timer = setInterval(draw, terminal ? TERMINAL_INTERVAL : LINE_INTERVAL);
+  timer.unref();
+  if (terminal) draw();
+
+  return {
+    /** Makes room for another line on the same terminal. */
+    hide() {
+      if (terminal) stderr.write(CLEAR_LINE);
+    },
+    /** Draws the last, and leaves the line. */
+    end() {
+      clearInterval(timer);
+      draw();
+      if (terminal) stderr.write('\n');
+    },
+  };
+}
+
+const endedOf = (counts: Readonly<Counts>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
+
+/** @param rate SIMs a second since the start */
+export function formatProgress(counts: Readonly<Counts>, total: number, rate: number): string {
+  const ended = endedOf(counts);
+  const share = total === 0 ? 1 : ended / total;
+  const filled = Math.floor(share * BAR_WIDTH);
+  const { done, 'no-answer': noAnswer } = counts;
+  const left = rate > 0 ? (total - ended) / rate : undefined;
+  return [
+    `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${ended} of ${total}`,
+    `${done} done`,
+    `${ended - done - noAnswer} failed`,
+    `${noAnswer} no answer`,
+    `${rate.toFixed(rate < 10 ? 1 : 0)}/s`,
+    ...(ended < total && left !== undefined ? [`${formatTime(left)} left`] : []),
+  ].join(', ');
+}
+
+function formatTime(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}

@@ -1,0 +1,25 @@
+import { expect, it } from 'vitest';
+import { createBackOff } from '../../../agent/base/backoff.js';
+
+const waits = (backOff: ReturnType<typeof createBackOff>, count: number) => Array.from({ length: count }, backOff.next);
+
+it('waits twice as long each time, up to 30 s', () => {
+  const longest = createBackOff(() => 1);
+  expect(waits(longest, 9)).toEqual([250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+});
+
+it('waits at least half of that, by chance', () => {
+  expect(
+    waits(
+      createBackOff(() => 0),
+      3,
+    ),
+  ).toEqual([125, 250, 500]);
+});
+
+it('begins anew after a success', () => {
+  const backOff = createBackOff(() => 1);
+  waits(backOff, 5);
+  backOff.reset();
+  expect(backOff.next()).toBe(250);
+});

@@ -1,0 +1,577 @@
+import { describe, expect, it } from 'vitest';
+import { createEngine, type Effect, PLAIN } from '../../../../../agent/transport/modem/at/engine.js';
+import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
+import type { Script } from '../../../../../agent/transport/modem/at/script.js';
+import { DIALECTS, type DialectName, dialectOf } from '../../../../../agent/transport/modem/dialects/index.js';
+import { says, sendDatagram } from '../../../../../agent/transport/modem/dialects/sockets.js';
+import { type Air, bringUp } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import { checkHealth } from '../../../../../agent/transport/modem/scripts/health.js';
+import { cycleRadio, identify, reset } from '../../../../../agent/transport/modem/scripts/identify.js';
+import { P12 } from '../support.js';
+
+const GATEWAY = { address: '100.64.0.1', port: 6969 };
+const FREE: Air = { mayLeave: () => true, left: () => undefined };
+const BRING_UP = { apn: 'super', flowControl: 'none', air: FREE } as const;
+
+/** What a modem answers: the first pattern that fits a command; each answer of a list once, the last for ever. */
+type Answers = readonly (readonly [command: RegExp, ...answers: string[]])[];
+
+const BASICS: Answers = [
+  [/^AT$|^ATE0|^AT\+(?:CMEE|CPSMS|CEDRXS)=/, '\r\nOK\r\n'],
+  [/^AT\+CGMR/, '\r\nR1.0\r\n\r\nOK\r\n'],
+  [/^AT\+CGSN/, '\r\n860000000000001\r\n\r\nOK\r\n'],
+  [/^AT\+CPIN\?/, '\r\n+CME ERROR: 14\r\n', '\r\n+CPIN: READY\r\n\r\nOK\r\n'],
+  [/^AT\+QCCID/, '\r\n+QCCID: 8988307000000000001F\r\n\r\nOK\r\n'],
+  [/^AT\+CICCID/, '\r\n+ICCID: 8988307000000000001\r\n\r\nOK\r\n'],
+  [/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","other","0.0.0.0",0,0\r\n\r\nOK\r\n'],
+  [/^AT\+CGDCONT=1,"IP","super"/, '\r\nOK\r\n'],
+  [/^AT\+CFUN\?/, '\r\n+CFUN: 1\r\n\r\nOK\r\n'],
+  [/^AT\+CFUN=/, '\r\nOK\r\n'],
+  [/^AT\+CEREG\?/, '\r\n+CEREG: 0,2\r\n\r\nOK\r\n', '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'],
+  [/^AT\+C(?:G)?REG\?/, '\r\nERROR\r\n'],
+  [/^AT\+CGATT\?/, '\r\n+CGATT: 1\r\n\r\nOK\r\n'],
+  [/^AT\+CESQ/, '\r\n+CESQ: 99,99,255,255,20,46\r\n\r\nOK\r\n'],
+  [/^AT\+COPS\?/, '\r\n+COPS: 0,2,"23415",7\r\n\r\nOK\r\n'],
+  [/^AT\+CGPADDR=1/, '\r\n+CGPADDR: 1,10.1.2.3\r\n\r\nOK\r\n'],
+];
+
+/** A modem on strings: enough to answer what is asked, in one piece and at once. */
+function play(answers: Answers, dialect?: DialectName) {
+  const engine = createEngine(dialect === undefined ? PLAIN : DIALECTS[dialect].grammar);
+  const written: string[] = [];
+  const notices: Notice[] = [];
+  const turns = new Map<RegExp, number>();
+  let now = 0;
+
+  function reply(bytes: Buffer): string {
+    const command = bytes.toString('latin1').replace(/\r$/, '');
+    for (const [pattern, ...all] of answers) {
+      if (!pattern.test(command)) continue;
+      const turn = turns.get(pattern) ?? 0;
+      turns.set(pattern, turn + 1);
+      return all[Math.min(turn, all.length - 1)] ?? '';
+    }
+    return '\r\nERROR\r\n';
+  }
+
+  function carryOut(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.type === 'notice') notices.push(effect.notice);
+      if (effect.type === 'ended') effect.run();
+      if (effect.type !== 'write') continue;
+      written.push(effect.bytes.toString('latin1'));
+      const answer = reply(effect.bytes);
+      now += 10;
+      if (answer !== '') carryOut(engine.receive(Buffer.from(answer, 'latin1'), now));
+    }
+  }
+
+  /** Runs a script to its end; time passes as it asks. */
+  function run<T>(script: Script<T>): { value?: T; error?: unknown } {
+    const outcome: { value?: T; error?: unknown; ended?: true } = {};
+    const end = (result: { value?: T; error?: unknown }) => Object.assign(outcome, result, { ended: true });
+    carryOut(
+      engine.run(
+        script,
+        (value) => end({ value }),
+        (error) => end({ error }),
+        now,
+      ),
+    );
+    for (let i = 0; i < 3000 && !outcome.ended; i++) {
+      now = Math.max(now, engine.wakeAt());
+      carryOut(engine.tick(now));
+    }
+    expect(outcome.ended).toBe(true);
+    expect(engine.isIdle()).toBe(true);
+    return outcome;
+  }
+  return { run, written, notices, engine, carryOut, clock: () => now };
+}
+
+describe('which modem it is', () => {
+  it.each([
+    ['EC25', 'quectel'],
+    ['BG96', 'quectel'],
+    ['BG95-M3', 'quectel'],
+    ['EG25', 'quectel'],
+    ['EG91', 'quectel'],
+    ['SIMCOM_SIM7600G-H', 'simcom7600'],
+    ['A7670E-FASE', 'simcom7600'],
+    ['SIM7500A', 'simcom7600'],
+    ['SIM7080', 'simcom7080'],
+    ['SIMCOM_SIM7070G', 'simcom7080'],
+    ['SARA-R410M-02B', 'ublox'],
+    ['SARA-R510S', 'ublox'],
+    ['LARA-R211', 'ublox'],
+  ])('%s: %s', (model, name) => {
+    expect(dialectOf(model)).toBe(name);
+  });
+
+  it.each([
+    'SIMCOM_SIM7000G',
+    'SIM800L',
+    'Quectel_M95',
+    'M95',
+    'UG96',
+    'BC95-G',
+    'BC66',
+    'nRF9160-SICA',
+    'ME910C1-E1',
+    'LE910C4-NF',
+    'HL7802',
+    '',
+  ])('%s is refused', (model) => {
+    expect(() => dialectOf(model)).toThrowError(expect.objectContaining({ code: 'modem-unknown' }));
+  });
+});
+
+describe('bring-up', () => {
+  it('identifies the modem although it needs some ATs, and knows itself when nobody answers', () => {
+    const { run, written } = play([[/^AT$/, '', '', '\r\nOK\r\n'], [/^AT\+CGMM/, '\r\nEC25\r\n\r\nOK\r\n'], ...BASICS]);
+    expect(run(identify()).value).toEqual({ model: 'EC25', firmware: 'R1.0', imei: '860000000000001' });
+    expect(written.slice(0, 4)).toEqual(['AT\r', 'AT\r', 'AT\r', 'ATE0\r']);
+    expect(play([[/./, '']]).run(identify()).error).toMatchObject({ trouble: 'silent' });
+  });
+
+  it('waits for the SIM and the registration, sets the APN once, and cycles the radio for it', () => {
+    const { run, written } = play(BASICS, 'quectel');
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).value).toEqual({
+      iccid: '8988307000000000001',
+      registration: 'roaming',
+      unset: [],
+    });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
+      'AT+CGDCONT=1,"IP","super"\r',
+      'AT+CFUN=4\r',
+      'AT+CFUN=1\r',
+    ]);
+  });
+
+  it('leaves the APN and the radio alone when they are as they should be', () => {
+    const { run, written } = play(
+      [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","super.mnc088.mcc234.gprs","",0,0\r\n\r\nOK\r\n'], ...BASICS],
+      'quectel',
+    );
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).value).toMatchObject({ registration: 'roaming' });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
+  });
+
+  it('knows the APN in whatever letters it is configured', () => {
+    const { run, written } = play(
+      [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","SUPER","",0,0\r\n\r\nOK\r\n'], ...BASICS],
+      'quectel',
+    );
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, apn: 'Super' })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
+  });
+
+  it('sets nothing for which the radio may not be cycled, and tells what', () => {
+    const { run, written } = play([[/CNMP\?/, '\r\n+CNMP: 2\r\n\r\nOK\r\n'], ...BASICS], 'simcom7080');
+    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, air })).value).toMatchObject({
+      registration: 'roaming',
+      unset: ['AT+CGDCONT=1,"IP","super"', 'AT+CNMP=38', 'AT+CMNB=1'],
+    });
+    expect(written.filter((text) => /CFUN=|CGDCONT=|CNMP=|CMNB=/.test(text))).toEqual([]);
+  });
+
+  it('sets it as soon as the radio may be cycled, without waiting for a registration in vain', () => {
+    let asked = 0;
+    let left = 0;
+    const air: Air = {
+      mayLeave: () => ++asked > 4,
+      left: () => void left++,
+    };
+    const searching = '\r\n+CEREG: 0,2\r\n\r\nOK\r\n';
+    const { run, written, clock } = play(
+      [[/^AT\+CEREG\?/, ...Array(6).fill(searching), '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS],
+      'quectel',
+    );
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toHaveLength(3);
+    expect(left).toBe(1);
+    expect(clock()).toBeLessThan(60_000);
+  });
+
+  it('sets a modem whose radio is off whatever it may: that carries nothing', () => {
+    const { run, written } = play([[/^AT\+CFUN\?/, '\r\n+CFUN: 4\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
+    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
+      'AT+CGDCONT=1,"IP","super"\r',
+      'AT+CFUN=1\r',
+    ]);
+  });
+
+  it.each([
+    ['quectel', 'none', 'AT+IFC=0,0'],
+    ['quectel', 'rtscts', 'AT+IFC=2,2'],
+    ['ublox', 'none', 'AT&K0'],
+    ['ublox', 'rtscts', 'AT&K3'],
+  ] as const)('has %s keep the flow control of its port: %s', (name, flowControl, command) => {
+    const { run, written } = play(BASICS, name);
+    run(bringUp(DIALECTS[name], { ...BRING_UP, flowControl }));
+    expect(written).toContain(`${command}\r`);
+  });
+
+  it('waits for a radio that takes its time', () => {
+    const { run, clock } = play([[/CFUN=/, ''], [/^AT$/, ''], ...BASICS], 'ublox');
+    expect(run(cycleRadio(DIALECTS.ublox)).error).toMatchObject({ trouble: 'silent' });
+    expect(clock()).toBeGreaterThan(180_000);
+  });
+
+  it.each([
+    ['+CME ERROR: 11', 'sim'],
+    ['+CME ERROR: 10', 'sim'],
+    ['+CPIN: SIM PIN\r\n\r\nOK', 'sim'],
+  ])('ends at %s', (answer, trouble) => {
+    const { run } = play([[/CPIN/, `\r\n${answer}\r\n`], ...BASICS], 'quectel');
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).error).toMatchObject({ trouble });
+  });
+
+  it('ends when there is no registration for three minutes', () => {
+    const { run, clock } = play([[/CEREG\?/, '\r\n+CEREG: 0,3\r\n\r\nOK\r\n'], ...BASICS], 'ublox');
+    expect(run(bringUp(DIALECTS.ublox, BRING_UP)).error).toMatchObject({ trouble: 'registration' });
+    expect(clock()).toBeGreaterThan(180_000);
+  });
+
+  it('tells how the modem is doing', () => {
+    const health = { registration: 'roaming', signalDbm: -95, operator: '23415', attached: true, address: '10.1.2.3' };
+    const { run } = play([[/CEREG\?/, '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
+    expect(run(checkHealth()).value).toEqual(health);
+    const weak = play(
+      [
+        [/CESQ/, '\r\n+CESQ: 99,99,255,255,255,255\r\n\r\nOK\r\n'],
+        [/CSQ/, '\r\n+CSQ: 21,99\r\n\r\nOK\r\n'],
+        [/COPS/, '\r\n+COPS: 0\r\n\r\nOK\r\n'],
+        [/CGPADDR/, '\r\n+CGPADDR: 1,"0.0.0.0"\r\n\r\nOK\r\n'],
+        [/REG\?/, '\r\n+CEREG: 0,3\r\n\r\nOK\r\n'],
+        ...BASICS,
+      ],
+      'quectel',
+    );
+    expect(weak.run(checkHealth()).value).toEqual({ registration: 'denied', signalDbm: -71, attached: true });
+  });
+});
+
+/** No command, and no CR alone. */
+const PAYLOAD = /^[^A\r]/;
+const BYTES = Buffer.from(Array.from({ length: 1300 }, (_, index) => index % 256));
+
+/** Each dialect: its modem's answers from the context to a send and a read, and what has to be among the commands. */
+const LIVES: readonly {
+  name: DialectName;
+  answers: Answers;
+  size: number;
+  pushed?: string;
+  commands: readonly string[];
+}[] = [
+  {
+    name: 'quectel',
+    size: 1300,
+    answers: [
+      [/^AT\+QIACT\?/, '\r\nOK\r\n'],
+      [/^AT\+(?:QISDE|QICFG|QURCCFG|QICSGP|QIACT|QICLOSE)=/, '\r\nOK\r\n'],
+      [/^AT\+QIOPEN=/, '\r\nOK\r\n\r\n+QIOPEN: 0,563\r\n', '\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n'],
+      [/^AT\+QISEND=/, '\r\n> '],
+      [PAYLOAD, '\r\nSEND FAIL\r\n', '\r\nSEND OK\r\n'],
+      [/^AT\+QIRD=0,0/, '\r\n+QIRD: 12,0,12\r\n\r\nOK\r\n'],
+      [/^AT\+QIRD=0$/, `\r\n+QIRD: 12,"100.64.0.1",6969\r\n${P12}\r\n\r\nOK\r\n`, '\r\n+QIRD: 0\r\n\r\nOK\r\n'],
+    ],
+    commands: ['AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0\r', 'AT+QISEND=0,1300,"100.64.0.1",6969\r'],
+  },
+  {
+    name: 'simcom7600',
+    size: 1300,
+    pushed: `\r\nRECV FROM:100.64.0.1:6969\r\n+IPD12\r\n${P12}\r\n`,
+    answers: [
+      [/^AT\+NETOPEN\?/, '\r\n+NETOPEN: 0\r\n\r\nOK\r\n'],
+      [/^AT\+NETOPEN$/, '\r\nOK\r\n\r\n+NETOPEN: 0\r\n'],
+      [/^AT\+CIP(?:MODE|SRIP|HEAD|RXGET)=/, '\r\nOK\r\n'],
+      [/^AT\+CIPOPEN=/, '\r\n+CIPOPEN: 0,2\r\n\r\nERROR\r\n', '\r\n+CIPOPEN: 0,0\r\n\r\nOK\r\n'],
+      [/^AT\+CIPSEND=/, '\r\n>'],
+      [PAYLOAD, '\r\nOK\r\n\r\n+CIPSEND: 0,1300,1300\r\n'],
+      [/^AT\+CIPCLOSE\?/, '\r\n+CIPCLOSE: 1,0,0,0,0,0,0,0,0,0\r\n\r\nOK\r\n'],
+    ],
+    commands: ['AT+CIPOPEN=0,"UDP",,,6969\r', 'AT+CIPSEND=0,1300,"100.64.0.1",6969\r'],
+  },
+  {
+    name: 'simcom7080',
+    size: 1300,
+    answers: [
+      [/^AT\+CNACT\?/, '\r\n+CNACT: 0,0,"0.0.0.0"\r\n\r\nOK\r\n'],
+      [/^AT\+CNACT=0,1/, '\r\n+APP PDP: 0,ACTIVE\r\n\r\nOK\r\n'],
+      [/^AT\+(?:CNCFG|CACFG|CASRIP|CACLOSE)=/, '\r\nOK\r\n'],
+      [/^AT\+CASERVER=/, '\r\n+CASERVER: 0,0\r\n\r\nOK\r\n'],
+      [/^AT\+CASEND=/, '\r\n>'],
+      [PAYLOAD, '\r\nERROR\r\n', '\r\nOK\r\n'],
+      [/^AT\+CARECV=/, `\r\n+CARECV: 100.64.0.1,6969,12,${P12}\r\n\r\nOK\r\n`, '\r\n+CARECV: 0\r\n\r\nOK\r\n'],
+    ],
+    commands: ['AT+CASERVER=0,0,"UDP",6969\r', 'AT+CACFG="REMOTEADDR",0,100.64.0.1,6969\r', 'AT+CASEND=0,1300\r'],
+  },
+  {
+    name: 'ublox',
+    size: 1024,
+    answers: [
+      [/^AT\+(?:UDCONF|USOCL|UPSD)=/, '\r\nOK\r\n'],
+      [/^AT\+UPSDA=/, '\r\nOK\r\n\r\n+UUPSDA: 0,"10.1.2.3"\r\n'],
+      [/^AT\+USOCR=/, '\r\n+USOCR: 0\r\n\r\nOK\r\n'],
+      [/^AT\+USOST=/, '\r\n@'],
+      [PAYLOAD, '\r\n+UUSORF: 0,12\r\n\r\nERROR\r\n', '\r\n+USOST: 0,1024\r\n\r\nOK\r\n'],
+      [/^AT\+USORF=0,0/, '\r\n+USORF: 0,12\r\n\r\nOK\r\n'],
+      [/^AT\+USORF=0,1024/, `\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\nOK\r\n`, '\r\n+USORF: 0,""\r\n\r\nOK\r\n'],
+    ],
+    commands: ['AT+USOCR=17,6969\r', 'AT+USOST=0,"100.64.0.1",6969,1024\r'],
+  },
+];
+
+describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
+  const dialect = DIALECTS[name];
+
+  it('activates its context, listens, sends all byte values, receives, closes', () => {
+    const { run, written, notices, engine, carryOut, clock } = play([...answers, ...BASICS], name);
+    expect(run(dialect.activate('super')).error).toBeUndefined();
+    const socket = run(dialect.listen(6969, 0, GATEWAY)).value;
+    expect(socket).toBe(0);
+    const bytes = BYTES.subarray(0, size);
+    expect(dialect.maxSend).toBeGreaterThanOrEqual(size);
+    expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
+    // After the busy answer it was written again, whole.
+    expect(written.filter((text) => text === bytes.toString('latin1')).length).toBe(name === 'simcom7600' ? 1 : 2);
+    if (pushed !== undefined) carryOut(engine.receive(Buffer.from(pushed, 'latin1'), clock()));
+    else expect(run(dialect.poll(0)).error).toBeUndefined();
+    expect(notices.flatMap((notice) => (notice.kind === 'datagram' ? [notice] : []))).toEqual([
+      { kind: 'datagram', socket: 0, source: GATEWAY, bytes: Buffer.from(P12, 'latin1') },
+    ]);
+    expect(run(dialect.close(0)).error).toBeUndefined();
+    expect(run(dialect.deactivate()).error).toBeUndefined();
+    expect(written).toEqual(expect.arrayContaining([...commands]));
+  });
+
+  it('refuses what is longer than the modem sends, before a byte is written', () => {
+    const { run, written } = play([], name);
+    const bytes = Buffer.alloc(dialect.maxSend + 1);
+    expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ code: 'modem-limit' });
+    expect(written).toEqual([]);
+  });
+
+  it('says what is wrong when the modem refuses', () => {
+    const { run } = play([[/./, '\r\nERROR\r\n']], name);
+    expect(run(dialect.listen(6969, 0, GATEWAY)).error).toMatchObject({ trouble: 'socket' });
+    expect(run(dialect.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(dialect.close(0)).error).toBeUndefined();
+  });
+
+  it('never writes the payload of a send twice when the modem falls silent', () => {
+    const { run, written } = play([[PAYLOAD, ''], [/^AT$|^\r?$/, '\r\nOK\r\n'], ...answers, ...BASICS], name);
+    const bytes = BYTES.subarray(0, 100);
+    expect(run(dialect.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(written.filter((text) => text === bytes.toString('latin1'))).toHaveLength(1);
+  });
+
+  it('fails what runs and what waits when the port is gone, and writes nothing more', () => {
+    const { engine, carryOut, written } = play([[/./, '']], name);
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    carryOut(engine.run(dialect.send(0, GATEWAY, Buffer.from('x'), GATEWAY), failed, failed, 0));
+    carryOut(engine.run(dialect.poll(0), failed, failed, 0));
+    carryOut(engine.run(cycleRadio(dialect), failed, failed, 0));
+    const before = written.length;
+    carryOut(engine.close(1));
+    expect(failures).toHaveLength(3);
+    for (const failure of failures) expect(failure).toMatchObject({ trouble: 'closed' });
+    expect(written).toHaveLength(before);
+    expect(engine.isIdle()).toBe(true);
+  });
+
+  it('takes the modem off the air and on again, and resets it', () => {
+    const { run, written } = play([...answers, ...BASICS], name);
+    expect(run(cycleRadio(dialect)).error).toBeUndefined();
+    expect(run(reset(dialect)).error).toBeUndefined();
+    expect(written.map((text) => text.trim())).toEqual(['AT+CFUN=4', 'AT+CFUN=1', dialect.reset]);
+  });
+});
+
+describe('quirks', () => {
+  const ok = '\r\nOK\r\n';
+
+  it('simcom7600: an OK to the settings of the headers is not enough', () => {
+    const answers: Answers = [
+      [/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`, `\r\n+CIPHEAD: 1\r\n${ok}`],
+      [/^AT\+CIPSRIP\?/, `\r\n+CIPSRIP: 1\r\n${ok}`],
+      [/^AT\+CIP(?:MODE|SRIP|HEAD|RXGET)=/, ok],
+      [/^AT\+CIPCLOSE\?/, `\r\n+CIPCLOSE: 0,0,1,0,0,0,0,0,0,0\r\n${ok}`],
+      [/^AT\+CIPCLOSE=2/, `\r\n+CIPCLOSE: 2,0\r\n${ok}`],
+      [/^AT\+NETCLOSE/, `${ok}\r\n+NETCLOSE: 0\r\n`],
+      [/^AT\+NETOPEN\?/, `\r\n+NETOPEN: 1\r\n${ok}`],
+    ];
+    const { run, written } = play([...answers, ...BASICS], 'simcom7600');
+    expect(run(DIALECTS.simcom7600.activate('super')).error).toBeUndefined();
+    // The network does not close while a socket is open.
+    const closing = written.filter((text) => /CLOSE/.test(text)).map((text) => text.trim());
+    expect(closing).toEqual(['AT+CIPCLOSE?', 'AT+CIPCLOSE=2', 'AT+NETCLOSE']);
+    expect(written.filter((text) => text.startsWith('AT+CIPHEAD=1'))).toHaveLength(2);
+    const never = play([[/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`], ...answers, ...BASICS], 'simcom7600');
+    expect(never.run(DIALECTS.simcom7600.activate('super')).error).toMatchObject({ trouble: 'refused' });
+  });
+
+  it('simcom7600: a network that was closed without a word is found', () => {
+    const answers: Answers = [[/IPADDR/, '\r\n+IP ERROR: Network not opened\r\n\r\nERROR\r\n']];
+    const { run } = play([...answers, ...BASICS], 'simcom7600');
+    expect(run(DIALECTS.simcom7600.poll(0)).error).toMatchObject({ trouble: 'context' });
+  });
+
+  it('simcom7080: what was sent elsewhere than to the gateway leaves the gateway as peer, whatever came of it', () => {
+    const { run, written } = play(
+      [[/^AT\+CACFG/, ok], [/^AT\+CASEND/, '\r\n>'], [PAYLOAD, ''], [/^AT$|^$/, ok], ...BASICS],
+      'simcom7080',
+    );
+    const to = { address: '10.0.0.9', port: 7 };
+    const { error } = run(DIALECTS.simcom7080.send(0, to, Buffer.from('x'), GATEWAY));
+    expect(error).toMatchObject({ trouble: 'send' });
+    expect(written.filter((text) => text.includes('CACFG')).map((text) => text.trim())).toEqual([
+      'AT+CACFG="REMOTEADDR",0,10.0.0.9,7',
+      'AT+CACFG="REMOTEADDR",0,100.64.0.1,6969',
+    ]);
+  });
+
+  it('simcom7080: a poll reads from the sockets of peers too, and finds one that was closed', () => {
+    const states = (own: number) => `\r\n+CASTATE: 0,${own}\r\n\r\n+CASTATE: 3,1\r\n\r\n+CASTATE: 99,1\r\n${ok}`;
+    const reads: Answers = [
+      [/^AT\+CARECV=3/, `\r\n+CARECV: 12,${P12}\r\n${ok}`, `\r\n+CARECV: 0\r\n${ok}`],
+      [/^AT\+CARECV=0/, `\r\n+CARECV: 0\r\n${ok}`],
+    ];
+    const { run, notices, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
+    expect(run(DIALECTS.simcom7080.poll(0)).error).toBeUndefined();
+    expect(notices).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
+    expect(written.some((text) => text.includes('=99'))).toBe(false);
+    const closed = play([[/CASTATE/, states(0)], ...reads, ...BASICS], 'simcom7080');
+    expect(closed.run(DIALECTS.simcom7080.poll(0)).error).toMatchObject({ trouble: 'socket' });
+  });
+
+  it('ublox: a send that was refused is written again, once, and after what has come was read', () => {
+    const { run, written } = play(
+      [
+        [/^AT\+USOST/, '\r\n@'],
+        [PAYLOAD, '\r\nERROR\r\n'],
+        [/^AT\+USORF/, `\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\n${ok}`, '\r\nERROR\r\n'],
+      ],
+      'ublox',
+    );
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    const kinds = written.map((text) => (text.startsWith('AT') ? text.slice(0, 8) : 'payload'));
+    expect(kinds).toEqual(['AT+USOST', 'payload', 'AT+USORF', 'AT+USORF', 'AT+USOST', 'payload']);
+  });
+
+  it('ublox: one that the modem did not confirm is not written again', () => {
+    const { run, written } = play(
+      [
+        [/^AT\+USOST/, '\r\n@'],
+        [PAYLOAD, ok],
+      ],
+      'ublox',
+    );
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(written).toHaveLength(2);
+  });
+
+  it('quectel: an EC200U reads and sends datagrams, whatever another host has left', () => {
+    const { run, written } = play([[/QIACT\?/, `\r\n+QIACT: 1,1,1,"10.1.2.3"\r\n${ok}`], ...BASICS], 'quectel');
+    expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
+    expect(written).toEqual(
+      expect.arrayContaining(['AT+QICFG="udp/readmode",0\r', 'AT+QICFG="udp/sendmode",0\r', 'AT+QISDE=0\r']),
+    );
+  });
+});
+
+describe('the engine', () => {
+  it('gives up a payload whose bytes stop coming, and understands what follows', () => {
+    const { engine, carryOut, notices } = play([], 'simcom7600');
+    carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD12\r\nabc'), 100));
+    expect(engine.wakeAt()).toBe(2100);
+    carryOut(engine.tick(2100));
+    carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD2\r\nhi'), 2200));
+    expect(notices).toEqual([
+      { kind: 'discarded', bytes: Buffer.from('abc'), why: 'incomplete' },
+      { kind: 'datagram', socket: 0, source: { address: '1.2.3.4', port: 5 }, bytes: Buffer.from('hi') },
+    ]);
+  });
+
+  it('takes nothing that came before a command for its second result', () => {
+    const { engine, carryOut } = play([[/./, '']], 'simcom7600');
+    const done: string[] = [];
+    const second = { find: says(/^\+NETOPEN: 0$/), timeoutMs: 1000 };
+    function* script(): Script<void> {
+      yield { command: 'AT+CSQ', timeoutMs: 1000 };
+      const outcome = yield { command: 'AT+NETOPEN', timeoutMs: 1000, second };
+      done.push(outcome.ok ? 'ok' : outcome.failure);
+    }
+    const ignore = () => undefined;
+    carryOut(engine.run(script(), ignore, ignore, 0));
+    carryOut(engine.receive(Buffer.from('\r\nOK\r\n\r\n+NETOPEN: 0\r\n'), 1));
+    carryOut(engine.receive(Buffer.from('\r\nOK\r\n'), 2));
+    expect(done).toEqual([]);
+    carryOut(engine.receive(Buffer.from('\r\n+NETOPEN: 0\r\n'), 3));
+    expect(done).toEqual(['ok']);
+  });
+
+  it('runs an aside while another lets time pass, and then goes on with that, at its time', () => {
+    const { engine, carryOut, written, clock } = play([[/./, '\r\nOK\r\n']], 'quectel');
+    const ended: string[] = [];
+    const end = (name: string) => [() => ended.push(name), () => ended.push(`${name} failed`)] as const;
+    function* patient(): Script<void> {
+      yield { command: 'AT+CREG?', timeoutMs: 1000 };
+      yield { waitMs: 5000 };
+      yield { command: 'AT+CGATT?', timeoutMs: 1000 };
+    }
+    function* aside(command: string): Script<void> {
+      yield { command, timeoutMs: 1000 };
+    }
+    carryOut(engine.run(patient(), ...end('patient'), 0));
+    carryOut(engine.run(aside('AT+CGMM'), ...end('last'), clock()));
+    carryOut(engine.run(aside('AT+CSQ'), ...end('one'), clock(), 'aside'));
+    carryOut(engine.run(aside('AT+COPS?'), ...end('two'), clock(), 'aside'));
+    expect(written.map((text) => text.trim())).toEqual(['AT+CREG?', 'AT+CSQ', 'AT+COPS?']);
+    expect(ended).toEqual(['one', 'two']);
+    carryOut(engine.tick(4000));
+    expect(ended).toHaveLength(2);
+    carryOut(engine.tick(5100));
+    expect(ended).toEqual(['one', 'two', 'patient', 'last']);
+  });
+
+  it('fails what lets time pass, the aside and all that wait, when the port goes', () => {
+    const { engine, carryOut } = play([[/./, '']], 'quectel');
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    function* patient(): Script<void> {
+      yield { waitMs: 5000 };
+    }
+    function* aside(): Script<void> {
+      const outcome = yield { command: 'AT+CSQ', timeoutMs: 1000 };
+      if (!outcome.ok) throw new Error(outcome.failure);
+    }
+    const wrong = () => expect.unreachable();
+    carryOut(engine.run(patient(), wrong, failed, 0));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.close(10));
+    expect(failures).toHaveLength(3);
+    expect(engine.isIdle()).toBe(true);
+  });
+
+  it('runs scripts in their order, an urgent one next', () => {
+    const { engine, carryOut, written } = play([[/./, '']], 'quectel');
+    const names: string[] = [];
+    function* script(name: string): Script<void> {
+      names.push(name);
+      yield { waitMs: 10 };
+    }
+    const ignore = () => undefined;
+    for (const name of ['first', 'second']) carryOut(engine.run(script(name), ignore, ignore, 0));
+    carryOut(engine.run(script('urgent'), ignore, ignore, 0, 'first'));
+    for (let now = 0; now < 100; now += 5) carryOut(engine.tick(now));
+    expect(names).toEqual(['first', 'urgent', 'second']);
+    expect(written).toEqual([]);
+  });
+});

@@ -1,0 +1,149 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ModemTrouble, type Trouble } from '../../../../../agent/transport/modem/at/script.js';
+import { MOST_ATTACHES, type Rung } from '../../../../../agent/transport/modem/recovery/ladder.js';
+import { createRecovery } from '../../../../../agent/transport/modem/recovery/recovery.js';
+import type { Air } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import { recordingLog } from '../../../../support/log.js';
+
+const MINUTE = 60_000;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** The recovery of a link whose rungs do what they are told to. */
+function recover({
+  saved,
+  act = async () => undefined,
+}: {
+  saved?: unknown;
+  act?: (rung: Rung, air: Air) => Promise<void>;
+} = {}) {
+  const recording = recordingLog();
+  const done: Rung[] = [];
+  const written: Readonly<Record<string, unknown>>[] = [];
+  const wells: boolean[] = [];
+  let may = true;
+  const recovery = createRecovery(
+    {
+      act: async (rung, air) => {
+        done.push(rung);
+        await act(rung, air);
+      },
+      changed: (isWell) => void wells.push(isWell),
+      file: { read: async () => undefined, write: async (members) => void written.push(members) },
+      saved,
+      mayInterrupt: () => may,
+      pace: 1,
+    },
+    recording.log,
+  );
+  return {
+    recovery,
+    recording,
+    done,
+    written,
+    wells,
+    allow(allowed: boolean) {
+      may = allowed;
+      if (allowed) recovery.mayInterruptNow();
+    },
+  };
+}
+
+const fails = (trouble: Trouble) => async () => {
+  throw new ModemTrouble(trouble, 'because');
+};
+
+describe('what may not be done while UDP works', () => {
+  it('is not done and not counted, in its place the modem is brought up; once it may, it is done', async () => {
+    const link = recover({ act: fails('context') });
+    link.allow(false);
+    link.recovery.trouble('context', 'dropped');
+    await vi.advanceTimersByTimeAsync(30 * MINUTE);
+    expect(new Set(link.done)).toEqual(new Set(['context', 'bring-up']));
+    expect(link.recovery.counts()).toMatchObject({ airplane: 0, reset: 0 });
+    expect(link.recovery.counts()['bring-up']).toBe(link.done.filter((rung) => rung === 'bring-up').length);
+    expect(link.recovery.timesWithheld()).toBeGreaterThan(0);
+    expect(link.recording.lines.filter(({ message }) => message.includes('not done while UDP works'))).not.toEqual([]);
+    link.allow(true);
+    await vi.advanceTimersByTimeAsync(5 * MINUTE);
+    expect(link.done).toContain('airplane');
+    expect(link.done).toContain('reset');
+  });
+
+  it('is done at once when it is allowed while something milder is being done in vain', async () => {
+    let end: () => void = () => undefined;
+    const act = (rung: Rung) =>
+      rung === 'bring-up'
+        ? new Promise<void>((_, reject) => {
+            end = () => reject(new ModemTrouble('context', 'in vain'));
+          })
+        : fails('context')();
+    const link = recover({ act });
+    link.allow(false);
+    link.recovery.trouble('context', 'dropped');
+    // Each attach counts until something was withheld.
+    await vi.advanceTimersByTimeAsync(2 * MINUTE);
+    expect(link.done.at(-1)).toBe('bring-up');
+    link.allow(true);
+    expect(link.done.at(-1)).toBe('bring-up');
+    end();
+    await vi.advanceTimersByTimeAsync(2 * MINUTE);
+    expect(link.done.slice(link.done.indexOf('bring-up'))).toContain('airplane');
+  });
+
+  it('is tried again also where only settings were withheld', async () => {
+    const link = recover({
+      async act(_rung, air) {
+        if (!air.mayLeave()) throw new ModemTrouble('sim', 'nothing but a hand helps');
+      },
+    });
+    link.allow(false);
+    link.recovery.begin();
+    await vi.advanceTimersByTimeAsync(MINUTE);
+    expect(link.recovery.isWell()).toBe(false);
+    link.allow(true);
+    await vi.advanceTimersByTimeAsync(MINUTE);
+    expect(link.recovery.isWell()).toBe(true);
+  });
+});
+
+describe('the network’s limit', () => {
+  it('holds for what a bring-up does of its own, also over restarts', async () => {
+    let left = 0;
+    let saved: unknown;
+    for (let restart = 0; restart < 3 * MOST_ATTACHES; restart++) {
+      const link = recover({
+        saved,
+        async act(_rung, air) {
+          if (!air.mayLeave()) return;
+          air.left();
+          left++;
+        },
+      });
+      link.recovery.begin();
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(link.recovery.isWell()).toBe(true);
+      saved = JSON.parse(JSON.stringify(Object.assign({}, ...link.written)));
+      link.recovery.stop();
+    }
+    expect(left).toBe(MOST_ATTACHES);
+  });
+});
+
+describe('what the log says', () => {
+  it('of each rung, and of long waits, why and until when', async () => {
+    const link = recover({ act: fails('sim') });
+    link.recovery.begin();
+    await vi.advanceTimersByTimeAsync(MINUTE);
+    expect(link.recording.withMessage('modem recovery waits').at(-1)).toMatchObject({
+      level: 'warn',
+      details: { why: 'rest', ms: expect.any(Number), trouble: 'sim', reason: 'because' },
+    });
+    const other = recover({ act: fails('socket') });
+    other.recovery.trouble('socket', 'closed');
+    await vi.advanceTimersByTimeAsync(10 * MINUTE);
+    const rungs = other.recording.withMessage('modem recovery').map(({ details }) => details['rung']);
+    expect(new Set(rungs)).toEqual(new Set(['socket', 'context', 'airplane', 'reset', 'power']));
+  });
+});

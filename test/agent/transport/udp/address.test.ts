@@ -1,0 +1,38 @@
+import { networkInterfaces } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { resolveAddress } from '../../../../agent/transport/udp/address.js';
+import { needs } from '../../../support/needs.js';
+
+const GATEWAY = { address: '127.0.0.9', port: 6969 };
+
+/** The name of the loopback interface: `lo` on Linux, `lo0` elsewhere. */
+const loopback =
+  Object.entries(networkInterfaces()).find(([, all]) => all?.some(({ address }) => address === '127.0.0.1'))?.[0] ?? '';
+
+describe('the address to listen on', () => {
+  it('is the one that is given', async () => {
+    for (const address of ['127.0.0.1', '100.64.3.4', '0.0.0.0', '::', '::1']) {
+      expect(await resolveAddress(address, GATEWAY)).toBe(address);
+    }
+  });
+
+  it('is by default that of the interface which routes to the gateway', async () => {
+    const address = await resolveAddress('auto', GATEWAY);
+    expect(address).toMatch(/^127\./);
+  });
+
+  it('is none, and not every address, when there is no way to the gateway', async () => {
+    // The kernel lets no socket connect to the broadcast address that has not asked for it: no datagram is sent.
+    expect(await resolveAddress('auto', { address: '255.255.255.255', port: 6969 })).toBe(undefined);
+  });
+
+  it('is that of the interface that is named, or none', async () => {
+    expect(await resolveAddress(loopback, GATEWAY)).toBe('127.0.0.1');
+    expect(await resolveAddress('nosuch0', GATEWAY)).toBe(undefined);
+  });
+
+  it.skipIf(needs('ipv6'))('is of the gateway’s family', async () => {
+    expect(await resolveAddress(loopback, { address: '::1', port: 6969 })).toBe('::1');
+    expect(await resolveAddress('auto', { address: '::1', port: 6969 })).toBe('::1');
+  });
+});

@@ -1,0 +1,313 @@
+import { describe, expect, test } from 'vitest';
+import { ERROR, GATEWAY, line, OK, P12, SOON_MS, type TestModemOptions, testModem } from '../support.js';
+
+const OPEN = 'AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0';
+
+/** Its context is active, its data echo off. */
+function active(options: TestModemOptions = {}) {
+  const modem = testModem('quectel', options);
+  modem.at('AT+QISDE=0');
+  modem.at('AT+QIACT=1');
+  return modem;
+}
+
+function listening(options: TestModemOptions = {}) {
+  const modem = active(options);
+  modem.at(OPEN);
+  return modem;
+}
+
+const lastError = (modem: ReturnType<typeof testModem>) => modem.at('AT+QIGETERROR').split('\r\n')[1];
+
+describe('the context', () => {
+  test('is asked for, activated once, and given up', () => {
+    const modem = testModem('quectel');
+    expect(modem.at('AT+QICSGP=1,1,"super","","",0')).toBe(OK);
+    expect(modem.at('AT+QIACT?')).toBe(OK);
+    expect(modem.at('AT+QIACT=1')).toBe(OK);
+    expect(modem.at('AT+QIACT?')).toBe('\r\n+QIACT: 1,1,1,"10.1.2.3"\r\n\r\nOK\r\n');
+    expect(modem.at('AT+QIACT=1')).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 561,open PDP context failed');
+    expect(modem.at('AT+QIDEACT=1')).toBe(OK);
+    expect(modem.at('AT+QIACT?')).toBe(OK);
+  });
+
+  test('is not to be had with another APN, or off the network', () => {
+    const modem = testModem('quectel');
+    modem.at('AT+QICSGP=1,1,"internet","","",0');
+    expect(modem.at('AT+QIACT=1')).toBe(ERROR);
+    modem.at('AT+QICSGP=1,1,"super","","",0');
+    modem.world.network = 'searching';
+    modem.core.refresh();
+    expect(modem.at('AT+QIACT=1')).toBe(ERROR);
+  });
+
+  test('when the network drops it, all sockets are gone', () => {
+    const modem = listening();
+    modem.core.dropContext();
+    expect(modem.said()).toBe('\r\n+QIURC: "pdpdeact",1\r\n');
+    expect(modem.at('AT+QIACT?')).toBe(OK);
+    expect(modem.at('AT+QIRD=0')).toBe(ERROR);
+    expect(modem.receive('lost')).toBe(false);
+    modem.at('AT+QIDEACT=1');
+    modem.at('AT+QIACT=1');
+    expect(modem.at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n');
+  });
+});
+
+describe('opening', () => {
+  test('a listener: OK, and the result later', () => {
+    const modem = active();
+    expect(modem.ask(`${OPEN}\r`)).toBe(OK);
+    modem.pass(SOON_MS);
+    expect(modem.said()).toBe('\r\n+QIOPEN: 0,0\r\n');
+    expect(modem.at('AT+QISTATE=1,0')).toBe(
+      '\r\n+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,0,"usbat"\r\n\r\nOK\r\n',
+    );
+  });
+
+  test.each([
+    ['an id in use', 563, OPEN],
+    ['a port in use', 556, OPEN.replace('=1,0,', '=1,1,')],
+  ])('%s: %i', (_, code, command) => {
+    const id = command === OPEN ? 0 : 1;
+    expect(listening().at(command)).toBe(`\r\nOK\r\n\r\n+QIOPEN: ${id},${code}\r\n`);
+  });
+
+  test('without a context: 561', () => {
+    expect(testModem('quectel').at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n');
+  });
+
+  test.each([
+    OPEN.replace('=1,0,', '=1,12,'),
+    OPEN.replace('UDP SERVICE', 'SCTP'),
+    OPEN.replace('6969,0', '0,0'),
+    OPEN.replace('6969,0', '6969,2'),
+  ])('%s is refused', (command) => {
+    const modem = active();
+    expect(modem.at(command)).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 552,invalid parameters');
+  });
+
+  test('a client hears its peer only, and reads without an address', () => {
+    const modem = active();
+    expect(modem.at('AT+QIOPEN=1,2,"UDP","100.64.0.1",6969,7000,0')).toBe('\r\nOK\r\n\r\n+QIOPEN: 2,0\r\n');
+    expect(modem.receive('no', 7000, { address: '100.64.0.1', port: 5000 })).toBe(false);
+    expect(modem.receive('yes', 7000)).toBe(true);
+    expect(modem.said()).toBe('\r\n+QIURC: "recv",2\r\n');
+    expect(modem.at('AT+QIRD=2')).toBe('\r\n+QIRD: 3\r\nyes\r\n\r\nOK\r\n');
+    modem.write('AT+QISEND=2,4\r');
+    expect(modem.said()).toBe('\r\n> ');
+    expect(modem.ask('pong')).toBe('\r\nSEND OK\r\n');
+    expect(modem.at('AT+QISENDEX=2,"001A"')).toBe('\r\nSEND OK\r\n');
+    expect(modem.sent).toEqual([
+      { bytes: 'pong', port: 7000, destination: GATEWAY },
+      { bytes: '\x00\x1a', port: 7000, destination: GATEWAY },
+    ]);
+  });
+});
+
+describe('receiving', () => {
+  test('a datagram with everything in it that could be mistaken', () => {
+    const modem = listening();
+    modem.receive(P12);
+    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+    expect(modem.at('AT+QIRD=0')).toBe(`\r\n+QIRD: 12,"100.64.0.1",6969\r\n${P12}\r\n\r\nOK\r\n`);
+    expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 0\r\n\r\nOK\r\n');
+  });
+
+  test('nothing more is said until a read has found nothing', () => {
+    const modem = listening();
+    for (const text of ['one', 'two']) modem.receive(text);
+    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+    expect(modem.at('AT+QIRD=0,0')).toBe('\r\n+QIRD: 6,0,6\r\n\r\nOK\r\n');
+    expect(modem.at('AT+QIRD=0')).toContain('one');
+    expect(modem.at('AT+QIRD=0')).toContain('two');
+    modem.receive('three');
+    expect(modem.said()).toBe('');
+    expect(modem.at('AT+QIRD=0,0')).toBe('\r\n+QIRD: 11,6,5\r\n\r\nOK\r\n');
+    expect(modem.at('AT+QIRD=0')).toContain('three');
+    expect(modem.at('AT+QIRD=0')).toContain('+QIRD: 0\r\n');
+    modem.receive('four');
+    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+  });
+
+  test('1300 bytes in one read', () => {
+    const modem = listening();
+    modem.receive('x'.repeat(1300));
+    modem.said();
+    expect(modem.at('AT+QIRD=0')).toBe(`\r\n+QIRD: 1300,"100.64.0.1",6969\r\n${'x'.repeat(1300)}\r\n\r\nOK\r\n`);
+  });
+
+  test('push mode: the data come with the URC, and cannot be read', () => {
+    const modem = active();
+    modem.at(OPEN.replace('6969,0', '6969,1'));
+    modem.receive(P12);
+    expect(modem.said()).toBe(`\r\n+QIURC: "recv",0,12,"100.64.0.1",6969\r\n${P12}\r\n`);
+    expect(modem.at('AT+QIRD=0')).toBe(ERROR);
+  });
+
+  test('variants of the firmware and of the settings', () => {
+    const modem = listening({ quirks: { trailer: 'plain', urcSpace: 'no' } });
+    expect(modem.at('AT+QICFG="recvind",1')).toBe(OK);
+    expect(modem.at('AT+QICFG="recvind"')).toBe('\r\n+QICFG: "recvind",1\r\n\r\nOK\r\n');
+    modem.receive('NUM=1234');
+    expect(modem.said()).toBe('\r\n+QIURC:"recv",0,8\r\n');
+    expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 8,"100.64.0.1",6969\r\nNUM=1234\r\nOK\r\n');
+    modem.at('AT+QICFG="dataformat",0,1');
+    modem.at('AT+QICFG="viewmode",1');
+    modem.receive('\x00\xff');
+    modem.said();
+    expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 2,"100.64.0.1",6969,00FF\r\nOK\r\n');
+  });
+
+  test('URCs go to the port that they are configured for', () => {
+    const modem = listening();
+    expect(modem.at('AT+QURCCFG="urcport"')).toBe('\r\n+QURCCFG: "urcport","usbat"\r\n\r\nOK\r\n');
+    expect(modem.at('AT+QURCCFG="urcport","usbmodem"')).toBe(OK);
+    modem.receive('unheard');
+    expect(modem.said()).toBe('');
+    expect(modem.notes).toHaveLength(1);
+    expect(modem.at('AT+QIRD=0')).toContain('unheard');
+  });
+
+  test('what nobody reads is lost at some point', () => {
+    const modem = listening();
+    for (let count = 0; count < 40; count += 1) expect(modem.receive('x'.repeat(1300))).toBe(true);
+    expect(modem.core.sockets()).toEqual([{ id: 0, port: 6969, waiting: 25 }]);
+    expect(modem.notes).toHaveLength(15);
+  });
+});
+
+describe('sending', () => {
+  test('so many bytes, whatever they are, and nothing behind them', () => {
+    const modem = listening();
+    expect(modem.ask('AT+QISEND=0,12,"100.64.0.1",6969\r')).toBe('\r\n> ');
+    expect(modem.ask(P12.slice(0, 5))).toBe('');
+    expect(modem.ask(P12.slice(5))).toBe('\r\nSEND OK\r\n');
+    expect(modem.sent).toEqual([{ bytes: P12, port: 6969, destination: GATEWAY }]);
+    expect(modem.at('\x1aAT')).toBe(OK);
+  });
+
+  test.each(['AT+QISDE=1', 'ATE1'])('the data come back first after %s', (command) => {
+    const modem = listening();
+    modem.at(command);
+    modem.ask('AT+QISEND=0,12,"100.64.0.1",6969\r');
+    expect(modem.ask(P12)).toBe(`${P12}\r\nSEND OK\r\n`);
+  });
+
+  test('the data echo is on until it is switched off', () => {
+    const modem = testModem('quectel');
+    expect(modem.at('AT+QISDE?')).toBe('\r\n+QISDE: 1\r\n\r\nOK\r\n');
+  });
+
+  test('1460 bytes are the most', () => {
+    const modem = listening();
+    modem.ask('AT+QISEND=0,1460,"100.64.0.1",6969\r');
+    expect(modem.ask('x'.repeat(1460))).toBe('\r\nSEND OK\r\n');
+    expect(modem.at('AT+QISEND=0,1461,"100.64.0.1",6969')).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 552,invalid parameters');
+  });
+
+  test('without a length: until Ctrl-Z, or given up with ESC', () => {
+    const modem = listening();
+    expect(modem.ask('AT+QISEND=0,,"100.64.0.1",6969\r')).toBe('\r\n> ');
+    expect(modem.ask('ab\x1a')).toBe('\r\nSEND OK\r\n');
+    modem.ask('AT+QISEND=0,,"100.64.0.1",6969\r');
+    expect(modem.ask('cd\x1b')).toBe(OK);
+    expect(modem.sent.map(({ bytes }) => bytes)).toEqual(['ab']);
+  });
+
+  test('hexadecimal digits are not for a listener', () => {
+    const modem = listening();
+    expect(modem.at('AT+QISENDEX=0,"3132"')).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 572,operation not allowed');
+  });
+
+  test('off the network it fails; a fault makes it fail or busy', () => {
+    const modem = listening({ faults: { sendFail: [1], sendBusy: [2] } });
+    const send = () => modem.ask('AT+QISEND=0,4,"100.64.0.1",6969\r') + modem.ask('ping');
+    expect(send()).toBe('\r\n> \r\nSEND FAIL\r\n');
+    expect(modem.ask('AT+QISEND=0,4,"100.64.0.1",6969\r')).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 568,operation busy');
+    expect(send()).toBe('\r\n> \r\nSEND OK\r\n');
+    expect(modem.sent).toHaveLength(1);
+  });
+
+  test('AT+QISEND=0,0 counts', () => {
+    expect(listening().at('AT+QISEND=0,0')).toBe('\r\n+QISEND: 0,0,0\r\n\r\nOK\r\n');
+  });
+
+  test('to a socket that is not there', () => {
+    const modem = active();
+    expect(modem.at('AT+QISEND=0,4,"100.64.0.1",6969')).toBe(ERROR);
+    expect(lastError(modem)).toBe('+QIGETERROR: 567,socket has been closed');
+  });
+});
+
+describe('closing', () => {
+  test('is OK, also when nothing is open', () => {
+    const modem = listening();
+    expect(modem.at('AT+QICLOSE=0')).toBe(OK);
+    expect(modem.at('AT+QICLOSE=0')).toBe(OK);
+    expect(modem.at('AT+QIRD=0')).toBe(ERROR);
+    expect(modem.at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n');
+  });
+
+  test('takes no other command meanwhile', () => {
+    const modem = listening();
+    expect(modem.ask('AT+QICLOSE=0\rAT+CSQ\r')).toBe('');
+    modem.write('AT+CSQ\r');
+    modem.pass(SOON_MS);
+    expect(modem.said()).toBe(`${OK}${line('+CSQ: 21,99')}${OK}`);
+  });
+
+  test('by the network: the id stays in use until the host closes it', () => {
+    const modem = listening();
+    expect(modem.core.closeSocket(undefined)).toBe(true);
+    expect(modem.said()).toBe('\r\n+QIURC: "closed",0\r\n');
+    expect(modem.receive('late')).toBe(false);
+    expect(modem.at('AT+QISTATE=1,0')).toContain(',4,1,0,0,"usbat"');
+    expect(modem.at(OPEN)).toContain('+QIOPEN: 0,563');
+    modem.at('AT+QICLOSE=0');
+    expect(modem.at(OPEN)).toContain('+QIOPEN: 0,0');
+  });
+});
+
+describe('EC200U', () => {
+  const options = { quirks: { model: 'EC200U' } };
+
+  test('its prompts', () => {
+    const modem = listening(options);
+    expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n>');
+    modem.ask('x');
+    modem.at('AT+QICFG="formatcfg",1');
+    expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n>\r\n');
+  });
+
+  test('sendinfo and close/mode', () => {
+    const modem = listening(options);
+    modem.at('AT+QICFG="sendinfo",1');
+    modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r');
+    expect(modem.ask('x')).toBe('\r\n+QISEND: 0,0,1460\r\n\r\nOK\r\n');
+    modem.at('AT+QICFG="close/mode",1');
+    expect(modem.at('AT+QICLOSE=0')).toBe('\r\nOK\r\n\r\n+QIURC: "closed",0\r\n');
+    expect(active().at('AT+QICFG="close/mode",1')).toBe(ERROR);
+  });
+
+  test('waits five seconds for the bytes', () => {
+    const modem = listening(options);
+    modem.ask('AT+QISEND=0,2,"100.64.0.1",6969\rx');
+    modem.pass(4990);
+    expect(modem.said()).toBe('');
+    modem.pass(20);
+    expect(modem.said()).toBe(ERROR);
+    expect(modem.at('AT')).toBe(OK);
+    expect(modem.sent).toEqual([]);
+  });
+});
+
+test('it says that it powers down before it restarts', () => {
+  const modem = listening();
+  expect(modem.at('AT+CFUN=1,1')).toBe(`${OK}${line('POWERED DOWN')}`);
+});

@@ -1,0 +1,205 @@
+import { describe, expect, test } from 'vitest';
+import { ERROR, GATEWAY, line, OK, P12, type TestModemOptions, testModem } from '../support.js';
+
+const OPEN = 'AT+USOCR=17,6969';
+const R4 = { quirks: { model: 'SARA-R4' } };
+const SEND = 'AT+USOST=0,"100.64.0.1",6969';
+
+function listening(options: TestModemOptions = {}) {
+  const modem = testModem('ublox', options);
+  if (options.quirks?.['model'] !== 'SARA-R4') modem.at('AT+UPSDA=0,3');
+  modem.at(OPEN);
+  return modem;
+}
+
+type TestModem = ReturnType<typeof listening>;
+
+/** The bytes of a send, as late after the prompt as they must be. */
+function sendBytes(modem: TestModem, bytes: string): string {
+  modem.pass(50);
+  return modem.ask(bytes);
+}
+
+describe('the context', () => {
+  test('R5: activated by the host', () => {
+    const modem = testModem('ublox');
+    modem.at('AT+CMEE=1');
+    expect(modem.at(OPEN)).toBe(line('+CME ERROR: 3'));
+    for (const command of ['AT+UPSV=0', 'AT+UPSD=0,0,0', 'AT+UPSD=0,100,1']) expect(modem.at(command)).toBe(OK);
+    expect(modem.at('AT+UPSDA=0,3')).toBe('\r\nOK\r\n\r\n+UUPSDA: 0,"10.1.2.3"\r\n');
+    expect(modem.at('AT+UPSND=0,0')).toBe('\r\n+UPSND: 0,0,"10.1.2.3"\r\n\r\nOK\r\n');
+    expect(modem.at('AT+UPSND=0,8')).toBe('\r\n+UPSND: 0,8,1\r\n\r\nOK\r\n');
+    expect(modem.at(OPEN)).toBe('\r\n+USOCR: 0\r\n\r\nOK\r\n');
+  });
+
+  test('R4: there by itself', () => {
+    const modem = testModem('ublox', R4);
+    for (const command of ['AT+UPSD=0,0,0', 'AT+UPSDA=0,3', 'AT+UPSND=0,0']) expect(modem.at(command)).toBe(ERROR);
+    expect(modem.at(OPEN)).toBe('\r\n+USOCR: 0\r\n\r\nOK\r\n');
+  });
+
+  test('dropped by the network', () => {
+    const modem = listening();
+    modem.core.dropContext();
+    expect(modem.said()).toBe('\r\n+UUPSDD: 0\r\n');
+    expect(modem.at('AT+USORF=0,0')).toBe(ERROR);
+    expect(modem.at(OPEN)).toBe(ERROR);
+    modem.at('AT+UPSDA=0,3');
+    expect(modem.at(OPEN)).toBe('\r\n+USOCR: 0\r\n\r\nOK\r\n');
+  });
+});
+
+test('seven sockets, numbered by the modem; a port once', () => {
+  const modem = listening();
+  expect(modem.at(OPEN)).toBe(ERROR);
+  expect(modem.at('AT+USOER')).toBe('\r\n+USOER: 98\r\n\r\nOK\r\n');
+  for (let id = 1; id <= 6; id += 1)
+    expect(modem.at(`AT+USOCR=17,${7000 + id}`)).toBe(`\r\n+USOCR: ${id}\r\n\r\nOK\r\n`);
+  expect(modem.at('AT+USOCR=17,7100')).toBe(ERROR);
+  expect(modem.at('AT+USOCL=3')).toBe(OK);
+  expect(modem.at('AT+USOCL=3')).toBe(ERROR);
+  expect(modem.at('AT+USOCR=17')).toBe('\r\n+USOCR: 3\r\n\r\nOK\r\n');
+  expect(modem.at('AT+USOCTL=3,0')).toBe('\r\n+USOCTL: 3,0,17\r\n\r\nOK\r\n');
+  expect(modem.at('AT+USOCTL=3,1')).toBe('\r\n+USOCTL: 3,1,0\r\n\r\nOK\r\n');
+});
+
+describe('receiving', () => {
+  test('between quotes, but by count', () => {
+    const modem = listening();
+    modem.receive(P12);
+    expect(modem.said()).toBe('\r\n+UUSORF: 0,12\r\n');
+    expect(modem.at('AT+USORF=0,1024')).toBe(`\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\n\r\nOK\r\n`);
+  });
+
+  test('the URC counts down, and comes again after each read until nothing is left', () => {
+    const modem = listening();
+    modem.receive('"three"');
+    modem.receive('four');
+    expect(modem.said()).toBe('\r\n+UUSORF: 0,7\r\n');
+    expect(modem.at('AT+USORF=0,0')).toBe('\r\n+USORF: 0,11\r\n\r\nOK\r\n');
+    expect(modem.at('AT+USORF=0,1024')).toBe(
+      '\r\n+USORF: 0,"100.64.0.1",6969,7,""three""\r\n\r\nOK\r\n\r\n+UUSORF: 0,4\r\n',
+    );
+    expect(modem.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0,"100.64.0.1",6969,4,"four"\r\n\r\nOK\r\n');
+    expect(modem.at('AT+USORF=0,1024')).toBe(ERROR);
+    modem.receive('again');
+    expect(modem.said()).toBe('\r\n+UUSORF: 0,5\r\n');
+  });
+
+  test('the other names and forms', () => {
+    const modem = listening(R4);
+    modem.receive('x');
+    expect(modem.said()).toBe('\r\n+UUSORD: 0,1\r\n');
+    expect(modem.at('AT+USORD=0,1024')).toBe('\r\n+USORD: 0,1,"x"\r\n\r\nOK\r\n');
+    expect(modem.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0,""\r\n\r\nOK\r\n');
+    const other = listening({ quirks: { trailer: 'plain', commaSpace: 'yes' } });
+    other.receive('x');
+    other.said();
+    expect(other.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0, "100.64.0.1", 6969, 1, "x"\r\nOK\r\n');
+  });
+
+  test('1024 bytes a read: the rest of a longer one comes next, or never', () => {
+    const long = `${'a'.repeat(1024)}${'b'.repeat(276)}`;
+    const modem = listening();
+    modem.receive(long);
+    expect(modem.said()).toBe('\r\n+UUSORF: 0,1300\r\n');
+    expect(modem.at('AT+USORF=0,1025')).toBe(ERROR);
+    expect(modem.at('AT+USORF=0,1024')).toContain(`6969,1024,"${'a'.repeat(1024)}"\r\n`);
+    expect(modem.at('AT+USORF=0,1024')).toContain(`6969,276,"${'b'.repeat(276)}"\r\n`);
+    const cutting = listening({ quirks: { long: 'cut' } });
+    cutting.receive(long);
+    cutting.receive('next');
+    cutting.at('AT+USORF=0,1024');
+    expect(cutting.at('AT+USORF=0,1024')).toContain('6969,4,"next"\r\n');
+  });
+
+  test('hexadecimal digits, 512 bytes at most', () => {
+    const modem = listening();
+    expect(modem.at('AT+UDCONF=1')).toBe('\r\n+UDCONF: 1,0\r\n\r\nOK\r\n');
+    expect(modem.at('AT+UDCONF=1,1')).toBe(OK);
+    expect(modem.at('AT+UDCONF=1')).toBe('\r\n+UDCONF: 1,1\r\n\r\nOK\r\n');
+    modem.receive(P12);
+    modem.said();
+    expect(modem.at('AT+USORF=0,513')).toBe(ERROR);
+    expect(modem.at('AT+USORF=0,512')).toBe(
+      '\r\n+USORF: 0,"100.64.0.1",6969,12,"001A1B0D0A4F4B0D0A2B513E"\r\n\r\nOK\r\n',
+    );
+  });
+});
+
+describe('sending', () => {
+  test('a prompt without a line end, a pause, the bytes', () => {
+    const modem = listening();
+    expect(modem.ask(`${SEND},12\r`)).toBe('\r\n@');
+    expect(sendBytes(modem, P12)).toBe('\r\n+USOST: 0,12\r\n\r\nOK\r\n');
+    expect(modem.sent).toEqual([{ bytes: P12, port: 6969, destination: GATEWAY }]);
+  });
+
+  test('bytes that come too soon after the prompt are lost', () => {
+    const modem = listening();
+    modem.ask(`${SEND},4\r`);
+    modem.pass(20);
+    expect(modem.ask('ping')).toBe('');
+    modem.pass(30);
+    expect(modem.ask('pong')).toBe('\r\n+USOST: 0,4\r\n\r\nOK\r\n');
+    expect(modem.sent.map(({ bytes }) => bytes)).toEqual(['pong']);
+  });
+
+  test('with ATE1 the bytes are echoed', () => {
+    const modem = listening();
+    modem.at('ATE1');
+    modem.ask(`${SEND},7\r`);
+    expect(sendBytes(modem, 'payload')).toBe('payload\r\n+USOST: 0,7\r\n\r\nOK\r\n');
+  });
+
+  test('1024 bytes are the most, 512 in hexadecimal digits', () => {
+    const modem = listening();
+    modem.ask(`${SEND},1024\r`);
+    expect(sendBytes(modem, 'x'.repeat(1024))).toBe('\r\n+USOST: 0,1024\r\n\r\nOK\r\n');
+    expect(modem.at(`${SEND},1025`)).toBe(ERROR);
+    expect(modem.at('AT+USOER')).toContain('+USOER: 90');
+    modem.at('AT+UDCONF=1,1');
+    expect(modem.at(`${SEND},512,"${'ff'.repeat(512)}"`)).toBe('\r\n+USOST: 0,512\r\n\r\nOK\r\n');
+    expect(modem.at(`${SEND},513,"${'ff'.repeat(513)}"`)).toBe(ERROR);
+    expect(modem.at(`${SEND},2,"ff"`)).toBe(ERROR);
+    expect(modem.at(`${SEND},2`)).toBe(ERROR);
+    expect(modem.sent.at(-1)?.bytes).toBe('\xff'.repeat(512));
+  });
+
+  test('the R4 refuses one into which a datagram comes', () => {
+    const modem = listening(R4);
+    modem.ask(`${SEND},4\r`);
+    modem.receive('cross');
+    modem.said();
+    expect(sendBytes(modem, 'ping')).toBe(ERROR);
+    expect(modem.at('AT+USOER')).toContain('+USOER: 11');
+    // And so on, until it is read.
+    modem.ask(`${SEND},4\r`);
+    expect(sendBytes(modem, 'ping')).toBe(ERROR);
+    modem.at('AT+USORF=0,1024');
+    modem.ask(`${SEND},4\r`);
+    expect(sendBytes(modem, 'ping')).toContain('+USOST: 0,4');
+  });
+
+  test('faults: busy, and failing', () => {
+    const modem = listening({ faults: { sendBusy: [1], sendFail: [1] } });
+    expect(modem.at(`${SEND},4`)).toBe(ERROR);
+    modem.ask(`${SEND},4\r`);
+    expect(sendBytes(modem, 'ping')).toBe(ERROR);
+  });
+});
+
+test('closing: at once, on the R4 also later, and by the network', () => {
+  const modem = listening(R4);
+  expect(modem.at('AT+USOCL=0,1')).toBe('\r\nOK\r\n\r\n+UUSOCL: 0\r\n');
+  modem.at(OPEN);
+  expect(modem.core.closeSocket(undefined)).toBe(true);
+  expect(modem.said()).toBe('\r\n+UUSOCL: 0\r\n');
+  expect(modem.core.sockets()).toEqual([]);
+});
+
+test.each([15, 16])('AT+CFUN=%i restarts it', (level) => {
+  const modem = testModem('ublox');
+  expect(modem.at(`AT+CFUN=${level}`)).toBe(OK);
+  expect(modem.restarts()).toBe(1);
+});

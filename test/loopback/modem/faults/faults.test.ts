@@ -1,0 +1,204 @@
+import { describe, expect, test } from 'vitest';
+import {
+  formatModemFaults,
+  type ModemFaultsInput,
+  parseModemFaults,
+  resolveModemFaults,
+} from '../../../../loopback/modem/faults/faults.js';
+import { ERROR, line, OK, SOON_MS, type TestModemOptions, testModem } from '../support.js';
+
+function listening(faults: ModemFaultsInput = {}, options: TestModemOptions = {}) {
+  const modem = testModem('quectel', options);
+  for (const command of ['AT+QISDE=0', 'AT+QIACT=1', 'AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0'])
+    modem.at(command);
+  modem.setFaults(faults);
+  return modem;
+}
+
+const RECV = line('+QIURC: "recv",0');
+const drain = (modem: ReturnType<typeof listening>) => {
+  modem.at('AT+QIRD=0');
+  modem.at('AT+QIRD=0');
+};
+
+describe('URCs', () => {
+  test('the second is lost, the third comes twice', () => {
+    const modem = listening({ urcLoss: [2], urcDuplicate: [3] });
+    const heard = [1, 2, 3].map((number) => {
+      modem.receive(`${number}`);
+      const said = modem.said();
+      drain(modem);
+      return said;
+    });
+    expect(heard).toEqual([RECV, '', RECV + RECV]);
+  });
+
+  test('one waits for the next answer, and comes within it', () => {
+    const places = new Set<string>();
+    for (let seed = 0; seed < 20; seed += 1) {
+      const modem = listening({ urcBetween: 1 }, { seed });
+      modem.receive('x');
+      expect(modem.said()).toBe('');
+      const said = modem.at('AT+CSQ');
+      expect(said.replace(RECV, '')).toBe(`${line('+CSQ: 21,99')}${OK}`);
+      places.add(said);
+    }
+    expect([...places].sort()).toEqual(
+      [`${RECV}${line('+CSQ: 21,99')}${OK}`, `${line('+CSQ: 21,99')}${RECV}${OK}`].sort(),
+    );
+  });
+
+  test('between prompt and result', () => {
+    const modem = listening({ urcBetween: 1 });
+    expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n> ');
+    modem.receive('x');
+    expect(modem.ask('y')).toBe(`${RECV}\r\nSEND OK\r\n`);
+  });
+
+  test('none waits for ever', () => {
+    const modem = listening({ urcBetween: 1 });
+    modem.receive('x');
+    modem.pass(2000);
+    expect(modem.said()).toBe(RECV);
+  });
+
+  test('one that means nothing, before every line', () => {
+    const modem = listening({ urcExtra: 1 });
+    const extra = line('+QIND: "csq",20,99');
+    expect(modem.at('AT+CSQ')).toBe(`${extra}${line('+CSQ: 21,99')}${extra}${OK}`);
+  });
+
+  test('never within a header and its payload', () => {
+    const modem = listening({ urcExtra: 1, garbage: 1 });
+    modem.receive('payload');
+    expect(modem.at('AT+QIRD=0')).toContain('\r\n+QIRD: 7,"100.64.0.1",6969\r\npayload\r\n');
+  });
+});
+
+describe('damage', () => {
+  test('a line is lost', () => {
+    expect(listening({ lineLoss: [1] }).at('AT+CSQ')).toBe(OK);
+  });
+
+  test('a byte is lost', () => {
+    const modem = listening({ byteLoss: [2] });
+    const said = modem.at('AT+CSQ');
+    expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length - 1);
+    expect(said.startsWith(line('+CSQ: 21,99'))).toBe(true);
+  });
+
+  test('a byte is another', () => {
+    const said = listening({ byteDamage: [1] }).at('AT+CSQ');
+    expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length);
+    expect(said.match(/[\x80-\xff]/g)).toHaveLength(1);
+    expect(said.endsWith(OK)).toBe(true);
+  });
+
+  test('bursts of up to 32 bytes, the same for the same seed', () => {
+    const burst = (seed: number) => listening({ garbage: [1] }, { seed }).at('AT+CSQ');
+    expect(burst(1)).toBe(burst(1));
+    expect(burst(1)).not.toBe(burst(2));
+    expect(burst(1).endsWith(`${line('+CSQ: 21,99')}${OK}`)).toBe(true);
+    expect(burst(1).length).toBeLessThanOrEqual(32 + `${line('+CSQ: 21,99')}${OK}`.length);
+  });
+
+  test.each([
+    ['lf', '\n+CSQ: 21,99\n\nOK\n', '\n+QIURC: "recv",0\n'],
+    ['doubled-cr', '\r\r\n+CSQ: 21,99\r\r\n\r\r\nOK\r\r\n', '\r\r\n+QIURC: "recv",0\r\r\n'],
+  ] as const)('other line ends: %s; never in a payload', (lineEnds, answer, urc) => {
+    const modem = listening({ lineEnds });
+    expect(modem.at('AT+CSQ')).toBe(answer);
+    modem.receive('a\r\nb');
+    expect(modem.said()).toBe(urc);
+    expect(modem.at('AT+QIRD=0')).toContain('6969\r\na\r\nb\r\n');
+  });
+
+  test('silence; the modem goes on afterwards', () => {
+    const modem = listening({ silent: 'yes' });
+    expect(modem.at('AT+CSQ')).toBe('');
+    modem.setFaults({});
+    expect(modem.at('AT+CSQ')).toContain('+CSQ');
+  });
+});
+
+describe('chunks', () => {
+  test('each line by itself', () => {
+    const modem = listening();
+    modem.write('AT+CSQ\r');
+    expect(modem.chunks).toEqual([line('+CSQ: 21,99'), OK]);
+  });
+
+  test('each byte by itself', () => {
+    const modem = listening({ chunks: 'byte' });
+    modem.write('AT\r');
+    expect(modem.chunks).toEqual([...OK]);
+  });
+
+  test('all until a silence', () => {
+    const modem = listening({ chunks: 'all' });
+    modem.write('AT+CSQ\r');
+    modem.pass(10);
+    modem.receive('x');
+    modem.pass(15);
+    expect(modem.chunks).toEqual([]);
+    modem.pass(SOON_MS);
+    expect(modem.chunks).toEqual([`${line('+CSQ: 21,99')}${OK}${RECV}`]);
+  });
+});
+
+describe('written down', () => {
+  test.each([
+    'none',
+    'urcLoss=0.2',
+    'urcLoss=#2+5,chunks=byte,prompt=newline',
+    'silent=yes,resetAfterSent=100,resetAfterHeard=7,away=2min',
+    'error.AT+QIACT=30,error.AT+QIOPEN=3#1+2',
+  ])('%s', (text) => {
+    expect(formatModemFaults(text === 'none' ? resolveModemFaults({}) : parseModemFaults(text))).toBe(text);
+  });
+
+  test('what is resolved can be given again', () => {
+    const faults = parseModemFaults('sendFail=#1,error.AT+QIACT=30,error.AT+X=3#2');
+    expect(resolveModemFaults(faults)).toEqual(faults);
+    expect(faults).toMatchObject({ sendFail: [1], errors: { 'AT+QIACT': { cme: 30 }, 'AT+X': { cme: 3, on: [2] } } });
+  });
+
+  test.each([
+    'urcLos=1',
+    'urcLoss',
+    'urcLoss=2',
+    'chunks=bit',
+    'away=2',
+    'away=25h',
+    'urcLoss=1,urcLoss=1',
+    'error.QIACT=30',
+    'error.AT+Q=x',
+    '',
+  ])('%j is refused', (text) => {
+    expect(() => parseModemFaults(text)).toThrow(expect.objectContaining({ code: 'bad-input' }));
+  });
+});
+
+describe('commands', () => {
+  test('those that begin so end with an error, always or by number, in the form of CMEE', () => {
+    const modem = listening({ errors: { 'AT+CS': 30, 'at+cgatt': { cme: 148, on: [2] } } });
+    expect(modem.at('AT+CSQ')).toBe(ERROR);
+    modem.at('AT+CMEE=1');
+    expect(modem.at('AT+CSQ')).toBe(line('+CME ERROR: 30'));
+    expect(modem.at('AT+CGATT?')).toContain(OK);
+    expect(modem.at('AT+CGATT?')).toBe(line('+CME ERROR: 148'));
+    expect(modem.at('AT+CGATT?')).toContain(OK);
+  });
+
+  test.each([
+    ['usual', '\r\n> ', '\r\n@'],
+    ['bare', '\r\n>', '\r\n@'],
+    ['space', '\r\n> ', '\r\n@ '],
+    ['newline', '\r\n>\r\n', '\r\n@\r\n'],
+  ] as const)('the prompt: %s', (prompt, quectel, ublox) => {
+    expect(listening({ prompt }).ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe(quectel);
+    const other = testModem('ublox', { quirks: { model: 'SARA-R4' }, faults: { prompt } });
+    other.at('AT+USOCR=17,6969');
+    expect(other.ask('AT+USOST=0,"100.64.0.1",6969,1\r')).toBe(ublox);
+  });
+});

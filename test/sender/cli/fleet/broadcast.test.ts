@@ -1,0 +1,330 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'csv-parse/sync';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, test, vi } from 'vitest';
+import { EXIT, reportError } from '../../../../sender/cli/exit.js';
+import { broadcast } from '../../../../sender/cli/fleet/broadcast.js';
+import { createProgress, formatProgress } from '../../../../sender/cli/fleet/progress.js';
+import { formatMessage, parseMessage } from '../../../../shared/coap/message.js';
+import { OPTION, uintOption } from '../../../../shared/coap/options.js';
+import type { IpCommand } from '../../../../shared/ip-command.js';
+import { temporaryFolder, writeFile } from '../../../support/files.js';
+import { type Answer, ipCommand, json, Sink, startApi, vendorError } from '../../support.js';
+
+const simSid = (name: string) => `HS${Buffer.from(name).toString('hex').padEnd(32, '0')}`;
+
+/** CoAP's code, and the result as JSON; undefined: no answer. */
+type Device = (sim: string, count: number) => readonly [code: string, result: string] | undefined;
+
+const yes: Device = () => ['2.04', '"yes"'];
+
+/** An API with a device behind each SIM that answers at once. */
+function apiOf(device: Device): Answer {
+  const list: IpCommand[] = [];
+  return (response, { method, url = '', body }, count) => {
+    const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
+    const meta = { next_page_url: null };
+    if (pathname === '/v1/Sims') {
+      const sims = ['a', 'b', 'c'].map((name) => ({ sid: simSid(name), status: 'active' }));
+      if (searchParams.get('Fleet') === 'none') return json(response, 404, vendorError(404, 20404));
+      return json(response, 200, { sims, meta });
+    }
+    if (method === 'GET') {
+      const found = list.filter(({ direction }) => direction === searchParams.get('Direction'));
+      return json(response, 200, { ip_commands: found.toReversed().slice(0, 100), meta });
+    }
+    const form = new URLSearchParams(body);
+    const sim = form.get('Sim') ?? '';
+    const members = { sim_sid: sim.startsWith('HS') ? sim : simSid(sim) };
+    const { messageId, token } = parseMessage(Buffer.from(form.get('Payload') ?? '', 'base64'));
+    const [code, result] = device(sim, count) ?? [];
+    if (code === '401') return json(response, 401, vendorError(401, 20003));
+    if (code === '404') return json(response, 404, vendorError(404, 20404));
+    if (code !== undefined && result !== undefined) {
+      const options = code.startsWith('2.') ? [uintOption(OPTION.contentFormat, 50)] : [];
+      const payload = formatMessage({ type: 'ACK', code, messageId, token, options, payload: Buffer.from(result) });
+      const from = { direction: 'from_sim', status: 'received', payload_type: 'binary' } as const;
+      list.push(ipCommand(1000 + count, { ...members, ...from, payload: payload.toString('base64') }));
+    }
+    return json(response, 201, ipCommand(count, members));
+  };
+}
+
+interface Run {
+  readonly device?: Device;
+  readonly stdin?: string;
+  readonly isTTY?: boolean;
+  readonly stopWhen?: (stdout: string) => boolean;
+}
+
+/** A folder, and `supersim broadcast` run in it. */
+async function setUp(list = 'sim\na\nb\nc\n') {
+  const folder = temporaryFolder();
+  const state = join(folder, 'broadcast.db');
+  const file = writeFile(folder, 'sims.csv', list);
+  async function run(args: object, { device = yes, stdin = '', isTTY = false, stopWhen }: Run = {}) {
+    const api = await startApi(apiOf(device));
+    const env = { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: 'secret', SUPERSIM_API_URL: api.url };
+    const [stdout, stderr] = [new Sink({ isTTY }), new Sink({ isTTY })];
+    const io = { env, stdin: Readable.from([Buffer.from(stdin)]), stdout, stderr, sleep: (ms: number) => sleep(ms) };
+    const abort = new AbortController();
+    const watch = setInterval(() => stopWhen?.(stdout.text) === true && abort.abort(), 5);
+    onTestFinished(() => clearInterval(watch));
+    const code = await broadcast({ interval: '100ms', ...args }, io, abort.signal, { timeScale: 0.01 }).catch(
+      (error: unknown) => reportError(error, stderr),
+    );
+    clearInterval(watch);
+    const posted = api.seen.filter(({ method }) => method === 'POST').map(({ body }) => new URLSearchParams(body));
+    return { code, stdout: stdout.text, stderr: stderr.text, posted };
+  }
+  return { folder, state, file, run };
+}
+
+const rowsOf = (csv: string): unknown[] => parse(csv, { columns: true });
+const jsonOf = (text: string): unknown[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('supersim broadcast', () => {
+  it('asks each SIM of a list, prints CSV, and exits with 0 when all are done', async () => {
+    const { file, state, run } = await setUp();
+    const { code, stdout, stderr, posted } = await run({ name: 'ping', file, state });
+    expect(code).toBe(EXIT.ok);
+    expect(posted.map((form) => form.get('Sim')).sort()).toEqual(['a', 'b', 'c']);
+    expect(stdout.split('\n')[0]).toBe('sim,outcome,code,vendor_code,message,result,attempts');
+    expect(rowsOf(stdout)).toHaveLength(3);
+    expect(rowsOf(stdout)).toContainEqual({
+      ...{ sim: 'b', outcome: 'done', result: '"yes"', attempts: '1' },
+      ...{ code: '', vendor_code: '', message: '' },
+    });
+    expect(stderr).toContain(`3 SIMs, 3 to ask; what comes of it is in ${state}\n`);
+    expect(stderr).toMatch(/^3 done, 0 failed, 0 refused, 0 interrupted, 0 not-sent, 0 no-answer$/m);
+    expect(stderr).not.toContain('--resume');
+  });
+
+  it('prints JSON, a line for each SIM, safe for a terminal', async () => {
+    const { file, state, run } = await setUp('a\nb\n');
+    const device: Device = (sim) =>
+      sim === 'a' ? ['2.04', '{"t":-5,"note":"\\u001b[2J"}'] : ['4.04', 'unknown-command: \u001b[2J'];
+    const { code, stdout } = await run({ name: 'ping', file, state, json: true }, { device });
+    expect(code).toBe(10);
+    expect(stdout).not.toContain('\u001b');
+    expect(jsonOf(stdout)).toHaveLength(2);
+    expect(jsonOf(stdout)).toContainEqual(
+      expect.objectContaining({ sim: 'a', outcome: 'done', code: null, result: { t: -5, note: '\u001b[2J' } }),
+    );
+    expect(jsonOf(stdout)).toContainEqual(
+      expect.objectContaining({ sim: 'b', outcome: 'refused', code: 'unknown-command', attempts: 1 }),
+    );
+  });
+
+  it('writes CSV that a spreadsheet takes for no formula, and a program for what it is', async () => {
+    const { file, state, run } = await setUp('a\nb\n"c ""d"", e"\n');
+    const device: Device = (sim) =>
+      sim === 'a' ? ['5.00', '=cmd|calc'] : ['2.04', sim === 'b' ? '-5' : '"x,\\"y\\"\\nz"'];
+    const { stdout } = await run({ name: 'ping', file, state }, { device });
+    const rows = rowsOf(stdout);
+    expect(rows).toContainEqual(expect.objectContaining({ sim: 'a', outcome: 'failed', message: "'=cmd|calc" }));
+    expect(rows).toContainEqual(expect.objectContaining({ sim: 'b', result: '-5' }));
+    expect(rows).toContainEqual(expect.objectContaining({ sim: 'c "d", e', result: '"x,\\"y\\"\\nz"' }));
+  });
+
+  it('takes the SIMs from standard input, or of a Fleet', async () => {
+    const { state, run, folder } = await setUp();
+    const read = await run({ name: 'ping', file: '-', state }, { stdin: 'x\ny\n' });
+    expect(read.posted.map((form) => form.get('Sim')).sort()).toEqual(['x', 'y']);
+    const listed = await run({ name: 'ping', fleet: 'north', state: join(folder, 'other.db') });
+    expect(listed.code).toBe(0);
+    expect(listed.posted.map((form) => form.get('Sim')).sort()).toEqual(['a', 'b', 'c'].map(simSid));
+  });
+
+  it('asks who is named twice once, and says so', async () => {
+    const { file, state, run } = await setUp('a\nb\na\na\n');
+    const { posted, stderr } = await run({ name: 'ping', file, state });
+    expect(posted).toHaveLength(2);
+    expect(stderr).toContain('2 SIMs were named more than once');
+  });
+
+  it('sends the parameters, on the port that it is told', async () => {
+    const { file, state, run } = await setUp('a\n');
+    const { posted } = await run({ name: 'relay.set', words: ['channel=1', 'on'], port: 7000, file, state });
+    expect(posted[0]?.get('DevicePort')).toBe('7000');
+    expect(Buffer.from(posted[0]?.get('Payload') ?? '', 'base64').toString('latin1')).toContain('on channel=1');
+  });
+
+  it.each<[string, object, number]>([
+    ['no name', { file: 'FILE' }, EXIT.usage],
+    ['no SIMs', { name: 'ping' }, EXIT.usage],
+    ['a list that is not there', { name: 'ping', file: '/no/such.csv' }, EXIT.usage],
+    ['an empty list', { name: 'ping', file: '/dev/null' }, EXIT.usage],
+    ['a Fleet that is not there', { name: 'ping', fleet: 'none' }, EXIT.refused],
+    ['a command that cannot be written', { name: 'not a name', file: 'FILE' }, EXIT.usage],
+    ['parameters in two ways', { name: 'ping', words: ['a'], params: '{}', file: 'FILE' }, EXIT.usage],
+    ['a deadline in text', { name: 'ping', format: 'text', deadline: '5min', file: 'FILE' }, EXIT.usage],
+    ['a canary of none', { name: 'ping', canary: '0%', file: 'FILE' }, EXIT.usage],
+    ['a canary that is no percentage', { name: 'ping', canary: '5', file: 'FILE' }, EXIT.usage],
+    ['a concurrency of none', { name: 'ping', concurrency: 0, file: 'FILE' }, EXIT.usage],
+    ['a file to go on with that is not there', { resume: '/no/such.db' }, EXIT.usage],
+  ])('with %s sends nothing', async (_, args, exit) => {
+    const { file, state, run, folder } = await setUp();
+    const given = 'file' in args && args.file === 'FILE' ? { ...args, file } : args;
+    const { code, stdout, posted } = await run('resume' in args ? args : { state, ...given });
+    expect([code, stdout, posted]).toEqual([exit, '', []]);
+    // A concurrency is looked at when the file is there, and can be given again with it.
+    if (!('concurrency' in args)) expect(readdirSync(folder)).toEqual(['sims.csv']);
+  });
+
+  it('does not write over a file', async () => {
+    const { file, state, run } = await setUp();
+    await run({ name: 'ping', file, state });
+    const before = readFileSync(state);
+    const { code, stderr } = await run({ name: 'ping', file, state });
+    expect(code).toBe(EXIT.usage);
+    expect(stderr).toContain(`--resume ${state}`);
+    expect(readFileSync(state).equals(before)).toBe(true);
+  });
+
+  it('ended by Ctrl-C exits with 130, and goes on with what is left; what had ended is printed again', async () => {
+    const { file, state, run } = await setUp('a\nb\nc\nd\n');
+    const device: Device = (sim) => (sim === 'd' ? undefined : ['2.04', '1']);
+    const stopped = await run(
+      { name: 'ping', file, state },
+      { device, stopWhen: (stdout) => stdout.split('\n').length > 4 },
+    );
+    expect(stopped.code).toBe(EXIT.interrupted);
+    expect(rowsOf(stopped.stdout)).toHaveLength(3);
+    expect(stopped.stderr).toContain(`1 SIMs are left; go on with: supersim broadcast --resume ${state}\n`);
+    const again = await run({ resume: state });
+    expect(again.code).toBe(EXIT.ok);
+    expect(again.posted.map((form) => form.get('Sim'))).toEqual(['d']);
+    expect(rowsOf(again.stdout)).toHaveLength(4);
+    expect(again.stderr).toContain('4 SIMs, 1 to ask');
+    const complete = await run({ resume: state });
+    expect([complete.code, complete.posted, rowsOf(complete.stdout).length]).toEqual([EXIT.ok, [], 4]);
+  });
+
+  it('ended by Ctrl-C while SIMs are read leaves no file', async () => {
+    const folder = temporaryFolder();
+    const state = join(folder, 'broadcast.db');
+    const api = await startApi(apiOf(yes));
+    const env = { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: 'secret', SUPERSIM_API_URL: api.url };
+    const abort = new AbortController();
+    const stdin = Readable.from(
+      (async function* () {
+        for (let number = 0; ; number++) {
+          if (number === 5) abort.abort();
+          yield Buffer.from(`sim-${number}\n`);
+          await sleep(1);
+        }
+      })(),
+    );
+    const io = { env, stdin, stdout: new Sink(), stderr: new Sink(), sleep: (ms: number) => sleep(ms) };
+    expect(await broadcast({ name: 'ping', file: '-', state }, io, abort.signal)).toBe(EXIT.interrupted);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('stops when its credentials are refused: exit code 3, and nobody is blamed', async () => {
+    const { file, state, run } = await setUp('a\nb\nc\n');
+    const device: Device = (_, count) => (count > 5 ? ['401', ''] : ['2.04', '1']);
+    const { code, stderr, stdout } = await run({ name: 'ping', file, state, concurrency: 1 }, { device });
+    expect(code).toBe(EXIT.refused);
+    expect(stderr).toMatch(/^error api-error: HTTP 401, code 20003/m);
+    expect(stderr).toContain(`--resume ${state}`);
+    expect(jsonOutcomes(stdout)).toEqual(new Set(['done']));
+    expect((await run({ resume: state })).code).toBe(EXIT.ok);
+  });
+
+  it('stops at a canary that fares badly: exit code 10, and goes on without it', async () => {
+    const list = Array.from({ length: 20 }, (_, index) => `sim-${index}\n`).join('');
+    const { file, state, run } = await setUp(list);
+    const bad: Device = () => ['5.00', 'handler-failed: no'];
+    const stopped = await run({ name: 'ping', file, state, canary: '10%' }, { device: bad });
+    expect(stopped.code).toBe(10);
+    expect(stopped.stderr).toMatch(/^error canary-failed/m);
+    expect(stopped.posted.length).toBeLessThanOrEqual(2);
+    expect((await run({ resume: state })).posted).toEqual([]);
+    const rest = await run({ resume: state, canary: false });
+    expect(rest.code).toBe(10);
+    expect(rowsOf(rest.stdout)).toHaveLength(20);
+  });
+
+  it('lets a canary fail as far as it may', async () => {
+    const { file, state, run } = await setUp('a\nb\nc\nd\n');
+    const device: Device = (sim) => (sim === 'a' ? ['5.00', 'handler-failed: no'] : ['2.04', '1']);
+    const { posted } = await run({ name: 'ping', file, state, canary: '50%', abortAbove: '50%' }, { device });
+    expect(posted).toHaveLength(4);
+  });
+
+  it('on a terminal the results and the progress do not stand in one line', async () => {
+    const { file, state, run } = await setUp();
+    const { stderr } = await run({ name: 'ping', file, state }, { isTTY: true });
+    expect(stderr).toContain('\r\u001b[K[....................] 0 of 3');
+    expect(stderr).toContain('\r\u001b[K[####################] 3 of 3, 3 done, 0 failed, 0 no answer');
+    // Once before each result.
+    expect(stderr.split('\r\u001b[K').filter((text) => text === '').length).toBeGreaterThanOrEqual(2);
+  });
+});
+
+const jsonOutcomes = (csv: string) =>
+  new Set(rowsOf(csv).map((row) => (typeof row === 'object' && row !== null && 'outcome' in row ? row.outcome : '')));
+
+describe('the progress', () => {
+  const none = { done: 0, failed: 0, refused: 0, interrupted: 0, 'not-sent': 0, 'no-answer': 0 };
+
+  test.each([
+    [{}, 10, 0, '[....................] 0 of 10, 0 done, 0 failed, 0 no answer, 0.0/s'],
+    [
+      { done: 40, refused: 1, 'not-sent': 2, interrupted: 3, failed: 4, 'no-answer': 50 },
+      200,
+      2.5,
+      '[##########..........] 100 of 200, 40 done, 10 failed, 50 no answer, 2.5/s, 40 s left',
+    ],
+    [{ done: 999 }, 1000, 100, '[###################.] 999 of 1000, 999 done, 0 failed, 0 no answer, 100/s, 1 s left'],
+    [{ done: 10 }, 10, 5, '[####################] 10 of 10, 10 done, 0 failed, 0 no answer, 5.0/s'],
+    [{}, 1000, 0.5, '[....................] 0 of 1000, 0 done, 0 failed, 0 no answer, 0.5/s, 33 min left'],
+    [{}, 1_000_000, 50, '[....................] 0 of 1000000, 0 done, 0 failed, 0 no answer, 50/s, 5.6 h left'],
+    [{}, 0, 0, '[####################] 0 of 0, 0 done, 0 failed, 0 no answer, 0.0/s'],
+  ])('%j of %i at %f a second', (counts, total, rate, line) => {
+    expect(formatProgress({ ...none, ...counts }, total, rate)).toBe(line);
+  });
+
+  describe('as time goes on', () => {
+    beforeEach(() => {
+      vi.useFakeTimers();
+    });
+    afterEach(() => {
+      vi.useRealTimers();
+    });
+
+    it('is drawn over on a terminal also while nothing ends, by the rate since the start', () => {
+      const stderr = new Sink({ isTTY: true });
+      const counts = { ...none, done: 500 };
+      const progress = createProgress(counts, 1000, stderr);
+      vi.advanceTimersByTime(1000);
+      counts.done += 100;
+      vi.advanceTimersByTime(1000);
+      expect(stderr.text.split('\r\u001b[K').at(-1)).toBe(
+        '[############........] 600 of 1000, 600 done, 0 failed, 0 no answer, 50/s, 8 s left',
+      );
+      progress.end();
+      expect(stderr.text.endsWith('\n')).toBe(true);
+      expect(vi.getTimerCount()).toBe(0);
+    });
+
+    it('is a line now and then elsewhere', () => {
+      const stderr = new Sink();
+      const progress = createProgress(none, 1000, stderr);
+      vi.advanceTimersByTime(9000);
+      expect(stderr.text).toBe('');
+      vi.advanceTimersByTime(11_000);
+      progress.hide();
+      progress.end();
+      expect(stderr.text.split('\n')).toHaveLength(4);
+      expect(stderr.text).not.toContain('\u001b');
+    });
+  });
+});

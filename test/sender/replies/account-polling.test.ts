@@ -1,0 +1,214 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ListFilters, PAGE_SIZE } from '../../../sender/api/client.js';
+import {
+  accountReplies,
+  LINGER_MS,
+  MAX_PAGES_PER_LOOK,
+  MAX_UNCLAIMED,
+} from '../../../sender/replies/account-polling.js';
+import type { IpCommand } from '../../../shared/ip-command.js';
+import { ipCommand, rejection } from '../support.js';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const INTERVAL = 1000;
+const simSid = (number: number) => `HS${number.toString(16).padStart(32, '0')}`;
+
+const from = (number: number, sim: number): IpCommand =>
+  ipCommand(number, { sim_sid: simSid(sim), direction: 'from_sim', status: 'received', payload: `from ${sim}` });
+
+const failed = (number: number, sim: number): IpCommand =>
+  ipCommand(number, { sim_sid: simSid(sim), direction: 'to_sim', status: 'failed' });
+
+/** An account whose list the test plays: newest first, as the API gives it. */
+function setUp() {
+  const commands: IpCommand[] = [];
+  const state = { error: undefined as Error | undefined, pages: 0, looks: 0 };
+  const client = {
+    async *pages({ direction, status, pageSize = 0 }: ListFilters = {}) {
+      state.looks++;
+      if (state.error !== undefined) throw state.error;
+      const matching = commands
+        .filter((one) => direction === undefined || one.direction === direction)
+        .filter((one) => status === undefined || one.status === status)
+        .reverse();
+      for (let start = 0; start === 0 || start < matching.length; start += pageSize) {
+        state.pages++;
+        yield matching.slice(start, start + pageSize);
+      }
+    },
+  };
+  const sleep = (ms: number, signal?: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      setTimeout(resolve, ms);
+      signal?.addEventListener('abort', () => reject(signal.reason));
+    });
+  return { replies: accountReplies(client, { interval: INTERVAL, sleep }), commands, state };
+}
+
+function makeListener() {
+  const heard: string[] = [];
+  const troubles: unknown[] = [];
+  let calls = 0;
+  return {
+    heard,
+    troubles,
+    calls: () => calls,
+    listener: {
+      heard: ({ sid, status }: Pick<IpCommand, 'sid' | 'status'>) =>
+        void heard.push(`${Number.parseInt(sid.slice(2), 16)} ${status}`),
+      called: () => {
+        calls++;
+      },
+      trouble: (error: unknown) => void troubles.push(error),
+    },
+  };
+}
+
+const look = () => vi.advanceTimersByTimeAsync(INTERVAL);
+
+describe('replies of an account', () => {
+  it('reach who waits for their SIM, oldest first, each once, and none that was there before', async () => {
+    const { replies, commands, state } = setUp();
+    commands.push(from(1, 1));
+    const [one, two] = [makeListener(), makeListener()];
+    await replies.listen(simSid(1), one.listener);
+    await replies.listen(simSid(2), two.listener);
+    commands.push(from(2, 1), from(3, 2), from(4, 1), failed(5, 2));
+    await look();
+    await look();
+    expect(one.heard).toEqual(['2 received', '4 received']);
+    expect(two.heard).toEqual(['3 received', '5 failed']);
+    // Two lists a look, whatever the number of those who wait.
+    expect(state.looks).toBe(6);
+    expect(one.calls() + two.calls()).toBe(state.pages);
+    replies.end();
+  });
+
+  it('reach who knows the SIM by its name, also those that came before the name was known', async () => {
+    const { replies, commands } = setUp();
+    const { listener, heard } = makeListener();
+    await replies.listen('gateway-1', listener);
+    commands.push(from(1, 1), from(2, 2));
+    await look();
+    expect(heard).toEqual([]);
+    replies.learn?.('gateway-1', simSid(1));
+    expect(heard).toEqual(['1 received']);
+    replies.learn?.('gateway-1', simSid(1));
+    commands.push(from(3, 1));
+    await look();
+    expect(heard).toEqual(['1 received', '3 received']);
+    replies.end();
+  });
+
+  it('reach all who wait for a SIM, under its name and its SID, until they leave', async () => {
+    const { replies, commands } = setUp();
+    const all = [makeListener(), makeListener(), makeListener()];
+    const [first, second, third] = all;
+    const leave = await replies.listen(simSid(1), first?.listener ?? makeListener().listener);
+    await replies.listen(simSid(1), second?.listener ?? makeListener().listener);
+    await replies.listen('gateway-1', third?.listener ?? makeListener().listener);
+    replies.learn?.('gateway-1', simSid(1));
+    commands.push(from(1, 1));
+    await look();
+    leave();
+    leave();
+    commands.push(from(2, 1));
+    await look();
+    expect(all.map(({ heard }) => heard.length)).toEqual([1, 2, 2]);
+    replies.end();
+  });
+
+  it('are all found when they come by the thousand between two looks', async () => {
+    const { replies, commands, state } = setUp();
+    commands.push(from(1, 99));
+    const { listener, heard } = makeListener();
+    await replies.listen(simSid(1), listener);
+    const many = (MAX_PAGES_PER_LOOK - 1) * PAGE_SIZE;
+    for (let number = 2; number < many; number++) commands.push(from(number, number % 2));
+    await look();
+    expect(heard).toHaveLength(many / 2 - 1);
+    const { pages } = state;
+    await look();
+    // Nothing is new: a page of each list.
+    expect(state.pages).toBe(pages + 2);
+    replies.end();
+  });
+
+  it('of SIMs that nobody has named yet are kept, so many', async () => {
+    const { replies, commands } = setUp();
+    const { listener, heard } = makeListener();
+    await replies.listen('gateway-1', listener);
+    commands.push(from(1, 1));
+    for (let number = 2; number <= MAX_UNCLAIMED + 1; number++) commands.push(from(number, 2));
+    for (let turn = 0; turn < 2; turn++) await look();
+    commands.push(from(6000, 1));
+    await look();
+    replies.learn?.('gateway-1', simSid(1));
+    expect(heard).toEqual(['6000 received']);
+    replies.end();
+  });
+});
+
+describe('trouble', () => {
+  it('at the first look is the listener’s, and the next begins anew', async () => {
+    const { replies, state, commands } = setUp();
+    state.error = new Error('down');
+    const { listener, heard } = makeListener();
+    expect(await rejection(replies.listen('a', listener))).toBe(state.error);
+    state.error = undefined;
+    await replies.listen(simSid(1), listener);
+    commands.push(from(1, 1));
+    await look();
+    expect(heard).toEqual(['1 received']);
+    replies.end();
+  });
+
+  it('later is told to all, and the next look goes on', async () => {
+    const { replies, state, commands } = setUp();
+    const all = [makeListener(), makeListener()];
+    for (const [index, { listener }] of all.entries()) await replies.listen(simSid(index), listener);
+    state.error = new Error('down');
+    commands.push(from(1, 1));
+    await look();
+    // Once for each list.
+    expect(all.map(({ troubles }) => troubles)).toEqual(all.map(() => [state.error, state.error]));
+    state.error = undefined;
+    await look();
+    expect(all[1]?.heard).toEqual(['1 received']);
+    replies.end();
+  });
+});
+
+describe('the looks', () => {
+  it('go on for a while when nobody waits, so that the next can begin at once, and end then', async () => {
+    const { replies, state } = setUp();
+    const { listener } = makeListener();
+    (await replies.listen('a', listener))();
+    await vi.advanceTimersByTimeAsync(LINGER_MS - 1);
+    const looks = state.looks;
+    expect(looks).toBeGreaterThan(2);
+    const leave = await replies.listen('b', listener);
+    expect(state.looks).toBe(looks);
+    leave();
+    await vi.advanceTimersByTimeAsync(LINGER_MS);
+    const last = state.looks;
+    await vi.advanceTimersByTimeAsync(10 * LINGER_MS);
+    expect(state.looks).toBe(last);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('end at once where that is asked for', async () => {
+    const { replies, state } = setUp();
+    await replies.listen('a', makeListener().listener);
+    replies.end();
+    const looks = state.looks;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(state.looks).toBe(looks);
+  });
+});

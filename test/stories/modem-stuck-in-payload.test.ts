@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { createEngine, type Effect } from '../../agent/transport/modem/at/engine.js';
+import type { Script } from '../../agent/transport/modem/at/script.js';
+import { attempt } from '../../agent/transport/modem/at/script.js';
+import { DIALECTS, type DialectName } from '../../agent/transport/modem/dialects/index.js';
+import { testModem } from '../loopback/modem/support.js';
+
+const GATEWAY = { address: '100.64.0.1', port: 6969 };
+
+/** The agent's engine on the core of a virtual modem: a line between them that loses what it is told to, in no time. */
+function wire(dialect: DialectName, lose: (said: string) => string) {
+  const modem = testModem(dialect);
+  const engine = createEngine(DIALECTS[dialect].grammar);
+  const written: string[] = [];
+  let now = 0;
+
+  function perform(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.type === 'ended') effect.run();
+      if (effect.type !== 'write') continue;
+      const text = effect.bytes.toString('latin1');
+      written.push(text);
+      modem.write(text);
+    }
+    const said = lose(modem.said());
+    if (said !== '') perform(engine.receive(Buffer.from(said, 'latin1'), now));
+  }
+
+  function run<T>(script: Script<T>): { value?: T; error?: unknown } {
+    let outcome: { value?: T; error?: unknown } | undefined;
+    const done = (value: T) => {
+      outcome = { value };
+    };
+    const failed = (error: unknown) => {
+      outcome = { error };
+    };
+    perform(engine.run(script, done, failed, now));
+    for (let i = 0; i < 100_000 && outcome === undefined; i++) {
+      now += 10;
+      modem.pass(10);
+      perform(engine.tick(now));
+    }
+    return outcome ?? {};
+  }
+  return { modem, written, run, now: () => now };
+}
+
+describe('a modem that waits for the bytes of a payload', () => {
+  it('for ever, as its prompt was lost, gets zeros, and takes commands again', () => {
+    let losing = true;
+    const { run, modem, written } = wire('quectel', (said) => {
+      const heard = losing ? said.replace('> ', '') : said;
+      if (said.includes('> ')) losing = false;
+      return heard;
+    });
+    expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
+    expect(run(DIALECTS.quectel.listen(6969, 0, GATEWAY)).error).toBeUndefined();
+    const bytes = Buffer.from('x'.repeat(200));
+    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(attempt('AT+CSQ')).value).toMatchObject({ ok: true });
+    // It may not be taken for a payload by anybody.
+    expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([expect.stringMatching(/^\rAT\r.*\0{100,}$/s)]);
+    expect(written).not.toContain(bytes.toString());
+    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
+    expect(modem.sent.at(-1)?.bytes).toBe(bytes.toString());
+  });
+
+  it('for a while, gets nothing but that time, and then the payload, once', () => {
+    let losing = true;
+    const { run, modem, now } = wire('simcom7080', (said) => {
+      const heard = losing ? said.replace('\r\n>', '') : said;
+      if (said.includes('\r\n>')) losing = false;
+      return heard;
+    });
+    const { simcom7080 } = DIALECTS;
+    modem.world.contexts.set(1, { type: 'IP', apn: 'super' });
+    expect(run(simcom7080.activate('super')).error).toBeUndefined();
+    expect(run(simcom7080.listen(6969, 0, GATEWAY)).error).toBeUndefined();
+    const before = now();
+    const bytes = Buffer.from('x'.repeat(200));
+    expect(run(simcom7080.send(0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
+    expect(now() - before).toBeGreaterThan(5000);
+    expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([bytes.toString()]);
+  });
+});

@@ -1,0 +1,107 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { silentLog } from '../../agent/base/log.js';
+import { createDelivery, type Outgoing } from '../../agent/command/outbox/delivery.js';
+import { openOutbox } from '../../agent/command/outbox/outbox.js';
+import { createCounters } from '../../agent/command/stats/counters.js';
+import { createLast } from '../../agent/command/stats/recent.js';
+import { onlyLink, type Transport } from '../../agent/transport/transport.js';
+import { SupersimError } from '../../shared/errors.js';
+import { openTestDatabase, standingClock } from '../agent/command/journal/support.js';
+import { temporaryFolder } from '../support/files.js';
+
+const GATEWAY = { address: '100.64.0.1', port: 6969 };
+
+/** A link that takes what is told, and keeps what it was given. */
+async function deliverBy(
+  verdict: (bytes: number) => 'link-down' | 'too-large' | undefined,
+  folder = temporaryFolder(),
+) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const link = { verdict };
+  const left: [text: string, via: string | undefined][] = [];
+  const transport: Transport = {
+    name: 'fake',
+    start: async () => undefined,
+    send(bytes, _destination, _port, done, via) {
+      const code = link.verdict(bytes.length);
+      if (code === undefined) left.push([Buffer.from(bytes).toString(), via]);
+      done(code && new SupersimError(code, 'as the test wants it'));
+    },
+    maxBytes: () => 1300,
+    link: () => onlyLink({ name: 'fake', up: true, since: 0 }, 0),
+    address: () => undefined,
+    kernelDrops: () => undefined,
+    stop: async () => undefined,
+  };
+  const database = await openTestDatabase(folder);
+  const outbox = openOutbox(database, standingClock().clock);
+  const counters = createCounters();
+  const delivery = createDelivery({
+    transport,
+    outbox,
+    keepMs: Date.now() * 2,
+    counters,
+    last: createLast(),
+    log: silentLog,
+  });
+  onTestFinished(delivery.stop);
+  return {
+    link,
+    left,
+    outbox,
+    database,
+    delivery,
+    reply: (text: string, via?: string, kind: Outgoing['kind'] = 'reply') =>
+      new Promise<Error | undefined>((done) =>
+        delivery.send({ bytes: Buffer.from(text), destination: GATEWAY, port: 6969, via, kind }, done),
+      ),
+    nextRound: () => vi.advanceTimersByTimeAsync(1000),
+  };
+}
+
+describe('a reply that waits', () => {
+  it('leaves by the link that its command came by, also after a restart', async () => {
+    const folder = temporaryFolder();
+    const first = await deliverBy(() => 'link-down', folder);
+    await first.reply('a', 'modem');
+    await first.reply('b');
+    first.delivery.stop();
+    first.database.close();
+    const second = await deliverBy(() => undefined, folder);
+    second.delivery.start();
+    await second.nextRound();
+    expect(second.left).toEqual([
+      ['a', 'modem'],
+      ['b', undefined],
+    ]);
+    expect(second.outbox.size.entries).toBe(0);
+  });
+
+  it('does not hold up shorter ones, which a smaller link takes', async () => {
+    const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
+    for (const text of ['xxx', 'yy', 'zzz', 'w']) await reply(text);
+    link.verdict = (bytes) => (bytes > 2 ? 'link-down' : undefined);
+    await nextRound();
+    expect(left.map(([text]) => text)).toEqual(['yy', 'w']);
+    expect(outbox.waiting().map(({ bytes }) => bytes.toString())).toEqual(['xxx', 'zzz']);
+    link.verdict = () => undefined;
+    await nextRound();
+    expect(left.map(([text]) => text)).toEqual(['yy', 'w', 'xxx', 'zzz']);
+  });
+
+  it('is given up when it turns out that it can never leave, and the others go', async () => {
+    const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
+    for (const text of ['xxx', 'yy', 'zzz']) await reply(text);
+    link.verdict = (bytes) => (bytes > 2 ? 'too-large' : undefined);
+    await nextRound();
+    expect(left.map(([text]) => text)).toEqual(['yy']);
+    expect(outbox.size.entries).toBe(0);
+  });
+});
+
+it('what can never leave does not wait', async () => {
+  const { outbox, reply } = await deliverBy(() => 'too-large');
+  expect(await reply('x')).toMatchObject({ code: 'too-large' });
+  expect(outbox.size.entries).toBe(0);
+});
