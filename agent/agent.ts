@@ -23,8 +23,9 @@ import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import type { Live, Reloaded, TakeUp } from './reload.js';
 import type { AgentStatus } from './status.js';
+import { formatEndpoint } from './transport/endpoint.js';
 import { createTransport, type Links } from './transport/links/links.js';
-import { type Datagram, formatEndpoint, type ModemConsole, wallTime } from './transport/transport.js';
+import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
 
 /** How often the kernel is asked whether it had to throw datagrams away. */
 const DROPS_INTERVAL_MS = 60_000;

@@ -3,7 +3,7 @@ import { systemClock } from '../../agent/base/moment.js';
 import { datagramKey } from '../../agent/command/dedup/duplicate-table.js';
 import { journalKey } from '../../agent/command/journal/handle.js';
 import { createJournal } from '../../agent/command/journal/journal.js';
-import { formatEndpoint } from '../../agent/transport/transport.js';
+import { formatEndpoint } from '../../agent/transport/endpoint.js';
 import { openTestDatabase, told } from '../agent/command/journal/support.js';
 import { type CallFormat, createCall, type Peer } from '../support/caller.js';
 import { type Device, prepareDevice } from '../support/device.js';

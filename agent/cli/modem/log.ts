@@ -114,7 +114,7 @@ async function hider(ask: Ask): Promise<Show> {
   const mask = createPayloadMask((known.length > 0 ? known : DIALECT_NAMES).map((name) => DIALECTS[name].grammar));
   return ({ t, dir, hex }, isGap) => {
     if (isGap) mask.restart();
-    const piece = mask.hide({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') });
-    return piece && { t, dir, hex: piece.bytes.toString('hex') };
+    const chunk = mask.hide({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') });
+    return chunk && { t, dir, hex: chunk.bytes.toString('hex') };
   };
 }

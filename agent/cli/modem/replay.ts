@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Notice } from '../../transport/modem/at/modem-event.js';
-import { createObserver } from '../../transport/modem/console/observer.js';
+import { createLogReader } from '../../transport/modem/console/log-reader.js';
 import { DIALECTS, type DialectName } from '../../transport/modem/dialects/index.js';
 
 /** In characters; no chunk of a serial port is near it. */
@@ -22,7 +22,7 @@ const recordSchema = z.object({
  * @throws SupersimError `bad-input` when the log cannot be read
  */
 export async function replay(dialect: DialectName, file: string, print: (line: string) => void): Promise<boolean> {
-  const observer = createObserver(DIALECTS[dialect].grammar);
+  const reader = createLogReader(DIALECTS[dialect].grammar);
   let clean = true;
   const show = (notices: readonly Notice[]) => {
     for (const notice of notices) {
@@ -36,9 +36,9 @@ export async function replay(dialect: DialectName, file: string, print: (line: s
     number++;
     if (line.trim() === '') continue;
     const { t, dir, hex } = parseRecord(line, number);
-    show(observer.observe({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
+    show(reader.read({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
   }
-  show(observer.end());
+  show(reader.end());
   return clean;
 }
 

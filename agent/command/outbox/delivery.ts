@@ -1,7 +1,8 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { formatEndpoint, type Transport } from '../../transport/transport.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
+import type { Transport } from '../../transport/transport.js';
 import type { Counters } from '../stats/counters.js';
 import type { Last } from '../stats/recent.js';
 import type { Outbox, OutboxMessage } from './outbox.js';

@@ -1,5 +1,5 @@
 import { SupersimError } from '../../../shared/errors.js';
-import type { Endpoint } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
 import type { Trouble } from './at/script.js';
 
 /** Most that waits for the modem; what is above waits in the outbox. */

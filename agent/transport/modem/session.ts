@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.js';
-import type { ModemHealth } from '../transport.js';
+import type { ModemHealth, Rung } from '../transport.js';
 import { ModemTrouble } from './at/script.js';
 import type { Dialect } from './dialects/dialect.js';
 import { DIALECTS, dialectOf } from './dialects/index.js';
 import type { Driver } from './driver.js';
 import type { ModemOptions } from './options.js';
-import type { Rung } from './recovery/ladder.js';
 import type { createPinTries } from './recovery/pin-attempts.js';
 import { type Air, bringUp } from './scripts/bring-up.js';
 import { checkHealth, type Health, isRegistered } from './scripts/health.js';

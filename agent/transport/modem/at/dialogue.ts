@@ -1,4 +1,5 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
+import type { DiscardReason } from '../../transport.js';
 import { createEchoes } from './echoes.js';
 import { freshKnown, type Grammar, type Said } from './grammar.js';
 import {
@@ -12,7 +13,7 @@ import {
   mayEnd,
 } from './in-flight.js';
 import type { Notice } from './modem-event.js';
-import { createParser, type Expectation, type Header, type Unit, type Why } from './parser.js';
+import { createParser, type Expectation, type Header, type Unit } from './parser.js';
 import { createJoiner } from './reassembly.js';
 import { answers, isEcho, isFinal, isRegistrationUrc, isReset, isUrc, readsLikeAnswer } from './result-codes.js';
 import { createSocketStates } from './socket-table.js';
@@ -93,7 +94,7 @@ export function createDialogue(grammar: Grammar) {
     return answers(parts, line) && !(isRegistrationUrc(line) && parts.some(({ form }) => form === '?'));
   }
 
-  function discard(line: string, why: Why): void {
+  function discard(line: string, why: DiscardReason): void {
     notices.push({ kind: 'discarded', bytes: Buffer.from(line, 'latin1'), why });
   }
 

@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, wholeNumber } from './command-line.js';
 import { type Header, MAX_PAYLOAD } from './parser.js';
 

@@ -1,6 +1,6 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
+import type { DiscardReason } from '../../transport.js';
 import type { Action, Loss } from './grammar.js';
-import type { Why } from './parser.js';
 
 /** What is understood of what a modem says. */
 export type Notice =
@@ -16,7 +16,7 @@ export type Notice =
   /** A line of the answer to the command in flight. */
   | { readonly kind: 'information'; readonly line: string }
   | Result
-  | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly why: Why };
+  | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly why: DiscardReason };
 
 /** The final result of the command in flight; of none, when it is stray. */
 export interface Result {

@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 
 /** No datagram is put together to more than a packet of the network holds. */
 const MAX_JOINED = 1500;

@@ -1,5 +1,5 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../../shared/limits.js';
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import type { Known, Socket } from './grammar.js';
 import type { Header } from './parser.js';
 

@@ -1,5 +1,7 @@
-import type { Dialogue } from '../at/dialogue.js';
+import { createDialogue, type Dialogue } from '../at/dialogue.js';
+import type { Grammar } from '../at/grammar.js';
 import type { Notice } from '../at/modem-event.js';
+import { PAYLOAD_IDLE_MS } from '../at/parser.js';
 
 /** Longest command that is gathered; hexadecimal sends are the longest. */
 const MAX_COMMAND = 4096;
@@ -12,11 +14,35 @@ const BETWEEN: readonly number[] = [0, CR, LF, CTRL_Z, ESC, 0x20];
 /** The command at the end of a line; before it may be what is left of a payload that the modem had refused. */
 const COMMAND = /^AT.*$|AT(?:[+&#%$^*].{2,}|[EZVI]\d?|)$/i;
 
+/** A chunk of a log: bytes that went one way. The boundaries between chunks carry no meaning. */
+export interface LogChunk {
+  /** Milliseconds, of any clock. */
+  readonly at: number;
+  readonly direction: 'tx' | 'rx';
+  readonly bytes: Buffer;
+}
+
+/** Reads a log of what a host and a modem sent each other. */
+export function createLogReader(grammar: Grammar) {
+  const dialogue = createDialogue(grammar);
+  const host = createHostReader(dialogue);
+  let lastReceivedAt = Number.NaN;
+  return {
+    read({ at, direction, bytes }: LogChunk): Notice[] {
+      if (direction === 'tx') return host.write(bytes);
+      const isLate = dialogue.inPayload() && at - lastReceivedAt > PAYLOAD_IDLE_MS;
+      lastReceivedAt = at;
+      return isLate ? [...dialogue.abandon(), ...dialogue.receive(bytes)] : dialogue.receive(bytes);
+    },
+    end: (): Notice[] => dialogue.end(),
+  };
+}
+
 /**
- * Reads what a host wrote to a modem, in any chunking: commands, and the payloads that belong to them. The dialogue
- * is told of each.
+ * Splits what a host wrote to a modem, in any chunking, into commands and the payloads that belong to them, and hands
+ * each to the dialogue.
  */
-export function createHostSide(dialogue: Dialogue) {
+export function createHostReader(dialogue: Dialogue) {
   let command: number[] = [];
   let payload: number[] = [];
 

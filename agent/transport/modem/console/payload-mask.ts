@@ -1,7 +1,6 @@
 import { createDialogue } from '../at/dialogue.js';
 import type { Grammar } from '../at/grammar.js';
-import { createHostSide } from './log-reader.js';
-import type { Piece } from './observer.js';
+import { createHostReader, type LogChunk } from './log-reader.js';
 
 /**
  * Stands for each byte of a payload. A hexadecimal digit, as payloads may be written so, and no decimal one, which
@@ -26,14 +25,14 @@ export function createPayloadMask(grammars: readonly Grammar[]) {
   let begun = false;
   return {
     /** Undefined for what is left out. */
-    hide({ at, direction, bytes }: Piece): Piece | undefined {
+    hide({ at, direction, bytes }: LogChunk): LogChunk | undefined {
       begun ||= direction === 'tx' && COMMAND.test(bytes.toString('latin1'));
       if (!begun) return undefined;
       const hidden = Buffer.from(bytes.toString('latin1').replace(SECRETS, masked), 'latin1');
       for (const mark of markers) mark(direction, bytes, hidden);
       return { at, direction, bytes: hidden };
     },
-    /** Pieces are missing. */
+    /** LogChunks are missing. */
     restart(): void {
       markers = grammars.map(createMarker);
       begun = false;
@@ -46,7 +45,7 @@ const masked = (text: string): string => String.fromCharCode(MASK).repeat(text.l
 /** Follows a log in one dialect, and overwrites what of it is payload. */
 function createMarker(grammar: Grammar) {
   const dialogue = createDialogue(grammar);
-  const host = createHostSide(dialogue);
+  const host = createHostReader(dialogue);
   let written: number[] = [];
   /** How much of it has come back; undefined when it does not, or not any more. */
   let echoed: number | undefined;
@@ -85,7 +84,7 @@ function createMarker(grammar: Grammar) {
     return isEcho;
   }
 
-  return (direction: Piece['direction'], bytes: Buffer, hidden: Buffer): void =>
+  return (direction: LogChunk['direction'], bytes: Buffer, hidden: Buffer): void =>
     direction === 'tx' ? markWritten(bytes, hidden) : markReceived(bytes, hidden);
 }
 

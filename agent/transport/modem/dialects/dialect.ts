@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import type { Grammar } from '../at/grammar.js';
 import type { Script } from '../at/script.js';
 

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net';
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
 import { type Action, type Grammar, isLength, type Known, match, type Said } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';

@@ -1,5 +1,5 @@
 import { SupersimError } from '../../../../shared/errors.js';
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import type { Notice } from '../at/modem-event.js';
 import type { Outcome, Request, Second } from '../at/request.js';
 import { attempt, ModemTrouble, type Script, TIMEOUT } from '../at/script.js';

@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, wholeNumber } from '../at/command-line.js';
 import { type Action, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';

@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, type Rung, recent, type State, well } from './ladder.js';
+import type { Rung } from '../../transport.js';
+import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, recent, type State, well } from './ladder.js';
 
 const REDO_ATTACH_MS = 60_000;
 

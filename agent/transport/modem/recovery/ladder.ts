@@ -1,23 +1,16 @@
+import type { Rung } from '../../transport.js';
 import type { Trouble } from '../at/script.js';
 
-/** What can be done about a modem, the mildest first. */
+/** All rungs, the mildest first. */
 export const RUNGS = [
-  /** Close the socket and open it again. */
   'socket',
-  /** Deactivate the context, activate it, and open all sockets again. */
   'context',
-  /** Ask whether it answers, and bring it up from the beginning. */
   'bring-up',
-  /** Open the port again, then bring it up: its settings are lost. */
   'port',
-  /** Off the air and on it again. */
   'airplane',
-  /** The modem's own reset. */
   'reset',
-  /** Its power, where the agent has been told how. */
   'power',
-] as const;
-export type Rung = (typeof RUNGS)[number];
+] as const satisfies readonly Rung[];
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

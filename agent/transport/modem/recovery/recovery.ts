@@ -3,20 +3,10 @@ import { createAlarm } from '../../../base/alarm.js';
 import type { ModemFile } from '../../../base/json-file.js';
 import type { Log } from '../../../base/log.js';
 import { createMinuteLog } from '../../../base/rate-limited-log.js';
+import type { Rung } from '../../transport.js';
 import { ModemTrouble, type Trouble } from '../at/script.js';
 import type { Air } from '../scripts/bring-up.js';
-import {
-  attached,
-  type Effect,
-  type Input,
-  mayAttach,
-  type Rung,
-  type State,
-  step,
-  wakeAt,
-  well,
-  withheld,
-} from './ladder.js';
+import { attached, type Effect, type Input, mayAttach, type State, step, wakeAt, well, withheld } from './ladder.js';
 import { restore, save } from './ladder-store.js';
 
 /** These take the modem off the air, and with it whatever else it carries. */

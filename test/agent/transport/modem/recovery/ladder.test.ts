@@ -8,13 +8,13 @@ import {
   MOST_ATTACHES,
   RESTS,
   RUNGS,
-  type Rung,
   type State,
   step,
   wakeAt,
   well,
 } from '../../../../../agent/transport/modem/recovery/ladder.js';
 import { restore, save } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { SEED } from '../../../../support/seed.js';
 
 const MINUTE = 60_000;

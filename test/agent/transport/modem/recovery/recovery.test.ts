@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ModemTrouble, type Trouble } from '../../../../../agent/transport/modem/at/script.js';
-import { MOST_ATTACHES, type Rung } from '../../../../../agent/transport/modem/recovery/ladder.js';
+import { MOST_ATTACHES } from '../../../../../agent/transport/modem/recovery/ladder.js';
 import { createRecovery } from '../../../../../agent/transport/modem/recovery/recovery.js';
 import type { Air } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { recordingLog } from '../../../../support/log.js';
 
 const MINUTE = 60_000;
