@@ -3,10 +3,11 @@ import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
+import { DIALECT_NAMES } from '../../config/dialect-names.js';
 import { type Ask, controlClient } from '../../service/control/client.js';
 import { defaultControlSocket, modemLogSchema, modemSchema } from '../../service/control/schema.js';
 import { createPayloadMask } from '../../transport/modem/console/payload-mask.js';
-import { DIALECT_NAMES, DIALECTS } from '../../transport/modem/dialects/index.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 import { checkArgument, controlOptions } from '../control-output.js';
 
 const FOLLOW_INTERVAL_MS = 300;

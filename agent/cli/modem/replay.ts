@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
+import type { DialectName } from '../../config/dialect-names.js';
 import type { Notice } from '../../transport/modem/at/modem-event.js';
 import { createLogReader } from '../../transport/modem/console/log-reader.js';
-import { DIALECTS, type DialectName } from '../../transport/modem/dialects/index.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 
 /** In characters; no chunk of a serial port is near it. */
 const MAX_LINE_LENGTH = 1_000_000;

@@ -1,11 +1,12 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import { createAlarm } from '../../base/alarm.js';
 import type { Log } from '../../base/log.js';
-import { createEngine, type Effect, type Engine, PLAIN, type When } from './at/engine.js';
+import { createEngine, type Effect, type Engine, type When } from './at/engine.js';
 import type { Grammar } from './at/grammar.js';
 import type { Notice } from './at/modem-event.js';
 import { ModemTrouble, type Script } from './at/script.js';
 import { type Traffic, withoutPin } from './console/traffic.js';
+import { PLAIN } from './dialects/index.js';
 import type { PortOptions } from './port/port.js';
 import { keepPort } from './port/reopening-port.js';
 

@@ -26,6 +26,7 @@ import { createSocketStates } from './socket-table.js';
 export type Dialogue = ReturnType<typeof createDialogue>;
 
 export function createDialogue(grammar: Grammar) {
+  const { words } = grammar;
   const parser = createParser();
   const known = freshKnown();
   let exchange: Exchange | undefined;
@@ -70,7 +71,7 @@ export function createDialogue(grammar: Grammar) {
         takePayload(unit.header, unit.bytes);
         break;
       case 'payload-echo':
-        if (exchange !== undefined && readsLikeAnswer(unit.bytes)) exchange.likeAnswer = unit.bytes;
+        if (exchange !== undefined && readsLikeAnswer(unit.bytes, words)) exchange.likeAnswer = unit.bytes;
         break;
       case 'discarded':
         if (!echoes.isOfControls(unit.bytes)) notices.push({ kind: 'discarded', bytes: unit.bytes, why: unit.why });
@@ -78,10 +79,10 @@ export function createDialogue(grammar: Grammar) {
   }
 
   function takeLine(line: string): void {
-    const said = isEcho(line) || isFinal(line) ? undefined : grammar.said(line, known, exchange?.action);
+    const said = isEcho(line) || isFinal(line, words) ? undefined : grammar.said(line, known, exchange?.action);
     if (isEchoOfOurs(line)) return;
     if (isEcho(line)) discard(line, 'foreign-echo');
-    else if (isFinal(line)) takeFinal(line);
+    else if (isFinal(line, words)) takeFinal(line);
     else if (said !== undefined) takeSaid(line, said);
     else if (isReset(line)) takeReset(line);
     else if (isAnswer(line)) inform(line);
@@ -91,7 +92,7 @@ export function createDialogue(grammar: Grammar) {
 
   function isAnswer(line: string): boolean {
     const parts = exchange?.parts ?? [];
-    return answers(parts, line) && !(isRegistrationUrc(line) && parts.some(({ form }) => form === '?'));
+    return answers(parts, line, words) && !(isRegistrationUrc(line) && parts.some(({ form }) => form === '?'));
   }
 
   function discard(line: string, why: DiscardReason): void {
@@ -202,7 +203,7 @@ export function createDialogue(grammar: Grammar) {
   function takeFinal(text: string): void {
     const ended = exchange;
     const ok = text.endsWith('OK');
-    if (ended === undefined || !mayEnd(ended, text, grammar.confirmation)) {
+    if (ended === undefined || !mayEnd(ended, text, grammar)) {
       notices.push({ kind: 'result', text, ok, lines: [], payloads: 0 });
       return;
     }
@@ -228,7 +229,7 @@ export function createDialogue(grammar: Grammar) {
     if (exchange?.written === undefined || !exchange.prompted) return;
     const certain = known.payloadEcho ?? exchange.echoed;
     const possible = grammar.echoesPayloads && (exchange.echoed || known.payloadEcho === undefined);
-    if (certain || (possible && !readsLikeAnswer(exchange.written))) parser.expectEcho(exchange.written);
+    if (certain || (possible && !readsLikeAnswer(exchange.written, words))) parser.expectEcho(exchange.written);
   }
 
   /** What has not been said about the command in flight will not be said any more. */

@@ -218,12 +218,3 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
 /** What a script's first step is given; nobody reads it. */
 const NOTHING: Outcome = { ok: true, lines: [], payloads: 0 };
-
-/** Before it is known which modem it is: commands and lines, no sockets. */
-export const PLAIN: Grammar = {
-  confirmation: 'result',
-  echoesPayloads: false,
-  action: () => undefined,
-  header: () => undefined,
-  said: () => undefined,
-};

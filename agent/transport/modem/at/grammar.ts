@@ -63,9 +63,22 @@ export type Said =
  */
 export type Confirmation = 'result' | 'may' | 'before' | 'around';
 
+/** Words of a dialect by which a line is told from another, besides those that every modem has. */
+export interface DialectWords {
+  /** Final results of a send, besides `OK` and `ERROR`. */
+  readonly sendResults: readonly string[];
+  /** Names of lines that explain the ERROR of whichever command is in flight: `+IP ERROR`. */
+  readonly errorNames: readonly string[];
+  /** Names of the lines that answer a command, where they are not the command's own: `+CICCID` is answered by `+ICCID`. */
+  readonly answerNames: Readonly<Record<string, readonly string[]>>;
+  /** Commands without arguments that answer in lines of their own name, or not at all: no other line is their answer. */
+  readonly namedAnswers: readonly string[];
+}
+
 /** How a dialect speaks: pure functions of a line, what is known, and the command in flight. */
 export interface Grammar {
   readonly confirmation: Confirmation;
+  readonly words: DialectWords;
   /** Whether written payloads may be echoed although commands are not. */
   readonly echoesPayloads: boolean;
   /** A datagram whose reads have this size may go on in the next read; from the same source it is put together. */

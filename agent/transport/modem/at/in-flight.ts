@@ -63,8 +63,8 @@ export const hasSent = ({ action, written }: Exchange, socket?: number): boolean
   (action.bytes === undefined || written !== undefined);
 
 /** Whether a final result can be this command's: a late or stray one must not end another. */
-export function mayEnd(exchange: Exchange, text: string, confirmation: Confirmation): boolean {
-  if (text.startsWith('SEND ')) return hasSent(exchange) && confirmation === 'result';
+export function mayEnd(exchange: Exchange, text: string, { confirmation, words }: Grammar): boolean {
+  if (words.sendResults.includes(text)) return hasSent(exchange);
   if (text !== 'OK' || exchange.action?.type !== 'send') return true;
   return confirmation === 'result' ? exchange.confirmed !== undefined : hasSent(exchange);
 }

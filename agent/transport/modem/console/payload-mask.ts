@@ -1,5 +1,6 @@
 import { createDialogue } from '../at/dialogue.js';
 import type { Grammar } from '../at/grammar.js';
+import { HEX_SENDS } from '../dialects/index.js';
 import { createHostReader, type LogChunk } from './log-reader.js';
 
 /**
@@ -12,9 +13,14 @@ const LF = 0x0a;
 const CTRL_Z = 0x1a;
 const ESC = 0x1b;
 const COMMAND = /^AT[ -~]*\r$/i;
-/** What a command itself has that is nobody's to see: the SIM's PIN, and payloads in hexadecimal. */
-const SECRETS =
-  /(?<=AT\+(?:CPIN=|CLCK="SC",\d,|CPWD="SC",)[^\r]*)\d|(?<=AT\+(?:QISENDEX|USOST|USOWR)=[^\r]*,")[0-9a-f]+(?=")/gi;
+/** The parts of a command that are hidden: the SIM's PIN, and payloads in hexadecimal. */
+const SECRETS = new RegExp(
+  [
+    /(?<=AT\+(?:CPIN=|CLCK="SC",\d,|CPWD="SC",)[^\r]*)\d/.source,
+    `(?<=AT(?:${HEX_SENDS.map((verb) => `\\${verb}`).join('|')})=[^\\r]*,")[0-9a-f]+(?=")`,
+  ].join('|'),
+  'gi',
+);
 
 /**
  * Hides the payloads in a log of AT traffic: it stays as long as it was, and reads the same but for the datagrams'

@@ -1,7 +1,8 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { createEngine, type Effect, PLAIN } from '../at/engine.js';
+import { createEngine, type Effect } from '../at/engine.js';
 import type { Notice } from '../at/modem-event.js';
 import type { Script } from '../at/script.js';
+import { PLAIN } from '../dialects/index.js';
 import { openPort, type Port, type PortOptions } from '../port/port.js';
 import { busyError } from '../port/port-error.js';
 import { holdersInTheWay } from '../port/port-holders.js';

@@ -11,11 +11,18 @@ export interface Setting {
   readonly unless?: { readonly ask: string; readonly answer: string };
 }
 
-/** All that differs between families of modems: one of these, and one row in the table of dialects. */
+/**
+ * All that differs between families of modems. A dialect is one of these in a file of its own, its row in
+ * {@link DIALECTS}, and its name in the configuration.
+ */
 export interface Dialect {
   readonly grammar: Grammar;
   /** What `AT+CGMM` answers. */
   readonly models: RegExp;
+  /** Commands that may take minutes: they wait for the network. */
+  readonly slowCommands: readonly string[];
+  /** Commands that carry their payload in themselves, in hexadecimal between quotation marks. */
+  readonly hexSends: readonly string[];
   /** Most bytes that one send carries. */
   readonly maxSend: number;
   /** Most ports that can be listened on at a time so that it is known which one a datagram came to. */

@@ -13,6 +13,12 @@ const URC = /^\+QIURC: ?"([a-z ]+)"(?:, ?(.*))?$/;
 /** BG95, BG96, BG77, EC2x, EG2x, EG91: "TCP/IP Application Note", BG95&BG77&BG600L V1.1. */
 const grammar: Grammar = {
   confirmation: 'result',
+  words: {
+    sendResults: ['SEND OK', 'SEND FAIL'],
+    errorNames: [],
+    answerNames: {},
+    namedAnswers: ['+QIGETERROR'],
+  },
   // QISDE=1 is the default, and has nothing to do with ATE.
   echoesPayloads: true,
   action,
@@ -175,6 +181,8 @@ const SOCKET_LOST: readonly (number | undefined)[] = [552, 566, 567];
 export const quectel: Dialect = {
   grammar,
   models: /^(?:Quectel[ _])?(?:BG(?:95|96|77|600)|E[CG]\d\d)/i,
+  slowCommands: ['+QIACT', '+QIDEACT', '+QIOPEN', '+QICLOSE', '+QPING'],
+  hexSends: ['+QISENDEX'],
   maxSend: 1460,
   maxSockets: 12,
   iccid: 'AT+QCCID',

@@ -24,7 +24,20 @@ const CONNECTED = 1;
 const MAX_SOCKET = 12;
 
 /** SIM7070, SIM7080, SIM7090: the CA commands of "SIM7000 Series AT Command Manual" V1.06, chapter 18. */
-const grammar: Grammar = { confirmation: 'may', echoesPayloads: false, action, header, inline, said };
+const grammar: Grammar = {
+  confirmation: 'may',
+  words: {
+    sendResults: [],
+    errorNames: [],
+    answerNames: { '+CCID': ['+ICCID'] },
+    namedAnswers: [],
+  },
+  echoesPayloads: false,
+  action,
+  header,
+  inline,
+  said,
+};
 
 function action({ verb, form, args }: CommandPart): Action | undefined {
   const [first, second, third, fourth, fifth, sixth] = args;
@@ -171,6 +184,8 @@ const NETWORK_NOT_ACTIVE = /error 21\b/;
 export const simcom7080: Dialect = {
   grammar,
   models: /^(?:SIMCOM_)?SIM70[789]0/i,
+  slowCommands: ['+CNACT', '+CAOPEN', '+CASERVER', '+SNPING4'],
+  hexSends: [],
   maxSend: MOST_BYTES,
   maxSockets: MAX_SOCKET + 1,
   iccid: 'AT+CCID',

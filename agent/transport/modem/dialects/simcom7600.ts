@@ -14,7 +14,19 @@ const RECEIVE = /^\+RECEIVE,(\d+),(\d+):$/;
 const MANUAL = /^\+CIPRXGET: ?([23]),(\d+),(\d+),(\d+)$/;
 
 /** SIM7500, SIM7600, A7600, A7670, A7672: "A7600 Series TCPIP Application Note" V1.00. */
-const grammar: Grammar = { confirmation: 'around', echoesPayloads: false, action, header, said };
+const grammar: Grammar = {
+  confirmation: 'around',
+  words: {
+    sendResults: [],
+    errorNames: ['+IP ERROR'],
+    answerNames: { '+CICCID': ['+ICCID'], '+CCID': ['+ICCID'] },
+    namedAnswers: ['+NETOPEN', '+NETCLOSE', '+IPADDR'],
+  },
+  echoesPayloads: false,
+  action,
+  header,
+  said,
+};
 
 function action({ verb, form, args: [first, second, third] }: CommandPart, known: Known): Action | undefined {
   if (verb === '+NETCLOSE' && form === '') return { type: 'set', apply: ({ sockets }) => sockets.clear() };
@@ -133,6 +145,8 @@ const NOT_OPENED = /network not opened/i;
 export const simcom7600: Dialect = {
   grammar,
   models: /^(?:SIMCOM_)?(?:SIM7[56]00|A76\d\d)/i,
+  slowCommands: ['+NETOPEN', '+NETCLOSE', '+CIPOPEN', '+CIPCLOSE', '+CPING'],
+  hexSends: [],
   maxSend: 1500,
   // `+IPD` does not say which socket it is for.
   maxSockets: 1,

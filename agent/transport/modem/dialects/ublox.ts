@@ -20,6 +20,12 @@ const HEX_LIMIT = 512;
 /** SARA-R4, SARA-R5, SARA-U201, LARA: "u-blox SARA-R4 AT Commands Manual" UBX-17003787. */
 const grammar: Grammar = {
   confirmation: 'before',
+  words: {
+    sendResults: [],
+    errorNames: [],
+    answerNames: {},
+    namedAnswers: ['+USOER'],
+  },
   echoesPayloads: false,
   joinAt: ({ hex }) => (hex ? HEX_LIMIT : LIMIT),
   action,
@@ -124,6 +130,8 @@ const PAYLOAD_DELAY_MS = 50;
 export const ublox: Dialect = {
   grammar,
   models: /^(?:SARA-(?:R4|R5|U2)|LARA-)/i,
+  slowCommands: ['+UPSDA', '+USOCO', '+USOCL', '+UPING'],
+  hexSends: ['+USOST', '+USOWR'],
   maxSend: LIMIT,
   maxSockets: MAX_SOCKET + 1,
   iccid: 'AT+CCID',

@@ -1,6 +1,7 @@
+import type { DialectName } from '../../../../agent/config/dialect-names.js';
 import type { Notice } from '../../../../agent/transport/modem/at/modem-event.js';
 import { createLogReader, type LogChunk } from '../../../../agent/transport/modem/console/log-reader.js';
-import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS } from '../../../../agent/transport/modem/dialects/index.js';
 
 /** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */
 export const P12 = Buffer.from('001a1b0d0a4f4b0d0a2b513e', 'hex').toString('latin1');

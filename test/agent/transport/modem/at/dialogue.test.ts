@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { DIALECT_NAMES, type DialectName } from '../../../../../agent/config/dialect-names.js';
 import { createLogReader, type LogChunk } from '../../../../../agent/transport/modem/console/log-reader.js';
-import { DIALECTS, type DialectName } from '../../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS } from '../../../../../agent/transport/modem/dialects/index.js';
 import { SEED } from '../../../../support/seed.js';
 import { observe, tell } from '../support.js';
 import { TRANSCRIPTS } from '../transcripts.js';
@@ -241,7 +242,7 @@ const chunks = fc.array(
   fc.record({ at: fc.nat(5000), direction: fc.constantFrom('tx' as const, 'rx' as const, 'rx' as const), bytes }),
   { maxLength: 60 },
 );
-const dialects = fc.constantFrom<DialectName>('quectel', 'simcom7600', 'simcom7080', 'ublox');
+const dialects = fc.constantFrom(...DIALECT_NAMES);
 
 describe('arbitrary bytes', () => {
   it('never throw, and are understood the same in whatever chunks they come', () => {

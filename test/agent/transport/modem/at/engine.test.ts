@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { createEngine, type Effect, PLAIN } from '../../../../../agent/transport/modem/at/engine.js';
+import type { DialectName } from '../../../../../agent/config/dialect-names.js';
+import { createEngine, type Effect } from '../../../../../agent/transport/modem/at/engine.js';
 import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
 import type { Script } from '../../../../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName, dialectOf } from '../../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS, dialectOf, PLAIN } from '../../../../../agent/transport/modem/dialects/index.js';
 import { says, sendDatagram } from '../../../../../agent/transport/modem/dialects/sockets.js';
 import { type Air, bringUp } from '../../../../../agent/transport/modem/scripts/bring-up.js';
 import { checkHealth } from '../../../../../agent/transport/modem/scripts/health.js';

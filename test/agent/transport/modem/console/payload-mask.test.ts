@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { DIALECT_NAMES, type DialectName } from '../../../../../agent/config/dialect-names.js';
 import type { LogChunk } from '../../../../../agent/transport/modem/console/log-reader.js';
 import { createPayloadMask } from '../../../../../agent/transport/modem/console/payload-mask.js';
-import { DIALECT_NAMES, DIALECTS, type DialectName } from '../../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS } from '../../../../../agent/transport/modem/dialects/index.js';
 import { conversation, type Exchange, observe, P12 } from '../support.js';
 import { TRANSCRIPTS } from '../transcripts.js';
 
