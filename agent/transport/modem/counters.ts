@@ -1,5 +1,5 @@
 import type { DiscardReason, ModemCounters, Rung } from '../transport.js';
-import type { Notice } from './at/modem-event.js';
+import type { ModemEvent } from './at/modem-event.js';
 import { well } from './recovery/ladder.js';
 
 /** Counts what a modem says, and what it should have said. */
@@ -20,36 +20,36 @@ export function createTally() {
     'not-hexadecimal': 0,
   };
   /** Of the poll that is going on. */
-  let poll: { found: boolean; said: boolean } | undefined;
+  let poll: { found: boolean; announced: boolean } | undefined;
 
   return {
     opened(): void {
       portOpened++;
     },
 
-    notice(notice: Notice): void {
-      switch (notice.kind) {
+    event(event: ModemEvent): void {
+      switch (event.kind) {
         case 'datagram':
           if (poll !== undefined) poll.found = true;
           break;
         case 'pending':
-          if (notice.asked === undefined) dataUrcs++;
-          if (poll !== undefined) poll[notice.asked ? 'found' : 'said'] = true;
+          if (event.asked === undefined) dataUrcs++;
+          if (poll !== undefined) poll[event.asked ? 'found' : 'announced'] = true;
           break;
         case 'discarded':
           discarded++;
-          discardedBytes[notice.why] += notice.bytes.length;
+          discardedBytes[event.reason] += event.bytes.length;
       }
     },
 
     beginPoll(): void {
       polls++;
-      poll = { found: false, said: false };
+      poll = { found: false, announced: false };
     },
 
     /** @param reads false where payloads come by themselves: those that came meanwhile were said */
     endPoll(reads: boolean): void {
-      if (reads && poll?.found && !poll.said) dataUrcsLost++;
+      if (reads && poll?.found && !poll.announced) dataUrcsLost++;
       poll = undefined;
     },
 

@@ -11,7 +11,7 @@ export interface Socket {
 }
 
 /** What the commands and lines so far have told. It decides what the next bytes mean. */
-export interface Known {
+export interface ModemState {
   readonly sockets: Map<number, Socket>;
   /** Sockets that were closed, and not opened since. */
   readonly closed: Set<number>;
@@ -36,13 +36,13 @@ export type Action =
   /** `later`: a line of its own says when it is closed. */
   | { readonly type: 'close'; readonly socket: number; readonly later: boolean }
   /** A setting, in force once the modem has accepted it. */
-  | { readonly type: 'set'; readonly apply: (known: Known) => void };
+  | { readonly type: 'set'; readonly apply: (known: ModemState) => void };
 
 /** What has happened to the modem without our doing. */
-export type Loss = 'socket' | 'context' | 'reset';
+export type LossKind = 'socket' | 'context' | 'reset';
 
 /** What a line says. */
-export type Said =
+export type LineMeaning =
   | { readonly type: 'pending'; readonly sockets: readonly number[]; readonly bytes?: number }
   | { readonly type: 'counted'; readonly socket: number; readonly bytes: number }
   | { readonly type: 'empty'; readonly socket: number }
@@ -54,7 +54,7 @@ export type Said =
   /** Why the command in flight is about to end with ERROR. */
   | { readonly type: 'detail' }
   | { readonly type: 'information' }
-  | { readonly type: 'urc'; readonly loss?: Loss }
+  | { readonly type: 'urc'; readonly loss?: LossKind }
   | { readonly type: 'garbage' };
 
 /**
@@ -82,15 +82,15 @@ export interface Grammar {
   /** Whether written payloads may be echoed although commands are not. */
   readonly echoesPayloads: boolean;
   /** A datagram whose reads have this size may go on in the next read; from the same source it is put together. */
-  readonly joinAt?: (known: Known) => number;
-  action(part: CommandPart, known: Known): Action | undefined;
-  header(line: string, known: Known, action: Action | undefined): Header | undefined;
-  inline?(beginning: string, known: Known, action: Action | undefined): Header | undefined;
+  readonly joinAt?: (known: ModemState) => number;
+  action(part: CommandPart, known: ModemState): Action | undefined;
+  header(line: string, known: ModemState, action: Action | undefined): Header | undefined;
+  inline?(beginning: string, known: ModemState, action: Action | undefined): Header | undefined;
   /** Undefined for lines that mean nothing to the transport. */
-  said(line: string, known: Known, action: Action | undefined): Said | undefined;
+  meaning(line: string, known: ModemState, action: Action | undefined): LineMeaning | undefined;
 }
 
-export const freshKnown = (): Known => ({
+export const initialModemState = (): ModemState => ({
   sockets: new Map(),
   closed: new Set(),
   hex: false,

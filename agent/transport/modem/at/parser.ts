@@ -35,7 +35,7 @@ export type Unit =
   | { readonly type: 'payload'; readonly header: Header; readonly bytes: Buffer }
   /** The payload that was written came back whole. */
   | { readonly type: 'payload-echo'; readonly bytes: Buffer }
-  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly why: DiscardReason };
+  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly reason: DiscardReason };
 
 /** What may come next. The same text means different things, and the command in flight decides which. */
 export interface Expectation {
@@ -75,7 +75,11 @@ export function createParser() {
   let optional: number | undefined;
   let echo: { readonly bytes: Buffer; matched: number } | undefined;
 
-  const discard = (bytes: Buffer, why: DiscardReason): Unit => ({ type: 'discarded', bytes: Buffer.from(bytes), why });
+  const discard = (bytes: Buffer, reason: DiscardReason): Unit => ({
+    type: 'discarded',
+    bytes: Buffer.from(bytes),
+    reason,
+  });
 
   function takeNoise(): Unit {
     const unit = discard(noise.subarray(0, noiseSize), 'noise');
@@ -83,8 +87,8 @@ export function createParser() {
     return unit;
   }
 
-  function takeLine(why: DiscardReason): Unit {
-    const unit = discard(line.subarray(0, size), why);
+  function takeLine(reason: DiscardReason): Unit {
+    const unit = discard(line.subarray(0, size), reason);
     size = 0;
     ended = false;
     return unit;

@@ -1,6 +1,6 @@
-import { createDialogue, type Dialogue } from '../at/dialogue.js';
+import { createDialogue, type Dialogue } from '../at/dialogue/dialogue.js';
 import type { Grammar } from '../at/grammar.js';
-import type { Notice } from '../at/modem-event.js';
+import type { ModemEvent } from '../at/modem-event.js';
 import { PAYLOAD_IDLE_MS } from '../at/parser.js';
 
 /** Longest command that is gathered; hexadecimal sends are the longest. */
@@ -28,13 +28,13 @@ export function createLogReader(grammar: Grammar) {
   const host = createHostReader(dialogue);
   let lastReceivedAt = Number.NaN;
   return {
-    read({ at, direction, bytes }: LogChunk): Notice[] {
+    read({ at, direction, bytes }: LogChunk): ModemEvent[] {
       if (direction === 'tx') return host.write(bytes);
       const isLate = dialogue.inPayload() && at - lastReceivedAt > PAYLOAD_IDLE_MS;
       lastReceivedAt = at;
-      return isLate ? [...dialogue.abandon(), ...dialogue.receive(bytes)] : dialogue.receive(bytes);
+      return isLate ? [...dialogue.abandonIncomplete(), ...dialogue.receive(bytes)] : dialogue.receive(bytes);
     },
-    end: (): Notice[] => dialogue.end(),
+    end: (): ModemEvent[] => dialogue.end(),
   };
 }
 
@@ -52,8 +52,8 @@ export function createHostReader(dialogue: Dialogue) {
     return start === 'AT' ? true : start === 'A' ? undefined : false;
   }
 
-  function take(byte: number): Notice[] {
-    const awaited = dialogue.awaited();
+  function take(byte: number): ModemEvent[] {
+    const awaited = dialogue.awaitedPayload();
     if (awaited === undefined || payload.length === 0) {
       if (awaited === undefined) payload = [];
       if (awaited?.prompted !== true) return takeOfCommand(byte, awaited !== undefined);
@@ -64,9 +64,9 @@ export function createHostReader(dialogue: Dialogue) {
     return endPayload(awaited?.bytes);
   }
 
-  function takeOfCommand(byte: number, maybePayload: boolean): Notice[] {
+  function takeOfCommand(byte: number, maybePayload: boolean): ModemEvent[] {
     if (command.length === 0 && !maybePayload && BETWEEN.includes(byte)) {
-      dialogue.wrote(byte);
+      dialogue.control(byte);
       return [];
     }
     if (byte === CR || byte === LF) {
@@ -81,20 +81,20 @@ export function createHostReader(dialogue: Dialogue) {
     if (!maybePayload || startsCommand() !== false) return [];
     payload = command;
     command = [];
-    return endPayload(dialogue.awaited()?.bytes);
+    return endPayload(dialogue.awaitedPayload()?.bytes);
   }
 
-  function endPayload(expected: number | 'ctrl-z' | undefined): Notice[] {
+  function endPayload(expected: number | 'ctrl-z' | undefined): ModemEvent[] {
     const last = payload.at(-1);
     const whole = expected === 'ctrl-z' ? last === CTRL_Z || last === ESC : payload.length === expected;
     if (!whole && payload.length < MAX_COMMAND) return [];
     const bytes = Buffer.from(expected === 'ctrl-z' ? payload.slice(0, -1) : payload);
     payload = [];
-    if (expected === 'ctrl-z' && last !== undefined) dialogue.wrote(last);
+    if (expected === 'ctrl-z' && last !== undefined) dialogue.control(last);
     return dialogue.payload(bytes);
   }
 
   return {
-    write: (bytes: Buffer): Notice[] => [...bytes].flatMap(take),
+    write: (bytes: Buffer): ModemEvent[] => [...bytes].flatMap(take),
   };
 }

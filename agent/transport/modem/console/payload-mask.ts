@@ -1,4 +1,4 @@
-import { createDialogue } from '../at/dialogue.js';
+import { createDialogue } from '../at/dialogue/dialogue.js';
 import type { Grammar } from '../at/grammar.js';
 import { HEX_SENDS } from '../dialects/index.js';
 import { createHostReader, type LogChunk } from './log-reader.js';
@@ -58,7 +58,7 @@ function createMarker(grammar: Grammar) {
 
   function markWritten(bytes: Buffer, hidden: Buffer): void {
     for (const [index, byte] of bytes.entries()) {
-      const awaited = dialogue.awaited();
+      const awaited = dialogue.awaitedPayload();
       const isEnd = awaited?.bytes === 'ctrl-z' && (byte === CTRL_Z || byte === ESC);
       const isPayload = awaited?.prompted === true && !isEnd;
       host.write(bytes.subarray(index, index + 1));
@@ -66,7 +66,7 @@ function createMarker(grammar: Grammar) {
         hidden[index] = MASK;
         written.push(byte);
         echoed = 0;
-      } else if (dialogue.awaited() !== undefined) {
+      } else if (dialogue.awaitedPayload() !== undefined) {
         written = [];
       }
     }
@@ -75,8 +75,8 @@ function createMarker(grammar: Grammar) {
   function markReceived(bytes: Buffer, hidden: Buffer): void {
     for (const [index, byte] of bytes.entries()) {
       const isPayload = dialogue.inPayload();
-      const notices = dialogue.receive(bytes.subarray(index, index + 1));
-      const hasBegun = !isPayload && (dialogue.inPayload() || notices.some(({ kind }) => kind === 'datagram'));
+      const events = dialogue.receive(bytes.subarray(index, index + 1));
+      const hasBegun = !isPayload && (dialogue.inPayload() || events.some(({ kind }) => kind === 'datagram'));
       if (isPayload || isEchoed(byte)) hidden[index] = MASK;
       else if (hasBegun) hidden.fill(MASK, endOfHeader(bytes, index), index + 1);
     }

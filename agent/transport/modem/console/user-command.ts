@@ -1,6 +1,6 @@
 import { SupersimError } from '../../../../shared/errors.js';
 import { type CommandPart, splitCommand } from '../at/command-line.js';
-import { attempt, ModemTrouble, type Script } from '../at/script.js';
+import { attempt, ModemFaultError, type Script } from '../at/script.js';
 import { actionsOf, SLOW_COMMANDS } from '../dialects/index.js';
 
 const USUAL_MS = 15_000;
@@ -40,14 +40,14 @@ export function* runAnyCommand(command: string): Script<readonly string[]> {
   const outcome = yield* attempt(command, timeoutMs, { unrepeated: true });
   if (outcome.ok) return [...outcome.lines, 'OK'];
   if (outcome.failure === 'timeout')
-    throw new ModemTrouble('silent', `no answer to ${command} in ${timeoutMs / 1000} s`);
+    throw new ModemFaultError('silent', `no answer to ${command} in ${timeoutMs / 1000} s`);
   // The most telling line may be one of them.
   return [...outcome.lines.filter((line) => line !== outcome.error), outcome.error];
 }
 
 /** What came of a script on the port, as somebody is told it. */
-export function explainTrouble(error: unknown): unknown {
-  if (!(error instanceof ModemTrouble)) return error;
+export function toSupersimError(error: unknown): unknown {
+  if (!(error instanceof ModemFaultError)) return error;
   const code = error.trouble === 'closed' ? 'modem-port-lost' : 'modem-silent';
   return new SupersimError(code, error.message, { cause: error });
 }

@@ -37,7 +37,7 @@ export interface Dialect {
   readonly radioTimeoutMs?: number;
   /** Flow control by lines, where it is not the usual command that sets it. */
   readonly flow?: Readonly<Record<FlowControl, string>>;
-  /** Activates the context, unless it is active, and sets how payloads come. @throws ModemTrouble `context` */
+  /** Activates the context, unless it is active, and sets how payloads come. @throws ModemFaultError `context` */
   activate(apn: string): Script<void>;
   deactivate(): Script<void>;
   /**
@@ -45,7 +45,7 @@ export interface Dialect {
    *
    * @param index 0 for the first port, and so on
    * @returns the modem's number of it
-   * @throws ModemTrouble `socket`, or `context` when it is that which is missing
+   * @throws ModemFaultError `socket`, or `context` when it is that which is missing
    */
   listen(port: number, index: number, gateway: Endpoint): Script<number>;
   /**
@@ -56,7 +56,7 @@ export interface Dialect {
   readonly receive?: (socket: number, most: number) => Script<boolean>;
   /** Reads what may wait without the modem having said so, and fails when the socket is gone. */
   poll(socket: number): Script<void>;
-  /** Sends at most {@link maxSend} bytes. @throws ModemTrouble `send`, `socket`, `context` */
+  /** Sends at most {@link maxSend} bytes. @throws ModemFaultError `send`, `socket`, `context` */
   send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): Script<void>;
   /** Never fails: a socket that is not open is closed. */
   close(socket: number): Script<void>;

@@ -1,7 +1,7 @@
 import { SupersimError } from '../../../../shared/errors.js';
 import { DIALECT_NAMES, type DialectName } from '../../../config/dialect-names.js';
 import type { CommandPart } from '../at/command-line.js';
-import { type Action, freshKnown, type Grammar } from '../at/grammar.js';
+import { type Action, type Grammar, initialModemState } from '../at/grammar.js';
 import type { Dialect } from './dialect.js';
 import { quectel } from './quectel.js';
 import { simcom7080 } from './simcom7080.js';
@@ -26,7 +26,7 @@ export const PLAIN: Grammar = {
   echoesPayloads: false,
   action: () => undefined,
   header: () => undefined,
-  said: () => undefined,
+  meaning: () => undefined,
 };
 
 /** Commands of any dialect that may take minutes. */
@@ -37,7 +37,7 @@ export const HEX_SENDS: readonly string[] = ALL.flatMap(({ hexSends }) => hexSen
 
 /** What a command does, by each dialect that knows it. */
 export const actionsOf = (part: CommandPart): readonly Action[] =>
-  ALL.flatMap(({ grammar }) => grammar.action(part, freshKnown()) ?? []);
+  ALL.flatMap(({ grammar }) => grammar.action(part, initialModemState()) ?? []);
 
 /** Models that are known and not supported. */
 const UNSUPPORTED: readonly (readonly [models: RegExp, what: string])[] = [

@@ -1,5 +1,5 @@
 import type { DialectName } from '../../../../agent/config/dialect-names.js';
-import type { Notice } from '../../../../agent/transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../../../agent/transport/modem/at/modem-event.js';
 import { createLogReader, type LogChunk } from '../../../../agent/transport/modem/console/log-reader.js';
 import { DIALECTS } from '../../../../agent/transport/modem/dialects/index.js';
 
@@ -19,29 +19,27 @@ export function conversation(...lines: readonly string[]): Exchange {
 }
 
 /** What is understood, one short line each; what others tell better is left out. */
-export function tell(notices: readonly Notice[]): string[] {
-  return notices.flatMap((notice) => {
-    switch (notice.kind) {
+export function tell(events: readonly ModemEvent[]): string[] {
+  return events.flatMap((event) => {
+    switch (event.kind) {
       case 'datagram':
-        return [
-          `datagram ${notice.socket} ${notice.source.address}:${notice.source.port} ${notice.bytes.toString('hex')}`,
-        ];
+        return [`datagram ${event.socket} ${event.source.address}:${event.source.port} ${event.bytes.toString('hex')}`];
       case 'sent':
       case 'opened':
-        return [`${notice.kind} ${notice.socket}${notice.error === undefined ? '' : `: ${notice.error}`}`];
+        return [`${event.kind} ${event.socket}${event.error === undefined ? '' : `: ${event.error}`}`];
       case 'closed':
-        return [`closed ${notice.socket}`];
+        return [`closed ${event.socket}`];
       case 'pending':
-        return [`pending ${notice.socket}${notice.bytes === undefined ? '' : ` ${notice.bytes}`}`];
+        return [`pending ${event.socket}${event.bytes === undefined ? '' : ` ${event.bytes}`}`];
       case 'urc':
-        return [`urc ${notice.line}`];
+        return [`urc ${event.line}`];
       case 'result': {
-        if (notice.action?.type === 'send') return [];
-        const lines = notice.lines.length === 0 ? '' : ` ${notice.lines.join(' ')}`;
-        return [`${notice.command ?? 'stray'}${lines} ${notice.text}`];
+        if (event.action?.type === 'send') return [];
+        const lines = event.lines.length === 0 ? '' : ` ${event.lines.join(' ')}`;
+        return [`${event.command ?? 'stray'}${lines} ${event.text}`];
       }
       case 'discarded':
-        return [`discarded ${notice.why} ${notice.bytes.toString('hex')}`];
+        return [`discarded ${event.reason} ${event.bytes.toString('hex')}`];
       default:
         return [];
     }

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DIALECT_NAMES, type DialectName } from '../../../../../agent/config/dialect-names.js';
-import { createLogReader, type LogChunk } from '../../../../../agent/transport/modem/console/log-reader.js';
-import { DIALECTS } from '../../../../../agent/transport/modem/dialects/index.js';
-import { SEED } from '../../../../support/seed.js';
-import { observe, tell } from '../support.js';
-import { TRANSCRIPTS } from '../transcripts.js';
+import { DIALECT_NAMES, type DialectName } from '../../../../../../agent/config/dialect-names.js';
+import { createLogReader, type LogChunk } from '../../../../../../agent/transport/modem/console/log-reader.js';
+import { DIALECTS } from '../../../../../../agent/transport/modem/dialects/index.js';
+import { SEED } from '../../../../../support/seed.js';
+import { observe, tell } from '../../support.js';
+import { TRANSCRIPTS } from '../../transcripts.js';
 
 /** What nothing may come into the middle of: a line, a header with its payload, a prompt. */
 type Atom = readonly ['tx' | 'rx', string];
@@ -261,14 +261,14 @@ describe('arbitrary bytes', () => {
     fc.assert(
       fc.property(dialects, chunks, (dialect, log) => {
         const reader = createLogReader(DIALECTS[dialect].grammar);
-        const notices = [...log.flatMap((chunk) => reader.read(chunk)), ...reader.end()];
+        const events = [...log.flatMap((chunk) => reader.read(chunk)), ...reader.end()];
         const came = log.reduce((sum, chunk) => sum + (chunk.direction === 'rx' ? chunk.bytes.length : 0), 0);
-        const yielded = notices.reduce(
-          (sum, notice) => sum + ('bytes' in notice && Buffer.isBuffer(notice.bytes) ? notice.bytes.length : 0),
+        const yielded = events.reduce(
+          (sum, event) => sum + ('bytes' in event && Buffer.isBuffer(event.bytes) ? event.bytes.length : 0),
           0,
         );
         expect(yielded).toBeLessThanOrEqual(came);
-        expect(tell(notices).length).toBeLessThanOrEqual(2 * came + log.length);
+        expect(tell(events).length).toBeLessThanOrEqual(2 * came + log.length);
       }),
       { seed: SEED, numRuns: 400 },
     );
