@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 
 /** How long systemd may take to hear; `systemd-notify` itself gives up after 5 s. */
 const CHILD_MS = 10_000;
@@ -35,7 +35,7 @@ interface Lane {
  * not be true, and a sign of life would have systemd wait for the next.
  */
 export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notify {
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   const watchdog = createLane(tell);
   const status = createLane(tell);
   const state = createLane(async (variables) => {

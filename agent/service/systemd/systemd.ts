@@ -2,7 +2,7 @@ import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Agent } from '../../agent.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import { createNotify, type Notify } from './notify.js';
 import { statusLine } from './status-line.js';
 import { startWatchdog, watchdogInterval } from './watchdog.js';
@@ -39,7 +39,7 @@ export interface SystemdService {
  */
 export function createSystemdService(options: SystemdOptions): SystemdService {
   const { agent, log, environment = process.env, notify = createNotify(log) } = options;
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   let shown: string | undefined;
   let shownAt = Number.NEGATIVE_INFINITY;
   /** Until it is ready, to the next try; then from one look at the status to the next. */

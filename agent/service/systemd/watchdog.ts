@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import type { Notify } from './notify.js';
 
 /** Signs of life in the time that systemd waits for one: more than two, so that one may get lost. */
@@ -39,7 +39,7 @@ export function watchdogInterval(environment: NodeJS.ProcessEnv, pid = process.p
  * @returns ends it
  */
 export function startWatchdog({ intervalMs, probe, notify, log }: WatchdogOptions): () => void {
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   let probing = false;
   let stopped = false;
   const complain = (error: string) => minuteLog('probe', { error }, 'no sign of life for systemd: the probe failed');

@@ -14,7 +14,7 @@ export interface FailoverOptions extends ChoiceTimes {
   readonly modem: ModemTransport;
   readonly gateway: Endpoint;
   /** Why what UDP sends from an address does not reach the gateway; undefined when it does. */
-  readonly whyNotReached: (address: string) => Promise<string | undefined>;
+  readonly routeProblem: (address: string) => Promise<string | undefined>;
 }
 
 /** Two links as one; they are started and stopped by who has made them. */
@@ -43,7 +43,7 @@ export function createFailover(options: FailoverOptions, log: Log): Failover {
 
   async function look(): Promise<void> {
     const address = udp.address();
-    unreached = address === undefined ? NO_ADDRESS : await options.whyNotReached(address);
+    unreached = address === undefined ? NO_ADDRESS : await options.routeProblem(address);
     if (!stopped) decide(false);
   }
 

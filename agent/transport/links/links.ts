@@ -144,7 +144,7 @@ async function createModem(options: ModemOptions, log: Log): Promise<ModemTransp
 
 async function createChoice(config: Config, udp: UdpTransport, modem: ModemTransport, log: Log): Promise<Failover> {
   const { link, gateway } = config;
-  const [{ createFailover }, { whyNotReached }] = await Promise.all([import('./failover.js'), import('./reach.js')]);
+  const [{ createFailover }, { routeProblem }] = await Promise.all([import('./failover.js'), import('./reach.js')]);
   const reach = { listen: listenOf(config), interface: link.interface, gateway };
   return createFailover(
     {
@@ -153,7 +153,7 @@ async function createChoice(config: Config, udp: UdpTransport, modem: ModemTrans
       gateway,
       downForMs: milliseconds(link.downFor),
       upForMs: milliseconds(link.upFor),
-      whyNotReached: (address) => whyNotReached(reach, address),
+      routeProblem: (address) => routeProblem(reach, address),
     },
     log,
   );

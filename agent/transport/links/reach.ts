@@ -28,7 +28,7 @@ export interface ReachOptions {
  *
  * @returns undefined when it does
  */
-export async function whyNotReached(
+export async function routeProblem(
   { listen, interface: named, gateway }: ReachOptions,
   address: string,
 ): Promise<string | undefined> {

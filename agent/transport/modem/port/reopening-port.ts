@@ -6,7 +6,7 @@ import { openPort, type Port, type PortOptions } from './port.js';
 /** A port that has stayed open for so long is opened again without delay when it goes. */
 const STEADY_MS = 10_000;
 
-export interface KeptPortEvents {
+export interface ReopeningPortEvents {
   /** It is open; a modem behind it may have been reset. */
   opened(device: string): void;
   data(bytes: Buffer): void;
@@ -14,7 +14,7 @@ export interface KeptPortEvents {
   down(error: SupersimError): void;
 }
 
-export interface KeptPort {
+export interface ReopeningPort {
   /** @throws SupersimError `modem-port-lost`, also while it is not open */
   write(bytes: Uint8Array): Promise<void>;
   /** Closes it and opens it again, as if it had been lost. */
@@ -27,7 +27,12 @@ export interface KeptPort {
  *
  * @param pace how much faster than usual the back-off passes: more than 1 in tests
  */
-export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log, pace = 1): KeptPort {
+export function createReopeningPort(
+  options: PortOptions,
+  events: ReopeningPortEvents,
+  log: Log,
+  pace = 1,
+): ReopeningPort {
   const { path, baudRate } = options;
   const backOff = createBackOff();
   let port: Port | undefined;
