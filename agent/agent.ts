@@ -7,16 +7,16 @@ import { type Log, silentLog } from './base/log.js';
 import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
 import type { Journal } from './command/journal/types.js';
-import { createDelivery, type Delivery, type Whereabouts } from './command/outbox/delivery.js';
+import { createDelivery, type Delivery, type DeliveryState } from './command/outbox/delivery.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
 import { createDeadlineJudge } from './command/runner/deadline.js';
-import { createLaunch } from './command/runner/deadline-gate.js';
+import { createDeadlineGate } from './command/runner/deadline-gate.js';
 import { createRunner } from './command/runner/runner.js';
 import { openState, type State } from './command/state.js';
 import { createCounters } from './command/stats/counters.js';
 import { createMeters, type Meters, observe } from './command/stats/meters.js';
-import { createLast } from './command/stats/recent.js';
+import { createRecent } from './command/stats/recent.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
@@ -71,7 +71,7 @@ export interface Agent {
    *
    * @throws (rejects) SupersimError as `emit` does
    */
-  dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts>;
+  dispatch(event: string | Uint8Array, data?: unknown): Promise<DeliveryState>;
   status(): AgentStatus;
   /** What is measured for metrics. */
   readonly meters: Meters;
@@ -106,14 +106,14 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   const meters = createMeters();
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
-  const last = createLast();
+  const last = createRecent();
   const surroundings = { deviceId, log, emit };
   const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
   const runner = createRunner(config.limits, { ...surroundings, ran });
   const probeRunner = createRunner(PROBE_LIMITS, surroundings);
   const clockSynchronized = createClockCheck();
   const unsynchronized = () => current.config.deadline.unsynchronized;
-  const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, unsynchronized));
+  const launch = createDeadlineGate(runner, createDeadlineJudge(clockSynchronized, unsynchronized));
   let admitting = false;
   let dropsTimer: NodeJS.Timeout | undefined;
   let maintenance: NodeJS.Timeout | undefined;
@@ -132,7 +132,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     await dispatch(event, data);
   }
 
-  async function dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts> {
+  async function dispatch(event: string | Uint8Array, data?: unknown): Promise<DeliveryState> {
     const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
     const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
     if (bytes.length > most) {
@@ -146,7 +146,7 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
       throw new SupersimError('link-down', 'the agent does not run');
     }
     const outgoing = { bytes, destination: config.gateway, port: ports[0] ?? 0, kind: 'event' } as const;
-    const where = await new Promise<Whereabouts>((resolve, reject) => {
+    const where = await new Promise<DeliveryState>((resolve, reject) => {
       send(outgoing, (error, found = 'sent') => (error === undefined ? resolve(found) : reject(error)));
     });
     log.info(

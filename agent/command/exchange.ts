@@ -9,22 +9,22 @@ import type { Registry } from '../handlers/registry.js';
 import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
 import { encodableReply, encodeAnswers, markRepeat } from './codec/encode.js';
-import { datagramKey, type Seen, type SeenCommands } from './dedup/duplicate-table.js';
+import { type DuplicateTable, datagramKey, type Seen } from './dedup/duplicate-table.js';
 import type { JournalEntry } from './journal/entry.js';
 import {
-  type Care,
-  createJournalled,
+  acknowledgeBeforeStart,
+  createJournalHandle,
+  type DedupPolicy,
   endingOf,
-  endOfResumed,
-  enterLate,
-  type Journalled,
+  type JournalHandle,
   journalKey,
+  journalLate,
   type Known,
+  outcomeAfterRestart,
   recall,
-  tellingFirst,
 } from './journal/handle.js';
 import type { Journal } from './journal/types.js';
-import type { Launch } from './runner/deadline-gate.js';
+import type { SubmitCommand } from './runner/deadline-gate.js';
 import {
   type CommandLog,
   codeOf,
@@ -48,8 +48,8 @@ export interface Incoming {
 export interface LifeOptions {
   readonly registry: Registry;
   readonly authorize: Authorize;
-  readonly launch: Launch;
-  readonly seen: SeenCommands;
+  readonly launch: SubmitCommand;
+  readonly seen: DuplicateTable;
   /** Without it nothing is known of commands after the agent has ended. */
   readonly journal: Journal | undefined;
   readonly counters: Counters;
@@ -71,7 +71,7 @@ interface Exchange {
   readonly resumed: JournalEntry | undefined;
   /** Set when its commands have an id to be known by when they come again. */
   readonly seen: Seen | undefined;
-  journalled: Journalled | undefined;
+  journalled: JournalHandle | undefined;
   readonly settled: Settled[];
   awaited: number;
 }
@@ -95,7 +95,7 @@ export function createExchanges(options: ExchangeOptions) {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
     if (entries.length === 0) counters.strayReplies++;
-    const care = careOf(message);
+    const care = dedupPolicyOf(message);
     const now = performance.now();
     const key =
       care !== 'none' && format !== 'raw' && entries.some(hasId) ? datagramKey(peer, datagram.bytes) : undefined;
@@ -107,13 +107,13 @@ export function createExchanges(options: ExchangeOptions) {
       return;
     }
     const lifetime = parametersOf(peer).exchangeLifetime;
-    const remembered = key !== undefined && known === undefined && care === 'remembered';
+    const remembered = key !== undefined && known === undefined && care === 'track';
     const entry = remembered ? seen.begin(key, false, lifetime, now) : undefined;
     const exchange: Exchange = {
       incoming,
       resumed,
       seen: entry,
-      journalled: care === 'remembered' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
+      journalled: care === 'track' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
       settled: [],
       awaited: entries.length,
     };
@@ -129,13 +129,13 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   /** What does no harm when it runs twice is run twice: remembering it would cost more. */
-  function careOf({ entries }: Message): Care {
-    let care: Care = 'none';
+  function dedupPolicyOf({ entries }: Message): DedupPolicy {
+    let care: DedupPolicy = 'none';
     for (const entry of entries) {
       if ('error' in entry) continue;
       const handler = registry.get(entry.request.name);
-      if (handler === undefined || authorize(handler) !== undefined) care = 'recalled';
-      else if (!handler.idempotent) return 'remembered';
+      if (handler === undefined || authorize(handler) !== undefined) care = 'lookup';
+      else if (!handler.idempotent) return 'track';
     }
     return care;
   }
@@ -146,14 +146,14 @@ export function createExchanges(options: ExchangeOptions) {
     key: string | undefined,
     idempotent: boolean,
     resumed?: JournalEntry,
-  ): Journalled | undefined {
+  ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
-    if (resumed !== undefined) return createJournalled(journal, resumed.command, true);
+    if (resumed !== undefined) return createJournalHandle(journal, resumed.command, true);
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
     const [first] = requests;
     const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
-    return createJournalled(journal, {
+    return createJournalHandle(journal, {
       key: key === undefined ? randomBytes(KEY_BYTES) : journalKey(key),
       peer,
       id: first?.id,
@@ -229,7 +229,7 @@ export function createExchanges(options: ExchangeOptions) {
       before:
         handler.endsWith === undefined
           ? exchange.journalled
-          : tellingFirst(exchange.journalled, () => tellRunning(exchange.incoming, false)),
+          : acknowledgeBeforeStart(exchange.journalled, () => tellRunning(exchange.incoming, false)),
       done,
       slow: handler.safe ? undefined : () => slow(exchange),
     });
@@ -239,7 +239,7 @@ export function createExchanges(options: ExchangeOptions) {
   function slow(exchange: Exchange): void {
     if (exchange.journalled !== undefined) return;
     exchange.journalled = enter(exchange.incoming, undefined, true);
-    enterLate(exchange.journalled);
+    journalLate(exchange.journalled);
   }
 
   function settle(
@@ -249,7 +249,7 @@ export function createExchanges(options: ExchangeOptions) {
     wantsReply: boolean,
     answer: Reply,
   ): void {
-    const reply = exchange.resumed === undefined ? answer : endOfResumed(exchange.resumed, answer);
+    const reply = exchange.resumed === undefined ? answer : outcomeAfterRestart(exchange.resumed, answer);
     const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
     exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
     exchange.awaited--;

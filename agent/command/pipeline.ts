@@ -10,13 +10,13 @@ import { createAdmission, createCarrierCheck, type RefusalCause } from './admit.
 import { createAuthorize } from './authorize.js';
 import { createCoapServer } from './coap/server.js';
 import { decode } from './codec/decode.js';
-import { createSeen } from './dedup/duplicate-table.js';
+import { createDuplicateTable } from './dedup/duplicate-table.js';
 import { createExchanges } from './exchange.js';
 import type { JournalCommand, JournalEntry } from './journal/entry.js';
 import type { Journal } from './journal/types.js';
 import type { Outgoing, Send } from './outbox/delivery.js';
 import { probe } from './probe.js';
-import type { Launch } from './runner/deadline-gate.js';
+import type { SubmitCommand } from './runner/deadline-gate.js';
 import { createCommandLog } from './stats/command-log.js';
 import type { Counters } from './stats/counters.js';
 import { createMeters, type Meters } from './stats/meters.js';
@@ -26,7 +26,7 @@ import { createRefusals } from './stats/refusals.js';
 export interface PipelineOptions {
   readonly config: Config;
   readonly registry: Registry;
-  readonly launch: Launch;
+  readonly launch: SubmitCommand;
   /** Without it nothing is known of commands after the agent has ended. */
   readonly journal?: Journal | undefined;
   readonly send: Send;
@@ -48,7 +48,7 @@ export function createPipeline(options: PipelineOptions) {
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createMinuteLog(log);
   const refusals = createRefusals();
-  const seen = createSeen();
+  const seen = createDuplicateTable();
   const logCommand = createCommandLog(counters, meters, last, log);
   const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
     sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
@@ -84,7 +84,7 @@ export function createPipeline(options: PipelineOptions) {
       else if (bytes !== null) reply(bytes, command, 'reply');
     },
     /** See {@link probe}. @param own gives the probe a place that no command can take */
-    probe: (own: Launch): Promise<void> =>
+    probe: (own: SubmitCommand): Promise<void> =>
       probe({ ...life, launch: own, refusalOf, source: firstOf(changeable.allow) }),
     /** Who was refused last, the latest first. */
     lastRefused: refusals.last,

@@ -3,7 +3,7 @@ import { silentLog } from '../../agent/base/log.js';
 import { createDelivery, type Outgoing } from '../../agent/command/outbox/delivery.js';
 import { openOutbox } from '../../agent/command/outbox/outbox.js';
 import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createRecent } from '../../agent/command/stats/recent.js';
 import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 import { SupersimError } from '../../shared/errors.js';
 import { openTestDatabase, standingClock } from '../agent/command/journal/support.js';
@@ -42,7 +42,7 @@ async function deliverBy(
     outbox,
     keepMs: Date.now() * 2,
     counters,
-    last: createLast(),
+    last: createRecent(),
     log: silentLog,
   });
   onTestFinished(delivery.stop);

@@ -8,7 +8,7 @@ import { silentLog } from '../../agent/base/log.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
 import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createRecent } from '../../agent/command/stats/recent.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
@@ -41,7 +41,7 @@ export async function startFleet(loopback: Loopback, file: string): Promise<void
     // What goes back to a device's address leaves from it.
     send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
     counters,
-    last: createLast(),
+    last: createRecent(),
     log: silentLog,
   });
   onTestFinished(() => {

@@ -5,7 +5,7 @@ import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
 import { createCounters } from '../../agent/command/stats/counters.js';
 import { createMeters, observe } from '../../agent/command/stats/meters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createRecent } from '../../agent/command/stats/recent.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
@@ -48,7 +48,7 @@ export function startPipeline({
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const counters = createCounters();
-  const last = createLast();
+  const last = createRecent();
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
   const meters = createMeters();

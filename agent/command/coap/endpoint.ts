@@ -10,8 +10,8 @@ import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import { SupersimError } from '../../../shared/errors.js';
-import { datagramKey, type Seen, type SeenCommands } from '../dedup/duplicate-table.js';
-import type { Care, Known } from '../journal/handle.js';
+import { type DuplicateTable, datagramKey, type Seen } from '../dedup/duplicate-table.js';
+import type { DedupPolicy, Known } from '../journal/handle.js';
 import type { Counters } from '../stats/counters.js';
 
 /** Most separate responses whose acknowledgement is awaited at once; further ones go non-confirmable. */
@@ -37,11 +37,11 @@ export interface Respond {
 }
 
 export interface EndpointOptions<Peer extends CoapPeer> {
-  readonly seen: SeenCommands;
+  readonly seen: DuplicateTable;
   /** What is known of a request that is not in `seen`; a `busy` error when that cannot be found out. */
   readonly recall: (key: string) => Known | SupersimError | undefined;
   readonly handle: (request: Message, peer: Peer, key: string, respond: Respond) => void;
-  readonly careOf: (request: Message) => Care;
+  readonly dedupPolicyOf: (request: Message) => DedupPolicy;
   readonly counters: Pick<Counters, 'repeats'>;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -64,7 +64,15 @@ interface Unacknowledged {
  * responses go piggybacked, separately or non-confirmably, pings are reset.
  */
 export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptions<Peer>) {
-  const { seen, recall, handle, careOf, counters, now = () => performance.now(), random = Math.random } = options;
+  const {
+    seen,
+    recall,
+    handle,
+    dedupPolicyOf,
+    counters,
+    now = () => performance.now(),
+    random = Math.random,
+  } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
   let nextMessageId = Math.floor(random() * 0x10000);
 
@@ -92,7 +100,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       if (answerRepeat(here, request, peer)) here.accepted = true;
       return;
     }
-    const care = careOf(request);
+    const care = dedupPolicyOf(request);
     const known = care === 'none' ? undefined : recall(key);
     if (known instanceof SupersimError) refuse(request, peer, known.message);
     else if (known !== undefined) answerRepeat(known, request, peer);
@@ -110,10 +118,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: Message, peer: Peer, key: string, care: Care, at: number): void {
+  function begin(request: Message, peer: Peer, key: string, care: DedupPolicy, at: number): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const entry = seen.begin(key, care !== 'remembered', lifetime, at);
+    const entry = seen.begin(key, care !== 'track', lifetime, at);
     if (entry === undefined) refuse(request, peer, 'too many commands are remembered');
     else answer(entry, request, peer, key);
   }

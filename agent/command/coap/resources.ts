@@ -14,22 +14,22 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
-import { type Care, enterLate, type Journalled, tellingFirst } from '../journal/handle.js';
-import type { Launch } from '../runner/deadline-gate.js';
+import { acknowledgeBeforeStart, type DedupPolicy, type JournalHandle, journalLate } from '../journal/handle.js';
+import type { SubmitCommand } from '../runner/deadline-gate.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
 
 export interface ResourceOptions {
   readonly registry: Registry;
   readonly authorize: Authorize;
-  readonly launch: Launch;
+  readonly launch: SubmitCommand;
   /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
   readonly maxBytes?: () => number;
   readonly now?: () => number;
 }
 
 /** What a command came to; without a name where none was found that could be run. */
-export interface CameTo {
+export interface CommandResult {
   readonly name: string | undefined;
   readonly reply: Reply;
 }
@@ -37,7 +37,7 @@ export interface CameTo {
 /** What a request's handling asks for, and tells. */
 export interface Surroundings {
   /** Called once: the response; and what the command came to, where one ran or was to. */
-  respond(parts: ResponseParts, ended?: CameTo): void;
+  respond(parts: ResponseParts, ended?: CommandResult): void;
   /** Called when the agent itself made a mistake, so that there is no response: the request is answered by that. */
   fail(name: string | undefined, error: unknown): void;
   /** The response comes later, and perhaps after the agent has ended. */
@@ -45,7 +45,7 @@ export interface Surroundings {
   /** It was taken in before the agent was started, and the journal has it. */
   readonly resumed: boolean;
   /** The command's entry in the journal; `whole` is the request with all of its body. */
-  enter(command: Command, handler: Handler, whole: Message): Journalled | undefined;
+  enter(command: Command, handler: Handler, whole: Message): JournalHandle | undefined;
 }
 
 /** What a block leaves room for in its datagram: the header and the options. */
@@ -85,13 +85,13 @@ export function createResources(options: ResourceOptions) {
     },
 
     /** Discovery, errors, later blocks of a response, and handlers declared idempotent need none. */
-    careOf(message: Message): Care {
+    dedupPolicyOf(message: Message): DedupPolicy {
       const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
-      if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
-      if (authorize(handler) !== undefined) return 'recalled';
-      return handler.idempotent ? 'none' : 'remembered';
+      if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
+      if (authorize(handler) !== undefined) return 'lookup';
+      return handler.idempotent ? 'none' : 'track';
     },
   };
 
@@ -177,9 +177,9 @@ export function createResources(options: ResourceOptions) {
           handler,
           params: bound.value,
           bytes: body.length,
-          before: handler.endsWith === undefined ? journalled : tellingFirst(journalled, surroundings.later),
+          before: handler.endsWith === undefined ? journalled : acknowledgeBeforeStart(journalled, surroundings.later),
           done: finish,
-          slow: handler.safe || journalled !== undefined ? undefined : () => enterLate(enter()),
+          slow: handler.safe || journalled !== undefined ? undefined : () => journalLate(enter()),
         });
       }
     }

@@ -6,11 +6,18 @@ import type { Handler } from '../../handlers/handler.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { LifeOptions } from '../exchange.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
-import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journal/handle.js';
+import {
+  createJournalHandle,
+  endingOf,
+  type JournalHandle,
+  journalKey,
+  outcomeAfterRestart,
+  recall,
+} from '../journal/handle.js';
 import { codeOf, internalError, millisecondsSince, outcomeOf } from '../stats/command-log.js';
 import { observe } from '../stats/meters.js';
 import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
-import { type CameTo, createResources } from './resources.js';
+import { type CommandResult, createResources } from './resources.js';
 import { MAX_BODY_BYTES } from './transfers.js';
 
 /** A request is stored in one piece, in however many datagrams its body came. */
@@ -35,18 +42,19 @@ export function createCoapServer(options: CoapServerOptions) {
   const endpoint = createCoapEndpoint<Peer>({
     seen,
     recall: (key) => recall(journal, key),
-    careOf: resources.careOf,
+    dedupPolicyOf: resources.dedupPolicyOf,
     counters,
     handle,
   });
 
   function handle(request: Message, peer: Peer, key: string, { response, later }: Respond): void {
-    let journalled: Journalled | undefined;
+    let journalled: JournalHandle | undefined;
     const { resumed } = peer;
     // Also where nothing is found any more that could be run, the journal is told.
-    if (resumed !== undefined && journal !== undefined) journalled = createJournalled(journal, resumed.command, true);
+    if (resumed !== undefined && journal !== undefined)
+      journalled = createJournalHandle(journal, resumed.command, true);
 
-    function respond(given: ResponseParts, came?: CameTo): void {
+    function respond(given: ResponseParts, came?: CommandResult): void {
       const { parts, ended } =
         resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
       const entry = journalled;
@@ -100,8 +108,8 @@ export function createCoapServer(options: CoapServerOptions) {
     }
   }
 
-  function resumedEnd(request: Message, resumed: JournalEntry, parts: ResponseParts, ended: CameTo) {
-    const reply = endOfResumed(resumed, ended.reply);
+  function resumedEnd(request: Message, resumed: JournalEntry, parts: ResponseParts, ended: CommandResult) {
+    const reply = outcomeAfterRestart(resumed, ended.reply);
     if (reply === ended.reply) return { parts, ended };
     return { parts: resources.responseTo(request, reply), ended: { ...ended, reply } };
   }
@@ -112,9 +120,9 @@ export function createCoapServer(options: CoapServerOptions) {
     whole: Message,
     { datagram, name: peer }: Peer,
     key: string,
-  ): Journalled | undefined {
+  ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
-    return createJournalled(journal, {
+    return createJournalHandle(journal, {
       key: journalKey(key),
       peer,
       id,
@@ -134,7 +142,7 @@ export function createCoapServer(options: CoapServerOptions) {
   function logEnded(
     { token }: Message,
     { name: peer, datagram: { transport } }: Peer,
-    { name, reply }: CameTo,
+    { name, reply }: CommandResult,
     milliseconds: number,
   ): void {
     logCommand({ peer, transport, format: 'coap' }, { id: token.toString('hex'), name, reply, milliseconds });

@@ -1,11 +1,11 @@
-import { createDisposable, type Place } from './evictable-ring.js';
+import { createEvictableRing, type Place } from './evictable-ring.js';
 
 /** Most commands that are remembered; each is remembered for the exchange lifetime of its peer. */
-export const MAX_SEEN = 16_384;
+export const MAX_REMEMBERED = 16_384;
 /** Most of them that may be forgotten early: enough for what is repeated at once. */
-export const MAX_DISPOSABLE = 1024;
+export const MAX_EVICTABLE = 1024;
 /** Most bytes of them and their replies; those that may be forgotten early have memory of their own. */
-export const MAX_SEEN_BYTES = 8_388_608;
+export const MAX_REMEMBERED_BYTES = 8_388_608;
 
 /** A command that has come before. */
 export interface Seen {
@@ -37,11 +37,11 @@ export function datagramKey(peer: string, bytes: Buffer): string {
  * Remembers datagrams, so that one that comes again is answered and not run again. At the bound a new one is taken
  * only in the place of a disposable one: what must not run twice is never forgotten before its time.
  */
-export function createSeen() {
+export function createDuplicateTable() {
   const known = new Map<string, Seen>();
   /** Entries that have ended, by their lifetime: each queue is in the order of expiry. Running entries are in none. */
   const ended = new Map<number, ReturnType<typeof createQueue>>();
-  const disposable = createDisposable(MAX_DISPOSABLE);
+  const disposable = createEvictableRing(MAX_EVICTABLE);
   let bytes = 0;
 
   function forget(seen: Seen): void {
@@ -71,11 +71,11 @@ export function createSeen() {
     queue.push(seen);
   }
 
-  const hasRoom = () => known.size + disposable.length < MAX_SEEN;
+  const hasRoom = () => known.size + disposable.length < MAX_REMEMBERED;
 
   function makeRoom(): boolean {
     while (disposable.length > 0 && !hasRoom()) disposable.forgetOldest();
-    return hasRoom() && bytes < MAX_SEEN_BYTES;
+    return hasRoom() && bytes < MAX_REMEMBERED_BYTES;
   }
 
   return {
@@ -130,7 +130,7 @@ export function createSeen() {
      */
     isClogged(now: number): boolean {
       forgetExpired(now);
-      if (known.size < MAX_SEEN && bytes < MAX_SEEN_BYTES) return false;
+      if (known.size < MAX_REMEMBERED && bytes < MAX_REMEMBERED_BYTES) return false;
       for (const { running, expiresAt } of known.values()) if (!running && expiresAt <= now) return true;
       return false;
     },
@@ -140,7 +140,7 @@ export function createSeen() {
   };
 }
 
-export type SeenCommands = ReturnType<typeof createSeen>;
+export type DuplicateTable = ReturnType<typeof createDuplicateTable>;
 
 /** First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted. */
 function createQueue() {
@@ -159,7 +159,7 @@ function createQueue() {
     },
     push(seen: Seen): void {
       // What is forgotten behind one that stays would otherwise pile up.
-      if (items.length - head >= MAX_SEEN + MAX_DISPOSABLE) {
+      if (items.length - head >= MAX_REMEMBERED + MAX_EVICTABLE) {
         items = items.slice(head).filter(({ forgotten }) => !forgotten);
         head = 0;
       }

@@ -27,7 +27,7 @@ export interface Place {
  *
  * @param capacity a power of 2
  */
-export function createDisposable(capacity: number) {
+export function createEvictableRing(capacity: number) {
   const memory = Buffer.alloc(capacity * PLACE_BYTES);
   const places = Array.from({ length: capacity }, (_, index) => emptyPlace(index * PLACE_BYTES));
   /** The newest place for the last bits of a checksum. */

@@ -3,13 +3,13 @@ import type { CommandError, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { Seen } from '../dedup/duplicate-table.js';
-import type { Before } from '../runner/runner.js';
+import type { StartGate } from '../runner/runner.js';
 import { outcomeOf } from '../stats/command-log.js';
 import { type Ending, isLive, type JournalCommand, type JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
 /** A datagram's commands on their way through the journal: all of them are one entry. */
-export interface Journalled extends Before {
+export interface JournalHandle extends StartGate {
   /** They have ended: calls `then` when that is on the disk, or cannot be. */
   finish(ending: Ending, then: () => void): void;
 }
@@ -17,7 +17,7 @@ export interface Journalled extends Before {
 /**
  * @param resumed the journal has the entry from an earlier run of the agent
  */
-export function createJournalled(journal: Journal, command: JournalCommand, resumed = false): Journalled {
+export function createJournalHandle(journal: Journal, command: JournalCommand, resumed = false): JournalHandle {
   let state: 'new' | 'accepted' | 'starting' | 'started' = resumed ? 'accepted' : 'new';
   let refusal: SupersimError | undefined;
   let waiting: ((error?: SupersimError) => void)[] = [];
@@ -61,7 +61,7 @@ export function createJournalled(journal: Journal, command: JournalCommand, resu
 }
 
 /** The same where the command ends the agent: its sender is told before it runs that the reply comes later. */
-export const tellingFirst = (journalled: Journalled | undefined, tell: () => void): Before => ({
+export const acknowledgeBeforeStart = (journalled: JournalHandle | undefined, tell: () => void): StartGate => ({
   key: journalled?.key,
   accept: () => journalled?.accept(),
   start(run) {
@@ -80,11 +80,11 @@ export const INTERRUPTED: CommandError = {
 };
 
 /** What a command of the journal came to: of one that had started before, it cannot be said that it never ran. */
-export const endOfResumed = ({ runs }: JournalEntry, reply: Reply): Reply =>
+export const outcomeAfterRestart = ({ runs }: JournalEntry, reply: Reply): Reply =>
   runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
 
 /** Has a command that runs already run again when the agent goes down meanwhile. */
-export function enterLate(journalled: Journalled | undefined): void {
+export function journalLate(journalled: JournalHandle | undefined): void {
   journalled?.accept();
   journalled?.start(() => undefined);
 }
@@ -96,7 +96,7 @@ export const journalKey = (key: string): Buffer => hash('sha256', Buffer.from(ke
  * What a datagram needs so that nothing runs twice: `none`, as running it twice does no harm; that it is `recalled`, as
  * nothing runs for it now, but may have before, by a handler that is gone; that it is `remembered` too.
  */
-export type Care = 'none' | 'recalled' | 'remembered';
+export type DedupPolicy = 'none' | 'lookup' | 'track';
 
 /** What is known of a datagram that has come before. */
 export type Known = Pick<Seen, 'reply' | 'running'>;

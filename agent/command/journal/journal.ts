@@ -16,7 +16,7 @@ import { decideRecovery } from './policy.js';
 import { isEvictable, isForgotten } from './retention.js';
 import { insertRow, readKeyPrefixes, readRow, readRows, removeEnded, removeRow, totalsOf, updateRow } from './rows.js';
 import { JOURNAL_LIMITS, type Journal, type JournalLimits, type Recovered, type TellEnding } from './types.js';
-import { createRoom } from './usage.js';
+import { createJournalUsage } from './usage.js';
 
 /** What a live command is counted as besides its request: its record, and a reply of 1300 bytes in Base64. */
 const RESERVED_BYTES = 2560;
@@ -36,7 +36,7 @@ interface Held {
 export function createJournal(database: Database, clock: Clock, limits: JournalLimits = JOURNAL_LIMITS): Journal {
   const held = new Map<string, Held>();
   const keys = createKeyFilter(limits.entries);
-  const room = createRoom(database);
+  const room = createJournalUsage(database);
   let nextSeq = 1;
   let recovered = false;
   /** A commit failed that may have reached the disk all the same. */

@@ -20,7 +20,7 @@ export interface Room {
   prune(mayGo: (entry: JournalEntry) => boolean, chunks: number): number;
 }
 
-export function createRoom(database: Database): Room {
+export function createJournalUsage(database: Database): Room {
   const room: Room = { entries: 0, bytes: 0, remove, prune };
 
   function remove({ entry, commandBytes, progressBytes }: Row): void {

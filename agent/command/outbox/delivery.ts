@@ -16,12 +16,12 @@ export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 
 }
 
 /** Where a reply or an event is: gone, or in the outbox, on the disk or, where that cannot take it, in memory only. */
-export type Whereabouts = 'sent' | 'on-disk' | 'in-memory';
+export type DeliveryState = 'sent' | 'on-disk' | 'in-memory';
 
 /** @param done told the reason if it is lost, else where it is */
 export type Send = (outgoing: Outgoing, done?: Done) => void;
 
-type Done = (error?: Error, where?: Whereabouts) => void;
+type Done = (error?: Error, where?: DeliveryState) => void;
 
 export type Delivery = ReturnType<typeof createDelivery>;
 

@@ -14,7 +14,7 @@ const ABORT_GRACE_MS = 3000;
 const SLOW_MS = 1000;
 
 /** What has to be on the disk before a command may run. */
-export interface Before {
+export interface StartGate {
   /** What the journal knows it by; undefined where there is no journal. */
   readonly key: Uint8Array | undefined;
   /** It is to run, or to wait for a place. */
@@ -31,7 +31,7 @@ export interface Task {
   /** Size of the datagram that it came in. */
   readonly bytes: number;
   /** Without it the command runs at once. */
-  readonly before?: Before | undefined;
+  readonly before?: StartGate | undefined;
   /** Called exactly once; never where the handler's effect ends the agent (`endsWith`) and the agent is ended. */
   done(reply: Reply): void;
   /** Called once when the command has run for a second. */

@@ -28,4 +28,4 @@ export interface Last {
   sent: LastSent | undefined;
 }
 
-export const createLast = (): Last => ({ command: undefined, sent: undefined });
+export const createRecent = (): Last => ({ command: undefined, sent: undefined });

@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import type { Whereabouts } from '../../command/outbox/delivery.js';
+import type { DeliveryState } from '../../command/outbox/delivery.js';
 import type { ModemConsole } from '../../transport/transport.js';
 import type { CommandView } from './schema.js';
 import { listenOnFile } from './socket-file.js';
@@ -45,7 +45,7 @@ export interface ControlEvents {
    * @param isJson whether it is an event's name and data, and no bytes to be sent as they are
    * @throws SupersimError
    */
-  send(body: Buffer, isJson: boolean): Promise<Whereabouts>;
+  send(body: Buffer, isJson: boolean): Promise<DeliveryState>;
 }
 
 /** The level of the agent's log. */

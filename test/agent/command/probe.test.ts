@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
-import { createSeen } from '../../../agent/command/dedup/duplicate-table.js';
+import { createDuplicateTable } from '../../../agent/command/dedup/duplicate-table.js';
 import { probe } from '../../../agent/command/probe.js';
 import { createRunner } from '../../../agent/command/runner/runner.js';
 import { createCounters } from '../../../agent/command/stats/counters.js';
@@ -69,7 +69,7 @@ describe('the probe', () => {
   });
 
   it('fails when commands are refused although what is remembered of earlier ones has expired', async () => {
-    const seen = { ...createSeen(), isClogged: () => true };
+    const seen = { ...createDuplicateTable(), isClogged: () => true };
     const life = { registry: new Map(), launch: ownPlace(), maxBytes: () => 1300 };
     await expect(probe({ ...life, seen, refusalOf: () => undefined, source: '100.64.0.1' })).rejects.toMatchObject({
       code: 'probe-failed',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
-import { type Before, createRunner, type RunLimits } from '../../../agent/command/runner/runner.js';
+import { createRunner, type RunLimits, type StartGate } from '../../../agent/command/runner/runner.js';
 import type { EndsWith, Handler } from '../../../agent/handlers/handler.js';
 import type { Reply } from '../../../shared/command.js';
 import { SupersimError } from '../../../shared/errors.js';
@@ -33,7 +33,7 @@ function start(limits: Partial<RunLimits> = {}) {
         return promise;
       },
     };
-    const before: Before = {
+    const before: StartGate = {
       key: Buffer.from(name),
       accept: () => void events.push(`${name} accepted`),
       start: (run) => void writes.set(name, run),

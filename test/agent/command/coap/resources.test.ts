@@ -5,7 +5,7 @@ import { silentLog } from '../../../../agent/base/log.js';
 import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
 import { createResources } from '../../../../agent/command/coap/resources.js';
 import { MAX_BODY_BYTES, MAX_TRANSFER_BYTES } from '../../../../agent/command/coap/transfers.js';
-import type { Launch } from '../../../../agent/command/runner/deadline-gate.js';
+import type { SubmitCommand } from '../../../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../../../agent/command/runner/runner.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
 import { defineHandler, type HandlerDefinition } from '../../../../agent/handlers/handler.js';
@@ -46,7 +46,7 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
   return {
     clock,
     reports,
-    careOf: (setup: RequestSetup) => resources.careOf(requestMessage(setup)),
+    dedupPolicyOf: (setup: RequestSetup) => resources.dedupPolicyOf(requestMessage(setup)),
     ask(setup: RequestSetup, peer = PEER): ResponseParts {
       const responses: ResponseParts[] = [];
       resources.handle(requestMessage(setup), peer, {
@@ -255,7 +255,7 @@ describe('a result whose deadline could not be judged', () => {
   ])('says so in the response to %s', (_name, method) => {
     const registry: Registry = new Map();
     addHandler(registry, compileHandler(ping));
-    const launch: Launch = ({ done }) => done({ result: 'pong', clockSynchronized: false });
+    const launch: SubmitCommand = ({ done }) => done({ result: 'pong', clockSynchronized: false });
     const { handle } = createResources({ registry, authorize: () => undefined, launch });
     const responses: ResponseParts[] = [];
     handle(requestMessage({ path: 'ping', method }), PEER, {
@@ -477,14 +477,14 @@ describe('a long request', () => {
 describe('what needs no care when it comes again', () => {
   it('is all that does no harm twice, and nothing else', () => {
     const { handler } = countingHandler();
-    const { careOf } = startResources([
+    const { dedupPolicyOf } = startResources([
       handler,
       defineHandler({ name: 'idempotent', description: '', idempotent: true, run: () => 'x' }),
     ]);
-    expect(careOf({ path: 'count/up' })).toBe('remembered');
-    expect(careOf({ path: 'count/up', block1: at(0, 6, true) })).toBe('remembered');
-    expect(careOf({ path: 'count/up', block2: at(0) })).toBe('remembered');
-    expect(careOf({ path: 'nowhere' })).toBe('recalled');
+    expect(dedupPolicyOf({ path: 'count/up' })).toBe('track');
+    expect(dedupPolicyOf({ path: 'count/up', block1: at(0, 6, true) })).toBe('track');
+    expect(dedupPolicyOf({ path: 'count/up', block2: at(0) })).toBe('track');
+    expect(dedupPolicyOf({ path: 'nowhere' })).toBe('lookup');
     for (const harmless of [
       { path: 'ping' },
       { path: 'idempotent' },
@@ -494,7 +494,7 @@ describe('what needs no care when it comes again', () => {
       // A later block of a reply never runs what is not safe.
       { path: 'count/up', block2: at(1) },
     ]) {
-      expect(careOf(harmless), JSON.stringify(harmless)).toBe('none');
+      expect(dedupPolicyOf(harmless), JSON.stringify(harmless)).toBe('none');
     }
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Seen } from '../../../../agent/command/dedup/duplicate-table.js';
-import { createDisposable } from '../../../../agent/command/dedup/evictable-ring.js';
+import { createEvictableRing } from '../../../../agent/command/dedup/evictable-ring.js';
 import { MAX_PAYLOAD_BYTES } from '../../../../shared/limits.js';
 
 const CAPACITY = 8;
@@ -8,7 +8,7 @@ const LATER = 1000;
 
 /** A memory of eight commands, and how they begin and end. */
 function start() {
-  const disposable = createDisposable(CAPACITY);
+  const disposable = createEvictableRing(CAPACITY);
   const begin = (key: string): Seen => {
     const [lifetime, expiresAt] = [LATER, LATER];
     const rest = { reply: undefined, running: true, accepted: false, forgotten: false, place: undefined };

@@ -4,7 +4,7 @@ import { createDelivery, type Outgoing } from '../../../../agent/command/outbox/
 import { openOutbox } from '../../../../agent/command/outbox/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../../agent/command/outbox/policy.js';
 import { createCounters } from '../../../../agent/command/stats/counters.js';
-import { createLast } from '../../../../agent/command/stats/recent.js';
+import { createRecent } from '../../../../agent/command/stats/recent.js';
 import { formatEndpoint, onlyLink, type Transport } from '../../../../agent/transport/transport.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { recordingLog } from '../../../support/log.js';
@@ -51,7 +51,7 @@ async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOut
     stop: async () => undefined,
   };
   const counters = createCounters();
-  const last = createLast();
+  const last = createRecent();
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
   onTestFinished(() => void vi.useRealTimers());
   const delivery = createDelivery({ transport, outbox, keepMs, counters, last, log });

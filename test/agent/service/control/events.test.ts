@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Whereabouts } from '../../../../agent/command/outbox/delivery.js';
+import type { DeliveryState } from '../../../../agent/command/outbox/delivery.js';
 import { createEvents } from '../../../../agent/service/control/events.js';
 import { MAX_EVENT_BODY } from '../../../../agent/service/control/schema.js';
 import { SupersimError } from '../../../../shared/errors.js';
@@ -7,7 +7,7 @@ import { deferred } from '../../../support/deferred.js';
 import { ask, connect, fakeTarget, openControl, talk } from './support.js';
 
 /** A control socket whose events go to the test. */
-async function openEvents(answer: () => Promise<Whereabouts> = async () => 'sent') {
+async function openEvents(answer: () => Promise<DeliveryState> = async () => 'sent') {
   const dispatched: unknown[][] = [];
   const dispatch = (...args: unknown[]) => {
     dispatched.push(args);
@@ -73,7 +73,7 @@ describe('events by the control socket', () => {
   });
 
   it('are four at most that wait to leave, so that others can ask for the status', async () => {
-    const left = deferred<Whereabouts>();
+    const left = deferred<DeliveryState>();
     const { path, dispatched } = await openEvents(() => left.promise);
     const waiting = Array.from({ length: 4 }, () => ask(path, 'POST', '/events', 'x'));
     await expect.poll(() => dispatched.length).toBe(4);
