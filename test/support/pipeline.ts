@@ -3,9 +3,8 @@ import type { Journal } from '../../agent/command/journal/types.js';
 import { createDelivery } from '../../agent/command/outbox/delivery.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createMeters, observe } from '../../agent/command/stats/meters.js';
-import { createRecent } from '../../agent/command/stats/recent.js';
+import { observe } from '../../agent/command/stats/meters.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
@@ -47,11 +46,10 @@ export function startPipeline({
   transport: name = 'fake',
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
-  const counters = createCounters();
-  const last = createRecent();
+  const stats = createStats(log);
+  const { counters, meters, recent } = stats;
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
-  const meters = createMeters();
   meters.know(registry.keys());
   const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
   const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran });
@@ -71,17 +69,15 @@ export function startPipeline({
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, last, log });
+  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, stats, log });
   const pipeline = createPipeline({
     config: resolved,
     registry,
-    launch: runner.submit,
+    submit: runner.submit,
     journal,
     send,
     maxBytes: transport.maxBytes,
-    counters,
-    last,
-    meters,
+    stats,
     log,
   });
   const [firstPort] = resolved.listen.ports;
@@ -99,7 +95,7 @@ export function startPipeline({
   return {
     pipeline,
     counters,
-    last,
+    recent,
     meters,
     registry,
     runner,

@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../../shared/errors.js';
-import { type Agent, agentWith } from '../../agent.js';
+import { createManagedAgent, type ManagedAgent } from '../../agent.js';
 import type { Log } from '../../base/log.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
 import type { Config } from '../../config/schema.js';
@@ -26,7 +26,7 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const config = await read();
   const processLog = await createLogger(config.log.level);
   const { log } = processLog;
-  const agent = agentWith(config, { log });
+  const agent = createManagedAgent(config, { log });
   const reload = createReloader({
     agent,
     read,
@@ -62,7 +62,7 @@ function withStateFolder(config: Config, { dev }: RunFlags): Config {
 }
 
 /** Imported only now: the agent is at work, and this can wait. */
-async function openControl(agent: Agent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
+async function openControl(agent: ManagedAgent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
   const [{ createControlSocket }, { defaultControlSocket }, { viewedCommands }, { createEvents }] = await Promise.all([
     import('../../service/control/socket.js'),
     import('../../service/control/schema.js'),
@@ -97,14 +97,14 @@ async function openControl(agent: Agent, reload: () => Promise<Reloaded>, log: L
 }
 
 /** Loaded only where a service manager wants to be told. */
-async function openService(agent: Agent, log: Log): Promise<SystemdService | undefined> {
+async function openService(agent: ManagedAgent, log: Log): Promise<SystemdService | undefined> {
   if (process.env['NOTIFY_SOCKET'] === undefined) return undefined;
   const { createSystemdService } = await import('../../service/systemd/systemd.js');
   return createSystemdService({ agent, log });
 }
 
 /** Loads nothing of modems where there is none. */
-async function modemOf(agent: Agent): Promise<ControlModem | undefined> {
+async function modemOf(agent: ManagedAgent): Promise<ControlModem | undefined> {
   const console = agent.modem();
   if (console === undefined) return undefined;
   const { viewedModem } = await import('../../service/control/modem-view.js');

@@ -21,7 +21,9 @@ export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>
     if (entry === undefined) return 'not-found';
     if (entry.state !== 'accepted') return 'too-late';
     const { key } = entry.command;
-    const waited = runner.cancel(({ before }) => before?.key !== undefined && Buffer.compare(before.key, key) === 0);
+    const waited = runner.cancel(
+      ({ startGate }) => startGate?.key !== undefined && Buffer.compare(startGate.key, key) === 0,
+    );
     // What was taken in, and does not wait for a place, is about to start.
     return waited ? 'cancelled' : 'too-late';
   },

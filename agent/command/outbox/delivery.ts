@@ -2,8 +2,7 @@ import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import { createMinuteLog } from '../../base/rate-limited-log.js';
 import { formatEndpoint, type Transport } from '../../transport/transport.js';
-import type { Counters } from '../stats/counters.js';
-import type { Last } from '../stats/recent.js';
+import type { Stats } from '../stats/stats.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
 /** How often what waits is tried again. */
@@ -31,13 +30,12 @@ export interface DeliveryOptions {
   readonly outbox: Outbox | undefined;
   /** How long something may wait. */
   readonly keepMs: number;
-  readonly counters: Counters;
-  readonly last: Last;
+  readonly stats: Pick<Stats, 'sent' | 'unsent'>;
   readonly log: Log;
 }
 
 /** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
-export function createDelivery({ transport, outbox, keepMs, counters, last, log }: DeliveryOptions) {
+export function createDelivery({ transport, outbox, keepMs, stats, log }: DeliveryOptions) {
   const minuteLog = createMinuteLog(log);
   /** The ways out that something waits for. */
   let busyWays = waysOf(outbox);
@@ -58,7 +56,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
     busyWays.has(wayOf(outgoing));
 
   function missed(outgoing: Outgoing, error: Error, done: Done): void {
-    counters.unsent++;
+    stats.unsent();
     let waits = false;
     // Also called, but later, for what finds no room.
     const written = (unwritten?: Error) => {
@@ -75,11 +73,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
     const sent = (error?: Error, link = transport.name) => {
-      if (error === undefined) {
-        counters.sent++;
-        counters.sentBytes += bytes.length;
-        last.sent = { bytes: bytes.length, transport: link, at: performance.now() };
-      }
+      if (error === undefined) stats.sent(bytes, link);
       done(error);
     };
     transport.send(bytes, destination, port, sent, via);

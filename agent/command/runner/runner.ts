@@ -13,13 +13,13 @@ const ABORT_GRACE_MS = 3000;
 /** A command that takes longer is slow, and told so. */
 const SLOW_MS = 1000;
 
-/** What has to be on the disk before a command may run. */
+/** Holds a command until its acceptance and its start are on the disk. */
 export interface StartGate {
-  /** What the journal knows it by; undefined where there is no journal. */
+  /** Its key in the journal; undefined without a journal. */
   readonly key: Uint8Array | undefined;
-  /** It is to run, or to wait for a place. */
+  /** Called when the command is to run, or to wait for a slot. */
   accept(): void;
-  /** Its place is there: calls `run` when it may run, or with the reason why it may not. */
+  /** Called when a slot is free; calls `run` when the command may run, or with the reason why it may not. */
   start(run: (error?: SupersimError) => void): void;
 }
 
@@ -31,7 +31,7 @@ export interface Task {
   /** Size of the datagram that it came in. */
   readonly bytes: number;
   /** Without it the command runs at once. */
-  readonly before?: StartGate | undefined;
+  readonly startGate?: StartGate | undefined;
   /** Called exactly once; never where the handler's effect ends the agent (`endsWith`) and the agent is ended. */
   done(reply: Reply): void;
   /** Called once when the command has run for a second. */
@@ -148,7 +148,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
   function accept(task: Task): boolean {
     return contained(
       task,
-      () => task.before?.accept(),
+      () => task.startGate?.accept(),
       (error) => tellEnd(task, internalError(error)),
     );
   }
@@ -156,10 +156,10 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
   const hasPlace = () => running.size + starting < limits.running;
 
   function start(task: Task): void {
-    const { before } = task;
+    const { startGate } = task;
     const { deadline } = task.command;
     if (deadline !== undefined && isPast(deadline, Date.now())) tellEnd(task, { error: EXPIRED });
-    else if (before === undefined) runHandler(task);
+    else if (startGate === undefined) runHandler(task);
     else {
       starting++;
       const settled = (work: () => void) => {
@@ -175,7 +175,7 @@ export function createRunner(first: RunLimits, surroundings: Surroundings): Runn
         });
       contained(
         task,
-        () => before.start(run),
+        () => startGate.start(run),
         (error) => settled(() => tellEnd(task, internalError(error))),
       );
     }

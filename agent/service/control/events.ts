@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import type { Agent } from '../../agent.js';
+import type { ManagedAgent } from '../../agent.js';
 import { eventSchema, whatIsWrong } from './schema.js';
 import type { ControlEvents } from './socket.js';
 
@@ -8,7 +8,7 @@ import type { ControlEvents } from './socket.js';
 const MAX_ON_THEIR_WAY = 4;
 
 /** Lets other programs of the device send events by the agent. */
-export function createEvents({ dispatch }: Pick<Agent, 'dispatch'>): ControlEvents {
+export function createEvents({ dispatch }: Pick<ManagedAgent, 'dispatch'>): ControlEvents {
   let onTheirWay = 0;
   return {
     async send(body, isJson) {

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { VERSION } from '../../../shared/version.js';
-import type { Agent } from '../../agent.js';
+import type { ManagedAgent } from '../../agent.js';
 import type { HandlerMeter, Meters } from '../../command/stats/meters.js';
 import type { AgentStatus } from '../../status.js';
 import type { ModemCounters } from '../../transport/modem/counters.js';
@@ -19,7 +19,7 @@ type Add = (name: string, help: string, labelNames: readonly string[], samples: 
  * The agent's metrics in Prometheus's text format (0.0.4), as they are now. The series are made of the agent's plain
  * numbers when they are asked for, and are gone afterwards.
  */
-export function renderMetrics({ status, meters }: Pick<Agent, 'status' | 'meters'>): Promise<string> {
+export function renderMetrics({ status, meters }: Pick<ManagedAgent, 'status' | 'meters'>): Promise<string> {
   const registry = new Registry();
   const registers = [registry];
   const counter: Add = (name, help, labelNames, samples) => {

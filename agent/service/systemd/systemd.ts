@@ -1,6 +1,6 @@
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Agent } from '../../agent.js';
+import type { ManagedAgent } from '../../agent.js';
 import type { Log } from '../../base/log.js';
 import { createMinuteLog } from '../../base/rate-limited-log.js';
 import { createNotify, type Notify } from './notify.js';
@@ -19,7 +19,7 @@ const STOP_MS = 1000;
 const STOP_MARGIN_MS = 20_000;
 
 export interface SystemdOptions {
-  readonly agent: Pick<Agent, 'config' | 'probe' | 'status'>;
+  readonly agent: Pick<ManagedAgent, 'config' | 'probe' | 'status'>;
   readonly log: Log;
   readonly environment?: NodeJS.ProcessEnv;
   readonly notify?: Notify;

@@ -24,12 +24,20 @@ const content = (text: string): ResponseParts => ({ code: '2.04', options: [], p
 function startEndpoint({ disposable = false, random = 0 } = {}) {
   const handled: Handled[] = [];
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
+  const duplicates = createDuplicateTable();
   const endpoint = createCoapEndpoint({
-    seen: createDuplicateTable(),
+    duplicates,
     recall: () => undefined,
-    handle: (request, _peer, _key, { response }) => handled.push({ request, respond: response }),
+    handle({ request, seen, encode, send }) {
+      const respond = (parts: ResponseParts) => {
+        const encoded = encode(parts);
+        duplicates.finish(seen, encoded);
+        send(parts, encoded);
+      };
+      handled.push({ request, respond });
+    },
     dedupPolicyOf: () => (disposable ? 'none' : 'track'),
-    counters: { repeats: 0 },
+    stats: { repeated: () => undefined },
     random: () => random,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
@@ -42,7 +50,7 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
     /** Hands bytes over; gives what went out at once. */
     receive(bytes: Buffer, name = DIRECT_PEER, route = name): string[] {
       const before = sent.length;
-      endpoint.receive(bytes, peerOf(name, route));
+      endpoint.receive(parseMessage(bytes), bytes, peerOf(name, route));
       return sent.slice(before).map((one) => summary(one.bytes));
     },
     /** Answers a request; gives what went out at once. */

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
   createDuplicateTable,
-  datagramKey,
   MAX_EVICTABLE,
   MAX_REMEMBERED,
   MAX_REMEMBERED_BYTES,
@@ -174,22 +173,5 @@ describe('the bound', () => {
     const again = seen.begin('1', false, LATER, LATER);
     expect(again).toMatchObject({ running: true, reply: undefined });
     expect(seen.size).toBe(1);
-  });
-});
-
-describe('the key of a datagram', () => {
-  const long = Buffer.alloc(1300, 'x');
-
-  it('is the same for the same peer and bytes only', () => {
-    for (const bytes of [Buffer.from('#1 ping'), long]) {
-      const key = datagramKey('gateway', bytes);
-      expect(datagramKey('gateway', Buffer.from(bytes))).toBe(key);
-      expect(datagramKey('192.0.2.1:5', bytes)).not.toBe(key);
-      for (let at = 0; at < bytes.length; at += 100) {
-        const changed = Buffer.from(bytes);
-        changed[at] = (changed[at] ?? 0) ^ 0x80;
-        expect(datagramKey('gateway', changed)).not.toBe(key);
-      }
-    }
   });
 });

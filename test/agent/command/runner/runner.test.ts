@@ -318,10 +318,10 @@ describe('a mistake of the agent’s own', () => {
   it('in having its start written ends it', async () => {
     const { submit, ends, runner } = start({ running: 1, waiting: 1 });
     const before = { key: undefined, accept: () => undefined, start: mistake };
-    submit('wrong', () => 1, { before });
+    submit('wrong', () => 1, { startGate: before });
     expect(ends()).toEqual([['wrong', 'internal-error']]);
     submit('before', () => resolveIn(50, 1));
-    submit('wrong too', () => 1, { before });
+    submit('wrong too', () => 1, { startGate: before });
     await vi.advanceTimersByTimeAsync(50);
     expect(ends().slice(1)).toEqual([
       ['before', 'done'],
