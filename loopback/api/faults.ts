@@ -132,7 +132,7 @@ export function createApiFaults({ emit, ...initial }: ApiFaultOptions): ApiFault
       if (fault === 'busy') throw REFUSALS.busy;
       underWay++;
       try {
-        // The load as the vendor shows it (fact sheet §2 "Errors").
+        // The load as the vendor shows it (docs/vendor-facts.md, "API: rate limit").
         c.header('Twilio-Concurrent-Requests', `${underWay}`);
         if (takes > 0) await delay(takes);
         if (fault === 'unavailable') throw REFUSALS.unavailable;

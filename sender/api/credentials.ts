@@ -28,7 +28,7 @@ const twilioProfileSchema = z.strictObject({
   accountSid: text,
   authToken: text,
   apiUrl: text.optional(),
-  // All webhooks come from KORE since November 2024, whoever is asked (fact sheet §4).
+  // All webhooks come from KORE since November 2024, whoever is asked (docs/vendor-facts.md, "KORE: differences").
   webhookSecret: text.optional(),
 });
 

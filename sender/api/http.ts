@@ -63,7 +63,8 @@ type Attempt =
 type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; readonly retry: boolean };
 
 /**
- * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2), a
+ * Sends a request until there is an answer to give back. A 429 is repeated, as it was not processed
+ * (docs/vendor-facts.md, "API: rate limit"), a
  * 401 once where there may be another token, what is repeatable also after 5xx, a broken connection or a time-out.
  *
  * @throws ApiError when the API refused it

@@ -63,7 +63,8 @@ interface Loop {
 
 /**
  * Replies from the list API: one loop of looks for each SIM, shared by all who wait for it, that ends when nobody does.
- * The list has no filter by date and no promised order (fact sheet §2): pages are read until one holds a known SID.
+ * The list has no filter by date and no promised order
+ * (docs/vendor-facts.md, "API: lists"): pages are read until one holds a known SID.
  * It is read in both directions, which also tells when the network could not send a command.
  */
 export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: PollingOptions = {}): ReplySource {

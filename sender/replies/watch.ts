@@ -26,7 +26,8 @@ export interface WatchOptions {
 
 /**
  * The from_sim commands that come from now on, oldest first, by looking at the list again and again.
- * The API has no filter by date and promises no order (fact sheet §2): pages are read until one holds a SID that
+ * The API has no filter by date and promises no order
+ * (docs/vendor-facts.md, "API: lists"): pages are read until one holds a SID that
  * is known, and each SID is given once. Trouble that may pass is waited out, except at the first look.
  */
 export async function* watchCommands(

@@ -25,7 +25,10 @@ export interface WebhookCounters {
 }
 
 export interface WebhookReceiverOptions {
-  /** The secret of KORE's webhooks, from which all have come since November 2024 (fact sheet §4). */
+  /**
+   * The secret of KORE's webhooks, from which all have come since November 2024
+   * (docs/vendor-facts.md, "KORE: differences").
+   */
   readonly koreSecret?: string | undefined;
   /** Twilio's auth token. */
   readonly twilioAuthToken?: string | undefined;

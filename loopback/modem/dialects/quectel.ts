@@ -39,7 +39,7 @@ interface Extra {
   read: number;
 }
 
-/** BG95, BG96, EC2x, EG2x (fact sheet §3.1). */
+/** BG95, BG96, EC2x, EG2x (docs/vendor-facts.md, "Quectel: models and limits" and what follows). */
 export function createQuectel(kit: Kit, quirks: z.infer<typeof quectelQuirks>): Dialect {
   const { cellular } = kit;
   const { world } = cellular;

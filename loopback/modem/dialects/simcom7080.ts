@@ -46,7 +46,7 @@ interface Extra {
   readonly peers: Set<string>;
 }
 
-/** SIM7070, SIM7080, SIM7090 (fact sheet §3.3). */
+/** SIM7070, SIM7080, SIM7090 (docs/vendor-facts.md, "SIM7080: models and limits" and what follows). */
 export function createSimcom7080(kit: Kit, quirks: z.infer<typeof simcom7080Quirks>): Dialect {
   const { cellular } = kit;
   const { world } = cellular;

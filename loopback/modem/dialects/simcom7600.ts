@@ -44,7 +44,7 @@ export const simcom7600Quirks = z.strictObject({
 
 type Net = 'closed' | 'opening' | 'open' | 'broken';
 
-/** SIM7500, SIM7600, A76xx (fact sheet §3.2). */
+/** SIM7500, SIM7600, A76xx (docs/vendor-facts.md, "SIM7600: models and limits" and what follows). */
 export function createSimcom7600(kit: Kit, quirks: z.infer<typeof simcom7600Quirks>): Dialect {
   const { cellular } = kit;
   const { world } = cellular;

@@ -38,7 +38,7 @@ export const ubloxQuirks = z.strictObject({
 /** `AT+USOER` and `AT+USOCTL=n,1`: as errno. */
 const ERRNO = { none: 0, badSocket: 9, again: 11, invalid: 22, inUse: 98, tooLong: 90, unreachable: 101 } as const;
 
-/** SARA-R4, SARA-R5, SARA-U201, LARA (fact sheet §3.4). */
+/** SARA-R4, SARA-R5, SARA-U201, LARA (docs/vendor-facts.md, "u-blox: models and limits" and what follows). */
 export function createUblox(kit: Kit, quirks: z.infer<typeof ubloxQuirks>): Dialect {
   const { cellular } = kit;
   const { world } = cellular;
