@@ -2,7 +2,7 @@ import type { CommandError, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { SeenReply } from '../dedup/entry.js';
-import type { StartGate } from '../runner/runner.js';
+import type { StartGate } from '../runner/task.js';
 import { codeOf, outcomeOf } from '../stats/command-log.js';
 import { type Ending, isLive, type JournalCommand, type JournalEntry } from './entry.js';
 import type { Journal } from './types.js';

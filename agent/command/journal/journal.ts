@@ -12,8 +12,7 @@ import {
   writeProgress,
 } from './entry.js';
 import { createKeyFilter } from './key-filter.js';
-import { decideRecovery } from './policy.js';
-import { isEvictable, isForgotten } from './retention.js';
+import { decideRecovery, isEvictable, isForgotten } from './policy.js';
 import { insertRow, readKeyPrefixes, readRow, readRows, removeEnded, removeRow, totalsOf, updateRow } from './rows.js';
 import { JOURNAL_LIMITS, type Journal, type JournalLimits, type Recovered, type TellEnding } from './types.js';
 import { createJournalUsage } from './usage.js';

@@ -1,6 +1,7 @@
 import { internalError } from '../stats/command-log.js';
 import type { Verdict } from './deadline.js';
-import type { Runner, Task } from './runner.js';
+import type { Runner } from './runner.js';
+import type { Task } from './task.js';
 
 /** Gives a task to the runner, or ends it with the reason why it may not run. */
 export type SubmitCommand = (task: Task) => void;

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { silentLog } from '../../../agent/base/log.js';
-import { createRunner, type RunLimits, type StartGate } from '../../../agent/command/runner/runner.js';
-import type { EndsWith, Handler } from '../../../agent/handlers/handler.js';
-import type { Reply } from '../../../shared/command.js';
-import { SupersimError } from '../../../shared/errors.js';
-import { deferred } from '../../support/deferred.js';
+import { silentLog } from '../../../../agent/base/log.js';
+import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
+import type { StartGate } from '../../../../agent/command/runner/task.js';
+import type { EndsWith, Handler } from '../../../../agent/handlers/handler.js';
+import type { Reply } from '../../../../shared/command.js';
+import { SupersimError } from '../../../../shared/errors.js';
+import { deferred } from '../../../support/deferred.js';
 
 /** A runner whose tasks have their start written when the test says so; all that happens, in order. */
 function start(limits: Partial<RunLimits> = {}) {
