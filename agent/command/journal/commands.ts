@@ -2,14 +2,14 @@ import type { Runner } from '../runner/runner.js';
 import type { JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
-/** The journal's commands, for somebody at the device. */
+/** The commands of the journal, for `supersim-agent commands`. */
 export interface JournalCommands {
   /** Newest first. */
   list(limit: number): readonly JournalEntry[];
   get(id: number): JournalEntry | undefined;
-  /** Ends a command that has not started; who asked for it is told. */
+  /** Ends a command that has not started, and tells its sender. */
   cancel(id: number): 'cancelled' | 'not-found' | 'too-late';
-  /** Forgets the commands that have ended: repeats of them would run again. Tells how many those were. */
+  /** Forgets the ended commands: repeats of them would run again. @returns how many they were */
   purge(): Promise<number>;
 }
 
