@@ -245,6 +245,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
 
   async function probe(): Promise<void> {
     if (parts.pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
+    if (runner.isStuck) throw new SupersimError('probe-failed', 'commands wait although a slot is free');
     await parts.pipeline.probe(probeRunner.submit);
   }
 

@@ -7,7 +7,7 @@ import type { Log } from '../base/log.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
-import { encodableReply, encodeAnswers, markRepeat } from './codec/encode.js';
+import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
 import { type DedupPolicy, datagramKey, type SeenReply } from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
@@ -95,7 +95,8 @@ export function createExchanges(options: ExchangeOptions) {
       if ('error' in entry) continue;
       const handler = registry.get(entry.request.name);
       if (handler === undefined || authorize(handler) !== undefined) policy = 'lookup';
-      else if (!handler.idempotent) return 'track';
+      // That a guarded handler has run is remembered even when the configuration forbids it later.
+      else if (!handler.idempotent || handler.needsAuthentication) return 'track';
     }
     return policy;
   }
@@ -223,7 +224,7 @@ function encode({ format, message }: Incoming, results: readonly Answer[], limit
   try {
     return encodeAnswers(format, answered, message.batch, limit);
   } catch (error) {
-    for (const result of answered) result.reply = { error: { code: 'bad-reply', message: messageOf(error) } };
+    for (const result of answered) result.reply = encodingError(error);
     return encodeAnswers(format, answered, message.batch, limit);
   }
 }

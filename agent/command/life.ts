@@ -5,6 +5,7 @@ import { messageOf, type SupersimError } from '../../shared/errors.js';
 import type { Log } from '../base/log.js';
 import type { Handler } from '../handlers/handler.js';
 import type { Datagram } from '../transport/transport.js';
+import type { Authorize } from './authorize.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
 import { type DatagramKey, type DedupPolicy, digestOf, type SeenReply, type SeenRequest } from './dedup/entry.js';
 import type { JournalCommand, JournalEntry } from './journal/entry.js';
@@ -27,6 +28,7 @@ import type { Stats } from './stats/stats.js';
 const KEY_BYTES = 32;
 
 export interface LifeOptions {
+  readonly authorize: Authorize;
   readonly submit: SubmitCommand;
   readonly duplicates: DuplicateTable;
   /** Undefined where commands are not remembered over a restart. */
@@ -88,7 +90,7 @@ export interface Life {
 }
 
 /** Makes the life cycle of commands, whatever format they come in: remember, journal, run, settle, finish, send. */
-export function createLives({ submit, duplicates, journal, stats, log }: LifeOptions) {
+export function createLives({ authorize, submit, duplicates, journal, stats, log }: LifeOptions) {
   function open(origin: CommandOrigin, { key, policy, seen }: LifeSetup): Life {
     const { datagram, peer, format, resumed } = origin;
     let handle = journal && resumed && resumeJournalHandle(journal, resumed);
@@ -102,6 +104,8 @@ export function createLives({ submit, duplicates, journal, stats, log }: LifeOpt
           ...task,
           handler,
           startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
+          // Asked again when it starts: a reload may have forbidden it while it waited.
+          mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
           done: settleOnce,
           slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(describe),
         });

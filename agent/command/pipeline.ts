@@ -42,7 +42,7 @@ export function createPipeline(options: PipelineOptions) {
   const minuteLog = createMinuteLog(log);
   const duplicates = createDuplicateTable();
   const authorize = createAuthorize(() => changeable.security.unprotected);
-  const lives = createLives({ submit, duplicates, journal, stats, log });
+  const lives = createLives({ authorize, submit, duplicates, journal, stats, log });
   const shared = { registry, authorize, lives, duplicates, stats, log, maxBytes };
   const exchanges = createExchanges({
     ...shared,

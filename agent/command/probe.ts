@@ -49,10 +49,11 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     const decoded = decode(datagram.bytes, PORT, maxBytes());
     const log = silentLog;
     const stats = createStats(log);
+    const authorize = () => undefined;
     const exchanges = createExchanges({
       registry,
-      authorize: () => undefined,
-      lives: createLives({ submit, duplicates, journal: undefined, stats, log }),
+      authorize,
+      lives: createLives({ authorize, submit, duplicates, journal: undefined, stats, log }),
       duplicates,
       stats,
       log,

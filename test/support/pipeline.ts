@@ -2,6 +2,8 @@ import { type Log, silentLog } from '../../agent/base/log.js';
 import type { Journal } from '../../agent/command/journal/types.js';
 import { createDelivery } from '../../agent/command/outbox/delivery.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
+import type { Verdict } from '../../agent/command/runner/deadline.js';
+import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
 import { observe } from '../../agent/command/stats/meters.js';
 import { createStats } from '../../agent/command/stats/stats.js';
@@ -29,6 +31,8 @@ export interface PipelineSetup {
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
   readonly maxBytes?: () => number;
+  /** Judges deadlines; without it they are not looked at before a command runs. */
+  readonly judge?: (deadline: number) => Promise<Verdict>;
   /** Name of the transport that datagrams come by. */
   readonly transport?: string;
 }
@@ -43,6 +47,7 @@ export function startPipeline({
   journal,
   sendError,
   maxBytes,
+  judge,
   transport: name = 'fake',
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
@@ -73,7 +78,7 @@ export function startPipeline({
   const pipeline = createPipeline({
     config: resolved,
     registry,
-    submit: runner.submit,
+    submit: judge === undefined ? runner.submit : createDeadlineGate(runner, judge),
     journal,
     send,
     maxBytes: transport.maxBytes,

@@ -8,12 +8,13 @@ import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
 import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
-import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { SupersimError } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
+import { encodingError } from '../codec/encode.js';
 import type { DedupPolicy } from '../dedup/entry.js';
 import type { Life } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
@@ -69,8 +70,9 @@ export function createResources(options: ResourceOptions) {
         return;
       }
       const { name } = plan.handler;
-      run(plan, message, peer, context, (reply, response) => {
+      run(plan, message, peer, context, (write) => {
         try {
+          const [reply, response] = write();
           const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
           context.respond(parts, { name, reply });
         } catch (error) {
@@ -91,7 +93,8 @@ export function createResources(options: ResourceOptions) {
       const handler = findHandler(request);
       if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
       if (authorize(handler) !== undefined) return 'lookup';
-      return handler.idempotent ? 'none' : 'track';
+      // That a guarded handler has run is remembered even when the configuration forbids it later.
+      return handler.idempotent && !handler.needsAuthentication ? 'none' : 'track';
     },
   };
 
@@ -111,8 +114,10 @@ export function createResources(options: ResourceOptions) {
     if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
     const handler = findHandler(request);
     if ('code' in handler) return plainParts(handler);
-    if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
-    if (request.block1 === undefined) return { handler, request, body: request.payload, options: [] };
+    if (laterBlock && !handler.safe && authorize(handler) === undefined)
+      return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
+    if (request.block1 === undefined || authorize(handler) !== undefined)
+      return { handler, request, body: request.payload, options: [] };
     const assembled = transfers.assemble(
       transferKey(peer, request),
       request,
@@ -147,6 +152,8 @@ export function createResources(options: ResourceOptions) {
       const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
       return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
     }
+    // Its refusal comes before anything else is said of it.
+    if (authorize(handler) !== undefined) return handler;
     if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
@@ -154,14 +161,17 @@ export function createResources(options: ResourceOptions) {
   function run(plan: Plan, message: Message, peer: string, context: RequestContext, done: Done): void {
     const { handler, request, body } = plan;
     const { accept, contentFormat, method, query } = request;
-    const settle = (reply: Reply) => done(...orBadReply(reply, method, accept, contentFormat));
-    const refused = authorize(handler);
+    const settle = (reply: Reply) => done(() => orBadReply(reply, method, accept, contentFormat));
+    const refusal = authorize(handler);
+    if (refusal !== undefined) {
+      settle({ error: refusal });
+      return;
+    }
     const read = readParams(query, body, contentFormat);
-    if (refused !== undefined) settle({ error: refused });
-    else if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
-      done(...badParams('4.06', cannotMake(accept)));
+    if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
+      done(() => badParams('4.06', cannotMake(accept)));
     } else if ('code' in read) {
-      done(...badParams(read.code, read.diagnostic));
+      done(() => badParams(read.code, read.diagnostic));
     } else {
       const bound = handler.bind(read.params, read.words);
       if ('error' in bound) settle(bound);
@@ -203,7 +213,8 @@ const refusal = ({ code, payload }: ResponseParts): Reply => ({
   error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
 });
 
-type Done = (reply: Reply, response: CoapResponse) => void;
+/** Gets a function that writes the reply and its response, and may throw. */
+type Done = (write: () => [Reply, CoapResponse]) => void;
 
 /** A command that a request asks for. */
 interface Plan {
@@ -225,7 +236,7 @@ const asksForLaterBlock = ({ block2 }: CoapRequest) => block2 !== undefined && b
 const isDiscovery = ({ path }: CoapRequest) =>
   path.length === DISCOVERY_PATH.length && DISCOVERY_PATH.every((segment, index) => path[index] === segment);
 
-/** A reply and its response; an error where the reply cannot be written, or not be kept for all its blocks to go. */
+/** Writes a reply as a response; an error where it cannot be written, or is too long to be kept for its blocks. */
 function orBadReply(
   reply: Reply,
   method: string,
@@ -238,8 +249,7 @@ function orBadReply(
     if (length > MAX_TRANSFER_BYTES) throw new SupersimError('bad-reply', `the result has ${length} bytes`);
     return [reply, response];
   } catch (error) {
-    const code = isSupersimError(error, 'bad-reply') ? 'bad-reply' : 'internal-error';
-    const failed = { error: { code, message: messageOf(error) } } as const;
+    const failed = encodingError(error);
     return [failed, formatResponse(failed, method, undefined, undefined)];
   }
 }

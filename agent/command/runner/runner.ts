@@ -22,6 +22,8 @@ export interface Runner {
   cancel(isWanted: (task: Task) => boolean): boolean;
   readonly running: number;
   readonly waiting: number;
+  /** Whether tasks wait although a slot is free: a fault, which a restart ends. */
+  readonly isStuck: boolean;
   /** Applies other limits; tasks above them stay. */
   limit(limits: RunLimits): void;
   /** Refuses waiting tasks and those about to start, gives running ones up to `graceMs` to finish, then aborts them. */
@@ -69,7 +71,11 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     else if (startGate === undefined) handlers.start(task);
     else {
       starting++;
+      let isPassed = false;
       const passed = (work: () => void) => {
+        // A gate that throws after it has let the task run must not count it twice.
+        if (isPassed) return;
+        isPassed = true;
         starting--;
         work();
         startNext();
@@ -116,7 +122,11 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
       const task = queue.shift();
       if (task === undefined) break;
       queuedBytes -= task.bytes;
-      start(task);
+      contained(
+        task,
+        () => start(task),
+        (error) => settle(task, internalError(error)),
+      );
     }
     advancing = false;
     if (isIdle()) idle?.();
@@ -151,6 +161,9 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     },
     get waiting() {
       return queue.length;
+    },
+    get isStuck() {
+      return queue.length > 0 && hasSlot();
     },
     limit(next) {
       limits = next;

@@ -88,22 +88,26 @@ export function createRunningHandlers({ context, settle, released, contained }: 
   let sweeper: NodeJS.Timeout | undefined;
 
   function start(task: Task): void {
+    const refusal = task.mayRun?.();
+    if (refusal !== undefined) {
+      settle(task, { error: refusal });
+      return;
+    }
     const handlerContext = new RunContext(task.command, context);
     const startedAt = performance.now();
-    let returned: unknown;
-    let pending: Promise<unknown> | undefined;
+    let result: unknown;
+    let isPending: boolean;
     try {
-      returned = task.handler.run(task.params, handlerContext);
-      // A promise is used as it is; the `then` of any other object may do anything when it is called.
-      if (isThenable(returned)) pending = Promise.resolve(returned);
+      result = task.handler.run(task.params, handlerContext);
+      isPending = isThenable(result);
     } catch (error) {
       measure(task, startedAt);
       settle(task, failure(error));
       return;
     }
-    if (pending === undefined) {
+    if (!isPending) {
       measure(task, startedAt);
-      settle(task, { result: returned });
+      settle(task, { result });
       return;
     }
     const run = {
@@ -116,10 +120,18 @@ export function createRunningHandlers({ context, settle, released, contained }: 
     };
     running.add(run);
     sweeper ??= setInterval(sweep, SWEEP_INTERVAL_MS);
-    pending.then(
-      (result) => finish(run, { result }),
-      (error) => finish(run, failure(error)),
-    );
+    void finishWhenSettled(run, result);
+  }
+
+  /** Uses `await`, which contains whatever the `then` of a handler's own object does. */
+  async function finishWhenSettled(run: Run, result: unknown): Promise<void> {
+    let reply: Reply;
+    try {
+      reply = { result: await result };
+    } catch (error) {
+      reply = failure(error);
+    }
+    finish(run, reply);
   }
 
   function measure({ handler }: Task, startedAt: number): void {
@@ -190,5 +202,5 @@ function failure(error: unknown): { error: CommandError } {
   return { error: { code: 'handler-failed', message: utf8Head(messageOf(error), MAX_ERROR_MESSAGE_BYTES) } };
 }
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+const isThenable = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

@@ -1,4 +1,4 @@
-import type { Command, Reply } from '../../../shared/command.js';
+import type { Command, CommandError, Reply } from '../../../shared/command.js';
 import type { SupersimError } from '../../../shared/errors.js';
 import type { Handler } from '../../handlers/handler.js';
 
@@ -22,6 +22,8 @@ export interface Task {
   readonly bytes: number;
   /** Without it the command runs at once. */
   readonly startGate?: StartGate | undefined;
+  /** Returns why the command may not run after all; asked right before its handler is called. */
+  readonly mayRun?: (() => CommandError | undefined) | undefined;
   /** Called exactly once; never when the handler's effect ends the agent (`endsWith`) and the agent is stopped. */
   done(reply: Reply): void;
   /** Called once when the command has run for a second. */
