@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import type { IpCommandClient } from '../api/client.js';
-import { checkInput } from '../base/check-input.js';
 import { ACCOUNT_INTERVAL_MS, accountReplies } from '../replies/account-polling.js';
 import { checkRequest } from '../request/request.js';
 import { type Ask, createAsk } from './ask-sim.js';

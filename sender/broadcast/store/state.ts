@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { toJson } from '../../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
-import { checkInput } from '../../base/check-input.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
 import { type Database, notUsable, openDatabase } from './database.js';
