@@ -22,8 +22,9 @@ import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
+import { formatEndpoint } from './transport/endpoint.js';
 import { createTransport, type Links } from './transport/links/links.js';
-import { type Datagram, formatEndpoint, type ModemConsole, wallTime } from './transport/transport.js';
+import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
 
 /** Interval between checks of the kernel's count of dropped datagrams. */
 const DROPS_INTERVAL_MS = 60_000;

@@ -10,5 +10,11 @@ export type { Config, ConfigInput } from './config/schema.js';
 export { defineHandler, type Emit, type HandlerContext, type HandlerDefinition } from './handlers/handler.js';
 export type { Reloaded } from './reload.js';
 export type { AgentStatus } from './status.js';
-export type { ModemCounters } from './transport/modem/counters.js';
-export type { LinkStatus, LinkView, ModemConsole, ModemHealth, ModemRecord } from './transport/transport.js';
+export type {
+  LinkStatus,
+  LinkView,
+  ModemConsole,
+  ModemCounters,
+  ModemHealth,
+  ModemRecord,
+} from './transport/transport.js';

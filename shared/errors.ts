@@ -153,7 +153,7 @@ export const ERRORS = {
     remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
   },
   'modem-unknown': {
-    meaning: 'The modem is of a kind that the agent does not speak with.',
+    meaning: 'Unsupported modem model.',
     remedy: 'Use one of the README’s table of modems, or name its dialect if it is one of them under another name.',
   },
   'modem-silent': {

@@ -1,11 +1,4 @@
-import type { ModemCounters } from './modem/counters.js';
-
-/** An address and a UDP port. */
-export interface Endpoint {
-  /** IPv4 or IPv6 literal; IPv4-mapped IPv6 is written as IPv4. */
-  readonly address: string;
-  readonly port: number;
-}
+import type { Endpoint } from './endpoint.js';
 
 /** One datagram as a transport hands it up. */
 export interface Datagram {
@@ -77,6 +70,60 @@ export interface ModemConsole {
   log(after: number): readonly ModemRecord[];
 }
 
+/** A step of the recovery of a modem, the mildest first. */
+export type Rung =
+  /** Close the socket and open it again. */
+  | 'socket'
+  /** Deactivate the context, activate it, and open all sockets again. */
+  | 'context'
+  /** Check that the modem answers, and bring it up from the beginning. */
+  | 'bring-up'
+  /** Open the serial port again, then bring the modem up: its settings are lost. */
+  | 'port'
+  /** Switch the radio off and on. */
+  | 'airplane'
+  /** The modem's own reset. */
+  | 'reset'
+  /** Switch the modem's power, where the agent has been told how. */
+  | 'power';
+
+/** Why bytes from a modem were discarded. */
+export type DiscardReason =
+  /** Bytes that are no text, before a line: a UART that powers up. */
+  | 'noise'
+  /** A line with bytes that are no text. */
+  | 'not-text'
+  /** A line that no modem of this dialect sends. */
+  | 'unknown-line'
+  /** A header without its command, or with an impossible count or socket. */
+  | 'bad-header'
+  /** The echo of a command that the agent did not write: another program uses the port. */
+  | 'foreign-echo'
+  | 'line-too-long'
+  /** A line or payload that was cut short. */
+  | 'incomplete'
+  /** A payload that should be hexadecimal and is not. */
+  | 'not-hexadecimal';
+
+/** Counters of a modem. All but the rungs, which outlive the process, are since the agent's start. */
+export interface ModemCounters {
+  /** How often each rung of the recovery was done. */
+  readonly rungs: Readonly<Record<Rung, number>>;
+  /** Rungs that were deferred because UDP, which the same modem may carry, was in use. */
+  readonly withheld: number;
+  /** How often the serial port was opened. */
+  readonly portOpened: number;
+  /** How often the modem announced waiting data by itself. */
+  readonly dataUrcs: number;
+  /** How often a poll found data that the modem had not announced. */
+  readonly dataUrcsLost: number;
+  readonly polls: number;
+  /** Discarded bytes from the modem, by reason. */
+  readonly discardedBytes: Readonly<Record<DiscardReason, number>>;
+  /** How often bytes were discarded. */
+  readonly discarded: number;
+}
+
 /** What a modem last said of itself and of its network. */
 export interface ModemHealth {
   readonly model?: string | undefined;
@@ -125,14 +172,3 @@ export const onlyLink = (status: LinkStatus, since: number): LinkView => ({
  * been wrong then.
  */
 export const wallTime = (moment: number): number => Math.round((Date.now() - performance.now() + moment) / 1000) * 1000;
-
-/** `address:port`, with brackets around IPv6. */
-export const formatEndpoint = ({ address, port }: Endpoint): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-
-/** IPv4-mapped IPv6 (`::ffff:100.64.0.1`, RFC 4291 §2.5.5.2), as a dual-stack socket reports it, as plain IPv4. */
-export const plainAddress = (address: string): string =>
-  address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-
-/** Whether an address, known to be one, is IPv6. Node's own check compiles a regular expression: milliseconds at start. */
-export const isVersion6 = (address: string): boolean => address.includes(':');

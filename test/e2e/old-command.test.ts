@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../agent/base/moment.js';
 import { datagramKey, digestOf } from '../../agent/command/dedup/entry.js';
 import { createJournal } from '../../agent/command/journal/journal.js';
-import { formatEndpoint } from '../../agent/transport/transport.js';
+import { formatEndpoint } from '../../agent/transport/endpoint.js';
 import { openTestDatabase, told } from '../agent/command/journal/support.js';
 import { type CallFormat, createCall, type Peer } from '../support/caller.js';
 import { type Device, prepareDevice } from '../support/device.js';

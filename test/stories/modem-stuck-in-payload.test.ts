@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { DialectName } from '../../agent/config/dialect-names.js';
 import { createEngine, type Effect } from '../../agent/transport/modem/at/engine.js';
-import type { Script } from '../../agent/transport/modem/at/script.js';
-import { attempt } from '../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName } from '../../agent/transport/modem/dialects/index.js';
+import { attempt, type Script } from '../../agent/transport/modem/at/script.js';
+import { DIALECTS } from '../../agent/transport/modem/dialects/index.js';
 import { testModem } from '../loopback/modem/support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };

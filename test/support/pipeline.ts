@@ -13,7 +13,8 @@ import { echo } from '../../agent/handlers/builtin/echo.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
-import { type Endpoint, onlyLink, type Transport } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
+import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 
 export interface Sent {
   readonly bytes: Buffer;

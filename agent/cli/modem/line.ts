@@ -11,7 +11,7 @@ import {
   defaultControlSocket,
   modemSchema,
 } from '../../service/control/schema.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
 import { withMeaning } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
@@ -98,8 +98,8 @@ async function lineTo(path: string, baudRate: number): Promise<AtLine> {
   const session = await openPortSession(
     { path, baudRate, flowControl: 'none' },
     {
-      notice(notice) {
-        const line = unaskedLine(notice);
+      event(event) {
+        const line = unaskedLine(event);
         if (line !== undefined) show(line);
       },
     },
@@ -120,7 +120,7 @@ async function lineTo(path: string, baudRate: number): Promise<AtLine> {
 }
 
 /** Also what is not understood: without a dialect, payloads are among it. */
-function unaskedLine(notice: Notice): string | undefined {
-  if (notice.kind === 'urc') return notice.line;
-  return notice.kind === 'discarded' ? notice.bytes.toString('latin1') : undefined;
+function unaskedLine(event: ModemEvent): string | undefined {
+  if (event.kind === 'urc') return event.line;
+  return event.kind === 'discarded' ? event.bytes.toString('latin1') : undefined;
 }

@@ -4,10 +4,11 @@ import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
+import { DIALECT_NAMES } from '../../config/dialect-names.js';
 import { type Ask, controlClient } from '../../service/control/client.js';
 import { defaultControlSocket, modemLogSchema, modemSchema } from '../../service/control/schema.js';
 import { createPayloadMask } from '../../transport/modem/console/payload-mask.js';
-import { DIALECT_NAMES, DIALECTS } from '../../transport/modem/dialects/index.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 import { controlOptions } from '../control-output.js';
 
 const FOLLOW_INTERVAL_MS = 300;
@@ -115,7 +116,7 @@ async function hider(ask: Ask): Promise<Show> {
   const mask = createPayloadMask((known.length > 0 ? known : DIALECT_NAMES).map((name) => DIALECTS[name].grammar));
   return ({ t, dir, hex }, isGap) => {
     if (isGap) mask.restart();
-    const piece = mask.hide({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') });
-    return piece && { t, dir, hex: piece.bytes.toString('hex') };
+    const chunk = mask.hide({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') });
+    return chunk && { t, dir, hex: chunk.bytes.toString('hex') };
   };
 }

@@ -1,7 +1,8 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { formatEndpoint, type Transport } from '../../transport/transport.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
+import type { Transport } from '../../transport/transport.js';
 import type { Stats } from '../stats/stats.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 

@@ -4,7 +4,7 @@ import { VERSION } from '../../../shared/version.js';
 import type { ManagedAgent } from '../../agent.js';
 import type { HandlerMeter, Meters } from '../../command/stats/meters.js';
 import type { AgentStatus } from '../../status.js';
-import type { ModemCounters } from '../../transport/modem/counters.js';
+import type { ModemCounters } from '../../transport/transport.js';
 import { addHistogram } from './histogram.js';
 
 /** Of names that no handler has; no handler can be called so. */

@@ -1,7 +1,8 @@
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
+import { type Endpoint, formatEndpoint } from '../endpoint.js';
 import type { ModemTransport } from '../modem/options.js';
-import { type Endpoint, formatEndpoint, type LinkStatus, type Sent, type Transport, wallTime } from '../transport.js';
+import { type LinkStatus, type Sent, type Transport, wallTime } from '../transport.js';
 import { type ChoiceTimes, choose, firstChoice, type LinkName } from './link-choice.js';
 
 /** How often it is looked at the links. */

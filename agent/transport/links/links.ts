@@ -138,8 +138,8 @@ function createUdp(config: Config, log: Log, counts: SentCounts): UdpTransport {
 }
 
 async function createModem(options: ModemOptions, log: Log): Promise<ModemTransport> {
-  const { loadModemTransport } = await import('../modem/options.js');
-  return (await loadModemTransport())(options, log);
+  const { createModemTransport } = await import('../modem/modem-transport.js');
+  return createModemTransport(options, log);
 }
 
 async function createChoice(config: Config, udp: UdpTransport, modem: ModemTransport, log: Log): Promise<Failover> {

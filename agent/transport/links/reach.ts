@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { Endpoint } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
 import { routeSource } from '../udp/address.js';
 
 /** Interfaces that have the SIM's own address: `ww…` is systemd's name for WWAN, `wwan0`, `ppp0` and `rmnet0` the kernel's. */

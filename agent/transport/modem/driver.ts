@@ -1,11 +1,12 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import { createAlarm } from '../../base/alarm.js';
 import type { Log } from '../../base/log.js';
-import { createEngine, type Effect, type Engine, PLAIN, type When } from './at/engine.js';
+import { createEngine, type Effect, type Engine, type When } from './at/engine.js';
 import type { Grammar } from './at/grammar.js';
-import type { Notice } from './at/modem-event.js';
-import { ModemTrouble, type Script } from './at/script.js';
+import type { ModemEvent } from './at/modem-event.js';
+import { ModemFaultError, type Script } from './at/script.js';
 import { type Traffic, withoutPin } from './console/traffic.js';
+import { PLAIN } from './dialects/index.js';
 import type { PortOptions } from './port/port.js';
 import { keepPort } from './port/reopening-port.js';
 
@@ -17,7 +18,7 @@ export interface DriverEvents {
   opened(): void;
   /** The port is not open any more, or could not be opened. */
   down(error: SupersimError): void;
-  notice(notice: Notice): void;
+  event(event: ModemEvent): void;
 }
 
 /** Runs scripts on the modem behind a port. */
@@ -63,7 +64,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     for (let effect = effects.shift(); effect !== undefined; effect = effects.shift()) {
       if (effect.type === 'write') write(effect.bytes);
       else if (effect.type === 'ended') effect.run();
-      else events.notice(effect.notice);
+      else events.event(effect.event);
     }
     performing = false;
     alarm.set((engine?.wakeAt() ?? Number.POSITIVE_INFINITY) - performance.now());
@@ -86,11 +87,11 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     /**
      * Runs a script after those that wait, before them, or as soon as nothing else is said to the modem.
      *
-     * @throws ModemTrouble `closed` when the port is not open, or goes; else what the script throws
+     * @throws ModemFaultError `closed` when the port is not open, or goes; else what the script throws
      */
     run<T>(script: Script<T>, when: When = 'last'): Promise<T> {
       return new Promise((resolve, reject) => {
-        if (engine === undefined) reject(new ModemTrouble('closed', 'the port is not open'));
+        if (engine === undefined) reject(new ModemFaultError('closed', 'the port is not open'));
         else perform(engine.run(script, resolve, reject, performance.now(), when));
       });
     },

@@ -3,12 +3,13 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createModemFile } from '../../base/json-file.js';
 import type { Log } from '../../base/log.js';
 import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
-import type { Notice } from './at/modem-event.js';
-import { ModemTrouble } from './at/script.js';
+import { formatEndpoint } from '../endpoint.js';
+import { type Datagram, type ModemConsole, type ModemCounters, onlyLink, wallTime } from '../transport.js';
+import type { ModemEvent } from './at/modem-event.js';
+import { ModemFaultError } from './at/script.js';
 import { createTraffic } from './console/traffic.js';
-import { explainTrouble, runAnyCommand } from './console/user-command.js';
-import { createTally, type ModemCounters } from './counters.js';
+import { runAnyCommand, toSupersimError } from './console/user-command.js';
+import { createTally } from './counters.js';
 import { sendDatagram } from './dialects/sockets.js';
 import { createDriver } from './driver.js';
 import type { ModemOptions, ModemTransport } from './options.js';
@@ -17,7 +18,7 @@ import { createRivalWatch, isForeign } from './port-contention.js';
 import { createReceiver } from './receiver.js';
 import { createPinTries } from './recovery/pin-attempts.js';
 import { createRecovery } from './recovery/recovery.js';
-import { createSendQueue, type Outgoing, troubleOfSends } from './send-queue.js';
+import { createSendQueue, faultAfterFailedSends, type Outgoing } from './send-queue.js';
 import { createSession } from './session.js';
 
 /** How long what is to be sent when it stops may take. */
@@ -57,7 +58,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
   let started: ReturnType<typeof open> | undefined;
 
   function open(saved: unknown) {
-    const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log, pace);
+    const driver = createDriver(options, { opened, down, event: onEvent }, traffic, log, pace);
     const tries = options.pin === undefined ? undefined : createPinTries(options.pin, saved, file);
     const session = createSession(options, driver, tries, log);
     const { act } = session;
@@ -83,31 +84,31 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       recovery.trouble('closed', error.message);
     }
 
-    function takeNotice(notice: Notice): void {
-      tally.notice(notice);
-      if (isForeign(notice)) void rivals.suspect();
-      switch (notice.kind) {
+    function onEvent(event: ModemEvent): void {
+      tally.event(event);
+      if (isForeign(event)) void rivals.suspect();
+      switch (event.kind) {
         case 'datagram':
-          hand(notice, session.portOf(notice.socket));
+          hand(event, session.portOf(event.socket));
           break;
         case 'pending':
-          receiver.pending(notice.socket);
+          receiver.pending(event.socket);
           break;
         case 'closed':
-          if (session.lost(notice.socket)) recovery.trouble('socket', 'the socket was closed');
+          if (session.lost(event.socket)) recovery.trouble('socket', 'the socket was closed');
           break;
         case 'information':
         case 'urc':
-          if (/^\+CPIN: ?READY$/.test(notice.line)) recovery.simReady();
-          if (notice.kind === 'urc' && notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
+          if (/^\+CPIN: ?READY$/.test(event.line)) recovery.simReady();
+          if (event.kind === 'urc' && event.loss !== undefined) recovery.trouble(event.loss, event.line);
           break;
         case 'discarded':
-          discard(notice);
+          discard(event);
       }
     }
 
     function fail(error: unknown): void {
-      if (error instanceof ModemTrouble) recovery.trouble(error.trouble, error.message);
+      if (error instanceof ModemFaultError) recovery.trouble(error.trouble, error.message);
       else recovery.trouble('refused', messageOf(error));
     }
 
@@ -121,12 +122,12 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     }
   }
 
-  function hand({ bytes, source }: Extract<Notice, { kind: 'datagram' }>, port: number): void {
+  function hand({ bytes, source }: Extract<ModemEvent, { kind: 'datagram' }>, port: number): void {
     receive({ bytes, source, port, transport: 'modem', receivedAt: performance.now() });
   }
 
-  function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
-    minuteLog(why, { bytes: bytes.length }, 'bytes from the modem that mean nothing');
+  function discard({ bytes, reason }: Extract<ModemEvent, { kind: 'discarded' }>): void {
+    minuteLog(reason, { bytes: bytes.length }, 'discarded unrecognised modem bytes');
   }
 
   const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
@@ -138,9 +139,9 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       await driver.run(sendDatagram(dialect, socket, destination, bytes, gateway));
       failedSends = 0;
     } catch (error) {
-      if (error instanceof ModemTrouble && error.trouble !== 'closed') {
+      if (error instanceof ModemFaultError && error.trouble !== 'closed') {
         if (error.trouble === 'socket') session?.lost(socket);
-        const repeated = error.trouble === 'send' ? troubleOfSends(++failedSends) : undefined;
+        const repeated = error.trouble === 'send' ? faultAfterFailedSends(++failedSends) : undefined;
         recovery?.trouble(repeated ?? error.trouble, error.message);
       }
       throw new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
@@ -154,7 +155,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       throw new SupersimError('modem-port-lost', portError ?? `the serial port ${options.path} is not open`);
     }
     return started.driver.run(runAnyCommand(command), 'aside').catch((error: unknown) => {
-      throw explainTrouble(error);
+      throw toSupersimError(error);
     });
   }
 

@@ -1,6 +1,6 @@
-import type { Log } from '../../base/log.js';
 import type { Config } from '../../config/schema.js';
-import type { Endpoint, Transport } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
+import type { Transport } from '../transport.js';
 
 /** The transport by a modem's own sockets. */
 export interface ModemTransport extends Transport {
@@ -19,12 +19,4 @@ export interface ModemOptions extends Omit<Config['modem'], 'path'> {
   readonly gateway: Endpoint;
   /** Where what must survive a restart lies; undefined where nothing does. */
   readonly stateFolder: string | undefined;
-}
-
-export type CreateModemTransport = (options: ModemOptions, log: Log) => ModemTransport;
-
-/** Imported only where a modem is configured. */
-export async function loadModemTransport(): Promise<CreateModemTransport> {
-  const { createModemTransport } = await import('./modem-transport.js');
-  return createModemTransport;
 }

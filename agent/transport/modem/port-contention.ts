@@ -1,6 +1,6 @@
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import type { Notice } from './at/modem-event.js';
+import type { ModemEvent } from './at/modem-event.js';
 import { remedyFor } from './port/port-error.js';
 import { formatHolder, inTheWay, portHolders } from './port/port-holders.js';
 
@@ -45,6 +45,6 @@ export function createRivalWatch(path: string, log: Log, now: () => number = () 
 }
 
 /** Whether it looks as if another program spoke to the modem: its echo, or a result that nobody here has asked for. */
-export const isForeign = (notice: Notice): boolean =>
-  (notice.kind === 'discarded' && notice.why === 'foreign-echo') ||
-  (notice.kind === 'result' && notice.command === undefined);
+export const isForeign = (event: ModemEvent): boolean =>
+  (event.kind === 'discarded' && event.reason === 'foreign-echo') ||
+  (event.kind === 'result' && event.command === undefined);

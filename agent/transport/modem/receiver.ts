@@ -1,4 +1,4 @@
-import { MOST_READS } from './dialects/sockets.js';
+import { MAX_READS } from './dialects/sockets.js';
 import type { Driver } from './driver.js';
 import type { Session } from './session.js';
 
@@ -14,7 +14,7 @@ export function createReceiver(driver: Driver, session: Session, failed: (socket
       // What waits in the modem may be thrown away there; but what is to be sent gets its turn between two rounds.
       for (let first = true, left = true; left; first = false) {
         reading.set(socket, false);
-        const empty = await driver.run(receive(socket, MOST_READS), first ? 'first' : 'last');
+        const empty = await driver.run(receive(socket, MAX_READS), first ? 'first' : 'last');
         left = !empty || reading.get(socket) === true;
       }
     } catch (error) {

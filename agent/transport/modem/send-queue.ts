@@ -1,6 +1,6 @@
 import { SupersimError } from '../../../shared/errors.js';
-import type { Endpoint } from '../transport.js';
-import type { Trouble } from './at/script.js';
+import type { Endpoint } from '../endpoint.js';
+import type { ModemFault } from './at/script.js';
 
 /** Most that waits for the modem; what is above waits in the outbox. */
 const MAX_DATAGRAMS = 256;
@@ -12,7 +12,7 @@ const SOCKET_AFTER = 3;
  * What is taken to be wrong after so many sends that failed in a row although nothing else is: the socket, then the
  * context, again after twice as many, as it may be just the datagram.
  */
-export function troubleOfSends(failures: number): Trouble | undefined {
+export function faultAfterFailedSends(failures: number): ModemFault | undefined {
   if (failures === SOCKET_AFTER) return 'socket';
   const rounds = failures / (2 * SOCKET_AFTER);
   return rounds >= 1 && Number.isInteger(Math.log2(rounds)) ? 'context' : undefined;

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.js';
-import type { ModemHealth } from '../transport.js';
-import { ModemTrouble } from './at/script.js';
+import type { ModemHealth, Rung } from '../transport.js';
+import { ModemFaultError } from './at/script.js';
 import type { Dialect } from './dialects/dialect.js';
 import { DIALECTS, dialectOf } from './dialects/index.js';
 import type { Driver } from './driver.js';
 import type { ModemOptions } from './options.js';
-import type { Rung } from './recovery/ladder.js';
 import type { createPinTries } from './recovery/pin-attempts.js';
-import { type Air, bringUp } from './scripts/bring-up.js';
+import { bringUp, type RadioPermit } from './scripts/bring-up.js';
 import { checkHealth, type Health, isRegistered } from './scripts/health.js';
 import { cycleRadio, type Identity, identify, readIccid, reset } from './scripts/identify.js';
 import { asksForPin, enterPin, notTaken } from './scripts/sim.js';
@@ -42,17 +41,17 @@ export function createSession(
   /** Settings that the modem was last left without, as one text. */
   let unset = '';
 
-  async function bringAllUp(air: Air): Promise<void> {
+  async function bringAllUp(permit: RadioPermit): Promise<void> {
     sockets.clear();
     const found = await driver.run(identify());
-    if (found.model === '') throw new ModemTrouble('silent', 'the modem does not tell its model');
+    if (found.model === '') throw new ModemFaultError('silent', 'the modem does not tell its model');
     const name = options.dialect === 'auto' ? dialectOf(found.model) : options.dialect;
     if (identity?.imei !== found.imei || identity.model !== found.model) log.info({ ...found, dialect: name }, 'modem');
     identity = found;
     dialect = DIALECTS[name];
     driver.speak(dialect.grammar);
     spoken = true;
-    await attach(dialect, air);
+    await attach(dialect, permit);
   }
 
   async function unlock(speaking: Dialect): Promise<void> {
@@ -67,9 +66,9 @@ export function createSession(
     throw notTaken(error);
   }
 
-  async function attach(speaking: Dialect, air: Air): Promise<void> {
+  async function attach(speaking: Dialect, permit: RadioPermit): Promise<void> {
     await unlock(speaking);
-    const attachment = await driver.run(bringUp(speaking, { apn, flowControl, air }));
+    const attachment = await driver.run(bringUp(speaking, { apn, flowControl, permit }));
     iccid = attachment.iccid ?? iccid;
     const left = attachment.unset.join('; ');
     if (left !== '' && left !== unset) {
@@ -117,29 +116,29 @@ export function createSession(
       sockets.clear();
     },
 
-    /** Does a rung, and what has to follow it until the sockets are open. @throws ModemTrouble */
-    async act(rung: Rung, air: Air): Promise<void> {
-      if (!driver.isOpen()) throw new ModemTrouble('closed', 'the port is not open');
-      if (dialect === undefined || !spoken) return bringAllUp(air);
+    /** Does a rung, and what has to follow it until the sockets are open. @throws ModemFaultError */
+    async act(rung: Rung, permit: RadioPermit): Promise<void> {
+      if (!driver.isOpen()) throw new ModemFaultError('closed', 'the port is not open');
+      if (dialect === undefined || !spoken) return bringAllUp(permit);
       switch (rung) {
         case 'socket':
           return reopen(dialect);
         case 'context':
           sockets.clear();
           await driver.run(dialect.deactivate());
-          return attach(dialect, air);
+          return attach(dialect, permit);
         case 'airplane':
           sockets.clear();
           await driver.run(cycleRadio(dialect));
-          return attach(dialect, air);
+          return attach(dialect, permit);
         case 'reset':
           sockets.clear();
           await resetModem(dialect);
-          return bringAllUp(air);
+          return bringAllUp(permit);
         case 'power':
-          throw new ModemTrouble('silent', 'nothing here can switch the modem’s power');
+          throw new ModemFaultError('silent', 'nothing here can switch the modem’s power');
         default:
-          return bringAllUp(air);
+          return bringAllUp(permit);
       }
     },
 

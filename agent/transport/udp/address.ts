@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { type Endpoint, isVersion6 } from '../transport.js';
+import { type Endpoint, isVersion6 } from '../endpoint.js';
 
 /**
  * The local address to listen on, as it is now.

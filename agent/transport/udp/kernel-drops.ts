@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { endianness } from 'node:os';
-import type { Endpoint } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
 
 /**
  * Reads from the kernel how many datagrams a socket lost because its receive buffer was full.

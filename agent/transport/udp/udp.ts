@@ -3,17 +3,9 @@ import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../.
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createBackOff } from '../../base/backoff.js';
 import type { Log } from '../../base/log.js';
+import { type Endpoint, formatEndpoint, isVersion6, plainAddress } from '../endpoint.js';
 import { createSentCounts, type SentCounts } from '../sent-counts.js';
-import {
-  type Datagram,
-  type Endpoint,
-  formatEndpoint,
-  isVersion6,
-  onlyLink,
-  plainAddress,
-  type Transport,
-  wallTime,
-} from '../transport.js';
+import { type Datagram, onlyLink, type Transport, wallTime } from '../transport.js';
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
 

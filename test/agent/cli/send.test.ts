@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { viewedCommands } from '../../../agent/service/control/command-view.js';
 import { createEvents } from '../../../agent/service/control/events.js';
-import type { Endpoint } from '../../../agent/transport/transport.js';
+import type { Endpoint } from '../../../agent/transport/endpoint.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';

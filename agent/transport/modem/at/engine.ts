@@ -1,9 +1,9 @@
-import { createDialogue, type Dialogue } from './dialogue.js';
+import { createDialogue, type Dialogue } from './dialogue/dialogue.js';
 import type { Grammar } from './grammar.js';
-import type { Notice } from './modem-event.js';
+import type { ModemEvent } from './modem-event.js';
 import { PAYLOAD_IDLE_MS } from './parser.js';
 import type { Outcome } from './request.js';
-import { type Ask, ModemTrouble, type Script } from './script.js';
+import { type Ask, ModemFaultError, type Script } from './script.js';
 import { idle, type State, step, type Effect as TransactionEffect } from './transaction.js';
 
 /** What the port is to do, and what is to be handed up. */
@@ -11,7 +11,7 @@ export type Effect =
   /** In one write. */
   | { readonly type: 'write'; readonly bytes: Buffer }
   /** Understood of what came. */
-  | { readonly type: 'notice'; readonly notice: Notice }
+  | { readonly type: 'event'; readonly event: ModemEvent }
   /** A script has ended; what follows it has been begun. */
   | { readonly type: 'ended'; readonly run: () => void };
 
@@ -45,12 +45,12 @@ export function createEngine(grammar: Grammar, slowness = 1) {
   let commands = 0;
   let effects: Effect[] = [];
 
-  function hand(notices: readonly Notice[], now: number): void {
+  function hand(events: readonly ModemEvent[], now: number): void {
     const before = commands;
-    for (const notice of notices) {
-      effects.push({ type: 'notice', notice });
+    for (const event of events) {
+      effects.push({ type: 'event', event });
       // What came before a command was written is no answer to it.
-      if (commands === before) feed({ type: 'notice', notice }, now);
+      if (commands === before) feed({ type: 'event', event }, now);
     }
   }
 
@@ -77,8 +77,8 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       case 'pad':
         write(Buffer.from(`${'\0'.repeat(effect.bytes)}\r`));
         break;
-      case 'give-up':
-        hand(dialogue.giveUp(), now);
+      case 'abandon-command':
+        hand(dialogue.abandonCommand(), now);
         break;
       case 'end':
         advance(effect.outcome, now);
@@ -139,7 +139,8 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
     /** Time has passed; to be called at {@link wakeAt}, or more often. */
     tick(now: number): Effect[] {
-      if (dialogue.inPayload() && now - lastByteAt >= PAYLOAD_IDLE_MS * slowness) hand(dialogue.abandon(), now);
+      if (dialogue.inPayload() && now - lastByteAt >= PAYLOAD_IDLE_MS * slowness)
+        hand(dialogue.abandonIncomplete(), now);
       feed({ type: 'tick' }, now);
       if (pausedUntil !== undefined && now >= pausedUntil) {
         pausedUntil = undefined;
@@ -202,11 +203,11 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       const paused = pausedUntil !== undefined;
       pausedUntil = undefined;
       if (paused) {
-        job?.fail(new ModemTrouble('closed', 'the port is gone'));
+        job?.fail(new ModemFaultError('closed', 'the port is gone'));
         job = undefined;
       }
       feed({ type: 'closed' }, now);
-      for (const one of left) one.fail(new ModemTrouble('closed', 'the port is gone'));
+      for (const one of left) one.fail(new ModemFaultError('closed', 'the port is gone'));
       return handedOut();
     },
 
@@ -218,12 +219,3 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
 /** What a script's first step is given; nobody reads it. */
 const NOTHING: Outcome = { ok: true, lines: [], payloads: 0 };
-
-/** Before it is known which modem it is: commands and lines, no sockets. */
-export const PLAIN: Grammar = {
-  confirmation: 'result',
-  echoesPayloads: false,
-  action: () => undefined,
-  header: () => undefined,
-  said: () => undefined,
-};

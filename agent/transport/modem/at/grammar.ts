@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, wholeNumber } from './command-line.js';
 import { type Header, MAX_PAYLOAD } from './parser.js';
 
@@ -11,7 +11,7 @@ export interface Socket {
 }
 
 /** What the commands and lines so far have told. It decides what the next bytes mean. */
-export interface Known {
+export interface ModemState {
   readonly sockets: Map<number, Socket>;
   /** Sockets that were closed, and not opened since. */
   readonly closed: Set<number>;
@@ -36,13 +36,13 @@ export type Action =
   /** `later`: a line of its own says when it is closed. */
   | { readonly type: 'close'; readonly socket: number; readonly later: boolean }
   /** A setting, in force once the modem has accepted it. */
-  | { readonly type: 'set'; readonly apply: (known: Known) => void };
+  | { readonly type: 'set'; readonly apply: (known: ModemState) => void };
 
 /** What has happened to the modem without our doing. */
-export type Loss = 'socket' | 'context' | 'reset';
+export type LossKind = 'socket' | 'context' | 'reset';
 
 /** What a line says. */
-export type Said =
+export type LineMeaning =
   | { readonly type: 'pending'; readonly sockets: readonly number[]; readonly bytes?: number }
   | { readonly type: 'counted'; readonly socket: number; readonly bytes: number }
   | { readonly type: 'empty'; readonly socket: number }
@@ -54,7 +54,7 @@ export type Said =
   /** Why the command in flight is about to end with ERROR. */
   | { readonly type: 'detail' }
   | { readonly type: 'information' }
-  | { readonly type: 'urc'; readonly loss?: Loss }
+  | { readonly type: 'urc'; readonly loss?: LossKind }
   | { readonly type: 'garbage' };
 
 /**
@@ -63,21 +63,34 @@ export type Said =
  */
 export type Confirmation = 'result' | 'may' | 'before' | 'around';
 
+/** Words of a dialect by which a line is told from another, besides those that every modem has. */
+export interface DialectWords {
+  /** Final results of a send, besides `OK` and `ERROR`. */
+  readonly sendResults: readonly string[];
+  /** Names of lines that explain the ERROR of whichever command is in flight: `+IP ERROR`. */
+  readonly errorNames: readonly string[];
+  /** Names of the lines that answer a command, where they are not the command's own: `+CICCID` is answered by `+ICCID`. */
+  readonly answerNames: Readonly<Record<string, readonly string[]>>;
+  /** Commands without arguments that answer in lines of their own name, or not at all: no other line is their answer. */
+  readonly namedAnswers: readonly string[];
+}
+
 /** How a dialect speaks: pure functions of a line, what is known, and the command in flight. */
 export interface Grammar {
   readonly confirmation: Confirmation;
+  readonly words: DialectWords;
   /** Whether written payloads may be echoed although commands are not. */
   readonly echoesPayloads: boolean;
   /** A datagram whose reads have this size may go on in the next read; from the same source it is put together. */
-  readonly joinAt?: (known: Known) => number;
-  action(part: CommandPart, known: Known): Action | undefined;
-  header(line: string, known: Known, action: Action | undefined): Header | undefined;
-  inline?(beginning: string, known: Known, action: Action | undefined): Header | undefined;
+  readonly joinAt?: (known: ModemState) => number;
+  action(part: CommandPart, known: ModemState): Action | undefined;
+  header(line: string, known: ModemState, action: Action | undefined): Header | undefined;
+  inline?(beginning: string, known: ModemState, action: Action | undefined): Header | undefined;
   /** Undefined for lines that mean nothing to the transport. */
-  said(line: string, known: Known, action: Action | undefined): Said | undefined;
+  meaning(line: string, known: ModemState, action: Action | undefined): LineMeaning | undefined;
 }
 
-export const freshKnown = (): Known => ({
+export const initialModemState = (): ModemState => ({
   sockets: new Map(),
   closed: new Set(),
   hex: false,

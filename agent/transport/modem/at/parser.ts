@@ -1,3 +1,5 @@
+import type { DiscardReason } from '../../transport.js';
+
 /** Longest line, in bytes without its end. */
 export const MAX_LINE = 2048;
 /** Most payload bytes that a header may announce. */
@@ -26,24 +28,6 @@ export interface Header {
   readonly ahead?: number;
 }
 
-/** Why bytes were thrown away. */
-export type Why =
-  /** Bytes that are no text, before a line: a UART that powers up. */
-  | 'noise'
-  /** A line with bytes that are no text. */
-  | 'not-text'
-  /** A line that no modem of this dialect says. */
-  | 'unknown-line'
-  /** A header without its command, or whose count or socket cannot be. */
-  | 'bad-header'
-  /** The echo of a command that was not written here: another program uses the port. */
-  | 'foreign-echo'
-  | 'line-too-long'
-  /** A line or payload that was cut short. */
-  | 'incomplete'
-  /** A payload that should be hexadecimal. */
-  | 'not-hexadecimal';
-
 /** What the parser makes of the bytes. */
 export type Unit =
   | { readonly type: 'line'; readonly text: string }
@@ -51,7 +35,7 @@ export type Unit =
   | { readonly type: 'payload'; readonly header: Header; readonly bytes: Buffer }
   /** The payload that was written came back whole. */
   | { readonly type: 'payload-echo'; readonly bytes: Buffer }
-  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly why: Why };
+  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly reason: DiscardReason };
 
 /** What may come next. The same text means different things, and the command in flight decides which. */
 export interface Expectation {
@@ -91,7 +75,11 @@ export function createParser() {
   let optional: number | undefined;
   let echo: { readonly bytes: Buffer; matched: number } | undefined;
 
-  const discard = (bytes: Buffer, why: Why): Unit => ({ type: 'discarded', bytes: Buffer.from(bytes), why });
+  const discard = (bytes: Buffer, reason: DiscardReason): Unit => ({
+    type: 'discarded',
+    bytes: Buffer.from(bytes),
+    reason,
+  });
 
   function takeNoise(): Unit {
     const unit = discard(noise.subarray(0, noiseSize), 'noise');
@@ -99,8 +87,8 @@ export function createParser() {
     return unit;
   }
 
-  function takeLine(why: Why): Unit {
-    const unit = discard(line.subarray(0, size), why);
+  function takeLine(reason: DiscardReason): Unit {
+    const unit = discard(line.subarray(0, size), reason);
     size = 0;
     ended = false;
     return unit;

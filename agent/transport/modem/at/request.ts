@@ -1,6 +1,6 @@
-import type { Notice, Result } from './modem-event.js';
+import type { ModemEvent, Result } from './modem-event.js';
 
-/** What a notice says about a command that the modem has accepted, or is about to: it worked, or why not. */
+/** What a event says about a command that the modem has accepted, or is about to: it worked, or why not. */
 export type Second = 'done' | { readonly error: string };
 
 /** A command, and how its end is known. */
@@ -14,7 +14,7 @@ export interface Request {
   readonly timeoutMs: number;
   /** An asynchronous second result, which may come before `OK`. */
   readonly second?: {
-    readonly find: (notice: Notice) => Second | undefined;
+    readonly find: (event: ModemEvent) => Second | undefined;
     readonly timeoutMs: number;
     /** That it does not come is no failure. */
     readonly optional?: true;

@@ -10,7 +10,7 @@ export type Ask = Request | { readonly waitMs: number };
 export type Script<T> = Generator<Ask, T, Outcome>;
 
 /** What is wrong, as far as it decides what helps. */
-export type Trouble =
+export type ModemFault =
   /** The modem does not answer, or answers nothing sensible. */
   | 'silent'
   | 'reset'
@@ -27,12 +27,12 @@ export type Trouble =
   | 'refused';
 
 /** Why a script did not end well. */
-export class ModemTrouble extends Error {
-  readonly trouble: Trouble;
+export class ModemFaultError extends Error {
+  readonly trouble: ModemFault;
 
-  constructor(trouble: Trouble, message: string) {
+  constructor(trouble: ModemFault, message: string) {
     super(message);
-    this.name = 'ModemTrouble';
+    this.name = 'ModemFaultError';
     this.trouble = trouble;
   }
 }
@@ -53,23 +53,23 @@ export function* attempt(
 ): Script<Outcome> {
   const outcome = yield { command, timeoutMs, ...more };
   if (outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout') return outcome;
-  throw new ModemTrouble(outcome.failure, `${command}: ${outcome.error}`);
+  throw new ModemFaultError(outcome.failure, `${command}: ${outcome.error}`);
 }
 
 /**
  * Runs a command that has to work.
  *
- * @throws ModemTrouble
+ * @throws ModemFaultError
  */
 export function* must(
-  trouble: Trouble,
+  trouble: ModemFault,
   command: string,
   timeoutMs: number = TIMEOUT.plain,
   more: Omit<Request, 'command' | 'timeoutMs'> = {},
 ): Script<Extract<Outcome, { ok: true }>> {
   const outcome = yield* attempt(command, timeoutMs, more);
   if (outcome.ok) return outcome;
-  throw new ModemTrouble(trouble, `${command}: ${outcome.error}`);
+  throw new ModemFaultError(trouble, `${command}: ${outcome.error}`);
 }
 
 export function* pause(waitMs: number): Script<void> {

@@ -1,10 +1,10 @@
-import type { Notice, Result } from './modem-event.js';
+import type { ModemEvent, Result } from './modem-event.js';
 import type { Failure, Outcome, Request, Second } from './request.js';
 
 /** Nothing must come for so long after a time-out before the modem is asked whether it is there. */
 export const QUIET_MS = 300;
 /** Even a modem that never stops talking is asked at last. */
-export const MOST_QUIET_MS = 5000;
+export const MAX_QUIET_MS = 5000;
 /** What is still to come of a probe is drained for so long. */
 export const SETTLE_MS = 50;
 /** A modem that waits for payload bytes gives up by itself: EC200U and SIM7080 after 5 s. */
@@ -55,7 +55,7 @@ export type Input =
   | { readonly type: 'run'; readonly request: Request }
   /** Bytes came, whatever they mean. */
   | { readonly type: 'bytes' }
-  | { readonly type: 'notice'; readonly notice: Notice }
+  | { readonly type: 'event'; readonly event: ModemEvent }
   | { readonly type: 'tick' }
   | { readonly type: 'abort' }
   | { readonly type: 'closed' };
@@ -70,7 +70,7 @@ export type Effect =
   /** So many zeros, and a CR. */
   | { readonly type: 'pad'; readonly bytes: number }
   /** The dialogue is to be told that no command is in flight. */
-  | { readonly type: 'give-up' }
+  | { readonly type: 'abandon-command' }
   | { readonly type: 'end'; readonly outcome: Outcome };
 
 export interface Step {
@@ -102,8 +102,8 @@ export function step(state: State, input: Input, now: number): Step {
         : stay(state);
     case 'bytes':
       return stay({ ...state, lastByteAt: now });
-    case 'notice':
-      return take(state, input.notice, now);
+    case 'event':
+      return take(state, input.event, now);
     case 'tick':
       return now < state.dueAt ? stay(state) : tick(state, now);
     case 'abort':
@@ -125,21 +125,21 @@ function write(state: State, request: Request, now: number): Step {
   };
 }
 
-function take(state: State, notice: Notice, now: number): Step {
+function take(state: State, event: ModemEvent, now: number): Step {
   const { request, phase } = state;
   if (request === undefined) return stay(state);
-  if (notice.kind === 'urc' && notice.loss === 'reset' && state.verdict === undefined) {
-    return fail({ ...state, owed: 0 }, 'reset', notice.line);
+  if (event.kind === 'urc' && event.loss === 'reset' && state.verdict === undefined) {
+    return fail({ ...state, owed: 0 }, 'reset', event.line);
   }
   const mayBeIts = state.verdict === undefined && (request.payload === undefined || state.written);
   // What is said of a send before this one has gone is about an earlier one.
-  const found = mayBeIts ? (request.second?.find(notice) ?? state.found) : undefined;
+  const found = mayBeIts ? (request.second?.find(event) ?? state.found) : undefined;
   const next = found === undefined ? state : { ...state, found };
   if (phase === 'second') return found === undefined ? stay(next) : conclude(next, found);
-  if (notice.kind === 'prompt' && phase === 'answer') return prompted(next, request, now);
-  if (notice.kind !== 'result' || notice.command === undefined) return stay(next);
-  if (phase === 'probe') return notice.ok ? settle({ ...next, owed: 0 }, now) : stay(next);
-  return phase === 'answer' || phase === 'pause' ? takeResult(next, request, notice, now) : stay(next);
+  if (event.kind === 'prompt' && phase === 'answer') return prompted(next, request, now);
+  if (event.kind !== 'result' || event.command === undefined) return stay(next);
+  if (phase === 'probe') return event.ok ? settle({ ...next, owed: 0 }, now) : stay(next);
+  return phase === 'answer' || phase === 'pause' ? takeResult(next, request, event, now) : stay(next);
 }
 
 function prompted(state: State, request: Request, now: number): Step {
@@ -207,8 +207,8 @@ function tick(state: State, now: number): Step {
 function recover(state: State, verdict: 'timeout' | 'aborted', now: number): Step {
   const { request } = state;
   const next = { ...state, verdict };
-  if (request?.once) return fail(next, verdict, `no answer to ${request.command}`, [{ type: 'give-up' }]);
-  const giveUp: Effect[] = [{ type: 'give-up' }];
+  if (request?.once) return fail(next, verdict, `no answer to ${request.command}`, [{ type: 'abandon-command' }]);
+  const giveUp: Effect[] = [{ type: 'abandon-command' }];
   if (state.owed === 0) return { state: quiet(next, now), effects: giveUp };
   // It may still be waiting for payload bytes, of which ESC would be one.
   return { state: { ...next, phase: 'stuck', dueAt: now + INPUT_TIMEOUT_MS }, effects: giveUp };
@@ -231,9 +231,9 @@ const quiet = (state: State, now: number): State => ({
 });
 
 function probeWhenQuiet(state: State, now: number): Step {
-  const isQuiet = now - state.lastByteAt >= QUIET_MS || now - state.quietSince >= MOST_QUIET_MS;
+  const isQuiet = now - state.lastByteAt >= QUIET_MS || now - state.quietSince >= MAX_QUIET_MS;
   if (!isQuiet)
-    return stay({ ...state, dueAt: Math.min(state.lastByteAt + QUIET_MS, state.quietSince + MOST_QUIET_MS) });
+    return stay({ ...state, dueAt: Math.min(state.lastByteAt + QUIET_MS, state.quietSince + MAX_QUIET_MS) });
   return {
     state: { ...state, phase: 'probe', probes: state.probes + 1, dueAt: now + PROBE_TIMEOUT_MS },
     effects: [{ type: 'command', command: 'AT' }],
@@ -244,7 +244,7 @@ function probeWhenQuiet(state: State, now: number): Step {
 const settle = (state: State, now: number): Step => stay({ ...state, phase: 'settle', dueAt: now + SETTLE_MS });
 
 function settled(state: State, request: Request, now: number): Step {
-  const isQuiet = now - state.lastByteAt >= SETTLE_MS || now - state.quietSince >= 2 * MOST_QUIET_MS;
+  const isQuiet = now - state.lastByteAt >= SETTLE_MS || now - state.quietSince >= 2 * MAX_QUIET_MS;
   if (!isQuiet) return stay({ ...state, dueAt: state.lastByteAt + SETTLE_MS });
   const { verdict, ...rest } = state;
   // A send is never repeated: the first may have been sent.
@@ -262,7 +262,7 @@ function conclude(state: State, found: Second): Step {
 }
 
 function fail(state: State, failure: Failure, error: string, before: readonly Effect[] = []): Step {
-  const effects: Effect[] = failure === 'silent' || failure === 'reset' ? [{ type: 'give-up' }] : [];
+  const effects: Effect[] = failure === 'silent' || failure === 'reset' ? [{ type: 'abandon-command' }] : [];
   const last = end(state, { ok: false, failure, error, lines: state.result?.lines ?? [] });
   return { ...last, effects: [...before, ...effects, ...last.effects] };
 }

@@ -1,15 +1,16 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { createEngine, type Effect, PLAIN } from '../at/engine.js';
-import type { Notice } from '../at/modem-event.js';
+import { createEngine, type Effect } from '../at/engine.js';
+import type { ModemEvent } from '../at/modem-event.js';
 import type { Script } from '../at/script.js';
+import { PLAIN } from '../dialects/index.js';
 import { openPort, type Port, type PortOptions } from '../port/port.js';
 import { busyError } from '../port/port-error.js';
 import { holdersInTheWay } from '../port/port-holders.js';
-import { explainTrouble } from './user-command.js';
+import { toSupersimError } from './user-command.js';
 
 export interface PortSessionEvents {
   bytes?(bytes: Buffer): void;
-  notice?(notice: Notice): void;
+  event?(event: ModemEvent): void;
 }
 
 /** A port for a few scripts of somebody at the device, without a dialect, and without opening it again. */
@@ -46,7 +47,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
     for (const effect of effects) {
       // A port that takes no bytes is lost, which is told.
       if (effect.type === 'write') port.write(effect.bytes).catch(() => undefined);
-      else if (effect.type === 'notice') events.notice?.(effect.notice);
+      else if (effect.type === 'event') events.event?.(effect.event);
       else effect.run();
     }
     clearTimeout(timer);
@@ -59,7 +60,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
     device: port.device,
     run: (script) =>
       new Promise((resolve, reject) => {
-        const failed = (error: unknown) => reject(lost ?? explainTrouble(error));
+        const failed = (error: unknown) => reject(lost ?? toSupersimError(error));
         if (lost !== undefined) reject(lost);
         else perform(engine.run(script, resolve, failed, performance.now()));
       }),

@@ -1,6 +1,7 @@
 import { isSupersimError, messageOf, type SupersimError } from '../../../../shared/errors.js';
+import type { DialectName } from '../../../config/dialect-names.js';
 import { answerOf, attempt, type Script } from '../at/script.js';
-import { DIALECTS, type DialectName, dialectOf } from '../dialects/index.js';
+import { DIALECTS, dialectOf } from '../dialects/index.js';
 import { type PortHolder, portHolders } from '../port/port-holders.js';
 import { checkHealth, type Health } from '../scripts/health.js';
 import { identify, readIccid } from '../scripts/identify.js';

@@ -1,14 +1,12 @@
 import { SupersimError } from '../../../../shared/errors.js';
 import { type CommandPart, splitCommand } from '../at/command-line.js';
-import { freshKnown } from '../at/grammar.js';
-import { attempt, ModemTrouble, type Script } from '../at/script.js';
-import { DIALECT_NAMES, DIALECTS } from '../dialects/index.js';
+import { attempt, ModemFaultError, type Script } from '../at/script.js';
+import { actionsOf, SLOW_COMMANDS } from '../dialects/index.js';
 
 const USUAL_MS = 15_000;
 /** What waits for the network, or for the radio. */
 const LONG_MS = 180_000;
-const LONG =
-  /^\+(?:COPS|CGATT|CGACT|CFUN|QIACT|QIDEACT|QIOPEN|QICLOSE|QPING|NETOPEN|NETCLOSE|CIPOPEN|CIPCLOSE|CNACT|CAOPEN|CASERVER|CPING|SNPING4|UPSDA|USOCO|USOCL|UPING)$/;
+const LONG: readonly string[] = ['+COPS', '+CGATT', '+CGACT', '+CFUN', ...SLOW_COMMANDS];
 /** The modem takes no more commands after them: dialling, data calls, and short messages, which ask for their text. */
 const ENDS_COMMANDS = /^(?:[DO].*|A|\+CGDATA|\+CMG[SWC])$/;
 
@@ -27,10 +25,7 @@ export function checkCommand(command: string): void {
 
 function asksForData(part: CommandPart): boolean {
   if (ENDS_COMMANDS.test(part.verb) && part.form !== '?') return true;
-  return DIALECT_NAMES.some((name) => {
-    const action = DIALECTS[name].grammar.action(part, freshKnown());
-    return action?.type === 'send' && action.bytes !== undefined;
-  });
+  return actionsOf(part).some((action) => action.type === 'send' && action.bytes !== undefined);
 }
 
 /**
@@ -41,18 +36,18 @@ function asksForData(part: CommandPart): boolean {
  */
 export function* runAnyCommand(command: string): Script<readonly string[]> {
   checkCommand(command);
-  const timeoutMs = splitCommand(command).some(({ verb }) => LONG.test(verb)) ? LONG_MS : USUAL_MS;
+  const timeoutMs = splitCommand(command).some(({ verb }) => LONG.includes(verb)) ? LONG_MS : USUAL_MS;
   const outcome = yield* attempt(command, timeoutMs, { unrepeated: true });
   if (outcome.ok) return [...outcome.lines, 'OK'];
   if (outcome.failure === 'timeout')
-    throw new ModemTrouble('silent', `no answer to ${command} in ${timeoutMs / 1000} s`);
+    throw new ModemFaultError('silent', `no answer to ${command} in ${timeoutMs / 1000} s`);
   // The most telling line may be one of them.
   return [...outcome.lines.filter((line) => line !== outcome.error), outcome.error];
 }
 
 /** What came of a script on the port, as somebody is told it. */
-export function explainTrouble(error: unknown): unknown {
-  if (!(error instanceof ModemTrouble)) return error;
+export function toSupersimError(error: unknown): unknown {
+  if (!(error instanceof ModemFaultError)) return error;
   const code = error.trouble === 'closed' ? 'modem-port-lost' : 'modem-silent';
   return new SupersimError(code, error.message, { cause: error });
 }

@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import type { Grammar } from '../at/grammar.js';
 import type { Script } from '../at/script.js';
 
@@ -11,11 +11,18 @@ export interface Setting {
   readonly unless?: { readonly ask: string; readonly answer: string };
 }
 
-/** All that differs between families of modems: one of these, and one row in the table of dialects. */
+/**
+ * All that differs between families of modems. A dialect is one of these in a file of its own, its row in
+ * {@link DIALECTS}, and its name in the configuration.
+ */
 export interface Dialect {
   readonly grammar: Grammar;
   /** What `AT+CGMM` answers. */
   readonly models: RegExp;
+  /** Commands that may take minutes: they wait for the network. */
+  readonly slowCommands: readonly string[];
+  /** Commands that carry their payload in themselves, in hexadecimal between quotation marks. */
+  readonly hexSends: readonly string[];
   /** Most bytes that one send carries. */
   readonly maxSend: number;
   /** Most ports that can be listened on at a time so that it is known which one a datagram came to. */
@@ -30,7 +37,7 @@ export interface Dialect {
   readonly radioTimeoutMs?: number;
   /** Flow control by lines, where it is not the usual command that sets it. */
   readonly flow?: Readonly<Record<FlowControl, string>>;
-  /** Activates the context, unless it is active, and sets how payloads come. @throws ModemTrouble `context` */
+  /** Activates the context, unless it is active, and sets how payloads come. @throws ModemFaultError `context` */
   activate(apn: string): Script<void>;
   deactivate(): Script<void>;
   /**
@@ -38,7 +45,7 @@ export interface Dialect {
    *
    * @param index 0 for the first port, and so on
    * @returns the modem's number of it
-   * @throws ModemTrouble `socket`, or `context` when it is that which is missing
+   * @throws ModemFaultError `socket`, or `context` when it is that which is missing
    */
   listen(port: number, index: number, gateway: Endpoint): Script<number>;
   /**
@@ -49,7 +56,7 @@ export interface Dialect {
   readonly receive?: (socket: number, most: number) => Script<boolean>;
   /** Reads what may wait without the modem having said so, and fails when the socket is gone. */
   poll(socket: number): Script<void>;
-  /** Sends at most {@link maxSend} bytes. @throws ModemTrouble `send`, `socket`, `context` */
+  /** Sends at most {@link maxSend} bytes. @throws ModemFaultError `send`, `socket`, `context` */
   send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): Script<void>;
   /** Never fails: a socket that is not open is closed. */
   close(socket: number): Script<void>;

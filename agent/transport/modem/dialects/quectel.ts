@@ -1,10 +1,19 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
-import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
+import {
+  type Action,
+  endpoint,
+  type Grammar,
+  isLength,
+  type LineMeaning,
+  type ModemState,
+  match,
+  peerOf,
+} from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, must, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
-import { MOST_READS, opened, readUntilEmpty, sendRequest, sendTrouble } from './sockets.js';
+import { MAX_READS, opened, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
 const QIRD = /^\+QIRD: ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
 const PUSH = /^\+QIURC: ?"recv", ?(\d+), ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
@@ -13,11 +22,17 @@ const URC = /^\+QIURC: ?"([a-z ]+)"(?:, ?(.*))?$/;
 /** BG95, BG96, BG77, EC2x, EG2x, EG91: "TCP/IP Application Note", BG95&BG77&BG600L V1.1. */
 const grammar: Grammar = {
   confirmation: 'result',
+  words: {
+    sendResults: ['SEND OK', 'SEND FAIL'],
+    errorNames: [],
+    answerNames: {},
+    namedAnswers: ['+QIGETERROR'],
+  },
   // QISDE=1 is the default, and has nothing to do with ATE.
   echoesPayloads: true,
   action,
   header,
-  said,
+  meaning,
 };
 
 function action({ verb, form, args: [first, second, third, ...rest] }: CommandPart): Action | undefined {
@@ -61,9 +76,9 @@ function action({ verb, form, args: [first, second, third, ...rest] }: CommandPa
   return undefined;
 }
 
-const set = (apply: (known: Known) => void): Action => ({ type: 'set', apply });
+const set = (apply: (known: ModemState) => void): Action => ({ type: 'set', apply });
 
-function header(line: string, known: Known, inFlight: Action | undefined): Header | undefined {
+function header(line: string, known: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type === 'read') {
     const [count, address, port] = match(QIRD, line) ?? [];
     const length = wholeNumber(count) ?? 0;
@@ -81,12 +96,12 @@ function header(line: string, known: Known, inFlight: Action | undefined): Heade
  * `+QIURC: "recv",0,25` has data behind it in push mode, and none in buffer mode with "recvind": the mode that was
  * opened decides. Where nobody saw that, only a push has an address.
  */
-const isPush = (known: Known, socket: number, address: string | undefined): boolean =>
+const isPush = (known: ModemState, socket: number, address: string | undefined): boolean =>
   known.sockets.get(socket)?.push ?? address !== undefined;
 
-function said(line: string, known: Known, inFlight: Action | undefined): Said | undefined {
+function meaning(line: string, known: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
   const [what, rest = ''] = match(URC, line) ?? [];
-  if (what !== undefined) return saidByUrc(line, what, rest.split(','), known);
+  if (what !== undefined) return meaningOfUrc(line, what, rest.split(','), known);
   const [first, second, third] = fieldsOf(line).map(wholeNumber);
   if (line.startsWith('+QIRD:')) {
     if (inFlight?.type === 'count' && third !== undefined) {
@@ -105,7 +120,7 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   return undefined;
 }
 
-function saidByUrc(line: string, what: string, rest: readonly string[], known: Known): Said {
+function meaningOfUrc(line: string, what: string, rest: readonly string[], known: ModemState): LineMeaning {
   const [socket, bytes] = rest.map((field) => wholeNumber(field.trim()));
   if (what === 'incoming' && socket !== undefined && bytes !== undefined) {
     // A connection to a socket that listens is a socket itself, of the same mode.
@@ -124,7 +139,7 @@ function saidByUrc(line: string, what: string, rest: readonly string[], known: K
 const endpointFields = ([, , address, port]: readonly string[]) => [address?.replaceAll('"', ''), port] as const;
 
 /** `+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,<mode>,"usbat"`: the next to last field is the access mode. */
-function learnState(fields: readonly string[], known: Known): void {
+function learnState(fields: readonly string[], known: ModemState): void {
   const socket = wholeNumber(fields[0]);
   const mode = wholeNumber(fields[8]);
   if (socket === undefined || mode === undefined) return;
@@ -175,6 +190,8 @@ const SOCKET_LOST: readonly (number | undefined)[] = [552, 566, 567];
 export const quectel: Dialect = {
   grammar,
   models: /^(?:Quectel[ _])?(?:BG(?:95|96|77|600)|E[CG]\d\d)/i,
+  slowCommands: ['+QIACT', '+QIDEACT', '+QIOPEN', '+QICLOSE', '+QPING'],
+  hexSends: ['+QISENDEX'],
   maxSend: 1460,
   maxSockets: 12,
   iccid: 'AT+QCCID',
@@ -190,7 +207,7 @@ export const quectel: Dialect = {
     const outcome = yield* must('socket', `AT+QIRD=${socket},0`);
     // In all, read, and not read.
     const waiting = answerOf(outcome, '+QIRD')?.split(',')[2];
-    if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MOST_READS, 'gone');
+    if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MAX_READS, 'gone');
   },
   send,
   *close(socket) {
@@ -228,7 +245,7 @@ function* listen(port: number, index: number): Script<number> {
     outcome = yield* attempt(command, TIMEOUT.plain, { second });
   }
   if (outcome.ok) return index;
-  throw new ModemTrouble(CONTEXT_LOST.test(outcome.error) ? 'context' : 'socket', `${command}: ${outcome.error}`);
+  throw new ModemFaultError(CONTEXT_LOST.test(outcome.error) ? 'context' : 'socket', `${command}: ${outcome.error}`);
 }
 
 function* send(socket: number, { address, port }: Endpoint, bytes: Buffer): Script<void> {
@@ -238,9 +255,9 @@ function* send(socket: number, { address, port }: Endpoint, bytes: Buffer): Scri
     busy: { is: ({ text }) => text === 'SEND FAIL', waitMs: 200, times: 3 },
   });
   if (outcome.ok) return;
-  if (outcome.failure !== 'refused') throw sendTrouble(command, outcome);
+  if (outcome.failure !== 'refused') throw sendFault(command, outcome);
   const reason = yield* attempt('AT+QIGETERROR');
   const code = wholeNumber(answerOf(reason, '+QIGETERROR')?.split(',')[0]);
   const trouble = SOCKET_LOST.includes(code) ? 'socket' : code === 561 || code === 570 ? 'context' : 'send';
-  throw new ModemTrouble(trouble, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
+  throw new ModemFaultError(trouble, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
 }

@@ -1,10 +1,19 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
-import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
+import {
+  type Action,
+  endpoint,
+  type Grammar,
+  isLength,
+  type LineMeaning,
+  type ModemState,
+  match,
+  peerOf,
+} from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { attempt, ModemTrouble, must, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, must, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
-import { MOST_READS, opened, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
+import { MAX_READS, opened, readUntilEmpty, says, sendFault, sendRequest } from './sockets.js';
 
 /** As it comes with CASRIP=1, with and without the socket that some manuals put first. */
 const WITH_SOURCE = /^\+CARECV: ?(?:(\d+), ?)?"?(\d+\.\d+\.\d+\.\d+)"?, ?(\d+), ?(\d+),$/;
@@ -24,7 +33,20 @@ const CONNECTED = 1;
 const MAX_SOCKET = 12;
 
 /** SIM7070, SIM7080, SIM7090: the CA commands of "SIM7000 Series AT Command Manual" V1.06, chapter 18. */
-const grammar: Grammar = { confirmation: 'may', echoesPayloads: false, action, header, inline, said };
+const grammar: Grammar = {
+  confirmation: 'may',
+  words: {
+    sendResults: [],
+    errorNames: [],
+    answerNames: { '+CCID': ['+ICCID'] },
+    namedAnswers: [],
+  },
+  echoesPayloads: false,
+  action,
+  header,
+  inline,
+  meaning,
+};
 
 function action({ verb, form, args }: CommandPart): Action | undefined {
   const [first, second, third, fourth, fifth, sixth] = args;
@@ -55,11 +77,11 @@ function action({ verb, form, args }: CommandPart): Action | undefined {
 
 const pushMode = (mode: string | undefined) => (mode === undefined ? {} : { push: mode === '1' });
 
-function learnPeer(known: Known, socket: number, address: string | undefined, port: string | undefined): void {
+function learnPeer(known: ModemState, socket: number, address: string | undefined, port: string | undefined): void {
   known.sockets.set(socket, { ...known.sockets.get(socket), ...peerOf(address, port) });
 }
 
-function header(line: string, known: Known, inFlight: Action | undefined): Header | undefined {
+function header(line: string, known: ModemState, inFlight: Action | undefined): Header | undefined {
   const [cid, count, address, port] = match(PUSH, line) ?? [];
   if (cid !== undefined) {
     const isPush = known.sockets.get(Number(cid))?.push !== false;
@@ -75,7 +97,7 @@ function header(line: string, known: Known, inFlight: Action | undefined): Heade
  * The payload begins right behind the comma after its length. Devices print `<len>,`, manuals also `<cid>,<len>,`:
  * where the number could be either, what comes next decides.
  */
-function inline(beginning: string, _known: Known, inFlight: Action | undefined): Header | undefined {
+function inline(beginning: string, _known: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read' || !beginning.startsWith('+CARECV:')) return undefined;
   const { socket } = inFlight;
   const [cid, address, port, count] = match(WITH_SOURCE, beginning) ?? [];
@@ -102,7 +124,7 @@ function readHeader(
   return isLength(length, most) ? { from: 'read', socket, length, ...more } : undefined;
 }
 
-function said(line: string, known: Known, inFlight: Action | undefined): Said | undefined {
+function meaning(line: string, known: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
   const fields = fieldsOf(line);
   const [first, second] = fields.map(wholeNumber);
   const [server, client, address, port] = match(NEW, line) ?? [];
@@ -115,7 +137,7 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   if (line.startsWith('+CADATAIND:')) {
     return first === undefined ? { type: 'garbage' } : { type: 'pending', sockets: [first] };
   }
-  if (line.startsWith('+CARECV:')) return saidOfReceive(line, first, inFlight);
+  if (line.startsWith('+CARECV:')) return meaningOfReceive(line, first, inFlight);
   const [cid, count] = match(PUSH, line) ?? [];
   if (cid !== undefined) {
     const isPush = known.sockets.get(Number(cid))?.push !== false;
@@ -133,7 +155,11 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   return undefined;
 }
 
-function saidOfReceive(line: string, first: number | undefined, inFlight: Action | undefined): Said | undefined {
+function meaningOfReceive(
+  line: string,
+  first: number | undefined,
+  inFlight: Action | undefined,
+): LineMeaning | undefined {
   // The answer to `AT+CARECV?`.
   if (inFlight === undefined) return undefined;
   const isEmpty = (/^\+CARECV: ?\d+$/.test(line) && first === 0) || /^\+CARECV: ?\d+,0$/.test(line);
@@ -165,13 +191,15 @@ const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${E
 const ACTIVATE_TIMEOUT_MS = 60_000;
 const PDP_TIMEOUT_MS = 10_000;
 const SEND_TIMEOUT_MS = 30_000;
-const MOST_BYTES = 1459;
+const MAX_BYTES = 1459;
 const NETWORK_NOT_ACTIVE = /error 21\b/;
 
 export const simcom7080: Dialect = {
   grammar,
   models: /^(?:SIMCOM_)?SIM70[789]0/i,
-  maxSend: MOST_BYTES,
+  slowCommands: ['+CNACT', '+CAOPEN', '+CASERVER', '+SNPING4'],
+  hexSends: [],
+  maxSend: MAX_BYTES,
   maxSockets: MAX_SOCKET + 1,
   iccid: 'AT+CCID',
   radio: [
@@ -195,7 +223,7 @@ export const simcom7080: Dialect = {
   },
 };
 
-const readCommand = (socket: number) => `AT+CARECV=${socket},${MOST_BYTES}`;
+const readCommand = (socket: number) => `AT+CARECV=${socket},${MAX_BYTES}`;
 const peerCommand = (socket: number, { address, port }: Endpoint) =>
   // Without quotation marks, as the vendor's own example has it.
   `AT+CACFG="REMOTEADDR",${socket},${address},${port}`;
@@ -220,10 +248,10 @@ function* poll(socket: number): Script<void> {
   for (const line of states.lines) {
     const [cid, state] = (match(STATE, line) ?? []).map((field) => wholeNumber(field));
     if (cid === undefined || cid > MAX_SOCKET) continue;
-    if (cid === socket && state === CLOSED) throw new ModemTrouble('socket', `socket ${socket} is closed`);
-    if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MOST_READS, 'empty');
+    if (cid === socket && state === CLOSED) throw new ModemFaultError('socket', `socket ${socket} is closed`);
+    if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MAX_READS, 'empty');
   }
-  yield* readUntilEmpty(readCommand(socket), MOST_READS, 'gone');
+  yield* readUntilEmpty(readCommand(socket), MAX_READS, 'gone');
 }
 
 function* listen(port: number, index: number, gateway: Endpoint): Script<number> {
@@ -233,7 +261,7 @@ function* listen(port: number, index: number, gateway: Endpoint): Script<number>
     second: { find: opened(index), timeoutMs: TIMEOUT.radio, optional: true },
   });
   if (!outcome.ok) {
-    throw new ModemTrouble(
+    throw new ModemFaultError(
       NETWORK_NOT_ACTIVE.test(outcome.error) ? 'context' : 'socket',
       `${command}: ${outcome.error}`,
     );
@@ -252,5 +280,5 @@ function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): 
   const answers = outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout';
   // Else what is sent next to the gateway would go there as well.
   if (isElsewhere && answers) yield* must('socket', peerCommand(socket, gateway));
-  if (!outcome.ok) throw sendTrouble(command, outcome);
+  if (!outcome.ok) throw sendFault(command, outcome);
 }

@@ -1,29 +1,29 @@
 import { SupersimError } from '../../../../shared/errors.js';
-import type { Endpoint } from '../../transport.js';
-import type { Notice } from '../at/modem-event.js';
+import type { Endpoint } from '../../endpoint.js';
+import type { ModemEvent } from '../at/modem-event.js';
 import type { Outcome, Request, Second } from '../at/request.js';
-import { attempt, ModemTrouble, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
 
-/** Waits for the notice that a socket is open, or why not. */
+/** Waits for the event that a socket is open, or why not. */
 export const opened =
   (socket: number) =>
-  (notice: Notice): Second | undefined =>
-    notice.kind === 'opened' && notice.socket === socket ? fate(notice.error) : undefined;
+  (event: ModemEvent): Second | undefined =>
+    event.kind === 'opened' && event.socket === socket ? fate(event.error) : undefined;
 
-/** Waits for the notice that a datagram has left, or why not. */
+/** Waits for the event that a datagram has left, or why not. */
 export const sent =
   (socket: number) =>
-  (notice: Notice): Second | undefined =>
-    notice.kind === 'sent' && notice.socket === socket ? fate(notice.error) : undefined;
+  (event: ModemEvent): Second | undefined =>
+    event.kind === 'sent' && event.socket === socket ? fate(event.error) : undefined;
 
 /** Waits for a URC, or a line of the answer, that says what it should. */
 export const says =
   (good: RegExp, bad?: RegExp) =>
-  (notice: Notice): Second | undefined => {
-    if (notice.kind !== 'urc' && notice.kind !== 'information') return undefined;
-    if (good.test(notice.line)) return 'done';
-    return bad?.test(notice.line) ? { error: notice.line } : undefined;
+  (event: ModemEvent): Second | undefined => {
+    if (event.kind !== 'urc' && event.kind !== 'information') return undefined;
+    if (good.test(event.line)) return 'done';
+    return bad?.test(event.line) ? { error: event.line } : undefined;
   };
 
 const fate = (error: string | undefined): Second => (error === undefined ? 'done' : { error });
@@ -33,13 +33,13 @@ export function* readUntilEmpty(command: string, most: number, onRefusal: 'empty
   for (let reads = 0; reads < most; reads++) {
     const outcome = yield* attempt(command, TIMEOUT.plain);
     if (!outcome.ok && outcome.failure === 'refused' && onRefusal === 'empty') return true;
-    if (!outcome.ok) throw new ModemTrouble('socket', `${command}: ${outcome.error}`);
+    if (!outcome.ok) throw new ModemFaultError('socket', `${command}: ${outcome.error}`);
     if (outcome.payloads === 0) return true;
   }
   return false;
 }
 
-/** The request of a send whose confirmation is a notice. */
+/** The request of a send whose confirmation is a event. */
 export function sendRequest(
   command: string,
   payload: Buffer,
@@ -51,17 +51,17 @@ export function sendRequest(
 }
 
 /** Most reads in one go, so that others get their turn. */
-export const MOST_READS = 16;
+export const MAX_READS = 16;
 
 /** Why a datagram did not leave, or nobody knows whether it has. */
-export const sendTrouble = (command: string, { failure, error }: Extract<Outcome, { ok: false }>): ModemTrouble =>
-  new ModemTrouble(failure === 'refused' || failure === 'timeout' ? 'send' : failure, `${command}: ${error}`);
+export const sendFault = (command: string, { failure, error }: Extract<Outcome, { ok: false }>): ModemFaultError =>
+  new ModemFaultError(failure === 'refused' || failure === 'timeout' ? 'send' : failure, `${command}: ${error}`);
 
 /**
  * Sends a datagram from a socket.
  *
  * @throws SupersimError `modem-limit` when the modem cannot send as much
- * @throws ModemTrouble when it did not leave, or nobody knows whether it has
+ * @throws ModemFaultError when it did not leave, or nobody knows whether it has
  */
 export function* sendDatagram(
   dialect: Dialect,

@@ -1,10 +1,18 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, wholeNumber } from '../at/command-line.js';
-import { type Action, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
+import {
+  type Action,
+  type Grammar,
+  isLength,
+  type LineMeaning,
+  type ModemState,
+  match,
+  peerOf,
+} from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { answerOf, attempt, ModemTrouble, must, pause, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
-import { MOST_READS, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
+import { MAX_READS, readUntilEmpty, says, sendFault, sendRequest } from './sockets.js';
 
 const FROM = /^\+USORF: ?(\d+), ?"([^"]*)", ?(\d+), ?(\d+), ?"$/;
 const CONNECTED = /^\+USORD: ?(\d+), ?(\d+), ?"$/;
@@ -20,12 +28,18 @@ const HEX_LIMIT = 512;
 /** SARA-R4, SARA-R5, SARA-U201, LARA: "u-blox SARA-R4 AT Commands Manual" UBX-17003787. */
 const grammar: Grammar = {
   confirmation: 'before',
+  words: {
+    sendResults: [],
+    errorNames: [],
+    answerNames: {},
+    namedAnswers: ['+USOER'],
+  },
   echoesPayloads: false,
   joinAt: ({ hex }) => (hex ? HEX_LIMIT : LIMIT),
   action,
   header: () => undefined,
   inline,
-  said,
+  meaning,
 };
 
 function action({ verb, form, args }: CommandPart): Action | undefined {
@@ -66,7 +80,7 @@ function send(socket: number, length: string | undefined, data: string | undefin
   return { type: 'send', socket, bytes: data === undefined ? bytes : undefined };
 }
 
-function inline(beginning: string, known: Known, inFlight: Action | undefined): Header | undefined {
+function inline(beginning: string, known: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read') return undefined;
   const [socket, address, port, count] = match(FROM, beginning) ?? [];
   const [connected, connectedCount] = socket === undefined ? (match(CONNECTED, beginning) ?? []) : [];
@@ -82,10 +96,10 @@ function inline(beginning: string, known: Known, inFlight: Action | undefined): 
   };
 }
 
-function said(line: string, known: Known, inFlight: Action | undefined): Said | undefined {
+function meaning(line: string, known: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
   const [waiting, bytes] = match(PENDING, line) ?? [];
   if (waiting !== undefined) return { type: 'pending', sockets: [Number(waiting)], bytes: Number(bytes) };
-  if (/^\+USOR[DF]:/.test(line)) return saidOfRead(line, inFlight);
+  if (/^\+USOR[DF]:/.test(line)) return meaningOfRead(line, inFlight);
   const [sentOn, sent] = match(SENT, line) ?? [];
   if (sentOn !== undefined) {
     const asked = inFlight?.type === 'send' && typeof inFlight.bytes === 'number' ? inFlight.bytes : Number(sent);
@@ -103,7 +117,7 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   return undefined;
 }
 
-function saidOfRead(line: string, inFlight: Action | undefined): Said {
+function meaningOfRead(line: string, inFlight: Action | undefined): LineMeaning {
   const [socket, bytes] = match(COUNTED, line) ?? [];
   if (socket !== undefined && inFlight?.type === 'count') {
     return { type: 'counted', socket: Number(socket), bytes: Number(bytes) };
@@ -124,6 +138,8 @@ const PAYLOAD_DELAY_MS = 50;
 export const ublox: Dialect = {
   grammar,
   models: /^(?:SARA-(?:R4|R5|U2)|LARA-)/i,
+  slowCommands: ['+UPSDA', '+USOCO', '+USOCL', '+UPING'],
+  hexSends: ['+USOST', '+USOWR'],
   maxSend: LIMIT,
   maxSockets: MAX_SOCKET + 1,
   iccid: 'AT+CCID',
@@ -139,14 +155,14 @@ export const ublox: Dialect = {
     const command = `AT+USOCR=${UDP},${port}`;
     const outcome = yield* must('socket', command);
     const socket = wholeNumber(answerOf(outcome, '+USOCR'));
-    if (socket === undefined) throw new ModemTrouble('socket', `${command}: the modem named no socket`);
+    if (socket === undefined) throw new ModemFaultError('socket', `${command}: the modem named no socket`);
     return socket;
   },
   receive: (socket, most) => readUntilEmpty(readCommand(socket), most, 'empty'),
   *poll(socket) {
     const outcome = yield* must('socket', `AT+USORF=${socket},0`);
     const waiting = answerOf(outcome, '+USORF')?.split(',')[1];
-    if (Number(waiting) > 0) yield* readUntilEmpty(readCommand(socket), MOST_READS, 'empty');
+    if (Number(waiting) > 0) yield* readUntilEmpty(readCommand(socket), MAX_READS, 'empty');
   },
   send: sendFrom,
   *close(socket) {
@@ -162,11 +178,11 @@ function* sendFrom(socket: number, { address, port }: Endpoint, bytes: Buffer): 
   let outcome = yield request;
   if (!outcome.ok && outcome.failure === 'refused' && /ERROR/.test(outcome.error)) {
     // R410 refuses one during which a datagram arrives, until that is read.
-    yield* readUntilEmpty(readCommand(socket), MOST_READS, 'empty');
+    yield* readUntilEmpty(readCommand(socket), MAX_READS, 'empty');
     yield* pause(REFUSED_MS);
     outcome = yield request;
   }
-  if (!outcome.ok) throw sendTrouble(command, outcome);
+  if (!outcome.ok) throw sendFault(command, outcome);
 }
 
 function* activate(): Script<void> {
@@ -181,5 +197,6 @@ function* activate(): Script<void> {
     second: { find: says(/^\+UUPSDA: ?0/, /^\+UUPSDA: ?[1-9]/), timeoutMs: ACTIVATE_TIMEOUT_MS },
   });
   // Refused, it is active already; whether it is shows when the socket is opened.
-  if (!outcome.ok && outcome.failure !== 'refused') throw new ModemTrouble('context', `AT+UPSDA=0,3: ${outcome.error}`);
+  if (!outcome.ok && outcome.failure !== 'refused')
+    throw new ModemFaultError('context', `AT+UPSDA=0,3: ${outcome.error}`);
 }

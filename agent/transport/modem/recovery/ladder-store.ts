@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, type Rung, recent, type State, well } from './ladder.js';
+import type { Rung } from '../../transport.js';
+import { ATTACHES, BACKOFF, MAX_ATTACHES, RUNGS, recent, type State, well } from './ladder.js';
 
 const REDO_ATTACH_MS = 60_000;
 
@@ -11,7 +12,7 @@ const savedSchema = z.object({
   rounds: z.int().nonnegative(),
   unregisteredFor: z.number().nonnegative().nullable(),
   cycled: z.boolean(),
-  attachesAgo: z.array(z.number().nonnegative()).max(MOST_ATTACHES),
+  attachesAgo: z.array(z.number().nonnegative()).max(MAX_ATTACHES),
   counts: z.record(z.enum(RUNGS), z.int().nonnegative()),
 });
 /** The state in JSON, with times as ages: the clock begins anew with the process. */
@@ -27,7 +28,7 @@ export function save(state: State, now: number): Saved {
     unregisteredFor: unregisteredSince === undefined ? null : now - unregisteredSince,
     cycled,
     attachesAgo: recent(attaches, now)
-      .slice(-MOST_ATTACHES)
+      .slice(-MAX_ATTACHES)
       .map((at) => now - at),
     counts: { ...counts },
   };

@@ -1,23 +1,16 @@
-import type { Trouble } from '../at/script.js';
+import type { Rung } from '../../transport.js';
+import type { ModemFault } from '../at/script.js';
 
-/** What can be done about a modem, the mildest first. */
+/** All rungs, the mildest first. */
 export const RUNGS = [
-  /** Close the socket and open it again. */
   'socket',
-  /** Deactivate the context, activate it, and open all sockets again. */
   'context',
-  /** Ask whether it answers, and bring it up from the beginning. */
   'bring-up',
-  /** Open the port again, then bring it up: its settings are lost. */
   'port',
-  /** Off the air and on it again. */
   'airplane',
-  /** The modem's own reset. */
   'reset',
-  /** Its power, where the agent has been told how. */
   'power',
-] as const;
-export type Rung = (typeof RUNGS)[number];
+] as const satisfies readonly Rung[];
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -46,7 +39,7 @@ const TRIES: Readonly<Record<Rung, number>> = {
 /** Each of these makes the SIM attach anew. */
 export const ATTACHES: readonly Rung[] = ['context', 'airplane', 'reset', 'power'];
 /** Not more attaches in an hour, and not closer together once several have been used. */
-export const MOST_ATTACHES = 12;
+export const MAX_ATTACHES = 12;
 export const ATTACH_WINDOW_MS = 60 * MINUTE;
 /** From 1 to this: devices that lost the network together must not come back together. */
 const JITTER = 1.25;
@@ -56,7 +49,7 @@ export const AIRPLANE_AFTER_MS = 3 * MINUTE;
 export const RESET_AFTER_MS = 15 * MINUTE;
 
 /** Where trouble begins on the ladder; undefined for what is no fault of the link. */
-const FIRST: Readonly<Record<Trouble, Rung | undefined>> = {
+const FIRST: Readonly<Record<ModemFault, Rung | undefined>> = {
   aborted: undefined,
   send: undefined,
   socket: 'socket',
@@ -100,7 +93,7 @@ export interface State {
 
 export type Input =
   /** Something is wrong. While a rung is being done, it has failed with this. */
-  | { readonly type: 'trouble'; readonly trouble: Trouble }
+  | { readonly type: 'trouble'; readonly trouble: ModemFault }
   /** The rung that was to be done is done; whether it helped shows. */
   | { readonly type: 'done' }
   /** The sockets are open and answer. */
@@ -180,7 +173,7 @@ export const wakeAt = ({ dueAt }: State): number => dueAt ?? Number.POSITIVE_INF
 const stay = (state: State): Step => ({ state, effects: [] });
 const height = (rung: Rung): number => RUNGS.indexOf(rung);
 
-function trouble(before: State, what: Trouble, now: number, random: number): Step {
+function trouble(before: State, what: ModemFault, now: number, random: number): Step {
   const state = what === 'registration' ? unregistered(before, now - AIRPLANE_AFTER_MS) : before;
   const first = what === 'registration' ? rungFor(state, now) : FIRST[what];
   if (first === undefined) return stay(state);
@@ -242,7 +235,7 @@ export const recent = (attaches: readonly number[], now: number): readonly numbe
 
 /** How long until another attach is allowed. */
 function attachWait(attaches: readonly number[], now: number): number {
-  const oldest = attaches[attaches.length - MOST_ATTACHES];
+  const oldest = attaches[attaches.length - MAX_ATTACHES];
   return oldest === undefined ? 0 : oldest + ATTACH_WINDOW_MS - now;
 }
 

@@ -3,28 +3,18 @@ import { createAlarm } from '../../../base/alarm.js';
 import type { ModemFile } from '../../../base/json-file.js';
 import type { Log } from '../../../base/log.js';
 import { createMinuteLog } from '../../../base/rate-limited-log.js';
-import { ModemTrouble, type Trouble } from '../at/script.js';
-import type { Air } from '../scripts/bring-up.js';
-import {
-  attached,
-  type Effect,
-  type Input,
-  mayAttach,
-  type Rung,
-  type State,
-  step,
-  wakeAt,
-  well,
-  withheld,
-} from './ladder.js';
+import type { Rung } from '../../transport.js';
+import { type ModemFault, ModemFaultError } from '../at/script.js';
+import type { RadioPermit } from '../scripts/bring-up.js';
+import { attached, type Effect, type Input, mayAttach, type State, step, wakeAt, well, withheld } from './ladder.js';
 import { restore, save } from './ladder-store.js';
 
 /** These take the modem off the air, and with it whatever else it carries. */
 const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
 
 export interface RecoveryOptions {
-  /** Does a rung until the sockets are open. @throws ModemTrouble */
-  readonly act: (rung: Rung, air: Air) => Promise<void>;
+  /** Does a rung until the sockets are open. @throws ModemFaultError */
+  readonly act: (rung: Rung, permit: RadioPermit) => Promise<void>;
   /** The link is well, or it is not any more. */
   readonly changed: (isWell: boolean) => void;
   readonly file: ModemFile;
@@ -49,19 +39,19 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   /** What is to be done if that which is being done does not help. */
   let next: Rung | undefined;
   /** What has happened to the modem while a rung was being done. */
-  let late: { readonly trouble: Trouble; readonly why: string } | undefined;
-  let last: { readonly trouble: Trouble; readonly why: string } | undefined;
+  let late: { readonly trouble: ModemFault; readonly why: string } | undefined;
+  let last: { readonly trouble: ModemFault; readonly why: string } | undefined;
   /** A rung was not done, or settings not made, because the modem may not be taken off the air. */
   let isWithheld = false;
   let timesWithheld = 0;
   /** The SIM said so while a rung was being done. */
   let isSimReady = false;
-  const air: Air = {
-    mayLeave() {
+  const permit: RadioPermit = {
+    allowed() {
       if (!mayInterrupt()) isWithheld = true;
       return mayInterrupt() && mayAttach(state, now());
     },
-    left() {
+    used() {
       state = attached(state, now());
       void file.write(save(state, now()));
     },
@@ -126,13 +116,13 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
       if (INTERRUPTING.includes(rung) && !mayInterrupt()) withhold(rung);
       await file.write(save(state, now()));
       if (stopped) return undefined;
-      await act(doing, air);
+      await act(doing, permit);
       return undefined;
     } catch (error) {
-      if (!(error instanceof ModemTrouble) && !isSupersimError(error)) {
+      if (!(error instanceof ModemFaultError) && !isSupersimError(error)) {
         log.error({ rung, error: messageOf(error) }, 'modem recovery failed');
       }
-      return { trouble: troubleOf(error), why: messageOf(error) };
+      return { trouble: faultOf(error), why: messageOf(error) };
     }
   }
 
@@ -152,7 +142,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     feed({ type: 'trouble', trouble: last.trouble });
   }
 
-  function take(trouble: Trouble, why: string): void {
+  function take(trouble: ModemFault, why: string): void {
     last = { trouble, why };
     feed({ type: 'trouble', trouble });
     if (state.rung !== undefined) setWell(false);
@@ -172,7 +162,7 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     },
 
     /** Something is wrong that nobody has caused. */
-    trouble(trouble: Trouble, why: string): void {
+    trouble(trouble: ModemFault, why: string): void {
       if (stopped) return;
       if (!working) take(trouble, why);
       // Of the others the rung itself is the cause, or it fails with them.
@@ -207,8 +197,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   };
 }
 
-function troubleOf(error: unknown): Trouble {
-  if (error instanceof ModemTrouble) return error.trouble;
+function faultOf(error: unknown): ModemFault {
+  if (error instanceof ModemFaultError) return error.trouble;
   // Another modem is for somebody's hands, as another SIM is.
   return isSupersimError(error, 'modem-unknown') ? 'sim' : 'refused';
 }

@@ -1,7 +1,7 @@
-import { answerOf, attempt, ModemTrouble, must, pause, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect, FlowControl, Setting } from '../dialects/dialect.js';
 import { isRegistered, type Registration, registration } from './health.js';
-import { goOnAir, leaveAir, readIccid } from './identify.js';
+import { disableRadio, enableRadio, readIccid } from './identify.js';
 import { waitForSim } from './sim.js';
 
 const REGISTRATION_POLL_MS = 2000;
@@ -10,16 +10,16 @@ export const REGISTRATION_PATIENCE_MS = 180_000;
 const FLOW: Readonly<Record<FlowControl, string>> = { none: 'AT+IFC=0,0', rtscts: 'AT+IFC=2,2' };
 
 /** Whether the modem may be taken off the air for its settings: whatever else it carries is cut, and the SIM attaches anew. */
-export interface Air {
-  mayLeave(): boolean;
+export interface RadioPermit {
+  allowed(): boolean;
   /** It has been left. */
-  left(): void;
+  used(): void;
 }
 
 export interface BringUpOptions {
   readonly apn: string;
   readonly flowControl: FlowControl;
-  readonly air: Air;
+  readonly permit: RadioPermit;
 }
 
 /** What the SIM and the network gave. */
@@ -34,9 +34,9 @@ export interface Attachment {
  * Brings a modem from whatever state it is in to being registered and attached; its context is the dialect's to
  * activate.
  *
- * @throws ModemTrouble `sim`, `registration`, `refused`
+ * @throws ModemFaultError `sim`, `registration`, `refused`
  */
-export function* bringUp(dialect: Dialect, { apn, flowControl, air }: BringUpOptions): Script<Attachment> {
+export function* bringUp(dialect: Dialect, { apn, flowControl, permit }: BringUpOptions): Script<Attachment> {
   // A port that keeps another discipline than its modem loses bytes.
   yield* attempt((dialect.flow ?? FLOW)[flowControl]);
   yield* waitForSim();
@@ -45,8 +45,8 @@ export function* bringUp(dialect: Dialect, { apn, flowControl, air }: BringUpOpt
   yield* attempt('AT+CPSMS=0');
   yield* attempt('AT+CEDRXS=0');
   for (;;) {
-    const unset = yield* settle(dialect, apn, air);
-    const state = yield* waitForRegistration(() => unset.length > 0 && air.mayLeave());
+    const unset = yield* settle(dialect, apn, permit);
+    const state = yield* waitForRegistration(() => unset.length > 0 && permit.allowed());
     if (state === undefined) continue;
     yield* attach();
     return { ...(iccid !== undefined && { iccid }), registration: state, unset };
@@ -58,22 +58,22 @@ export function* bringUp(dialect: Dialect, { apn, flowControl, air }: BringUpOpt
  *
  * @returns what would have to be set, and may not
  */
-function* settle(dialect: Dialect, apn: string, air: Air): Script<readonly string[]> {
+function* settle(dialect: Dialect, apn: string, permit: RadioPermit): Script<readonly string[]> {
   const context = yield* contextCommand(apn);
   const radio = yield* applyRadioSettings(dialect);
   const wanted = [...(context === undefined ? [] : [context]), ...radio];
   const isOnAir = answerOf(yield* attempt('AT+CFUN?'), '+CFUN')?.startsWith('1') === true;
-  if (isOnAir && wanted.length > 0 && !air.mayLeave()) return wanted;
+  if (isOnAir && wanted.length > 0 && !permit.allowed()) return wanted;
   if (context !== undefined) yield* must('refused', context);
   let changed = context !== undefined;
   // A modem that refuses one does without.
   for (const command of radio) changed = (yield* attempt(command)).ok || changed;
   if (isOnAir && !changed) return [];
   if (isOnAir) {
-    air.left();
-    yield* leaveAir(dialect);
+    permit.used();
+    yield* disableRadio(dialect);
   }
-  yield* goOnAir(dialect, 'refused');
+  yield* enableRadio(dialect, 'refused');
   yield* waitForSim();
   return [];
 }
@@ -111,7 +111,7 @@ function* waitForRegistration(stop: () => boolean): Script<Registration | undefi
     const state = yield* registration();
     if (isRegistered(state)) return state;
     if (stop()) return undefined;
-    if (waited >= REGISTRATION_PATIENCE_MS) throw new ModemTrouble('registration', `not registered: ${state}`);
+    if (waited >= REGISTRATION_PATIENCE_MS) throw new ModemFaultError('registration', `not registered: ${state}`);
     yield* pause(REGISTRATION_POLL_MS);
   }
 }

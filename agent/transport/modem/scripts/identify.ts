@@ -1,4 +1,4 @@
-import { attempt, ModemTrouble, must, pause, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from '../dialects/dialect.js';
 
 /** A UART that finds its speed by itself needs several. */
@@ -15,7 +15,7 @@ export interface Identity {
 /**
  * Finds out whether a modem answers, and which it is. No dialect is needed for it.
  *
- * @throws ModemTrouble `silent`
+ * @throws ModemFaultError `silent`
  */
 export function* identify(): Script<Identity> {
   yield* synchronise();
@@ -29,7 +29,7 @@ function* synchronise(): Script<void> {
   for (let tries = 0; tries < SYNCS; tries++) {
     if ((yield* attempt('AT', TIMEOUT.at, { once: true })).ok) return;
   }
-  throw new ModemTrouble('silent', `no answer to ${SYNCS} times AT`);
+  throw new ModemFaultError('silent', `no answer to ${SYNCS} times AT`);
 }
 
 /** Identities come bare, or behind a name: `+CGMR: …`. */
@@ -48,20 +48,20 @@ export function* readIccid({ iccid }: Pick<Dialect, 'iccid'>): Script<string | u
 }
 
 /** Not by `AT+CFUN=0`, which takes the SIM's power too: one that somebody has unlocked by hand would be locked again. */
-export function* leaveAir({ radioTimeoutMs }: Dialect): Script<void> {
+export function* disableRadio({ radioTimeoutMs }: Dialect): Script<void> {
   yield* attempt('AT+CFUN=4', radioTimeoutMs ?? TIMEOUT.radio);
   yield* pause(AIRPLANE_MS);
 }
 
-/** @throws ModemTrouble `silent`, or what it is told to */
-export function* goOnAir({ radioTimeoutMs }: Dialect, trouble: 'silent' | 'refused' = 'silent'): Script<void> {
+/** @throws ModemFaultError `silent`, or what it is told to */
+export function* enableRadio({ radioTimeoutMs }: Dialect, trouble: 'silent' | 'refused' = 'silent'): Script<void> {
   yield* must(trouble, 'AT+CFUN=1', radioTimeoutMs ?? TIMEOUT.radio);
 }
 
 /** Off the air and on it again. All sockets are lost. */
 export function* cycleRadio(dialect: Dialect): Script<void> {
-  yield* leaveAir(dialect);
-  yield* goOnAir(dialect);
+  yield* disableRadio(dialect);
+  yield* enableRadio(dialect);
 }
 
 /** The modem starts anew; its port may vanish, and its settings are gone. */

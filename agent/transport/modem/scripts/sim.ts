@@ -1,4 +1,4 @@
-import { answerOf, attempt, ModemTrouble, pause, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, pause, type Script, TIMEOUT } from '../at/script.js';
 
 /** A SIM that wakes up reports failures for a while. */
 const PATIENCE_MS = 15_000;
@@ -7,17 +7,17 @@ const WAITS = 5;
 
 const ENTER_IT = 'enter the right one with `supersim-agent modem at \'AT+CPIN="PIN"\'`';
 
-/** @throws ModemTrouble `sim` when it asks for something, or is not there */
+/** @throws ModemFaultError `sim` when it asks for something, or is not there */
 export function* waitForSim(): Script<void> {
   for (let waited = 0; ; waited += RETRY_MS) {
     const outcome = yield* attempt('AT+CPIN?');
     const state = answerOf(outcome, '+CPIN');
     if (state === 'READY') return;
-    if (state !== undefined && state !== 'NOT READY') throw new ModemTrouble('sim', whatItAsksFor(state));
+    if (state !== undefined && state !== 'NOT READY') throw new ModemFaultError('sim', whatItAsksFor(state));
     const error = outcome.ok ? 'not ready' : outcome.error;
-    if (isPinError(error)) throw new ModemTrouble('sim', whatItAsksFor('SIM PIN'));
+    if (isPinError(error)) throw new ModemFaultError('sim', whatItAsksFor('SIM PIN'));
     // Others go away while the SIM wakes up, or never.
-    if (waited >= PATIENCE_MS) throw new ModemTrouble('sim', describeSimError(error));
+    if (waited >= PATIENCE_MS) throw new ModemFaultError('sim', describeSimError(error));
     yield* pause(RETRY_MS);
   }
 }
@@ -33,9 +33,9 @@ export function whatItAsksFor(state: string): string {
 }
 
 /** What somebody has to do about a SIM of which the modem says this; undefined where nobody has to, or can. */
-export function adviceFor(said: string): string | undefined {
-  if (said === 'SIM PIN' || isPinError(said)) return whatItAsksFor('SIM PIN');
-  if (said === 'SIM PUK' || /^\+CME ERROR: ?(?:12$|SIM PUK)/.test(said)) return whatItAsksFor('SIM PUK');
+export function adviceFor(state: string): string | undefined {
+  if (state === 'SIM PIN' || isPinError(state)) return whatItAsksFor('SIM PIN');
+  if (state === 'SIM PUK' || /^\+CME ERROR: ?(?:12$|SIM PUK)/.test(state)) return whatItAsksFor('SIM PUK');
   return undefined;
 }
 
@@ -62,10 +62,13 @@ export function* asksForPin(): Script<boolean> {
 }
 
 /** Of a PIN that is not to be entered again: a SIM takes three wrong ones, then none at all. */
-export function notTaken(error?: string): ModemTrouble {
+export function notTaken(error?: string): ModemFaultError {
   const why = error === undefined ? '' : ` (${error})`;
   const remedy = `correct modem.pin, or ${ENTER_IT}`;
-  return new ModemTrouble('sim', `the SIM did not take the PIN of modem.pin${why}; it is not entered again: ${remedy}`);
+  return new ModemFaultError(
+    'sim',
+    `the SIM did not take the PIN of modem.pin${why}; it is not entered again: ${remedy}`,
+  );
 }
 
 /**

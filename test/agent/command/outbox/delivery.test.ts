@@ -4,7 +4,8 @@ import { createDelivery, type Outgoing } from '../../../../agent/command/outbox/
 import { openOutbox } from '../../../../agent/command/outbox/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../../agent/command/outbox/policy.js';
 import { createStats } from '../../../../agent/command/stats/stats.js';
-import { formatEndpoint, onlyLink, type Transport } from '../../../../agent/transport/transport.js';
+import { formatEndpoint } from '../../../../agent/transport/endpoint.js';
+import { onlyLink, type Transport } from '../../../../agent/transport/transport.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { recordingLog } from '../../../support/log.js';
 import { openTestDatabase } from '../journal/support.js';

@@ -3,7 +3,7 @@ import { createMeters, observe } from '../../../../agent/command/stats/meters.js
 import { defineHandler } from '../../../../agent/index.js';
 import { renderMetrics } from '../../../../agent/service/metrics/metrics.js';
 import type { AgentStatus } from '../../../../agent/status.js';
-import type { ModemCounters } from '../../../../agent/transport/modem/counters.js';
+import type { ModemCounters } from '../../../../agent/transport/transport.js';
 import { VERSION } from '../../../../shared/version.js';
 import { needs } from '../../../support/needs.js';
 import { readMetrics } from '../../../support/prometheus.js';

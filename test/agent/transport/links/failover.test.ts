@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createFailover, type FailoverOptions } from '../../../../agent/transport/links/failover.js';
 import { countSent, createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint } from '../../../../agent/transport/transport.js';
+import type { Datagram } from '../../../../agent/transport/transport.js';
 import { createUdpTransport } from '../../../../agent/transport/udp/udp.js';
 import { MODEM_HEALTH, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';

@@ -68,11 +68,11 @@ describe.skipIf(needs('python3'))('another program on the modem’s port', () =>
 describe('what looks like another program', () => {
   const bytes = Buffer.from('AT+GCAP');
   it.each([
-    [{ kind: 'discarded', why: 'foreign-echo', bytes }, true],
-    [{ kind: 'discarded', why: 'noise', bytes }, false],
+    [{ kind: 'discarded', reason: 'foreign-echo', bytes }, true],
+    [{ kind: 'discarded', reason: 'noise', bytes }, false],
     [{ kind: 'result', text: 'OK', ok: true, lines: [], payloads: 0 }, true],
     [{ kind: 'result', command: 'AT', text: 'OK', ok: true, lines: [], payloads: 0 }, false],
-  ] as const)('%j: %s', (notice, foreign) => {
-    expect(isForeign(notice)).toBe(foreign);
+  ] as const)('%j: %s', (event, foreign) => {
+    expect(isForeign(event)).toBe(foreign);
   });
 });

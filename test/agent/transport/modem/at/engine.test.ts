@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { createEngine, type Effect, PLAIN } from '../../../../../agent/transport/modem/at/engine.js';
-import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
+import type { DialectName } from '../../../../../agent/config/dialect-names.js';
+import { createEngine, type Effect } from '../../../../../agent/transport/modem/at/engine.js';
+import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
 import type { Script } from '../../../../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName, dialectOf } from '../../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS, dialectOf, PLAIN } from '../../../../../agent/transport/modem/dialects/index.js';
 import { says, sendDatagram } from '../../../../../agent/transport/modem/dialects/sockets.js';
-import { type Air, bringUp } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import { bringUp, type RadioPermit } from '../../../../../agent/transport/modem/scripts/bring-up.js';
 import { checkHealth } from '../../../../../agent/transport/modem/scripts/health.js';
 import { cycleRadio, identify, reset } from '../../../../../agent/transport/modem/scripts/identify.js';
 import { P12 } from '../support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
-const FREE: Air = { mayLeave: () => true, left: () => undefined };
-const BRING_UP = { apn: 'super', flowControl: 'none', air: FREE } as const;
+const FREE: RadioPermit = { allowed: () => true, used: () => undefined };
+const BRING_UP = { apn: 'super', flowControl: 'none', permit: FREE } as const;
 
 /** What a modem answers: the first pattern that fits a command; each answer of a list once, the last for ever. */
 type Answers = readonly (readonly [command: RegExp, ...answers: string[]])[];
@@ -39,7 +40,7 @@ const BASICS: Answers = [
 function play(answers: Answers, dialect?: DialectName) {
   const engine = createEngine(dialect === undefined ? PLAIN : DIALECTS[dialect].grammar);
   const written: string[] = [];
-  const notices: Notice[] = [];
+  const events: ModemEvent[] = [];
   const turns = new Map<RegExp, number>();
   let now = 0;
 
@@ -56,7 +57,7 @@ function play(answers: Answers, dialect?: DialectName) {
 
   function carryOut(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.type === 'notice') notices.push(effect.notice);
+      if (effect.type === 'event') events.push(effect.event);
       if (effect.type === 'ended') effect.run();
       if (effect.type !== 'write') continue;
       written.push(effect.bytes.toString('latin1'));
@@ -86,7 +87,7 @@ function play(answers: Answers, dialect?: DialectName) {
     expect(engine.isIdle()).toBe(true);
     return outcome;
   }
-  return { run, written, notices, engine, carryOut, clock: () => now };
+  return { run, written, events, engine, carryOut, clock: () => now };
 }
 
 describe('which modem it is', () => {
@@ -168,8 +169,8 @@ describe('bring-up', () => {
 
   it('sets nothing for which the radio may not be cycled, and tells what', () => {
     const { run, written } = play([[/CNMP\?/, '\r\n+CNMP: 2\r\n\r\nOK\r\n'], ...BASICS], 'simcom7080');
-    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
-    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, air })).value).toMatchObject({
+    const permit: RadioPermit = { allowed: () => false, used: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, permit })).value).toMatchObject({
       registration: 'roaming',
       unset: ['AT+CGDCONT=1,"IP","super"', 'AT+CNMP=38', 'AT+CMNB=1'],
     });
@@ -179,16 +180,16 @@ describe('bring-up', () => {
   it('sets it as soon as the radio may be cycled, without waiting for a registration in vain', () => {
     let asked = 0;
     let left = 0;
-    const air: Air = {
-      mayLeave: () => ++asked > 4,
-      left: () => void left++,
+    const permit: RadioPermit = {
+      allowed: () => ++asked > 4,
+      used: () => void left++,
     };
     const searching = '\r\n+CEREG: 0,2\r\n\r\nOK\r\n';
     const { run, written, clock } = play(
       [[/^AT\+CEREG\?/, ...Array(6).fill(searching), '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS],
       'quectel',
     );
-    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, permit })).value).toMatchObject({ unset: [] });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toHaveLength(3);
     expect(left).toBe(1);
     expect(clock()).toBeLessThan(60_000);
@@ -196,8 +197,8 @@ describe('bring-up', () => {
 
   it('sets a modem whose radio is off whatever it may: that carries nothing', () => {
     const { run, written } = play([[/^AT\+CFUN\?/, '\r\n+CFUN: 4\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
-    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
-    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    const permit: RadioPermit = { allowed: () => false, used: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, permit })).value).toMatchObject({ unset: [] });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
       'AT+CGDCONT=1,"IP","super"\r',
       'AT+CFUN=1\r',
@@ -330,7 +331,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
   const dialect = DIALECTS[name];
 
   it('activates its context, listens, sends all byte values, receives, closes', () => {
-    const { run, written, notices, engine, carryOut, clock } = play([...answers, ...BASICS], name);
+    const { run, written, events, engine, carryOut, clock } = play([...answers, ...BASICS], name);
     expect(run(dialect.activate('super')).error).toBeUndefined();
     const socket = run(dialect.listen(6969, 0, GATEWAY)).value;
     expect(socket).toBe(0);
@@ -341,7 +342,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(written.filter((text) => text === bytes.toString('latin1')).length).toBe(name === 'simcom7600' ? 1 : 2);
     if (pushed !== undefined) carryOut(engine.receive(Buffer.from(pushed, 'latin1'), clock()));
     else expect(run(dialect.poll(0)).error).toBeUndefined();
-    expect(notices.flatMap((notice) => (notice.kind === 'datagram' ? [notice] : []))).toEqual([
+    expect(events.flatMap((event) => (event.kind === 'datagram' ? [event] : []))).toEqual([
       { kind: 'datagram', socket: 0, source: GATEWAY, bytes: Buffer.from(P12, 'latin1') },
     ]);
     expect(run(dialect.close(0)).error).toBeUndefined();
@@ -385,7 +386,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(engine.isIdle()).toBe(true);
   });
 
-  it('takes the modem off the air and on again, and resets it', () => {
+  it('takes the modem off the permit and on again, and resets it', () => {
     const { run, written } = play([...answers, ...BASICS], name);
     expect(run(cycleRadio(dialect)).error).toBeUndefined();
     expect(run(reset(dialect)).error).toBeUndefined();
@@ -442,9 +443,9 @@ describe('quirks', () => {
       [/^AT\+CARECV=3/, `\r\n+CARECV: 12,${P12}\r\n${ok}`, `\r\n+CARECV: 0\r\n${ok}`],
       [/^AT\+CARECV=0/, `\r\n+CARECV: 0\r\n${ok}`],
     ];
-    const { run, notices, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
+    const { run, events, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
     expect(run(DIALECTS.simcom7080.poll(0)).error).toBeUndefined();
-    expect(notices).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
     expect(written.some((text) => text.includes('=99'))).toBe(false);
     const closed = play([[/CASTATE/, states(0)], ...reads, ...BASICS], 'simcom7080');
     expect(closed.run(DIALECTS.simcom7080.poll(0)).error).toMatchObject({ trouble: 'socket' });
@@ -487,13 +488,13 @@ describe('quirks', () => {
 
 describe('the engine', () => {
   it('gives up a payload whose bytes stop coming, and understands what follows', () => {
-    const { engine, carryOut, notices } = play([], 'simcom7600');
+    const { engine, carryOut, events } = play([], 'simcom7600');
     carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD12\r\nabc'), 100));
     expect(engine.wakeAt()).toBe(2100);
     carryOut(engine.tick(2100));
     carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD2\r\nhi'), 2200));
-    expect(notices).toEqual([
-      { kind: 'discarded', bytes: Buffer.from('abc'), why: 'incomplete' },
+    expect(events).toEqual([
+      { kind: 'discarded', bytes: Buffer.from('abc'), reason: 'incomplete' },
       { kind: 'datagram', socket: 0, source: { address: '1.2.3.4', port: 5 }, bytes: Buffer.from('hi') },
     ]);
   });

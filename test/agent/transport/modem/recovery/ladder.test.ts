@@ -1,25 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Trouble } from '../../../../../agent/transport/modem/at/script.js';
+import type { ModemFault } from '../../../../../agent/transport/modem/at/script.js';
 import {
   ATTACH_WINDOW_MS,
   type Effect,
   type Input,
-  MOST_ATTACHES,
+  MAX_ATTACHES,
   RESTS,
   RUNGS,
-  type Rung,
   type State,
   step,
   wakeAt,
   well,
 } from '../../../../../agent/transport/modem/recovery/ladder.js';
 import { restore, save } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { SEED } from '../../../../support/seed.js';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const TROUBLES: readonly Trouble[] = [
+const TROUBLES: readonly ModemFault[] = [
   'silent',
   'reset',
   'closed',
@@ -29,13 +29,13 @@ const TROUBLES: readonly Trouble[] = [
   'socket',
   'refused',
 ];
-const trouble = (what: Trouble): Input => ({ type: 'trouble', trouble: what });
+const trouble = (what: ModemFault): Input => ({ type: 'trouble', trouble: what });
 
 /**
  * A link whose rungs each take a time and end with trouble, until one helps. Gives the rungs climbed, by time.
  */
 function climb(
-  first: Trouble,
+  first: ModemFault,
   {
     help = () => false,
     next = (_rung: Rung) => first,
@@ -45,7 +45,7 @@ function climb(
     restartEvery = 0,
   } = {} as {
     help?: (rung: Rung, count: number) => boolean;
-    next?: (rung: Rung) => Trouble;
+    next?: (rung: Rung) => ModemFault;
     takes?: number;
     until?: number;
     random?: number;
@@ -200,7 +200,7 @@ describe('for ever', () => {
       .filter(([, rung]) => ['context', 'airplane', 'reset', 'power'].includes(rung))
       .map(([at]) => at);
     for (const [index, at] of attaches.entries()) {
-      const earlier = attaches[index - MOST_ATTACHES];
+      const earlier = attaches[index - MAX_ATTACHES];
       if (earlier !== undefined) expect(at - earlier).toBeGreaterThanOrEqual(ATTACH_WINDOW_MS);
     }
   }

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ModemTrouble, type Trouble } from '../../../../../agent/transport/modem/at/script.js';
-import { MOST_ATTACHES, type Rung } from '../../../../../agent/transport/modem/recovery/ladder.js';
+import { type ModemFault, ModemFaultError } from '../../../../../agent/transport/modem/at/script.js';
+import { MAX_ATTACHES } from '../../../../../agent/transport/modem/recovery/ladder.js';
 import { createRecovery } from '../../../../../agent/transport/modem/recovery/recovery.js';
-import type { Air } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import type { RadioPermit } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { recordingLog } from '../../../../support/log.js';
 
 const MINUTE = 60_000;
@@ -16,7 +17,7 @@ function recover({
   act = async () => undefined,
 }: {
   saved?: unknown;
-  act?: (rung: Rung, air: Air) => Promise<void>;
+  act?: (rung: Rung, permit: RadioPermit) => Promise<void>;
 } = {}) {
   const recording = recordingLog();
   const done: Rung[] = [];
@@ -25,9 +26,9 @@ function recover({
   let may = true;
   const recovery = createRecovery(
     {
-      act: async (rung, air) => {
+      act: async (rung, permit) => {
         done.push(rung);
-        await act(rung, air);
+        await act(rung, permit);
       },
       changed: (isWell) => void wells.push(isWell),
       file: { read: async () => undefined, write: async (members) => void written.push(members) },
@@ -50,8 +51,8 @@ function recover({
   };
 }
 
-const fails = (trouble: Trouble) => async () => {
-  throw new ModemTrouble(trouble, 'because');
+const fails = (trouble: ModemFault) => async () => {
+  throw new ModemFaultError(trouble, 'because');
 };
 
 describe('what may not be done while UDP works', () => {
@@ -76,7 +77,7 @@ describe('what may not be done while UDP works', () => {
     const act = (rung: Rung) =>
       rung === 'bring-up'
         ? new Promise<void>((_, reject) => {
-            end = () => reject(new ModemTrouble('context', 'in vain'));
+            end = () => reject(new ModemFaultError('context', 'in vain'));
           })
         : fails('context')();
     const link = recover({ act });
@@ -94,8 +95,8 @@ describe('what may not be done while UDP works', () => {
 
   it('is tried again also where only settings were withheld', async () => {
     const link = recover({
-      async act(_rung, air) {
-        if (!air.mayLeave()) throw new ModemTrouble('sim', 'nothing but a hand helps');
+      async act(_rung, permit) {
+        if (!permit.allowed()) throw new ModemFaultError('sim', 'nothing but a hand helps');
       },
     });
     link.allow(false);
@@ -112,12 +113,12 @@ describe('the network’s limit', () => {
   it('holds for what a bring-up does of its own, also over restarts', async () => {
     let left = 0;
     let saved: unknown;
-    for (let restart = 0; restart < 3 * MOST_ATTACHES; restart++) {
+    for (let restart = 0; restart < 3 * MAX_ATTACHES; restart++) {
       const link = recover({
         saved,
-        async act(_rung, air) {
-          if (!air.mayLeave()) return;
-          air.left();
+        async act(_rung, permit) {
+          if (!permit.allowed()) return;
+          permit.used();
           left++;
         },
       });
@@ -127,7 +128,7 @@ describe('the network’s limit', () => {
       saved = JSON.parse(JSON.stringify(Object.assign({}, ...link.written)));
       link.recovery.stop();
     }
-    expect(left).toBe(MOST_ATTACHES);
+    expect(left).toBe(MAX_ATTACHES);
   });
 });
 

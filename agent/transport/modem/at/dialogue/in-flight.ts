@@ -1,15 +1,15 @@
-import { type CommandPart, splitCommand } from './command-line.js';
-import type { Action, Confirmation, Grammar, Known, Said } from './grammar.js';
-import type { Notice } from './modem-event.js';
+import { type CommandPart, splitCommand } from '../command-line.js';
+import type { Action, Confirmation, Grammar, LineMeaning, ModemState } from '../grammar.js';
+import type { ModemEvent } from '../modem-event.js';
 
-type Doing = Exclude<Action, { type: 'set' }>;
+type CommandAction = Exclude<Action, { type: 'set' }>;
 
 /** A command in flight, and what has come of it. */
-export interface Exchange {
+export interface CommandInFlight {
   readonly command: string;
   readonly parts: readonly CommandPart[];
   readonly settings: readonly Extract<Action, { type: 'set' }>[];
-  readonly action: Doing | undefined;
+  readonly action: CommandAction | undefined;
   readonly lines: string[];
   echoed: boolean;
   prompted: boolean;
@@ -17,14 +17,14 @@ export interface Exchange {
   payloads: number;
   /** An echo of the payload that reads like an answer: taken for one after all if no answer comes. */
   likeAnswer: Buffer | undefined;
-  confirmed: Extract<Said, { type: 'sent' }> | undefined;
+  confirmed: Extract<LineMeaning, { type: 'sent' }> | undefined;
   detail: string | undefined;
 }
 
 /** A command that was written, without its end. */
-export function beginExchange(command: string, grammar: Grammar, known: Known): Exchange {
+export function beginCommand(command: string, grammar: Grammar, modem: ModemState): CommandInFlight {
   const parts = splitCommand(command);
-  const actions = parts.flatMap((part) => grammar.action(part, known) ?? []);
+  const actions = parts.flatMap((part) => grammar.action(part, modem) ?? []);
   return {
     command: command.trim(),
     parts,
@@ -42,41 +42,41 @@ export function beginExchange(command: string, grammar: Grammar, known: Known): 
 }
 
 /** Whether it asks for something, so that lines of its name are its answer. */
-export const isQuestion = (exchange: Exchange | undefined): boolean =>
-  exchange?.parts.some(({ form }) => form === '?') === true;
+export const isQuestion = (inFlight: CommandInFlight | undefined): boolean =>
+  inFlight?.parts.some(({ form }) => form === '?') === true;
 
 /** Whether the modem is to ask for a payload. */
-export const awaitsPrompt = (exchange: Exchange | undefined): boolean =>
-  exchange?.action?.type === 'send' && exchange.action.bytes !== undefined && !exchange.prompted;
+export const awaitsPrompt = (inFlight: CommandInFlight | undefined): boolean =>
+  inFlight?.action?.type === 'send' && inFlight.action.bytes !== undefined && !inFlight.prompted;
 
 /** The payload that the modem waits for: how long it is, and whether the prompt has come. */
-export function awaitedPayload(exchange: Exchange | undefined) {
-  const { action, prompted, written } = exchange ?? {};
+export function awaitedPayload(inFlight: CommandInFlight | undefined) {
+  const { action, prompted, written } = inFlight ?? {};
   if (action?.type !== 'send' || action.bytes === undefined || written !== undefined) return undefined;
   return { bytes: action.bytes, prompted: prompted === true };
 }
 
 /** Whether it sends by this socket, and the modem has all of it: what is said of a send before is about an earlier one. */
-export const hasSent = ({ action, written }: Exchange, socket?: number): boolean =>
+export const hasSent = ({ action, written }: CommandInFlight, socket?: number): boolean =>
   action?.type === 'send' &&
   (socket === undefined || action.socket === socket) &&
   (action.bytes === undefined || written !== undefined);
 
 /** Whether a final result can be this command's: a late or stray one must not end another. */
-export function mayEnd(exchange: Exchange, text: string, confirmation: Confirmation): boolean {
-  if (text.startsWith('SEND ')) return hasSent(exchange) && confirmation === 'result';
-  if (text !== 'OK' || exchange.action?.type !== 'send') return true;
-  return confirmation === 'result' ? exchange.confirmed !== undefined : hasSent(exchange);
+export function mayEnd(inFlight: CommandInFlight, text: string, { confirmation, words }: Grammar): boolean {
+  if (words.sendResults.includes(text)) return hasSent(inFlight);
+  if (text !== 'OK' || inFlight.action?.type !== 'send') return true;
+  return confirmation === 'result' ? inFlight.confirmed !== undefined : hasSent(inFlight);
 }
 
 /** What has become of a send that has its final result; undefined when that is still to come. */
-export function fateOfSend(
-  { confirmed, detail }: Exchange,
+export function sendOutcome(
+  { confirmed, detail }: CommandInFlight,
   socket: number,
   { text, ok }: { readonly text: string; readonly ok: boolean },
   confirmation: Confirmation,
-): Notice | undefined {
-  const sent = (error?: string): Notice => ({ kind: 'sent', socket, ...(error !== undefined && { error }) });
+): ModemEvent | undefined {
+  const sent = (error?: string): ModemEvent => ({ kind: 'sent', socket, ...(error !== undefined && { error }) });
   if (!ok) return sent(detail ?? text);
   if (confirmed !== undefined) return sent(confirmed.error);
   if (confirmation === 'around') return undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatEndpoint, plainAddress } from '../../../agent/transport/transport.js';
+import { formatEndpoint, plainAddress } from '../../../agent/transport/endpoint.js';
 
 describe('an endpoint', () => {
   it('is written as address and port, with brackets around IPv6', () => {

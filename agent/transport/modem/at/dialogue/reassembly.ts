@@ -1,10 +1,10 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../../endpoint.js';
 
 /** No datagram is put together to more than a packet of the network holds. */
 const MAX_JOINED = 1500;
 
 /** Puts datagrams together that a modem gives in parts. */
-export function createJoiner(deliver: (socket: number, source: Endpoint, bytes: Buffer) => void) {
+export function createReassembly(deliver: (socket: number, source: Endpoint, bytes: Buffer) => void) {
   /** The first parts of datagrams that may go on in the next read. */
   const parts = new Map<number, { readonly bytes: Buffer; readonly source: Endpoint }>();
 

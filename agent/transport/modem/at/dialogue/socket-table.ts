@@ -1,16 +1,16 @@
-import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../../shared/limits.js';
-import type { Endpoint } from '../../transport.js';
-import type { Known, Socket } from './grammar.js';
-import type { Header } from './parser.js';
+import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../../../shared/limits.js';
+import type { Endpoint } from '../../../endpoint.js';
+import type { ModemState, Socket } from '../grammar.js';
+import type { Header } from '../parser.js';
 
 /** Keeps what is known of a modem's sockets as they are opened and closed. */
-export function createSocketStates(known: Known) {
+export function createSocketTable(modem: ModemState) {
   /** What the sockets being opened will be; one that is open keeps its state until it is opened anew. */
   const opening = new Map<number, Socket>();
 
   /** It is not open, unless it was before. */
   function fail(socket: number, state: Socket | undefined = opening.get(socket)): void {
-    if (known.sockets.get(socket) === state) known.sockets.delete(socket);
+    if (modem.sockets.get(socket) === state) modem.sockets.delete(socket);
     opening.delete(socket);
   }
 
@@ -18,33 +18,33 @@ export function createSocketStates(known: Known) {
     /** A command to open it was written. Its data may come at once. */
     begin(socket: number, state: Socket): void {
       opening.set(socket, state);
-      if (!known.sockets.has(socket)) known.sockets.set(socket, state);
+      if (!modem.sockets.has(socket)) modem.sockets.set(socket, state);
     },
 
     /** @param asked what the command in flight opens */
     opened(socket: number, asked: Socket | undefined): void {
       const state = opening.get(socket) ?? asked;
       opening.delete(socket);
-      known.closed.delete(socket);
-      known.sockets.set(socket, { ...known.sockets.get(socket), ...state });
+      modem.closed.delete(socket);
+      modem.sockets.set(socket, { ...modem.sockets.get(socket), ...state });
     },
 
     notOpened: (socket: number, asked?: Socket): void => fail(socket, opening.get(socket) ?? asked),
 
     /** @returns whether that is new */
     closed(socket: number): boolean {
-      known.sockets.delete(socket);
-      if (known.closed.has(socket)) return false;
-      known.closed.add(socket);
+      modem.sockets.delete(socket);
+      if (modem.closed.has(socket)) return false;
+      modem.closed.add(socket);
       return true;
     },
 
     /** Where a payload has come to and from; the socket is null where several are open and the modem does not tell. */
     sourceOf(header: Header): { readonly socket: number | null; readonly source: Endpoint } {
-      const socket = header.socket ?? onlyOne(known.sockets);
+      const socket = header.socket ?? onlyOne(modem.sockets);
       const { address, port = 0 } = header;
       if (address !== undefined) return { socket, source: { address, port } };
-      const peer = socket === null ? undefined : known.sockets.get(socket)?.peer;
+      const peer = socket === null ? undefined : modem.sockets.get(socket)?.peer;
       return { socket, source: peer ?? { address: GATEWAY_ADDRESS, port: GATEWAY_PORT } };
     },
   };

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createObserver, type Piece } from '../../../../../agent/transport/modem/console/observer.js';
-import { DIALECTS, type DialectName } from '../../../../../agent/transport/modem/dialects/index.js';
-import { SEED } from '../../../../support/seed.js';
-import { observe, tell } from '../support.js';
-import { TRANSCRIPTS } from '../transcripts.js';
+import { DIALECT_NAMES, type DialectName } from '../../../../../../agent/config/dialect-names.js';
+import { createLogReader, type LogChunk } from '../../../../../../agent/transport/modem/console/log-reader.js';
+import { DIALECTS } from '../../../../../../agent/transport/modem/dialects/index.js';
+import { SEED } from '../../../../../support/seed.js';
+import { observe, tell } from '../../support.js';
+import { TRANSCRIPTS } from '../../transcripts.js';
 
 /** What nothing may come into the middle of: a line, a header with its payload, a prompt. */
 type Atom = readonly ['tx' | 'rx', string];
@@ -182,16 +183,16 @@ const payloads = fc
   .map((parts) => parts.join('').slice(0, 1000));
 
 /** Cuts a conversation anywhere. */
-function cut(atoms: readonly Atom[], sizes: readonly number[]): Piece[] {
+function cut(atoms: readonly Atom[], sizes: readonly number[]): LogChunk[] {
   let next = 0;
   return atoms.flatMap(([direction, text]) => {
-    const pieces: Piece[] = [];
+    const chunks: LogChunk[] = [];
     for (let rest = Buffer.from(text, 'latin1'); rest.length > 0; ) {
       const size = sizes[next++ % sizes.length] ?? 1;
-      pieces.push({ at: 0, direction, bytes: rest.subarray(0, size) });
+      chunks.push({ at: 0, direction, bytes: rest.subarray(0, size) });
       rest = rest.subarray(size);
     }
-    return pieces;
+    return chunks;
   });
 }
 
@@ -237,18 +238,18 @@ const bytes = fc.oneof(
     .constantFrom('\r\n', '+QIRD: 2048,"1.2.3.4",5\r\n', '+IPD2048\r\n', '+CARECV: 2000,', '> ', 'OK\r\n')
     .map((text) => Buffer.from(text)),
 );
-const pieces = fc.array(
+const chunks = fc.array(
   fc.record({ at: fc.nat(5000), direction: fc.constantFrom('tx' as const, 'rx' as const, 'rx' as const), bytes }),
   { maxLength: 60 },
 );
-const dialects = fc.constantFrom<DialectName>('quectel', 'simcom7600', 'simcom7080', 'ublox');
+const dialects = fc.constantFrom(...DIALECT_NAMES);
 
 describe('arbitrary bytes', () => {
   it('never throw, and are understood the same in whatever chunks they come', () => {
     fc.assert(
-      fc.property(dialects, pieces, (dialect, log) => {
-        const single = log.flatMap((piece) =>
-          [...piece.bytes].map((byte) => ({ ...piece, bytes: Buffer.from([byte]) })),
+      fc.property(dialects, chunks, (dialect, log) => {
+        const single = log.flatMap((chunk) =>
+          [...chunk.bytes].map((byte) => ({ ...chunk, bytes: Buffer.from([byte]) })),
         );
         expect(observe(dialect, single)).toEqual(observe(dialect, log));
       }),
@@ -258,16 +259,16 @@ describe('arbitrary bytes', () => {
 
   it('never yield more than came', () => {
     fc.assert(
-      fc.property(dialects, pieces, (dialect, log) => {
-        const observer = createObserver(DIALECTS[dialect].grammar);
-        const notices = [...log.flatMap((piece) => observer.observe(piece)), ...observer.end()];
-        const came = log.reduce((sum, piece) => sum + (piece.direction === 'rx' ? piece.bytes.length : 0), 0);
-        const yielded = notices.reduce(
-          (sum, notice) => sum + ('bytes' in notice && Buffer.isBuffer(notice.bytes) ? notice.bytes.length : 0),
+      fc.property(dialects, chunks, (dialect, log) => {
+        const reader = createLogReader(DIALECTS[dialect].grammar);
+        const events = [...log.flatMap((chunk) => reader.read(chunk)), ...reader.end()];
+        const came = log.reduce((sum, chunk) => sum + (chunk.direction === 'rx' ? chunk.bytes.length : 0), 0);
+        const yielded = events.reduce(
+          (sum, event) => sum + ('bytes' in event && Buffer.isBuffer(event.bytes) ? event.bytes.length : 0),
           0,
         );
         expect(yielded).toBeLessThanOrEqual(came);
-        expect(tell(notices).length).toBeLessThanOrEqual(2 * came + log.length);
+        expect(tell(events).length).toBeLessThanOrEqual(2 * came + log.length);
       }),
       { seed: SEED, numRuns: 400 },
     );
