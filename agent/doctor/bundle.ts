@@ -7,7 +7,8 @@ import { stringify } from 'yaml';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { isRecord } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
-import { printLog } from '../cli/modem/log.js';
+
+import { printModemLog } from '../service/control/modem-log.js';
 import type { Context } from './context.js';
 import type { Report } from './examine.js';
 import { createMask, type Mask, maskedConfig, maskTree, maskUnit } from './mask.js';
@@ -96,7 +97,7 @@ function withoutPayload(text: string): string {
 async function modemLog({ ask }: Context): Promise<string> {
   const lines: string[] = [];
   try {
-    await printLog(ask, (line) => lines.push(line));
+    await printModemLog(ask, (line) => lines.push(line));
   } catch (error) {
     lines.push(`${messageOf(error)}\n`);
   }

@@ -2,7 +2,7 @@ import type { JournalCommands } from '../../command/journal/commands.js';
 import type { JournalEntry } from '../../command/journal/entry.js';
 import { formatEndpoint } from '../../transport/transport.js';
 import type { CommandView } from './schema.js';
-import type { ControlCommands } from './socket.js';
+import type { ControlCommands } from './target.js';
 
 /** A journal entry as a list on the control socket shows it: without the reply, which may be long. */
 export const commandView = ({ seq, command, received, ...progress }: JournalEntry): CommandView => ({

@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Agent } from '../../agent.js';
 import { eventSchema, whatIsWrong } from './schema.js';
-import type { ControlEvents } from './socket.js';
+import type { ControlEvents } from './target.js';
 
 /** How many are on their way at once: they must not take all of the control socket's connections. */
 const MAX_ON_THEIR_WAY = 4;

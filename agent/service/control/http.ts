@@ -4,7 +4,7 @@ import type { Log } from '../../base/log.js';
 import { readBody } from './request-body.js';
 import { findRoute } from './routes.js';
 import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './schema.js';
-import type { ControlTarget } from './socket.js';
+import type { ControlTarget } from './target.js';
 
 /** Of a request's first line and headers together. */
 const MAX_HEADER_BYTES = 8192;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Agent } from '../../agent.js';
 import { dialectOf } from '../../transport/modem/dialects/index.js';
 import type { ModemConsole } from '../../transport/transport.js';
-import type { ControlModem } from './socket.js';
+import type { ControlModem } from './target.js';
 
 const runs = new WeakMap<ModemConsole, string>();
 

@@ -14,7 +14,7 @@ import {
   RELOAD_ANSWER_MS,
   whatIsWrong,
 } from './schema.js';
-import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './socket.js';
+import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './target.js';
 
 interface Asked {
   /** The last part of the path, where the route has one that varies. */

@@ -2,10 +2,8 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import type { Whereabouts } from '../../command/outbox/delivery.js';
-import type { ModemConsole } from '../../transport/transport.js';
-import type { CommandView } from './schema.js';
 import { listenOnFile } from './socket-file.js';
+import type { ControlTarget } from './target.js';
 
 /** How many clients are served at once; the connection of one more is closed. */
 const MAX_CONNECTIONS = 8;
@@ -13,63 +11,6 @@ const MAX_CONNECTIONS = 8;
 const CONNECTION_MS = 10_000;
 /** How long a stop waits for the answers that are being made. */
 const STOP_MS = 1000;
-
-type MaybePromise<T> = T | Promise<T>;
-
-/** The journal's commands, as somebody at the device sees them. */
-export interface ControlCommands {
-  /** Newest first. */
-  list(limit: number): MaybePromise<readonly CommandView[]>;
-  get(id: number): MaybePromise<CommandView | undefined>;
-  /** Ends a command that has not started. */
-  cancel(id: number): MaybePromise<'cancelled' | 'not-found' | 'too-late'>;
-  /** Forgets the commands that have ended, and tells how many those were. */
-  purge(): MaybePromise<number>;
-}
-
-/** The modem that the agent uses, as somebody at the device does. */
-export interface ControlModem extends ModemConsole {
-  /** Its serial port. */
-  readonly path: string;
-  /** Another one after each start of the agent, whose log begins anew. */
-  readonly run: string;
-  /** How it speaks; undefined while that is not known. */
-  dialect(): string | undefined;
-}
-
-/** Where events of other programs leave. */
-export interface ControlEvents {
-  /**
-   * Waits until it has left, or is in the outbox.
-   *
-   * @param isJson whether it is an event's name and data, and no bytes to be sent as they are
-   * @throws SupersimError
-   */
-  send(body: Buffer, isJson: boolean): Promise<Whereabouts>;
-}
-
-/** The level of the agent's log. */
-export interface ControlLogLevel {
-  /** As it is, and as the configuration has it. */
-  get(): { readonly level: string; readonly configured: string };
-  /** Until the next reload or restart. */
-  set(level: string): void;
-}
-
-/** What the control socket shows and changes. */
-export interface ControlTarget {
-  status(): MaybePromise<object>;
-  readonly events?: ControlEvents | undefined;
-  /** In Prometheus's text format. */
-  metrics?(): Promise<string>;
-  /** Undefined where there is no journal. */
-  readonly commands: ControlCommands | undefined;
-  /** Not there where no modem is used. */
-  readonly modem?: MaybePromise<ControlModem | undefined>;
-  /** Has the agent take up its configuration as it is now; tells what came of it. @throws SupersimError */
-  reload?(): Promise<object>;
-  readonly logLevel?: ControlLogLevel;
-}
 
 export interface ControlOptions {
   /** The socket's file. */
