@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
 import { type Ask, controlClient } from '../service/control/client.js';
-import { defaultControlSocket, whatIsWrong } from '../service/control/schema.js';
+import { defaultControlSocket, describeZodError } from '../service/control/schema.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
@@ -58,7 +58,7 @@ export async function withSocket(argv: unknown, run: (socketPath: string) => Pro
 export function checkArgument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new SupersimError('bad-input', `${name}: ${whatIsWrong(result.error)}`);
+  throw new SupersimError('bad-input', `${name}: ${describeZodError(result.error)}`);
 }
 
 /** Longer than this, a cell of a table is cut. */

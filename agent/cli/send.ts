@@ -4,9 +4,9 @@ import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import { readBounded } from '../../shared/read-bounded.js';
-import type { Whereabouts } from '../command/outbox/delivery.js';
 import { type AskOptions, controlClient } from '../service/control/client.js';
 import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control/schema.js';
+import type { EventState } from '../service/control/target.js';
 import { checkArgument, socketOption, withSocket } from './control-output.js';
 
 const flags = z.object({
@@ -16,7 +16,7 @@ const flags = z.object({
   json: z.string().min(1).optional(),
 });
 
-const SHOWN: Readonly<Record<Whereabouts, string>> = {
+const SHOWN: Readonly<Record<EventState, string>> = {
   sent: 'sent',
   'on-disk': 'waiting: it cannot leave now, and is in the outbox on the disk',
   'in-memory': 'waiting: it cannot leave now, and is in the outbox, in memory only: it is lost if the agent ends',
