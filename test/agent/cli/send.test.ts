@@ -1,8 +1,8 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { viewedCommands } from '../../../agent/service/control/command-view.js';
-import { createEvents } from '../../../agent/service/control/events.js';
+import { createControlCommands } from '../../../agent/service/control/command-view.js';
+import { createControlEvents } from '../../../agent/service/control/events.js';
 import type { Endpoint } from '../../../agent/transport/endpoint.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
@@ -30,8 +30,8 @@ async function startWithoutLink(gateway: Endpoint, folder?: string) {
   const commands = agent.commands();
   const target = {
     status: agent.status,
-    commands: commands && viewedCommands(commands),
-    events: createEvents(agent),
+    commands: commands && createControlCommands(commands),
+    events: createControlEvents(agent),
   };
   const { path } = await openControl({ target });
   return { agent, path };

@@ -66,7 +66,7 @@ describe('that it is ready', () => {
     expect(await toldIn(MINUTE)).toEqual([]);
     back.resolve();
     expect(await toldIn(MINUTE)).toEqual([READY]);
-    expect(withMessage('systemd knows that the agent is ready')).toHaveLength(1);
+    expect(withMessage('systemd notified: ready')).toHaveLength(1);
   });
 
   it('is told without a link, which the status says', async () => {
