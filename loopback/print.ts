@@ -2,11 +2,13 @@ import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
 import { formatApiFaults } from './api/faults.js';
-import { API_FAULT_COUNTERS, type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
-import type { Loopback } from './index.js';
+import type { CommandEvent } from './commands.js';
+import { API_FAULT_COUNTERS, type Counters, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
+import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
+import type { DropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
@@ -115,8 +117,6 @@ const API_DAMAGE = {
   answerLoss: 'processed, its answer lost',
 } as const;
 
-type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
-
 function formatFault(event: FaultEvent): string {
   const arrow = event.way === 'down' ? '→' : '←';
   return `fault ${event.way} ${event.packet} ${arrow} ${event.simName} ${event.bytes} bytes ${damage(event)}`;
@@ -135,7 +135,7 @@ export function formatFaultCounts(counters: Readonly<Counters>): string | undefi
   return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 
-function formatCommand({ command, simName, errorCode, cutBytes }: Extract<LoopbackEvent, { type: 'command' }>): string {
+function formatCommand({ command, simName, errorCode, cutBytes }: CommandEvent): string {
   const arrow = command.direction === 'to_sim' ? '→' : '←';
   const bytes = payloadBytes(command);
   const code = errorCode === undefined ? '' : ` (${errorCode})`;
