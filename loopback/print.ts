@@ -18,7 +18,7 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner(loopback: Loopback): string {
+export function formatBanner(loopback: Loopback, devicePort = DEVICE_PORT): string {
   const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
@@ -39,7 +39,9 @@ export function formatBanner(loopback: Loopback): string {
     ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
     ...(apiFaults === 'none' ? [] : [`           of the API: ${apiFaults}`]),
-    ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
+    ...(first
+      ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName, devicePort)}`]
+      : []),
   ];
   return lines.map(printable).join('\n');
 }
@@ -53,14 +55,15 @@ function modemLines(modem: LoopbackModem): string[] {
   ];
 }
 
-/** A command line that posts a text command `ping` to a SIM's usual device port. */
+/** A command line that posts a text command `ping` to a SIM. */
 export function curlLine(
   { url, accountSid, authToken }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>,
   simName: string,
+  devicePort = DEVICE_PORT,
 ): string {
   const user = shellQuote(`${accountSid}:${authToken}`);
   const sim = shellQuote(`Sim=${simName}`);
-  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${DEVICE_PORT} -d Payload=ping`;
+  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${devicePort} -d Payload=ping`;
 }
 
 /** POSIX shell: nothing is special between single quotes but the single quote. */
