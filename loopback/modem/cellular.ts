@@ -16,7 +16,7 @@ const SIM_WAKES_MS = 150;
 const REGISTERS_MS = 250;
 
 /** What stays as it is when the modem restarts: SIM, network, and what the modem keeps in its own memory. */
-export interface World {
+export interface PersistentState {
   readonly address: string;
   readonly iccid: string;
   readonly imei: string;
@@ -35,9 +35,9 @@ export interface World {
 }
 
 export interface Cellular {
-  readonly world: World;
+  readonly persistent: PersistentState;
   /** Between power-on and when the SIM answers. */
-  simIsBusy(): boolean;
+  isSimBooting(): boolean;
   enterPin(pin: string): boolean;
   functionality(): number;
   setFunctionality(level: number): void;
@@ -53,7 +53,7 @@ export interface Cellular {
 
 export interface CellularOptions {
   readonly clock: Clock;
-  readonly world: World;
+  readonly persistent: PersistentState;
   /** The PIN has been entered. */
   readonly onUnlocked: () => void;
   readonly onRegistration: (registration: Registration) => void;
@@ -62,7 +62,7 @@ export interface CellularOptions {
 }
 
 /** The SIM and the radio part of a modem that has just been switched on. */
-export function createCellular({ clock, world, onUnlocked, onRegistration, onDetach }: CellularOptions): Cellular {
+export function createCellular({ clock, persistent, onUnlocked, onRegistration, onDetach }: CellularOptions): Cellular {
   let wokenAt = clock.now();
   let level = 1;
   let wantsAttach = true;
@@ -70,7 +70,7 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
   let apnAtAttach = '';
   let cancelSearch = () => {};
 
-  const serves = () => level === 1 && world.sim === 'ready';
+  const serves = () => level === 1 && persistent.sim === 'ready';
   const isRegistered = () => registration === 'home' || registration === 'roaming';
   const attached = () => isRegistered() && wantsAttach;
 
@@ -78,7 +78,7 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
     if (next === registration) return;
     const was = attached();
     registration = next;
-    if (attached()) apnAtAttach = world.contexts.get(1)?.apn ?? '';
+    if (attached()) apnAtAttach = persistent.contexts.get(1)?.apn ?? '';
     onRegistration(next);
     if (was && !attached()) onDetach();
   }
@@ -86,34 +86,34 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
   function search() {
     cancelSearch();
     if (!serves()) return become('idle');
-    if (world.network === registration) return;
-    if (world.network === 'home' || world.network === 'roaming') {
+    if (persistent.network === registration) return;
+    if (persistent.network === 'home' || persistent.network === 'roaming') {
       if (!isRegistered()) become('searching');
-      cancelSearch = clock.after(REGISTERS_MS, () => become(world.network));
-    } else become(world.network);
+      cancelSearch = clock.after(REGISTERS_MS, () => become(persistent.network));
+    } else become(persistent.network);
   }
 
   /** The SIM gets power, and has forgotten that its PIN was entered. */
   function wakeSim(): void {
     wokenAt = clock.now();
-    if (world.locks && world.sim === 'ready') world.sim = 'pin';
+    if (persistent.locks && persistent.sim === 'ready') persistent.sim = 'pin';
     clock.after(SIM_WAKES_MS, search);
   }
 
   wakeSim();
 
   return {
-    world,
-    simIsBusy: () => clock.now() - wokenAt < SIM_WAKES_MS,
+    persistent,
+    isSimBooting: () => clock.now() - wokenAt < SIM_WAKES_MS,
     enterPin(pin) {
-      if (world.sim !== 'pin') return false;
+      if (persistent.sim !== 'pin') return false;
       if (pin !== PIN) {
-        world.pinTries -= 1;
-        if (world.pinTries === 0) world.sim = 'puk';
+        persistent.pinTries -= 1;
+        if (persistent.pinTries === 0) persistent.sim = 'puk';
         return false;
       }
-      world.pinTries = PIN_TRIES;
-      world.sim = 'ready';
+      persistent.pinTries = PIN_TRIES;
+      persistent.sim = 'ready';
       onUnlocked();
       search();
       return true;
@@ -139,10 +139,12 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
 }
 
 /** What is printed of the SIM at power-on. */
-export const simLine = ({ sim }: World): string =>
+export const simLine = ({ sim }: PersistentState): string =>
   `+CPIN: ${{ ready: 'READY', pin: 'SIM PIN', puk: 'SIM PUK', absent: 'NOT INSERTED', failure: 'NOT READY' }[sim]}`;
 
-export const newWorld = (identity: Pick<World, 'address' | 'iccid' | 'imei' | 'imsi'>): World => ({
+export const newPersistentState = (
+  identity: Pick<PersistentState, 'address' | 'iccid' | 'imei' | 'imsi'>,
+): PersistentState => ({
   ...identity,
   sim: 'ready',
   locks: false,

@@ -3,16 +3,16 @@ import { messageOf } from '../../shared/errors.js';
 import type { Sim } from '../account/sims.js';
 import type { Endpoint } from '../network/network.js';
 import type { Unit } from './at/unit.js';
-import { newWorld, type Registration, type SimStatus } from './cellular.js';
+import { newPersistentState, type Registration, type SimStatus } from './cellular.js';
 import { type Clock, systemClock } from './clock.js';
 import { type Core, createCore } from './core.js';
 import type { Received } from './dialects/dialect.js';
-import { settleDialect } from './dialects/index.js';
+import { resolveDialect } from './dialects/index.js';
 import type { ModemEvent } from './events.js';
 import { createCommandFaults } from './faults/command-faults.js';
 import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults/faults.js';
 import { createOutput, garbage } from './faults/output.js';
-import { createDice } from './faults/sampler.js';
+import { createSampler } from './faults/sampler.js';
 import { checkSeed, type ModemSettings } from './settings.js';
 import type { LoopbackModem } from './status.js';
 import { createAbsence } from './tty/absence.js';
@@ -47,9 +47,9 @@ export interface Modem extends LoopbackModem {
 export async function startModem(options: ModemOptions): Promise<Modem> {
   const { settings, sim, onEvent, onError } = options;
   const clock: Clock = systemClock;
-  const dialect = settleDialect(settings.dialect, settings.quirks);
+  const dialect = resolveDialect(settings.dialect, settings.quirks);
   const digits = sim.iccid.slice(-9);
-  const world = newWorld({
+  const persistent = newPersistentState({
     address: sim.address,
     iccid: sim.iccid,
     imei: `863427${digits}`,
@@ -57,7 +57,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   });
   let faults = resolveModemFaults(settings.faults ?? {});
   let seed = settings.seed ?? options.seed;
-  let dice = createDice(seed);
+  let sampler = createSampler(seed);
   let said = 0;
   let heard = 0;
   /** Undefined while the tty is away. */
@@ -77,14 +77,14 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   const output = createOutput({
     clock,
     faults: () => faults,
-    dice: () => dice,
+    sampler: () => sampler,
     idleUrc: () => core?.idleUrc ?? '',
     write: outward.send,
     onHit: (fault, bytes) => onEvent({ what: 'fault', fault, text: bytes.toString('latin1').trim() }),
   });
   const commandFaults = createCommandFaults({
     faults: () => faults,
-    dice: () => dice,
+    sampler: () => sampler,
     onHit: (fault, text) => onEvent({ what: 'fault', fault, text }),
   });
 
@@ -116,7 +116,7 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   function powerOn(): void {
     const next: Core = createCore({
       clock,
-      world,
+      persistent,
       dialect,
       emit,
       transmit(bytes, localPort, destination) {
@@ -195,8 +195,8 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
       baud: settings.baud,
       registration: core?.registration() ?? 'idle',
       attached: core?.attached() ?? false,
-      simStatus: world.sim,
-      dbm: world.dbm ?? null,
+      simStatus: persistent.sim,
+      dbm: persistent.dbm ?? null,
       plugged: absence.isPlugged(),
       sockets: core?.sockets() ?? [],
     }),
@@ -205,26 +205,26 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
       checkSeed(nextSeed);
       faults = resolveModemFaults(input);
       seed = nextSeed;
-      dice = createDice(seed);
+      sampler = createSampler(seed);
       said = 0;
       heard = 0;
       onEvent({ what: 'faults', faults: formatModemFaults(faults), seed });
     },
     setRegistration(registration: Registration) {
-      world.network = registration;
+      persistent.network = registration;
       core?.refresh();
     },
     setSignal(dbm) {
-      world.dbm = dbm;
+      persistent.dbm = dbm;
     },
     setSim(status: SimStatus) {
-      world.sim = status;
-      world.locks = status === 'pin' || status === 'puk';
+      persistent.sim = status;
+      persistent.locks = status === 'pin' || status === 'puk';
       core?.refresh();
     },
     dropContext: () => core?.dropContext(),
     closeSocket: (id) => core?.closeSocket(id) ?? false,
-    sendGarbage: (bytes) => output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => dice.number('noise')) }),
+    sendGarbage: (bytes) => output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => sampler.random('noise')) }),
     sendUrc: (text) => emit({ kind: 'urc', bytes: Buffer.from(`\r\n${text}\r\n`, 'latin1') }),
     reset: () => (absence.isPlugged() ? restart('it was reset', 0) : Promise.resolve()),
     unplug() {

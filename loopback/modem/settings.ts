@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import { describeIssues } from '../../shared/issues.js';
 import { seedSchema } from '../network/faults/settings.js';
-import { DIALECT_NAMES, settleDialect } from './dialects/index.js';
+import { DIALECT_NAMES, resolveDialect } from './dialects/index.js';
 import { resolveModemFaults } from './faults/faults.js';
 
 export const DEFAULT_MODEM_SIM = 'modem-1';
@@ -35,7 +35,7 @@ export function checkSeed(seed: number): void {
 export function resolveModemSettings(input: unknown): ModemSettings {
   const result = schema.safeParse(input);
   if (!result.success) throw new SupersimError('bad-input', `modem: ${describeIssues(result.error.issues)}`);
-  settleDialect(result.data.dialect, result.data.quirks);
+  resolveDialect(result.data.dialect, result.data.quirks);
   resolveModemFaults(result.data.faults ?? {});
   return result.data;
 }

@@ -1,23 +1,27 @@
 import * as z from 'zod';
 import { SupersimError } from '../../../shared/errors.js';
 import { describeIssues } from '../../../shared/issues.js';
-import type { Dialect, Kit } from './dialect.js';
-import { createQuectel, quectelQuirks } from './quectel.js';
-import { createSimcom7080, simcom7080Quirks } from './simcom7080.js';
-import { createSimcom7600, simcom7600Quirks } from './simcom7600.js';
-import { createUblox, ubloxQuirks } from './ublox.js';
+import type { Dialect, DialectContext } from './dialect.js';
+import { createQuectel } from './quectel/quectel.js';
+import { quectelQuirks } from './quectel/state.js';
+import { createSimcom7080 } from './simcom7080/simcom7080.js';
+import { simcom7080Quirks } from './simcom7080/state.js';
+import { createSimcom7600 } from './simcom7600/simcom7600.js';
+import { simcom7600Quirks } from './simcom7600/state.js';
+import { ubloxQuirks } from './ublox/state.js';
+import { createUblox } from './ublox/ublox.js';
 
 /** A modem family, with quirks that are settled. */
-export type BuildDialect = (kit: Kit) => Dialect;
+export type DialectBuilder = (context: DialectContext) => Dialect;
 
-function row<S extends z.ZodObject>(schema: S, create: (kit: Kit, quirks: z.output<S>) => Dialect) {
+function row<S extends z.ZodObject>(schema: S, create: (context: DialectContext, quirks: z.output<S>) => Dialect) {
   return {
     quirks: schema,
     /** Undefined with what is wrong about the quirks. */
-    settle(input: unknown): { build: BuildDialect } | { issues: string } {
+    settle(input: unknown): { build: DialectBuilder } | { issues: string } {
       const result = schema.safeParse(input);
       return result.success
-        ? { build: (kit) => create(kit, result.data) }
+        ? { build: (context) => create(context, result.data) }
         : { issues: describeIssues(result.error.issues) };
     },
   };
@@ -37,7 +41,7 @@ export const DIALECT_NAMES = ['quectel', 'simcom7600', 'simcom7080', 'ublox'] as
 export type Quirks = Readonly<Record<string, string>>;
 
 /** @throws SupersimError `bad-input` for an unknown quirk, or a value that it cannot have */
-export function settleDialect(name: DialectName, quirks: Quirks = {}): BuildDialect {
+export function resolveDialect(name: DialectName, quirks: Quirks = {}): DialectBuilder {
   const settled = DIALECTS[name].settle(quirks);
   if ('build' in settled) return settled.build;
   throw new SupersimError('bad-input', `modem quirks: ${settled.issues}`, {
