@@ -1,5 +1,5 @@
 import { messageOf, SupersimError } from '../shared/errors.js';
-import type { Loopback } from './index.js';
+import type { Loopback } from './loopback.js';
 
 const PROBE_TIMEOUT_MS = 5000;
 

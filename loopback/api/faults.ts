@@ -2,10 +2,9 @@ import { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MiddlewareHandler } from 'hono';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
-import { describeIssues } from '../../shared/issues.js';
-import type { LoopbackEvent } from '../events.js';
 import { includes } from '../network/faults/apply.js';
 import { numberedRandom } from '../network/faults/random.js';
 import { formatValue, hitsSchema, parseValue, strictShape } from '../network/faults/settings.js';
@@ -40,9 +39,7 @@ export type ApiFaults = z.output<typeof schema>;
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
 export function resolveApiFaults(input: unknown): ApiFaults {
-  const result = schema.safeParse(input);
-  if (result.success) return result.data;
-  throw apiFaultsError(describeIssues(result.error.issues));
+  return checkInput(schema, input, 'API faults', remedy());
 }
 
 /**
@@ -80,9 +77,25 @@ export function apiFaultsHelp(): string {
 }
 
 function apiFaultsError(message: string): SupersimError {
-  return new SupersimError('bad-input', `API faults: ${message}`, {
-    remedy: `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`,
-  });
+  return new SupersimError('bad-input', `API faults: ${message}`, { remedy: remedy() });
+}
+
+const remedy = () => `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`;
+/** A fault hit a request to the API. */
+export interface ApiFaultEvent {
+  readonly type: 'api-fault';
+  readonly fault: 'busy' | 'unavailable' | 'answerLoss';
+  /** The request's number since the faults were set, from 1. */
+  readonly request: number;
+  readonly method: string;
+  readonly path: string;
+}
+
+/** Other faults of the API were set, given here as the command line writes them. */
+export interface ApiFaultsEvent {
+  readonly type: 'api-faults';
+  readonly faults: string;
+  readonly seed: number;
 }
 
 export interface ApiFaultControl {
@@ -96,7 +109,7 @@ export interface ApiFaultControl {
 export interface ApiFaultOptions {
   readonly faults: ApiFaults;
   readonly seed: number;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: ApiFaultEvent | ApiFaultsEvent) => void;
 }
 
 const REFUSALS = {
@@ -132,7 +145,7 @@ export function createApiFaults({ emit, ...initial }: ApiFaultOptions): ApiFault
       if (fault === 'busy') throw REFUSALS.busy;
       underWay++;
       try {
-        // The load as the vendor shows it (fact sheet §2 "Errors").
+        // The load as the vendor shows it (docs/vendor-facts.md, "API: rate limit").
         c.header('Twilio-Concurrent-Requests', `${underWay}`);
         if (takes > 0) await delay(takes);
         if (fault === 'unavailable') throw REFUSALS.unavailable;

@@ -5,7 +5,7 @@ import { isSupersimError, SupersimError } from '../../shared/errors.js';
 const MAX_TEXT = 500;
 
 /**
- * Fact sheet §2 "Errors": `{ code, message, more_info }`; §4: where tokens are from, `{ error, error_description }`. A
+ * See docs/vendor-facts.md, "API: errors" and "KORE: access tokens", which have `{ error, error_description }`. A
  * proxy's page has none of them.
  */
 const errorBodySchema = z.object({

@@ -1,15 +1,15 @@
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import { checkInput } from '../base/check-input.js';
 import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
 
 /** Most pages that one list follows: past that, the API leads in circles. */
 export const MAX_PAGES = 10_000;
-/** Most resources on a page: KORE's maximum, and allowed by Twilio (fact sheet §2). */
+/** Most resources on a page: KORE's maximum, and allowed by Twilio (docs/vendor-facts.md, "API: lists"). */
 export const PAGE_SIZE = 100;
 
 export interface ClientSettings {
@@ -17,7 +17,7 @@ export interface ClientSettings {
   readonly timeout?: Duration | undefined;
   /**
    * Most raw bytes of a binary payload, 1 to 1300; default 975, which fits whether the API's limit of 1300 counts
-   * bytes or Base64 characters (fact sheet §1 "Payload").
+   * bytes or Base64 characters (docs/vendor-facts.md, "IP Commands: payload size").
    */
   readonly sizeLimit?: number | undefined;
   /** Ends what the client is doing. */
@@ -99,7 +99,7 @@ export type SimResource = z.output<typeof simSchema>;
 const simPageSchema = z.object({ sims: z.array(simSchema), meta });
 
 /**
- * The Super SIM API's IP Commands (fact sheet §2, §4), at KORE or at Twilio.
+ * The Super SIM API's IP Commands (docs/vendor-facts.md, "API: operations"), at KORE or at Twilio.
  *
  * Every method throws ApiError when the API refuses, and SupersimError `bad-input`, `api-unreachable` or
  * `api-invalid-response`.

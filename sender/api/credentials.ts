@@ -4,8 +4,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { checkInput } from '../base/check-input.js';
 import type { WebhookSecrets } from '../webhooks/sign.js';
 import type { Credentials } from './provider.js';
 
@@ -28,7 +28,7 @@ const twilioProfileSchema = z.strictObject({
   accountSid: text,
   authToken: text,
   apiUrl: text.optional(),
-  // All webhooks come from KORE since November 2024, whoever is asked (fact sheet §4).
+  // All webhooks come from KORE since November 2024, whoever is asked (docs/vendor-facts.md, "KORE: differences").
   webhookSecret: text.optional(),
 });
 

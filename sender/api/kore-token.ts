@@ -5,7 +5,7 @@ import { type Connection, callApi } from './http.js';
 /** A token is replaced this long before it expires, or a tenth of its life where that is less; in milliseconds. */
 export const MAX_RENEWAL_MARGIN_MS = 60_000;
 
-/** Fact sheet §4 "Token". Its life is relative, so that the two clocks need not agree. */
+/** See docs/vendor-facts.md, "KORE: access tokens". Its life is relative, so that the two clocks need not agree. */
 const tokenSchema = z.object({
   access_token: z.string().regex(/^[\x21-\x7e]+$/),
   /** Seconds; a token without it is used until the API refuses it. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
+import { checkInput } from '../../shared/check-input.js';
 import { type Authorization, basicAuthorization } from './authorization.js';
 import type { Connection } from './http.js';
 import { koreAuthorization } from './kore-token.js';
@@ -7,7 +7,7 @@ import { koreAuthorization } from './kore-token.js';
 /** KORE's API, and where its tokens are from. */
 export const KORE_BASE_URL = 'https://supersim.api.korewireless.com';
 export const KORE_TOKEN_URL = 'https://api.korewireless.com/api-services/v1/auth/token';
-/** Twilio's API; the same resources (fact sheet §4). */
+/** Twilio's API; the same resources (docs/vendor-facts.md, "KORE: differences"). */
 export const TWILIO_BASE_URL = 'https://supersim.twilio.com';
 
 /** KORE's: OAuth 2 client credentials. */
@@ -38,7 +38,7 @@ export interface Provider {
   readonly name: 'kore' | 'twilio';
   /** Without a slash at its end. */
   readonly baseUrl: string;
-  /** Most resources on a page (fact sheet §2). */
+  /** Most resources on a page (docs/vendor-facts.md, "API: lists"). */
   readonly maxPageSize: number;
   authorize(connection: Omit<Connection, 'authorization'>): Authorization;
 }

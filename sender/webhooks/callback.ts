@@ -3,7 +3,7 @@ import { DIRECTIONS, type IpCommand, PAYLOAD_TYPES, STATUSES } from '../../share
 
 /**
  * What a callback tells of an IP Command: as much of the resource as the vendor says, which documents neither the
- * names nor which of them are always there (fact sheet §3).
+ * names nor which of them are always there (docs/vendor-facts.md, "Webhooks: parameters").
  */
 export interface Callback {
   readonly direction: IpCommand['direction'];

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
+import { checkInput } from '../../shared/check-input.js';
 import { forgetOldest } from '../base/evict-oldest.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';
@@ -25,7 +25,10 @@ export interface WebhookCounters {
 }
 
 export interface WebhookReceiverOptions {
-  /** The secret of KORE's webhooks, from which all have come since November 2024 (fact sheet §4). */
+  /**
+   * The secret of KORE's webhooks, from which all have come since November 2024
+   * (docs/vendor-facts.md, "KORE: differences").
+   */
   readonly koreSecret?: string | undefined;
   /** Twilio's auth token. */
   readonly twilioAuthToken?: string | undefined;

@@ -6,11 +6,11 @@ export interface WebhookSecrets {
   readonly twilioAuthToken?: string | undefined;
 }
 
-/** Hexadecimal SHA-256 of secret, method, URL and body (fact sheet §4 "Webhooks"). */
+/** Hexadecimal SHA-256 of secret, method, URL and body (docs/vendor-facts.md, "Webhooks: KORE signature"). */
 export const koreSignature = (secret: string, method: string, url: string, body: string): string =>
   createHash('sha256').update(`${secret}${method}${url}${body}`, 'utf8').digest('hex');
 
-/** Base64 of HMAC-SHA1, keyed with the account's auth token, over the URL and the form (fact sheet §3). */
+/** Base64 of HMAC-SHA1 over the URL and the form (docs/vendor-facts.md, "Webhooks: Twilio signature"). */
 export const twilioSignature = (authToken: string, url: string, form: URLSearchParams | undefined): string =>
   createHmac('sha1', authToken)
     .update(`${url}${form === undefined ? '' : signedParams(form)}`, 'utf8')

@@ -14,7 +14,8 @@ export interface SignedRequest {
 }
 
 /**
- * Whether `X-Twilio-Signature` is right (fact sheet §3): Base64 of HMAC-SHA1, keyed with the account's auth token, over
+ * Whether `X-Twilio-Signature` is right (docs/vendor-facts.md, "Webhooks: Twilio signature"):
+ * Base64 of HMAC-SHA1, keyed with the account's auth token, over
  * the URL and each parameter of the form. The vendor signs the URL with or without its port, and may write its query
  * in its own way: each is tried. A body that is no form is covered by its digest in the query.
  */
@@ -35,7 +36,8 @@ function twilioUrls(url: string): string[] {
 }
 
 /**
- * Whether `kore-signature` is right (fact sheet §4 "Webhooks"): hexadecimal SHA-256 of secret, method, URL and body.
+ * Whether `kore-signature` is right (docs/vendor-facts.md, "Webhooks: KORE signature"):
+ * hexadecimal SHA-256 of secret, method, URL and body.
  * The URL is without its query, as an older copy of the vendor's page says with it. It is no HMAC: who knows one
  * signature could make one for a longer body, but only with bytes between that no form has.
  */

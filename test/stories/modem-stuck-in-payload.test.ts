@@ -73,7 +73,7 @@ describe('a modem that waits for the bytes of a payload', () => {
       return heard;
     });
     const { simcom7080 } = DIALECTS;
-    modem.world.contexts.set(1, { type: 'IP', apn: 'super' });
+    modem.persistent.contexts.set(1, { type: 'IP', apn: 'super' });
     expect(run(simcom7080.activate('super')).error).toBeUndefined();
     expect(run(simcom7080.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const before = now();

@@ -37,7 +37,7 @@ export class ModemFaultError extends Error {
   }
 }
 
-/** Time-outs in milliseconds, from the manuals. */
+/** Time-outs in milliseconds (docs/vendor-facts.md, "AT: time-outs"). */
 export const TIMEOUT = {
   at: 1000,
   plain: 5000,

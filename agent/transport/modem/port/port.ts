@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import type { SupersimError } from '../../../../shared/errors.js';
+import { raceTimeout } from '../../../../shared/with-timeout.js';
 import { lostError, openError } from './port-error.js';
 
 /** Most bytes of one read. */
@@ -62,7 +63,7 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
     if (closed !== undefined) throw lostError(path, 'the port is closed');
     const most = WRITE_SLACK_MS + (bytes.length * BITS_PER_BYTE * 1000) / baudRate;
     try {
-      await within(most, line.write(Buffer.from(bytes)), `no bytes were taken for ${Math.round(most)} ms`);
+      await raceTimeout(most, line.write(Buffer.from(bytes)), { reason: tookNothing });
     } catch (error) {
       lose(error);
       throw lostError(path, error);
@@ -99,8 +100,8 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
   async function shut(): Promise<void> {
     clearInterval(watch);
     // Otherwise the close waits, 30 s by default, until a dead modem has taken the remaining bytes.
-    await within(CLOSE_MS, line.flush(), 'flush timed out').catch(() => undefined);
-    await within(CLOSE_MS, line.close(), 'close timed out').catch(() => undefined);
+    await raceTimeout(CLOSE_MS, line.flush()).catch(() => undefined);
+    await raceTimeout(CLOSE_MS, line.close()).catch(() => undefined);
   }
 
   read().catch(lose);
@@ -148,10 +149,4 @@ async function identity(device: string): Promise<string | undefined> {
   }
 }
 
-async function within<T>(milliseconds: number, work: Promise<T>, otherwise: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const bound = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(otherwise)), milliseconds);
-  });
-  return Promise.race([work, bound]).finally(() => clearTimeout(timer));
-}
+const tookNothing = (ms: number) => new Error(`no bytes were taken for ${Math.round(ms)} ms`);

@@ -10,6 +10,8 @@ import { makeModemLink, startModemLink } from '../../../support/modem.js';
 import { needs } from '../../../support/needs.js';
 
 const PIN = '1234';
+/** Ample: a port that vanishes is noticed within a second, and other programs may keep the machine busy. */
+const WAIT = { timeout: 10_000 };
 
 describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, () => {
   test('enters a right PIN whenever the SIM has lost its power, and writes it nowhere', async () => {
@@ -145,7 +147,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     for (let sends = 0; sends < 6; sends++) {
       await link.up();
       expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
-      if (sends === 2) await expect.poll(rungs).toMatchObject({ socket: 1, context: 0 });
+      if (sends === 2) await expect.poll(rungs, WAIT).toMatchObject({ socket: 1, context: 0 });
     }
     await expect.poll(rungs, { timeout: 10_000 }).toMatchObject({ socket: 1, context: 1 });
     link.modem.setFaults({});
@@ -181,12 +183,12 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(seen()).toEqual([]);
     const pid = await openBy('ModemManager', link.modem.path ?? '');
     link.modem.sendGarbage(Buffer.from('\r\nAT+GCAP\r\n'));
-    await expect.poll(seen).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
+    await expect.poll(seen, WAIT).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
     // It is still there when the port comes back.
     await link.transport.stop();
     const again = link.another();
     await again.start();
-    await expect.poll(seen).toHaveLength(2);
+    await expect.poll(seen, WAIT).toHaveLength(2);
   });
 
   test('keeps its state over a restart, before it acts; a damaged file is no state', async () => {
@@ -199,7 +201,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     link.modem.dropContext();
     await link.roundTrip('after the context');
     await expect
-      .poll(() => JSON.parse(readFileSync(path, 'utf8')))
+      .poll(() => JSON.parse(readFileSync(path, 'utf8')), WAIT)
       .toMatchObject({ rung: null, counts: { context: 1 } });
     await link.transport.stop();
     const again = await startModemLink('quectel', { stateFolder });
@@ -209,7 +211,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
   test('waits for a port that is not there, and sends nothing meanwhile', async () => {
     const link = await startModemLink('quectel');
     const resetting = link.modem.reset();
-    await expect.poll(link.isUp).toBe(false);
+    await expect.poll(link.isUp, WAIT).toBe(false);
     expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
     await resetting;
     await link.up();
@@ -228,6 +230,6 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(errors.length).toBeGreaterThan(0);
     for (const error of errors) expect(error).toMatchObject({ code: 'link-down' });
     expect(ended).toEqual([...ended].sort((a, b) => a - b));
-    await expect.poll(() => link.replies.map(String)).toEqual(ended.map((n) => `datagram ${n}`));
+    await expect.poll(() => link.replies.map(String), WAIT).toEqual(ended.map((n) => `datagram ${n}`));
   });
 });
