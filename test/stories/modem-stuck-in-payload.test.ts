@@ -45,8 +45,8 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
   return { modem, written, run, now: () => now };
 }
 
-describe('a modem that waits for the bytes of a payload', () => {
-  it('for ever, as its prompt was lost, gets zeros, and takes commands again', () => {
+describe('a modem that waits for payload bytes', () => {
+  it('for ever, as its prompt was lost, gets zeros and accepts commands again', () => {
     let losing = true;
     const { run, modem, written } = wire('quectel', (said) => {
       const heard = losing ? said.replace('> ', '') : said;
@@ -65,7 +65,7 @@ describe('a modem that waits for the bytes of a payload', () => {
     expect(modem.sent.at(-1)?.bytes).toBe(bytes.toString());
   });
 
-  it('for a while, gets nothing but that time, and then the payload, once', () => {
+  it('for a while gets nothing meanwhile, and then the payload once', () => {
     let losing = true;
     const { run, modem, now } = wire('simcom7080', (said) => {
       const heard = losing ? said.replace('\r\n>', '') : said;

@@ -26,10 +26,10 @@ function story(looks: readonly Look[]): string[] {
   return taken;
 }
 
-describe('the link', () => {
+describe('the chosen link', () => {
   it.each<[string, Look[], string[]]>([
     [
-      'is UDP while that is up',
+      'is UDP while UDP is up',
       [
         [0, 'up', 'up'],
         [1000, 'up', 'up'],
@@ -37,7 +37,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is UDP at the start, until it has had time for an address',
+      'is UDP at the start, until downFor is over',
       [
         [1, 'no-address', 'up'],
         [9.9, 'no-address', 'up'],
@@ -45,7 +45,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is the modem when that time is over',
+      'is the modem when UDP has no address after downFor',
       [
         [1, 'no-address', 'up'],
         [10, 'no-address', 'up'],
@@ -53,7 +53,7 @@ describe('the link', () => {
       ['10 modem no-address'],
     ],
     [
-      'is the modem when UDP has lost its address for so long',
+      'is the modem when UDP was without an address for downFor',
       [
         [0, 'up', 'up'],
         [100, 'no-address', 'up'],
@@ -63,7 +63,7 @@ describe('the link', () => {
       ['110 modem no-address'],
     ],
     [
-      'stays UDP when the address comes back in time',
+      'stays UDP when the address returns in time',
       [
         [0, 'up', 'up'],
         [100, 'no-address', 'up'],
@@ -74,7 +74,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is the modem as soon as the route is gone',
+      'is the modem as soon as the route is lost',
       [
         [0, 'up', 'up'],
         [1, 'no-route', 'up'],
@@ -82,7 +82,7 @@ describe('the link', () => {
       ['1 modem no-route'],
     ],
     [
-      'is the modem as soon as something cannot leave',
+      'is the modem as soon as a send fails',
       [
         [0, 'up', 'up'],
         [1, 'up', 'up', 'failed'],
@@ -90,7 +90,7 @@ describe('the link', () => {
       ['1 modem send-failed'],
     ],
     [
-      'stays UDP while the modem is down too, and is the modem when that comes up',
+      'stays UDP while the modem is down too, and is the modem once it comes up',
       [
         [0, 'no-address', 'down'],
         [100, 'no-address', 'down'],
@@ -99,7 +99,7 @@ describe('the link', () => {
       ['101 modem no-address'],
     ],
     [
-      'stays UDP when something cannot leave and the modem is down',
+      'stays UDP when a send fails and the modem is down',
       [
         [0, 'up', 'down'],
         [1, 'up', 'down', 'failed'],
@@ -108,7 +108,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is UDP again when that has been up long enough',
+      'is UDP again after UDP was up for upFor',
       [
         [1, 'no-route', 'up'],
         [100, 'up', 'up'],
