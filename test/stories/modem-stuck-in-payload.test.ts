@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DialectName } from '../../agent/config/dialect-names.js';
-import { createEngine, type Effect } from '../../agent/transport/modem/at/engine.js';
+import { createEngine, type EngineEffect } from '../../agent/transport/modem/at/engine.js';
 import { attempt, type Script } from '../../agent/transport/modem/at/script.js';
 import { DIALECTS } from '../../agent/transport/modem/dialects/index.js';
 import { testModem } from '../loopback/modem/support.js';
@@ -14,7 +14,7 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
   const written: string[] = [];
   let now = 0;
 
-  function perform(effects: readonly Effect[]): void {
+  function perform(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
       if (effect.type === 'ended') effect.run();
       if (effect.type !== 'write') continue;

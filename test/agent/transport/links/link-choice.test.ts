@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  type Choice,
-  choose,
-  firstChoice,
+  chooseLink,
+  initialLinkChoice,
+  type LinkChoice,
   type LinkConditions,
   type SwitchReason,
   type UdpCondition,
@@ -18,9 +18,14 @@ type Look = readonly [second: number, udp: UdpCondition, modem: 'up' | 'down', f
 /** The links that are taken, and when and why. */
 function story(looks: readonly Look[]): string[] {
   const taken: string[] = [];
-  let choice = firstChoice(0);
+  let choice = initialLinkChoice(0);
   for (const [second, udp, modem, failed] of looks) {
-    choice = choose(choice, { udp, modemUp: modem === 'up', udpFailed: failed !== undefined }, TIMES, second * 1000);
+    choice = chooseLink(
+      choice,
+      { udp, modemUp: modem === 'up', udpFailed: failed !== undefined },
+      TIMES,
+      second * 1000,
+    );
     if (choice.why !== undefined) taken.push(`${second} ${choice.link} ${choice.why}`);
   }
   return taken;
@@ -174,13 +179,13 @@ describe('the chosen link', () => {
     });
     fc.assert(
       fc.property(fc.array(look, { maxLength: 60 }), (looks) => {
-        let choice = firstChoice(0);
+        let choice = initialLinkChoice(0);
         let second = 0;
         let wrongSince: number | undefined;
         for (const { lasts, ...conditions } of looks) {
           for (let i = 0; i <= lasts; i++, second++) {
             const before = choice;
-            choice = choose(
+            choice = chooseLink(
               before,
               { ...conditions, udpFailed: conditions.udpFailed && i === 0 },
               TIMES,
@@ -199,7 +204,7 @@ describe('the chosen link', () => {
   });
 });
 
-const isWrong = ({ link }: Choice, { udp, modemUp }: LinkConditions) =>
+const isWrong = ({ link }: LinkChoice, { udp, modemUp }: LinkConditions) =>
   link === 'udp' ? udp !== 'up' && modemUp : udp === 'up' && !modemUp;
 
 const isAllowed = (why: SwitchReason, { udp, modemUp }: LinkConditions) =>

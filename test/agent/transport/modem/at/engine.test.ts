@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DialectName } from '../../../../../agent/config/dialect-names.js';
-import { createEngine, type Effect } from '../../../../../agent/transport/modem/at/engine.js';
+import { createEngine, type EngineEffect } from '../../../../../agent/transport/modem/at/engine.js';
 import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
 import type { Script } from '../../../../../agent/transport/modem/at/script.js';
 import { DIALECTS, dialectOf, PLAIN } from '../../../../../agent/transport/modem/dialects/index.js';
@@ -55,7 +55,7 @@ function play(answers: Answers, dialect?: DialectName) {
     return '\r\nERROR\r\n';
   }
 
-  function carryOut(effects: readonly Effect[]): void {
+  function carryOut(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
       if (effect.type === 'event') events.push(effect.event);
       if (effect.type === 'ended') effect.run();

@@ -1,37 +1,37 @@
 import { describe, expect, it } from 'vitest';
 import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
-import type { Request } from '../../../../../agent/transport/modem/at/request.js';
+import type { AtRequest } from '../../../../../agent/transport/modem/at/request.js';
 import {
   INPUT_TIMEOUT_MS,
-  type Input,
-  idle,
+  idleTransaction,
   PROBES,
   QUIET_MS,
-  type State,
-  step,
+  stepTransaction,
+  type TransactionInput,
+  type TransactionState,
 } from '../../../../../agent/transport/modem/at/transaction.js';
 
-const result = (command: string, text = 'OK', lines: readonly string[] = []): Input => ({
+const result = (command: string, text = 'OK', lines: readonly string[] = []): TransactionInput => ({
   type: 'event',
   event: { kind: 'result', command, text, ok: text.endsWith('OK'), lines, payloads: 0 },
 });
-const stray = (text: string): Input => ({
+const stray = (text: string): TransactionInput => ({
   type: 'event',
   event: { kind: 'result', text, ok: text === 'OK', lines: [], payloads: 0 },
 });
-const prompt: Input = { type: 'event', event: { kind: 'prompt' } };
-const bytes: Input = { type: 'bytes' };
-const urc = (line: string, loss?: 'reset'): Input => ({
+const prompt: TransactionInput = { type: 'event', event: { kind: 'prompt' } };
+const bytes: TransactionInput = { type: 'bytes' };
+const urc = (line: string, loss?: 'reset'): TransactionInput => ({
   type: 'event',
   event: { kind: 'urc', line, ...(loss && { loss }) },
 });
-const opened = (error?: string): Input => ({
+const opened = (error?: string): TransactionInput => ({
   type: 'event',
   event: { kind: 'opened', socket: 0, ...(error !== undefined && { error }) },
 });
 
-const PLAIN: Request = { command: 'AT+CSQ', timeoutMs: 5000 };
-const OPEN: Request = {
+const PLAIN: AtRequest = { command: 'AT+CSQ', timeoutMs: 5000 };
+const OPEN: AtRequest = {
   command: 'AT+QIOPEN',
   timeoutMs: 5000,
   second: {
@@ -40,7 +40,7 @@ const OPEN: Request = {
     timeoutMs: 150_000,
   },
 };
-const SEND: Request = {
+const SEND: AtRequest = {
   command: 'AT+QISEND',
   payload: Buffer.from('hello'),
   timeoutMs: 120_000,
@@ -48,11 +48,15 @@ const SEND: Request = {
 };
 
 /** Feeds inputs at their times, with ticks when they are due; gives what was done, each with its time. */
-function play(request: Request, inputs: readonly (readonly [at: number, input: Input])[], until = 400_000): string[] {
+function play(
+  request: AtRequest,
+  inputs: readonly (readonly [at: number, input: TransactionInput])[],
+  until = 400_000,
+): string[] {
   const log: string[] = [];
-  let state: State = idle;
-  const feed = (input: Input, now: number) => {
-    const next = step(state, input, now);
+  let state: TransactionState = idleTransaction;
+  const feed = (input: TransactionInput, now: number) => {
+    const next = stepTransaction(state, input, now);
     state = next.state;
     for (const effect of next.effects) {
       if (effect.type === 'command') log.push(`${now} ${effect.command}`);
@@ -287,13 +291,13 @@ describe('a send', () => {
   });
 
   it('is not confirmed by the confirmation of an earlier send', () => {
-    const sent = (error?: string): Input => ({
+    const sent = (error?: string): TransactionInput => ({
       type: 'event',
       event: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
     });
     const find = (event: ModemEvent) =>
       event.kind === 'sent' ? (event.error === undefined ? 'done' : { error: event.error }) : undefined;
-    const request: Request = { ...SEND, second: { find, timeoutMs: 1000 } };
+    const request: AtRequest = { ...SEND, second: { find, timeoutMs: 1000 } };
     const inputs = [
       [5, sent('link lost')],
       [10, prompt],

@@ -152,14 +152,15 @@ describe.skipIf(needs('python3'))('a port that cannot be opened', () => {
   });
 
   it.skipIf(needs('root'))(
-    'is busy when another program wants it for itself, who is named where it may be seen',
+    'is busy when another program has opened it exclusively, and the program is named where it may be seen',
     async () => {
       const link = linkPath();
       const pty = await openPty(link, 'exclusive');
       chmodSync(pty.device, 0o666);
       chmodSync(join(link, '..'), 0o755);
       expect(await asNobody(() => refusal(link))).toMatchObject({ code: 'modem-port-busy' });
-      expect(await portHolders(link)).toMatchObject([{ pid: pty.pid, certain: true }]);
+      // A program in another mount namespace may have a terminal of the same name.
+      expect(await portHolders(link)).toContainEqual(expect.objectContaining({ pid: pty.pid, certain: true }));
     },
   );
 

@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import type { ModemFault } from '../../../../../agent/transport/modem/at/script.js';
 import {
   ATTACH_WINDOW_MS,
-  type Effect,
   healthy,
-  type Input,
+  type LadderEffect,
+  type LadderInput,
+  type LadderState,
   MAX_ATTACHES,
   RESTS,
   RUNGS,
-  type State,
-  step,
+  stepLadder,
   wakeAt,
 } from '../../../../../agent/transport/modem/recovery/ladder.js';
-import { restore, save } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import { restoreLadder, saveLadder } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
 import type { Rung } from '../../../../../agent/transport/transport.js';
 import { SEED } from '../../../../support/seed.js';
 
@@ -29,7 +29,7 @@ const TROUBLES: readonly ModemFault[] = [
   'socket',
   'refused',
 ];
-const fault = (what: ModemFault): Input => ({ type: 'fault', fault: what });
+const fault = (what: ModemFault): LadderInput => ({ type: 'fault', fault: what });
 
 /**
  * A link whose rungs each take a time and end with fault, until one helps. Gives the rungs climbed, by time.
@@ -53,18 +53,18 @@ function climb(
   },
 ) {
   const climbed: [at: number, rung: Rung][] = [];
-  const waits: Extract<Effect, { type: 'wait' }>[] = [];
-  let state: State = healthy;
+  const waits: Extract<LadderEffect, { type: 'wait' }>[] = [];
+  let state: LadderState = healthy;
   let now = 0;
-  const feed = (input: Input): void => {
-    const after = step(state, input, now, random);
+  const feed = (input: LadderInput): void => {
+    const after = stepLadder(state, input, now, random);
     state = after.state;
     for (const effect of after.effects) {
       if (effect.type === 'wait') waits.push(effect);
       else {
         climbed.push([now, effect.rung]);
         if (restartEvery > 0 && climbed.length % restartEvery === 0) {
-          state = restore(JSON.parse(JSON.stringify(save(state, now))), now);
+          state = restoreLadder(JSON.parse(JSON.stringify(saveLadder(state, now))), now);
           continue;
         }
         now += takes;
@@ -97,7 +97,7 @@ describe('the first rung for a fault', () => {
   });
 
   it.each(['send', 'aborted'] as const)('does not exist for %s, which is no fault of the link', (what) => {
-    expect(step(healthy, fault(what), 0, 0)).toEqual({ state: healthy, effects: [] });
+    expect(stepLadder(healthy, fault(what), 0, 0)).toEqual({ state: healthy, effects: [] });
   });
 });
 
@@ -137,16 +137,16 @@ describe('the ladder climbs', () => {
   });
 
   it('after polls without registration for three minutes', () => {
-    let state: State = healthy;
-    const found: Effect[] = [];
+    let state: LadderState = healthy;
+    const found: LadderEffect[] = [];
     for (let now = 0; now <= 4 * MINUTE; now += MINUTE) {
-      const next = step(state, { type: 'registered', registered: false }, now, 0);
+      const next = stepLadder(state, { type: 'registered', registered: false }, now, 0);
       state = next.state;
       found.push(...next.effects);
     }
     expect(found).toEqual([{ type: 'climb', rung: 'airplane' }]);
     expect(
-      step(state, { type: 'registered', registered: true }, 5 * MINUTE, 0).state.unregisteredSince,
+      stepLadder(state, { type: 'registered', registered: true }, 5 * MINUTE, 0).state.unregisteredSince,
     ).toBeUndefined();
   });
 
@@ -208,34 +208,34 @@ describe('the ladder without success', () => {
 
 describe('the back-off of a rung', () => {
   it('is lengthened by jitter', () => {
-    const wait = (random: number) => step(healthy, fault('context'), 0, random).effects[0];
+    const wait = (random: number) => stepLadder(healthy, fault('context'), 0, random).effects[0];
     expect(wait(0)).toMatchObject({ ms: 1000 });
     expect(wait(0.999)).toMatchObject({ ms: 1250 });
   });
 
   it('is not shortened by the same fault again, only replaced by a worse one', () => {
-    const waiting = step(healthy, fault('context'), 0, 0).state;
-    expect(step(waiting, fault('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, fault('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, fault('closed'), 10, 0).state.rung).toBe('port');
+    const waiting = stepLadder(healthy, fault('context'), 0, 0).state;
+    expect(stepLadder(waiting, fault('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(stepLadder(waiting, fault('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(stepLadder(waiting, fault('closed'), 10, 0).state.rung).toBe('port');
   });
 });
 
 describe('the saved state of the ladder', () => {
   it('is restored with its times moved to the new clock', () => {
     const { state } = climb('silent', { until: 5 * MINUTE });
-    const saved: unknown = JSON.parse(JSON.stringify(save(state, 5 * MINUTE)));
-    const restored = restore(saved, 1000);
-    expect(save(restored, 1000)).toEqual(saved);
+    const saved: unknown = JSON.parse(JSON.stringify(saveLadder(state, 5 * MINUTE)));
+    const restored = restoreLadder(saved, 1000);
+    expect(saveLadder(restored, 1000)).toEqual(saved);
     expect(restored.counts).toEqual(state.counts);
     expect(restored.rung).toBe(state.rung);
   });
 
   it('repeats the rung that was being performed', () => {
-    const busy = step(step(healthy, fault('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
-    const restored = restore(save(busy, 1500), 7000);
+    const busy = stepLadder(stepLadder(healthy, fault('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
+    const restored = restoreLadder(saveLadder(busy, 1500), 7000);
     expect(wakeAt(restored)).toBe(67_000);
-    expect(step(restored, { type: 'tick' }, 67_000, 0).effects).toEqual([{ type: 'climb', rung: 'context' }]);
+    expect(stepLadder(restored, { type: 'tick' }, 67_000, 0).effects).toEqual([{ type: 'climb', rung: 'context' }]);
   });
 
   it.each([
@@ -243,9 +243,9 @@ describe('the saved state of the ladder', () => {
     [null],
     ['x'],
     [{}],
-    [{ ...save(healthy, 0), rung: 'roof' }],
-    [{ ...save(healthy, 0), attachesAgo: [-1] }],
+    [{ ...saveLadder(healthy, 0), rung: 'roof' }],
+    [{ ...saveLadder(healthy, 0), attachesAgo: [-1] }],
   ])('is ignored when it is invalid: %j', (saved) => {
-    expect(restore(saved, 0)).toEqual(healthy);
+    expect(restoreLadder(saved, 0)).toEqual(healthy);
   });
 });
