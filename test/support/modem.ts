@@ -8,11 +8,11 @@ import { recordingLog } from './log.js';
 import { linkPath } from './pty.js';
 import { startTestLoopback } from './round-trip.js';
 
-/** How the loopback's modem sees its network. */
+/** The network of the loopback's modem. */
 export const CARRIER = { address: '100.64.0.1', port: 6969 };
 export const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
-/** Waits of the recovery pass in a twentieth of their time. */
+/** Delays of the recovery are shortened to a twentieth. */
 const PACE = 20;
 const POLL_MS = 500;
 
@@ -21,11 +21,11 @@ export interface LinkSetup {
   readonly pin?: string;
   readonly ports?: readonly number[];
   readonly stateFolder?: string;
-  /** How much faster than usual the recovery waits. */
+  /** Factor by which the delays of the recovery are shorter. */
   readonly pace?: number;
 }
 
-/** A loopback with a virtual modem, and the transport on its tty, before it is started. Both end with the test. */
+/** Starts a loopback with a virtual modem, and creates the transport on its tty. Both end with the test. */
 export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {}) {
   const path = linkPath();
   const loopback = await startTestLoopback({ modem: { dialect, path, ...setup.modem } });
@@ -63,9 +63,9 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     authToken: loopback.authToken,
     baseUrl: loopback.url,
   });
-  /** What came to the device. */
+  /** Datagrams that the device received. */
   const received: Datagram[] = [];
-  /** What came to the cloud. */
+  /** Payloads that the cloud received. */
   const replies: Buffer[] = [];
   /** The AT commands that the modem ran, with their results. */
   const commands: string[] = [];
@@ -77,7 +77,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
   });
   let answers = false;
 
-  /** `done` of a send, as a promise. */
+  /** Sends; resolves with the error of `done`. */
   const send = (bytes: Uint8Array, port = 6969) =>
     new Promise<Error | undefined>((resolve) => transport.send(bytes, CARRIER, port, resolve));
 
@@ -99,7 +99,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     commands,
     path,
     send,
-    /** From now each datagram is sent back, and tried again as the outbox does. */
+    /** From now on each datagram is echoed, and retried as the outbox does. */
     answer: () => {
       answers = true;
     },
@@ -114,7 +114,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     async up(timeout = 30_000): Promise<void> {
       await expect.poll(() => transport.link().links[0], { timeout }).toMatchObject({ up: true });
     },
-    /** Sends a command through the API until it has come; what was under way when a fault struck may be lost. */
+    /** Sends a command through the API until it was received; one that is in transit during a fault may be lost. */
     async roundTrip(text: string, timeout = 30_000): Promise<void> {
       const until = performance.now() + timeout;
       while (performance.now() < until && !replies.some((reply) => reply.toString('latin1') === text)) {

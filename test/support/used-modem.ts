@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { DialectName, Loopback } from '../../loopback/index.js';
 import { openPort } from '../loopback/modem/port.js';
 
-/** What an agent changes in a modem that is new, which then costs the time of going off the air and on. */
+/** Settings that an agent makes on a new modem, which costs the time of a radio cycle. */
 const SET_UP: Readonly<Record<DialectName, string>> = {
   quectel: 'AT+CGDCONT=1,"IP","super"\r',
   simcom7600: 'AT+CGDCONT=1,"IP","super"\r',
@@ -11,7 +11,7 @@ const SET_UP: Readonly<Record<DialectName, string>> = {
 };
 const WAIT = { timeout: 10_000, interval: 5 };
 
-/** Makes the loopback's new modem one that is registered, and has its settings from an earlier use: it is up sooner. */
+/** Registers the loopback's new modem and makes the settings of an earlier use, so that it comes up sooner. */
 export async function useModem(loopback: Loopback): Promise<void> {
   const { modem } = loopback;
   if (modem?.path === undefined) throw new Error('the loopback has no modem');
@@ -28,7 +28,7 @@ export async function useModem(loopback: Loopback): Promise<void> {
   expect(await port.ask(setUp, answered)).toContain(answered);
   await expect.poll(() => users, WAIT).toEqual([1]);
   port.close();
-  // What it says until then is thrown away.
+  // Its output until then is discarded.
   await expect.poll(() => users, WAIT).toEqual([1, 0]);
   forget();
 }

@@ -14,7 +14,7 @@ const GATEWAY = { address: '100.64.0.1', port: 6969 };
 const FREE: RadioPermit = { allowed: () => true, used: () => undefined };
 const BRING_UP = { apn: 'super', flowControl: 'none', permit: FREE } as const;
 
-/** What a modem answers: the first pattern that fits a command; each answer of a list once, the last for ever. */
+/** Answers of a modem: the first pattern that matches a command counts; of a list each answer once, the last for ever. */
 type Answers = readonly (readonly [command: RegExp, ...answers: string[]])[];
 
 const BASICS: Answers = [
@@ -36,7 +36,7 @@ const BASICS: Answers = [
   [/^AT\+CGPADDR=1/, '\r\n+CGPADDR: 1,10.1.2.3\r\n\r\nOK\r\n'],
 ];
 
-/** A modem on strings: enough to answer what is asked, in one piece and at once. */
+/** Runs scripts on a scripted modem, which answers each command at once and in one piece. */
 function play(answers: Answers, dialect?: DialectName) {
   const engine = createEngine(dialect === undefined ? PLAIN : DIALECTS[dialect].grammar);
   const written: string[] = [];
@@ -67,7 +67,7 @@ function play(answers: Answers, dialect?: DialectName) {
     }
   }
 
-  /** Runs a script to its end; time passes as it asks. */
+  /** Runs a script to its end; its pauses take no time. */
   function run<T>(script: Script<T>): { value?: T; error?: unknown } {
     const outcome: { value?: T; error?: unknown; ended?: true } = {};
     const end = (result: { value?: T; error?: unknown }) => Object.assign(outcome, result, { ended: true });
@@ -256,11 +256,11 @@ describe('the scripts of a bring-up', () => {
   });
 });
 
-/** No command, and no CR alone. */
+/** Neither a command nor a single CR. */
 const PAYLOAD = /^[^A\r]/;
 const BYTES = Buffer.from(Array.from({ length: 1300 }, (_, index) => index % 256));
 
-/** Each dialect: its modem's answers from the context to a send and a read, and what has to be among the commands. */
+/** For each dialect: its modem's answers from the context to a send and a read, and commands that must have been written. */
 const LIVES: readonly {
   name: DialectName;
   answers: Answers;
@@ -338,7 +338,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     const bytes = BYTES.subarray(0, size);
     expect(dialect.maxSend).toBeGreaterThanOrEqual(size);
     expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();
-    // After the busy answer it was written again, whole.
+    // After the busy answer the whole payload was written again.
     expect(written.filter((text) => text === bytes.toString('latin1')).length).toBe(name === 'simcom7600' ? 1 : 2);
     if (pushed !== undefined) carryOut(engine.receive(Buffer.from(pushed, 'latin1'), clock()));
     else expect(run(dialect.poll(0)).error).toBeUndefined();
