@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { resolveConfig } from '../../../../agent/config/load.js';
 import type { ConfigInput } from '../../../../agent/config/schema.js';
 import type { Endpoint } from '../../../../agent/transport/endpoint.js';
-import { createTransport } from '../../../../agent/transport/links/links.js';
+import { createLinks } from '../../../../agent/transport/links/links.js';
 import type { ModemOptions } from '../../../../agent/transport/modem/options.js';
 import { createSentCounts } from '../../../../agent/transport/sent-counts.js';
 import type { Datagram } from '../../../../agent/transport/transport.js';
@@ -37,7 +37,7 @@ async function make(settings: Settings, listen = randomAddress()) {
       link: { downFor: '1s', upFor: '1s', ...link },
       modem: { ...modem },
     });
-  const transport = await createTransport(configure(settings), recordingLog().log, linkCounts());
+  const transport = await createLinks(configure(settings), recordingLog().log, linkCounts());
   onTestFinished(() => transport.stop());
   const received: Datagram[] = [];
   return {
@@ -172,7 +172,7 @@ describe('a change of the links', () => {
         gateway: gateway.endpoint,
         link,
       });
-    const transport = await createTransport(configure({ interface: 'nowhere0' }), recordingLog().log, linkCounts());
+    const transport = await createLinks(configure({ interface: 'nowhere0' }), recordingLog().log, linkCounts());
     onTestFinished(() => transport.stop());
     gateway.close();
     await transport.start(() => undefined);
