@@ -1,7 +1,7 @@
 import type { Reply } from '../../shared/command.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Log } from '../base/log.js';
-import { createMinuteLog } from '../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../base/rate-limited-log.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';
@@ -40,7 +40,7 @@ export function createPipeline(options: PipelineOptions) {
   let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   const duplicates = createDuplicateTable();
   const authorize = createAuthorize(() => changeable.security.unprotected);
   const lives = createLives({ authorize, submit, duplicates, journal, stats, log });

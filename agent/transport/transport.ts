@@ -1,28 +1,28 @@
 import type { Endpoint } from './endpoint.js';
 
-/** One datagram as a transport hands it up. */
+/** A received datagram. */
 export interface Datagram {
   readonly bytes: Buffer;
   readonly source: Endpoint;
-  /** The device port that it came to. */
+  /** The device port that received it. */
   readonly port: number;
-  /** Name of the transport that it came by. */
+  /** Name of the transport that received it. */
   readonly transport: string;
-  /** When it came, on the monotonic clock (milliseconds, as `performance.now()`). */
+  /** Time of receipt by the monotonic clock (milliseconds, as `performance.now()`). */
   readonly receivedAt: number;
 }
 
 /**
- * Told of what was to be sent: an error with code `link-down` when it could not leave, and `too-large` when it never can;
- * else, where there are several links, the one that it left by.
+ * Called when a datagram was sent or failed: with an error of code `link-down`, or `too-large` when it never can be sent;
+ * otherwise, where there are several links, with the name of the one that sent it.
  */
 export type Sent = (error?: Error, link?: string) => void;
 
-/** How datagrams come in and go out. Everything above is the same for each of them. */
+/** Receives and sends datagrams. Everything above works the same with each transport. */
 export interface Transport {
   readonly name: string;
   /**
-   * Begins to receive. Having no link is no error: the transport goes on trying.
+   * Starts to receive. A missing link is no error: the transport keeps trying.
    *
    * @throws SupersimError `port-in-use` or `port-forbidden`
    */
@@ -31,42 +31,42 @@ export interface Transport {
    * Sends from `port`, one of the device ports.
    *
    * @param done see {@link Sent}
-   * @param via name of the transport that the command came by, which a reply leaves by where it can
+   * @param via name of the transport that received the command: its reply is sent by the same one where possible
    */
   send(bytes: Uint8Array, destination: Endpoint, port: number, done: Sent, via?: string): void;
-  /** The longest datagram that can leave, whichever link it leaves by. */
+  /** Returns the size of the longest datagram that every link can send. */
   maxBytes(): number;
-  /** Its links, as they are now. */
+  /** Returns the current state of the links. */
   link(): LinkView;
-  /** The address that it listens on now; undefined without a link. */
+  /** Returns the address that it listens on; undefined without a link. */
   address(): string | undefined;
-  /** Datagrams that the kernel threw away because its buffer was full, since the start; undefined where it does not tell. */
+  /** Returns how many datagrams the kernel dropped since the start because its buffer was full; undefined where unknown. */
   kernelDrops(): number | undefined;
-  /** The modem that it uses, for somebody at the device; not there where it uses none. */
+  /** Console of the modem; undefined where no modem is used. */
   readonly modem?: ModemConsole | undefined;
   stop(): Promise<void>;
 }
 
-/** What was written to a modem's port in one go, or came from it. */
+/** Bytes of one write to a modem's port, or of one read from it. */
 export interface ModemRecord {
-  /** From 1; one more for each record since the start, also for those that are not kept any more. */
+  /** Number of the record since the start, from 1. */
   readonly n: number;
-  /** Milliseconds, of a clock that only goes forward. */
+  /** Milliseconds of a monotonic clock. */
   readonly t: number;
   readonly dir: 'tx' | 'rx';
   readonly hex: string;
 }
 
-/** A modem's serial port, which one process at a time can use. */
+/** Access to the modem's serial port, which one process at a time can use. */
 export interface ModemConsole {
   /**
-   * Runs a command between the transport's own.
+   * Runs a command between the transport's own commands.
    *
    * @returns the lines of its answer, the last of them the final result
    * @throws SupersimError `modem-silent`, `modem-port-lost`
    */
   at(command: string): Promise<readonly string[]>;
-  /** The records that are kept and have a number above this one, oldest first. */
+  /** Returns the kept records with a number above this one, oldest first. */
   log(after: number): readonly ModemRecord[];
 }
 
@@ -124,10 +124,10 @@ export interface ModemCounters {
   readonly discarded: number;
 }
 
-/** What a modem last said of itself and of its network. */
+/** Identity, network and counters of a modem, as last reported. */
 export interface ModemHealth {
   readonly model?: string | undefined;
-  /** As the modem names or numbers it, such as `23415`. */
+  /** Name or number of the operator, such as `23415`. */
   readonly operator?: string | undefined;
   readonly registration?: 'none' | 'home' | 'searching' | 'denied' | 'unknown' | 'roaming' | undefined;
   readonly signalDbm?: number | undefined;
@@ -136,30 +136,30 @@ export interface ModemHealth {
   readonly counters?: ModemCounters | undefined;
 }
 
-/** A link: one path to the network. */
+/** State of a link, which is one path to the network. */
 export interface LinkStatus {
-  /** Name of its transport. */
+  /** Name of the transport. */
   readonly name: string;
   readonly up: boolean;
-  /** Why it is down. */
+  /** Why the link is down. */
   readonly reason?: string | undefined;
-  /** Since when it is up, or down; Unix milliseconds, see {@link wallTime}. */
+  /** Time of the last change of `up`, in Unix milliseconds; see {@link wallTime}. */
   readonly since: number;
   readonly address?: string | undefined;
   readonly modem?: ModemHealth | undefined;
 }
 
-/** The link in use, and all that there are. */
+/** The link in use, and all links. */
 export interface LinkView {
   readonly name: string;
-  /** Since when it is the one in use; Unix milliseconds. */
+  /** Since when the link is in use, in Unix milliseconds. */
   readonly since: number;
-  /** How often another one was taken. */
+  /** Number of switches between links. */
   readonly switches: number;
   readonly links: readonly LinkStatus[];
 }
 
-/** What there is to say of the link of a transport that has just one. */
+/** Returns the view of a transport with a single link. */
 export const onlyLink = (status: LinkStatus, since: number): LinkView => ({
   name: status.name,
   since,
@@ -168,7 +168,7 @@ export const onlyLink = (status: LinkStatus, since: number): LinkView => ({
 });
 
 /**
- * A moment of the monotonic clock in Unix milliseconds, to the second: by the wall clock as it is now, which may have
- * been wrong then.
+ * Converts a time of the monotonic clock to Unix milliseconds, rounded to the second. It uses the wall clock of now, as the
+ * wall clock may have been wrong then.
  */
 export const wallTime = (moment: number): number => Math.round((Date.now() - performance.now() + moment) / 1000) * 1000;

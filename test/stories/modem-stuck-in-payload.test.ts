@@ -56,7 +56,7 @@ describe('a modem that waits for the bytes of a payload', () => {
     expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
     expect(run(DIALECTS.quectel.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const bytes = Buffer.from('x'.repeat(200));
-    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(run(attempt('AT+CSQ')).value).toMatchObject({ ok: true });
     // It may not be taken for a payload by anybody.
     expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([expect.stringMatching(/^\rAT\r.*\0{100,}$/s)]);

@@ -15,8 +15,8 @@ import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
 import { withMeaning } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
-import { knock } from '../../transport/modem/console/probe.js';
-import { checkCommand, runAnyCommand } from '../../transport/modem/console/user-command.js';
+import { probeAt } from '../../transport/modem/console/probe.js';
+import { checkCommand, runUserCommand } from '../../transport/modem/console/user-command.js';
 
 /** A way to the modem. */
 export interface AtLine {
@@ -104,14 +104,14 @@ async function lineTo(path: string, baudRate: number): Promise<AtLine> {
       },
     },
   );
-  if (!(await session.run(knock()))) {
+  if (!(await session.run(probeAt()))) {
     await session.close();
     throw new SupersimError('modem-silent', `nothing answers AT on ${path}`);
   }
   // Else errors come without their number.
   await session.run(attempt('AT+CMEE=1'));
   return {
-    run: (command) => session.run(runAnyCommand(command)),
+    run: (command) => session.run(runUserCommand(command)),
     onUnasked(next) {
       show = next;
     },

@@ -69,7 +69,7 @@ function parseRecord(line: string, number: number): z.output<typeof recordSchema
   }
 }
 
-/** What a event looks like in JSON; undefined for those that others tell better. */
+/** Returns the JSON form of an event; undefined for events that other events include. */
 function formatEvent(event: ModemEvent): Readonly<Record<string, unknown>> | undefined {
   switch (event.kind) {
     case 'prompt':

@@ -1,6 +1,6 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import { formatEndpoint } from '../../transport/endpoint.js';
 import type { Transport } from '../../transport/transport.js';
 import type { Stats } from '../stats/stats.js';
@@ -37,7 +37,7 @@ export interface DeliveryOptions {
 
 /** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
 export function createDelivery({ transport, outbox, keepMs, stats, log }: DeliveryOptions) {
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   /** The ways out that something waits for. */
   let busyWays = waysOf(outbox);
   let timer: NodeJS.Timeout | undefined;

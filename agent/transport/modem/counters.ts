@@ -1,9 +1,9 @@
 import type { DiscardReason, ModemCounters, Rung } from '../transport.js';
 import type { ModemEvent } from './at/modem-event.js';
-import { well } from './recovery/ladder.js';
+import { healthy } from './recovery/ladder.js';
 
-/** Counts what a modem says, and what it should have said. */
-export function createTally() {
+/** Counts events of a modem, and announcements that it omitted. */
+export function createModemStatistics() {
   let portOpened = 0;
   let dataUrcs = 0;
   let dataUrcsLost = 0;
@@ -19,7 +19,7 @@ export function createTally() {
     incomplete: 0,
     'not-hexadecimal': 0,
   };
-  /** Of the poll that is going on. */
+  /** The poll in progress: whether it found data, and whether the modem announced them. */
   let poll: { found: boolean; announced: boolean } | undefined;
 
   return {
@@ -47,15 +47,15 @@ export function createTally() {
       poll = { found: false, announced: false };
     },
 
-    /** @param reads false where payloads come by themselves: those that came meanwhile were said */
+    /** @param reads false where the modem sends payloads unasked: a payload is its own announcement */
     endPoll(reads: boolean): void {
       if (reads && poll?.found && !poll.announced) dataUrcsLost++;
       poll = undefined;
     },
 
-    counters: (rungs: Readonly<Record<Rung, number>> | undefined, withheld: number): ModemCounters => ({
-      rungs: rungs ?? well.counts,
-      withheld,
+    counters: (rungs: Readonly<Record<Rung, number>> | undefined, deferred: number): ModemCounters => ({
+      rungs: rungs ?? healthy.counts,
+      withheld: deferred,
       portOpened,
       dataUrcs,
       dataUrcsLost,
@@ -66,4 +66,4 @@ export function createTally() {
   };
 }
 
-export type Tally = ReturnType<typeof createTally>;
+export type ModemStatistics = ReturnType<typeof createModemStatistics>;

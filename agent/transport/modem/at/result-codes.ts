@@ -3,12 +3,12 @@ import type { DialectWords } from './grammar.js';
 
 /** Ends a command. */
 const FINAL = /^(?:OK|ERROR|\+CM[ES] ERROR:.*)$/;
-/** What modems say unasked without a leading mark: while they start, when they stop, and when a connection ends. */
+/** URCs without a leading mark: at start, at power-down, and at the end of a connection. */
 const BARE_URC =
   /^(?:RDY|APP RDY|READY|Ready|INIT ERROR|POWERED DOWN|NORMAL POWER DOWN|(?:SMS|PB) (?:DONE|READY|Ready)|C(?:all|ALL) (?:Ready|READY)|(?:UNDER|OVER)-VOLTAGE\b.*|NO CARRIER|RING|CONNECT(?: .*)?)$/;
-/** They begin with a mark and a name. */
+/** URCs that begin with a mark and a name. */
 const MARKED = /^[+*^#%][A-Z][A-Za-z0-9_ -]*(?::.*)?$/;
-/** The modem has started anew, or is about to: its sockets and settings are gone. */
+/** The modem has restarted or is powering down: its sockets and settings are lost. */
 const RESET = /^(?:RDY|APP RDY|Ready|(?:NORMAL )?POWER(?:ED)? DOWN|\*ATREADY:.*)$/;
 /** The URC of a registration has no `n` before its state: `+CEREG: 5`, `+CEREG: 5,"1A2B",…`. */
 const REGISTRATION_URC = /^\+C(?:E|G)?REG: ?\d+(?:,"|$)/;
@@ -19,10 +19,10 @@ export const isReset = (line: string): boolean => RESET.test(line);
 export const isRegistrationUrc = (line: string): boolean => REGISTRATION_URC.test(line);
 export const isUrc = (line: string): boolean => MARKED.test(line) || BARE_URC.test(line);
 
-/** The echo of some command; no modem says anything that begins so. */
+/** Whether a line is the echo of a command; no modem sends other lines that begin so. */
 export const isEcho = (line: string): boolean => /^AT(?:$|[+&#%$^*\\A-Z0-9])/i.test(line);
 
-/** Commands that act without arguments and answer in lines of their own name, or not at all. */
+/** Commands without arguments that answer in lines of their own name, or not at all. */
 const NAMED_ANSWERS = /^(?:\+(?:CSQ|CESQ)|[EVQZ]\d?|&[A-UW-Z]\d?)$/;
 
 /** Whether a line is part of the answer to a command in flight. */

@@ -3,15 +3,15 @@ import type { Grammar } from '../at/grammar.js';
 import type { ModemEvent } from '../at/modem-event.js';
 import { PAYLOAD_IDLE_MS } from '../at/parser.js';
 
-/** Longest command that is gathered; hexadecimal sends are the longest. */
+/** Longest command that is buffered; hexadecimal sends are the longest. */
 const MAX_COMMAND = 4096;
 const CR = 0x0d;
 const LF = 0x0a;
 const CTRL_Z = 0x1a;
 const ESC = 0x1b;
-/** Passed over before a command: ends of lines, and what some hosts write behind a payload. */
+/** Skipped before a command: line ends, and what some hosts write after a payload. */
 const BETWEEN: readonly number[] = [0, CR, LF, CTRL_Z, ESC, 0x20];
-/** The command at the end of a line; before it may be what is left of a payload that the modem had refused. */
+/** The command at the end of a line, which may follow the rest of a payload that the modem refused. */
 const COMMAND = /^AT.*$|AT(?:[+&#%$^*].{2,}|[EZVI]\d?|)$/i;
 
 /** A chunk of a log: bytes that went one way. The boundaries between chunks carry no meaning. */
@@ -46,7 +46,7 @@ export function createHostReader(dialogue: Dialogue) {
   let command: number[] = [];
   let payload: number[] = [];
 
-  /** Not yet asked for, a payload cannot be told from the next command but by its first letters. */
+  /** Before the prompt only its first letters tell the next command from a payload; undefined if more are needed. */
   function startsCommand(): boolean | undefined {
     const start = Buffer.from(command.slice(0, 2)).toString('latin1').toUpperCase();
     return start === 'AT' ? true : start === 'A' ? undefined : false;
@@ -58,7 +58,7 @@ export function createHostReader(dialogue: Dialogue) {
       if (awaited === undefined) payload = [];
       if (awaited?.prompted !== true) return takeOfCommand(byte, awaited !== undefined);
     }
-    // What was taken for the beginning of a command before the prompt came is a payload's.
+    // What was taken for the beginning of a command before the prompt belongs to the payload.
     payload.push(...command, byte);
     command = [];
     return endPayload(awaited?.bytes);

@@ -4,8 +4,8 @@ import { HEX_SENDS } from '../dialects/index.js';
 import { createHostReader, type LogChunk } from './log-reader.js';
 
 /**
- * Stands for each byte of a payload. A hexadecimal digit, as payloads may be written so, and no decimal one, which
- * could be read as part of the count before it; no end of a line and no prompt. So the log is read as before.
+ * Replaces each byte of a payload: `F`. It is a hexadecimal digit, as payloads may be written so, and neither a decimal
+ * digit, which could be read as part of the count before it, nor a line end or prompt. So the log reads as before.
  */
 const MASK = 0x46;
 const CR = 0x0d;
@@ -23,14 +23,14 @@ const SECRETS = new RegExp(
 );
 
 /**
- * Hides the payloads in a log of AT traffic: it stays as long as it was, and reads the same but for the datagrams'
- * bytes. What comes before the first whole command is left out, as it may be the rest of a payload.
+ * Masks the payloads in a log of AT traffic. The log keeps its length and reads the same except for the bytes of the
+ * datagrams. What precedes the first complete command is left out, as it may be the rest of a payload.
  */
 export function createPayloadMask(grammars: readonly Grammar[]) {
   let markers = grammars.map(createMarker);
   let begun = false;
   return {
-    /** Undefined for what is left out. */
+    /** Returns the masked chunk; undefined for one that is left out. */
     hide({ at, direction, bytes }: LogChunk): LogChunk | undefined {
       begun ||= direction === 'tx' && COMMAND.test(bytes.toString('latin1'));
       if (!begun) return undefined;
@@ -48,12 +48,12 @@ export function createPayloadMask(grammars: readonly Grammar[]) {
 
 const masked = (text: string): string => String.fromCharCode(MASK).repeat(text.length);
 
-/** Follows a log in one dialect, and overwrites what of it is payload. */
+/** Follows a log in one dialect, and overwrites payload bytes. */
 function createMarker(grammar: Grammar) {
   const dialogue = createDialogue(grammar);
   const host = createHostReader(dialogue);
   let written: number[] = [];
-  /** How much of it has come back; undefined when it does not, or not any more. */
+  /** Number of these bytes that were echoed; undefined without an echo. */
   let echoed: number | undefined;
 
   function markWritten(bytes: Buffer, hidden: Buffer): void {
@@ -82,7 +82,7 @@ function createMarker(grammar: Grammar) {
     }
   }
 
-  /** An echo that begins like a line cannot be told from one. */
+  /** An echo that begins with a line end is not recognised as one. */
   function isEchoed(byte: number): boolean {
     if (echoed === 0 && (byte === CR || byte === LF)) return false;
     const isEcho = echoed !== undefined && byte === written[echoed];
@@ -94,7 +94,7 @@ function createMarker(grammar: Grammar) {
     direction === 'tx' ? markWritten(bytes, hidden) : markReceived(bytes, hidden);
 }
 
-/** Where the payload begins that was known for one at this byte: mostly behind it, at times a little before. */
+/** Returns where the payload begins that was recognised at this byte: mostly after it, sometimes a little before. */
 function endOfHeader(bytes: Buffer, index: number): number {
   const head = bytes.toString('latin1', 0, index + 1);
   return Math.max(...['\n', '\r', ',', '"'].map((end) => head.lastIndexOf(end))) + 1;

@@ -13,7 +13,7 @@ export interface PortSessionEvents {
   event?(event: ModemEvent): void;
 }
 
-/** A port for a few scripts of somebody at the device, without a dialect, and without opening it again. */
+/** A port that was opened once for scripts of a command-line tool; it has no dialect. */
 export interface PortSession {
   /** The device that the path leads to. */
   readonly device: string;
@@ -23,7 +23,7 @@ export interface PortSession {
 }
 
 /**
- * Opens a port that nobody else has.
+ * Opens a port that no other program uses.
  *
  * @throws SupersimError `modem-port-missing`, `modem-port-forbidden`, `modem-port-busy`, `modem-port-lost`
  */
@@ -45,7 +45,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
 
   function perform(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      // A port that takes no bytes is lost, which is told.
+      // A port that takes no bytes is lost, which `lost` reports.
       if (effect.type === 'write') port.write(effect.bytes).catch(() => undefined);
       else if (effect.type === 'event') events.event?.(effect.event);
       else effect.run();
@@ -72,7 +72,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
   };
 }
 
-/** Root may open even what another program has claimed for itself, and many programs claim nothing. */
+/** Refuses a port that is in use: root can open even a locked port, and many programs lock nothing. */
 async function refuseIfHeld(path: string): Promise<void> {
   if ((await holdersInTheWay(path)).length > 0) throw await busyError(path);
 }

@@ -27,7 +27,7 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
       gateway: gateway.endpoint,
       downForMs: 1000,
       upForMs: 1000,
-      whyNotReached: async () => route.gone,
+      routeProblem: async () => route.gone,
       ...options,
     },
     recording.log,

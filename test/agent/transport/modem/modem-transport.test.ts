@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { attempt } from '../../../../agent/transport/modem/at/script.js';
 import { openPortSession } from '../../../../agent/transport/modem/console/port-session.js';
-import { knock } from '../../../../agent/transport/modem/console/probe.js';
+import { probeAt } from '../../../../agent/transport/modem/console/probe.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { openBy } from '../../../support/holder.js';
 import { makeModemLink, startModemLink } from '../../../support/modem.js';
@@ -92,7 +92,9 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await expect.poll(() => link.transport.counts().withheld, { timeout: 40_000 }).toBeGreaterThan(0);
     expect(off()).toBe(0);
     expect(link.commands.filter((command) => command.startsWith('AT+CGDCONT='))).toEqual([]);
-    expect(link.recording.lines.filter(({ message }) => message.includes('not done while UDP works'))).not.toEqual([]);
+    expect(link.recording.lines.filter(({ message }) => message.includes('deferred while UDP is in use'))).not.toEqual(
+      [],
+    );
     link.answer();
     link.modem.setFaults({});
     link.transport.allowInterruption(true);
@@ -120,7 +122,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
   test('sets what another host has left', async () => {
     const link = await makeModemLink('quectel', { modem: { quirks: { model: 'EC200U' } } });
     const host = await openPortSession({ path: link.path, baudRate: 115_200, flowControl: 'none' });
-    await expect.poll(() => host.run(knock()).catch(() => false), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => host.run(probeAt()).catch(() => false), { timeout: 5000 }).toBe(true);
     for (const command of [
       ...['AT+CGDCONT=1,"IP","super"', 'AT+CFUN=0', 'AT+CFUN=1', 'AT+QICFG="dataformat",0,1', 'AT+QICFG="viewmode",1'],
       ...['AT+QICFG="udp/readmode",1', 'AT+QURCCFG="urcport","usbmodem"'],
@@ -194,7 +196,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const path = join(stateFolder, 'modem.json');
     writeFileSync(path, '{"rung":');
     const link = await startModemLink('quectel', { stateFolder });
-    expect(link.recording.withMessage('what was kept of the modem cannot be read; it begins anew')).toHaveLength(1);
+    expect(link.recording.withMessage('state file: cannot be read; starting without it')).toHaveLength(1);
     link.answer();
     link.modem.dropContext();
     await link.roundTrip('after the context');

@@ -1,11 +1,11 @@
-/** Commands whose echo may still come, after their time was over. */
+/** Number of commands whose echo is recognised, also after their time-out. */
 const MAX_RECENT = 20;
 const MAX_CONTROLS = 8;
 
-/** Knows what a modem gives back of what was written to it. */
+/** Recognises the modem's echo of what was written to it. */
 export function createEchoes() {
   const recent: string[] = [];
-  /** Control characters that were written between commands, and not given back so far. */
+  /** Control characters that were written between commands and are not echoed yet. */
   const controls: number[] = [];
   return {
     command(text: string): void {
@@ -21,7 +21,7 @@ export function createEchoes() {
 
     isOfCommand: (line: string): boolean => recent.includes(line.trim()),
 
-    /** Some hosts write a Ctrl-Z behind a payload, and some modems give it back. */
+    /** Some hosts write a Ctrl-Z after a payload, and some modems echo it. */
     isOfControls(bytes: Buffer): boolean {
       if (bytes.length > controls.length || !bytes.every((byte, index) => byte === controls[index])) return false;
       controls.splice(0, bytes.length);

@@ -4,7 +4,7 @@ import type { ModemEvent } from '../modem-event.js';
 
 type CommandAction = Exclude<Action, { type: 'set' }>;
 
-/** A command in flight, and what has come of it. */
+/** A command in flight, and what was received for it. */
 export interface CommandInFlight {
   readonly command: string;
   readonly parts: readonly CommandPart[];
@@ -15,13 +15,13 @@ export interface CommandInFlight {
   prompted: boolean;
   written: Buffer | undefined;
   payloads: number;
-  /** An echo of the payload that reads like an answer: taken for one after all if no answer comes. */
+  /** An echo of the payload that reads like an answer: it is taken for one if no answer follows. */
   likeAnswer: Buffer | undefined;
   confirmed: Extract<LineMeaning, { type: 'sent' }> | undefined;
   detail: string | undefined;
 }
 
-/** A command that was written, without its end. */
+/** @param command as it was written, without its end */
 export function beginCommand(command: string, grammar: Grammar, modem: ModemState): CommandInFlight {
   const parts = splitCommand(command);
   const actions = parts.flatMap((part) => grammar.action(part, modem) ?? []);
@@ -41,35 +41,35 @@ export function beginCommand(command: string, grammar: Grammar, modem: ModemStat
   };
 }
 
-/** Whether it asks for something, so that lines of its name are its answer. */
+/** Whether a command is a query, so that lines of its name are its answer. */
 export const isQuestion = (inFlight: CommandInFlight | undefined): boolean =>
   inFlight?.parts.some(({ form }) => form === '?') === true;
 
-/** Whether the modem is to ask for a payload. */
+/** Whether a prompt for the payload is still to come. */
 export const awaitsPrompt = (inFlight: CommandInFlight | undefined): boolean =>
   inFlight?.action?.type === 'send' && inFlight.action.bytes !== undefined && !inFlight.prompted;
 
-/** The payload that the modem waits for: how long it is, and whether the prompt has come. */
+/** Returns the payload that the modem waits for: its length, and whether the prompt was received. */
 export function awaitedPayload(inFlight: CommandInFlight | undefined) {
   const { action, prompted, written } = inFlight ?? {};
   if (action?.type !== 'send' || action.bytes === undefined || written !== undefined) return undefined;
   return { bytes: action.bytes, prompted: prompted === true };
 }
 
-/** Whether it sends by this socket, and the modem has all of it: what is said of a send before is about an earlier one. */
+/** Whether a command sends by this socket and its payload was written: an earlier confirmation belongs to another send. */
 export const hasSent = ({ action, written }: CommandInFlight, socket?: number): boolean =>
   action?.type === 'send' &&
   (socket === undefined || action.socket === socket) &&
   (action.bytes === undefined || written !== undefined);
 
-/** Whether a final result can be this command's: a late or stray one must not end another. */
+/** Whether a final result can belong to this command: a late or stray result must not end it. */
 export function mayEnd(inFlight: CommandInFlight, text: string, { confirmation, words }: Grammar): boolean {
   if (words.sendResults.includes(text)) return hasSent(inFlight);
   if (text !== 'OK' || inFlight.action?.type !== 'send') return true;
   return confirmation === 'result' ? inFlight.confirmed !== undefined : hasSent(inFlight);
 }
 
-/** What has become of a send that has its final result; undefined when that is still to come. */
+/** Returns the outcome of a send that has its final result; undefined when the confirmation is still to come. */
 export function sendOutcome(
   { confirmed, detail }: CommandInFlight,
   socket: number,
@@ -80,5 +80,5 @@ export function sendOutcome(
   if (!ok) return sent(detail ?? text);
   if (confirmed !== undefined) return sent(confirmed.error);
   if (confirmation === 'around') return undefined;
-  return sent(confirmation === 'before' ? 'the modem did not confirm it' : undefined);
+  return sent(confirmation === 'before' ? 'the modem did not confirm the send' : undefined);
 }

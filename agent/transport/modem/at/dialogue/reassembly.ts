@@ -1,14 +1,14 @@
 import type { Endpoint } from '../../../endpoint.js';
 
-/** No datagram is put together to more than a packet of the network holds. */
-const MAX_JOINED = 1500;
+/** Largest datagram: the size of a packet of the network. */
+const MAX_DATAGRAM_BYTES = 1500;
 
-/** Puts datagrams together that a modem gives in parts. */
+/** Reassembles datagrams that a modem returns in parts. */
 export function createReassembly(deliver: (socket: number, source: Endpoint, bytes: Buffer) => void) {
-  /** The first parts of datagrams that may go on in the next read. */
+  /** First parts of datagrams, by socket; the next read may have the rest. */
   const parts = new Map<number, { readonly bytes: Buffer; readonly source: Endpoint }>();
 
-  /** The datagram of which a part was read has no more. */
+  /** The datagram has no further parts. */
   function flush(socket: number): void {
     const part = parts.get(socket);
     parts.delete(socket);
@@ -16,14 +16,14 @@ export function createReassembly(deliver: (socket: number, source: Endpoint, byt
   }
 
   return {
-    /** @param partial whether it may go on in the next read */
+    /** @param partial whether the next read may have the rest */
     take(socket: number, source: Endpoint, bytes: Buffer, partial: boolean): void {
       const first = parts.get(socket);
       const isRest =
         first !== undefined &&
         first.source.address === source.address &&
         first.source.port === source.port &&
-        first.bytes.length + bytes.length <= MAX_JOINED;
+        first.bytes.length + bytes.length <= MAX_DATAGRAM_BYTES;
       if (!isRest) flush(socket);
       const whole = isRest ? Buffer.concat([first.bytes, bytes]) : bytes;
       parts.delete(socket);

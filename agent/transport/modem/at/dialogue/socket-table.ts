@@ -3,25 +3,25 @@ import type { Endpoint } from '../../../endpoint.js';
 import type { ModemState, Socket } from '../grammar.js';
 import type { Header } from '../parser.js';
 
-/** Keeps what is known of a modem's sockets as they are opened and closed. */
+/** Keeps the states of a modem's sockets as they are opened and closed. */
 export function createSocketTable(modem: ModemState) {
-  /** What the sockets being opened will be; one that is open keeps its state until it is opened anew. */
+  /** States of the sockets that are being opened; an open socket keeps its state until it is opened again. */
   const opening = new Map<number, Socket>();
 
-  /** It is not open, unless it was before. */
+  /** Opening failed: the socket is closed, unless it was open before. */
   function fail(socket: number, state: Socket | undefined = opening.get(socket)): void {
     if (modem.sockets.get(socket) === state) modem.sockets.delete(socket);
     opening.delete(socket);
   }
 
   return {
-    /** A command to open it was written. Its data may come at once. */
+    /** A command that opens the socket was written. Its data may arrive at once. */
     begin(socket: number, state: Socket): void {
       opening.set(socket, state);
       if (!modem.sockets.has(socket)) modem.sockets.set(socket, state);
     },
 
-    /** @param asked what the command in flight opens */
+    /** @param asked the state that the command in flight asked for */
     opened(socket: number, asked: Socket | undefined): void {
       const state = opening.get(socket) ?? asked;
       opening.delete(socket);
@@ -31,7 +31,7 @@ export function createSocketTable(modem: ModemState) {
 
     notOpened: (socket: number, asked?: Socket): void => fail(socket, opening.get(socket) ?? asked),
 
-    /** @returns whether that is new */
+    /** @returns whether it was open before */
     closed(socket: number): boolean {
       modem.sockets.delete(socket);
       if (modem.closed.has(socket)) return false;
@@ -39,7 +39,7 @@ export function createSocketTable(modem: ModemState) {
       return true;
     },
 
-    /** Where a payload has come to and from; the socket is null where several are open and the modem does not tell. */
+    /** Returns socket and source of a payload; null where several sockets are open and the modem does not name one. */
     sourceOf(header: Header): { readonly socket: number | null; readonly source: Endpoint } {
       const socket = header.socket ?? onlyOne(modem.sockets);
       const { address, port = 0 } = header;
@@ -50,7 +50,7 @@ export function createSocketTable(modem: ModemState) {
   };
 }
 
-/** The socket that a payload without a number came to. */
+/** Returns the socket of a payload without a socket number. */
 function onlyOne(sockets: ReadonlyMap<number, Socket>): number | null {
   const [socket = 0, another] = sockets.keys();
   return another === undefined ? socket : null;

@@ -147,7 +147,7 @@ describe('a command', () => {
 
   it('ends when the modem starts anew, or the port is gone', () => {
     expect(play(PLAIN, [[40, urc('RDY', 'reset')]]).at(-1)).toBe('40 reset: RDY');
-    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the port is gone');
+    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the serial port was lost');
   });
 
   it('that nobody waits for any more leaves the modem ready for the next', () => {
@@ -281,7 +281,7 @@ describe('a send', () => {
       ...Array.from({ length: PROBES }, () => 'AT'),
       'pad 5',
       'AT',
-      'timeout: no answer to AT+QISEND: it waited for a payload, and got zeros',
+      'timeout: no answer to AT+QISEND: the modem waited for a payload and got zeros',
     ]);
     expect(play(SEND, []).filter((line) => line.includes('pad'))).toHaveLength(1);
   });

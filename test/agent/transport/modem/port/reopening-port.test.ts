@@ -1,6 +1,6 @@
 import { symlinkSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { keepPort } from '../../../../../agent/transport/modem/port/reopening-port.js';
+import { createReopeningPort } from '../../../../../agent/transport/modem/port/reopening-port.js';
 import { recordingLog } from '../../../../support/log.js';
 import { needs } from '../../../../support/needs.js';
 import { linkPath, openPty } from '../../../../support/pty.js';
@@ -10,7 +10,7 @@ function keep(path: string) {
   const recording = recordingLog();
   const events: string[] = [];
   const chunks: Buffer[] = [];
-  const port = keepPort(
+  const port = createReopeningPort(
     { path, baudRate: 115_200, flowControl: 'none' },
     {
       opened: (device) => events.push(`opened ${device}`),

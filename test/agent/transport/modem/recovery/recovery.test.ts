@@ -14,10 +14,10 @@ afterEach(() => void vi.useRealTimers());
 /** The recovery of a link whose rungs do what they are told to. */
 function recover({
   saved,
-  act = async () => undefined,
+  perform = async () => undefined,
 }: {
   saved?: unknown;
-  act?: (rung: Rung, permit: RadioPermit) => Promise<void>;
+  perform?: (rung: Rung, permit: RadioPermit) => Promise<void>;
 } = {}) {
   const recording = recordingLog();
   const done: Rung[] = [];
@@ -26,11 +26,11 @@ function recover({
   let may = true;
   const recovery = createRecovery(
     {
-      act: async (rung, permit) => {
+      perform: async (rung, permit) => {
         done.push(rung);
-        await act(rung, permit);
+        await perform(rung, permit);
       },
-      changed: (isWell) => void wells.push(isWell),
+      onHealthChange: (isHealthy) => void wells.push(isHealthy),
       file: { read: async () => undefined, write: async (members) => void written.push(members) },
       saved,
       mayInterrupt: () => may,
@@ -46,26 +46,28 @@ function recover({
     wells,
     allow(allowed: boolean) {
       may = allowed;
-      if (allowed) recovery.mayInterruptNow();
+      if (allowed) recovery.interruptionAllowed();
     },
   };
 }
 
-const fails = (trouble: ModemFault) => async () => {
-  throw new ModemFaultError(trouble, 'because');
+const fails = (fault: ModemFault) => async () => {
+  throw new ModemFaultError(fault, 'because');
 };
 
 describe('what may not be done while UDP works', () => {
   it('is not done and not counted, in its place the modem is brought up; once it may, it is done', async () => {
-    const link = recover({ act: fails('context') });
+    const link = recover({ perform: fails('context') });
     link.allow(false);
-    link.recovery.trouble('context', 'dropped');
+    link.recovery.report('context', 'dropped');
     await vi.advanceTimersByTimeAsync(30 * MINUTE);
     expect(new Set(link.done)).toEqual(new Set(['context', 'bring-up']));
     expect(link.recovery.counts()).toMatchObject({ airplane: 0, reset: 0 });
     expect(link.recovery.counts()['bring-up']).toBe(link.done.filter((rung) => rung === 'bring-up').length);
-    expect(link.recovery.timesWithheld()).toBeGreaterThan(0);
-    expect(link.recording.lines.filter(({ message }) => message.includes('not done while UDP works'))).not.toEqual([]);
+    expect(link.recovery.deferredCount()).toBeGreaterThan(0);
+    expect(link.recording.lines.filter(({ message }) => message.includes('deferred while UDP is in use'))).not.toEqual(
+      [],
+    );
     link.allow(true);
     await vi.advanceTimersByTimeAsync(5 * MINUTE);
     expect(link.done).toContain('airplane');
@@ -74,15 +76,15 @@ describe('what may not be done while UDP works', () => {
 
   it('is done at once when it is allowed while something milder is being done in vain', async () => {
     let end: () => void = () => undefined;
-    const act = (rung: Rung) =>
+    const perform = (rung: Rung) =>
       rung === 'bring-up'
         ? new Promise<void>((_, reject) => {
             end = () => reject(new ModemFaultError('context', 'in vain'));
           })
         : fails('context')();
-    const link = recover({ act });
+    const link = recover({ perform });
     link.allow(false);
-    link.recovery.trouble('context', 'dropped');
+    link.recovery.report('context', 'dropped');
     // Each attach counts until something was withheld.
     await vi.advanceTimersByTimeAsync(2 * MINUTE);
     expect(link.done.at(-1)).toBe('bring-up');
@@ -95,17 +97,17 @@ describe('what may not be done while UDP works', () => {
 
   it('is tried again also where only settings were withheld', async () => {
     const link = recover({
-      async act(_rung, permit) {
+      async perform(_rung, permit) {
         if (!permit.allowed()) throw new ModemFaultError('sim', 'nothing but a hand helps');
       },
     });
     link.allow(false);
     link.recovery.begin();
     await vi.advanceTimersByTimeAsync(MINUTE);
-    expect(link.recovery.isWell()).toBe(false);
+    expect(link.recovery.isHealthy()).toBe(false);
     link.allow(true);
     await vi.advanceTimersByTimeAsync(MINUTE);
-    expect(link.recovery.isWell()).toBe(true);
+    expect(link.recovery.isHealthy()).toBe(true);
   });
 });
 
@@ -116,7 +118,7 @@ describe('the network’s limit', () => {
     for (let restart = 0; restart < 3 * MAX_ATTACHES; restart++) {
       const link = recover({
         saved,
-        async act(_rung, permit) {
+        async perform(_rung, permit) {
           if (!permit.allowed()) return;
           permit.used();
           left++;
@@ -124,7 +126,7 @@ describe('the network’s limit', () => {
       });
       link.recovery.begin();
       await vi.advanceTimersByTimeAsync(1000);
-      expect(link.recovery.isWell()).toBe(true);
+      expect(link.recovery.isHealthy()).toBe(true);
       saved = JSON.parse(JSON.stringify(Object.assign({}, ...link.written)));
       link.recovery.stop();
     }
@@ -134,15 +136,15 @@ describe('the network’s limit', () => {
 
 describe('what the log says', () => {
   it('of each rung, and of long waits, why and until when', async () => {
-    const link = recover({ act: fails('sim') });
+    const link = recover({ perform: fails('sim') });
     link.recovery.begin();
     await vi.advanceTimersByTimeAsync(MINUTE);
     expect(link.recording.withMessage('modem recovery waits').at(-1)).toMatchObject({
       level: 'warn',
       details: { why: 'rest', ms: expect.any(Number), trouble: 'sim', reason: 'because' },
     });
-    const other = recover({ act: fails('socket') });
-    other.recovery.trouble('socket', 'closed');
+    const other = recover({ perform: fails('socket') });
+    other.recovery.report('socket', 'closed');
     await vi.advanceTimersByTimeAsync(10 * MINUTE);
     const rungs = other.recording.withMessage('modem recovery').map(({ details }) => details['rung']);
     expect(new Set(rungs)).toEqual(new Set(['socket', 'context', 'airplane', 'reset', 'power']));
