@@ -50,8 +50,8 @@ interface Write {
 }
 
 /**
- * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk) refuses
- * until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
+ * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk)
+ * refuses until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
  *
  * @throws SupersimError `state-in-use` when another agent has the folder
  */

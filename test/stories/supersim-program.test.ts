@@ -177,7 +177,7 @@ describe('the program', () => {
     child.stderr?.once('data', () => child.kill(signal));
     expect(await once(child, 'close')).toEqual([0, null]);
     expect(stdout()).toMatch(/^CREATED .+ PAYLOAD\n$/);
-    expect(stderr()).toBe('watching, Ctrl-C ends\n');
+    expect(stderr()).toBe('watching; Ctrl-C stops\n');
   });
 
   it('describes itself', async () => {

@@ -102,8 +102,8 @@ export function createDelivery({ transport, outbox, keepMs, stats, log }: Delive
   }
 
   /**
-   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
-   * no shorter: there may be a link that takes less.
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and
+   * is no shorter: there may be a link that takes less.
    */
   async function drain(from: Outbox): Promise<void> {
     const closed = new Map<string, number>();

@@ -4,8 +4,8 @@ import type { Outcome, Request } from './request.js';
 export type Ask = Request | { readonly waitMs: number };
 
 /**
- * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and no
- * clock.
+ * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and
+ * no clock.
  */
 export type Script<T> = Generator<Ask, T, Outcome>;
 

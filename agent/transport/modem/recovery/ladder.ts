@@ -204,7 +204,9 @@ function failed(state: State, rung: Rung, now: number, random: number): Step {
 const unregistered = (state: State, since: number): State =>
   state.unregisteredSince === undefined ? { ...state, unregisteredSince: since } : state;
 
-/** Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait. */
+/**
+ * Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait.
+ */
 function rungFor({ unregisteredSince = 0, cycled }: State, now: number): Rung {
   if (now - unregisteredSince >= RESET_AFTER_MS) return 'reset';
   return cycled ? 'bring-up' : 'airplane';
