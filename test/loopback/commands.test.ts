@@ -150,7 +150,7 @@ test('a SIM that is detached while a command is queued does not get it', async (
     registry,
     radio: { carry: async ({ bytes }, deliver) => deliver(bytes) },
     send: () => Promise.resolve(),
-    callBack: () => undefined,
+    sendWebhook: () => undefined,
     emit: events.push,
   });
   const [sim] = registry.sims();

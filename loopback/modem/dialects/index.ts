@@ -11,14 +11,14 @@ import { simcom7600Quirks } from './simcom7600/state.js';
 import { ubloxQuirks } from './ublox/state.js';
 import { createUblox } from './ublox/ublox.js';
 
-/** A modem family, with quirks that are settled. */
+/** Builds a dialect whose quirks are resolved. */
 export type DialectBuilder = (context: DialectContext) => Dialect;
 
 function row<S extends z.ZodObject>(schema: S, create: (context: DialectContext, quirks: z.output<S>) => Dialect) {
   return {
     quirks: schema,
-    /** Undefined with what is wrong about the quirks. */
-    settle(input: unknown): { build: DialectBuilder } | { issues: string } {
+    /** Checks the quirks; returns a builder, or the issues. */
+    resolve(input: unknown): { build: DialectBuilder } | { issues: string } {
       const result = schema.safeParse(input);
       return result.success
         ? { build: (context) => create(context, result.data) }
@@ -37,19 +37,19 @@ const DIALECTS = {
 export type DialectName = keyof typeof DIALECTS;
 export const DIALECT_NAMES = ['quectel', 'simcom7600', 'simcom7080', 'ublox'] as const satisfies DialectName[];
 
-/** What the firmware of a family does in more than one way. */
+/** Variants of a family's firmware. */
 export type Quirks = Readonly<Record<string, string>>;
 
-/** @throws SupersimError `bad-input` for an unknown quirk, or a value that it cannot have */
+/** @throws SupersimError `bad-input` for an unknown quirk or an invalid value */
 export function resolveDialect(name: DialectName, quirks: Quirks = {}): DialectBuilder {
-  const settled = DIALECTS[name].settle(quirks);
-  if ('build' in settled) return settled.build;
-  throw new SupersimError('bad-input', `modem quirks: ${settled.issues}`, {
+  const resolved = DIALECTS[name].resolve(quirks);
+  if ('build' in resolved) return resolved.build;
+  throw new SupersimError('bad-input', `modem quirks: ${resolved.issues}`, {
     remedy: `Correct it; the quirks of ${name} are ${Object.keys(DIALECTS[name].quirks.shape).join(', ')}.`,
   });
 }
 
-/** Lines for each quirk of each family, with its values and its default. */
+/** Returns lines for each quirk of each family, with its values and its default. */
 export function quirksHelp(): string {
   return DIALECT_NAMES.map((name) => {
     const lines = Object.entries<z.ZodType>(DIALECTS[name].quirks.shape).map(([key, schema]) => {

@@ -60,8 +60,8 @@ describe('/loopback/faults', () => {
   });
 
   test.each([
-    ['', 'the body is no JSON'],
-    ['{"faults":{', 'the body is no JSON'],
+    ['', 'the body is not JSON'],
+    ['{"faults":{', 'the body is not JSON'],
     ['[]', 'expected object'],
     ['{}', 'faults: is missing'],
     ['{"loss":0.2}', 'loss'],

@@ -5,8 +5,8 @@ import twilio from 'twilio';
 import { expect, onTestFinished, test } from 'vitest';
 import type { WebhookResult } from '../../../loopback/index.js';
 import { MAX_WEBHOOK_RESPONSE_BYTES } from '../../../loopback/webhooks/attempt.js';
+import { twilioHeaders } from '../../../loopback/webhooks/headers.js';
 import { parseOverrides } from '../../../loopback/webhooks/overrides.js';
-import { twilioSender } from '../../../loopback/webhooks/sender.js';
 import { createWebhooks, MAX_WEBHOOKS_IN_FLIGHT, MAX_WEBHOOKS_WAITING } from '../../../loopback/webhooks/webhooks.js';
 import { client, device, inbox, isType, type ReceivedRequest, receiver, start } from '../support.js';
 
@@ -130,7 +130,7 @@ test('a fragment is neither sent nor signed', async () => {
 /** Sends one webhook by itself and gives its result. */
 async function send(url: string): Promise<WebhookResult> {
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   onTestFinished(() => webhooks.close());
   webhooks.send({ commandSid: 'HG1', url, method: 'POST', params: { a: 'b' } });
   return results.take();
@@ -238,7 +238,7 @@ test('the read time-out counts from the last byte', async () => {
 test('webhooks under way and waiting are bounded', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   onTestFinished(() => webhooks.close());
   const room = MAX_WEBHOOKS_IN_FLIGHT + MAX_WEBHOOKS_WAITING;
   for (let index = 0; index < room + 1; index += 1) {
@@ -260,7 +260,7 @@ test('webhooks under way and waiting are bounded', async () => {
 test('stopping ends webhooks under way and forgets those that wait', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   for (let index = 0; index < MAX_WEBHOOKS_IN_FLIGHT + 5; index += 1) {
     webhooks.send({ commandSid: `${index}`, url: hook.url, method: 'POST', params: {} });
   }

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   applyFaults,
+  type FaultResult,
   type FaultState,
   newFaultState,
   type Packet,
-  type Passage,
 } from '../../../../loopback/network/faults/apply.js';
 import { type FaultsInput, resolveFaults, type Way } from '../../../../loopback/network/faults/settings.js';
 import { SEED } from '../../../support/seed.js';
@@ -13,7 +13,7 @@ import { SEED } from '../../../support/seed.js';
 const begin = (faults: FaultsInput, seed = SEED) => newFaultState(resolveFaults(faults), seed);
 
 /** Sends packets one after the other, one a millisecond. */
-function sendAll(state: FaultState, packets: readonly Packet[]): Passage[] {
+function sendAll(state: FaultState, packets: readonly Packet[]): FaultResult[] {
   let current = state;
   return packets.map((packet, index) => {
     const passage = applyFaults(current, packet, index);
@@ -25,14 +25,14 @@ function sendAll(state: FaultState, packets: readonly Packet[]): Passage[] {
 const packets = (count: number, way: Way = 'down', length = 4): Packet[] =>
   Array.from({ length: count }, (_, index) => ({ way, bytes: Buffer.alloc(length, index) }));
 
-const namesOf = ({ hits }: Passage) => hits.map(({ fault }) => fault);
+const namesOf = ({ hits }: FaultResult) => hits.map(({ fault }) => fault);
 
 /** The numbers of the packets that a fault hit. */
-const hitBy = (passages: readonly Passage[], fault: string) =>
+const hitBy = (passages: readonly FaultResult[], fault: string) =>
   passages.filter((passage) => namesOf(passage).some((name) => name === fault)).map(({ packet }) => packet);
 
 /** What arrives, in the order in which it does. */
-const arrivals = (passages: readonly Passage[]) =>
+const arrivals = (passages: readonly FaultResult[]) =>
   passages
     .flatMap(({ deliveries, packet }) => deliveries.map(({ at }) => ({ at, packet })))
     .sort((a, b) => a.at - b.at)

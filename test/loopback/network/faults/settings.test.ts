@@ -69,7 +69,7 @@ test.each([
   ['loss=', 'is not NAME=VALUE'],
   ['loss=0.1,', 'is not NAME=VALUE'],
   ['both.loss=1', 'is not NAME=VALUE'],
-  ['loss=0.1,loss=0.2', 'loss is there twice'],
+  ['loss=0.1,loss=0.2', 'loss is given twice'],
   ['loss=2', 'loss: '],
   ['loss=#2+', 'loss.1: '],
   ['loss=#2-5', 'loss: must be'],
