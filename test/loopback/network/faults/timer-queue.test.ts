@@ -8,7 +8,7 @@ beforeEach(() => {
   onTestFinished(() => void vi.useRealTimers());
 });
 
-test('everything is done at its time, what has the same time in the order it was added', () => {
+test('tasks run at their times, and those of one time in the order in which they were added', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 50 }), (waits) => {
       const queue = createTimerQueue(50);
@@ -26,7 +26,7 @@ test('everything is done at its time, what has the same time in the order it was
   );
 });
 
-test('never before its time, even by a fraction of a millisecond', () => {
+test('no task runs before its time, not even by a fraction of a millisecond', () => {
   const queue = createTimerQueue(10);
   const at = performance.now() + 5.4;
   let doneAt = 0;
@@ -39,7 +39,7 @@ test('never before its time, even by a fraction of a millisecond', () => {
   expect(doneAt).toBeGreaterThanOrEqual(at);
 });
 
-test('after a stall what is due is done in the order of the times', () => {
+test('after a stall the due tasks run in the order of their times', () => {
   let now = 0;
   const queue = createTimerQueue(10, () => now);
   const done: string[] = [];
@@ -50,7 +50,7 @@ test('after a stall what is due is done in the order of the times', () => {
   expect(done).toEqual(['sooner', 'later']);
 });
 
-test('a full queue takes nothing, until something has been done', () => {
+test('a full queue refuses tasks until one has run', () => {
   const queue = createTimerQueue(2);
   const at = performance.now() + 10;
   expect([1, 2, 3].map(() => queue.add(at, () => undefined))).toEqual([true, true, false]);
@@ -59,7 +59,7 @@ test('a full queue takes nothing, until something has been done', () => {
   expect(queue.add(at + 100, () => undefined)).toBe(true);
 });
 
-test('a cleared one does nothing more, and leaves no timer', () => {
+test('a cleared queue runs no task and leaves no timer', () => {
   const queue = createTimerQueue(2);
   queue.add(performance.now() + 10, () => expect.unreachable());
   queue.clear();
