@@ -16,7 +16,7 @@ describe('supersim-agent config check', () => {
     ];
     const { code, stderr } = await supersimAgent(['config', 'check'], config.join('\n'));
     expect(code).toBe(1);
-    expect(stderr.match(/its program cannot run now: [abc]: /g)).toHaveLength(3);
+    expect(stderr.match(/handler program not runnable: [abc]: /g)).toHaveLength(3);
   });
 
   it('ends with exit code 0 for a configuration whose handlers can be used', async () => {

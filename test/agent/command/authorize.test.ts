@@ -2,7 +2,7 @@ import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import { createAuthorize, describeSecurity } from '../../../agent/command/authorize.js';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
+import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
 import type { Handler } from '../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
 import { socketHandler } from '../../../agent/handlers/socket.js';
@@ -24,7 +24,7 @@ describe('a handler', () => {
   const program = compileHandler({ name: 'look', description: '', run: () => 1 });
 
   it.each<[Handler, boolean]>([
-    ...endingHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
+    ...restartHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
     [socket, true],
     [program, false],
   ])('$name needs authentication: %s', (handler, needed) => {

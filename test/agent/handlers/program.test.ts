@@ -3,7 +3,7 @@ import { chmodSync, closeSync, existsSync, openSync, readFileSync, symlinkSync }
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { programHandler } from '../../../agent/handlers/program.js';
-import { lookUpUser } from '../../../agent/handlers/user.js';
+import { findUserIds } from '../../../agent/handlers/user.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';
@@ -321,7 +321,7 @@ describe('a program with a user', () => {
     await expect(programHandler('tried', noUser)).rejects.toMatchObject({ code: 'handler-invalid' });
     vi.spyOn(process, 'getuid').mockReturnValue(1000);
     onTestFinished(() => void vi.restoreAllMocks());
-    await expect(lookUpUser('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(findUserIds('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 });
 
