@@ -86,7 +86,7 @@ describe('supersim-agent config check', () => {
   it('names the variable that is wrong, and the nearest one', async () => {
     const { code, stderr } = await supersimAgent(['config', 'check'], '', { SUPERSIM_AGENT_LOG_LEVLE: 'warn' });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE; did you mean SUPERSIM_AGENT_LOG_LEVEL\?/);
   });
 });
 
