@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { loadLibsql } from '../../shared/sqlite/libsql.js';
 import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
@@ -57,10 +58,11 @@ interface Write {
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;
-  const { default: library } = await import('libsql');
+  // Where the library is missing, this fails, and not each use of the database.
+  loadLibsql();
   const folder = usableFolder(options.folder, log);
   const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
-  const unlock = folder === undefined ? () => undefined : lockFolder(library, folder, log);
+  const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
   const fresh: ((connection: Connection) => void)[] = [];
   let connection: Connection | undefined;
   let queue: Write[] = [];
@@ -81,11 +83,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     if (Math.abs(now() - triedAt) < RETRY_MS) throw new SupersimError('busy', 'the journal cannot be opened');
     triedAt = now();
     try {
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     } catch (error) {
       if (!isDamage(error)) throw error;
       lose(error);
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     }
     if (restoring) restore(connection);
     triedAt = Number.NEGATIVE_INFINITY;

@@ -1,4 +1,3 @@
-import type Libsql from 'libsql';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
 import { type Connection, connect, DamagedError, rollBack } from './sqlite.js';
 
@@ -11,8 +10,8 @@ const SCHEMA = [
   `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ];
 /** Opens a database and makes its tables, all or none. */
-export function openChecked(library: typeof Libsql, path: string): Connection {
-  const connection = connect(library, path);
+export function openChecked(path: string): Connection {
+  const connection = connect(path);
   try {
     const version = versionOf(connection);
     // Another version, or none at all any more: nothing that this agent could read.

@@ -1,8 +1,5 @@
-import type Libsql from 'libsql';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-
-/** A value in a row. Not boolean or undefined: the library ends the whole process on one. */
-export type SqlValue = string | number | Uint8Array | null;
+import { openSqlite, type SqliteStatement, type SqlValue } from '../../shared/sqlite/libsql.js';
 
 /** One open SQLite file. */
 export interface Connection {
@@ -36,12 +33,12 @@ export class DamagedError extends Error {
  *
  * @throws DamagedError when it is damaged, otherwise the library's error
  */
-export function connect(library: typeof Libsql, path: string): Connection {
-  const database = new library(path, { timeout: BUSY_TIMEOUT_MS });
+export function connect(path: string): Connection {
+  const database = openSqlite(path, BUSY_TIMEOUT_MS);
   // Each SQL text is compiled once. All are constants of this program, so that there are few.
-  const statements = new Map<string, Libsql.Statement>();
+  const statements = new Map<string, SqliteStatement>();
 
-  const prepared = (sql: string): Libsql.Statement => {
+  const prepared = (sql: string): SqliteStatement => {
     let statement = statements.get(sql);
     if (statement === undefined) {
       statement = database.prepare(sql);
@@ -50,8 +47,7 @@ export function connect(library: typeof Libsql, path: string): Connection {
     return statement;
   };
   const connection: Connection = {
-    // The values always as one array: the library ends the process on a lone Buffer.
-    run: (sql, values = []) => prepared(sql).run(values).changes,
+    run: (sql, values = []) => prepared(sql).run(values),
     all: (sql, values = []) => prepared(sql).all(values),
     get: (sql, values = []) => prepared(sql).get(values),
     get inTransaction() {

@@ -106,6 +106,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
       const { name, version } = JSON.parse(read(file).toString());
       expect(copyright).toContain(`\n${name} ${version}: `);
     }
+    expect(copyright).toMatch(/\nlibsql [\d.]+: MIT\n\nMIT License\n/);
   });
 
   it.skipIf(needs('lintian')).each(ARCHITECTURES)(

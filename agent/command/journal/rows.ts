@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { blob, type Connection, DamagedError, type SqlValue } from '../../storage/sqlite.js';
+import type { SqlValue } from '../../../shared/sqlite/libsql.js';
+import { blob, type Connection, DamagedError } from '../../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
 import { PREFIX_BYTES } from './key-filter.js';
 

@@ -1,8 +1,11 @@
-import type Libsql from 'libsql';
 import { messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
-
-/** Not boolean or undefined: the library ends the whole process on one. */
-export type SqlValue = string | number | Uint8Array | null;
+import {
+  loadLibsql,
+  openSqlite,
+  type SqliteFile,
+  type SqliteStatement,
+  type SqlValue,
+} from '../../../shared/sqlite/libsql.js';
 
 export interface Database {
   exec(sql: string): void;
@@ -30,11 +33,11 @@ const BUSY_TIMEOUT_MS = 10_000;
  * @throws SupersimError `bad-input`
  */
 export async function openDatabase(path: string): Promise<Database> {
-  const { default: library } = await import('libsql');
-  const unlock = lock(library, path);
-  let opened: Libsql.Database | undefined;
+  loadLibsql();
+  const unlock = lock(path);
+  let opened: SqliteFile | undefined;
   try {
-    opened = new library(path, { timeout: BUSY_TIMEOUT_MS });
+    opened = openSqlite(path, BUSY_TIMEOUT_MS);
     opened.exec('PRAGMA synchronous = FULL');
     return connect(opened, path, unlock);
   } catch (error) {
@@ -44,21 +47,20 @@ export async function openDatabase(path: string): Promise<Database> {
   }
 }
 
-function connect(database: Libsql.Database, path: string, unlock: () => void): Database {
-  const statements = new Map<string, Libsql.Statement>();
+function connect(database: SqliteFile, path: string, unlock: () => void): Database {
+  const statements = new Map<string, SqliteStatement>();
   // Each SQL text is compiled once. All are constants of this program, so that there are few.
   const prepared = (sql: string) => {
     const statement = statements.get(sql) ?? database.prepare(sql);
     statements.set(sql, statement);
     return statement;
   };
-  // The values always as one array: the library ends the process on a lone Buffer.
   let closed = false;
 
   return {
     exec: (sql) => void database.exec(sql),
     share: () => void database.exec('PRAGMA journal_mode = WAL'),
-    run: (sql, values = []) => prepared(sql).run(values).changes,
+    run: (sql, values = []) => prepared(sql).run(values),
     all: (sql, values = []) => prepared(sql).all(values),
     transaction(work) {
       // To ask a closed database whether it is in a transaction would end the process.
@@ -90,9 +92,9 @@ function connect(database: Libsql.Database, path: string, unlock: () => void): D
 }
 
 /** The lock's file stays, empty: to delete it could take away the lock of who has just taken it. */
-function lock(library: typeof Libsql, path: string): () => void {
+function lock(path: string): () => void {
   try {
-    const holder = new library(`${path}.lock`, { timeout: 0 });
+    const holder = openSqlite(`${path}.lock`, 0);
     // No file for a rollback that never comes.
     holder.exec('PRAGMA journal_mode = MEMORY');
     holder.exec('BEGIN EXCLUSIVE');

@@ -1,4 +1,5 @@
-import type { Database, SqlValue } from './database.js';
+import type { SqlValue } from '../../../shared/sqlite/libsql.js';
+import type { Database } from './database.js';
 
 /** How long writes are gathered for one commit, in milliseconds, and how many at most. */
 const GATHER_MS = 10;
