@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { CommandModule } from 'yargs';
+import { checkInput } from '../../shared/check-input.js';
 import {
   type CommandView,
   cancelledSchema,
@@ -11,7 +12,7 @@ import {
   MAX_LISTED,
   purgedSchema,
 } from '../service/control/schema.js';
-import { checkArgument, controlOptions, listing, showFromAgent, table } from './control-output.js';
+import { controlOptions, listing, showFromAgent, table } from './control-output.js';
 
 /** What of a reply that is no text is shown, in bytes. */
 const MAX_SHOWN_BYTES = 256;
@@ -27,7 +28,7 @@ const ls: CommandModule = {
     }),
   handler: (argv) =>
     showFromAgent(argv, async (ask) => {
-      const limit = checkArgument('--limit', limitSchema.default(DEFAULT_LISTED), argv['limit']);
+      const limit = checkInput(limitSchema.default(DEFAULT_LISTED), argv['limit'], '--limit');
       const answer = await ask('GET', `/commands?limit=${limit}`, commandListSchema);
       return { answer, text: formatCommands(answer.commands) };
     }),
@@ -77,7 +78,7 @@ export const commandsCommand: CommandModule = {
 const idPositional = { type: 'string', describe: 'The command’s ID, as `ls` shows it' } as const;
 
 /** @throws SupersimError `bad-input` */
-const pathOf = (id: unknown): string => `/commands/${checkArgument('the ID', idSchema, id)}`;
+const pathOf = (id: unknown): string => `/commands/${checkInput(idSchema, id, 'the ID')}`;
 
 const HEAD = ['ID', 'RECEIVED (UTC)', 'NAME', 'STATE', 'OUTCOME/CODE', 'PEER', 'FORMAT', 'RUNS'] as const;
 

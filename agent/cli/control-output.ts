@@ -1,9 +1,10 @@
 import type { Options } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { formatError, printable } from '../../shared/cli.js';
-import { isSupersimError, SupersimError } from '../../shared/errors.js';
+import { isSupersimError } from '../../shared/errors.js';
 import { type Ask, controlClient } from '../service/control/client.js';
-import { defaultControlSocket, whatIsWrong } from '../service/control/schema.js';
+import { defaultControlSocket } from '../service/control/schema.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
@@ -34,7 +35,7 @@ export interface Shown {
 /** Asks the agent and prints what it answered. Ends with exit code 1 when that fails, with 2 for wrong arguments. */
 export async function showFromAgent(argv: unknown, run: (ask: Ask) => Promise<Shown>): Promise<void> {
   await withSocket(argv, async (socket) => {
-    const { json } = checkArgument('the arguments', jsonFlag, argv);
+    const { json } = checkInput(jsonFlag, argv, 'the arguments');
     const { answer, text } = await run(controlClient(socket));
     process.stdout.write(`${json ? printable(JSON.stringify(answer)) : text}\n`);
   });
@@ -45,20 +46,13 @@ export async function withSocket(argv: unknown, run: (socketPath: string) => Pro
   // Who closes the pipe (`… | head`) has read enough.
   process.stdout.once('error', () => process.exit());
   try {
-    const { socket } = checkArgument('the arguments', socketFlag, argv);
+    const { socket } = checkInput(socketFlag, argv, 'the arguments');
     await run(socket ?? defaultControlSocket(process.env));
   } catch (error) {
     process.stderr.write(formatError(error));
     const isUsage = isSupersimError(error, 'bad-input') || isSupersimError(error, 'too-large');
     process.exitCode = isUsage ? EXIT_USAGE : EXIT_ERROR;
   }
-}
-
-/** @throws SupersimError `bad-input` */
-export function checkArgument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `${name}: ${whatIsWrong(result.error)}`);
 }
 
 /** Longer than this, a cell of a table is cut. */

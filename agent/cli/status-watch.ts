@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
 import { type Ask, controlClient } from '../service/control/client.js';
-import { checkArgument, type Shown, withSocket } from './control-output.js';
+import { type Shown, withSocket } from './control-output.js';
 
 const INTERVAL_MS = 1000;
 /** An agent that hangs is said to after so long, not as late as usual. */
@@ -20,7 +21,7 @@ type Look = (Shown & { readonly pid: number }) | { readonly error: unknown };
  */
 export const watchAgent = (argv: unknown, look: (ask: Ask) => Promise<Shown & { readonly pid: number }>) =>
   withSocket(argv, async (socket) => {
-    const { json } = checkArgument('the arguments', flags, argv);
+    const { json } = checkInput(flags, argv, 'the arguments');
     const { stdout } = process;
     const client = controlClient(socket);
     const ask: Ask = (method, path, schema) => client(method, path, schema, { answerMs: ANSWER_MS });

@@ -1,4 +1,5 @@
 import { messageOf } from '../../shared/errors.js';
+import { raceTimeout } from '../../shared/with-timeout.js';
 import type { Context } from './context.js';
 import { type Finding, type Judgement, note } from './finding.js';
 
@@ -27,18 +28,12 @@ export function defineCheck<Seen>({ name, look, judge, lookMs = LOOK_MS }: Check
   return {
     name,
     async run(context) {
-      const judgements = await within(lookMs, look(context).then(judge)).catch((error: unknown) => [
-        note(name, `it could not be looked at: ${messageOf(error)}`),
-      ]);
+      const judgements = await raceTimeout(lookMs, look(context).then(judge), { reason: noEnd }).catch(
+        (error: unknown) => [note(name, `it could not be looked at: ${messageOf(error)}`)],
+      );
       return judgements.map((judgement) => ({ check: name, ...judgement }));
     },
   };
 }
 
-async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const bound = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end in ${milliseconds / 1000} s`)), milliseconds);
-  });
-  return Promise.race([work, bound]).finally(() => clearTimeout(timer));
-}
+const noEnd = (ms: number) => new Error(`no end in ${ms / 1000} s`);

@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { loadLibsql } from '../../shared/sqlite/libsql.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
+import { createGroupCommitter } from '../../shared/sqlite/group-commit.js';
+import { loadNative } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
 import { setAside } from './set-aside.js';
-import { type Connection, isConstraint, isDamage, isInputOutput, rollBack, storageError } from './sqlite.js';
+import { isConstraint, isDamage, isInputOutput, storageError } from './sqlite.js';
 
 export const DATABASE_NAME = 'journal.db';
 /** After it could not be opened, how long until it is tried again. */
 const RETRY_MS = 5000;
-/** A commit waits for so many turns of the event loop at most. Node reads up to 32 datagrams in each. */
-const GATHERED_TURNS = 8;
 
 /** Called once for each write: after its COMMIT, or with the reason why it is not on the disk. */
 export type Done = (error?: SupersimError) => void;
@@ -58,18 +58,13 @@ interface Write {
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;
-  // Where the library is missing, this fails, and not each use of the database.
-  loadLibsql();
+  // Where it is missing, this fails, and not each use of the database.
+  loadNative();
   const folder = usableFolder(options.folder, log);
   const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
   const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
   const fresh: ((connection: Connection) => void)[] = [];
   let connection: Connection | undefined;
-  let queue: Write[] = [];
-  let scheduled: NodeJS.Immediate | undefined;
-  /** How many writes waited at the end of the last turn of the event loop, and for how many turns they have. */
-  let gathered = 0;
-  let turns = 0;
   let damaged = 0;
   /** The database is fresh, and what memory knows is not in it yet. */
   let restoring = false;
@@ -106,12 +101,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function restore(used: Connection): void {
     try {
-      used.run('BEGIN IMMEDIATE');
-      for (const work of fresh) work(used);
-      used.run('COMMIT');
+      transaction(used, () => {
+        for (const work of fresh) work(used);
+      });
       restoring = false;
     } catch (error) {
-      rollBack(used);
       drop();
       throw error;
     }
@@ -141,7 +135,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     try {
       return work(used);
     } catch (error) {
-      rollBack(used);
       if (isDamage(error)) lose(error);
       else if (isInputOutput(error)) drop();
       throw error;
@@ -161,28 +154,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function commit(group: readonly Write[]): Map<Write, SupersimError> {
     return attemptTwice((used) => {
       const refused = new Map<Write, SupersimError>();
-      used.run('BEGIN IMMEDIATE');
-      for (const write of group) {
-        try {
-          write.work(used);
-        } catch (error) {
-          if (!isConstraint(error)) throw error;
-          refused.set(write, storageError(error));
+      transaction(used, () => {
+        for (const write of group) {
+          try {
+            write.work(used);
+          } catch (error) {
+            if (!isConstraint(error)) throw error;
+            refused.set(write, storageError(error));
+          }
         }
-      }
-      used.run('COMMIT');
+      });
       return refused;
     });
-  }
-
-  /** Commits at the end of a turn that brought nothing more: what has come together is one commit, as a sync is slow. */
-  function gather(): void {
-    if (queue.length === gathered || turns === GATHERED_TURNS) flush();
-    else {
-      gathered = queue.length;
-      turns++;
-      scheduled = setImmediate(gather);
-    }
   }
 
   /** One who goes wrong over it must not keep it from the others. */
@@ -194,14 +177,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }
   }
 
-  function flush(): void {
-    if (scheduled !== undefined) clearImmediate(scheduled);
-    scheduled = undefined;
-    gathered = 0;
-    turns = 0;
-    const group = queue;
-    if (group.length === 0) return;
-    queue = [];
+  const committer = createGroupCommitter<Write>((group) => {
     let refused = new Map<Write, SupersimError>();
     let failed: SupersimError | undefined;
     try {
@@ -210,7 +186,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       failed = storageError(error);
     }
     for (const write of group) tell(write, failed ?? refused.get(write));
-  }
+  });
 
   try {
     open();
@@ -230,17 +206,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       }
     },
     write(work, done) {
-      queue.push({ work, done });
-      scheduled ??= setImmediate(gather);
+      committer.add({ work, done });
     },
-    flush,
+    flush: committer.flush,
     onFresh: (work) => void fresh.push(work),
     close() {
       if (closed) return;
-      flush();
+      committer.flush();
       closed = true;
       // What was written by those who were told just now: they are told that it is too late.
-      flush();
+      committer.flush();
       foldLog();
       drop();
       unlock();

@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { openSqlite } from '../../shared/sqlite/libsql.js';
+import { lockFile } from '../../shared/sqlite/connection.js';
 import type { Log } from '../base/log.js';
 
 /** File that is locked while an agent uses the folder. */
@@ -28,17 +28,12 @@ export function usableFolder(folder: string | undefined, log: Log): string | und
 }
 
 /**
- * Holds the folder against another agent, which would run the same commands again. It is SQLite's lock on an empty file
- * of its own, which the kernel frees when the process ends in whatever way; nothing is ever written.
+ * Holds the folder against another agent, which would run the same commands again.
  */
 export function lockFolder(folder: string, log: Log): () => void {
   const path = join(folder, LOCK_NAME);
   try {
-    const holder = openSqlite(path, 0);
-    // No file for a rollback that never comes: so it can be held on a full disk too.
-    holder.exec('PRAGMA journal_mode = MEMORY');
-    holder.exec('BEGIN EXCLUSIVE');
-    return () => void holder.close();
+    return lockFile(path);
   } catch (error) {
     if (systemCodeOf(error) === 'SQLITE_BUSY') {
       throw new SupersimError('state-in-use', `another agent uses the state folder ${folder}`, { cause: error });

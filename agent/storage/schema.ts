@@ -1,5 +1,6 @@
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
-import { type Connection, connect, DamagedError, rollBack } from './sqlite.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
+import { connect, DamagedError } from './sqlite.js';
 
 /** `PRAGMA user_version` of the tables below. */
 const SCHEMA_VERSION = 1;
@@ -17,14 +18,13 @@ export function openChecked(path: string): Connection {
     // Another version, or none at all any more: nothing that this agent could read.
     if (version !== 0 && version !== SCHEMA_VERSION) throw new DamagedError(`the database has version ${version}`);
     if (version === 0) {
-      connection.run('BEGIN IMMEDIATE');
-      for (const statement of SCHEMA) connection.run(statement);
-      connection.run('COMMIT');
+      transaction(connection, () => {
+        for (const statement of SCHEMA) connection.run(statement);
+      });
     }
     // A schema that is damaged in a way that quick_check lets pass.
     for (const table of ['command', 'outbox']) connection.all(`SELECT seq, record FROM ${table} LIMIT 0`);
   } catch (error) {
-    rollBack(connection);
     connection.close();
     throw systemCodeOf(error) === 'SQLITE_ERROR' ? new DamagedError(messageOf(error), { cause: error }) : error;
   }

@@ -1,20 +1,5 @@
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { openSqlite, type SqliteStatement, type SqlValue } from '../../shared/sqlite/libsql.js';
-
-/** One open SQLite file. */
-export interface Connection {
-  /** @returns how many rows it changed */
-  run(sql: string, values?: readonly SqlValue[]): number;
-  /**
-   * Rows as the library gives them, to be checked by the reader. A TEXT column must be read as
-   * `CAST(x AS BLOB)`: text that is no UTF-8, which a damaged file may hold, ends the whole process.
-   */
-  all(sql: string, values?: readonly SqlValue[]): unknown[];
-  /** The first of them. */
-  get(sql: string, values?: readonly SqlValue[]): unknown;
-  readonly inTransaction: boolean;
-  close(): void;
-}
+import { type Connection, openConnection, readBlob } from '../../shared/sqlite/connection.js';
 
 /** How long SQLite waits for another process that reads the file (a person with `sqlite3`). */
 const BUSY_TIMEOUT_MS = 2000;
@@ -34,35 +19,11 @@ export class DamagedError extends Error {
  * @throws DamagedError when it is damaged, otherwise the library's error
  */
 export function connect(path: string): Connection {
-  const database = openSqlite(path, BUSY_TIMEOUT_MS);
-  // Each SQL text is compiled once. All are constants of this program, so that there are few.
-  const statements = new Map<string, SqliteStatement>();
-
-  const prepared = (sql: string): SqliteStatement => {
-    let statement = statements.get(sql);
-    if (statement === undefined) {
-      statement = database.prepare(sql);
-      statements.set(sql, statement);
-    }
-    return statement;
-  };
-  const connection: Connection = {
-    run: (sql, values = []) => prepared(sql).run(values),
-    all: (sql, values = []) => prepared(sql).all(values),
-    get: (sql, values = []) => prepared(sql).get(values),
-    get inTransaction() {
-      return database.inTransaction;
-    },
-    close() {
-      statements.clear();
-      // Compiled statements keep the file open until they are collected, and so its log is not folded in by this.
-      database.close();
-    },
-  };
+  const connection = openConnection(path, BUSY_TIMEOUT_MS);
   try {
     // Not in memory for good: FULL syncs the log at every commit (https://sqlite.org/pragma.html#pragma_synchronous).
-    for (const pragma of ['journal_mode = WAL', 'synchronous = FULL']) database.exec(`PRAGMA ${pragma}`);
-    database.exec(`PRAGMA cache_size = ${CACHE_KIB}; PRAGMA journal_size_limit = ${WAL_BYTES}`);
+    for (const pragma of ['journal_mode = WAL', 'synchronous = FULL']) connection.exec(`PRAGMA ${pragma}`);
+    connection.exec(`PRAGMA cache_size = ${CACHE_KIB}; PRAGMA journal_size_limit = ${WAL_BYTES}`);
     // What is wrong is not read: a damaged schema's names need not be UTF-8.
     const [verdict] = connection.all("SELECT count(*) AS bad FROM pragma_quick_check(1) WHERE quick_check <> 'ok'");
     if (!isSound(verdict)) throw new DamagedError('quick_check found damage');
@@ -99,18 +60,9 @@ export function storageError(error: unknown): SupersimError<'busy'> {
   });
 }
 
-/** The bytes of a BLOB column: the library gives a Buffer or an ArrayBuffer, as it likes. */
+/** Returns the bytes of a BLOB column. */
 export function blob(value: unknown): Buffer {
-  if (value instanceof ArrayBuffer) return Buffer.from(value);
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  throw new DamagedError('a column holds no bytes');
-}
-
-/** Ends a transaction that has failed, which SQLite may have done already. */
-export function rollBack(connection: Connection): void {
-  try {
-    if (connection.inTransaction) connection.run('ROLLBACK');
-  } catch {
-    // What went wrong before says more.
-  }
+  const bytes = readBlob(value);
+  if (bytes === undefined) throw new DamagedError('a column holds no bytes');
+  return bytes;
 }

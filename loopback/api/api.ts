@@ -11,7 +11,7 @@ import type { Store } from '../account/store.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
 import { notFound, type ProviderName, VENDOR_CODES, VendorError } from '../vendor-error.js';
-import { readBody } from './body.js';
+import { requestBody } from './body.js';
 import { type ControlOptions, controlRoutes } from './control.js';
 import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './form.js';
 import { fleetResource, ipCommandResource, listBody, SIM_STATUSES, simResource, simStatus } from './resources.js';
@@ -191,4 +191,4 @@ function fleetRoutes(app: Hono, { accountSid, registry }: ApiOptions): void {
 
 const urlOf = (c: Context) => new URL(c.req.url);
 
-const form = async (c: Context) => new URLSearchParams((await readBody(c)).toString('utf8'));
+const form = async (c: Context) => new URLSearchParams((await requestBody(c)).toString('utf8'));

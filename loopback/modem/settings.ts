@@ -1,6 +1,5 @@
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
-import { describeIssues } from '../../shared/issues.js';
+import { checkInput } from '../../shared/check-input.js';
 import { seedSchema } from '../network/faults/settings.js';
 import { DIALECT_NAMES, settleDialect } from './dialects/index.js';
 import { resolveModemFaults } from './faults/faults.js';
@@ -27,15 +26,13 @@ export type ModemSettings = z.output<typeof schema>;
 
 /** @throws SupersimError `bad-input` for what is no seed */
 export function checkSeed(seed: number): void {
-  const result = seedSchema.safeParse(seed);
-  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${describeIssues(result.error.issues)}`);
+  checkInput(seedSchema, seed, 'modem seed');
 }
 
 /** @throws SupersimError `bad-input` for anything that cannot be used */
 export function resolveModemSettings(input: unknown): ModemSettings {
-  const result = schema.safeParse(input);
-  if (!result.success) throw new SupersimError('bad-input', `modem: ${describeIssues(result.error.issues)}`);
-  settleDialect(result.data.dialect, result.data.quirks);
-  resolveModemFaults(result.data.faults ?? {});
-  return result.data;
+  const settings = checkInput(schema, input, 'modem');
+  settleDialect(settings.dialect, settings.quirks);
+  resolveModemFaults(settings.faults ?? {});
+  return settings;
 }

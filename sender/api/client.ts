@@ -1,9 +1,9 @@
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import { checkInput } from '../base/check-input.js';
 import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
 

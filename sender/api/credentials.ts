@@ -4,8 +4,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { checkInput } from '../base/check-input.js';
 import type { WebhookSecrets } from '../webhooks/sign.js';
 import type { Credentials } from './provider.js';
 

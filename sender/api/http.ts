@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type * as z from 'zod';
+import { describeIssues } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { readBody } from '../../shared/read-body.js';
 import { VERSION } from '../../shared/version.js';
-import { describeFirstIssues } from '../base/check-input.js';
-import { within } from '../base/with-timeout.js';
+import { withTimeout } from '../../shared/with-timeout.js';
 import { ApiError } from './api-error.js';
 import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
@@ -133,7 +134,7 @@ function readAnswer<S extends z.ZodType>(repeatable: boolean, body: string, sche
   if (result.success) return { value: result.data };
   return notUnderstood(
     repeatable,
-    `the answer is not as documented: ${describeFirstIssues(result.error)}`,
+    `the answer is not as documented: ${describeIssues(result.error.issues)}`,
     result.error,
   );
 }
@@ -165,20 +166,24 @@ async function attemptOnce(
   authorization: string | undefined,
 ): Promise<Attempt> {
   try {
-    return await within(timeout, signal, async (limited) => {
-      const response = await io.fetch(request.url, {
-        method: request.method,
-        headers: {
-          accept: 'application/json',
-          'user-agent': `supersim-agent/${VERSION}`,
-          ...(authorization !== undefined && { authorization }),
-        },
-        body: request.form ?? null,
-        redirect: 'manual',
-        signal: limited,
-      });
-      return readResponse(response);
-    });
+    return await withTimeout(
+      timeout,
+      async (limited) => {
+        const response = await io.fetch(request.url, {
+          method: request.method,
+          headers: {
+            accept: 'application/json',
+            'user-agent': `supersim-agent/${VERSION}`,
+            ...(authorization !== undefined && { authorization }),
+          },
+          body: request.form ?? null,
+          redirect: 'manual',
+          signal: limited,
+        });
+        return readResponse(response);
+      },
+      { signal },
+    );
   } catch (error) {
     return { broken: error };
   }
@@ -188,22 +193,10 @@ async function readResponse(response: HttpAnswer): Promise<Attempt> {
   const { status } = response;
   const retryAfter = response.headers.get('retry-after');
   if (status >= 200 && status < 300) {
-    const body = await readBody(response, MAX_RESPONSE_BYTES);
-    return body === undefined ? { tooLong: true } : { status, retryAfter, body };
+    const body = await readBody(response.body, MAX_RESPONSE_BYTES);
+    return body === undefined ? { tooLong: true } : { status, retryAfter, body: body.toString() };
   }
   // The status alone says enough: what the rest of the answer comes to must not hide it.
-  const body = await readBody(response, MAX_ERROR_BYTES).catch(() => undefined);
-  return { status, retryAfter, body: body ?? '' };
-}
-
-/** The body as text, undefined when it is longer than `limit` bytes. */
-async function readBody({ body }: HttpAnswer, limit: number): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body ?? []) {
-    length += chunk.length;
-    if (length > limit) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+  const body = await readBody(response.body, MAX_ERROR_BYTES).catch(() => undefined);
+  return { status, retryAfter, body: body?.toString() ?? '' };
 }

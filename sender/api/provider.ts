@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
+import { checkInput } from '../../shared/check-input.js';
 import { type Authorization, basicAuthorization } from './authorization.js';
 import type { Connection } from './http.js';
 import { koreAuthorization } from './kore-token.js';

@@ -6,8 +6,8 @@ import { realIo } from '../api/http.js';
 import { createTurns } from '../base/rate-limiter.js';
 import type { ReplySource } from '../replies/polling.js';
 import { createRequester } from '../request/request.js';
-import type { BroadcastCommand, BroadcastOptions } from './broadcast.js';
 import type { BroadcastResult } from './memory.js';
+import type { BroadcastCommand, BroadcastOptions } from './options.js';
 import { createOutage } from './outage.js';
 
 /** Most calls of the API at once to post datagrams: accounts have a limit, which the vendor does not tell. */

@@ -1,7 +1,8 @@
-import { type BroadcastOptions, broadcastFrom } from './broadcast.js';
+import { broadcastFrom } from './broadcast.js';
 import { canaryCount, firstOf } from './canary.js';
 import { identityOf } from './identity.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
+import type { BroadcastOptions } from './options.js';
 import type { BroadcastState } from './store/state.js';
 
 type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'total' | 'memory'> & {

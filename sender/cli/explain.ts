@@ -1,9 +1,9 @@
 import { closest } from 'fastest-levenshtein';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { VENDOR_CODES } from '../api/vendor-codes.js';
-import { checkInput } from '../base/check-input.js';
 import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
 import { type CliIo, print, processIo } from './io.js';
 

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
 import { loadWebhookSecrets } from '../api/credentials.js';
 import { realIo } from '../api/http.js';
-import { checkInput } from '../base/check-input.js';
 import { fromCallback, fromResource, type Heard } from '../listen/event.js';
 import { createForwarder, type Forwarded } from '../listen/forward.js';
 import { jsonOf, lineOf } from '../listen/print.js';

@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { toJson } from '../../shared/format/value.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
-import { checkInput } from '../base/check-input.js';
 import { pollingReplies } from '../replies/polling.js';
 import type { RequestResult } from '../request/outcome.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request/request.js';

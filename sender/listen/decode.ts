@@ -1,8 +1,8 @@
-import { isUtf8 } from 'node:buffer';
 import { findBlock } from '../../shared/coap/block.js';
 import { EMPTY_CODE, type Message, parseMessage } from '../../shared/coap/message.js';
 import { OPTION } from '../../shared/coap/options.js';
 import { detectFormat } from '../../shared/format/detect.js';
+import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
 import { errorResponse, readResult } from '../request/coap.js';
 
@@ -71,20 +71,13 @@ function rpcError({ code, message, data }: Record<string, unknown>) {
   return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
 }
 
-const TEXT_REPLY = /^#(\S+) (repeat )?(ok|error)(?: |$)/;
-
 function textReply(bytes: Buffer): Said | undefined {
-  // A byte a character: the result may be bytes.
-  const [head, id, repeat, word] = TEXT_REPLY.exec(bytes.toString('latin1')) ?? [];
-  if (head === undefined) return undefined;
-  const body = bytes.subarray(head.length);
-  const reply = { format: 'text', kind: 'reply', id, ...(repeat !== undefined && { repeat: true }) } as const;
-  if (word === 'ok') return { ...reply, result: textResult(body) };
-  const [, code, message] = /^(\S*) ?(.*)$/s.exec(body.toString()) ?? [];
-  return { ...reply, error: { code, message } };
+  const reply = parseTextReply(bytes);
+  if (reply === undefined) return undefined;
+  const { id, repeat, answer } = reply;
+  const told = 'error' in answer ? { error: answer.error } : { result: answer.result };
+  return { format: 'text', kind: 'reply', id, ...(repeat && { repeat }), ...told };
 }
-
-const textResult = (body: Buffer) => (body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body);
 
 function coapReply(bytes: Buffer): Said | undefined {
   let message: Message;

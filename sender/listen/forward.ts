@@ -2,10 +2,10 @@ import { setMaxListeners } from 'node:events';
 import { messageOf } from '../../shared/errors.js';
 import { toJson } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
+import { withTimeout } from '../../shared/with-timeout.js';
 import { parseRetryAfter, retryDelay } from '../api/backoff.js';
 import type { HttpIo } from '../api/http.js';
 import { createTurns } from '../base/rate-limiter.js';
-import { within } from '../base/with-timeout.js';
 import type { Heard } from './event.js';
 
 /** Most that are forwarded at once, and most that wait for it or are; who brings more waits. */
@@ -50,12 +50,16 @@ export function createForwarder({ url, io, done }: ForwarderOptions): Forwarder 
   /** @returns undefined when it is to be tried again, after so long */
   async function attempt(body: string): Promise<{ answer: string; ok: boolean; again: boolean; after?: number }> {
     try {
-      const response = await within(ATTEMPT_MS, signal, async (limited) => {
-        const headers = { 'content-type': 'application/json', 'user-agent': `supersim-agent/${VERSION}` };
-        const answer = await io.fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: limited });
-        await answer.body?.cancel();
-        return answer;
-      });
+      const response = await withTimeout(
+        ATTEMPT_MS,
+        async (limited) => {
+          const headers = { 'content-type': 'application/json', 'user-agent': `supersim-agent/${VERSION}` };
+          const answer = await io.fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: limited });
+          await answer.body?.cancel();
+          return answer;
+        },
+        { signal },
+      );
       const { ok, status } = response;
       const after = parseRetryAfter(response.headers.get('retry-after'), io.now());
       return { ok, answer: `HTTP ${status}`, again: isPassing(status), ...(after !== undefined && { after }) };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { within } from '../base/with-timeout.js';
+import { raceTimeout, withTimeout } from '../../shared/with-timeout.js';
 import type { Callback } from '../webhooks/callback.js';
 import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
 
@@ -37,19 +37,23 @@ export function createProbe(secrets: WebhookSecrets): Probe {
       const form = new URLSearchParams({ Sid: sid, Direction: 'to_sim', Status: 'queued' });
       const target = new URL(url).href;
       try {
-        await within(PROBE_TIMEOUT_MS, signal, async (limited) => {
-          const headers = signed(secrets, target, form);
-          const answer = await fetch(target, {
-            method: 'POST',
-            headers,
-            body: form,
-            redirect: 'manual',
-            signal: limited,
-          });
-          const text = (await answer.text()).trim().slice(0, 200);
-          if (!answer.ok) throw new Error(`HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`);
-        });
-        await within(ARRIVAL_MS, signal, (limited) => Promise.race([arrived, failWhenAborted(limited)]));
+        await withTimeout(
+          PROBE_TIMEOUT_MS,
+          async (limited) => {
+            const headers = signed(secrets, target, form);
+            const answer = await fetch(target, {
+              method: 'POST',
+              headers,
+              body: form,
+              redirect: 'manual',
+              signal: limited,
+            });
+            const text = (await answer.text()).trim().slice(0, 200);
+            if (!answer.ok) throw new Error(`HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`);
+          },
+          { signal },
+        );
+        await raceTimeout(ARRIVAL_MS, arrived, { signal });
       } catch (error) {
         const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
         throw new SupersimError('probe-failed', `a webhook sent to ${target} did not come here: ${messageOf(cause)}`, {
@@ -66,9 +70,3 @@ function signed({ koreSecret, twilioAuthToken }: WebhookSecrets, url: string, fo
   if (koreSecret !== undefined) return { 'kore-signature': koreSignature(koreSecret, 'POST', bare, form.toString()) };
   return { 'x-twilio-signature': twilioSignature(twilioAuthToken ?? '', url, form) };
 }
-
-const failWhenAborted = (signal: AbortSignal) =>
-  new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });

@@ -2,6 +2,7 @@ import type { IpCommand } from '../../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import { type HttpIo, realIo } from '../api/http.js';
 import { forgetOldest } from '../base/evict-oldest.js';
+import { createListTail, type ListTail } from './list-tail.js';
 import type { ReplyListener, ReplySource } from './polling.js';
 
 /** Default of {@link AccountRepliesOptions.interval}. */
@@ -65,27 +66,29 @@ export function accountReplies(
 
   function start() {
     const stop = new AbortController();
-    const lists = [
-      createList(client, { direction: 'from_sim' }, called),
-      createList(client, { status: 'failed' }, called),
+    const options = { maxKnown: 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE, onPage: called };
+    const tails = [
+      createListTail(client, { filters: { direction: 'from_sim' }, ...options }),
+      createListTail(client, { filters: { status: 'failed' }, ...options }),
     ];
     // What they find came before anybody listened.
-    const ready = Promise.all(lists.map((look) => look(1))).then(() => undefined);
+    const ready = Promise.all(tails.map((read) => read(1))).then(() => undefined);
     ready.then(
       () => {
-        for (const look of lists) void goOn(look, stop.signal);
+        for (const read of tails) void goOn(read, stop.signal);
       },
       () => end(stop),
     );
     return { ready, stop };
   }
 
-  async function goOn(look: Look, signal: AbortSignal): Promise<void> {
+  async function goOn(read: ListTail, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(interval, signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        for (const command of await look(MAX_PAGES_PER_LOOK)) tell(command);
+        const { news } = await read(MAX_PAGES_PER_LOOK);
+        for (const command of news) tell(command);
       } catch (error) {
         for (const listener of listening()) listener.trouble(error);
       }
@@ -139,29 +142,5 @@ export function accountReplies(
         tell(command);
       }
     },
-  };
-}
-
-/** Reads a list as far as it is new, `pages` at most; gives that, the oldest first. */
-type Look = (pages: number) => Promise<IpCommand[]>;
-
-function createList(
-  client: Pick<IpCommandClient, 'pages'>,
-  filter: { readonly direction: 'from_sim' } | { readonly status: 'failed' },
-  called: () => void,
-): Look {
-  const known = new Set<string>();
-  return async (pages) => {
-    const fresh = new Map<string, IpCommand>();
-    let count = 0;
-    for await (const page of client.pages({ ...filter, pageSize: PAGE_SIZE })) {
-      called();
-      for (const command of page) if (!known.has(command.sid)) fresh.set(command.sid, command);
-      if (++count === pages || page.some(({ sid }) => known.has(sid))) break;
-    }
-    const news = [...fresh.values()].reverse();
-    for (const { sid } of news) known.add(sid);
-    forgetOldest(known, 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE);
-    return news;
   };
 }

@@ -1,7 +1,7 @@
 import type { IpCommand } from '../../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import { realIo, type Sleep } from '../api/http.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { createListTail, type ListTail } from './list-tail.js';
 
 /** Default of {@link PollingOptions.interval}. */
 export const POLL_INTERVAL_MS = 2000;
@@ -63,8 +63,7 @@ interface Loop {
 
 /**
  * Replies from the list API: one loop of looks for each SIM, shared by all who wait for it, that ends when nobody does.
- * The list has no filter by date and no promised order (fact sheet §2): pages are read until one holds a known SID.
- * It is read in both directions, which also tells when the network could not send a command.
+ * The list is read in both directions, which also tells when the network could not send a command.
  */
 export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: PollingOptions = {}): ReplySource {
   const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, tellFirst = false, sleep = realIo.sleep } = options;
@@ -81,8 +80,8 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
       try {
         await loop.ready;
         if (tellFirst) {
-          const there = await look(sim, new Map(), 1, new Set([listener]));
-          for (const command of there.reverse()) listener.heard(command);
+          const { news } = await tailOf(sim, new Set([listener]))(1);
+          for (const command of news) listener.heard(command);
         }
       } catch (error) {
         leave();
@@ -94,13 +93,13 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
 
   function startLoop(sim: string, listener: ReplyListener): Loop {
     const listeners = new Set([listener]);
-    const known: Known = new Map();
     const stop = new AbortController();
-    const first = look(sim, known, 1, listeners);
+    const read = tailOf(sim, listeners);
+    const first = read(1);
     const loop = { listeners, ready: first.then(() => undefined), stop };
     loops.set(sim, loop);
     first.then(
-      () => goOn(sim, known, loop),
+      () => goOn(read, loop),
       () => endLoop(sim, loop),
     );
     return loop;
@@ -111,13 +110,13 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
     if (loops.get(sim) === loop) loops.delete(sim);
   }
 
-  async function goOn(sim: string, known: Known, { listeners, stop }: Loop): Promise<void> {
+  async function goOn(read: ListTail, { listeners, stop }: Loop): Promise<void> {
     while (!stop.signal.aborted) {
       await sleep(interval, stop.signal).catch(() => undefined);
       if (stop.signal.aborted) return;
       try {
-        const news = await look(sim, known, maxPages, listeners);
-        for (const command of news.reverse()) for (const listener of listeners) listener.heard(command);
+        const { news } = await read(maxPages);
+        for (const command of news) for (const listener of listeners) listener.heard(command);
       } catch (error) {
         for (const listener of listeners) {
           listener.called();
@@ -127,29 +126,10 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
     }
   }
 
-  /** Reads pages until one holds a known SID, `maxPages` at most; gives what is new or has another status. */
-  async function look(sim: string, known: Known, pages: number, listeners: ReadonlySet<ReplyListener>) {
-    const seen = new Map<string, IpCommand>();
-    let count = 0;
-    for await (const page of client.pages({ sim, pageSize: PAGE_SIZE })) {
+  function tailOf(sim: string, listeners: ReadonlySet<ReplyListener>): ListTail {
+    const onPage = () => {
       for (const listener of listeners) listener.called();
-      for (const command of page) seen.set(command.sid, command);
-      if (++count === pages || page.some(({ sid }) => known.has(sid))) break;
-    }
-    const news = [...seen.values()].filter(({ sid, status }) => known.get(sid) !== status);
-    remember(known, seen, 2 * maxPages * PAGE_SIZE);
-    return news;
+    };
+    return createListTail(client, { filters: { sim }, maxKnown: 2 * maxPages * PAGE_SIZE, onPage });
   }
-}
-
-/** The status that each known command had, those seen last at the end. */
-type Known = Map<string, IpCommand['status']>;
-
-/** @param max most commands to remember: more than one look can read, so that the newest are always among them */
-function remember(known: Known, seen: ReadonlyMap<string, IpCommand>, max: number): void {
-  for (const { sid, status } of [...seen.values()].reverse()) {
-    known.delete(sid);
-    known.set(sid, status);
-  }
-  forgetOldest(known, max);
 }

@@ -3,7 +3,7 @@ import type { IpCommand } from '../../shared/ip-command.js';
 import { mayPass } from '../api/api-error.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import type { Sleep } from '../api/http.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { createListTail } from './list-tail.js';
 
 /** Most pages that one look at the list reads. */
 export const MAX_PAGES_PER_LOOK = 10;
@@ -26,23 +26,20 @@ export interface WatchOptions {
 
 /**
  * The from_sim commands that come from now on, oldest first, by looking at the list again and again.
- * The API has no filter by date and promises no order (fact sheet §2): pages are read until one holds a SID that
- * is known, and each SID is given once. Trouble that may pass is waited out, except at the first look.
+ * Each SID is given once. Trouble that may pass is waited out, except at the first look.
  */
 export async function* watchCommands(
   client: Pick<IpCommandClient, 'pages'>,
   { sim, interval, signal, sleep, ready, warn }: WatchOptions,
 ): AsyncGenerator<IpCommand, void, undefined> {
-  const filters = { sim, direction: 'from_sim', pageSize: PAGE_SIZE } as const;
-  const known = new Set<string>();
+  const read = createListTail(client, { filters: { sim, direction: 'from_sim' }, maxKnown: MAX_KNOWN });
   try {
-    const there = await look(client.pages(filters), known, 1);
-    remember(known, there.commands);
-    const start = Math.max(...there.commands.map(created));
+    const there = await read(1);
+    const start = Math.max(...there.news.map(created));
     ready();
     for (let inTrouble = false; ; ) {
       await sleep(interval, signal);
-      const seen = await look(client.pages(filters), known, MAX_PAGES_PER_LOOK).catch(unlessItMayPass);
+      const seen = await read(MAX_PAGES_PER_LOOK).catch(unlessItMayPass);
       if (seen instanceof Error) {
         if (!inTrouble) warn(`still trying: ${messageOf(seen)}`);
         inTrouble = true;
@@ -50,9 +47,8 @@ export async function* watchCommands(
       }
       inTrouble = false;
       if (!seen.complete) warn(MISSED);
-      const fresh = seen.commands.filter((command) => !known.has(command.sid) && created(command) >= start);
-      remember(known, seen.commands);
-      yield* fresh.reverse().sort((a, b) => created(a) - created(b));
+      const fresh = seen.news.filter((command) => created(command) >= start);
+      yield* fresh.sort((a, b) => created(a) - created(b));
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -62,36 +58,6 @@ export async function* watchCommands(
 const MISSED = `${MAX_PAGES_PER_LOOK} pages of the list are new since the last look: commands before them may be missed`;
 
 const created = ({ date_created }: IpCommand) => Date.parse(date_created);
-
-/**
- * Reads pages until one holds a known SID. Pages shift while they are read, so a SID can be on two of them.
- *
- * @returns complete is false when `maxPages` held no known SID: there may be more
- */
-async function look(pages: AsyncIterable<readonly IpCommand[]>, known: ReadonlySet<string>, maxPages: number) {
-  const seen = new Map<string, IpCommand>();
-  let count = 0;
-  for await (const page of pages) {
-    count++;
-    for (const command of page) seen.set(command.sid, command);
-    if (page.some(({ sid }) => known.has(sid))) break;
-    if (count === maxPages) return { commands: [...seen.values()], complete: false };
-  }
-  return { commands: [...seen.values()], complete: true };
-}
-
-/**
- * Adds the commands, newest first, so that the newest are forgotten last.
- *
- * @param max most SIDs to remember
- */
-export function remember(known: Set<string>, commands: readonly Pick<IpCommand, 'sid'>[], max = MAX_KNOWN): void {
-  for (const { sid } of commands.toReversed()) {
-    known.delete(sid);
-    known.add(sid);
-  }
-  forgetOldest(known, max);
-}
 
 /** Hands back an error that the next look may not meet. */
 function unlessItMayPass(error: unknown): Error {

@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { detectFormat } from '../../shared/format/detect.js';
+import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Sign } from './conversation.js';
@@ -61,21 +61,12 @@ function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
   }
 }
 
-const REPLY = /^#(\S+) (?:repeat )?(ok|error)(?: |$)/;
-const CUT_MARK = / …\[cut, \d+ bytes\]$/;
-
-/** `#id ok RESULT` or `#id error CODE message`, and `repeat` before them when the command had come before. */
 function hearText(bytes: Buffer, id: string): Sign {
-  // A byte a character: the result may be bytes, which stand as they are.
-  const [head, theirs, word] = REPLY.exec(bytes.toString('latin1')) ?? [];
-  if (head === undefined || theirs !== id) return undefined;
-  const body = bytes.subarray(head.length);
-  if (word === 'ok') {
-    const result = body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body;
-    return done(result, CUT_MARK.test(body.toString()));
-  }
-  const [, code, message] = /^(\S+) ?(.*)$/s.exec(body.toString()) ?? [];
-  return errorSign(code, message ?? '', UNKNOWN);
+  const reply = parseTextReply(bytes);
+  if (reply?.id !== id) return undefined;
+  const { answer } = reply;
+  if ('result' in answer) return done(answer.result, answer.cut);
+  return errorSign(answer.error.code, answer.error.message, UNKNOWN);
 }
 
 /** A response object of JSON-RPC 2.0 (§5). */

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { GATEWAY, scaled } from '../../shared/coap/parameters.js';
 import { COMMAND_NAME, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 import type { IpCommandClient } from '../api/client.js';
-import { checkInput } from '../base/check-input.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import { coapConversation } from './coap.js';
 import type { Conversation } from './conversation.js';

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { readBody } from '../../shared/read-body.js';
 import type { SignedRequest } from './signature.js';
 
 /** Most bytes of a callback's body: a payload of 1300 bytes in Base64, each character escaped, and the parameters. */
@@ -16,8 +17,9 @@ export interface Incoming extends SignedRequest {
  * @returns undefined when its body is longer than {@link MAX_BODY_BYTES} or breaks off
  */
 export async function readIncoming(request: Request, publicUrl: string | undefined): Promise<Incoming | undefined> {
-  const body = await readBody(request.body).catch(() => undefined);
-  if (body === undefined) return undefined;
+  const bytes = await readBody(request.body, MAX_BODY_BYTES).catch(() => undefined);
+  if (bytes === undefined) return undefined;
+  const body = bytes.toString();
   const { method } = request;
   const url = urlOf(request.url, publicUrl);
   if (method === 'GET') return { method, url, body, form: undefined, params: new URL(url).searchParams };
@@ -25,18 +27,6 @@ export async function readIncoming(request: Request, publicUrl: string | undefin
   if (/^application\/json\b/i.test(type)) return { method, url, body, form: undefined, params: jsonParams(body) };
   const form = new URLSearchParams(body);
   return { method, url, body, form, params: form };
-}
-
-async function readBody(stream: Request['body']): Promise<string | undefined> {
-  if (stream === null) return '';
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** Not by way of a URL object: that writes some characters of a query in another way than they were signed. */

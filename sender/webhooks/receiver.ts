@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
+import { checkInput } from '../../shared/check-input.js';
 import { forgetOldest } from '../base/evict-oldest.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';

@@ -106,7 +106,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
       const { name, version } = JSON.parse(read(file).toString());
       expect(copyright).toContain(`\n${name} ${version}: `);
     }
-    expect(copyright).toMatch(/\nlibsql [\d.]+: MIT\n\nMIT License\n/);
+    expect(copyright).toMatch(/\nlibsql [\d.]+: MIT\n\nThe MIT License/);
   });
 
   it.skipIf(needs('lintian')).each(ARCHITECTURES)(

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ConfigInput } from '../../agent/config/schema.js';
-import { nativePackage } from '../../shared/sqlite/libsql.js';
+import { nativePackage } from '../../shared/sqlite/native.js';
 import { program } from './process.js';
 import type { SystemdBox } from './systemd-box.js';
 

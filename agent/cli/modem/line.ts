@@ -1,4 +1,5 @@
 import { realpath } from 'node:fs/promises';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { configFromFlags } from '../../config/flags.js';
@@ -16,7 +17,6 @@ import { withMeaning } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
 import { knock } from '../../transport/modem/console/probe.js';
 import { checkCommand, runAnyCommand } from '../../transport/modem/console/user-command.js';
-import { checkArgument } from '../control-output.js';
 
 /** A way to the modem. */
 export interface AtLine {
@@ -39,7 +39,7 @@ export interface LineOptions {
 
 /** @throws SupersimError `bad-input` */
 export function checkedCommand(text: string): string {
-  const command = checkArgument(JSON.stringify(text), atCommandSchema, text);
+  const command = checkInput(atCommandSchema, text, JSON.stringify(text));
   checkCommand(command);
   return command;
 }

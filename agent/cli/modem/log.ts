@@ -1,13 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { type Ask, controlClient } from '../../service/control/client.js';
 import { defaultControlSocket, modemLogSchema, modemSchema } from '../../service/control/schema.js';
 import { createPayloadMask } from '../../transport/modem/console/payload-mask.js';
 import { DIALECT_NAMES, DIALECTS } from '../../transport/modem/dialects/index.js';
-import { checkArgument, controlOptions } from '../control-output.js';
+import { controlOptions } from '../control-output.js';
 
 const FOLLOW_INTERVAL_MS = 300;
 const RETURN_INTERVAL_MS = 1000;
@@ -37,7 +38,7 @@ export const logCommand: CommandModule = {
     }),
   async handler(argv) {
     try {
-      const { socket, follow, payloads } = checkArgument('the arguments', flags, argv);
+      const { socket, follow, payloads } = checkInput(flags, argv, 'the arguments');
       const ask = controlClient(socket ?? defaultControlSocket(process.env));
       await printLog(ask, (line) => process.stdout.write(line), { follow, payloads });
     } catch (error) {

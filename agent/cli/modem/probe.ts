@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { withMeaning } from '../../transport/modem/console/cme-errors.js';
@@ -13,7 +14,7 @@ import {
 import { findPorts } from '../../transport/modem/port/find-ports.js';
 import { formatHolder } from '../../transport/modem/port/port-holders.js';
 import { adviceFor } from '../../transport/modem/scripts/sim.js';
-import { checkArgument, listing } from '../control-output.js';
+import { listing } from '../control-output.js';
 import { baudSchema, DEFAULT_BAUD, portOptions } from './options.js';
 
 const EXIT_NO_MODEM = 1;
@@ -38,7 +39,7 @@ export const probeCommand: CommandModule = {
     }),
   async handler(argv) {
     try {
-      const { path, baud, json } = checkArgument('the arguments', flags, argv);
+      const { path, baud, json } = checkInput(flags, argv, 'the arguments');
       const found = path === undefined ? await search(baud) : await probePorts([path], baud);
       process.stdout.write(`${json ? printable(JSON.stringify(toJson(found))) : format(found)}\n`);
       const error = problemOf(found);

@@ -1,7 +1,7 @@
 import type { Format, Reply } from '../../../shared/command.js';
 import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
 import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
-import { formatTextReply } from '../../../shared/format/text.js';
+import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 
@@ -61,10 +61,8 @@ export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOA
 
 function withMark(format: Format, bytes: Uint8Array): Uint8Array {
   switch (format) {
-    case 'text': {
-      const text = Buffer.from(bytes).toString('latin1');
-      return Buffer.from(text.replace(/^(#\S+ )?/, '$1repeat '), 'latin1');
-    }
+    case 'text':
+      return markTextRepeat(bytes);
     case 'json':
       return writers.json(mark(JSON.parse(Buffer.from(bytes).toString())));
     case 'cbor':

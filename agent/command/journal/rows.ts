@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import type { SqlValue } from '../../../shared/sqlite/libsql.js';
-import { blob, type Connection, DamagedError } from '../../storage/sqlite.js';
+import type { Connection } from '../../../shared/sqlite/connection.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
+import { blob, DamagedError } from '../../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
 import { PREFIX_BYTES } from './key-filter.js';
 

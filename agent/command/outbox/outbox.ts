@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
+import type { Connection } from '../../../shared/sqlite/connection.js';
 import { ageOf, type Clock } from '../../base/moment.js';
 import type { Database, Done } from '../../storage/database.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
-import { type Connection, DamagedError } from '../../storage/sqlite.js';
+import { DamagedError } from '../../storage/sqlite.js';
 import { type DropCause, dropsFor, OUTBOX_KINDS, OUTBOX_LIMITS, type OutboxItem, type OutboxLimits } from './policy.js';
 
 /** What could not leave. */

@@ -1,7 +1,8 @@
 import type * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Agent } from '../../agent.js';
-import { eventSchema, whatIsWrong } from './schema.js';
+import { eventSchema } from './schema.js';
 import type { ControlEvents } from './socket.js';
 
 /** How many are on their way at once: they must not take all of the control socket's connections. */
@@ -37,7 +38,5 @@ function readEvent(body: Buffer): z.output<typeof eventSchema> {
   } catch (error) {
     throw new SupersimError('bad-input', `the event is no JSON: ${messageOf(error)}`, { cause: error });
   }
-  const result = eventSchema.safeParse(document);
-  if (!result.success) throw new SupersimError('bad-input', `the event: ${whatIsWrong(result.error)}`);
-  return result.data;
+  return checkInput(eventSchema, document, 'the event');
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { SupersimError } from '../../../shared/errors.js';
+import { readBody } from '../../../shared/read-body.js';
 import { SEND_LESS } from './schema.js';
 
 /**
@@ -7,17 +8,11 @@ import { SEND_LESS } from './schema.js';
  *
  * @throws (rejects) SupersimError `too-large` when it has more bytes than that, `bad-input` when it does not come whole
  */
-export function readBody(request: IncomingMessage, most: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      // The rest is read and forgotten: where it is not read, the answer may not get through.
-      if (length <= most) chunks.push(chunk);
-      else reject(new SupersimError('too-large', `the body has more than ${most} bytes`, { remedy: SEND_LESS }));
-    });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
-    request.once('close', () => reject(new SupersimError('bad-input', 'the body did not come whole')));
+export async function readRequestBody(request: IncomingMessage, most: number): Promise<Buffer> {
+  // The rest is read and forgotten: where it is not read, the answer may not get through.
+  const body = await readBody(request, most, 'discard').catch((error: unknown) => {
+    throw new SupersimError('bad-input', 'the body did not come whole', { cause: error });
   });
+  if (body !== undefined) return body;
+  throw new SupersimError('too-large', `the body has more than ${most} bytes`, { remedy: SEND_LESS });
 }

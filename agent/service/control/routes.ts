@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { VERSION } from '../../../shared/version.js';
 import {
@@ -12,7 +13,6 @@ import {
   logLevelSchema,
   MAX_EVENT_BODY,
   RELOAD_ANSWER_MS,
-  whatIsWrong,
 } from './schema.js';
 import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './socket.js';
 
@@ -95,19 +95,19 @@ async function status(target: ControlTarget): Promise<object> {
 const listQuery = z.strictObject({ limit: limitSchema.default(DEFAULT_LISTED) });
 
 async function list(target: ControlTarget, { query }: Asked): Promise<object> {
-  const { limit } = checked(listQuery, Object.fromEntries(query), 'the query');
+  const { limit } = checkInput(listQuery, Object.fromEntries(query), 'the query');
   return { commands: await commandsOf(target).list(limit) };
 }
 
 async function get(target: ControlTarget, asked: Asked): Promise<object> {
-  const id = checked(idSchema, asked.id, 'the ID');
+  const id = checkInput(idSchema, asked.id, 'the ID');
   const found = await commandsOf(target).get(id);
   if (found === undefined) throw noSuchCommand(id);
   return found;
 }
 
 async function cancel(target: ControlTarget, asked: Asked): Promise<object> {
-  const id = checked(idSchema, asked.id, 'the ID');
+  const id = checkInput(idSchema, asked.id, 'the ID');
   const became = await commandsOf(target).cancel(id);
   if (became === 'not-found') throw noSuchCommand(id);
   if (became === 'too-late') throw new SupersimError('too-late', `command ${id} has started or ended`);
@@ -147,7 +147,7 @@ const levelQuery = z.strictObject({ level: logLevelSchema });
 
 async function setLogLevel(target: ControlTarget, { query }: Asked): Promise<object> {
   const log = logLevelOf(target);
-  const { level } = checked(levelQuery, Object.fromEntries(query), 'the query');
+  const { level } = checkInput(levelQuery, Object.fromEntries(query), 'the query');
   log.set(level);
   return log.get();
 }
@@ -166,7 +166,7 @@ const atQuery = z.strictObject({ command: atCommandSchema });
 
 async function at(target: ControlTarget, { query }: Asked): Promise<object> {
   const asked = await modemOf(target);
-  const { command } = checked(atQuery, Object.fromEntries(query), 'the query');
+  const { command } = checkInput(atQuery, Object.fromEntries(query), 'the query');
   return { lines: await asked.at(command) };
 }
 
@@ -176,7 +176,7 @@ const MAX_LOGGED = 1_000_000;
 
 async function modemLog(target: ControlTarget, { query }: Asked): Promise<object> {
   const asked = await modemOf(target);
-  const { after } = checked(logQuery, Object.fromEntries(query), 'the query');
+  const { after } = checkInput(logQuery, Object.fromEntries(query), 'the query');
   const all = asked.log(after);
   let length = 0;
   const end = all.findIndex(({ hex }, index) => {
@@ -193,9 +193,3 @@ async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {
 }
 
 const noSuchCommand = (id: number) => new SupersimError('no-such-command', `there is no command ${id}`);
-
-function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `${what}: ${whatIsWrong(result.error)}`);
-}

@@ -1,6 +1,5 @@
 import * as z from 'zod';
-import { SupersimError } from '../../../shared/errors.js';
-import { describeIssues } from '../../../shared/issues.js';
+import { checkInput } from '../../../shared/check-input.js';
 import type { Dialect, Kit } from './dialect.js';
 import { createQuectel, quectelQuirks } from './quectel.js';
 import { createSimcom7080, simcom7080Quirks } from './simcom7080.js';
@@ -13,12 +12,10 @@ export type BuildDialect = (kit: Kit) => Dialect;
 function row<S extends z.ZodObject>(schema: S, create: (kit: Kit, quirks: z.output<S>) => Dialect) {
   return {
     quirks: schema,
-    /** Undefined with what is wrong about the quirks. */
-    settle(input: unknown): { build: BuildDialect } | { issues: string } {
-      const result = schema.safeParse(input);
-      return result.success
-        ? { build: (kit) => create(kit, result.data) }
-        : { issues: describeIssues(result.error.issues) };
+    /** @throws SupersimError `bad-input` */
+    settle(input: unknown, remedy: string): BuildDialect {
+      const quirks = checkInput(schema, input, 'modem quirks', remedy);
+      return (kit) => create(kit, quirks);
     },
   };
 }
@@ -38,11 +35,8 @@ export type Quirks = Readonly<Record<string, string>>;
 
 /** @throws SupersimError `bad-input` for an unknown quirk, or a value that it cannot have */
 export function settleDialect(name: DialectName, quirks: Quirks = {}): BuildDialect {
-  const settled = DIALECTS[name].settle(quirks);
-  if ('build' in settled) return settled.build;
-  throw new SupersimError('bad-input', `modem quirks: ${settled.issues}`, {
-    remedy: `Correct it; the quirks of ${name} are ${Object.keys(DIALECTS[name].quirks.shape).join(', ')}.`,
-  });
+  const { settle, quirks: known } = DIALECTS[name];
+  return settle(quirks, `Correct it; the quirks of ${name} are ${Object.keys(known.shape).join(', ')}.`);
 }
 
 /** Lines for each quirk of each family, with its values and its default. */

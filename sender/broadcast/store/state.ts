@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { toJson } from '../../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
-import { checkInput } from '../../base/check-input.js';
+import { readBlob } from '../../../shared/sqlite/connection.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
 import { type Database, notUsable, openDatabase } from './database.js';
-import { createWriter } from './writer.js';
 
 /**
  * A broadcast in a SQLite file that `sqlite3` can read: one row for each SIM. A SIM without `started_at` was never sent
@@ -55,12 +55,12 @@ const commandSchema = z.strictObject({
 /** What is the same for all SIMs, and when it is gone on with. */
 export type StoredCommand = z.output<typeof commandSchema>;
 
-/** The library gives a Buffer or an ArrayBuffer, as it likes. */
 const bytes = z
-  .union([z.instanceof(Uint8Array), z.instanceof(ArrayBuffer)])
-  .transform((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value));
-/** Read as bytes: text that is no UTF-8, which a damaged file may hold, would end the process. */
-const text = bytes.transform((value) => Buffer.from(value).toString('utf8'));
+  .unknown()
+  .transform(readBlob)
+  .pipe(z.instanceof(Buffer, { error: 'must be bytes' }));
+/** Read as bytes: see `Connection.all`. */
+const text = bytes.transform((value) => value.toString('utf8'));
 
 const rowSchema = z.object({
   position: z.number(),
@@ -186,7 +186,6 @@ function readState(database: Database, path: string): BroadcastState {
   const json: unknown = JSON.parse(head.command);
   const command = checkInput(commandSchema, json, `the command in ${path}`);
   let total = head.total ?? 0;
-  const writer = createWriter(database);
 
   function* rows(where: string): Generator<SimRow, void, undefined> {
     const sql = `SELECT ${COLUMNS} FROM sims WHERE position > ? AND ${where} ORDER BY position LIMIT ${BATCH}`;
@@ -241,19 +240,16 @@ function readState(database: Database, path: string): BroadcastState {
     },
     unended: () => rows('outcome IS NULL'),
     ended: () => rows('outcome IS NOT NULL'),
-    start: (sim) => writer.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
+    start: (sim) => database.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
     end(ended) {
       const { outcome, code, message, vendor_code, result } = columnsOf(ended);
-      return writer.write(
+      return database.write(
         `UPDATE sims SET ended_at = ?, outcome = ?, code = ?, message = ?, vendor_code = ?, result = ?, attempts = ?
          WHERE sim = ? AND outcome IS NULL`,
         [new Date().toISOString(), outcome, code, message, vendor_code, result, ended.attempts, ended.sim],
       );
     },
-    close() {
-      writer.flush();
-      database.close();
-    },
+    close: database.close,
   };
 }
 

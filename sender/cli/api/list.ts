@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { DIRECTIONS, STATUSES } from '../../../shared/ip-command.js';
-import { checkInput } from '../../base/check-input.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { fitRow, jsonLine, tableHead, tableRow } from './table.js';

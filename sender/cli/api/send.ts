@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { readBounded } from '../../../shared/read-bounded.js';
-import { checkInput } from '../../base/check-input.js';
+import { readInput } from '../../../shared/read-body.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';
@@ -73,7 +73,7 @@ async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<strin
   if (payload !== undefined && file !== undefined) throw badInput('give a PAYLOAD or a --file, not both');
   if (payload !== undefined && payload !== '-') return binary ? fromBase64(payload) : payload;
   if (file === undefined && payload === undefined && stdin.isTTY === true) throw badInput('there is no PAYLOAD');
-  const bytes = await readBounded(
+  const bytes = await readInput(
     file === undefined ? stdin : createReadStream(file),
     file ?? 'standard input',
     MAX_PAYLOAD_BYTES,

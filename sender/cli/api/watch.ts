@@ -1,8 +1,8 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../../shared/duration.js';
-import { checkInput } from '../../base/check-input.js';
 import { watchCommands } from '../../replies/watch.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';

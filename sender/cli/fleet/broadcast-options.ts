@@ -2,7 +2,7 @@ import type { Options } from 'yargs';
 import * as z from 'zod';
 import { durationSchema } from '../../../shared/duration.js';
 import { DEVICE_PORT } from '../../../shared/limits.js';
-import { DEFAULT_CONCURRENCY } from '../../broadcast/broadcast.js';
+import { DEFAULT_CONCURRENCY } from '../../broadcast/options.js';
 import { DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../../request/request.js';
 import { commonOptions, commonSchema } from '../options.js';
 

@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
 import { OUTCOMES } from '../../../shared/outcome.js';
 import type { IpCommandClient } from '../../api/client.js';
-import { checkInput } from '../../base/check-input.js';
 import { runBroadcast } from '../../broadcast/resume.js';
 import { EXIT, EXIT_BY_OUTCOME } from '../exit.js';
 import { type CliIo, print, processIo } from '../io.js';

@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import type { SupersimError } from '../../../../shared/errors.js';
+import { raceTimeout } from '../../../../shared/with-timeout.js';
 import { lostError, openError } from './port-error.js';
 
 /** Most bytes that are read at once, and so kept. */
@@ -62,7 +63,7 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
     if (closed !== undefined) throw lostError(path, 'it is closed');
     const most = WRITE_SLACK_MS + (bytes.length * BITS_PER_BYTE * 1000) / baudRate;
     try {
-      await within(most, line.write(Buffer.from(bytes)), `it took no bytes for ${Math.round(most)} ms`);
+      await raceTimeout(most, line.write(Buffer.from(bytes)), { reason: tookNothing });
     } catch (error) {
       lose(error);
       throw lostError(path, error);
@@ -99,8 +100,8 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
   async function shut(): Promise<void> {
     clearInterval(watch);
     // Else the system waits in the close until a dead modem has taken what is left, 30 s by default.
-    await within(CLOSE_MS, line.flush(), 'the flush hangs').catch(() => undefined);
-    await within(CLOSE_MS, line.close(), 'the close hangs').catch(() => undefined);
+    await raceTimeout(CLOSE_MS, line.flush()).catch(() => undefined);
+    await raceTimeout(CLOSE_MS, line.close()).catch(() => undefined);
   }
 
   read().catch(lose);
@@ -148,10 +149,4 @@ async function identity(device: string): Promise<string | undefined> {
   }
 }
 
-async function within<T>(milliseconds: number, work: Promise<T>, otherwise: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const bound = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(otherwise)), milliseconds);
-  });
-  return Promise.race([work, bound]).finally(() => clearTimeout(timer));
-}
+const tookNothing = (ms: number) => new Error(`it took no bytes for ${Math.round(ms)} ms`);
