@@ -169,14 +169,21 @@ export const startCoapPackage = () =>
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
- * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
+ * @param {{ program?: string, config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
  */
-export function startAgent({ config = {}, level = 'info', keepLog = false, readyMark = 'agent started', env } = {}) {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not there: npm run build makes it`);
+export function startAgent({
+  program = PROGRAM,
+  config = {},
+  level = 'info',
+  keepLog = false,
+  readyMark = 'agent started',
+  env,
+} = {}) {
+  if (!existsSync(program)) throw new Error(`${program} is not there: npm run build makes it`);
   const file = join(folder, 'config.yaml');
   writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
   return startServer(
-    (port) => [PROGRAM, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
+    (port) => [program, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
     level === 'info' ? readyMark : undefined,
     keepLog,
     env,
