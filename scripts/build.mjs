@@ -1,4 +1,4 @@
-/** Bundles the programs and the library's entry points into dist/. What is imported when first used gets a chunk of its own. */
+/** Bundles the programs and the library's entry points into dist/. Each import() gets a chunk of its own. */
 import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { licensesOf } from './licenses.mjs';
@@ -7,7 +7,8 @@ const AGENT = 'bin/supersim-agent';
 const PROGRAMS = ['bin/supersim', 'bin/start'];
 const LIBRARIES = ['agent/index', 'sender/index', 'loopback/index', 'shared/index'];
 
-// Apart, as the libraries hand on all of zod, and the programs load only what they use of it.
+// Bundled separately: the libraries export all of zod, the programs load only the parts that they use. The agent has
+// chunks of its own, so that those of the other programs do not split its code into more files to load at start.
 const bundles = [
   await bundle([AGENT], 'bin/chunks'),
   await bundle(PROGRAMS, 'bin/chunks'),
@@ -30,7 +31,7 @@ function bundle(names, chunks) {
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
-    // It looks for its native part from where it lies, and is loaded only where there is a modem.
+    // Each finds its native code relative to its own folder. They are loaded only where there is a modem.
     external: ['serialport', '@lydell/node-pty'],
     // CommonJS libraries inside an ES module bundle call require() for Node's own modules.
     banner: {
@@ -40,7 +41,7 @@ function bundle(names, chunks) {
   });
 }
 
-/** Chunks of earlier builds; a program that runs meanwhile keeps what it has. */
+/** Removes the chunks of earlier builds. A program that still runs must be restarted: its next import() finds no chunk. */
 async function removeStaleChunks(outputs) {
   for (const folder of ['dist/bin/chunks', 'dist/chunks']) {
     const files = (await readdir(folder)).map((name) => `${folder}/${name}`);
@@ -48,7 +49,7 @@ async function removeStaleChunks(outputs) {
   }
 }
 
-/** The licences of the packages that the bundle holds, as these ask for. */
+/** Returns the licences of the bundled packages, which must be distributed with them. */
 function licenses(inputs) {
   const folders = inputs.map((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
   return licensesOf([...new Set(folders)].filter((folder) => folder !== undefined).sort());

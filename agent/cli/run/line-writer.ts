@@ -1,25 +1,25 @@
 import { write as writeFile, writeSync } from 'node:fs';
 
-/** How much waits for whoever reads; who does not read loses lines, and the process no memory. */
+/** Size of each of the two buffers. A reader that is too slow loses lines; the process takes no more memory for it. */
 const BUFFER_BYTES = 262_144;
 const RETRY_MS = 20;
 const FLUSH_MS = 1000;
 
 /**
- * Writes lines to a file descriptor without waiting for its reader, and in memory of fixed size: one buffer is filled
- * while the other is written. The lines of one turn of the event loop leave together.
+ * A writer of lines to a file descriptor that never waits for the reader and takes a fixed amount of memory: one buffer
+ * is filled while the other is written. The lines of one turn of the event loop are written together.
  */
 export interface LineWriter {
-  /** A line that finds no room is dropped, and counted in a line of its own when there is room again. */
+  /** Writes a line soon. When the buffer is full the line is dropped; a later line says how many were. */
   write(line: string): void;
-  /** Waits until all is written, for 1 s at most. */
+  /** Waits until everything is written, for 1 s at most. */
   flush(): Promise<void>;
-  /** Writes at once what is not being written already: for the last moment of a process. */
+  /** Writes synchronously what is not being written already, just before the process exits. */
   flushSync(): void;
 }
 
-/** @param explainDrops the line that tells of dropped lines */
-export function createLineWriter(fd: number, explainDrops: (lines: number) => string): LineWriter {
+/** @param dropNotice makes the line that reports dropped lines */
+export function createLineWriter(fd: number, dropNotice: (lines: number) => string): LineWriter {
   let filling = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   let writing = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   let length = 0;
@@ -29,7 +29,7 @@ export function createLineWriter(fd: number, explainDrops: (lines: number) => st
 
   function write(line: string): void {
     if (dropped > 0 && length === 0) {
-      length += filling.write(explainDrops(dropped));
+      length += filling.write(dropNotice(dropped));
       dropped = 0;
     }
     // A UTF-16 unit is at most 3 bytes of UTF-8.
@@ -56,7 +56,7 @@ export function createLineWriter(fd: number, explainDrops: (lines: number) => st
       else if (error === null && from + count < total) send(from + count, total);
       else if (length > 0) writeOut();
       else {
-        // After any other error nobody reads any more, and there is nowhere left to say so.
+        // After any other error the reader is gone, and there is nowhere left to report it.
         busy = false;
         flushed?.();
       }
