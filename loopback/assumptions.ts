@@ -15,7 +15,7 @@ export type SourcePort = (typeof SOURCE_PORTS)[number];
 
 /**
  * What the vendor does not say, or says in two ways, each with what the loopback takes for granted until
- * somebody measures it. The grade stands first: [U] unknown, [I] inferred (fact sheet §1 to §3).
+ * somebody measures it. The grade stands first: [U] unknown, [I] inferred, as in docs/vendor-facts.md, "Grades".
  */
 export const assumptionsSchema = z.strictObject({
   sourcePort: z

@@ -14,9 +14,8 @@ import {
   DEFAULT_HTTP_ADDRESS,
   DEFAULT_HTTP_PORT,
   type LoopbackOptions,
-  PROVIDERS,
   startLoopback,
-} from './index.js';
+} from './loopback.js';
 import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects/index.js';
 import { modemFaultsHelp, parseModemFaults } from './modem/faults/faults.js';
 import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
@@ -25,6 +24,7 @@ import { MAX_SEED } from './network/faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './network/faults/settings.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probe } from './probe.js';
+import { PROVIDERS } from './vendor-error.js';
 
 const port = z.int().min(0).max(65_535);
 const gatewaySchema = z

@@ -5,7 +5,7 @@ import type { Registry, WebhookMethod } from './account/registry.js';
 import type { Sim } from './account/sims.js';
 import { newCommandSid, type Store, type StoredCommand, vendorDate } from './account/store.js';
 import type { Assumptions } from './assumptions.js';
-import type { DropCause, LoopbackEvent } from './events.js';
+import type { DropCause, DroppedEvent } from './network/events.js';
 import type { Datagram, Endpoint } from './network/network.js';
 import type { Radio } from './network/radio.js';
 import { VENDOR_CODES } from './vendor-error.js';
@@ -19,6 +19,17 @@ export interface ToSim {
   readonly payload: string;
   readonly payloadType: IpCommand['payload_type'];
   readonly callback?: { readonly url: string; readonly method: WebhookMethod };
+}
+
+/** A command was queued, sent or failed (to_sim), or received (from_sim). */
+export interface CommandEvent {
+  readonly type: 'command';
+  readonly command: StoredCommand;
+  readonly simName: string;
+  /** The vendor's code of a failed command. */
+  readonly errorCode?: number;
+  /** Bytes over the limit that were cut from a from_sim datagram. */
+  readonly cutBytes?: number;
 }
 
 /** A command's life: queued → sent or failed towards the SIM, received from it. */
@@ -36,7 +47,7 @@ export interface CommandsOptions {
   readonly radio: Pick<Radio, 'carry'>;
   readonly send: (bytes: Buffer, destination: Endpoint) => Promise<void>;
   readonly callBack: (webhook: Webhook) => void;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: CommandEvent | DroppedEvent) => void;
 }
 
 export function createCommands(options: CommandsOptions): Commands {

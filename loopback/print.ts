@@ -2,11 +2,13 @@ import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
 import { formatApiFaults } from './api/faults.js';
-import { API_FAULT_COUNTERS, type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
-import type { Loopback } from './index.js';
+import type { CommandEvent } from './commands.js';
+import { API_FAULT_COUNTERS, type Counters, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
+import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
+import type { DropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
@@ -16,7 +18,7 @@ const MAX_CHARACTERS_SHOWN = 48;
  * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
  * and a `curl` line that can be pasted. It holds the auth token.
  */
-export function formatBanner(loopback: Loopback): string {
+export function formatBanner(loopback: Loopback, devicePort = DEVICE_PORT): string {
   const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
@@ -37,7 +39,9 @@ export function formatBanner(loopback: Loopback): string {
     ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
     ...(apiFaults === 'none' ? [] : [`           of the API: ${apiFaults}`]),
-    ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
+    ...(first
+      ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName, devicePort)}`]
+      : []),
   ];
   return lines.map(printable).join('\n');
 }
@@ -51,14 +55,15 @@ function modemLines(modem: LoopbackModem): string[] {
   ];
 }
 
-/** A command line that posts a text command `ping` to a SIM's usual device port. */
+/** A command line that posts a text command `ping` to a SIM. */
 export function curlLine(
   { url, accountSid, authToken }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>,
   simName: string,
+  devicePort = DEVICE_PORT,
 ): string {
   const user = shellQuote(`${accountSid}:${authToken}`);
   const sim = shellQuote(`Sim=${simName}`);
-  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${DEVICE_PORT} -d Payload=ping`;
+  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${devicePort} -d Payload=ping`;
 }
 
 /** POSIX shell: nothing is special between single quotes but the single quote. */
@@ -115,8 +120,6 @@ const API_DAMAGE = {
   answerLoss: 'processed, its answer lost',
 } as const;
 
-type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
-
 function formatFault(event: FaultEvent): string {
   const arrow = event.way === 'down' ? '→' : '←';
   return `fault ${event.way} ${event.packet} ${arrow} ${event.simName} ${event.bytes} bytes ${damage(event)}`;
@@ -135,7 +138,7 @@ export function formatFaultCounts(counters: Readonly<Counters>): string | undefi
   return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 
-function formatCommand({ command, simName, errorCode, cutBytes }: Extract<LoopbackEvent, { type: 'command' }>): string {
+function formatCommand({ command, simName, errorCode, cutBytes }: CommandEvent): string {
   const arrow = command.direction === 'to_sim' ? '→' : '←';
   const bytes = payloadBytes(command);
   const code = errorCode === undefined ? '' : ` (${errorCode})`;

@@ -1,11 +1,11 @@
 import { messageOf, SupersimError } from '../shared/errors.js';
-import type { Loopback } from './index.js';
+import type { Loopback } from './loopback.js';
 
 const PROBE_TIMEOUT_MS = 5000;
 
 /**
- * Asks the loopback something, which no fault of the API hits, at the URL that users are told: so nobody is told *ready*
- * too soon.
+ * Asks the loopback something, which no fault of the API hits, at the URL that users are told: so nobody is told
+ * *ready* too soon.
  *
  * @throws SupersimError `probe-failed`
  */

@@ -1,4 +1,4 @@
-/** The vendor's codes that the loopback uses (fact sheet §2 "Errors"). */
+/** The vendor's codes that the loopback uses (docs/vendor-facts.md, "API: errors"). */
 export const VENDOR_CODES = {
   badParameter: 20001,
   authenticate: 20003,
@@ -13,7 +13,10 @@ export const VENDOR_CODES = {
   simInactive: 83705,
 } as const;
 
-/** Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password (fact sheet §4). */
+/**
+ * Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password
+ * (docs/vendor-facts.md, "Twilio: authentication" and "KORE: access tokens").
+ */
 export const PROVIDERS = ['kore', 'twilio'] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
 

@@ -5,9 +5,9 @@ import { checkInput } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import { readInput } from '../../shared/read-body.js';
-import type { Whereabouts } from '../command/outbox/delivery.js';
 import { type AskOptions, controlClient } from '../service/control/client.js';
 import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control/schema.js';
+import type { EventState } from '../service/control/target.js';
 import { socketOption, withSocket } from './control-output.js';
 
 const flags = z.object({
@@ -17,7 +17,7 @@ const flags = z.object({
   json: z.string().min(1).optional(),
 });
 
-const SHOWN: Readonly<Record<Whereabouts, string>> = {
+const SHOWN: Readonly<Record<EventState, string>> = {
   sent: 'sent',
   'on-disk': 'waiting: it cannot leave now, and is in the outbox on the disk',
   'in-memory': 'waiting: it cannot leave now, and is in the outbox, in memory only: it is lost if the agent ends',

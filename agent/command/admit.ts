@@ -1,6 +1,7 @@
 import { BlockList } from 'node:net';
 import { CARRIER_RANGE, MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { type Datagram, type Endpoint, isVersion6 } from '../transport/transport.js';
+import { type Endpoint, isVersion6 } from '../transport/endpoint.js';
+import type { Datagram } from '../transport/transport.js';
 
 /** Why a datagram is not let in. */
 export type RefusalCause = 'source' | 'empty' | 'oversize';

@@ -1,7 +1,9 @@
 import { isRecord } from '../../shared/format/value.js';
 import type { Config } from './schema.js';
 
-/** What a new configuration means for an agent that runs. Settings are named as in the documentation: `limits.running`. */
+/**
+ * What a new configuration means for an agent that runs. Settings are named as in the documentation: `limits.running`.
+ */
 export interface Changes {
   /** Settings that can be taken up at once. */
   readonly changed: readonly string[];

@@ -5,7 +5,9 @@ import type { UserIds } from './user.js';
 const STDERR_KEPT_BYTES = 4096;
 /** From SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 2000;
-/** How long output is awaited after the program has ended: something that left its group may hold the pipes for ever. */
+/**
+ * How long output is awaited after the program has ended: something that left its group may hold the pipes for ever.
+ */
 const DRAIN_GRACE_MS = 250;
 
 export interface ProcessOptions {

@@ -11,9 +11,9 @@ import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
 import { lookUpUser } from './user.js';
 
 /**
- * A handler that runs a program: no shell; the parameters as JSON on its stdin and as variables, `SUPERSIM_PARAM_NAME` or `SUPERSIM_ARG_1`;
- * its stdout is the reply, and an exit code other than 0 a failure with the end of its stderr. From a raw port it gets
- * the datagram's bytes on its stdin, and what it writes goes back byte for byte.
+ * A handler that runs a program: no shell; the parameters as JSON on its stdin and as variables, `SUPERSIM_PARAM_NAME`
+ * or `SUPERSIM_ARG_1`; its stdout is the reply, and an exit code other than 0 a failure with the end of its stderr.
+ * From a raw port it gets the datagram's bytes on its stdin, and what it writes goes back byte for byte.
  *
  * @throws SupersimError `handler-invalid` for a relative path, or a user that is not there or cannot be taken on
  */

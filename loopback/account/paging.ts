@@ -1,4 +1,4 @@
-/** Resources on a page when PageSize is not given, and at most (fact sheet §2). */
+/** Resources on a page when PageSize is not given, and at most (docs/vendor-facts.md, "API: lists"). */
 export const DEFAULT_PAGE_SIZE = 50;
 export const MAX_PAGE_SIZE = { kore: 100, twilio: 1000 } as const;
 

@@ -37,6 +37,13 @@ export const simsSchema = z.array(simSchema).min(1).max(MAX_SIMS);
 /** A SIM as a sims file or an option describes it: only `name` is needed. */
 export type SimInput = z.input<typeof simSchema>;
 
+/** A SIM's state was set. */
+export interface SimEvent {
+  readonly type: 'sim';
+  readonly simName: string;
+  readonly state: SimState;
+}
+
 export interface Sim {
   readonly sid: string;
   readonly uniqueName: string;

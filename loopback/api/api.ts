@@ -43,7 +43,10 @@ export interface ApiOptions extends ControlOptions {
   readonly onError: (message: string) => void;
 }
 
-/** The part of the Super SIM API that IP Commands need (fact sheet §2), and the loopback's own switches. */
+/**
+ * The part of the Super SIM API that IP Commands need (docs/vendor-facts.md, "API: operations"), and the loopback's own
+ * switches.
+ */
 export function createApi(options: ApiOptions): Hono {
   const app = new Hono();
   answers(app, options);

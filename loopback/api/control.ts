@@ -2,7 +2,6 @@ import type { Context, Hono } from 'hono';
 import * as z from 'zod';
 import type { Registry } from '../account/registry.js';
 import { SIM_STATES, type Sim, type SimState } from '../account/sims.js';
-import type { Counters } from '../events.js';
 import type { LoopbackModem } from '../modem/status.js';
 import { resolveFaults, seedSchema } from '../network/faults/settings.js';
 import type { Radio } from '../network/radio.js';
@@ -22,7 +21,8 @@ export interface ControlOptions {
   readonly radio: Radio;
   readonly apiFaults: ApiFaultControl;
   readonly registry: Registry;
-  readonly counters: Readonly<Counters>;
+  /** Only shown, by name. */
+  readonly counters: Readonly<Record<string, number>>;
   readonly modem: () => LoopbackModem | undefined;
   readonly setSimState: (state: SimState, sim?: string) => void;
   readonly tokens: Tokens;

@@ -5,7 +5,6 @@ import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
-import type { LoopbackEvent } from '../events.js';
 import { includes } from '../network/faults/apply.js';
 import { numberedRandom } from '../network/faults/random.js';
 import { formatValue, hitsSchema, parseValue, strictShape } from '../network/faults/settings.js';
@@ -82,6 +81,22 @@ function apiFaultsError(message: string): SupersimError {
 }
 
 const remedy = () => `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`;
+/** A fault hit a request to the API. */
+export interface ApiFaultEvent {
+  readonly type: 'api-fault';
+  readonly fault: 'busy' | 'unavailable' | 'answerLoss';
+  /** The request's number since the faults were set, from 1. */
+  readonly request: number;
+  readonly method: string;
+  readonly path: string;
+}
+
+/** Other faults of the API were set, given here as the command line writes them. */
+export interface ApiFaultsEvent {
+  readonly type: 'api-faults';
+  readonly faults: string;
+  readonly seed: number;
+}
 
 export interface ApiFaultControl {
   /** What the routes of the vendor's API go through. */
@@ -94,7 +109,7 @@ export interface ApiFaultControl {
 export interface ApiFaultOptions {
   readonly faults: ApiFaults;
   readonly seed: number;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: ApiFaultEvent | ApiFaultsEvent) => void;
 }
 
 const REFUSALS = {
@@ -130,7 +145,7 @@ export function createApiFaults({ emit, ...initial }: ApiFaultOptions): ApiFault
       if (fault === 'busy') throw REFUSALS.busy;
       underWay++;
       try {
-        // The load as the vendor shows it (fact sheet §2 "Errors").
+        // The load as the vendor shows it (docs/vendor-facts.md, "API: rate limit").
         c.header('Twilio-Concurrent-Requests', `${underWay}`);
         if (takes > 0) await delay(takes);
         if (fault === 'unavailable') throw REFUSALS.unavailable;

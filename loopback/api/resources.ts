@@ -15,7 +15,7 @@ export const ipCommandResource = (command: StoredCommand, origin: string): IpCom
   url: `${origin}/v1/IpCommands/${command.sid}`,
 });
 
-/** The Sim resource (fact sheet §6). */
+/** The Sim resource (docs/vendor-facts.md, "API: Sims and Fleets"). */
 export function simResource(sim: Sim, accountSid: string, { dateCreated }: Registry, origin: string) {
   const url = `${origin}/v1/Sims/${sim.sid}`;
   return {
@@ -32,7 +32,10 @@ export function simResource(sim: Sim, accountSid: string, { dateCreated }: Regis
   };
 }
 
-/** The Fleet resource; what the loopback has nothing to do with is as on a new Fleet (fact sheet §6). */
+/**
+ * The Fleet resource; what the loopback has nothing to do with is as on a new Fleet
+ * (docs/vendor-facts.md, "API: Sims and Fleets").
+ */
 export function fleetResource(fleet: Fleet, accountSid: string, { dateCreated }: Registry, origin: string) {
   return {
     account_sid: accountSid,

@@ -15,7 +15,7 @@ export interface TokenOptions {
   readonly onIssue: () => void;
 }
 
-/** KORE's access tokens (fact sheet §4 "Token"). */
+/** KORE's access tokens (docs/vendor-facts.md, "KORE: access tokens"). */
 export interface Tokens {
   /** Answers a request for a token. */
   issue(form: URLSearchParams): Response;

@@ -1,12 +1,23 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
 import type { Registry } from '../account/registry.js';
-import type { Sim, SimInput, SimState } from '../account/sims.js';
+import type { Sim, SimEvent, SimInput, SimState } from '../account/sims.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
-import type { LoopbackEvent } from '../events.js';
 import type { Endpoint, Network } from '../network/network.js';
+import type { ModemEvent } from './events.js';
 import { type Modem, startModem } from './modem.js';
 import type { ModemSettings } from './settings.js';
+
+/** An event of the virtual modem. */
+export interface AttachedModemEvent {
+  readonly type: 'modem';
+  readonly event: ModemEvent;
+}
+
+export interface ErrorEvent {
+  readonly type: 'error';
+  readonly message: string;
+}
 
 export interface AttachOptions {
   readonly settings: ModemSettings;
@@ -16,7 +27,7 @@ export interface AttachOptions {
   readonly registry: Registry;
   readonly network: Network;
   readonly commands: Commands;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: AttachedModemEvent | SimEvent | ErrorEvent) => void;
 }
 
 /** A modem on the loopback’s network. */

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { seedSchema } from '../network/faults/settings.js';
-import { DIALECT_NAMES, settleDialect } from './dialects/index.js';
+import { DIALECT_NAMES, resolveDialect } from './dialects/index.js';
 import { resolveModemFaults } from './faults/faults.js';
 
 export const DEFAULT_MODEM_SIM = 'modem-1';
@@ -32,7 +32,7 @@ export function checkSeed(seed: number): void {
 /** @throws SupersimError `bad-input` for anything that cannot be used */
 export function resolveModemSettings(input: unknown): ModemSettings {
   const settings = checkInput(schema, input, 'modem');
-  settleDialect(settings.dialect, settings.quirks);
+  resolveDialect(settings.dialect, settings.quirks);
   resolveModemFaults(settings.faults ?? {});
   return settings;
 }

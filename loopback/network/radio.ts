@@ -1,5 +1,5 @@
 import { messageOf } from '../../shared/errors.js';
-import type { LoopbackEvent } from '../events.js';
+import type { DroppedEvent, FaultEvent, FaultsEvent } from './events.js';
 import { createAgenda } from './faults/agenda.js';
 import { applyFaults, type FaultState, newFaultState } from './faults/apply.js';
 import { type Faults, formatFaults, type Way } from './faults/settings.js';
@@ -34,7 +34,7 @@ export interface Radio {
 export interface RadioOptions {
   readonly faults: Faults;
   readonly seed: number;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: DroppedEvent | FaultEvent | FaultsEvent) => void;
   /** Of a packet that was delivered later. */
   readonly onError: (message: string) => void;
 }

@@ -8,10 +8,10 @@ import type { WebhookLimits } from './overrides.js';
 /** Bytes of a response that are read, and thrown away, before the connection is cut. */
 export const MAX_WEBHOOK_RESPONSE_BYTES = 65_536;
 
-/** The vendor's codes for a webhook that could not be fetched (fact sheet §2 "Errors"). */
+/** The vendor's codes for a webhook that could not be fetched (docs/vendor-facts.md, "API: errors"). */
 const FETCH_CODES = { failed: 11200, connection: 11205, protocol: 11206, hostName: 11210, certificate: 11237 } as const;
 
-/** Statuses after which a webhook is tried again (fact sheet §4 "Webhooks"). */
+/** Statuses after which a webhook is tried again (docs/vendor-facts.md, "Webhooks: delivery"). */
 const isRetried = (status: number) => status === 408 || status === 423 || status >= 500;
 
 export interface Attempt {

@@ -1,4 +1,4 @@
-/** How long a webhook may take and how often it is tried (fact sheet §3 "Generic webhook transport"). */
+/** How long a webhook may take and how often it is tried (docs/vendor-facts.md, "Webhooks: delivery"). */
 export interface WebhookLimits {
   /** For the connection, per attempt. */
   readonly connectMs: number;

@@ -11,7 +11,7 @@ export interface CallbackError {
 
 /**
  * The parameters of a webhook about a command. Only `Payload` and `SimUniqueName` were ever seen for IP Commands;
- * the others are by analogy with the vendor's older SMS Commands (fact sheet §3).
+ * the others are by analogy with the vendor's older SMS Commands (docs/vendor-facts.md, "Webhooks: parameters").
  */
 export function callbackParams(
   command: StoredCommand,

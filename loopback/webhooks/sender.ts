@@ -20,7 +20,7 @@ export interface WrittenWebhook {
 export type WebhookSender = (webhook: WrittenWebhook) => Record<string, string>;
 
 /**
- * As KORE sends them, which all have come from since November 2024 (fact sheet §4 "Webhooks").
+ * As KORE sends them, which all have come from since November 2024 (docs/vendor-facts.md, "Webhooks: KORE headers").
  *
  * @param secret of the account's webhooks
  */
@@ -33,7 +33,7 @@ export const koreSender =
     'User-Agent': 'KoreProxy/1.1',
   });
 
-/** As Twilio sent them (fact sheet §3). */
+/** As Twilio sent them (docs/vendor-facts.md, "Webhooks: Twilio signature"). */
 export const twilioSender =
   (authToken: string): WebhookSender =>
   ({ method, url, params }) => ({

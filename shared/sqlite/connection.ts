@@ -104,7 +104,9 @@ export function rollBack(connection: Connection): void {
   }
 }
 
-/** Returns the bytes of a BLOB column, which libsql gives as a Buffer or an ArrayBuffer; undefined for anything else. */
+/**
+ * Returns the bytes of a BLOB column, which libsql gives as a Buffer or an ArrayBuffer; undefined for anything else.
+ */
 export function readBlob(value: unknown): Buffer | undefined {
   if (value instanceof ArrayBuffer) return Buffer.from(value);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);

@@ -29,7 +29,7 @@ const FILE_SYSTEMS = new Map([
 ]);
 const IN_MEMORY = [0x01021994, 0x858458f6];
 
-export const title = 'Journalled commands';
+export const title = 'JournalHandle commands';
 export const method = `${COMMANDS.toLocaleString('en')} JSON-RPC commands, after ${WARM_UP.toLocaleString('en')} that are not counted, each with an id of its own, to a handler that is not idempotent and returns a word; log level warn, ${IN_FLIGHT.join(' or ')} on their way; against a program that writes rows of the same lengths, made beforehand, with the same settings of SQLite, in commits of as many: one transaction that inserts them as started, one that updates them to done; ${ROUNDS} rounds of each, in turn, each with a fresh agent and a fresh database; medians, the ratio taken round by round. That every command lies in the agent's database as done, and how long its rows are, is checked after each round`;
 
 const HANDLER = `export const work = { name: 'work', description: 'Does its work', run: () => 'done' };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { DialectName } from '../../agent/config/dialect-names.js';
 import { createEngine, type Effect } from '../../agent/transport/modem/at/engine.js';
-import type { Script } from '../../agent/transport/modem/at/script.js';
-import { attempt } from '../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName } from '../../agent/transport/modem/dialects/index.js';
+import { attempt, type Script } from '../../agent/transport/modem/at/script.js';
+import { DIALECTS } from '../../agent/transport/modem/dialects/index.js';
 import { testModem } from '../loopback/modem/support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
@@ -56,7 +56,7 @@ describe('a modem that waits for the bytes of a payload', () => {
     expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
     expect(run(DIALECTS.quectel.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const bytes = Buffer.from('x'.repeat(200));
-    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(run(attempt('AT+CSQ')).value).toMatchObject({ ok: true });
     // It may not be taken for a payload by anybody.
     expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([expect.stringMatching(/^\rAT\r.*\0{100,}$/s)]);
@@ -73,7 +73,7 @@ describe('a modem that waits for the bytes of a payload', () => {
       return heard;
     });
     const { simcom7080 } = DIALECTS;
-    modem.world.contexts.set(1, { type: 'IP', apn: 'super' });
+    modem.persistent.contexts.set(1, { type: 'IP', apn: 'super' });
     expect(run(simcom7080.activate('super')).error).toBeUndefined();
     expect(run(simcom7080.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const before = now();

@@ -12,8 +12,8 @@ vi.mock('node:os', { spy: true });
 
 /** The modems that agents of this test have made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../agent/transport/modem/options.js', () => ({
-  loadModemTransport: async () => (options: ModemOptions) => {
+vi.mock('../../agent/transport/modem/modem-transport.js', () => ({
+  createModemTransport: (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });
     return modem;

@@ -49,7 +49,7 @@ describe('a socket that fails', () => {
     const { transport, recording, address, first } = await listening([6969, 7000]);
     const peer = await openPeer();
     first.emit('error', new Error('ENETDOWN'));
-    expect(recording.withMessage('a socket failed; it will be opened again')).toHaveLength(1);
+    expect(recording.withMessage('UDP socket failed; reopening all sockets')).toHaveLength(1);
     await recording.times('listening', 2);
     for (const port of [6969, 7000]) {
       expect((await peer.ask(`to ${port}`, { address, port })).toString()).toBe(`to ${port}`);

@@ -2,8 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../agent/base/log.js';
 import { createDelivery, type Outgoing } from '../../agent/command/outbox/delivery.js';
 import { openOutbox } from '../../agent/command/outbox/outbox.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 import { SupersimError } from '../../shared/errors.js';
 import { openTestDatabase, standingClock } from '../agent/command/journal/support.js';
@@ -36,13 +35,12 @@ async function deliverBy(
   };
   const database = await openTestDatabase(folder);
   const outbox = openOutbox(database, standingClock().clock);
-  const counters = createCounters();
+  const stats = createStats(silentLog);
   const delivery = createDelivery({
     transport,
     outbox,
     keepMs: Date.now() * 2,
-    counters,
-    last: createLast(),
+    stats,
     log: silentLog,
   });
   onTestFinished(delivery.stop);

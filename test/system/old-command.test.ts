@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../agent/base/moment.js';
-import { datagramKey } from '../../agent/command/dedup/duplicate-table.js';
-import { journalKey } from '../../agent/command/journal/handle.js';
+import { datagramKey, digestOf } from '../../agent/command/dedup/entry.js';
 import { createJournal } from '../../agent/command/journal/journal.js';
-import { formatEndpoint } from '../../agent/transport/transport.js';
+import { formatEndpoint } from '../../agent/transport/endpoint.js';
 import { openTestDatabase, told } from '../agent/command/journal/support.js';
 import { type CallFormat, createCall, type Peer } from '../support/caller.js';
 import { type Device, prepareDevice } from '../support/device.js';
@@ -41,7 +40,7 @@ async function acceptBefore(
   const journal = createJournal(database, () => then);
   journal.recover(() => ({}));
   const peer = link === 'udp' ? formatEndpoint(caller) : 'gateway';
-  const key = journalKey(datagramKey(peer, bytes));
+  const key = digestOf(datagramKey(peer, bytes));
   const error = await told((done) =>
     journal.accept(
       {

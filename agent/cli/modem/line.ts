@@ -11,12 +11,12 @@ import {
   defaultControlSocket,
   modemSchema,
 } from '../../service/control/schema.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
 import { withMeaning } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
-import { knock } from '../../transport/modem/console/probe.js';
-import { checkCommand, runAnyCommand } from '../../transport/modem/console/user-command.js';
+import { probeAt } from '../../transport/modem/console/probe.js';
+import { checkCommand, runUserCommand } from '../../transport/modem/console/user-command.js';
 
 /** A way to the modem. */
 export interface AtLine {
@@ -98,20 +98,20 @@ async function lineTo(path: string, baudRate: number): Promise<AtLine> {
   const session = await openPortSession(
     { path, baudRate, flowControl: 'none' },
     {
-      notice(notice) {
-        const line = unaskedLine(notice);
+      event(event) {
+        const line = unaskedLine(event);
         if (line !== undefined) show(line);
       },
     },
   );
-  if (!(await session.run(knock()))) {
+  if (!(await session.run(probeAt()))) {
     await session.close();
     throw new SupersimError('modem-silent', `nothing answers AT on ${path}`);
   }
   // Else errors come without their number.
   await session.run(attempt('AT+CMEE=1'));
   return {
-    run: (command) => session.run(runAnyCommand(command)),
+    run: (command) => session.run(runUserCommand(command)),
     onUnasked(next) {
       show = next;
     },
@@ -120,7 +120,7 @@ async function lineTo(path: string, baudRate: number): Promise<AtLine> {
 }
 
 /** Also what is not understood: without a dialect, payloads are among it. */
-function unaskedLine(notice: Notice): string | undefined {
-  if (notice.kind === 'urc') return notice.line;
-  return notice.kind === 'discarded' ? notice.bytes.toString('latin1') : undefined;
+function unaskedLine(event: ModemEvent): string | undefined {
+  if (event.kind === 'urc') return event.line;
+  return event.kind === 'discarded' ? event.bytes.toString('latin1') : undefined;
 }

@@ -1,25 +1,25 @@
 import { write as writeFile, writeSync } from 'node:fs';
 
-/** Size of each of the two buffers. A reader that is too slow loses lines; the process takes no more memory for it. */
+/** Size of each buffer. When the reader is too slow lines are dropped, so that memory stays bounded. */
 const BUFFER_BYTES = 262_144;
 const RETRY_MS = 20;
 const FLUSH_MS = 1000;
 
 /**
- * A writer of lines to a file descriptor that never waits for the reader and takes a fixed amount of memory: one buffer
- * is filled while the other is written. The lines of one turn of the event loop are written together.
+ * Writes lines to a file descriptor without blocking, in bounded memory: one buffer is filled while the other is
+ * written. The lines of one turn of the event loop are written together.
  */
 export interface LineWriter {
-  /** Writes a line soon. When the buffer is full the line is dropped; a later line says how many were. */
+  /** Drops the line when the buffer is full; the number of dropped lines is written later. */
   write(line: string): void;
-  /** Waits until everything is written, for 1 s at most. */
+  /** Resolves when everything is written, after 1 s at most. */
   flush(): Promise<void>;
-  /** Writes synchronously what is not being written already, just before the process exits. */
+  /** Writes the pending lines synchronously, for the exit of the process. */
   flushSync(): void;
 }
 
-/** @param dropNotice makes the line that reports dropped lines */
-export function createLineWriter(fd: number, dropNotice: (lines: number) => string): LineWriter {
+/** @param explainDrops makes the line that reports dropped lines */
+export function createLineWriter(fd: number, explainDrops: (lines: number) => string): LineWriter {
   let filling = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   let writing = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   let length = 0;
@@ -29,7 +29,7 @@ export function createLineWriter(fd: number, dropNotice: (lines: number) => stri
 
   function write(line: string): void {
     if (dropped > 0 && length === 0) {
-      length += filling.write(dropNotice(dropped));
+      length += filling.write(explainDrops(dropped));
       dropped = 0;
     }
     // A UTF-16 unit is at most 3 bytes of UTF-8.
@@ -56,7 +56,7 @@ export function createLineWriter(fd: number, dropNotice: (lines: number) => stri
       else if (error === null && from + count < total) send(from + count, total);
       else if (length > 0) writeOut();
       else {
-        // After any other error the reader is gone, and there is nowhere left to report it.
+        // After any other error the reader is gone, and the error cannot be logged.
         busy = false;
         flushed?.();
       }
@@ -80,7 +80,7 @@ export function createLineWriter(fd: number, dropNotice: (lines: number) => stri
         writeSync(fd, filling, 0, length);
         length = 0;
       } catch {
-        // As above.
+        // The reader is gone.
       }
     },
   };

@@ -1,9 +1,11 @@
-import type { Format, Reply } from '../../../shared/command.js';
-import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { decode } from 'cborg';
+import type { CommandError, Format, Reply } from '../../../shared/command.js';
+import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
-import { fromCbor, isRecord, toCbor, toJson } from '../../../shared/format/value.js';
+import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { internalError } from '../stats/command-log.js';
 
 export const writers = {
   json: (document) => Buffer.from(toJson(document)),
@@ -39,10 +41,11 @@ export function encodeAnswers(
 function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined {
   if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
   const { result } = reply;
-  const bytes = typeof result === 'string' ? Buffer.from(result) : result;
-  if (!(bytes instanceof Uint8Array)) {
+  if (typeof result !== 'string' && !(result instanceof Uint8Array)) {
     throw new SupersimError('bad-reply', `a raw reply is bytes or a string, not ${typeof result}`);
   }
+  // A copy: the handler may use its bytes again, or have changed the object that holds them.
+  const bytes = typeof result === 'string' ? Buffer.from(result) : Buffer.copyBytesFrom(result);
   if (bytes.length > limit) {
     throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes, ${limit} can leave`);
   }
@@ -66,11 +69,14 @@ function withMark(format: Format, bytes: Uint8Array): Uint8Array {
     case 'json':
       return writers.json(mark(JSON.parse(Buffer.from(bytes).toString())));
     case 'cbor':
-      return writers.cbor(mark(fromCbor(bytes)));
+      return writers.cbor(mark(decodeReply(bytes)));
     case 'raw':
       return bytes;
   }
 }
+
+/** Decodes a reply of our own, which may have what a request may not. */
+const decodeReply = (bytes: Uint8Array): unknown => decode(bytes, { allowBigInt: true });
 
 function mark(document: unknown): unknown {
   if (Array.isArray(document)) return document.map(mark);
@@ -87,7 +93,12 @@ export function encodableReply(
     encodeAnswers(format, [answer], false, limit);
     return answer.reply;
   } catch (error) {
-    const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
-    return { error: { code: known ? error.code : 'internal-error', message: messageOf(error) } };
+    return encodingError(error);
   }
+}
+
+/** Returns the reply to a command whose result cannot be written. */
+export function encodingError(error: unknown): { readonly error: CommandError } {
+  const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
+  return known ? { error: { ...internalError(error).error, code: error.code } } : internalError(error);
 }

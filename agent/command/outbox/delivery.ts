@@ -1,9 +1,9 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { formatEndpoint, type Transport } from '../../transport/transport.js';
-import type { Counters } from '../stats/counters.js';
-import type { Last } from '../stats/recent.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
+import type { Transport } from '../../transport/transport.js';
+import type { Stats } from '../stats/stats.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
 /** How often what waits is tried again. */
@@ -16,12 +16,12 @@ export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 
 }
 
 /** Where a reply or an event is: gone, or in the outbox, on the disk or, where that cannot take it, in memory only. */
-export type Whereabouts = 'sent' | 'on-disk' | 'in-memory';
+export type DeliveryState = 'sent' | 'on-disk' | 'in-memory';
 
 /** @param done told the reason if it is lost, else where it is */
 export type Send = (outgoing: Outgoing, done?: Done) => void;
 
-type Done = (error?: Error, where?: Whereabouts) => void;
+type Done = (error?: Error, where?: DeliveryState) => void;
 
 export type Delivery = ReturnType<typeof createDelivery>;
 
@@ -31,14 +31,13 @@ export interface DeliveryOptions {
   readonly outbox: Outbox | undefined;
   /** How long something may wait. */
   readonly keepMs: number;
-  readonly counters: Counters;
-  readonly last: Last;
+  readonly stats: Pick<Stats, 'sent' | 'unsent'>;
   readonly log: Log;
 }
 
 /** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
-export function createDelivery({ transport, outbox, keepMs, counters, last, log }: DeliveryOptions) {
-  const minuteLog = createMinuteLog(log);
+export function createDelivery({ transport, outbox, keepMs, stats, log }: DeliveryOptions) {
+  const minuteLog = createRateLimitedLog(log);
   /** The ways out that something waits for. */
   let busyWays = waysOf(outbox);
   let timer: NodeJS.Timeout | undefined;
@@ -58,7 +57,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
     busyWays.has(wayOf(outgoing));
 
   function missed(outgoing: Outgoing, error: Error, done: Done): void {
-    counters.unsent++;
+    stats.unsent();
     let waits = false;
     // Also called, but later, for what finds no room.
     const written = (unwritten?: Error) => {
@@ -75,11 +74,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
     const sent = (error?: Error, link = transport.name) => {
-      if (error === undefined) {
-        counters.sent++;
-        counters.sentBytes += bytes.length;
-        last.sent = { bytes: bytes.length, transport: link, at: performance.now() };
-      }
+      if (error === undefined) stats.sent(bytes, link);
       done(error);
     };
     transport.send(bytes, destination, port, sent, via);
@@ -107,8 +102,8 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
   }
 
   /**
-   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
-   * no shorter: there may be a link that takes less.
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and
+   * is no shorter: there may be a link that takes less.
    */
   async function drain(from: Outbox): Promise<void> {
     const closed = new Map<string, number>();

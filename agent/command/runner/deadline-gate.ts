@@ -1,12 +1,16 @@
 import { internalError } from '../stats/command-log.js';
 import type { Verdict } from './deadline.js';
-import type { Runner, Task } from './runner.js';
+import type { Runner } from './runner.js';
+import type { Task } from './task.js';
 
 /** Gives a task to the runner, or ends it with the reason why it may not run. */
-export type Launch = (task: Task) => void;
+export type SubmitCommand = (task: Task) => void;
 
 /** Makes the last step before a command runs: its deadline is judged, where it has one. */
-export function createLaunch(runner: Pick<Runner, 'submit'>, judge: (deadline: number) => Promise<Verdict>): Launch {
+export function createDeadlineGate(
+  runner: Pick<Runner, 'submit'>,
+  judge: (deadline: number) => Promise<Verdict>,
+): SubmitCommand {
   return (task) => {
     const { deadline } = task.command;
     if (deadline === undefined) runner.submit(task);

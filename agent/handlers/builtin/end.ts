@@ -34,8 +34,8 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
 ];
 
 /**
- * What reboots the device where the configuration does not say. Looked for when it is needed, as the socket's unit may be
- * started or stopped at any time.
+ * What reboots the device where the configuration does not say. Looked for when it is needed, as the socket's unit may
+ * be started or stopped at any time.
  */
 export const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
 

@@ -15,8 +15,8 @@ const ENTRY_POINTS = {
 };
 
 /**
- * Node's hook for what modules import. It lets modules anywhere on the disk `import … from 'supersim-agent'` and get the
- * package that is running, as a handler in /etc has no node_modules folder above it. And it tells of each file that
+ * Node's hook for what modules import. It lets modules anywhere on the disk `import … from 'supersim-agent'` and get
+ * the package that is running, as a handler in /etc has no node_modules folder above it. And it tells of each file that
  * another imports by its path, with a stamp taken before the file is read, and gives it the edition that it was told.
  *
  * As text, since Node 20 runs hooks on a thread of their own and takes their code from a URL.

@@ -1,7 +1,7 @@
 import { framed, type Unit } from '../at/unit.js';
 import type { Clock } from '../clock.js';
 import type { ModemFaults } from './faults.js';
-import type { Dice, FaultKind } from './sampler.js';
+import type { FaultKind, Sampler } from './sampler.js';
 
 /** How long output must have been silent to be written as one. */
 const SILENCE_MS = 20;
@@ -16,7 +16,7 @@ export interface OutputOptions {
   readonly clock: Clock;
   /** As they are now. */
   readonly faults: () => ModemFaults;
-  readonly dice: () => Dice;
+  readonly sampler: () => Sampler;
   readonly idleUrc: () => string;
   readonly write: (chunk: Buffer) => void;
   readonly onHit: (fault: OutputFault, bytes: Buffer) => void;
@@ -29,7 +29,7 @@ export interface Output {
   clear(): void;
 }
 
-export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: OutputOptions): Output {
+export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: OutputOptions): Output {
   let held: Unit[] = [];
   let gathered: Buffer[] = [];
   let cancelGathering = () => {};
@@ -42,7 +42,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
   }
 
   const hits = (fault: OutputFault, bytes: Buffer) => {
-    const random = dice().throw(fault, faults()[fault]);
+    const random = sampler().sample(fault, faults()[fault]);
     if (random !== undefined) onHit(fault, bytes);
     return random;
   };
@@ -69,7 +69,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     const { kind, bytes } = unit;
     if (kind === 'echo' || kind === 'noise') return put(unit);
     // At the latest before the result; at which line sooner is left to chance.
-    if (held.length > 0 && (kind === 'result' || dice().throw('place', 0.5))) release();
+    if (held.length > 0 && (kind === 'result' || sampler().sample('place', 0.5))) release();
     if (hits('urcExtra', bytes)) put({ kind: 'urc', bytes: framed(idleUrc()) });
     if (kind === 'prompt') return put(unit);
     const random = hits('garbage', bytes);

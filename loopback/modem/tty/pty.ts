@@ -10,7 +10,7 @@ const HOLDER_STARTS_MS = 5000;
 const HOLDER_ENDS_MS = 1000;
 const FULL_RETRY_MS = 5;
 /** What nobody reads is lost beyond this. */
-const MAX_WAITING_BYTES = 65_536;
+const MAX_UNREAD_BYTES = 65_536;
 
 /** A terminal that other processes open by its path, as they would a serial port. All byte values pass both ways. */
 export interface Tty {
@@ -155,7 +155,7 @@ function createWriter(fd: number, isClosed: () => boolean) {
 
   return {
     write(bytes: Buffer): void {
-      if (isClosed() || waiting + bytes.length > MAX_WAITING_BYTES || bytes.length === 0) return;
+      if (isClosed() || waiting + bytes.length > MAX_UNREAD_BYTES || bytes.length === 0) return;
       queue.push(bytes);
       waiting += bytes.length;
       if (!scheduled) pump();
@@ -181,7 +181,7 @@ function drainSlave(path: string): void {
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
-    const buffer = Buffer.alloc(MAX_WAITING_BYTES);
+    const buffer = Buffer.alloc(MAX_UNREAD_BYTES);
     for (let rounds = 0; rounds < 64 && readSync(fd, buffer) > 0; rounds += 1);
   } catch {
     // EAGAIN: it is empty. Any other: it is gone, and what was in it too.

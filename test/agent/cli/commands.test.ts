@@ -9,7 +9,7 @@ import {
   commandSchema,
   purgedSchema,
 } from '../../../agent/service/control/schema.js';
-import type { ControlCommands } from '../../../agent/service/control/socket.js';
+import type { ControlCommands } from '../../../agent/service/control/target.js';
 import { temporaryFolder } from '../../support/files.js';
 import { command, keyOf, openTestJournal, REPLY, standingClock, told } from '../command/journal/support.js';
 import { openControl } from '../service/control/support.js';

@@ -73,7 +73,7 @@ describe('supersim-agent doctor', () => {
   it('says of each check what it looked at, what it found, and what to do', async () => {
     const { code, stdout, stderr } = await supersimAgent(['doctor'], JSON.stringify(healthyDevice()));
     expect({ code, stderr }).toEqual({ code: 4, stderr: '' });
-    expect(stdout).toMatch(/^supersim-agent \S+ on gateway-17, looked at by \S+ at \S+Z\n/);
+    expect(stdout).toMatch(/^supersim-agent \S+ on gateway-17, checked by \S+ at \S+Z\n/);
     expect(stdout).toMatch(
       /^error +agent +control socket .*\n +no agent .*\[control-unreachable\]\n +→ .*systemctl start/m,
     );

@@ -17,7 +17,7 @@ metrics: { port: ${port} }
 handlers:
   says: { program: [/bin/echo, hello], safe: true }
 `;
-    const { peer, device } = await startAgent(config, { ready: /metrics are served/ });
+    const { peer, device } = await startAgent(config, { ready: /serving metrics/ });
     expect((await peer.ask('#1 says', device)).toString()).toBe('#1 ok hello');
     expect((await supersimAgent(['send', '--socket', socket, 'x'])).code).toBe(0);
     const { code, stdout, stderr } = await supersimAgent(['metrics', '--socket', socket]);
@@ -51,9 +51,9 @@ handlers:
 describe('an agent whose port for metrics is taken', () => {
   it('says so, and runs commands without it', async () => {
     const port = await freeTcpPort();
-    await startAgent(`metrics: { port: ${port} }`, { ready: /metrics are served/ });
-    const { peer, device, log } = await startAgent(`metrics: { port: ${port} }`, { ready: /no metrics on a port/ });
+    await startAgent(`metrics: { port: ${port} }`, { ready: /serving metrics/ });
+    const { peer, device, log } = await startAgent(`metrics: { port: ${port} }`, { ready: /metrics port: not opened/ });
     expect((await peer.ask('#1 ping', device)).toString()).toBe('#1 ok pong');
-    expect(log()).toContainEqual(expect.objectContaining({ level: 'warn', msg: 'no metrics on a port' }));
+    expect(log()).toContainEqual(expect.objectContaining({ level: 'warn', msg: 'metrics port: not opened' }));
   });
 });

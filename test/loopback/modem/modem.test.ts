@@ -291,7 +291,7 @@ describe('the tty', () => {
     await loopback.events.take(isModem('tty'));
   });
 
-  test('goes after exactly so many bytes, said or heard', async () => {
+  test('restarts after exactly as many bytes, sent or received, as the fault says', async () => {
     const { port, modem, loopback } = await start({ dialect: 'quectel', faults: {} });
     await port.ask('ATE0\r');
     modem.setFaults({ resetAfterSent: 9 });
@@ -301,7 +301,7 @@ describe('the tty', () => {
     modem.setFaults({ resetAfterHeard: 3 });
     again.write(Buffer.from('AT+CSQ\r'));
     expect(
-      await loopback.events.take((event) => isModem('restart')(event) && formatEvent(event).includes('heard')),
+      await loopback.events.take((event) => isModem('restart')(event) && formatEvent(event).includes('bytes received')),
     ).toBeDefined();
   });
 

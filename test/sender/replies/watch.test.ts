@@ -127,7 +127,10 @@ describe('watchCommands', () => {
       [[at(3), at(2)]],
     ]);
     expect(given).toEqual([2, 3]);
-    expect(warnings(log)).toEqual(['warn still trying: no answer', 'warn still trying: HTTP 429: no message']);
+    expect(warnings(log)).toEqual([
+      'warn the list cannot be read; retrying: no answer',
+      'warn the list cannot be read; retrying: HTTP 429: no message',
+    ]);
   });
 
   it('ends with trouble at the first look, or that will not pass', async () => {

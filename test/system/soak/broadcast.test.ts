@@ -143,7 +143,7 @@ test('ended by Ctrl-C it says 130, blames nobody, and goes on', { timeout: 60_00
   const results = resultsIn(broadcast.output());
   expect(results.length).toBeLessThan(300);
   expect(results.every(({ outcome }) => outcome === 'done')).toBe(true);
-  expect(broadcast.output()).toMatch(/^\d+ SIMs are left; go on with: supersim broadcast --resume .*broadcast\.db$/m);
+  expect(broadcast.output()).toMatch(/^\d+ SIMs are left; resume with: supersim broadcast --resume .*broadcast\.db$/m);
 
   loopback.setFaults({});
   const again = startBroadcast(loopback, { timeScale, args: goOn(folder) });

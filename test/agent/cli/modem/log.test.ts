@@ -48,9 +48,9 @@ describe('supersim-agent modem log', () => {
     const follower = startProcess(process.execPath, args, environment());
     await follower.line(lineOf('AT+CGMM\r'));
     await first.stop();
-    await follower.line(/^the agent does not answer; waiting for it$/);
+    await follower.line(/^the agent does not answer: waiting for it$/);
     const second = await serve(path, 'b', ['AT\r', 'AT+CREG?\r']);
-    await follower.line(/^the agent has restarted, and its log begins anew$/);
+    await follower.line(/^the agent has restarted: its modem log starts again$/);
     await follower.line(lineOf('AT+CREG?\r'));
     const firsts = follower
       .output()

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import type { Whereabouts } from '../../../../agent/command/outbox/delivery.js';
-import { createEvents } from '../../../../agent/service/control/events.js';
+import { createControlEvents } from '../../../../agent/service/control/events.js';
 import { MAX_EVENT_BODY } from '../../../../agent/service/control/schema.js';
+import type { EventState } from '../../../../agent/service/control/target.js';
 import { SupersimError } from '../../../../shared/errors.js';
 import { deferred } from '../../../support/deferred.js';
 import { ask, connect, fakeTarget, openControl, talk } from './support.js';
 
 /** A control socket whose events go to the test. */
-async function openEvents(answer: () => Promise<Whereabouts> = async () => 'sent') {
+async function openEvents(answer: () => Promise<EventState> = async () => 'sent') {
   const dispatched: unknown[][] = [];
   const dispatch = (...args: unknown[]) => {
     dispatched.push(args);
     return answer();
   };
-  const { path } = await openControl({ target: { ...fakeTarget(), events: createEvents({ dispatch }) } });
+  const { path } = await openControl({ target: { ...fakeTarget(), events: createControlEvents({ dispatch }) } });
   return { path, dispatched };
 }
 
@@ -73,7 +73,7 @@ describe('events by the control socket', () => {
   });
 
   it('are four at most that wait to leave, so that others can ask for the status', async () => {
-    const left = deferred<Whereabouts>();
+    const left = deferred<EventState>();
     const { path, dispatched } = await openEvents(() => left.promise);
     const waiting = Array.from({ length: 4 }, () => ask(path, 'POST', '/events', 'x'));
     await expect.poll(() => dispatched.length).toBe(4);

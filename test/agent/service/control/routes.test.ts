@@ -195,7 +195,7 @@ describe('the routes of the control socket', () => {
     expect(failed).toMatchObject({ status: 500, code: 'internal-error' });
     expect(JSON.stringify(failed.body)).not.toContain('secret');
     expect(await ask(path, 'GET', '/status')).toMatchObject({ status: 500, code: 'internal-error' });
-    expect(withMessage('the control socket could not answer').map(({ details }) => details['error'])).toEqual([
+    expect(withMessage('control socket: request failed').map(({ details }) => details['error'])).toEqual([
       'secret',
       expect.stringContaining('BigInt'),
     ]);

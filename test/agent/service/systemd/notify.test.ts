@@ -19,7 +19,7 @@ function start() {
   });
   return {
     notify,
-    complaints: () => withMessage('systemd cannot be told'),
+    complaints: () => withMessage('systemd-notify failed'),
     told: () => children.map(({ args }) => args),
     async end(child: number, error?: Error): Promise<void> {
       children[child]?.end(error);
@@ -107,13 +107,13 @@ describe('a child that cannot do its work', () => {
     vi.stubEnv('PATH', temporaryFolder());
     const { log, withMessage } = recordingLog();
     expect(await createNotify(log)({ READY: '1' })).toBe(false);
-    expect(withMessage('systemd cannot be told')[0]?.details['error']).toContain('ENOENT');
+    expect(withMessage('systemd-notify failed')[0]?.details['error']).toContain('ENOENT');
   });
 
   it.skipIf(needs('systemd-notify'))('for nobody listens: the log has what it said', async () => {
     vi.stubEnv('NOTIFY_SOCKET', `${temporaryFolder()}/absent`);
     const { log, withMessage } = recordingLog();
     expect(await createNotify(log)({ READY: '1' })).toBe(false);
-    expect(withMessage('systemd cannot be told')[0]?.details['error']).toContain('No such file');
+    expect(withMessage('systemd-notify failed')[0]?.details['error']).toContain('No such file');
   });
 });

@@ -43,7 +43,7 @@ describe('signs of life', () => {
     onTestFinished(stop);
     return {
       stop,
-      complaints: () => withMessage('no sign of life for systemd: the probe failed'),
+      complaints: () => withMessage('watchdog: probe failed, no keep-alive sent'),
       /** How many there are in so long. */
       async signsIn(ms: number): Promise<number> {
         const before = signs;

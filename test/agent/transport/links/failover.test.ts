@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createFailover, type FailoverOptions } from '../../../../agent/transport/links/failover.js';
 import { countSent, createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint } from '../../../../agent/transport/transport.js';
+import type { Datagram } from '../../../../agent/transport/transport.js';
 import { createUdpTransport } from '../../../../agent/transport/udp/udp.js';
 import { MODEM_HEALTH, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';
@@ -26,7 +27,7 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
       gateway: gateway.endpoint,
       downForMs: 1000,
       upForMs: 1000,
-      whyNotReached: async () => route.gone,
+      routeProblem: async () => route.gone,
       ...options,
     },
     recording.log,

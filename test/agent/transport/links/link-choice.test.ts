@@ -4,7 +4,7 @@ import {
   type Choice,
   choose,
   firstChoice,
-  type Seen,
+  type LinkConditions,
   type SwitchReason,
   type UdpCondition,
 } from '../../../../agent/transport/links/link-choice.js';
@@ -177,15 +177,20 @@ describe('the link', () => {
         let choice = firstChoice(0);
         let second = 0;
         let wrongSince: number | undefined;
-        for (const { lasts, ...seen } of looks) {
+        for (const { lasts, ...conditions } of looks) {
           for (let i = 0; i <= lasts; i++, second++) {
             const before = choice;
-            choice = choose(before, { ...seen, udpFailed: seen.udpFailed && i === 0 }, TIMES, second * 1000);
+            choice = choose(
+              before,
+              { ...conditions, udpFailed: conditions.udpFailed && i === 0 },
+              TIMES,
+              second * 1000,
+            );
             expect(choice.link !== before.link).toBe(choice.why !== undefined);
-            const wrong = isWrong(choice, seen);
+            const wrong = isWrong(choice, conditions);
             wrongSince = wrong ? (wrongSince ?? second) : undefined;
             expect(second - (wrongSince ?? second)).toBeLessThanOrEqual(10);
-            if (choice.why !== undefined) expect(isAllowed(choice.why, seen)).toBe(true);
+            if (choice.why !== undefined) expect(isAllowed(choice.why, conditions)).toBe(true);
           }
         }
       }),
@@ -194,8 +199,8 @@ describe('the link', () => {
   });
 });
 
-const isWrong = ({ link }: Choice, { udp, modemUp }: Seen) =>
+const isWrong = ({ link }: Choice, { udp, modemUp }: LinkConditions) =>
   link === 'udp' ? udp !== 'up' && modemUp : udp === 'up' && !modemUp;
 
-const isAllowed = (why: SwitchReason, { udp, modemUp }: Seen) =>
+const isAllowed = (why: SwitchReason, { udp, modemUp }: LinkConditions) =>
   why === 'udp-up' || why === 'modem-down' ? udp === 'up' : modemUp;

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { resolveConfig } from '../../../../agent/config/load.js';
 import type { ConfigInput } from '../../../../agent/config/schema.js';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createTransport } from '../../../../agent/transport/links/links.js';
 import type { ModemOptions } from '../../../../agent/transport/modem/options.js';
 import { createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint } from '../../../../agent/transport/transport.js';
+import type { Datagram } from '../../../../agent/transport/transport.js';
 import { type PlayedModem, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
@@ -13,8 +14,8 @@ const linkCounts = () => ({ udp: createSentCounts(), modem: createSentCounts() }
 
 /** The modems that were made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../../../agent/transport/modem/options.js', () => ({
-  loadModemTransport: async () => (options: ModemOptions) => {
+vi.mock('../../../../agent/transport/modem/modem-transport.js', () => ({
+  createModemTransport: (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });
     return modem;

@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { whyNotReached } from '../../../../agent/transport/links/reach.js';
+import { routeProblem } from '../../../../agent/transport/links/reach.js';
 import { interfacesOf } from '../../../support/links.js';
 
 vi.mock('node:os', { spy: true });
@@ -36,16 +36,16 @@ describe('the gateway', () => {
     ],
   ] as const)('is reached %s', async (_, configured, [first, ...others], reached) => {
     interfaces({ [first]: ['127.0.0.1'], ...Object.fromEntries(others.map((name) => [name, ['127.0.0.5']])) });
-    const why = await whyNotReached({ ...configured, gateway: HERE }, '127.0.0.1');
+    const why = await routeProblem({ ...configured, gateway: HERE }, '127.0.0.1');
     expect(typeof why).toBe(reached ? 'undefined' : 'string');
   });
 
   it('is not reached where there is no route', async () => {
     // From an address of this machine alone to one that is not, in the range for documentation.
     const gateway = { address: '192.0.2.1', port: 6969 };
-    expect(await whyNotReached({ listen: '127.0.0.1', interface: undefined, gateway }, '127.0.0.1')).toMatch(
+    expect(await routeProblem({ listen: '127.0.0.1', interface: undefined, gateway }, '127.0.0.1')).toMatch(
       /127\.0\.0\.1/,
     );
-    expect(await whyNotReached({ listen: 'lo', interface: undefined, gateway }, '127.0.0.1')).toMatch(/192\.0\.2\.1/);
+    expect(await routeProblem({ listen: 'lo', interface: undefined, gateway }, '127.0.0.1')).toMatch(/192\.0\.2\.1/);
   });
 });

@@ -1,4 +1,4 @@
-import type { DialectName } from '../../../../agent/transport/modem/dialects/index.js';
+import type { DialectName } from '../../../../agent/config/dialect-names.js';
 import { conversation, type Exchange, P12_HEX } from './support.js';
 
 /** A conversation, and all that is to be understood of it. */

@@ -37,7 +37,7 @@ describe('the context', () => {
     modem.at('AT+QICSGP=1,1,"internet","","",0');
     expect(modem.at('AT+QIACT=1')).toBe(ERROR);
     modem.at('AT+QICSGP=1,1,"super","","",0');
-    modem.world.network = 'searching';
+    modem.persistent.network = 'searching';
     modem.core.refresh();
     expect(modem.at('AT+QIACT=1')).toBe(ERROR);
   });

@@ -39,7 +39,7 @@ describe('the network', () => {
 
   test('off the network there is none', () => {
     const modem = testModem('simcom7600');
-    modem.world.network = 'searching';
+    modem.persistent.network = 'searching';
     modem.core.refresh();
     expect(modem.at('AT+NETOPEN')).toBe(`${OK}${line('+NETOPEN: 1')}`);
   });

@@ -84,14 +84,14 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     ]) {
       expect(modem.at(command ?? '')).toBe(`\r\n${answer}\r\n\r\nOK\r\n`);
     }
-    modem.world.dbm = undefined;
+    modem.persistent.dbm = undefined;
     expect(modem.at('AT+CSQ')).toBe('\r\n+CSQ: 99,99\r\n\r\nOK\r\n');
   });
 
   test('asks for the PIN, and registers once it has it', () => {
     const modem = testModem(dialect);
     modem.at('AT+CMEE=1');
-    modem.world.sim = 'pin';
+    modem.persistent.sim = 'pin';
     modem.core.refresh();
     modem.pass(SOON_MS);
     modem.said();
@@ -105,7 +105,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
 
   test('after three wrong PINs only the PUK would help', () => {
     const modem = testModem(dialect);
-    modem.world.sim = 'pin';
+    modem.persistent.sim = 'pin';
     for (const pin of ['1', '2', '3', '1234']) modem.at(`AT+CPIN="${pin}"`);
     expect(modem.at('AT+CPIN?')).toBe('\r\n+CPIN: SIM PUK\r\n\r\nOK\r\n');
   });
@@ -116,7 +116,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
   ] as const)('a SIM that is %s is error %i', (sim, code) => {
     const modem = testModem(dialect);
     modem.at('AT+CMEE=1');
-    modem.world.sim = sim;
+    modem.persistent.sim = sim;
     expect(modem.at('AT+CPIN?')).toBe(line(`+CME ERROR: ${code}`));
     expect(modem.at('AT+COPS?')).toBe(line(`+CME ERROR: ${code}`));
   });
@@ -124,13 +124,13 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
   test('tells of its registration if asked to, in the form asked for', () => {
     const modem = testModem(dialect);
     modem.at('AT+CEREG=1;+CGREG=2');
-    modem.world.network = 'denied';
+    modem.persistent.network = 'denied';
     modem.core.refresh();
     expect(modem.said()).toContain('\r\n+CGREG: 3\r\n\r\n+CEREG: 3\r\n');
     expect(modem.core.attached()).toBe(false);
     expect(modem.at('AT+COPS?')).toBe('\r\n+COPS: 0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CGPADDR=1')).toBe('\r\n+CGPADDR: 1,"0.0.0.0"\r\n\r\nOK\r\n');
-    modem.world.network = 'home';
+    modem.persistent.network = 'home';
     modem.core.refresh();
     modem.pass(SOON_MS);
     expect(modem.said()).toBe(
@@ -171,7 +171,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     const modem = testModem(dialect);
     expect(modem.at('AT+CGDCONT=1,"IP","super"')).toBe(OK);
     expect(modem.at('AT+CGDCONT?')).toBe('\r\n+CGDCONT: 1,"IP","super","0.0.0.0",0,0\r\n\r\nOK\r\n');
-    expect(modem.world.contexts.get(1)).toEqual({ type: 'IP', apn: 'super' });
+    expect(modem.persistent.contexts.get(1)).toEqual({ type: 'IP', apn: 'super' });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
 import type { Request } from '../../../../../agent/transport/modem/at/request.js';
 import {
   INPUT_TIMEOUT_MS,
@@ -12,22 +12,22 @@ import {
 } from '../../../../../agent/transport/modem/at/transaction.js';
 
 const result = (command: string, text = 'OK', lines: readonly string[] = []): Input => ({
-  type: 'notice',
-  notice: { kind: 'result', command, text, ok: text.endsWith('OK'), lines, payloads: 0 },
+  type: 'event',
+  event: { kind: 'result', command, text, ok: text.endsWith('OK'), lines, payloads: 0 },
 });
 const stray = (text: string): Input => ({
-  type: 'notice',
-  notice: { kind: 'result', text, ok: text === 'OK', lines: [], payloads: 0 },
+  type: 'event',
+  event: { kind: 'result', text, ok: text === 'OK', lines: [], payloads: 0 },
 });
-const prompt: Input = { type: 'notice', notice: { kind: 'prompt' } };
+const prompt: Input = { type: 'event', event: { kind: 'prompt' } };
 const bytes: Input = { type: 'bytes' };
 const urc = (line: string, loss?: 'reset'): Input => ({
-  type: 'notice',
-  notice: { kind: 'urc', line, ...(loss && { loss }) },
+  type: 'event',
+  event: { kind: 'urc', line, ...(loss && { loss }) },
 });
 const opened = (error?: string): Input => ({
-  type: 'notice',
-  notice: { kind: 'opened', socket: 0, ...(error !== undefined && { error }) },
+  type: 'event',
+  event: { kind: 'opened', socket: 0, ...(error !== undefined && { error }) },
 });
 
 const PLAIN: Request = { command: 'AT+CSQ', timeoutMs: 5000 };
@@ -35,8 +35,8 @@ const OPEN: Request = {
   command: 'AT+QIOPEN',
   timeoutMs: 5000,
   second: {
-    find: (notice: Notice) =>
-      notice.kind === 'opened' ? (notice.error === undefined ? 'done' : { error: notice.error }) : undefined,
+    find: (event: ModemEvent) =>
+      event.kind === 'opened' ? (event.error === undefined ? 'done' : { error: event.error }) : undefined,
     timeoutMs: 150_000,
   },
 };
@@ -97,7 +97,7 @@ describe('a command', () => {
       [5400, result('AT')],
       [5500, result('AT+CSQ')],
     ] as const;
-    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '5000 give-up', '5000 AT', '5450 AT+CSQ', '5500 ok']);
+    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '5000 abandon-command', '5000 AT', '5450 AT+CSQ', '5500 ok']);
   });
 
   it('whose answer comes late, while the modem is left in peace, does not get the next one mixed up', () => {
@@ -112,7 +112,7 @@ describe('a command', () => {
       [5600, result('AT+CSQ')],
     ] as const;
     const log = play(PLAIN, inputs);
-    expect(log).toEqual(['0 AT+CSQ', '5000 give-up', `${5100 + QUIET_MS} AT`, '5490 AT+CSQ', '5600 ok']);
+    expect(log).toEqual(['0 AT+CSQ', '5000 abandon-command', `${5100 + QUIET_MS} AT`, '5490 AT+CSQ', '5600 ok']);
   });
 
   it('that gets no answer twice times out', () => {
@@ -127,7 +127,7 @@ describe('a command', () => {
     const log = play(PLAIN, []);
     expect(log.filter((line) => line.endsWith(' AT'))).toHaveLength(PROBES);
     expect(log.slice(-2).map((line) => line.replace(/^\d+ /, ''))).toEqual([
-      'give-up',
+      'abandon-command',
       'silent: the modem does not answer',
     ]);
   });
@@ -140,14 +140,14 @@ describe('a command', () => {
   it('that may run once is neither repeated nor probed', () => {
     expect(play({ ...PLAIN, once: true }, [])).toEqual([
       '0 AT+CSQ',
-      '5000 give-up',
+      '5000 abandon-command',
       '5000 timeout: no answer to AT+CSQ',
     ]);
   });
 
   it('ends when the modem starts anew, or the port is gone', () => {
     expect(play(PLAIN, [[40, urc('RDY', 'reset')]]).at(-1)).toBe('40 reset: RDY');
-    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the port is gone');
+    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the serial port was lost');
   });
 
   it('that nobody waits for any more leaves the modem ready for the next', () => {
@@ -155,7 +155,12 @@ describe('a command', () => {
       [40, { type: 'abort' }],
       [60, result('AT')],
     ] as const;
-    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '40 give-up', '40 AT', '110 aborted: no answer to AT+CSQ']);
+    expect(play(PLAIN, inputs)).toEqual([
+      '0 AT+CSQ',
+      '40 abandon-command',
+      '40 AT',
+      '110 aborted: no answer to AT+CSQ',
+    ]);
   });
 });
 
@@ -253,7 +258,7 @@ describe('a send', () => {
     expect(play(SEND, inputs)).toEqual([
       '0 AT+QISEND',
       '10 payload hello',
-      '120010 give-up',
+      '120010 abandon-command',
       `${120_010 + INPUT_TIMEOUT_MS} unstick`,
       `${120_010 + INPUT_TIMEOUT_MS} AT`,
       '125550 timeout: no answer to AT+QISEND',
@@ -271,23 +276,23 @@ describe('a send', () => {
     const log = play(SEND, [[18_500, result('AT')]]);
     expect(log.map((line) => line.replace(/^\d+ /, ''))).toEqual([
       'AT+QISEND',
-      'give-up',
+      'abandon-command',
       'unstick',
       ...Array.from({ length: PROBES }, () => 'AT'),
       'pad 5',
       'AT',
-      'timeout: no answer to AT+QISEND: it waited for a payload, and got zeros',
+      'timeout: no answer to AT+QISEND: the modem waited for a payload and got zeros',
     ]);
     expect(play(SEND, []).filter((line) => line.includes('pad'))).toHaveLength(1);
   });
 
   it('is not confirmed by what is said of an earlier one', () => {
     const sent = (error?: string): Input => ({
-      type: 'notice',
-      notice: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
+      type: 'event',
+      event: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
     });
-    const find = (notice: Notice) =>
-      notice.kind === 'sent' ? (notice.error === undefined ? 'done' : { error: notice.error }) : undefined;
+    const find = (event: ModemEvent) =>
+      event.kind === 'sent' ? (event.error === undefined ? 'done' : { error: event.error }) : undefined;
     const request: Request = { ...SEND, second: { find, timeoutMs: 1000 } };
     const inputs = [
       [5, sent('link lost')],

@@ -12,8 +12,8 @@ describe('the record of AT traffic', () => {
     let now = 0;
     const traffic = createTraffic(() => now++);
     traffic.sent(Buffer.from('AT\r'));
-    traffic.came(Buffer.from('\r\nOK\r\n'));
-    traffic.came(Buffer.from([0xff]));
+    traffic.received(Buffer.from('\r\nOK\r\n'));
+    traffic.received(Buffer.from([0xff]));
     expect(traffic.after(0).map(({ n, t }) => [n, t])).toEqual([
       [1, 0],
       [2, 1],
@@ -46,10 +46,10 @@ describe('the record of AT traffic', () => {
 
   it('keeps the last, and not more than its bounds', () => {
     const traffic = createTraffic(() => 0);
-    for (let n = 0; n < 5000; n++) traffic.came(Buffer.from(String(n)));
+    for (let n = 0; n < 5000; n++) traffic.received(Buffer.from(String(n)));
     expect(traffic.after(0)).toHaveLength(4000);
     expect(shown(traffic).at(-1)).toBe('0 rx 4999');
-    for (let n = 0; n < 300; n++) traffic.came(Buffer.alloc(1000));
+    for (let n = 0; n < 300; n++) traffic.received(Buffer.alloc(1000));
     expect(traffic.after(0)).toHaveLength(262);
   });
 });

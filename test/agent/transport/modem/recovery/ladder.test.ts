@@ -1,25 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Trouble } from '../../../../../agent/transport/modem/at/script.js';
+import type { ModemFault } from '../../../../../agent/transport/modem/at/script.js';
 import {
   ATTACH_WINDOW_MS,
   type Effect,
+  healthy,
   type Input,
-  MOST_ATTACHES,
+  MAX_ATTACHES,
   RESTS,
   RUNGS,
-  type Rung,
   type State,
   step,
   wakeAt,
-  well,
 } from '../../../../../agent/transport/modem/recovery/ladder.js';
 import { restore, save } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { SEED } from '../../../../support/seed.js';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const TROUBLES: readonly Trouble[] = [
+const TROUBLES: readonly ModemFault[] = [
   'silent',
   'reset',
   'closed',
@@ -29,13 +29,13 @@ const TROUBLES: readonly Trouble[] = [
   'socket',
   'refused',
 ];
-const trouble = (what: Trouble): Input => ({ type: 'trouble', trouble: what });
+const fault = (what: ModemFault): Input => ({ type: 'fault', fault: what });
 
 /**
- * A link whose rungs each take a time and end with trouble, until one helps. Gives the rungs climbed, by time.
+ * A link whose rungs each take a time and end with fault, until one helps. Gives the rungs climbed, by time.
  */
 function climb(
-  first: Trouble,
+  first: ModemFault,
   {
     help = () => false,
     next = (_rung: Rung) => first,
@@ -45,7 +45,7 @@ function climb(
     restartEvery = 0,
   } = {} as {
     help?: (rung: Rung, count: number) => boolean;
-    next?: (rung: Rung) => Trouble;
+    next?: (rung: Rung) => ModemFault;
     takes?: number;
     until?: number;
     random?: number;
@@ -54,7 +54,7 @@ function climb(
 ) {
   const climbed: [at: number, rung: Rung][] = [];
   const waits: Extract<Effect, { type: 'wait' }>[] = [];
-  let state: State = well;
+  let state: State = healthy;
   let now = 0;
   const feed = (input: Input): void => {
     const after = step(state, input, now, random);
@@ -68,11 +68,11 @@ function climb(
           continue;
         }
         now += takes;
-        feed(help(effect.rung, climbed.length) ? { type: 'well' } : trouble(next(effect.rung)));
+        feed(help(effect.rung, climbed.length) ? { type: 'healthy' } : fault(next(effect.rung)));
       }
     }
   };
-  feed(trouble(first));
+  feed(fault(first));
   for (let i = 0; i < 5000 && wakeAt(state) < until; i++) {
     now = Math.max(now, wakeAt(state));
     feed({ type: 'tick' });
@@ -97,7 +97,7 @@ describe('where trouble begins', () => {
   });
 
   it.each(['send', 'aborted'] as const)('%s is no fault of the link', (what) => {
-    expect(step(well, trouble(what), 0, 0)).toEqual({ state: well, effects: [] });
+    expect(step(healthy, fault(what), 0, 0)).toEqual({ state: healthy, effects: [] });
   });
 });
 
@@ -137,7 +137,7 @@ describe('what does not help leads on', () => {
   });
 
   it('a poll that finds no registration for three minutes', () => {
-    let state: State = well;
+    let state: State = healthy;
     const found: Effect[] = [];
     for (let now = 0; now <= 4 * MINUTE; now += MINUTE) {
       const next = step(state, { type: 'registered', registered: false }, now, 0);
@@ -200,7 +200,7 @@ describe('for ever', () => {
       .filter(([, rung]) => ['context', 'airplane', 'reset', 'power'].includes(rung))
       .map(([at]) => at);
     for (const [index, at] of attaches.entries()) {
-      const earlier = attaches[index - MOST_ATTACHES];
+      const earlier = attaches[index - MAX_ATTACHES];
       if (earlier !== undefined) expect(at - earlier).toBeGreaterThanOrEqual(ATTACH_WINDOW_MS);
     }
   }
@@ -208,16 +208,16 @@ describe('for ever', () => {
 
 describe('back-off', () => {
   it('is jittered upwards', () => {
-    const wait = (random: number) => step(well, trouble('context'), 0, random).effects[0];
+    const wait = (random: number) => step(healthy, fault('context'), 0, random).effects[0];
     expect(wait(0)).toMatchObject({ ms: 1000 });
     expect(wait(0.999)).toMatchObject({ ms: 1250 });
   });
 
   it('is not shortened by the same trouble again, only lengthened by a worse one', () => {
-    const waiting = step(well, trouble('context'), 0, 0).state;
-    expect(step(waiting, trouble('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, trouble('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, trouble('closed'), 10, 0).state.rung).toBe('port');
+    const waiting = step(healthy, fault('context'), 0, 0).state;
+    expect(step(waiting, fault('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(step(waiting, fault('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(step(waiting, fault('closed'), 10, 0).state.rung).toBe('port');
   });
 });
 
@@ -232,7 +232,7 @@ describe('over a restart of the agent', () => {
   });
 
   it('what was being done is done again', () => {
-    const busy = step(step(well, trouble('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
+    const busy = step(step(healthy, fault('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
     const restored = restore(save(busy, 1500), 7000);
     expect(wakeAt(restored)).toBe(67_000);
     expect(step(restored, { type: 'tick' }, 67_000, 0).effects).toEqual([{ type: 'climb', rung: 'context' }]);
@@ -243,9 +243,9 @@ describe('over a restart of the agent', () => {
     [null],
     ['x'],
     [{}],
-    [{ ...save(well, 0), rung: 'roof' }],
-    [{ ...save(well, 0), attachesAgo: [-1] }],
+    [{ ...save(healthy, 0), rung: 'roof' }],
+    [{ ...save(healthy, 0), attachesAgo: [-1] }],
   ])('what is no state counts as none: %j', (saved) => {
-    expect(restore(saved, 0)).toEqual(well);
+    expect(restore(saved, 0)).toEqual(healthy);
   });
 });
