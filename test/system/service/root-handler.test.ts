@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, installAgent, isGone, startAgent } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../support/systemd-box.js';
+import { ask, installAgent, isGone, startAgent } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const UNITS = '/etc/systemd/system';
 const SOCKET = '/run/supersim-agent-root/reboot.sock';

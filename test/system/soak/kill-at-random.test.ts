@@ -1,13 +1,13 @@
 import { setTimeout as rest } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { systemClock } from '../../agent/base/moment.js';
-import type { JournalEntry } from '../../agent/command/journal/entry.js';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import { openTestDatabase } from '../agent/command/journal/support.js';
-import { CALL_FORMATS, type Call, createCall, type Heard } from '../support/caller.js';
-import { type Device, kill, prepareDevice } from '../support/device.js';
-import { SEED, seededRandom } from '../support/seed.js';
-import { openPeer } from '../support/udp.js';
+import { systemClock } from '../../../agent/base/moment.js';
+import type { JournalEntry } from '../../../agent/command/journal/entry.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import { openTestDatabase } from '../../agent/command/journal/support.js';
+import { CALL_FORMATS, type Call, createCall, type Heard } from '../../support/caller.js';
+import { type Device, kill, prepareDevice } from '../../support/device.js';
+import { SEED, seededRandom } from '../../support/seed.js';
+import { openPeer } from '../../support/udp.js';
 
 const KILLS = 100;
 /** How many commands are on their way at once. */

@@ -3,11 +3,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { runBroadcast } from '../../sender/broadcast/resume.js';
-import { createState } from '../../sender/broadcast/store/state.js';
-import { type BroadcastResult, broadcast } from '../../sender/index.js';
-import { makeFleet } from '../sender/broadcast/support.js';
-import { temporaryFolder } from '../support/files.js';
+import { runBroadcast } from '../../../sender/broadcast/resume.js';
+import { createState } from '../../../sender/broadcast/store/state.js';
+import { type BroadcastResult, broadcast } from '../../../sender/index.js';
+import { makeFleet } from '../../sender/broadcast/support.js';
+import { temporaryFolder } from '../../support/files.js';
 
 /** `npm run soak` streams a million. */
 const IS_LONG = process.env['SOAK_SIMS'] !== undefined;

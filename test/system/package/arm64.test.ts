@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { environment } from '../agent/cli/support.js';
-import { arm64Root, ROOT_TIMEOUT_MS } from '../support/debian-root.js';
-import { temporaryFolder, writeFile } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { buildPackages, packageFile, unpackPackage } from '../support/package.js';
-import { runProcess, startProcess } from '../support/process.js';
-import { openPeer, randomAddress } from '../support/udp.js';
+import { environment } from '../../agent/cli/support.js';
+import { arm64Root, ROOT_TIMEOUT_MS } from '../../support/debian-root.js';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { buildPackages, packageFile, unpackPackage } from '../../support/package.js';
+import { runProcess, startProcess } from '../../support/process.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
 
 /** An emulated processor is some thirty times slower. */
 const START_MS = 60_000;

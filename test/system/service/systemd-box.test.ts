@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemdRoot } from './debian-root.js';
-import { temporaryFolder, writeFile, writeScript } from './files.js';
-import { needs } from './needs.js';
-import { startProcess } from './process.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from './systemd-box.js';
+import { systemdRoot } from '../../support/debian-root.js';
+import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { startProcess } from '../../support/process.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const isAlive = (pid: number | string) => existsSync(`/proc/${pid}`);
 

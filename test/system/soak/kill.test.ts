@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { CALL_FORMATS, type Call, type CallFormat, createCall } from '../support/caller.js';
-import { type Device, kill, prepareDevice } from '../support/device.js';
-import type { Running } from '../support/process.js';
-import { openPeer } from '../support/udp.js';
+import { CALL_FORMATS, type Call, type CallFormat, createCall } from '../../support/caller.js';
+import { type Device, kill, prepareDevice } from '../../support/device.js';
+import type { Running } from '../../support/process.js';
+import { openPeer } from '../../support/udp.js';
 
 /** How many commands run at once. */
 const PLACES = 4;

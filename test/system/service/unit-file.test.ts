@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { needs } from '../support/needs.js';
-import { program, runProcess } from '../support/process.js';
+import { needs } from '../../support/needs.js';
+import { program, runProcess } from '../../support/process.js';
 
 const SERVICES = ['systemd/supersim-agent.service', 'systemd/supersim-agent-reboot@.service'];
 

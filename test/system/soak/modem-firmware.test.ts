@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { DialectName } from '../../loopback/index.js';
-import { EVERY_BYTE, startModemLink } from '../support/modem.js';
-import { needs } from '../support/needs.js';
+import type { DialectName } from '../../../loopback/index.js';
+import { EVERY_BYTE, startModemLink } from '../../support/modem.js';
+import { needs } from '../../support/needs.js';
 
 /** What modems of one dialect do in more than one way. */
 const FIRMWARE: readonly (readonly [DialectName, Readonly<Record<string, string>>])[] = [

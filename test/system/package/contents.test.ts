@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../support/needs.js';
+import { needs } from '../../support/needs.js';
 import {
   ARCHITECTURES,
   type Architecture,
@@ -12,8 +12,8 @@ import {
   PACKAGE_TIMEOUT_MS,
   packageFile,
   unpackPackage,
-} from '../support/package.js';
-import { runProcess } from '../support/process.js';
+} from '../../support/package.js';
+import { runProcess } from '../../support/process.js';
 
 /** ELF's class and machine (`e_machine`) by Debian's name of the architecture. */
 const ELF = {
@@ -106,6 +106,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
       const { name, version } = JSON.parse(read(file).toString());
       expect(copyright).toContain(`\n${name} ${version}: `);
     }
+    expect(copyright).toMatch(/\nlibsql [\d.]+: MIT\n\nThe MIT License/);
   });
 
   it.skipIf(needs('lintian')).each(ARCHITECTURES)(

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, installAgent, startAgent } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../support/systemd-box.js';
+import { ask, installAgent, startAgent } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const AGENT = 'supersim-agent';
 /** sysusers.d and the unit give the agent this user. */

@@ -1,8 +1,8 @@
 import { setTimeout as rest } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, changeUnit, installAgent, property, send, startAgent } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../support/systemd-box.js';
+import { ask, changeUnit, installAgent, property, send, startAgent } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const AGENT = 'supersim-agent';
 /** systemd waits so long for a sign of life: 60 s in the unit that ships. */

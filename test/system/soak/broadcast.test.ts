@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import Libsql from 'libsql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import type { LoopbackOptions } from '../../loopback/index.js';
+import type { LoopbackOptions } from '../../../loopback/index.js';
 import {
   type BroadcastFolder,
   broadcastFolder,
@@ -14,10 +14,10 @@ import {
   shareDone,
   startBroadcast,
   untruthsOf,
-} from '../support/broadcast.js';
-import { fleetSims, readRuns, startFleet } from '../support/fleet.js';
-import { startTestLoopback } from '../support/round-trip.js';
-import { SEED, seededRandom } from '../support/seed.js';
+} from '../../support/broadcast.js';
+import { fleetSims, readRuns, startFleet } from '../../support/fleet.js';
+import { startTestLoopback } from '../../support/round-trip.js';
+import { SEED, seededRandom } from '../../support/seed.js';
 
 /** `npm run soak` sets how many, and takes another seed each time. */
 const { SOAK_SIMS = '2000', SOAK_SEED } = process.env;

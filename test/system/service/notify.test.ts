@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { startAgent } from '../agent/cli/support.js';
-import { temporaryFolder, writeFile, writeScript } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { listenToNotices } from '../support/notify-socket.js';
+import { startAgent } from '../../agent/cli/support.js';
+import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { listenToNotices } from '../../support/notify-socket.js';
 
 /** systemd waits so long for a sign of life, of which three come in it. */
 const WATCHDOG_MS = 1500;

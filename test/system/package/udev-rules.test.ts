@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { temporaryFolder, writeFile } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { runProcess } from '../support/process.js';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { runProcess } from '../../support/process.js';
 
 /** With folders of its own for all that udev writes. */
 const TEST = `

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { MAX_ATTEMPTS } from '../../sender/request/machine.js';
-import { SEED } from '../support/seed.js';
-import { countBy, type Finding, isAnswered, printSoak, soak, untruths } from '../support/soak.js';
+import { MAX_ATTEMPTS } from '../../../sender/request/machine.js';
+import { SEED } from '../../support/seed.js';
+import { countBy, type Finding, isAnswered, printSoak, soak, untruths } from '../../support/soak.js';
 
 /**
  * `npm run soak` sets how many, and takes another seed each time. Here as few as can show that 99 in 100 are answered:

@@ -1,8 +1,16 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { changeUnit, installAgent, linkDown, linkUp, openGateway, property, startAgent } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../support/systemd-box.js';
+import {
+  changeUnit,
+  installAgent,
+  linkDown,
+  linkUp,
+  openGateway,
+  property,
+  startAgent,
+} from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const AGENT = 'supersim-agent';
 const RUNS = '/var/lib/supersim-agent/runs';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, installAgent, openGateway, property, sendAll, startAgent } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../support/systemd-box.js';
+import { ask, installAgent, openGateway, property, sendAll, startAgent } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import { BOX_TIMEOUT_MS, bootBox, type SystemdBox } from '../../support/systemd-box.js';
 
 const AGENT = 'supersim-agent';
 const CONFIG = '/etc/supersim-agent/config.yaml';

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../agent/base/moment.js';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import { openTestDatabase } from '../agent/command/journal/support.js';
-import { type CallFormat, createCall } from '../support/caller.js';
-import { kill, linesOf, prepareDevice } from '../support/device.js';
-import { temporaryFolder, writeScript } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { openPeer } from '../support/udp.js';
+import { systemClock } from '../../../agent/base/moment.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import { openTestDatabase } from '../../agent/command/journal/support.js';
+import { type CallFormat, createCall } from '../../support/caller.js';
+import { kill, linesOf, prepareDevice } from '../../support/device.js';
+import { temporaryFolder, writeScript } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { openPeer } from '../../support/udp.js';
 
 const FORMATS = ['json', 'coap'] as const;
 const BOOTS = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'] as const;

@@ -2,12 +2,18 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Report } from '../../agent/doctor/examine.js';
-import { addCarrier, DEVICE } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
-import { buildPackages, changePackage, OWN_ARCHITECTURE, PACKAGE_TIMEOUT_MS, packageFile } from '../support/package.js';
-import { bootPackageBox, CONFIG, type PackageBox, SERVICE } from '../support/package-box.js';
-import { BOX_TIMEOUT_MS } from '../support/systemd-box.js';
+import type { Report } from '../../../agent/doctor/examine.js';
+import { addCarrier, DEVICE } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
+import {
+  buildPackages,
+  changePackage,
+  OWN_ARCHITECTURE,
+  PACKAGE_TIMEOUT_MS,
+  packageFile,
+} from '../../support/package.js';
+import { bootPackageBox, CONFIG, type PackageBox, SERVICE } from '../../support/package-box.js';
+import { BOX_TIMEOUT_MS } from '../../support/systemd-box.js';
 
 const CREDENTIALS = ['SUPERSIM_ACCOUNT_SID=AC00000000000000000000000000000001', 'SUPERSIM_AUTH_TOKEN=secret'];
 /** All files with their kinds and owners, but those that the package manager and systemd keep for themselves. */

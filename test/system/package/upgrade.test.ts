@@ -2,18 +2,18 @@ import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import manifest from '../../package.json' with { type: 'json' };
-import { addCarrier, linkDown, linkUp, openGateway } from '../support/box-agent.js';
-import { needs } from '../support/needs.js';
+import manifest from '../../../package.json' with { type: 'json' };
+import { addCarrier, linkDown, linkUp, openGateway } from '../../support/box-agent.js';
+import { needs } from '../../support/needs.js';
 import {
   buildPackages,
   OLD_PACKAGE_TIMEOUT_MS,
   OWN_ARCHITECTURE,
   oldPackage,
   packageFile,
-} from '../support/package.js';
-import { bootPackageBox, CONFIG, type PackageBox, SERVICE } from '../support/package-box.js';
-import { BOX_TIMEOUT_MS } from '../support/systemd-box.js';
+} from '../../support/package.js';
+import { bootPackageBox, CONFIG, type PackageBox, SERVICE } from '../../support/package-box.js';
+import { BOX_TIMEOUT_MS } from '../../support/systemd-box.js';
 
 const RUNS = '/var/lib/supersim-agent/runs';
 /** As an operator of version 0.1.0 has written it. */
