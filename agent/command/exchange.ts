@@ -54,7 +54,7 @@ export function createExchanges(options: ExchangeOptions) {
   const { registry, authorize, lives, duplicates, stats, log, maxBytes } = options;
 
   /**
-   * Handles a datagram. A repeat is answered from what is known of the first.
+   * Handles a datagram. A repeat is answered as the first was.
    *
    * @param resumed the journal's entry, when an earlier run of the agent accepted the datagram
    */
@@ -111,7 +111,7 @@ export function createExchanges(options: ExchangeOptions) {
       name: requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH)).join(' '),
       request: datagram.bytes,
       idempotent,
-      // That the agent runs again says nothing of other commands in the same datagram.
+      // A restart of the agent does not mean that other commands in the same datagram are done.
       endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? undefined : Math.min(...deadlines),
     };
@@ -122,7 +122,7 @@ export function createExchanges(options: ExchangeOptions) {
     if (running) acknowledge(incoming, true);
   }
 
-  /** Says of each command with an id that its reply comes later. */
+  /** Tells the sender, for each command with an id, that its reply comes later. */
   function acknowledge(incoming: Incoming, isRepeat: boolean): void {
     const { message, format } = incoming;
     const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
@@ -233,5 +233,5 @@ const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
 
-const TABLE_FULL = 'too many commands are remembered';
+const TABLE_FULL = 'the duplicate table is full';
 const STILL_RUNNING: Reply<'running'> = { error: { code: 'running', message: 'it is still running' } };

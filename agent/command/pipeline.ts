@@ -54,7 +54,7 @@ export function createPipeline(options: PipelineOptions) {
   return {
     receive,
     /**
-     * Runs a command that the journal has from an earlier run of the agent.
+     * Runs a command that an earlier run of the agent accepted.
      *
      * @throws Error when its request cannot be read
      */
@@ -155,7 +155,7 @@ type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
 /** Where a datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
 
-/** The first address of the first of these ranges. */
+/** Returns the first address of the first range. */
 const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';
 
 const mostBytes = () => MAX_PAYLOAD_BYTES;
@@ -176,6 +176,6 @@ function decodeAgain({ request, port, format, name }: JournalCommand) {
 /** All of the carrier's addresses are one peer: a repeat may come from another of them. */
 const GATEWAY_PEER = 'gateway';
 
-/** The one address as a range; a link-local one's zone (`%eth0`) is no part of it. */
+/** Returns a range with one address; a link-local address loses its zone (`%eth0`). */
 const asRange = ({ address }: Endpoint) =>
   address.includes(':') ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;
