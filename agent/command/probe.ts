@@ -46,7 +46,8 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     };
     const cause = refusalOf(datagram);
     const isClogged = duplicates.isClogged(performance.now());
-    const decoded = decode(datagram.bytes, PORT, maxBytes());
+    const limit = maxBytes();
+    const decoded = decode(datagram.bytes, PORT, limit);
     const log = silentLog;
     const stats = createStats(log);
     const authorize = () => undefined;
@@ -57,7 +58,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
       duplicates,
       stats,
       log,
-      maxBytes,
       reply(bytes) {
         const answer = Buffer.from(bytes).toString();
         if (answer === ANSWER) resolve();
@@ -67,6 +67,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     if (cause !== undefined) fail(`refused: ${cause}`);
     else if (isClogged) fail('not sent: the duplicate table is full, though entries in it have expired');
     else if (decoded === undefined || decoded.format === 'coap') fail('not decoded');
-    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format });
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes: limit });
   });
 }
