@@ -14,7 +14,7 @@ export const DATABASE_NAME = 'journal.db';
 const RETRY_MS = 5000;
 
 /** Called once for each write: after its COMMIT, or with the error that kept it off the disk. */
-export type Done = (error?: SupersimError) => void;
+export type WriteCallback = (error?: SupersimError) => void;
 
 /** The database of a state folder. Reads are synchronous; writes that arrive together share one commit. */
 export interface Database {
@@ -29,7 +29,7 @@ export interface Database {
    */
   read<T>(work: (connection: Connection) => T): T;
   /** Writes soon, in one commit with other writes. `done` may get a `busy` error. */
-  write(work: (connection: Connection) => void, done: Done): void;
+  write(work: (connection: Connection) => void, done: WriteCallback): void;
   /** Commits the waiting writes now. */
   flush(): void;
   /** Registers `work`, which writes what is in memory into each fresh database that replaces a damaged one. */
@@ -47,7 +47,7 @@ export interface DatabaseOptions {
 
 interface Write {
   readonly work: (connection: Connection) => void;
-  readonly done: Done;
+  readonly done: WriteCallback;
 }
 
 /**

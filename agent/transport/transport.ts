@@ -16,7 +16,7 @@ export interface Datagram {
  * Called when a datagram was sent or failed: with an error of code `link-down`, or `too-large` when it never can be
  * sent; otherwise, where there are several links, with the name of the one that sent it.
  */
-export type Sent = (error?: Error, link?: string) => void;
+export type SendCallback = (error?: Error, link?: string) => void;
 
 /** Receives and sends datagrams. Everything above works the same with each transport. */
 export interface Transport {
@@ -30,10 +30,10 @@ export interface Transport {
   /**
    * Sends from `port`, one of the device ports.
    *
-   * @param done see {@link Sent}
+   * @param done see {@link SendCallback}
    * @param via name of the transport that received the command: its reply is sent by the same one where possible
    */
-  send(bytes: Uint8Array, destination: Endpoint, port: number, done: Sent, via?: string): void;
+  send(bytes: Uint8Array, destination: Endpoint, port: number, done: SendCallback, via?: string): void;
   /** Returns the size of the longest datagram that every link can send. */
   maxBytes(): number;
   /** Returns the current state of the links. */

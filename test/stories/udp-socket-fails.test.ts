@@ -44,8 +44,8 @@ async function listening(ports: readonly number[]) {
   return { transport, recording, address, first };
 }
 
-describe('a socket that fails', () => {
-  it('is opened again, with the others, and answers as before', async () => {
+describe('a UDP socket that fails', () => {
+  it('is reopened together with the others, and answers as before', async () => {
     const { transport, recording, address, first } = await listening([6969, 7000]);
     const peer = await openPeer();
     first.emit('error', new Error('ENETDOWN'));
@@ -57,7 +57,7 @@ describe('a socket that fails', () => {
     expect(transport.address()).toBe(address);
   });
 
-  it('is tried again, later and later, until its port is free', async () => {
+  it('is retried with growing delays until its port is free', async () => {
     const { transport, recording, address, first } = await listening([6969, 7000]);
     const peer = await openPeer();
     network.refusals = 3;
@@ -73,7 +73,7 @@ describe('a socket that fails', () => {
     expect((await peer.ask('x', { address, port: 7000 })).toString()).toBe('x');
   });
 
-  it('is given up when the transport stops', async () => {
+  it('is not reopened after the transport stops', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { transport, address, first } = await listening([6969]);

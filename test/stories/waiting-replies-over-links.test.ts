@@ -58,8 +58,8 @@ async function deliverBy(
   };
 }
 
-describe('a reply that waits', () => {
-  it('leaves by the link that its command came by, also after a restart', async () => {
+describe('a waiting reply', () => {
+  it('is sent by the link of its command, also after a restart', async () => {
     const folder = temporaryFolder();
     const first = await deliverBy(() => 'link-down', folder);
     await first.reply('a', 'modem');
@@ -76,7 +76,7 @@ describe('a reply that waits', () => {
     expect(second.outbox.size.entries).toBe(0);
   });
 
-  it('does not hold up shorter ones, which a smaller link takes', async () => {
+  it('does not block shorter ones that a smaller link can send', async () => {
     const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
     for (const text of ['xxx', 'yy', 'zzz', 'w']) await reply(text);
     link.verdict = (bytes) => (bytes > 2 ? 'link-down' : undefined);
@@ -88,7 +88,7 @@ describe('a reply that waits', () => {
     expect(left.map(([text]) => text)).toEqual(['yy', 'w', 'xxx', 'zzz']);
   });
 
-  it('is given up when it turns out that it can never leave, and the others go', async () => {
+  it('is dropped when it can never be sent, and the others are sent', async () => {
     const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
     for (const text of ['xxx', 'yy', 'zzz']) await reply(text);
     link.verdict = (bytes) => (bytes > 2 ? 'too-large' : undefined);
@@ -98,7 +98,7 @@ describe('a reply that waits', () => {
   });
 });
 
-it('what can never leave does not wait', async () => {
+it('a reply that can never be sent does not wait', async () => {
   const { outbox, reply } = await deliverBy(() => 'too-large');
   expect(await reply('x')).toMatchObject({ code: 'too-large' });
   expect(outbox.size.entries).toBe(0);

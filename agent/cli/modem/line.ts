@@ -13,7 +13,7 @@ import {
 } from '../../service/control/schema.js';
 import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
-import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
 import { probeAt } from '../../transport/modem/console/probe.js';
 import { checkCommand, runUserCommand } from '../../transport/modem/console/user-command.js';
@@ -46,7 +46,7 @@ export function checkedCommand(text: string): string {
 
 /** Formats a response, safe for a terminal. */
 export const formatAnswer = (lines: readonly string[]): string =>
-  lines.map((line) => `${printable(withMeaning(line))}\n`).join('');
+  lines.map((line) => `${printable(explainCmeError(line))}\n`).join('');
 
 export const isSuccess = (lines: readonly string[]): boolean => lines.at(-1) === 'OK';
 

@@ -1,6 +1,6 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Clock } from '../../base/moment.js';
-import type { Database, Done } from '../../storage/database.js';
+import type { Database, WriteCallback } from '../../storage/database.js';
 import {
   acceptedEntry,
   type Ending,
@@ -28,7 +28,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   let recovered = false;
   let evictAgainAt = 0;
 
-  function accept(command: JournalCommand, done: Done): JournalEntry | undefined {
+  function accept(command: JournalCommand, done: WriteCallback): JournalEntry | undefined {
     try {
       const known = find(command.key);
       if (known !== undefined) return known;
@@ -60,19 +60,19 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   }
 
   /** Returns the command of a key that has not ended; gives `done` an error when there is none. */
-  function liveCommand(key: Uint8Array, done: Done): LiveCommand | undefined {
+  function liveCommand(key: Uint8Array, done: WriteCallback): LiveCommand | undefined {
     const one = live.get(key);
     if (one !== undefined && isLive(one.entry)) return one;
     done(new SupersimError('busy', 'the journal has no such command that has not ended'));
     return undefined;
   }
 
-  function start(key: Uint8Array, done: Done): void {
+  function start(key: Uint8Array, done: WriteCallback): void {
     const one = liveCommand(key, done);
     if (one !== undefined) live.put(one, startedEntry(one.entry, clock()), done);
   }
 
-  function finish(key: Uint8Array, ending: Ending, done: Done = ignore): void {
+  function finish(key: Uint8Array, ending: Ending, done: WriteCallback = ignore): void {
     const one = liveCommand(key, done);
     if (one !== undefined) live.put(one, endedEntry(one.entry, ending, clock()), done);
   }

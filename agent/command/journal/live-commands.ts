@@ -1,4 +1,4 @@
-import type { Database, Done } from '../../storage/database.js';
+import type { Database, WriteCallback } from '../../storage/database.js';
 import { isLive, type JournalEntry, writeProgress } from './entry.js';
 import { insertRow, readRows, removeRow, updateRow } from './rows.js';
 import type { JournalUsage } from './usage.js';
@@ -49,7 +49,7 @@ export function createLiveCommands(database: Database, usage: JournalUsage) {
   }
 
   /** Writes a command's next state. */
-  function put(one: LiveCommand, entry: JournalEntry, done: Done): void {
+  function put(one: LiveCommand, entry: JournalEntry, done: WriteCallback): void {
     const previous = one.entry;
     let progressBytes = 0;
     one.entry = entry;

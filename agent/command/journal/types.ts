@@ -1,5 +1,5 @@
 import type { SupersimError } from '../../../shared/errors.js';
-import type { Done } from '../../storage/database.js';
+import type { WriteCallback } from '../../storage/database.js';
 import type { Ending, JournalCommand, JournalEntry } from './entry.js';
 
 export interface JournalLimits {
@@ -37,11 +37,11 @@ export interface Journal {
    *
    * @returns the entry of a repeat; `done` is not called then
    */
-  accept(command: JournalCommand, done: Done): JournalEntry | undefined;
+  accept(command: JournalCommand, done: WriteCallback): JournalEntry | undefined;
   /** To be committed before the command runs. It can follow accept() at once: both are then one commit. */
-  start(key: Uint8Array, done: Done): void;
+  start(key: Uint8Array, done: WriteCallback): void;
   /** An end that cannot be written now (`done` gets `busy`) is kept in memory, and written by `maintain()`. */
-  finish(key: Uint8Array, ending: Ending, done?: Done): void;
+  finish(key: Uint8Array, ending: Ending, done?: WriteCallback): void;
   /** @throws SupersimError `busy` when the disk cannot be read */
   find(key: Uint8Array): JournalEntry | undefined;
   /** Newest first. @throws SupersimError `busy` */
@@ -49,7 +49,7 @@ export interface Journal {
   /** @throws SupersimError `busy` */
   get(seq: number): JournalEntry | undefined;
   /** Ends a command that has not started as `refused`. @returns false when there is none */
-  cancel(seq: number, ending: Omit<Ending, 'outcome'>, done?: Done): boolean;
+  cancel(seq: number, ending: Omit<Ending, 'outcome'>, done?: WriteCallback): boolean;
   /** Forgets all ended commands, also those of which repeats may still come. */
   purge(done?: Purged): void;
   /**

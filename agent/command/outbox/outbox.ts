@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
 import type { Connection } from '../../../shared/sqlite/connection.js';
 import { ageOf, type Clock } from '../../base/moment.js';
-import type { Database, Done } from '../../storage/database.js';
+import type { Database, WriteCallback } from '../../storage/database.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 import { type DropCause, dropsFor, OUTBOX_KINDS, OUTBOX_LIMITS, type OutboxItem, type OutboxLimits } from './policy.js';
@@ -29,11 +29,11 @@ export interface Outbox {
    * @param done called without an error when the entry is on disk, or was dropped at the bound
    * @returns whether the entry waits; false when it was itself dropped
    */
-  push(message: OutboxMessage, done?: Done): boolean;
+  push(message: OutboxMessage, done?: WriteCallback): boolean;
   /** Returns all entries that have not expired, oldest first. They stay until they are removed. */
   waiting(): readonly OutboxItem[];
   /** Removes an entry that was sent. After a crash before the commit it is sent again. */
-  remove(seq: number, done?: Done): void;
+  remove(seq: number, done?: WriteCallback): void;
   readonly size: { readonly entries: number; readonly bytes: number };
   /** Number of dropped entries, by cause. */
   readonly drops: Readonly<Record<DropCause, number>>;
@@ -75,7 +75,7 @@ export function openOutbox(database: Database, clock: Clock, limits: OutboxLimit
     for (const item of items) insert(connection, item);
   });
 
-  function write(added: OutboxItem | undefined, done: Done = ignore): void {
+  function write(added: OutboxItem | undefined, done: WriteCallback = ignore): void {
     const going = leaving;
     leaving = [];
     database.write(

@@ -2,8 +2,8 @@ import { messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import { type Endpoint, formatEndpoint } from '../endpoint.js';
 import type { ModemTransport } from '../modem/options.js';
-import { type LinkStatus, type Sent, type Transport, wallTime } from '../transport.js';
-import { type ChoiceTimes, choose, firstChoice, type LinkName } from './link-choice.js';
+import { type LinkStatus, type SendCallback, type Transport, wallTime } from '../transport.js';
+import { type ChoiceTimes, chooseLink, initialLinkChoice, type LinkName } from './link-choice.js';
 
 /** Interval between checks of the links. */
 const CHECK_INTERVAL_MS = 1000;
@@ -31,7 +31,7 @@ export interface Failover extends Omit<Transport, 'start'> {
 export function createFailover(options: FailoverOptions, log: Log): Failover {
   const { udp, modem, gateway } = options;
   const transports: Readonly<Record<LinkName, Transport>> = { udp, modem };
-  let choice = firstChoice(performance.now());
+  let choice = initialLinkChoice(performance.now());
   let since = performance.now();
   let switches = 0;
   /** Why UDP did not reach the gateway at the last check. */
@@ -52,7 +52,7 @@ export function createFailover(options: FailoverOptions, log: Log): Failover {
     const condition = udp.address() === undefined ? 'no-address' : udpProblem === undefined ? 'up' : 'no-route';
     const before = choice;
     const now = performance.now();
-    choice = choose(before, { udp: condition, modemUp: isUp('modem'), udpFailed }, options, now);
+    choice = chooseLink(before, { udp: condition, modemUp: isUp('modem'), udpFailed }, options, now);
     if (choice.udp !== before.udp) {
       log.info({ link: 'udp', condition, reason: udpProblem }, condition === 'up' ? 'link up' : 'link down');
     }
@@ -159,7 +159,7 @@ interface Outgoing {
   readonly bytes: Uint8Array;
   readonly destination: Endpoint;
   readonly port: number;
-  readonly done: Sent;
+  readonly done: SendCallback;
 }
 
 const isSame = (one: Endpoint, other: Endpoint): boolean => one.address === other.address && one.port === other.port;

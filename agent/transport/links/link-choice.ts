@@ -14,7 +14,7 @@ export interface LinkConditions {
   readonly udpFailed: boolean;
 }
 
-export interface Choice {
+export interface LinkChoice {
   readonly link: LinkName;
   /** Reason of a switch at the last check. */
   readonly why?: SwitchReason;
@@ -31,7 +31,7 @@ export interface ChoiceTimes {
 }
 
 /** Returns the first choice: UDP, which has `downFor` to get an address. */
-export const firstChoice = (now: number): Choice => ({ link: 'udp', udp: 'no-address', udpSince: now });
+export const initialLinkChoice = (now: number): LinkChoice => ({ link: 'udp', udp: 'no-address', udpSince: now });
 
 /**
  * Chooses the link:
@@ -46,7 +46,12 @@ export const firstChoice = (now: number): Choice => ({ link: 'udp', udp: 'no-add
  *
  * @param now on the monotonic clock, in milliseconds
  */
-export function choose(before: Choice, conditions: LinkConditions, times: ChoiceTimes, now: number): Choice {
+export function chooseLink(
+  before: LinkChoice,
+  conditions: LinkConditions,
+  times: ChoiceTimes,
+  now: number,
+): LinkChoice {
   const lasts = conditions.udp === before.udp && !conditions.udpFailed;
   const udpSince = lasts ? before.udpSince : now;
   const why = reasonToSwitch(before.link, conditions, now - udpSince, times);

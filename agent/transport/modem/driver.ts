@@ -1,7 +1,7 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import { createAlarm } from '../../base/alarm.js';
 import type { Log } from '../../base/log.js';
-import { createEngine, type Effect, type Engine, type QueuePosition } from './at/engine.js';
+import { createEngine, type Engine, type EngineEffect, type QueuePosition } from './at/engine.js';
 import type { Grammar } from './at/grammar.js';
 import type { ModemEvent } from './at/modem-event.js';
 import { ModemFaultError, type Script } from './at/script.js';
@@ -27,7 +27,7 @@ export type Driver = ReturnType<typeof createDriver>;
 export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log, pace = 1) {
   const slowness = Math.max(1, NORMAL_BAUD_RATE / options.baudRate);
   let engine: Engine | undefined;
-  const effects: Effect[] = [];
+  const effects: EngineEffect[] = [];
   let performing = false;
   const alarm = createAlarm(() => {
     if (engine !== undefined) perform(engine.tick(performance.now()));
@@ -57,7 +57,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
   );
 
   /** Performs effects in order, including those that arise meanwhile. */
-  function perform(more: readonly Effect[]): void {
+  function perform(more: readonly EngineEffect[]): void {
     effects.push(...more);
     if (performing) return;
     performing = true;

@@ -19,7 +19,7 @@ import { createContentionCheck, isForeign } from './port-contention.js';
 import { createReceiver } from './receiver.js';
 import { createPinAttempts } from './recovery/pin-attempts.js';
 import { createRecovery } from './recovery/recovery.js';
-import { createSendQueue, faultAfterFailedSends, type Outgoing } from './send-queue.js';
+import { createSendQueue, faultAfterFailedSends, type QueuedDatagram } from './send-queue.js';
 import { createSession } from './session.js';
 
 /** How long a stop waits for queued datagrams. */
@@ -140,7 +140,7 @@ export function createModemTransport(
     rateLimitedLog(reason, { bytes: bytes.length }, 'discarded unrecognised modem bytes');
   }
 
-  const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
+  const queue = createSendQueue(async ({ bytes, destination, port }: QueuedDatagram) => {
     const { driver, session, recovery } = started ?? {};
     const dialect = session?.dialect();
     const socket = session?.socketOf(port);

@@ -19,7 +19,7 @@ export function faultAfterFailedSends(failures: number): ModemFault | undefined 
   return rounds >= 1 && Number.isInteger(Math.log2(rounds)) ? 'context' : undefined;
 }
 
-export interface Outgoing {
+export interface QueuedDatagram {
   readonly bytes: Buffer;
   readonly destination: Endpoint;
   readonly port: number;
@@ -27,8 +27,8 @@ export interface Outgoing {
 }
 
 /** Creates a queue that sends datagrams one after the other and calls `done` of each in order. */
-export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>) {
-  let waiting: Outgoing[] = [];
+export function createSendQueue(transmit: (outgoing: QueuedDatagram) => Promise<void>) {
+  let waiting: QueuedDatagram[] = [];
   let bytes = 0;
   let sending = false;
   let emptied: (() => void) | undefined;
@@ -44,14 +44,14 @@ export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>)
     emptied?.();
   }
 
-  function take(): Outgoing | undefined {
+  function take(): QueuedDatagram | undefined {
     const next = waiting.shift();
     bytes -= next?.bytes.length ?? 0;
     return next;
   }
 
   return {
-    push(outgoing: Outgoing): void {
+    push(outgoing: QueuedDatagram): void {
       if (waiting.length >= MAX_DATAGRAMS || bytes + outgoing.bytes.length > MAX_BYTES) {
         outgoing.done(new SupersimError('link-down', `${waiting.length} datagrams already wait for the modem`));
         return;

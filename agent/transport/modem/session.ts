@@ -9,7 +9,7 @@ import type { ModemOptions } from './options.js';
 import type { createPinAttempts } from './recovery/pin-attempts.js';
 import { bringUp, type RadioPermit } from './scripts/bring-up.js';
 import { checkHealth, type Health, isRegistered } from './scripts/health.js';
-import { cycleRadio, type Identity, identify, readIccid, reset } from './scripts/identify.js';
+import { cycleRadio, identify, type ModemIdentity, readIccid, reset } from './scripts/identify.js';
 import { asksForPin, enterPin, pinRefused } from './scripts/sim.js';
 
 /** After a reset the port of a modem disappears within a few seconds, if at all. */
@@ -33,7 +33,7 @@ export function createSession(
   let dialect: Dialect | undefined = options.dialect === 'auto' ? undefined : DIALECTS[options.dialect];
   /** Whether the engine has the grammar of the dialect. */
   let isIdentified = false;
-  let identity: Identity | undefined;
+  let identity: ModemIdentity | undefined;
   let iccid: string | undefined;
   let health: Health | undefined;
   /** Open sockets by device port. */

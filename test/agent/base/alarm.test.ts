@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('fires once, at the time that was set last', () => {
+it('an alarm fires once, at the time that was set last', () => {
   const onFire = vi.fn();
   const alarm = createAlarm(onFire);
   alarm.set(100);
@@ -23,14 +23,14 @@ it('fires once, at the time that was set last', () => {
   expect(onFire).toHaveBeenCalledTimes(1);
 });
 
-it('fires at once when the time is past', () => {
+it('an alarm fires at once when the time is past', () => {
   const onFire = vi.fn();
   createAlarm(onFire).set(-5);
   vi.advanceTimersByTime(0);
   expect(onFire).toHaveBeenCalledTimes(1);
 });
 
-it('does not fire when it is set to infinity or cleared, nor early when it is set beyond the longest timer', () => {
+it('an alarm does not fire when it is set to infinity or cleared, nor early when it is set beyond the longest timer', () => {
   const onFire = vi.fn();
   const alarm = createAlarm(onFire);
   alarm.set(10);

@@ -8,8 +8,8 @@ function start() {
   return { rateLimitedLog: createRateLimitedLog(log, () => now), lines, advance: (ms: number) => (now += ms) };
 }
 
-describe('a flood', () => {
-  it('is logged at once, and then once a minute with how often it came', () => {
+describe('the rate-limited log', () => {
+  it('logs a cause at once, and then once a minute with its number', () => {
     const { rateLimitedLog, lines, advance } = start();
     for (let i = 0; i < 1000; i++) rateLimitedLog('source', { i }, 'refused');
     expect(lines).toEqual([{ level: 'warn', details: { cause: 'source', times: 1, i: 0 }, message: 'refused' }]);
@@ -21,7 +21,7 @@ describe('a flood', () => {
     expect(lines[1]?.details).toEqual({ cause: 'source', times: 1001, i: 1001 });
   });
 
-  it('is counted anew after each line', () => {
+  it('counts from zero after each line', () => {
     const { rateLimitedLog, lines, advance } = start();
     for (const step of [0, 60_000, 60_000, 10, 60_000]) {
       advance(step);
@@ -30,7 +30,7 @@ describe('a flood', () => {
     expect(lines.map(({ details }) => details['times'])).toEqual([1, 1, 1, 2]);
   });
 
-  it('of one cause hides none of another', () => {
+  it('limits each cause by itself', () => {
     const { rateLimitedLog, lines } = start();
     for (const cause of ['source', 'empty', 'source', 'empty', 'oversize']) rateLimitedLog(cause, {}, 'refused');
     expect(lines.map(({ details }) => details['cause'])).toEqual(['source', 'empty', 'oversize']);

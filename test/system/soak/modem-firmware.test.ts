@@ -28,8 +28,8 @@ const FIRMWARE: readonly (readonly [DialectName, Readonly<Record<string, string>
 ];
 const BURST = 20;
 
-describe.skipIf(needs('node-pty'))('the firmware', { timeout: 120_000 }, () => {
-  test.each(FIRMWARE)('of %s with %j', async (dialect, quirks) => {
+describe.skipIf(needs('node-pty'))('a modem', { timeout: 120_000 }, () => {
+  test.each(FIRMWARE)('of dialect %s works with the quirks %j of its firmware', async (dialect, quirks) => {
     const link = await startModemLink(dialect, { modem: { quirks } });
     expect(link.transport.link().links[0]?.modem).toMatchObject({ iccid: expect.stringMatching(/^\d{19,20}$/) });
     link.answer();

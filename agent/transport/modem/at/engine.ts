@@ -2,12 +2,12 @@ import { createDialogue, type Dialogue } from './dialogue/dialogue.js';
 import type { Grammar } from './grammar.js';
 import type { ModemEvent } from './modem-event.js';
 import { PAYLOAD_IDLE_MS } from './parser.js';
-import type { Outcome } from './request.js';
-import { type Ask, ModemFaultError, type Script } from './script.js';
-import { idle, type State, step, type Effect as TransactionEffect } from './transaction.js';
+import type { AtOutcome } from './request.js';
+import { ModemFaultError, type Script, type ScriptStep } from './script.js';
+import { idleTransaction, stepTransaction, type TransactionEffect, type TransactionState } from './transaction.js';
 
 /** What the owner of the engine has to do. */
-export type Effect =
+export type EngineEffect =
   /** Write these bytes to the port, in one write. */
   | { readonly type: 'write'; readonly bytes: Buffer }
   /** An event of the modem. */
@@ -19,7 +19,7 @@ export type Effect =
 export type QueuePosition = 'front' | 'back' | 'during-pause';
 
 interface Job {
-  readonly advance: (outcome: Outcome | undefined) => Ask | undefined;
+  readonly advance: (outcome: AtOutcome | undefined) => ScriptStep | undefined;
   readonly fail: (error: unknown) => void;
 }
 
@@ -32,7 +32,7 @@ export type Engine = ReturnType<typeof createEngine>;
 /** @param slowness factor by which a payload may pause longer: more than 1 on a slow line */
 export function createEngine(grammar: Grammar, slowness = 1) {
   let dialogue: Dialogue = createDialogue(grammar);
-  let transaction: State = idle;
+  let transaction: TransactionState = idleTransaction;
   const waiting: Job[] = [];
   /** Scripts that may run while another one pauses. */
   const duringPauses: Job[] = [];
@@ -43,7 +43,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
   let lastByteAt = Number.NEGATIVE_INFINITY;
   /** Number of commands written. */
   let commands = 0;
-  let effects: Effect[] = [];
+  let effects: EngineEffect[] = [];
 
   function handle(events: readonly ModemEvent[], now: number): void {
     const before = commands;
@@ -54,8 +54,8 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     }
   }
 
-  function feed(input: Parameters<typeof step>[1], now: number): void {
-    const next = step(transaction, input, now);
+  function feed(input: Parameters<typeof stepTransaction>[1], now: number): void {
+    const next = stepTransaction(transaction, input, now);
     transaction = next.state;
     for (const effect of next.effects) carryOut(effect, now);
   }
@@ -87,7 +87,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
   const write = (bytes: Buffer) => effects.push({ type: 'write', bytes });
 
-  function advance(outcome: Outcome | undefined, now: number): void {
+  function advance(outcome: AtOutcome | undefined, now: number): void {
     const ask = job?.advance(outcome);
     if (ask === undefined) {
       job = undefined;
@@ -122,7 +122,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     beginNext(now);
   }
 
-  function takeEffects(): Effect[] {
+  function takeEffects(): EngineEffect[] {
     const all = effects;
     effects = [];
     return all;
@@ -130,7 +130,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
   return {
     /** Bytes were received from the port. */
-    receive(bytes: Buffer, now: number): Effect[] {
+    receive(bytes: Buffer, now: number): EngineEffect[] {
       lastByteAt = now;
       feed({ type: 'bytes' }, now);
       handle(dialogue.receive(bytes), now);
@@ -138,7 +138,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     },
 
     /** To be called at {@link wakeAt}, or more often. */
-    tick(now: number): Effect[] {
+    tick(now: number): EngineEffect[] {
       if (dialogue.inPayload() && now - lastByteAt >= PAYLOAD_IDLE_MS * slowness)
         handle(dialogue.abandonIncomplete(), now);
       feed({ type: 'tick' }, now);
@@ -164,7 +164,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       failed: (error: unknown) => void,
       now: number,
       position: QueuePosition = 'back',
-    ): Effect[] {
+    ): EngineEffect[] {
       const end = (run: () => void) => void effects.push({ type: 'ended', run });
       const added: Job = {
         advance(outcome) {
@@ -193,7 +193,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     },
 
     /** The port was lost: fails the current script and those that wait. */
-    close(now: number): Effect[] {
+    close(now: number): EngineEffect[] {
       const left = [...duringPauses.splice(0), ...waiting.splice(0)];
       if (held !== undefined) left.unshift(held.job);
       held = undefined;
@@ -216,4 +216,4 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 }
 
 /** The argument of a script's first step, which ignores it. */
-const NOTHING: Outcome = { ok: true, lines: [], payloads: 0 };
+const NOTHING: AtOutcome = { ok: true, lines: [], payloads: 0 };

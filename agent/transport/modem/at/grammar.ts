@@ -3,7 +3,7 @@ import { type CommandPart, wholeNumber } from './command-line.js';
 import { type Header, MAX_PAYLOAD } from './parser.js';
 
 /** The state of a modem's socket, from the commands that were written and the lines that were received. */
-export interface Socket {
+export interface SocketState {
   /** Whether the modem sends data unasked; undefined where that is unknown. */
   readonly push?: boolean;
   /** The source of its data, where the modem does not report it. */
@@ -12,7 +12,7 @@ export interface Socket {
 
 /** The state of a modem as far as it decides what the next bytes mean. */
 export interface ModemState {
-  readonly sockets: Map<number, Socket>;
+  readonly sockets: Map<number, SocketState>;
   /** Sockets that were closed and not opened since. */
   readonly closed: Set<number>;
   /** Whether received payloads are in hexadecimal. */
@@ -32,7 +32,7 @@ export type Action =
   | { readonly type: 'read'; readonly socket: number; readonly most: number; readonly hex: boolean }
   | { readonly type: 'count'; readonly socket: number }
   /** Without `socket` the modem chooses one. */
-  | { readonly type: 'open'; readonly socket?: number; readonly state: Socket }
+  | { readonly type: 'open'; readonly socket?: number; readonly state: SocketState }
   /** `later`: a separate line reports when it is closed. */
   | { readonly type: 'close'; readonly socket: number; readonly later: boolean }
   /** A setting, applied once the modem has accepted it. */
@@ -108,11 +108,11 @@ export const isLength = (length: number, most: number = MAX_PAYLOAD): boolean =>
   length >= 1 && length <= Math.min(most, MAX_PAYLOAD);
 
 /** Returns the groups of a pattern; undefined when it does not match. */
-export const match = (pattern: RegExp, text: string): readonly (string | undefined)[] | undefined =>
+export const matchGroups = (pattern: RegExp, text: string): readonly (string | undefined)[] | undefined =>
   pattern.exec(text)?.slice(1);
 
 /** Returns the endpoint that a line gives; nothing unless it has both address and port. */
-export function endpoint(address: string | undefined, port: string | undefined): Partial<Endpoint> {
+export function endpointOf(address: string | undefined, port: string | undefined): Partial<Endpoint> {
   return address && port !== undefined ? { address, port: Number(port) } : {};
 }
 

@@ -15,11 +15,11 @@ export type ModemEvent =
   | { readonly kind: 'prompt' }
   /** A line of the answer to the command in flight. */
   | { readonly kind: 'information'; readonly line: string }
-  | Result
+  | FinalResult
   | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly reason: DiscardReason };
 
 /** The final result of the command in flight; without a command, a stray one. */
-export interface Result {
+export interface FinalResult {
   readonly kind: 'result';
   readonly command?: string;
   readonly action?: Action;

@@ -29,7 +29,7 @@ export interface Header {
 }
 
 /** One unit of the modem's output. */
-export type Unit =
+export type ParsedUnit =
   | { readonly type: 'line'; readonly text: string }
   | { readonly type: 'prompt' }
   | { readonly type: 'payload'; readonly header: Header; readonly bytes: Buffer }
@@ -74,19 +74,19 @@ export function createParser() {
   let optional: number | undefined;
   let echo: { readonly bytes: Buffer; matched: number } | undefined;
 
-  const discard = (bytes: Buffer, reason: DiscardReason): Unit => ({
+  const discard = (bytes: Buffer, reason: DiscardReason): ParsedUnit => ({
     type: 'discarded',
     bytes: Buffer.from(bytes),
     reason,
   });
 
-  function takeNoise(): Unit {
+  function takeNoise(): ParsedUnit {
     const unit = discard(noise.subarray(0, noiseSize), 'noise');
     noiseSize = 0;
     return unit;
   }
 
-  function takeLine(reason: DiscardReason): Unit {
+  function takeLine(reason: DiscardReason): ParsedUnit {
     const unit = discard(line.subarray(0, size), reason);
     size = 0;
     ended = false;
@@ -99,7 +99,7 @@ export function createParser() {
     at = 0;
   }
 
-  function begin(header: Header, text: string): Unit | undefined {
+  function begin(header: Header, text: string): ParsedUnit | undefined {
     raw = { header, bytes: Buffer.alloc(header.hex ? 2 * header.length : header.length), filled: 0 };
     size = 0;
     ended = false;
@@ -107,7 +107,7 @@ export function createParser() {
     return undefined;
   }
 
-  function complete({ header, bytes }: NonNullable<typeof raw>): Unit {
+  function complete({ header, bytes }: NonNullable<typeof raw>): ParsedUnit {
     raw = undefined;
     optional = header.quoted ? QUOTE : undefined;
     if (!header.hex) return { type: 'payload', header, bytes };
@@ -117,14 +117,14 @@ export function createParser() {
       : discard(bytes, 'not-hexadecimal');
   }
 
-  function takeRaw(payload: NonNullable<typeof raw>): Unit | undefined {
+  function takeRaw(payload: NonNullable<typeof raw>): ParsedUnit | undefined {
     const copied = input.copy(payload.bytes, payload.filled, at);
     at += copied;
     payload.filled += copied;
     return payload.filled === payload.bytes.length ? complete(payload) : undefined;
   }
 
-  function endLine(expectation: Expectation): Unit | undefined {
+  function endLine(expectation: Expectation): ParsedUnit | undefined {
     ended = false;
     if (overlong) {
       overlong = false;
@@ -158,7 +158,7 @@ export function createParser() {
     return 'other';
   }
 
-  function takeByte(expectation: Expectation): Unit | undefined {
+  function takeByte(expectation: Expectation): ParsedUnit | undefined {
     let byte = input[at++] ?? 0;
     if (size === 0 && echo !== undefined && !overlong && noiseSize === 0) {
       const { bytes } = echo;
@@ -208,7 +208,7 @@ export function createParser() {
   }
 
   /** Reads the last byte again: it ended the unit and is not part of it. */
-  function retryAfter(unit: Unit | undefined): Unit | undefined {
+  function retryAfter(unit: ParsedUnit | undefined): ParsedUnit | undefined {
     at--;
     return unit;
   }
@@ -221,7 +221,7 @@ export function createParser() {
     },
 
     /** Returns the next unit; undefined when more bytes are needed. The expectation may change between units. */
-    next(expectation: Expectation): Unit | undefined {
+    next(expectation: Expectation): ParsedUnit | undefined {
       while (at < input.length) {
         const unit = raw === undefined ? takeByte(expectation) : takeRaw(raw);
         if (unit !== undefined) return unit;
@@ -247,8 +247,8 @@ export function createParser() {
     waitsFor: (): Header['from'] | undefined => raw?.header.from,
 
     /** Discards an incomplete line or payload: the rest will not arrive. */
-    abandon(): Unit[] {
-      const units: Unit[] = [];
+    abandon(): ParsedUnit[] {
+      const units: ParsedUnit[] = [];
       if (raw !== undefined && raw.filled > 0) units.push(discard(raw.bytes.subarray(0, raw.filled), 'incomplete'));
       if (noiseSize > 0) units.push(takeNoise());
       if (size > 0) units.push(takeLine(overlong ? 'line-too-long' : 'incomplete'));

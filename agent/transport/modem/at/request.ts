@@ -1,10 +1,10 @@
-import type { ModemEvent, Result } from './modem-event.js';
+import type { FinalResult, ModemEvent } from './modem-event.js';
 
 /** The second, asynchronous result of a command that the modem has accepted: success, or an error. */
 export type SecondResult = 'done' | { readonly error: string };
 
 /** A command, and how its end is recognised. */
-export interface Request {
+export interface AtRequest {
   /** Without the CR that ends it. */
   readonly command: string;
   /** Written in one piece after the modem's prompt. */
@@ -20,14 +20,14 @@ export interface Request {
     readonly optional?: true;
   };
   /** Results after which the command may be repeated, as the modem reports that it did nothing. */
-  readonly busy?: { readonly is: (result: Result) => boolean; readonly waitMs: number; readonly times: number };
+  readonly busy?: { readonly is: (result: FinalResult) => boolean; readonly waitMs: number; readonly times: number };
   /** Neither repeated after a time-out nor followed by a probe: the command is a probe itself, or resets the modem. */
   readonly once?: true;
   /** Not repeated after a time-out, as its effect is unknown; the modem is probed. */
   readonly unrepeated?: true;
 }
 
-export type Failure =
+export type AtFailure =
   /** The modem reported an error. */
   | 'refused'
   /** No result in time although the modem answers; a datagram may have been sent. */
@@ -41,11 +41,11 @@ export type Failure =
   | 'closed';
 
 /** The end of a command. */
-export type Outcome =
+export type AtOutcome =
   | { readonly ok: true; readonly lines: readonly string[]; readonly payloads: number }
   | {
       readonly ok: false;
-      readonly failure: Failure;
+      readonly failure: AtFailure;
       /** The modem's error, as it reported it. */
       readonly error: string;
       readonly lines: readonly string[];

@@ -1,13 +1,13 @@
-import type { Outcome, Request } from './request.js';
+import type { AtOutcome, AtRequest } from './request.js';
 
 /** What a script asks for: a command to be run, or a pause. */
-export type Ask = Request | { readonly waitMs: number };
+export type ScriptStep = AtRequest | { readonly waitMs: number };
 
 /**
  * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and
  * no clock.
  */
-export type Script<T> = Generator<Ask, T, Outcome>;
+export type Script<T> = Generator<ScriptStep, T, AtOutcome>;
 
 /** A fault of a modem, as far as the recovery has to tell one from another. */
 export type ModemFault =
@@ -49,8 +49,8 @@ export const TIMEOUT = {
 export function* attempt(
   command: string,
   timeoutMs: number = TIMEOUT.plain,
-  more: Omit<Request, 'command' | 'timeoutMs'> = {},
-): Script<Outcome> {
+  more: Omit<AtRequest, 'command' | 'timeoutMs'> = {},
+): Script<AtOutcome> {
   const outcome = yield { command, timeoutMs, ...more };
   if (outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout') return outcome;
   throw new ModemFaultError(outcome.failure, `${command}: ${outcome.error}`);
@@ -61,12 +61,12 @@ export function* attempt(
  *
  * @throws ModemFaultError
  */
-export function* must(
+export function* mustSucceed(
   fault: ModemFault,
   command: string,
   timeoutMs: number = TIMEOUT.plain,
-  more: Omit<Request, 'command' | 'timeoutMs'> = {},
-): Script<Extract<Outcome, { ok: true }>> {
+  more: Omit<AtRequest, 'command' | 'timeoutMs'> = {},
+): Script<Extract<AtOutcome, { ok: true }>> {
   const outcome = yield* attempt(command, timeoutMs, more);
   if (outcome.ok) return outcome;
   throw new ModemFaultError(fault, `${command}: ${outcome.error}`);
@@ -77,7 +77,7 @@ export function* pause(waitMs: number): Script<void> {
 }
 
 /** Returns the text of the first line of an answer with this name: `+CSQ` of `+CSQ: 21,99` gives `21,99`. */
-export function answerOf(outcome: Outcome, name: string): string | undefined {
+export function answerOf(outcome: AtOutcome, name: string): string | undefined {
   const line = outcome.ok ? outcome.lines.find((one) => one.startsWith(`${name}:`)) : undefined;
   return line?.slice(name.length + 1).trim();
 }

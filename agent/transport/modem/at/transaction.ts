@@ -1,5 +1,5 @@
-import type { ModemEvent, Result } from './modem-event.js';
-import type { Failure, Outcome, Request, SecondResult } from './request.js';
+import type { FinalResult, ModemEvent } from './modem-event.js';
+import type { AtFailure, AtOutcome, AtRequest, SecondResult } from './request.js';
 
 /** Silence after a time-out before the modem is probed. */
 export const QUIET_MS = 300;
@@ -27,9 +27,9 @@ export const PROMPT_TIMEOUT_MS = 10_000;
  * | probe | the answer to `AT` |
  * | settle | silence, before the next command |
  */
-export interface State {
+export interface TransactionState {
   readonly phase: 'idle' | 'answer' | 'pause' | 'second' | 'busy' | 'stuck' | 'quiet' | 'probe' | 'settle';
-  readonly request?: Request;
+  readonly request?: AtRequest;
   /** When the phase times out. */
   readonly dueAt: number;
   readonly lastByteAt: number;
@@ -45,14 +45,14 @@ export interface State {
   /** Whether zeros were written in their place. */
   readonly padded: boolean;
   readonly found?: SecondResult;
-  readonly result?: Result;
+  readonly result?: FinalResult;
   /** The failure of the request, once the modem is known to be ready again. */
   readonly verdict?: 'timeout' | 'aborted';
 }
 
-export type Input =
+export type TransactionInput =
   /** Accepted only while idle. */
-  | { readonly type: 'run'; readonly request: Request }
+  | { readonly type: 'run'; readonly request: AtRequest }
   /** Bytes were received. */
   | { readonly type: 'bytes' }
   | { readonly type: 'event'; readonly event: ModemEvent }
@@ -60,7 +60,7 @@ export type Input =
   | { readonly type: 'abort' }
   | { readonly type: 'closed' };
 
-export type Effect =
+export type TransactionEffect =
   /** Write a command with a CR, and tell the dialogue. */
   | { readonly type: 'command'; readonly command: string }
   /** Write a payload in one piece, and tell the dialogue. */
@@ -71,16 +71,16 @@ export type Effect =
   | { readonly type: 'pad'; readonly bytes: number }
   /** Tell the dialogue that no command is in flight any more. */
   | { readonly type: 'abandon-command' }
-  | { readonly type: 'end'; readonly outcome: Outcome };
+  | { readonly type: 'end'; readonly outcome: AtOutcome };
 
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
+export interface TransactionStep {
+  readonly state: TransactionState;
+  readonly effects: readonly TransactionEffect[];
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-export const idle: State = {
+export const idleTransaction: TransactionState = {
   phase: 'idle',
   dueAt: NEVER,
   lastByteAt: Number.NEGATIVE_INFINITY,
@@ -94,11 +94,11 @@ export const idle: State = {
 };
 
 /** Returns the next state and its effects; `now` is in milliseconds of the monotonic clock. */
-export function step(state: State, input: Input, now: number): Step {
+export function stepTransaction(state: TransactionState, input: TransactionInput, now: number): TransactionStep {
   switch (input.type) {
     case 'run':
       return state.phase === 'idle'
-        ? write({ ...idle, lastByteAt: state.lastByteAt, owed: state.owed }, input.request, now)
+        ? write({ ...idleTransaction, lastByteAt: state.lastByteAt, owed: state.owed }, input.request, now)
         : stay(state);
     case 'bytes':
       return stay({ ...state, lastByteAt: now });
@@ -109,13 +109,13 @@ export function step(state: State, input: Input, now: number): Step {
     case 'abort':
       return state.request === undefined || state.verdict !== undefined ? stay(state) : recover(state, 'aborted', now);
     case 'closed':
-      return state.request === undefined ? stay(idle) : fail(state, 'closed', 'the serial port was lost');
+      return state.request === undefined ? stay(idleTransaction) : fail(state, 'closed', 'the serial port was lost');
   }
 }
 
-const stay = (state: State): Step => ({ state, effects: [] });
+const stay = (state: TransactionState): TransactionStep => ({ state, effects: [] });
 
-function write(state: State, request: Request, now: number): Step {
+function write(state: TransactionState, request: AtRequest, now: number): TransactionStep {
   const { found: _found, result: _result, ...rest } = state;
   const { payload, timeoutMs } = request;
   const dueAt = now + (payload === undefined ? timeoutMs : Math.min(timeoutMs, PROMPT_TIMEOUT_MS));
@@ -125,7 +125,7 @@ function write(state: State, request: Request, now: number): Step {
   };
 }
 
-function take(state: State, event: ModemEvent, now: number): Step {
+function take(state: TransactionState, event: ModemEvent, now: number): TransactionStep {
   const { request, phase } = state;
   if (request === undefined) return stay(state);
   if (event.kind === 'urc' && event.loss === 'reset' && state.verdict === undefined) {
@@ -142,18 +142,18 @@ function take(state: State, event: ModemEvent, now: number): Step {
   return phase === 'answer' || phase === 'pause' ? takeResult(next, request, event, now) : stay(next);
 }
 
-function prompted(state: State, request: Request, now: number): Step {
+function prompted(state: TransactionState, request: AtRequest, now: number): TransactionStep {
   if (request.payload === undefined) return stay(state);
   if (request.payloadDelayMs === undefined) return writePayload(state, request, request.payload, now);
   return stay({ ...state, phase: 'pause', dueAt: now + request.payloadDelayMs });
 }
 
-const writePayload = (state: State, request: Request, bytes: Buffer, now: number): Step => ({
+const writePayload = (state: TransactionState, request: AtRequest, bytes: Buffer, now: number): TransactionStep => ({
   state: { ...state, phase: 'answer', written: true, dueAt: now + request.timeoutMs },
   effects: [{ type: 'payload', bytes }],
 });
 
-function takeResult(before: State, request: Request, result: Result, now: number): Step {
+function takeResult(before: TransactionState, request: AtRequest, result: FinalResult, now: number): TransactionStep {
   // Before the payload was written, the ERROR may belong to another command, and the modem may still ask for the payload.
   const state = request.payload === undefined || before.written ? { ...before, owed: 0 } : before;
   if (!result.ok) {
@@ -170,12 +170,12 @@ function takeResult(before: State, request: Request, result: Result, now: number
 }
 
 /** Returns the most specific error of the modem: `+CIPERROR: 3` rather than the ERROR after it. */
-function reasonOf({ found }: State, { lines, text }: Result): string {
+function reasonOf({ found }: TransactionState, { lines, text }: FinalResult): string {
   if (found !== undefined && found !== 'done') return found.error;
   return lines.findLast((line) => line.includes('ERROR')) ?? text;
 }
 
-function tick(state: State, now: number): Step {
+function tick(state: TransactionState, now: number): TransactionStep {
   const { request, phase } = state;
   if (request === undefined) return stay(state);
   switch (phase) {
@@ -204,11 +204,11 @@ function tick(state: State, now: number): Step {
 }
 
 /** Starts the recovery after a time-out or an abort, so that the next command does not get this one's result. */
-function recover(state: State, verdict: 'timeout' | 'aborted', now: number): Step {
+function recover(state: TransactionState, verdict: 'timeout' | 'aborted', now: number): TransactionStep {
   const { request } = state;
   const next = { ...state, verdict };
   if (request?.once) return fail(next, verdict, `no answer to ${request.command}`, [{ type: 'abandon-command' }]);
-  const giveUp: Effect[] = [{ type: 'abandon-command' }];
+  const giveUp: TransactionEffect[] = [{ type: 'abandon-command' }];
   if (state.owed === 0) return { state: quiet(next, now), effects: giveUp };
   // The modem may still be waiting for payload bytes, and would take ESC as one.
   return { state: { ...next, phase: 'stuck', dueAt: now + INPUT_TIMEOUT_MS }, effects: giveUp };
@@ -218,19 +218,19 @@ function recover(state: State, verdict: 'timeout' | 'aborted', now: number): Ste
  * Writes zeros in place of the payload that the modem still waits for, as it takes every command for a part of it. The
  * datagram that this sends is worthless; without it the modem would accept no more commands.
  */
-const pad = (state: State, now: number): Step => ({
+const pad = (state: TransactionState, now: number): TransactionStep => ({
   state: quiet({ ...state, probes: 0, owed: 0, padded: true }, now),
   effects: [{ type: 'pad', bytes: state.owed }],
 });
 
-const quiet = (state: State, now: number): State => ({
+const quiet = (state: TransactionState, now: number): TransactionState => ({
   ...state,
   phase: 'quiet',
   quietSince: now,
   dueAt: Math.max(now, state.lastByteAt + QUIET_MS),
 });
 
-function probeWhenQuiet(state: State, now: number): Step {
+function probeWhenQuiet(state: TransactionState, now: number): TransactionStep {
   const isQuiet = now - state.lastByteAt >= QUIET_MS || now - state.quietSince >= MAX_QUIET_MS;
   if (!isQuiet)
     return stay({ ...state, dueAt: Math.min(state.lastByteAt + QUIET_MS, state.quietSince + MAX_QUIET_MS) });
@@ -241,9 +241,10 @@ function probeWhenQuiet(state: State, now: number): Step {
 }
 
 /** Drains the line after the probe: its OK may have been the late one of the previous command. */
-const settle = (state: State, now: number): Step => stay({ ...state, phase: 'settle', dueAt: now + SETTLE_MS });
+const settle = (state: TransactionState, now: number): TransactionStep =>
+  stay({ ...state, phase: 'settle', dueAt: now + SETTLE_MS });
 
-function settled(state: State, request: Request, now: number): Step {
+function settled(state: TransactionState, request: AtRequest, now: number): TransactionStep {
   const isQuiet = now - state.lastByteAt >= SETTLE_MS || now - state.quietSince >= 2 * MAX_QUIET_MS;
   if (!isQuiet) return stay({ ...state, dueAt: state.lastByteAt + SETTLE_MS });
   const { verdict, ...rest } = state;
@@ -255,19 +256,24 @@ function settled(state: State, request: Request, now: number): Step {
   return fail(state, verdict ?? 'timeout', `no answer to ${request.command}${padded}`);
 }
 
-function conclude(state: State, found: SecondResult): Step {
+function conclude(state: TransactionState, found: SecondResult): TransactionStep {
   if (found !== 'done') return fail(state, 'refused', found.error);
   const { lines = [], payloads = 0 } = state.result ?? {};
   return end(state, { ok: true, lines, payloads });
 }
 
-function fail(state: State, failure: Failure, error: string, before: readonly Effect[] = []): Step {
-  const effects: Effect[] = failure === 'silent' || failure === 'reset' ? [{ type: 'abandon-command' }] : [];
+function fail(
+  state: TransactionState,
+  failure: AtFailure,
+  error: string,
+  before: readonly TransactionEffect[] = [],
+): TransactionStep {
+  const effects: TransactionEffect[] = failure === 'silent' || failure === 'reset' ? [{ type: 'abandon-command' }] : [];
   const last = end(state, { ok: false, failure, error, lines: state.result?.lines ?? [] });
   return { ...last, effects: [...before, ...effects, ...last.effects] };
 }
 
-const end = ({ lastByteAt, owed }: State, outcome: Outcome): Step => ({
-  state: { ...idle, lastByteAt, owed },
+const end = ({ lastByteAt, owed }: TransactionState, outcome: AtOutcome): TransactionStep => ({
+  state: { ...idleTransaction, lastByteAt, owed },
   effects: [{ type: 'end', outcome }],
 });

@@ -1,5 +1,5 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { createEngine, type Effect } from '../at/engine.js';
+import { createEngine, type EngineEffect } from '../at/engine.js';
 import type { ModemEvent } from '../at/modem-event.js';
 import type { Script } from '../at/script.js';
 import { PLAIN } from '../dialects/index.js';
@@ -43,7 +43,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
     },
   });
 
-  function perform(effects: readonly Effect[]): void {
+  function perform(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
       // A port that takes no bytes is lost, which `lost` reports.
       if (effect.type === 'write') port.write(effect.bytes).catch(() => undefined);

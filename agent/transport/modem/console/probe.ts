@@ -58,14 +58,14 @@ export interface ProbedModem extends ProbedNetwork {
   readonly iccid?: string;
 }
 
-export interface Probe {
+export interface PortProbe {
   readonly ports: readonly ProbedPort[];
   /** The modem behind the first port that takes AT commands. */
   readonly modem?: ProbedModem;
 }
 
 /** Probes ports one after the other, and inspects the first modem found. */
-export async function probePorts(paths: readonly string[], baudRate: number): Promise<Probe> {
+export async function probePorts(paths: readonly string[], baudRate: number): Promise<PortProbe> {
   const ports: ProbedPort[] = [];
   let modem: ProbedModem | undefined;
   for (const path of paths) {

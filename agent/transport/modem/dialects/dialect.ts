@@ -5,7 +5,7 @@ import type { Script } from '../at/script.js';
 export type FlowControl = 'none' | 'rtscts';
 
 /** A setting of the radio or of sleep. */
-export interface Setting {
+export interface RadioSetting {
   readonly command: string;
   /**
    * A query, and the beginning of its answer with which the command is not needed: some settings cost a registration.
@@ -32,7 +32,7 @@ export interface Dialect {
   /** The command that reads the ICCID. */
   readonly iccid: string;
   /** Settings of the radio and of sleep. A modem may refuse one. */
-  readonly radio: readonly Setting[];
+  readonly radio: readonly RadioSetting[];
   /** The command that resets the modem; the port may disappear. */
   readonly reset: string;
   /** Time-out of switching the radio, where it is longer than usual. */

@@ -2,16 +2,16 @@ import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
 import {
   type Action,
-  endpoint,
+  endpointOf,
   type Grammar,
   isLength,
   type LineMeaning,
   type ModemState,
-  match,
+  matchGroups,
   peerOf,
 } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { answerOf, attempt, ModemFaultError, must, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, mustSucceed, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
 import { MAX_READS, opened, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
@@ -80,16 +80,16 @@ const set = (apply: (modem: ModemState) => void): Action => ({ type: 'set', appl
 
 function header(line: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type === 'read') {
-    const [count, address, port] = match(QIRD, line) ?? [];
+    const [count, address, port] = matchGroups(QIRD, line) ?? [];
     const length = wholeNumber(count) ?? 0;
     if (isLength(length, inFlight.most)) {
-      return { from: 'read', socket: inFlight.socket, length, hex: modem.hex, ...endpoint(address, port) };
+      return { from: 'read', socket: inFlight.socket, length, hex: modem.hex, ...endpointOf(address, port) };
     }
   }
-  const [id, count, address, port] = match(PUSH, line) ?? [];
+  const [id, count, address, port] = matchGroups(PUSH, line) ?? [];
   const length = wholeNumber(count) ?? 0;
   if (id === undefined || !isPush(modem, Number(id), address) || !isLength(length)) return undefined;
-  return { from: 'push', socket: Number(id), length, hex: modem.hex, ...endpoint(address, port) };
+  return { from: 'push', socket: Number(id), length, hex: modem.hex, ...endpointOf(address, port) };
 }
 
 /**
@@ -100,7 +100,7 @@ const isPush = (modem: ModemState, socket: number, address: string | undefined):
   modem.sockets.get(socket)?.push ?? address !== undefined;
 
 function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
-  const [what, rest = ''] = match(URC, line) ?? [];
+  const [what, rest = ''] = matchGroups(URC, line) ?? [];
   if (what !== undefined) return meaningOfUrc(line, what, rest.split(','), modem);
   const [first, second, third] = fieldsOf(line).map(wholeNumber);
   if (line.startsWith('+QIRD:')) {
@@ -128,7 +128,7 @@ function meaningOfUrc(line: string, what: string, rest: readonly string[], modem
   }
   if (what === 'recv') {
     if (socket === undefined) return { type: 'garbage' };
-    const isHeader = isPush(modem, socket, match(PUSH, line)?.[2]);
+    const isHeader = isPush(modem, socket, matchGroups(PUSH, line)?.[2]);
     if (isHeader && rest.length > 1) return { type: 'garbage' };
     return { type: 'pending', sockets: [socket], ...(bytes !== undefined && { bytes }) };
   }
@@ -204,7 +204,7 @@ export const quectel: Dialect = {
   listen,
   receive: (socket, most) => readUntilEmpty(`AT+QIRD=${socket}`, most, 'gone'),
   *poll(socket) {
-    const outcome = yield* must('socket', `AT+QIRD=${socket},0`);
+    const outcome = yield* mustSucceed('socket', `AT+QIRD=${socket},0`);
     // The fields are: received, read, and not read.
     const waiting = answerOf(outcome, '+QIRD')?.split(',')[2];
     if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MAX_READS, 'gone');
@@ -231,8 +231,8 @@ function* activate(apn: string): Script<void> {
   const state = yield* attempt('AT+QIACT?');
   // `AT+QIACT=1` is refused while the context is active.
   if (state.ok && state.lines.some((line) => /^\+QIACT: ?1,1/.test(line))) return;
-  yield* must('context', `AT+QICSGP=1,1,"${apn}","","",0`);
-  yield* must('context', 'AT+QIACT=1', OPEN_TIMEOUT_MS);
+  yield* mustSucceed('context', `AT+QICSGP=1,1,"${apn}","","",0`);
+  yield* mustSucceed('context', 'AT+QIACT=1', OPEN_TIMEOUT_MS);
 }
 
 function* listen(port: number, index: number): Script<number> {

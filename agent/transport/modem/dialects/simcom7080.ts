@@ -2,16 +2,16 @@ import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
 import {
   type Action,
-  endpoint,
+  endpointOf,
   type Grammar,
   isLength,
   type LineMeaning,
   type ModemState,
-  match,
+  matchGroups,
   peerOf,
 } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { attempt, ModemFaultError, must, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, mustSucceed, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
 import { lineMatching, MAX_READS, opened, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
@@ -82,13 +82,13 @@ function recordPeer(modem: ModemState, socket: number, address: string | undefin
 }
 
 function header(line: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
-  const [cid, count, address, port] = match(PUSH, line) ?? [];
+  const [cid, count, address, port] = matchGroups(PUSH, line) ?? [];
   if (cid !== undefined) {
     const isPush = modem.sockets.get(Number(cid))?.push !== false;
     if (!isPush || !isLength(Number(count))) return undefined;
-    return { from: 'push', socket: Number(cid), length: Number(count), ...endpoint(address, port) };
+    return { from: 'push', socket: Number(cid), length: Number(count), ...endpointOf(address, port) };
   }
-  const [read, length] = match(ON_ITS_OWN_LINE, line) ?? [];
+  const [read, length] = matchGroups(ON_ITS_OWN_LINE, line) ?? [];
   if (inFlight?.type !== 'read' || Number(read) !== inFlight.socket) return undefined;
   return readHeader(inFlight, Number(length));
 }
@@ -100,18 +100,18 @@ function header(line: string, modem: ModemState, inFlight: Action | undefined): 
 function inline(beginning: string, _modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read' || !beginning.startsWith('+CARECV:')) return undefined;
   const { socket } = inFlight;
-  const [cid, address, port, count] = match(WITH_SOURCE, beginning) ?? [];
+  const [cid, address, port, count] = matchGroups(WITH_SOURCE, beginning) ?? [];
   if (address !== undefined) {
     return cid === undefined || Number(cid) === socket
-      ? readHeader(inFlight, Number(count), endpoint(address, port))
+      ? readHeader(inFlight, Number(count), endpointOf(address, port))
       : undefined;
   }
-  const [number, length] = match(TWO_NUMBERS, beginning) ?? [];
+  const [number, length] = matchGroups(TWO_NUMBERS, beginning) ?? [];
   if (number !== undefined) return Number(number) === socket ? readHeader(inFlight, Number(length)) : undefined;
-  const [alone] = match(ONE_NUMBER, beginning) ?? [];
+  const [alone] = matchGroups(ONE_NUMBER, beginning) ?? [];
   if (alone !== undefined) return Number(alone) === socket ? undefined : readHeader(inFlight, Number(alone));
   // `+CARECV: 1,` from socket 1, and no second number after it: the payload has begun.
-  const [ambiguous, ahead = ''] = match(ONE_AND_MORE, beginning) ?? [];
+  const [ambiguous, ahead = ''] = matchGroups(ONE_AND_MORE, beginning) ?? [];
   if (UNDECIDED.test(ahead) || Number(ambiguous) !== socket || ahead.length > socket + 1) return undefined;
   return readHeader(inFlight, socket, { ahead: ahead.length });
 }
@@ -127,7 +127,7 @@ function readHeader(
 function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
   const fields = fieldsOf(line);
   const [first, second] = fields.map(wholeNumber);
-  const [server, client, address, port] = match(NEW, line) ?? [];
+  const [server, client, address, port] = matchGroups(NEW, line) ?? [];
   if (server !== undefined) {
     // It is not documented whether the data are read from the new socket or from the one that listens.
     const sockets = [...new Set([Number(server), Number(client)])];
@@ -138,7 +138,7 @@ function meaning(line: string, modem: ModemState, inFlight: Action | undefined):
     return first === undefined ? { type: 'garbage' } : { type: 'pending', sockets: [first] };
   }
   if (line.startsWith('+CARECV:')) return meaningOfReceive(line, first, inFlight);
-  const [cid, count] = match(PUSH, line) ?? [];
+  const [cid, count] = matchGroups(PUSH, line) ?? [];
   if (cid !== undefined) {
     const isPush = modem.sockets.get(Number(cid))?.push !== false;
     return isPush ? { type: 'garbage' } : { type: 'pending', sockets: [Number(cid)], bytes: Number(count) };
@@ -234,7 +234,7 @@ function* activate(apn: string): Script<void> {
   const state = yield* attempt('AT+CNACT?');
   if (state.ok && state.lines.some((line) => /^\+CNACT: ?0,[12],/.test(line))) return;
   yield* attempt(`AT+CNCFG=0,1,"${apn}"`);
-  yield* must('context', 'AT+CNACT=0,1', ACTIVATE_TIMEOUT_MS, {
+  yield* mustSucceed('context', 'AT+CNACT=0,1', ACTIVATE_TIMEOUT_MS, {
     second: {
       find: lineMatching(/^\+APP PDP: ?0, ?ACTIVE$/, /^\+APP PDP: ?0, ?DEACTIVE$/),
       timeoutMs: PDP_TIMEOUT_MS,
@@ -246,7 +246,7 @@ function* activate(apn: string): Script<void> {
 function* poll(socket: number): Script<void> {
   const states = yield* attempt('AT+CASTATE?');
   for (const line of states.lines) {
-    const [cid, state] = (match(STATE, line) ?? []).map((field) => wholeNumber(field));
+    const [cid, state] = (matchGroups(STATE, line) ?? []).map((field) => wholeNumber(field));
     if (cid === undefined || cid > MAX_SOCKET) continue;
     if (cid === socket && state === CLOSED) throw new ModemFaultError('socket', `socket ${socket} is closed`);
     if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MAX_READS, 'empty');
@@ -266,19 +266,19 @@ function* listen(port: number, index: number, gateway: Endpoint): Script<number>
       `${command}: ${outcome.error}`,
     );
   }
-  yield* must('socket', peerCommand(index, gateway));
+  yield* mustSucceed('socket', peerCommand(index, gateway));
   return index;
 }
 
 function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): Script<void> {
   const isElsewhere = to.address !== gateway.address || to.port !== gateway.port;
-  if (isElsewhere) yield* must('send', peerCommand(socket, to));
+  if (isElsewhere) yield* mustSucceed('send', peerCommand(socket, to));
   const command = `AT+CASEND=${socket},${bytes.length}`;
   const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
     busy: { is: ({ text }) => text === 'ERROR', waitMs: 500, times: 2 },
   });
   const answers = outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout';
   // Otherwise the next datagram to the gateway would go there as well.
-  if (isElsewhere && answers) yield* must('socket', peerCommand(socket, gateway));
+  if (isElsewhere && answers) yield* mustSucceed('socket', peerCommand(socket, gateway));
   if (!outcome.ok) throw sendFault(command, outcome);
 }

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
-import { type Action, type Grammar, isLength, type LineMeaning, type ModemState, match } from '../at/grammar.js';
+import { type Action, type Grammar, isLength, type LineMeaning, type ModemState, matchGroups } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
 import { answerOf, attempt, ModemFaultError, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
@@ -63,7 +63,7 @@ function receive(mode: string | undefined, socket: number | undefined, most: num
 }
 
 function header(line: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
-  const [mode, socket, count] = match(MANUAL, line) ?? [];
+  const [mode, socket, count] = matchGroups(MANUAL, line) ?? [];
   if (mode !== undefined) {
     const length = Number(count);
     if (inFlight?.type !== 'read' || Number(socket) !== inFlight.socket || inFlight.hex !== (mode === '3'))
@@ -72,8 +72,8 @@ function header(line: string, modem: ModemState, inFlight: Action | undefined): 
     return { from: 'read', socket: inFlight.socket, length, hex: inFlight.hex };
   }
   if (modem.manual === true) return undefined;
-  const [link, linkCount] = match(RECEIVE, line) ?? [];
-  const length = Number(linkCount ?? match(IPD, line)?.[0] ?? 0);
+  const [link, linkCount] = matchGroups(RECEIVE, line) ?? [];
+  const length = Number(linkCount ?? matchGroups(IPD, line)?.[0] ?? 0);
   if (!isLength(length)) return undefined;
   const source = modem.source;
   modem.source = undefined;
@@ -81,7 +81,7 @@ function header(line: string, modem: ModemState, inFlight: Action | undefined): 
 }
 
 function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
-  const [address, port] = match(SOURCE, line) ?? [];
+  const [address, port] = matchGroups(SOURCE, line) ?? [];
   if (address !== undefined) {
     if (!isIPv4(address) || modem.manual === true) return { type: 'garbage' };
     return { type: 'source', endpoint: { address, port: Number(port) } };
@@ -98,7 +98,7 @@ function meaning(line: string, modem: ModemState, inFlight: Action | undefined):
   }
   // The answer to `AT+CIPCLOSE?` has ten fields.
   if (/^\+CIPCLOSE: ?\d+,0$/.test(line) || line.startsWith('+IPCLOSE:')) return { type: 'closed', socket: first };
-  const [link, requested, confirmed] = match(/^\+CIPSEND: ?(\d+),(\d+),(-?\d+)$/, line) ?? [];
+  const [link, requested, confirmed] = matchGroups(/^\+CIPSEND: ?(\d+),(\d+),(-?\d+)$/, line) ?? [];
   if (link === undefined) return undefined;
   return { type: 'sent', socket: Number(link), ...shortOf(Number(requested), Number(confirmed)) };
 }

@@ -1,7 +1,7 @@
 import { SupersimError } from '../../../../shared/errors.js';
 import type { Endpoint } from '../../endpoint.js';
 import type { ModemEvent } from '../at/modem-event.js';
-import type { Outcome, Request, SecondResult } from '../at/request.js';
+import type { AtOutcome, AtRequest, SecondResult } from '../at/request.js';
 import { attempt, ModemFaultError, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
 
@@ -45,8 +45,8 @@ export function sendRequest(
   payload: Buffer,
   socket: number,
   timeoutMs: number,
-  more: Partial<Request> = {},
-): Request {
+  more: Partial<AtRequest> = {},
+): AtRequest {
   return { command, payload, timeoutMs, second: { find: sent(socket), timeoutMs: 10_000, optional: true }, ...more };
 }
 
@@ -54,7 +54,7 @@ export function sendRequest(
 export const MAX_READS = 16;
 
 /** The error of a send that failed, or whose result is unknown. */
-export const sendFault = (command: string, { failure, error }: Extract<Outcome, { ok: false }>): ModemFaultError =>
+export const sendFault = (command: string, { failure, error }: Extract<AtOutcome, { ok: false }>): ModemFaultError =>
   new ModemFaultError(failure === 'refused' || failure === 'timeout' ? 'send' : failure, `${command}: ${error}`);
 
 /**

@@ -6,11 +6,11 @@ import {
   isLength,
   type LineMeaning,
   type ModemState,
-  match,
+  matchGroups,
   peerOf,
 } from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { answerOf, attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, mustSucceed, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
 import { lineMatching, MAX_READS, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
@@ -82,8 +82,8 @@ function send(socket: number, length: string | undefined, data: string | undefin
 
 function inline(beginning: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read') return undefined;
-  const [socket, address, port, count] = match(FROM, beginning) ?? [];
-  const [connected, connectedCount] = socket === undefined ? (match(CONNECTED, beginning) ?? []) : [];
+  const [socket, address, port, count] = matchGroups(FROM, beginning) ?? [];
+  const [connected, connectedCount] = socket === undefined ? (matchGroups(CONNECTED, beginning) ?? []) : [];
   const length = Number(count ?? connectedCount);
   if (Number(socket ?? connected) !== inFlight.socket || !isLength(length, inFlight.most)) return undefined;
   return {
@@ -97,32 +97,32 @@ function inline(beginning: string, modem: ModemState, inFlight: Action | undefin
 }
 
 function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
-  const [waiting, bytes] = match(PENDING, line) ?? [];
+  const [waiting, bytes] = matchGroups(PENDING, line) ?? [];
   if (waiting !== undefined) return { type: 'pending', sockets: [Number(waiting)], bytes: Number(bytes) };
   if (/^\+USOR[DF]:/.test(line)) return meaningOfRead(line, inFlight);
-  const [sentOn, sent] = match(SENT, line) ?? [];
+  const [sentOn, sent] = matchGroups(SENT, line) ?? [];
   if (sentOn !== undefined) {
     const asked = inFlight?.type === 'send' && typeof inFlight.bytes === 'number' ? inFlight.bytes : Number(sent);
     const error = Number(sent) < asked ? { error: `${sent} of ${asked} bytes sent` } : {};
     return { type: 'sent', socket: Number(sentOn), ...error };
   }
-  const [created] = match(/^\+USOCR: ?(\d+)$/, line) ?? [];
+  const [created] = matchGroups(/^\+USOCR: ?(\d+)$/, line) ?? [];
   if (created !== undefined) return { type: 'opened', socket: Number(created) };
-  const [closed] = match(/^\+UUSOCL: ?(\d+)$/, line) ?? [];
+  const [closed] = matchGroups(/^\+UUSOCL: ?(\d+)$/, line) ?? [];
   if (closed !== undefined) return { type: 'closed', socket: Number(closed) };
   if (/^\+UUPSDD:/.test(line)) return { type: 'urc', loss: 'context' };
   // The answer to `AT+UDCONF=1`.
-  const [hex] = match(/^\+UDCONF: ?1, ?([01])$/, line) ?? [];
+  const [hex] = matchGroups(/^\+UDCONF: ?1, ?([01])$/, line) ?? [];
   if (hex !== undefined) modem.hex = hex === '1';
   return undefined;
 }
 
 function meaningOfRead(line: string, inFlight: Action | undefined): LineMeaning {
-  const [socket, bytes] = match(COUNTED, line) ?? [];
+  const [socket, bytes] = matchGroups(COUNTED, line) ?? [];
   if (socket !== undefined && inFlight?.type === 'count') {
     return { type: 'counted', socket: Number(socket), bytes: Number(bytes) };
   }
-  const [empty] = match(EMPTY, line) ?? (Number(bytes) === 0 ? [socket] : []);
+  const [empty] = matchGroups(EMPTY, line) ?? (Number(bytes) === 0 ? [socket] : []);
   if (empty === undefined || inFlight === undefined) return { type: 'garbage' };
   return { type: 'empty', socket: Number(empty) };
 }
@@ -153,14 +153,14 @@ export const ublox: Dialect = {
   },
   *listen(port) {
     const command = `AT+USOCR=${UDP},${port}`;
-    const outcome = yield* must('socket', command);
+    const outcome = yield* mustSucceed('socket', command);
     const socket = wholeNumber(answerOf(outcome, '+USOCR'));
     if (socket === undefined) throw new ModemFaultError('socket', `${command}: the modem returned no socket number`);
     return socket;
   },
   receive: (socket, most) => readUntilEmpty(readCommand(socket), most, 'empty'),
   *poll(socket) {
-    const outcome = yield* must('socket', `AT+USORF=${socket},0`);
+    const outcome = yield* mustSucceed('socket', `AT+USORF=${socket},0`);
     const waiting = answerOf(outcome, '+USORF')?.split(',')[1];
     if (Number(waiting) > 0) yield* readUntilEmpty(readCommand(socket), MAX_READS, 'empty');
   },
@@ -186,7 +186,7 @@ function* sendFrom(socket: number, { address, port }: Endpoint, bytes: Buffer): 
 }
 
 function* activate(): Script<void> {
-  yield* must('refused', 'AT+UDCONF=1,0');
+  yield* mustSucceed('refused', 'AT+UDCONF=1,0');
   // Sockets of an earlier run stay open.
   for (let socket = 0; socket <= MAX_SOCKET; socket++) yield* attempt(`AT+USOCL=${socket}`, TIMEOUT.radio);
   // R4 does not have this command: its context is always active.

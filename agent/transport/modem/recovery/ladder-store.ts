@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Rung } from '../../transport.js';
-import { ATTACHES, BACKOFF, healthy, MAX_ATTACHES, RUNGS, recent, type State } from './ladder.js';
+import { ATTACHES, BACKOFF, healthy, type LadderState, MAX_ATTACHES, RUNGS, recentAttaches } from './ladder.js';
 
 const REDO_ATTACH_MS = 60_000;
 
@@ -16,9 +16,9 @@ const savedSchema = z.object({
   counts: z.record(z.enum(RUNGS), z.int().nonnegative()),
 });
 /** The state as JSON. Times are ages, as the monotonic clock restarts with the process. */
-export type Saved = z.output<typeof savedSchema>;
+export type SavedLadder = z.output<typeof savedSchema>;
 
-export function save(state: State, now: number): Saved {
+export function saveLadder(state: LadderState, now: number): SavedLadder {
   const { rung, failures, dueAt, rounds, unregisteredSince, cycled, attaches, counts } = state;
   return {
     rung: rung ?? null,
@@ -27,7 +27,7 @@ export function save(state: State, now: number): Saved {
     rounds,
     unregisteredFor: unregisteredSince === undefined ? null : now - unregisteredSince,
     cycled,
-    attachesAgo: recent(attaches, now)
+    attachesAgo: recentAttaches(attaches, now)
       .slice(-MAX_ATTACHES)
       .map((at) => now - at),
     counts: { ...counts },
@@ -40,7 +40,7 @@ export function save(state: State, now: number): Saved {
  *
  * @returns {@link healthy} for anything that is not a saved state
  */
-export function restore(saved: unknown, now: number): State {
+export function restoreLadder(saved: unknown, now: number): LadderState {
   const { data } = savedSchema.safeParse(saved);
   if (data === undefined) return healthy;
   const { rung, failures, dueIn, rounds, unregisteredFor, cycled, attachesAgo, counts } = data;

@@ -72,7 +72,7 @@ const NEXT: Readonly<Record<Rung, Rung | undefined>> = {
   power: undefined,
 };
 
-export interface State {
+export interface LadderState {
   /** The rung that is performed or waited for; undefined while the link is healthy. */
   readonly rung: Rung | undefined;
   /** Failures of this rung in a row. */
@@ -91,7 +91,7 @@ export interface State {
   readonly counts: Readonly<Record<Rung, number>>;
 }
 
-export type Input =
+export type LadderInput =
   /** A fault occurred. While a rung is performed, it has failed with this fault. */
   | { readonly type: 'fault'; readonly fault: ModemFault }
   /** The rung was performed; whether it helped is not known yet. */
@@ -102,7 +102,7 @@ export type Input =
   | { readonly type: 'registered'; readonly registered: boolean }
   | { readonly type: 'tick' };
 
-export type Effect =
+export type LadderEffect =
   /** Perform this rung now; `done` or `fault` follows. */
   | { readonly type: 'climb'; readonly rung: Rung }
   /** A delay before this rung, for the log. */
@@ -113,12 +113,12 @@ export type Effect =
       readonly why: 'back-off' | 'attach-limit' | 'rest';
     };
 
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
+export interface LadderStep {
+  readonly state: LadderState;
+  readonly effects: readonly LadderEffect[];
 }
 
-export const healthy: State = {
+export const healthy: LadderState = {
   rung: undefined,
   failures: 0,
   dueAt: undefined,
@@ -135,7 +135,7 @@ export const healthy: State = {
  * @param now monotonic clock in milliseconds
  * @param random from 0 to below 1
  */
-export function step(state: State, input: Input, now: number, random: number): Step {
+export function stepLadder(state: LadderState, input: LadderInput, now: number, random: number): LadderStep {
   switch (input.type) {
     case 'fault':
       return takeFault(state, input.fault, now, random);
@@ -143,7 +143,7 @@ export function step(state: State, input: Input, now: number, random: number): S
       // Only `healthy` ends the recovery.
       return stay(state);
     case 'healthy':
-      return stay({ ...healthy, attaches: recent(state.attaches, now), counts: state.counts });
+      return stay({ ...healthy, attaches: recentAttaches(state.attaches, now), counts: state.counts });
     case 'registered':
       return registered(state, input.registered, now, random);
     case 'tick':
@@ -152,28 +152,29 @@ export function step(state: State, input: Input, now: number, random: number): S
 }
 
 /** Whether the limit of attaches allows one now. */
-export const mayAttach = ({ attaches }: State, now: number): boolean => attachWait(recent(attaches, now), now) <= 0;
+export const mayAttach = ({ attaches }: LadderState, now: number): boolean =>
+  attachWait(recentAttaches(attaches, now), now) <= 0;
 
 /** Counts an attach that was not caused by a rung of {@link ATTACHES}. */
-export const attached = (state: State, now: number): State => ({
+export const countAttach = (state: LadderState, now: number): LadderState => ({
   ...state,
-  attaches: [...recent(state.attaches, now), now],
+  attaches: [...recentAttaches(state.attaches, now), now],
 });
 
 /** Replaces the current rung, which may not be performed now, by `bring-up`, which costs no attach. */
-export const deferred = (state: State, rung: Rung): State => ({
+export const deferRung = (state: LadderState, rung: Rung): LadderState => ({
   ...state,
   attaches: state.attaches.slice(0, -1),
   counts: { ...state.counts, [rung]: state.counts[rung] - 1, 'bring-up': state.counts['bring-up'] + 1 },
 });
 
 /** Returns when the next `tick` is due. */
-export const wakeAt = ({ dueAt }: State): number => dueAt ?? Number.POSITIVE_INFINITY;
+export const wakeAt = ({ dueAt }: LadderState): number => dueAt ?? Number.POSITIVE_INFINITY;
 
-const stay = (state: State): Step => ({ state, effects: [] });
+const stay = (state: LadderState): LadderStep => ({ state, effects: [] });
 const height = (rung: Rung): number => RUNGS.indexOf(rung);
 
-function takeFault(before: State, fault: ModemFault, now: number, random: number): Step {
+function takeFault(before: LadderState, fault: ModemFault, now: number, random: number): LadderStep {
   const state = fault === 'registration' ? unregistered(before, now - AIRPLANE_AFTER_MS) : before;
   const first = fault === 'registration' ? rungFor(state, now) : FIRST[fault];
   if (first === undefined) return stay(state);
@@ -192,7 +193,7 @@ function takeFault(before: State, fault: ModemFault, now: number, random: number
 }
 
 /** The rung failed: plans its next attempt, or the next rung. */
-function failed(state: State, rung: Rung, now: number, random: number): Step {
+function failed(state: LadderState, rung: Rung, now: number, random: number): LadderStep {
   const failures = state.failures + 1;
   if (failures < ATTEMPTS[rung]) return plan({ ...state, failures }, rung, now, random);
   const next = NEXT[rung];
@@ -201,22 +202,22 @@ function failed(state: State, rung: Rung, now: number, random: number): Step {
 }
 
 /** Sets since when the modem is without registration, unless that is known. */
-const unregistered = (state: State, since: number): State =>
+const unregistered = (state: LadderState, since: number): LadderState =>
   state.unregisteredSince === undefined ? { ...state, unregisteredSince: since } : state;
 
 /**
  * Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait.
  */
-function rungFor({ unregisteredSince = 0, cycled }: State, now: number): Rung {
+function rungFor({ unregisteredSince = 0, cycled }: LadderState, now: number): Rung {
   if (now - unregisteredSince >= RESET_AFTER_MS) return 'reset';
   return cycled ? 'bring-up' : 'airplane';
 }
 
 /** Plans a rung after its back-off, and not before the limit of attaches allows it. */
-function plan(state: State, rung: Rung, now: number, random: number): Step {
+function plan(state: LadderState, rung: Rung, now: number, random: number): LadderStep {
   const waits = BACKOFF[rung];
   const backOff = jittered(waits[Math.min(state.failures, waits.length - 1)] ?? 0, random);
-  const attaches = recent(state.attaches, now);
+  const attaches = recentAttaches(state.attaches, now);
   const limited = ATTACHES.includes(rung) ? attachWait(attaches, now) : 0;
   const ms = Math.max(backOff, limited);
   const next = { ...state, rung, attaches, dueAt: now + ms };
@@ -224,15 +225,15 @@ function plan(state: State, rung: Rung, now: number, random: number): Step {
   return { state: next, effects: [{ type: 'wait', rung, ms, why: limited > backOff ? 'attach-limit' : 'back-off' }] };
 }
 
-function rest(state: State, now: number, random: number): Step {
+function rest(state: LadderState, now: number, random: number): LadderStep {
   const ms = jittered(RESTS[Math.min(state.rounds, RESTS.length - 1)] ?? 0, random);
-  const next: State = { ...state, rung: 'bring-up', rounds: state.rounds + 1, dueAt: now + ms };
+  const next: LadderState = { ...state, rung: 'bring-up', rounds: state.rounds + 1, dueAt: now + ms };
   return { state: next, effects: [{ type: 'wait', rung: 'bring-up', ms, why: 'rest' }] };
 }
 
 const jittered = (ms: number, random: number): number => Math.round(ms * (1 + random * (JITTER - 1)));
 
-export const recent = (attaches: readonly number[], now: number): readonly number[] =>
+export const recentAttaches = (attaches: readonly number[], now: number): readonly number[] =>
   attaches.filter((at) => now - at < ATTACH_WINDOW_MS);
 
 /** Returns the time until another attach is allowed. */
@@ -241,10 +242,10 @@ function attachWait(attaches: readonly number[], now: number): number {
   return oldest === undefined ? 0 : oldest + ATTACH_WINDOW_MS - now;
 }
 
-function tick(state: State, now: number): Step {
+function tick(state: LadderState, now: number): LadderStep {
   const { rung, dueAt } = state;
   if (rung === undefined || dueAt === undefined || now < dueAt) return stay(state);
-  const limited = ATTACHES.includes(rung) ? attachWait(recent(state.attaches, now), now) : 0;
+  const limited = ATTACHES.includes(rung) ? attachWait(recentAttaches(state.attaches, now), now) : 0;
   if (limited > 0) {
     return {
       state: { ...state, dueAt: now + limited },
@@ -256,14 +257,14 @@ function tick(state: State, now: number): Step {
       ...state,
       dueAt: undefined,
       cycled: state.cycled || rung === 'airplane',
-      attaches: ATTACHES.includes(rung) ? [...recent(state.attaches, now), now] : state.attaches,
+      attaches: ATTACHES.includes(rung) ? [...recentAttaches(state.attaches, now), now] : state.attaches,
       counts: { ...state.counts, [rung]: state.counts[rung] + 1 },
     },
     effects: [{ type: 'climb', rung }],
   };
 }
 
-function registered(before: State, isRegistered: boolean, now: number, random: number): Step {
+function registered(before: LadderState, isRegistered: boolean, now: number, random: number): LadderStep {
   if (isRegistered) return stay({ ...before, unregisteredSince: undefined, cycled: false });
   const state = unregistered(before, now);
   const lasted = now - (state.unregisteredSince ?? now);

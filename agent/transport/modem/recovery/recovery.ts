@@ -6,8 +6,18 @@ import { createRateLimitedLog } from '../../../base/rate-limited-log.js';
 import type { Rung } from '../../transport.js';
 import { type ModemFault, ModemFaultError } from '../at/script.js';
 import type { RadioPermit } from '../scripts/bring-up.js';
-import { attached, deferred, type Effect, healthy, type Input, mayAttach, type State, step, wakeAt } from './ladder.js';
-import { restore, save } from './ladder-store.js';
+import {
+  countAttach,
+  deferRung,
+  healthy,
+  type LadderEffect,
+  type LadderInput,
+  type LadderState,
+  mayAttach,
+  stepLadder,
+  wakeAt,
+} from './ladder.js';
+import { restoreLadder, saveLadder } from './ladder-store.js';
 
 /** Rungs that switch the radio off, and so cut whatever else the modem carries. */
 const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
@@ -38,7 +48,7 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
   const { perform, onHealthChange, file, saved, mayInterrupt, pace } = options;
   const rateLimitedLog = createRateLimitedLog(log);
   const now = () => performance.now() * pace;
-  let state: State = restore(saved, now());
+  let state: LadderState = restoreLadder(saved, now());
   const alarm = createAlarm(() => feed({ type: 'tick' }));
   let stopped = false;
   let isHealthy = false;
@@ -60,14 +70,14 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
       return mayInterrupt() && mayAttach(state, now());
     },
     used() {
-      state = attached(state, now());
-      void file.write(save(state, now()));
+      state = countAttach(state, now());
+      void file.write(saveLadder(state, now()));
     },
   };
 
-  function feed(input: Input): void {
+  function feed(input: LadderInput): void {
     if (stopped) return;
-    const { state: after, effects } = step(state, input, now(), Math.random());
+    const { state: after, effects } = stepLadder(state, input, now(), Math.random());
     state = after;
     for (const effect of effects) {
       if (effect.type === 'climb') climb(effect.rung);
@@ -76,7 +86,7 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
     schedule();
   }
 
-  function logWait({ rung, ms, why }: Extract<Effect, { type: 'wait' }>): void {
+  function logWait({ rung, ms, why }: Extract<LadderEffect, { type: 'wait' }>): void {
     if (why === 'back-off') log.debug({ rung, ms, why }, 'modem recovery waits');
     else log.warn({ rung, ms, why, trouble: last?.fault, reason: last?.reason }, 'modem recovery waits');
   }
@@ -114,7 +124,7 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
     isDeferred = false;
     last = undefined;
     feed({ type: 'healthy' });
-    await file.write(save(state, now()));
+    await file.write(saveLadder(state, now()));
     if (!stopped && !working && state.rung === undefined) setHealthy(true);
   }
 
@@ -122,7 +132,7 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
     try {
       current = rung;
       if (INTERRUPTING.includes(rung) && !mayInterrupt()) defer(rung);
-      await file.write(save(state, now()));
+      await file.write(saveLadder(state, now()));
       if (stopped) return undefined;
       await perform(current, permit);
       return undefined;
@@ -137,7 +147,7 @@ export function createRecovery(options: RecoveryOptions, log: Log) {
   function defer(rung: Rung): void {
     isDeferred = true;
     deferredCount++;
-    state = deferred(state, rung);
+    state = deferRung(state, rung);
     current = 'bring-up';
     rateLimitedLog(
       'deferred',

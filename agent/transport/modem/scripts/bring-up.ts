@@ -1,6 +1,6 @@
-import { answerOf, attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
-import type { Dialect, FlowControl, Setting } from '../dialects/dialect.js';
-import { isRegistered, type Registration, registration } from './health.js';
+import { answerOf, attempt, ModemFaultError, mustSucceed, pause, type Script, TIMEOUT } from '../at/script.js';
+import type { Dialect, FlowControl, RadioSetting } from '../dialects/dialect.js';
+import { isRegistered, type RegistrationState, readRegistration } from './health.js';
 import { disableRadio, enableRadio, readIccid } from './identify.js';
 import { waitForSim } from './sim.js';
 
@@ -28,7 +28,7 @@ export interface BringUpOptions {
 /** The result of a bring-up. */
 export interface Attachment {
   readonly iccid?: string;
-  readonly registration: Registration;
+  readonly registration: RegistrationState;
   /** Commands of settings that were not made, as the radio may not be switched off for them now. */
   readonly deferred: readonly string[];
 }
@@ -66,7 +66,7 @@ function* applySettings(dialect: Dialect, apn: string, permit: RadioPermit): Scr
   const wanted = [...(context === undefined ? [] : [context]), ...radio];
   const isRadioOn = answerOf(yield* attempt('AT+CFUN?'), '+CFUN')?.startsWith('1') === true;
   if (isRadioOn && wanted.length > 0 && !permit.allowed()) return wanted;
-  if (context !== undefined) yield* must('refused', context);
+  if (context !== undefined) yield* mustSucceed('refused', context);
   let changed = context !== undefined;
   // A modem may refuse one: the bring-up goes on without it.
   for (const command of radio) changed = (yield* attempt(command)).ok || changed;
@@ -101,16 +101,16 @@ function* applyRadioSettings({ radio }: Dialect): Script<readonly string[]> {
   return wanted;
 }
 
-function* isAlready({ ask, answer }: NonNullable<Setting['unless']>): Script<boolean> {
+function* isAlready({ ask, answer }: NonNullable<RadioSetting['unless']>): Script<boolean> {
   const name = ask.slice(2, -1);
   const value = answerOf(yield* attempt(ask), name);
   return value === answer || value?.startsWith(`${answer},`) === true;
 }
 
 /** @returns undefined when `stop` returned true */
-function* waitForRegistration(stop: () => boolean): Script<Registration | undefined> {
+function* waitForRegistration(stop: () => boolean): Script<RegistrationState | undefined> {
   for (let waited = 0; ; waited += REGISTRATION_POLL_MS) {
-    const state = yield* registration();
+    const state = yield* readRegistration();
     if (isRegistered(state)) return state;
     if (stop()) return undefined;
     if (waited >= REGISTRATION_PATIENCE_MS) throw new ModemFaultError('registration', `not registered: ${state}`);
@@ -120,5 +120,5 @@ function* waitForRegistration(stop: () => boolean): Script<Registration | undefi
 
 function* attach(): Script<void> {
   const state = answerOf(yield* attempt('AT+CGATT?'), '+CGATT');
-  if (state !== undefined && !state.startsWith('1')) yield* must('registration', 'AT+CGATT=1', TIMEOUT.operator);
+  if (state !== undefined && !state.startsWith('1')) yield* mustSucceed('registration', 'AT+CGATT=1', TIMEOUT.operator);
 }

@@ -1,11 +1,11 @@
-import type { Outcome } from '../at/request.js';
+import type { AtOutcome } from '../at/request.js';
 import { answerOf, attempt, type Script, TIMEOUT } from '../at/script.js';
 
-export type Registration = 'home' | 'roaming' | 'searching' | 'denied' | 'idle' | 'unknown';
+export type RegistrationState = 'home' | 'roaming' | 'searching' | 'denied' | 'idle' | 'unknown';
 
 /** The health of a modem. */
 export interface Health {
-  readonly registration: Registration;
+  readonly registration: RegistrationState;
   /** Undefined while the modem does not report it. */
   readonly signalDbm?: number;
   readonly operator?: string;
@@ -15,7 +15,7 @@ export interface Health {
 }
 
 /** 3GPP TS 27.007 §10.1.22; 6 and 7 are registered for SMS only. */
-const STATES: Readonly<Record<string, Registration>> = {
+const STATES: Readonly<Record<string, RegistrationState>> = {
   '0': 'idle',
   '1': 'home',
   '2': 'searching',
@@ -23,14 +23,14 @@ const STATES: Readonly<Record<string, Registration>> = {
   '5': 'roaming',
 };
 /** Of several domains the best state counts: a Super SIM is nearly always roaming. */
-const BEST: readonly Registration[] = ['home', 'roaming', 'searching', 'denied', 'idle', 'unknown'];
+const BEST: readonly RegistrationState[] = ['home', 'roaming', 'searching', 'denied', 'idle', 'unknown'];
 
-export const isRegistered = (registration: Registration): boolean =>
+export const isRegistered = (registration: RegistrationState): boolean =>
   registration === 'home' || registration === 'roaming';
 
 /** Reads the registration in LTE, the packet and the circuit domain; one of them is enough. */
-export function* registration(): Script<Registration> {
-  const found: Registration[] = [];
+export function* readRegistration(): Script<RegistrationState> {
+  const found: RegistrationState[] = [];
   for (const name of ['+CEREG', '+CGREG', '+CREG']) {
     const state = answerOf(yield* attempt(`AT${name}?`), name)?.split(',')[1];
     found.push(STATES[state?.trim() ?? ''] ?? 'unknown');
@@ -40,7 +40,7 @@ export function* registration(): Script<Registration> {
 }
 
 export function* checkHealth(): Script<Health> {
-  const state = yield* registration();
+  const state = yield* readRegistration();
   const signalDbm = yield* signal();
   const operator = parseOperator(yield* attempt('AT+COPS?', TIMEOUT.operator));
   const attached = answerOf(yield* attempt('AT+CGATT?'), '+CGATT')?.startsWith('1') === true;
@@ -68,7 +68,7 @@ function* signal(): Script<number | undefined> {
 }
 
 /** Parses `+COPS: 0,2,"23415",7`, which without an operator has the mode only. */
-const parseOperator = (outcome: Outcome): string | undefined =>
+const parseOperator = (outcome: AtOutcome): string | undefined =>
   /^\d+, ?\d+, ?"([^"]+)"/.exec(answerOf(outcome, '+COPS') ?? '')?.[1];
 
 /** Reads the address of the data context. @returns undefined without a context: no address, or 0.0.0.0 */

@@ -1,4 +1,4 @@
-import { attempt, ModemFaultError, must, pause, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, mustSucceed, pause, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from '../dialects/dialect.js';
 
 /** Attempts of `AT`: a UART with automatic baud rate needs several. */
@@ -6,7 +6,7 @@ const SYNCS = 10;
 const AIRPLANE_MS = 3000;
 
 /** The identity of a modem. */
-export interface Identity {
+export interface ModemIdentity {
   readonly model: string;
   readonly firmware: string;
   readonly imei: string;
@@ -17,10 +17,10 @@ export interface Identity {
  *
  * @throws ModemFaultError `silent`
  */
-export function* identify(): Script<Identity> {
+export function* identify(): Script<ModemIdentity> {
   yield* synchronise();
   // The first answer still contains the echo.
-  yield* must('silent', 'ATE0');
+  yield* mustSucceed('silent', 'ATE0');
   yield* attempt('AT+CMEE=1');
   return { model: yield* ask('AT+CGMM'), firmware: yield* ask('AT+CGMR'), imei: yield* ask('AT+CGSN') };
 }
@@ -55,7 +55,7 @@ export function* disableRadio({ radioTimeoutMs }: Dialect): Script<void> {
 
 /** Switches the radio on. @throws ModemFaultError with this fault when the modem refuses */
 export function* enableRadio({ radioTimeoutMs }: Dialect, fault: 'silent' | 'refused' = 'silent'): Script<void> {
-  yield* must(fault, 'AT+CFUN=1', radioTimeoutMs ?? TIMEOUT.radio);
+  yield* mustSucceed(fault, 'AT+CFUN=1', radioTimeoutMs ?? TIMEOUT.radio);
 }
 
 /** Switches the radio off and on. All sockets are lost. */

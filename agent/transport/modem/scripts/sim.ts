@@ -13,9 +13,9 @@ export function* waitForSim(): Script<void> {
     const outcome = yield* attempt('AT+CPIN?');
     const state = answerOf(outcome, '+CPIN');
     if (state === 'READY') return;
-    if (state !== undefined && state !== 'NOT READY') throw new ModemFaultError('sim', askedForAdvice(state));
+    if (state !== undefined && state !== 'NOT READY') throw new ModemFaultError('sim', describeSimRequest(state));
     const error = outcome.ok ? 'not ready' : outcome.error;
-    if (isPinError(error)) throw new ModemFaultError('sim', askedForAdvice('SIM PIN'));
+    if (isPinError(error)) throw new ModemFaultError('sim', describeSimRequest('SIM PIN'));
     // Other errors pass while the SIM starts, or never.
     if (waited >= PATIENCE_MS) throw new ModemFaultError('sim', describeSimError(error));
     yield* pause(RETRY_MS);
@@ -26,16 +26,16 @@ export function* waitForSim(): Script<void> {
 const isPinError = (error: string): boolean => /^\+CME ERROR: ?(?:11|SIM PIN(?: required)?)$/.test(error);
 
 /** Says what to do about a SIM that asks for this. */
-export function askedForAdvice(state: string): string {
+export function describeSimRequest(state: string): string {
   if (state === 'SIM PIN') return `the SIM asks for its PIN: set modem.pin, or ${ENTER_PIN}`;
   if (state !== 'SIM PUK') return `the SIM asks for ${state}`;
   return 'the SIM is blocked, after too many wrong PINs: enter its PUK and a new PIN with `supersim-agent modem at \'AT+CPIN="PUK","PIN"\'`';
 }
 
 /** Says what to do about a SIM in this state or with this error; undefined where there is nothing to do. */
-export function adviceFor(state: string): string | undefined {
-  if (state === 'SIM PIN' || isPinError(state)) return askedForAdvice('SIM PIN');
-  if (state === 'SIM PUK' || /^\+CME ERROR: ?(?:12$|SIM PUK)/.test(state)) return askedForAdvice('SIM PUK');
+export function simAdvice(state: string): string | undefined {
+  if (state === 'SIM PIN' || isPinError(state)) return describeSimRequest('SIM PIN');
+  if (state === 'SIM PUK' || /^\+CME ERROR: ?(?:12$|SIM PUK)/.test(state)) return describeSimRequest('SIM PUK');
   return undefined;
 }
 

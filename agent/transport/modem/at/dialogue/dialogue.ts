@@ -1,7 +1,7 @@
 import type { Grammar } from '../grammar.js';
 import type { ModemEvent } from '../modem-event.js';
-import type { Expectation, Unit } from '../parser.js';
-import { type Conversation, createConversation, emit, takeEvents } from './conversation.js';
+import type { Expectation, ParsedUnit } from '../parser.js';
+import { createDialogueState, type DialogueState, emit, takeEvents } from './dialogue-state.js';
 import { awaitedPayload, awaitsPrompt, beginCommand } from './in-flight.js';
 import { takeLine } from './lines.js';
 import { expectEcho, takePayload, takePayloadEcho } from './payloads.js';
@@ -14,19 +14,19 @@ import { settleUnconfirmed } from './results.js';
 export type Dialogue = ReturnType<typeof createDialogue>;
 
 export function createDialogue(grammar: Grammar) {
-  const conversation = createConversation(grammar);
-  const { parser, reassembly, sockets, echoes, modem } = conversation;
-  const expectation = expectationOf(conversation);
+  const state = createDialogueState(grammar);
+  const { parser, reassembly, sockets, echoes, modem } = state;
+  const expectation = expectationOf(state);
 
   function drain(): void {
     for (let unit = parser.next(expectation); unit !== undefined; unit = parser.next(expectation)) {
-      takeUnit(conversation, unit);
+      takeUnit(state, unit);
     }
   }
 
   /** Ends the command in flight without a result: what comes from now on does not belong to it. */
   function leaveCommand(): void {
-    const { inFlight } = conversation;
+    const { inFlight } = state;
     if (inFlight === undefined) return;
     parser.forgetEcho();
     const { likeAnswer } = inFlight;
@@ -34,11 +34,11 @@ export function createDialogue(grammar: Grammar) {
     if (likeAnswer !== undefined) parser.unread(likeAnswer);
     if (parser.waitsFor() === 'read') takeIncomplete();
     drain();
-    conversation.inFlight = undefined;
+    state.inFlight = undefined;
   }
 
   function takeIncomplete(): void {
-    for (const unit of parser.abandon()) takeUnit(conversation, unit);
+    for (const unit of parser.abandon()) takeUnit(state, unit);
   }
 
   return {
@@ -46,12 +46,12 @@ export function createDialogue(grammar: Grammar) {
     command(command: string): ModemEvent[] {
       leaveCommand();
       const inFlight = beginCommand(command, grammar, modem);
-      conversation.inFlight = inFlight;
+      state.inFlight = inFlight;
       const { action } = inFlight;
-      if (action?.type === 'send') settleUnconfirmed(conversation);
+      if (action?.type === 'send') settleUnconfirmed(state);
       if (action?.type === 'open' && action.socket !== undefined) sockets.begin(action.socket, action.state);
       echoes.command(inFlight.command);
-      return takeEvents(conversation);
+      return takeEvents(state);
     },
 
     /** A control character was written outside commands and payloads. */
@@ -59,21 +59,21 @@ export function createDialogue(grammar: Grammar) {
 
     /** The whole payload of the command in flight was written. */
     payload(bytes: Buffer): ModemEvent[] {
-      if (conversation.inFlight !== undefined) conversation.inFlight.written = bytes;
-      expectEcho(conversation);
-      return takeEvents(conversation);
+      if (state.inFlight !== undefined) state.inFlight.written = bytes;
+      expectEcho(state);
+      return takeEvents(state);
     },
 
     receive(bytes: Buffer): ModemEvent[] {
       parser.feed(bytes);
       drain();
-      return takeEvents(conversation);
+      return takeEvents(state);
     },
 
     /** The host no longer waits for the command in flight. */
     abandonCommand(): ModemEvent[] {
       leaveCommand();
-      return takeEvents(conversation);
+      return takeEvents(state);
     },
 
     /** Nothing has been received for long: an incomplete line or payload will not be completed. */
@@ -81,7 +81,7 @@ export function createDialogue(grammar: Grammar) {
       parser.forgetEcho();
       drain();
       takeIncomplete();
-      return takeEvents(conversation);
+      return takeEvents(state);
     },
 
     /** There is nothing more to come. */
@@ -90,55 +90,55 @@ export function createDialogue(grammar: Grammar) {
       drain();
       takeIncomplete();
       reassembly.flushAll();
-      settleUnconfirmed(conversation);
-      return takeEvents(conversation);
+      settleUnconfirmed(state);
+      return takeEvents(state);
     },
 
     /** Whether a payload has begun and is not complete. */
     inPayload: (): boolean => parser.waitsFor() !== undefined,
     /** Returns the payload that the modem waits for: how long it is, and whether the prompt has come. */
-    awaitedPayload: () => awaitedPayload(conversation.inFlight),
+    awaitedPayload: () => awaitedPayload(state.inFlight),
   };
 }
 
 /** What may come next, by the command in flight and by what is known of the modem. */
-function expectationOf(conversation: Conversation): Expectation {
-  const { grammar, modem } = conversation;
+function expectationOf(state: DialogueState): Expectation {
+  const { grammar, modem } = state;
   /** A read has one payload: what looks like the header of a second one is not a header. */
   const readable = () => {
-    const { inFlight } = conversation;
+    const { inFlight } = state;
     return inFlight !== undefined && inFlight.payloads > 0 ? undefined : inFlight?.action;
   };
   const { inline } = grammar;
   return {
     get prompt() {
-      return awaitsPrompt(conversation.inFlight);
+      return awaitsPrompt(state.inFlight);
     },
     header: (line) => grammar.header(line, modem, readable()),
     inline: inline && ((beginning) => inline(beginning, modem, readable())),
   };
 }
 
-function takeUnit(conversation: Conversation, unit: Unit): void {
-  const { inFlight, echoes } = conversation;
+function takeUnit(state: DialogueState, unit: ParsedUnit): void {
+  const { inFlight, echoes } = state;
   switch (unit.type) {
     case 'line':
-      takeLine(conversation, unit.text);
+      takeLine(state, unit.text);
       break;
     case 'prompt':
       if (inFlight !== undefined) inFlight.prompted = true;
-      emit(conversation, { kind: 'prompt' });
-      expectEcho(conversation);
+      emit(state, { kind: 'prompt' });
+      expectEcho(state);
       break;
     case 'payload':
-      takePayload(conversation, unit.header, unit.bytes);
+      takePayload(state, unit.header, unit.bytes);
       break;
     case 'payload-echo':
-      takePayloadEcho(conversation, unit.bytes);
+      takePayloadEcho(state, unit.bytes);
       break;
     case 'discarded':
       if (!echoes.isOfControls(unit.bytes)) {
-        emit(conversation, { kind: 'discarded', bytes: unit.bytes, reason: unit.reason });
+        emit(state, { kind: 'discarded', bytes: unit.bytes, reason: unit.reason });
       }
   }
 }

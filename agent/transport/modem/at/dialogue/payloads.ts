@@ -1,14 +1,14 @@
 import type { Header } from '../parser.js';
 import { readsLikeAnswer } from '../result-codes.js';
-import { type Conversation, emit } from './conversation.js';
+import { type DialogueState, emit } from './dialogue-state.js';
 
 /** Reads the payload behind a header: a datagram, or a part of one. */
-export function takePayload(conversation: Conversation, header: Header, bytes: Buffer): void {
-  const { inFlight, grammar, modem, sockets, reassembly } = conversation;
+export function takePayload(state: DialogueState, header: Header, bytes: Buffer): void {
+  const { inFlight, grammar, modem, sockets, reassembly } = state;
   if (header.from === 'read' && inFlight !== undefined) inFlight.payloads++;
   const { socket, source } = sockets.sourceOf(header);
   const partial = grammar.joinAt?.(modem) === bytes.length;
-  if (socket === null) emit(conversation, { kind: 'datagram', socket, source, bytes });
+  if (socket === null) emit(state, { kind: 'datagram', socket, source, bytes });
   else reassembly.take(socket, source, bytes, partial);
 }
 
@@ -16,7 +16,7 @@ export function takePayload(conversation: Conversation, header: Header, bytes: B
  * Skips the echo of the payload that was written, if the modem echoes it. Otherwise a payload that reads like an answer
  * would swallow the answer.
  */
-export function expectEcho({ inFlight, modem, grammar, parser }: Conversation): void {
+export function expectEcho({ inFlight, modem, grammar, parser }: DialogueState): void {
   if (inFlight?.written === undefined || !inFlight.prompted) return;
   const certain = modem.payloadEcho ?? inFlight.echoed;
   const possible = grammar.echoesPayloads && (inFlight.echoed || modem.payloadEcho === undefined);
@@ -24,6 +24,6 @@ export function expectEcho({ inFlight, modem, grammar, parser }: Conversation): 
 }
 
 /** Keeps the echo of a payload that reads like an answer: it is read as one if no answer comes. */
-export function takePayloadEcho({ inFlight, grammar }: Conversation, bytes: Buffer): void {
+export function takePayloadEcho({ inFlight, grammar }: DialogueState, bytes: Buffer): void {
   if (inFlight !== undefined && readsLikeAnswer(bytes, grammar.words)) inFlight.likeAnswer = bytes;
 }

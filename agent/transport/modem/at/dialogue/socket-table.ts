@@ -1,35 +1,35 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../../../../shared/limits.js';
 import type { Endpoint } from '../../../endpoint.js';
-import type { ModemState, Socket } from '../grammar.js';
+import type { ModemState, SocketState } from '../grammar.js';
 import type { Header } from '../parser.js';
 
 /** Keeps the states of a modem's sockets as they are opened and closed. */
 export function createSocketTable(modem: ModemState) {
   /** States of the sockets that are being opened; an open socket keeps its state until it is opened again. */
-  const opening = new Map<number, Socket>();
+  const opening = new Map<number, SocketState>();
 
   /** Opening failed: the socket is closed, unless it was open before. */
-  function fail(socket: number, state: Socket | undefined = opening.get(socket)): void {
+  function fail(socket: number, state: SocketState | undefined = opening.get(socket)): void {
     if (modem.sockets.get(socket) === state) modem.sockets.delete(socket);
     opening.delete(socket);
   }
 
   return {
     /** A command that opens the socket was written. Its data may arrive at once. */
-    begin(socket: number, state: Socket): void {
+    begin(socket: number, state: SocketState): void {
       opening.set(socket, state);
       if (!modem.sockets.has(socket)) modem.sockets.set(socket, state);
     },
 
     /** @param asked the state that the command in flight asked for */
-    opened(socket: number, asked: Socket | undefined): void {
+    opened(socket: number, asked: SocketState | undefined): void {
       const state = opening.get(socket) ?? asked;
       opening.delete(socket);
       modem.closed.delete(socket);
       modem.sockets.set(socket, { ...modem.sockets.get(socket), ...state });
     },
 
-    notOpened: (socket: number, asked?: Socket): void => fail(socket, opening.get(socket) ?? asked),
+    notOpened: (socket: number, asked?: SocketState): void => fail(socket, opening.get(socket) ?? asked),
 
     /** @returns whether it was open before */
     closed(socket: number): boolean {
@@ -51,7 +51,7 @@ export function createSocketTable(modem: ModemState) {
 }
 
 /** Returns the socket of a payload without a socket number. */
-function onlyOne(sockets: ReadonlyMap<number, Socket>): number | null {
+function onlyOne(sockets: ReadonlyMap<number, SocketState>): number | null {
   const [socket = 0, another] = sockets.keys();
   return another === undefined ? socket : null;
 }

@@ -29,13 +29,13 @@ const textOf = (chunks: readonly LogChunk[]): string =>
   chunks.map(({ direction, bytes }) => `${direction} ${bytes.toString('latin1')}`).join('\n');
 const lengthsOf = (chunks: readonly LogChunk[]): number[] => chunks.map(({ bytes }) => bytes.length);
 
-describe('a log whose payloads are hidden', () => {
+describe('the payload mask', () => {
   /** An echo that begins as every line does is taken for one. */
   const readable = TRANSCRIPTS.filter(
     ({ exchange }) => !exchange.some(([direction, text]) => direction === 'tx' && text.startsWith('\r\n')),
   );
 
-  it.each(readable)('reads the same but for the bytes of its datagrams, $dialect: $what', (transcript) => {
+  it.each(readable)('keeps all but the bytes of the datagrams, $dialect: $what', (transcript) => {
     const { dialect, exchange } = transcript;
     const chunks = chunksOf([...BEGINNING, ...exchange]);
     for (const log of [chunks, slowly(chunks)]) {
@@ -49,7 +49,7 @@ describe('a log whose payloads are hidden', () => {
     }
   });
 
-  it('shows neither the PIN nor what a command carries in hexadecimal', () => {
+  it('hides the PIN and payloads that a command carries in hexadecimal', () => {
     const log = chunksOf([
       ['tx', 'AT+CPIN="4711"\r'],
       ['rx', 'AT+CPIN="4711"\r\r\nOK\r\n'],
@@ -63,7 +63,7 @@ describe('a log whose payloads are hidden', () => {
     expect(hidden).toContain('AT+USOST=0,"100.64.0.1",6969,2,"FFFF"\r');
   });
 
-  it('begins with a whole command, and again after a gap: what comes before may be the rest of a payload', () => {
+  it('starts with a complete command, also after a gap, as the rest of a payload may precede it', () => {
     const mask = createPayloadMask([DIALECTS.quectel.grammar]);
     const shown = (direction: LogChunk['direction'], text: string) =>
       mask.hide({ at: 0, direction, bytes: Buffer.from(text) })?.bytes.toString();
@@ -76,7 +76,7 @@ describe('a log whose payloads are hidden', () => {
     expect(shown('tx', 'AT\r')).toBe('AT\r');
   });
 
-  it('hides what was written, and its echo', () => {
+  it('hides a written payload and its echo', () => {
     const log = chunksOf([
       ['tx', 'AT+QISEND=0,6,"100.64.0.1",6969\r'],
       ['rx', '\r\n> '],

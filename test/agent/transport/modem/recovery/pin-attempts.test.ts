@@ -21,8 +21,8 @@ function agents() {
   };
 }
 
-describe('a PIN that was entered and not taken', () => {
-  it('is not entered again after a restart; another one is, and so is the same into another SIM', async () => {
+describe('a PIN that was entered and not accepted', () => {
+  it('is not entered again after a restart, unless it is another PIN or another SIM', async () => {
     const { start, text } = agents();
     const { attempts } = await start('1111');
     expect(await attempts.mayEnter(ONE)).toBe(true);
@@ -42,7 +42,7 @@ describe('a PIN that was entered and not taken', () => {
     expect(await file.read()).not.toMatchObject({ pin: { digest: kept.digest } });
   });
 
-  it('is known although the agent ended before the SIM had answered', async () => {
+  it('is remembered when the agent ended before the SIM answered', async () => {
     const { start } = agents();
     await (await start('1111')).attempts.recordAttempt(undefined);
     const { attempts } = await start('1111');
@@ -52,7 +52,7 @@ describe('a PIN that was entered and not taken', () => {
     expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(true);
   });
 
-  it('stays known when the SIM does not ask, as somebody has entered another', async () => {
+  it('is remembered when the SIM does not ask for a PIN after it was refused', async () => {
     const { start } = agents();
     const { attempts } = await start('1111');
     await attempts.recordAttempt(ONE);
@@ -61,7 +61,7 @@ describe('a PIN that was entered and not taken', () => {
     expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(false);
   });
 
-  it('is forgotten once it was taken', async () => {
+  it('is forgotten once it was accepted', async () => {
     const { start } = agents();
     const { attempts } = await start('1111');
     await attempts.recordAttempt(ONE);
@@ -69,7 +69,7 @@ describe('a PIN that was entered and not taken', () => {
     expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(true);
   });
 
-  it('is kept beside what else is', async () => {
+  it('is stored beside the other members of the file', async () => {
     const { start } = agents();
     const { attempts, file } = await start('1111');
     await attempts.recordAttempt(ONE);

@@ -55,8 +55,8 @@ const fails = (fault: ModemFault) => async () => {
   throw new ModemFaultError(fault, 'because');
 };
 
-describe('what may not be done while UDP works', () => {
-  it('is not done and not counted, in its place the modem is brought up; once it may, it is done', async () => {
+describe('a rung that interrupts the radio while UDP is in use', () => {
+  it('is deferred and not counted, with a bring-up in its place, and performed once it is allowed', async () => {
     const link = recover({ perform: fails('context') });
     link.allow(false);
     link.recovery.report('context', 'dropped');
@@ -74,7 +74,7 @@ describe('what may not be done while UDP works', () => {
     expect(link.done).toContain('reset');
   });
 
-  it('is done at once when it is allowed while something milder is being done in vain', async () => {
+  it('is performed at once when it is allowed while a milder rung fails', async () => {
     let end: () => void = () => undefined;
     const perform = (rung: Rung) =>
       rung === 'bring-up'
@@ -95,7 +95,7 @@ describe('what may not be done while UDP works', () => {
     expect(link.done.slice(link.done.indexOf('bring-up'))).toContain('airplane');
   });
 
-  it('is tried again also where only settings were withheld', async () => {
+  it('is retried also where only settings were deferred', async () => {
     const link = recover({
       async perform(_rung, permit) {
         if (!permit.allowed()) throw new ModemFaultError('sim', 'nothing but a hand helps');
@@ -111,8 +111,8 @@ describe('what may not be done while UDP works', () => {
   });
 });
 
-describe('the network’s limit', () => {
-  it('holds for what a bring-up does of its own, also over restarts', async () => {
+describe('the limit of attaches', () => {
+  it('counts the attaches of a bring-up, also over restarts', async () => {
     let left = 0;
     let saved: unknown;
     for (let restart = 0; restart < 3 * MAX_ATTACHES; restart++) {
@@ -134,8 +134,8 @@ describe('the network’s limit', () => {
   });
 });
 
-describe('what the log says', () => {
-  it('of each rung, and of long waits, why and until when', async () => {
+describe('the log of the recovery', () => {
+  it('has each rung, and the reason and duration of long waits', async () => {
     const link = recover({ perform: fails('sim') });
     link.recovery.begin();
     await vi.advanceTimersByTimeAsync(MINUTE);

@@ -199,7 +199,7 @@ function cut(atoms: readonly Atom[], sizes: readonly number[]): LogChunk[] {
 const chunkSizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 });
 const essence = (all: readonly string[]) => all.filter((line) => /^(?:datagram|sent|discarded|stray)/.test(line));
 
-describe('any payload, in every form, with URCs between any two lines, cut anywhere', () => {
+describe('the dialogue reads any payload with URCs between any two lines, in any chunks:', () => {
   it.each(FORMS)('$what', ({ dialect, before = [], most = 1000, atoms, understood }) => {
     const urcs = fc.constantFrom(...URCS[dialect], ...COMMON_URCS);
     const insertions = fc.array(fc.tuple(fc.nat(), urcs), { maxLength: 4 });
@@ -244,8 +244,8 @@ const chunks = fc.array(
 );
 const dialects = fc.constantFrom(...DIALECT_NAMES);
 
-describe('arbitrary bytes', () => {
-  it('never throw, and are understood the same in whatever chunks they come', () => {
+describe('arbitrary bytes to the dialogue', () => {
+  it('never throw, and give the same events in any chunks', () => {
     fc.assert(
       fc.property(dialects, chunks, (dialect, log) => {
         const single = log.flatMap((chunk) =>
@@ -257,7 +257,7 @@ describe('arbitrary bytes', () => {
     );
   });
 
-  it('never yield more than came', () => {
+  it('never give more bytes than were received', () => {
     fc.assert(
       fc.property(dialects, chunks, (dialect, log) => {
         const reader = createLogReader(DIALECTS[dialect].grammar);

@@ -8,7 +8,7 @@ import { createReassembly } from './reassembly.js';
 import { createSocketTable } from './socket-table.js';
 
 /** The state of a dialogue, which the readers of lines, results and payloads share. */
-export interface Conversation {
+export interface DialogueState {
   readonly grammar: Grammar;
   readonly parser: ReturnType<typeof createParser>;
   readonly modem: ModemState;
@@ -22,43 +22,41 @@ export interface Conversation {
   events: ModemEvent[];
 }
 
-export function createConversation(grammar: Grammar): Conversation {
+export function createDialogueState(grammar: Grammar): DialogueState {
   const modem = initialModemState();
-  const conversation: Conversation = {
+  const state: DialogueState = {
     grammar,
     parser: createParser(),
     modem,
     sockets: createSocketTable(modem),
-    reassembly: createReassembly((socket, source, bytes) =>
-      emit(conversation, { kind: 'datagram', socket, source, bytes }),
-    ),
+    reassembly: createReassembly((socket, source, bytes) => emit(state, { kind: 'datagram', socket, source, bytes })),
     echoes: createEchoes(),
     unconfirmed: new Set(),
     inFlight: undefined,
     events: [],
   };
-  return conversation;
+  return state;
 }
 
-export const emit = ({ events }: Conversation, event: ModemEvent): void => void events.push(event);
+export const emit = ({ events }: DialogueState, event: ModemEvent): void => void events.push(event);
 
 /** A line is part of the answer to the command in flight. */
-export function emitInformation(conversation: Conversation, line: string): void {
-  conversation.inFlight?.lines.push(line);
-  emit(conversation, { kind: 'information', line });
+export function emitInformation(state: DialogueState, line: string): void {
+  state.inFlight?.lines.push(line);
+  emit(state, { kind: 'information', line });
 }
 
-export const emitDiscarded = (conversation: Conversation, line: string, reason: DiscardReason): void =>
-  emit(conversation, { kind: 'discarded', bytes: Buffer.from(line, 'latin1'), reason });
+export const emitDiscarded = (state: DialogueState, line: string, reason: DiscardReason): void =>
+  emit(state, { kind: 'discarded', bytes: Buffer.from(line, 'latin1'), reason });
 
 /** Returns the events since the last call. */
-export function takeEvents(conversation: Conversation): ModemEvent[] {
-  const { events } = conversation;
-  conversation.events = [];
+export function takeEvents(state: DialogueState): ModemEvent[] {
+  const { events } = state;
+  state.events = [];
   return events;
 }
 
-export function closeSocket(conversation: Conversation, socket: number): void {
-  conversation.reassembly.flush(socket);
-  if (conversation.sockets.closed(socket)) emit(conversation, { kind: 'closed', socket });
+export function closeSocket(state: DialogueState, socket: number): void {
+  state.reassembly.flush(socket);
+  if (state.sockets.closed(socket)) emit(state, { kind: 'closed', socket });
 }
