@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { CommandId, Reply } from '../../../shared/command.js';
 import { ERRORS } from '../../../shared/errors.js';
 import { type Answer, formatJsonRpc, MAX_BATCH, parseJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
-import { A_REPLY, type Message } from '../../../shared/format/message.js';
+import { type Message, REPLY_MESSAGE } from '../../../shared/format/message.js';
 
 const json: Writer = (document) => Buffer.from(JSON.stringify(document));
 const parse = (document: unknown) => parseJsonRpc(document, json);
@@ -116,7 +116,7 @@ describe('a JSON-RPC response', () => {
         expect(parse(JSON.parse(Buffer.from(written).toString())).entries).toEqual([]);
       }
     }
-    expect(parse({ jsonrpc: '2.0', id: 1, result: 1 })).toEqual(A_REPLY);
+    expect(parse({ jsonrpc: '2.0', id: 1, result: 1 })).toEqual(REPLY_MESSAGE);
   });
 });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Params, Reply } from '../../../shared/command.js';
-import { A_REPLY, type Entry } from '../../../shared/format/message.js';
+import { type Entry, REPLY_MESSAGE } from '../../../shared/format/message.js';
 import { paramsFromWords, parseText, quoteWord } from '../../../shared/format/text.js';
 import { formatTextReply } from '../../../shared/format/text-reply.js';
 import { SEED } from '../../support/seed.js';
@@ -127,7 +127,7 @@ describe('an answer in text', () => {
     'ok a=1 a=2',
     `#${'x'.repeat(200)} ok`,
   ])('%j is recognised and not answered', (text) => {
-    expect(parseText(text)).toEqual(A_REPLY);
+    expect(parseText(text)).toEqual(REPLY_MESSAGE);
   });
 
   it.each(['okay', 'errors', 'ok.x', 'ok=1', 'OK', 'Error'])('%j is a command like any other', (text) => {
@@ -142,13 +142,13 @@ describe('an answer in text', () => {
     const id = fc.option(fc.stringMatching(/^[^\s\p{C}]{1,9}$/u), { nil: undefined });
     fc.assert(
       fc.property(id, arbitraryReply, (replyId, one) => {
-        expect(parseText(formatTextReply(replyId, one, LIMIT).toString())).toEqual(A_REPLY);
+        expect(parseText(formatTextReply(replyId, one, LIMIT).toString())).toEqual(REPLY_MESSAGE);
       }),
       { seed: SEED, numRuns: 500 },
     );
     for (const broken of [`echo 'a`, 'echo "', 'echo \\', '#', 'echo a=1 a=1', '#1 echo "']) {
       const { id: brokenId, error: why } = error(broken);
-      expect(parseText(formatTextReply(brokenId, { error: why }, LIMIT).toString()), broken).toEqual(A_REPLY);
+      expect(parseText(formatTextReply(brokenId, { error: why }, LIMIT).toString()), broken).toEqual(REPLY_MESSAGE);
     }
   });
 });
