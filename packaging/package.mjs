@@ -111,8 +111,7 @@ async function neededScripts() {
     conditions: [],
     logLevel: 'error',
   });
-  // The bundle has libsql's JavaScript: this is where its native part is looked up from.
-  const files = [...Object.keys(metafile.inputs), 'node_modules/libsql/index.js'];
+  const files = Object.keys(metafile.inputs);
   return [...files, ...packageFolders(files).map((folder) => join(folder, 'package.json'))];
 }
 
@@ -190,11 +189,12 @@ async function copyright(scripts) {
   const all = [
     'supersim-agent: MIT\n',
     readFileSync('LICENSE', 'utf8'),
-    'It contains these npm packages, some of them bundled; the native part of libsql contains SQLite, which is in the',
+    'It contains these npm packages, some of them bundled; libsql contains SQLite, which is in the',
     'public domain.\n',
     readFileSync('dist/LICENSES.txt', 'utf8'),
     `${'-'.repeat(80)}\n`,
-    await licensesOf(packageFolders(scripts)),
+    // The platform packages have no licence file of their own: they are built from the sources of libsql.
+    await licensesOf([...packageFolders(scripts), 'node_modules/libsql']),
   ].join('\n');
   return all.replaceAll(APACHE, APACHE_ON_DEBIAN);
 }

@@ -1,6 +1,8 @@
 import { isSupersimError, messageOf } from './errors.js';
 
-/** What may move a terminal's cursor or turn its text around: controls, bidirectional marks, line separators, halves. */
+/**
+ * What may move a terminal's cursor or turn its text around: controls, bidirectional marks, line separators, halves.
+ */
 const UNPRINTABLE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 

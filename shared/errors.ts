@@ -153,7 +153,7 @@ export const ERRORS = {
     remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
   },
   'modem-unknown': {
-    meaning: 'The modem is of a kind that the agent does not speak with.',
+    meaning: 'Unsupported modem model.',
     remedy: 'Use one of the README’s table of modems, or name its dialect if it is one of them under another name.',
   },
   'modem-silent': {
@@ -276,14 +276,19 @@ export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
-/** Whether an error is ours and, when `code` is given, of that code. */
+/** Tells whether an error is ours and, when `code` is given, of that code. Never throws, whatever was thrown. */
 export function isSupersimError<C extends ErrorCode>(error: unknown, code?: C): error is SupersimError<C> {
-  // Not by instanceof: the programs and the library are bundled apart, and each bundle has a class of its own.
-  if (!(error instanceof Error) || !('code' in error) || !('remedy' in error)) return false;
-  return code === undefined ? typeof error.code === 'string' && error.code in ERRORS : error.code === code;
+  try {
+    // Not by instanceof: the programs and the library are bundled apart, and each bundle has a class of its own.
+    if (!(error instanceof Error) || !('code' in error) || !('remedy' in error)) return false;
+    return code === undefined ? typeof error.code === 'string' && error.code in ERRORS : error.code === code;
+  } catch {
+    // A value thrown by a handler may be a proxy, or have getters that throw.
+    return false;
+  }
 }
 
-/** The message of anything that was thrown. */
+/** Returns the message of anything that was thrown. Never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message || thrown.name : thrown);

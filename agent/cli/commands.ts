@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { CommandModule } from 'yargs';
+import { checkInput } from '../../shared/check-input.js';
 import {
   type CommandView,
   cancelledSchema,
@@ -11,7 +12,7 @@ import {
   MAX_LISTED,
   purgedSchema,
 } from '../service/control/schema.js';
-import { checkArgument, controlOptions, listing, printAnswer, table } from './control-output.js';
+import { controlOptions, listing, printAnswer, table } from './control-output.js';
 
 /** Maximum bytes shown of a reply that is not text. */
 const MAX_SHOWN_BYTES = 256;
@@ -30,7 +31,7 @@ const ls: CommandModule = {
     }),
   handler: (argv) =>
     printAnswer(argv, async (ask) => {
-      const limit = checkArgument('--limit', limitSchema.default(DEFAULT_LISTED), argv['limit']);
+      const limit = checkInput(limitSchema.default(DEFAULT_LISTED), argv['limit'], '--limit');
       const answer = await ask('GET', `/commands?limit=${limit}`, commandListSchema);
       return { answer, text: formatCommands(answer.commands) };
     }),
@@ -80,7 +81,7 @@ export const commandsCommand: CommandModule = {
 const idPositional = { type: 'string', describe: 'ID of the command, as shown by `commands ls`' } as const;
 
 /** @throws SupersimError `bad-input` */
-const pathOf = (id: unknown): string => `/commands/${checkArgument('the ID', idSchema, id)}`;
+const pathOf = (id: unknown): string => `/commands/${checkInput(idSchema, id, 'the ID')}`;
 
 const HEAD = ['ID', 'RECEIVED (UTC)', 'NAME', 'STATE', 'OUTCOME/CODE', 'PEER', 'FORMAT', 'RUNS'] as const;
 

@@ -1,9 +1,10 @@
 import type { Options } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { formatError, printable } from '../../shared/cli.js';
-import { isSupersimError, SupersimError } from '../../shared/errors.js';
+import { isSupersimError } from '../../shared/errors.js';
 import { type Ask, controlClient } from '../service/control/client.js';
-import { defaultControlSocket, describeZodError } from '../service/control/schema.js';
+import { defaultControlSocket } from '../service/control/schema.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
@@ -34,7 +35,7 @@ export interface Output {
 /** Sends requests to the agent and prints the answer. Sets exit code 1 for a failure, 2 for wrong arguments. */
 export async function printAnswer(argv: unknown, run: (ask: Ask) => Promise<Output>): Promise<void> {
   await withSocket(argv, async (socket) => {
-    const { json } = checkArgument('the arguments', jsonFlag, argv);
+    const { json } = checkInput(jsonFlag, argv, 'the arguments');
     const { answer, text } = await run(controlClient(socket));
     process.stdout.write(`${json ? printable(JSON.stringify(answer)) : text}\n`);
   });
@@ -45,20 +46,13 @@ export async function withSocket(argv: unknown, run: (socketPath: string) => Pro
   // A closed pipe (`… | head`) is no error.
   process.stdout.once('error', () => process.exit());
   try {
-    const { socket } = checkArgument('the arguments', socketFlag, argv);
+    const { socket } = checkInput(socketFlag, argv, 'the arguments');
     await run(socket ?? defaultControlSocket(process.env));
   } catch (error) {
     process.stderr.write(formatError(error));
     const isUsage = isSupersimError(error, 'bad-input') || isSupersimError(error, 'too-large');
     process.exitCode = isUsage ? EXIT_USAGE : EXIT_ERROR;
   }
-}
-
-/** @throws SupersimError `bad-input` */
-export function checkArgument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `${name}: ${describeZodError(result.error)}`);
 }
 
 /** Longer cells of a table are cut. */

@@ -1,10 +1,11 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
 import { configOptions } from '../config/flags.js';
 import type { Severity } from '../doctor/finding.js';
-import { checkArgument, controlOptions } from './control-output.js';
+import { controlOptions } from './control-output.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
@@ -39,7 +40,7 @@ export const doctorCommand: CommandModule = {
     }),
   async handler(argv) {
     try {
-      process.exit(await examineAndPrint(checkArgument('the arguments', flags, argv)));
+      process.exit(await examineAndPrint(checkInput(flags, argv, 'the arguments')));
     } catch (error) {
       process.stderr.write(formatError(error));
       process.exit(isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR);

@@ -1,9 +1,10 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { LOG_LEVELS } from '../config/schema.js';
 import { logLevelAnswerSchema, logLevelSchema } from '../service/control/schema.js';
-import { checkArgument, controlOptions, printAnswer } from './control-output.js';
+import { controlOptions, printAnswer } from './control-output.js';
 
 /** `supersim-agent loglevel`. */
 export const logLevelCommand: CommandModule = {
@@ -13,7 +14,7 @@ export const logLevelCommand: CommandModule = {
     yargs.options(controlOptions).positional('level', { type: 'string', describe: LOG_LEVELS.join(', ') }),
   handler: (argv) =>
     printAnswer(argv, async (ask) => {
-      const level = checkArgument('the level', logLevelSchema.optional(), argv['level']);
+      const level = checkInput(logLevelSchema.optional(), argv['level'], 'the level');
       const answer =
         level === undefined
           ? await ask('GET', '/loglevel', logLevelAnswerSchema)

@@ -1,13 +1,14 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { readBounded } from '../../shared/read-bounded.js';
+import { readInput } from '../../shared/read-body.js';
 import { type AskOptions, controlClient } from '../service/control/client.js';
 import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control/schema.js';
 import type { EventState } from '../service/control/target.js';
-import { checkArgument, socketOption, withSocket } from './control-output.js';
+import { socketOption, withSocket } from './control-output.js';
 
 const flags = z.object({
   payload: z.string().optional(),
@@ -49,7 +50,7 @@ export const sendCommand: CommandModule = {
       ),
   handler: (argv) =>
     withSocket(argv, async (socket) => {
-      const body = await readEvent(checkArgument('the arguments', flags, argv));
+      const body = await readEvent(checkInput(flags, argv, 'the arguments'));
       const options = { answerMs: EVENT_ANSWER_MS, body };
       const { state } = await controlClient(socket)('POST', '/events', sentEventSchema, options);
       process.stdout.write(`${STATE_TEXT[state]}\n`);
@@ -78,9 +79,9 @@ async function readPayload(
   if (more.length > 0) throw badInput('more than one payload: put quotes around it');
   if (payload !== undefined && file !== undefined) throw badInput('give a payload or a --file, not both');
   if (payload !== undefined && payload !== '-') return Buffer.from(payload);
-  if (file !== undefined) return readBounded(createReadStream(file), file, maxBytes, SEND_LESS);
+  if (file !== undefined) return readInput(createReadStream(file), file, maxBytes, SEND_LESS);
   if (payload === undefined && process.stdin.isTTY) return undefined;
-  return readBounded(process.stdin, 'standard input', maxBytes, SEND_LESS);
+  return readInput(process.stdin, 'standard input', maxBytes, SEND_LESS);
 }
 
 function parse(text: string): unknown {

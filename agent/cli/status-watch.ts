@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { formatError, printable } from '../../shared/cli.js';
 import { isSupersimError } from '../../shared/errors.js';
 import { type Ask, controlClient } from '../service/control/client.js';
-import { checkArgument, type Output, withSocket } from './control-output.js';
+import { type Output, withSocket } from './control-output.js';
 
 const INTERVAL_MS = 1000;
 /** Time limit of an answer: an agent that hangs is reported sooner than usual. */
@@ -20,7 +21,7 @@ type Sample = (Output & { readonly pid: number }) | { readonly error: unknown };
  */
 export const watchAgent = (argv: unknown, request: (ask: Ask) => Promise<Output & { readonly pid: number }>) =>
   withSocket(argv, async (socket) => {
-    const { json } = checkArgument('the arguments', flags, argv);
+    const { json } = checkInput(flags, argv, 'the arguments');
     const { stdout } = process;
     const client = controlClient(socket);
     const ask: Ask = (method, path, schema) => client(method, path, schema, { answerMs: ANSWER_MS });

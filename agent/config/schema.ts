@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { isCommandName, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { durationSchema } from '../../shared/duration.js';
 import { CARRIER_RANGE, DEVICE_PORT, GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
+import { DIALECT_NAMES } from './dialect-names.js';
 
 /** Path of supersim-agent-reboot.socket. */
 export const REBOOT_SOCKET = '/run/supersim-agent-root/reboot.sock';
@@ -181,7 +182,7 @@ const settings = z.strictObject({
           'The modem’s serial port for AT commands, preferably below /dev/serial/by-id; without it no modem is used',
         ),
       dialect: z
-        .enum(['auto', 'quectel', 'simcom7600', 'simcom7080', 'ublox'])
+        .enum(['auto', ...DIALECT_NAMES])
         .default('auto')
         .describe('The modem’s AT dialect; `auto` detects it by the model'),
       baudRate: z.int().min(9600).max(4_000_000).default(115_200).describe('Speed of the port; ignored by USB ports'),

@@ -1,4 +1,5 @@
 import { messageOf } from '../../shared/errors.js';
+import { raceTimeout } from '../../shared/with-timeout.js';
 import type { Context } from './context.js';
 import { type Finding, type Judgement, note } from './finding.js';
 
@@ -31,18 +32,12 @@ export function defineCheck<Observation>({
   return {
     name,
     async run(context) {
-      const judgements = await withTimeout(lookMs, look(context).then(judge)).catch((error: unknown) => [
-        note(name, `the check failed: ${messageOf(error)}`),
-      ]);
+      const judgements = await raceTimeout(lookMs, look(context).then(judge), { reason: notFinished }).catch(
+        (error: unknown) => [note(name, `the check failed: ${messageOf(error)}`)],
+      );
       return judgements.map((judgement) => ({ check: name, ...judgement }));
     },
   };
 }
 
-async function withTimeout<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const bound = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not finished after ${milliseconds / 1000} s`)), milliseconds);
-  });
-  return Promise.race([work, bound]).finally(() => clearTimeout(timer));
-}
+const notFinished = (ms: number) => new Error(`not finished after ${ms / 1000} s`);

@@ -5,7 +5,7 @@ import type { StoredCommand } from '../account/store.js';
 
 export const SIM_STATUSES = ['new', 'ready', 'active', 'inactive', 'scheduled'] as const;
 
-/** That a device is detached does not show in its SIM's status. */
+/** Status in the Sim resource, which does not show whether the device is detached. */
 export const simStatus = ({ state }: Sim): (typeof SIM_STATUSES)[number] =>
   state === 'inactive' ? 'inactive' : 'active';
 
@@ -15,7 +15,7 @@ export const ipCommandResource = (command: StoredCommand, origin: string): IpCom
   url: `${origin}/v1/IpCommands/${command.sid}`,
 });
 
-/** The Sim resource (fact sheet §6). */
+/** The Sim resource (docs/vendor-facts.md, "API: Sims and Fleets"). */
 export function simResource(sim: Sim, accountSid: string, { dateCreated }: Registry, origin: string) {
   const url = `${origin}/v1/Sims/${sim.sid}`;
   return {
@@ -32,7 +32,10 @@ export function simResource(sim: Sim, accountSid: string, { dateCreated }: Regis
   };
 }
 
-/** The Fleet resource; what the loopback has nothing to do with is as on a new Fleet (fact sheet §6). */
+/**
+ * The Fleet resource; what the loopback has nothing to do with is as on a new Fleet
+ * (docs/vendor-facts.md, "API: Sims and Fleets").
+ */
 export function fleetResource(fleet: Fleet, accountSid: string, { dateCreated }: Registry, origin: string) {
   return {
     account_sid: accountSid,

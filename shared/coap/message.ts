@@ -99,7 +99,9 @@ export function formatMessage(
   return bytes;
 }
 
-/** `Content-Format` by its value of at most one byte, as it is written: most responses have this option and no other. */
+/**
+ * `Content-Format` by its value of at most one byte, as it is written: most responses have this option and no other.
+ */
 const writtenFormats = new Map<number | undefined, Buffer>();
 
 function writeOptions(options: readonly Option[]): Buffer {
@@ -122,7 +124,9 @@ function generateOptions(options: readonly Option[]): Buffer {
   return generate({ options: named }, MAX_DATAGRAM_BYTES).subarray(HEADER_BYTES);
 }
 
-/** Checks what `coap-packet` lets pass: long tokens, options and extensions beyond the end, a marker without payload. */
+/**
+ * Checks what `coap-packet` lets pass: long tokens, options and extensions beyond the end, a marker without payload.
+ */
 function checkForm(bytes: Buffer): void {
   const tokenLength = (bytes[0] ?? 0) & 0x0f;
   if (tokenLength > MAX_TOKEN_BYTES) throw new Error('the token is longer than 8 bytes');

@@ -1,6 +1,7 @@
 import type { Reply } from '../command.js';
 import { ERRORS, SupersimError } from '../errors.js';
-import { formatText, oneLine } from '../format/text.js';
+import { formatText } from '../format/text.js';
+import { oneLine } from '../format/text-reply.js';
 import { toCbor, toJson } from '../format/value.js';
 import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from './content-format.js';
 import { METHOD } from './request.js';

@@ -14,8 +14,13 @@ export function utf8Tail(bytes: Buffer, limit: number): string {
   return bytes.toString('utf8', start);
 }
 
-/** The mark that ends a reply of which only the head was sent; `total` is the whole's size in bytes. */
+/** Returns the mark that ends a text of which only the head is there; `total` is the size of the whole in bytes. */
 export const cutMark = (total: number): string => ` …[cut, ${total} bytes]`;
+
+const CUT_MARK = / …\[cut, \d+ bytes\]$/;
+
+/** Tells whether a text ends with a {@link cutMark}. */
+export const hasCutMark = (text: string): boolean => CUT_MARK.test(text);
 
 /**
  * Cuts bytes at `limit` with a mark at the end that says how long the whole was.

@@ -1,6 +1,5 @@
-import { type CommandId, MAX_ID_BYTES, type Params, REPLY_WORDS, type Reply } from '../command.js';
-import { messageOf, type WireCode } from '../errors.js';
-import { cutWithMark } from './cut.js';
+import { MAX_ID_BYTES, type Params, REPLY_WORDS } from '../command.js';
+import { messageOf } from '../errors.js';
 import { A_REPLY, errorMessage, type Message } from './message.js';
 import { isRecord, toJson } from './value.js';
 
@@ -129,26 +128,7 @@ function splitWords(text: string): Word[] {
 
 const closeWord = ({ key, value }: OpenWord): Word => (key === undefined ? { value } : { key, value });
 
-/**
- * Writes a reply in text: `ok`, `ok RESULT` or `error CODE message`, the command's `#id` before it.
- * A string or bytes stand as they are; flat arrays and objects become words and `key=value`; the rest is JSON.
- * Longer than `limit` bytes, it is cut and says so.
- *
- * @throws SupersimError `bad-reply` when the result cannot be written
- */
-export function formatTextReply(id: CommandId | undefined, reply: Reply<WireCode>, limit: number): Buffer {
-  const prefix = id === undefined || id === null ? '' : `#${id} `;
-  if ('error' in reply)
-    return cutWithMark(Buffer.from(`${prefix}error ${reply.error.code} ${oneLine(reply.error.message)}`), limit);
-  const { result } = reply;
-  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${prefix}ok `), result]), limit);
-  const written = formatText(result);
-  return cutWithMark(Buffer.from(written === '' ? `${prefix}ok` : `${prefix}ok ${written}`), limit);
-}
-
-export const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g, '; ').trim();
-
-/** A result as a text reply has it, without `ok`. */
+/** Writes a result as a text reply has it, without `ok`. */
 export function formatText(result: unknown): string {
   if (result === undefined || result === null) return '';
   if (typeof result === 'string') return result;

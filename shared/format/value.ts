@@ -24,7 +24,9 @@ export function toJson(value: unknown): string {
   throw new SupersimError('bad-reply', `the result is a ${typeof value}, which JSON cannot say`);
 }
 
-/** `value` has been through `toJSON` already, which turns a Buffer into a list of numbers: look at the member itself. */
+/**
+ * `value` has been through `toJSON` already, which turns a Buffer into a list of numbers: look at the member itself.
+ */
 function sayable(this: unknown, key: string, value: unknown): unknown {
   // Left to itself JSON would pass over these in silence, the whole result included.
   if (typeof value === 'function' || typeof value === 'symbol') throw new TypeError(`there is a ${typeof value} in it`);

@@ -1,9 +1,10 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { configOptions } from '../../config/flags.js';
-import { checkArgument, controlOptions } from '../control-output.js';
+import { controlOptions } from '../control-output.js';
 import { runConsole } from './console.js';
 import { type AtLine, checkedCommand, formatAnswer, isSuccess, openLine } from './line.js';
 import { baudSchema, portOptions } from './options.js';
@@ -32,7 +33,7 @@ export const atCommand: CommandModule = {
       .options({ ...portOptions, ...configOptions, socket: controlOptions.socket }),
   async handler(argv) {
     try {
-      const wanted = checkArgument('the arguments', flags, argv);
+      const wanted = checkInput(flags, argv, 'the arguments');
       const commands = wanted.commands.map(checkedCommand);
       const line = await openLine(wanted);
       try {

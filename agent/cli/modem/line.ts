@@ -1,4 +1,5 @@
 import { realpath } from 'node:fs/promises';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { configFromFlags } from '../../config/flags.js';
@@ -10,13 +11,12 @@ import {
   defaultControlSocket,
   modemSchema,
 } from '../../service/control/schema.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
-import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
-import { knock } from '../../transport/modem/console/probe.js';
-import { checkCommand, runAnyCommand } from '../../transport/modem/console/user-command.js';
-import { checkArgument } from '../control-output.js';
+import { probeAt } from '../../transport/modem/console/probe.js';
+import { checkCommand, runUserCommand } from '../../transport/modem/console/user-command.js';
 
 /** A connection to the modem for AT commands. */
 export interface AtLine {
@@ -39,14 +39,14 @@ export interface LineOptions {
 
 /** @throws SupersimError `bad-input` */
 export function checkedCommand(text: string): string {
-  const command = checkArgument(JSON.stringify(text), atCommandSchema, text);
+  const command = checkInput(atCommandSchema, text, JSON.stringify(text));
   checkCommand(command);
   return command;
 }
 
 /** Formats a response, safe for a terminal. */
 export const formatAnswer = (lines: readonly string[]): string =>
-  lines.map((line) => `${printable(withMeaning(line))}\n`).join('');
+  lines.map((line) => `${printable(explainCmeError(line))}\n`).join('');
 
 export const isSuccess = (lines: readonly string[]): boolean => lines.at(-1) === 'OK';
 
@@ -98,20 +98,20 @@ async function portLine(path: string, baudRate: number): Promise<AtLine> {
   const session = await openPortSession(
     { path, baudRate, flowControl: 'none' },
     {
-      notice(notice) {
-        const line = unsolicitedLine(notice);
+      event(event) {
+        const line = unsolicitedLine(event);
         if (line !== undefined) show(line);
       },
     },
   );
-  if (!(await session.run(knock()))) {
+  if (!(await session.run(probeAt()))) {
     await session.close();
     throw new SupersimError('modem-silent', `no response to AT on ${path}`);
   }
   // Makes the modem report errors by number.
   await session.run(attempt('AT+CMEE=1'));
   return {
-    run: (command) => session.run(runAnyCommand(command)),
+    run: (command) => session.run(runUserCommand(command)),
     onUnsolicited(next) {
       show = next;
     },
@@ -120,7 +120,7 @@ async function portLine(path: string, baudRate: number): Promise<AtLine> {
 }
 
 /** Includes unrecognised bytes: without a dialect these may be payloads. */
-function unsolicitedLine(notice: Notice): string | undefined {
-  if (notice.kind === 'urc') return notice.line;
-  return notice.kind === 'discarded' ? notice.bytes.toString('latin1') : undefined;
+function unsolicitedLine(event: ModemEvent): string | undefined {
+  if (event.kind === 'urc') return event.line;
+  return event.kind === 'discarded' ? event.bytes.toString('latin1') : undefined;
 }

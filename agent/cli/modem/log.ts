@@ -1,11 +1,12 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { controlClient } from '../../service/control/client.js';
 import { printModemLog } from '../../service/control/modem-log.js';
 import { defaultControlSocket } from '../../service/control/schema.js';
-import { checkArgument, controlOptions } from '../control-output.js';
+import { controlOptions } from '../control-output.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
@@ -33,7 +34,7 @@ export const logCommand: CommandModule = {
     }),
   async handler(argv) {
     try {
-      const { socket, follow, payloads } = checkArgument('the arguments', flags, argv);
+      const { socket, follow, payloads } = checkInput(flags, argv, 'the arguments');
       const ask = controlClient(socket ?? defaultControlSocket(process.env));
       await printModemLog(ask, (line) => process.stdout.write(line), {
         follow,

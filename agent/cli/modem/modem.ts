@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
-import { DIALECT_NAMES, type DialectName } from '../../transport/modem/dialects/index.js';
+import { DIALECT_NAMES, type DialectName } from '../../config/dialect-names.js';
 import { atCommand } from './at.js';
 import { logCommand } from './log.js';
 import { probeCommand } from './probe.js';

@@ -1,19 +1,20 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import {
   type PortKind,
-  type Probe,
+  type PortProbe,
   type ProbedModem,
   type ProbedPort,
   probePorts,
 } from '../../transport/modem/console/probe.js';
 import { findPorts } from '../../transport/modem/port/find-ports.js';
 import { formatHolder } from '../../transport/modem/port/port-holders.js';
-import { adviceFor } from '../../transport/modem/scripts/sim.js';
-import { checkArgument, listing } from '../control-output.js';
+import { simAdvice } from '../../transport/modem/scripts/sim.js';
+import { listing } from '../control-output.js';
 import { baudSchema, DEFAULT_BAUD, portOptions } from './options.js';
 
 const EXIT_NO_MODEM = 1;
@@ -38,7 +39,7 @@ export const probeCommand: CommandModule = {
     }),
   async handler(argv) {
     try {
-      const { path, baud, json } = checkArgument('the arguments', flags, argv);
+      const { path, baud, json } = checkInput(flags, argv, 'the arguments');
       const found = path === undefined ? await search(baud) : await probePorts([path], baud);
       process.stdout.write(`${json ? printable(JSON.stringify(toJson(found))) : format(found)}\n`);
       const error = problemOf(found);
@@ -53,7 +54,7 @@ export const probeCommand: CommandModule = {
 };
 
 /** Tries ports with persistent names first, and others only if none of those accepts AT commands. */
-async function search(baud: number): Promise<Probe> {
+async function search(baud: number): Promise<PortProbe> {
   const [named, others] = await findPorts();
   const first = await probePorts(named, baud);
   if (first.ports.some(({ kind }) => kind === 'at')) return first;
@@ -69,7 +70,7 @@ const KINDS: Readonly<Record<Exclude<PortKind, 'unusable'>, string>> = {
   silent: 'no response',
 };
 
-function format({ ports, modem }: Probe): string {
+function format({ ports, modem }: PortProbe): string {
   if (ports.length === 0) return 'No serial port found.';
   const parts = [listing(ports.map((port) => [port.path, formatPort(port)]))];
   if (modem !== undefined) parts.push(listing(modemRows(modem)));
@@ -91,7 +92,9 @@ function modemRows(modem: ProbedModem): [string, string][] {
     ['dialect', dialect ?? `none: ${unsupported}`],
     [
       'SIM',
-      [withMeaning(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, adviceFor(sim)].filter(Boolean).join(', '),
+      [explainCmeError(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, simAdvice(sim)]
+        .filter(Boolean)
+        .join(', '),
     ],
     ['registration', `${registration}, ${attached ? 'attached' : 'not attached'}`],
     ['APN', modem.apn ?? 'none'],
@@ -101,7 +104,7 @@ function modemRows(modem: ProbedModem): [string, string][] {
   ];
 }
 
-function toJson({ ports, modem }: Probe): object {
+function toJson({ ports, modem }: PortProbe): object {
   return {
     ports: ports.map(({ error, ...port }) => ({
       ...port,
@@ -112,7 +115,7 @@ function toJson({ ports, modem }: Probe): object {
 }
 
 /** Returns why the agent can use no modem, preferring reasons that the user can fix. */
-function problemOf({ ports, modem }: Probe): SupersimError | undefined {
+function problemOf({ ports, modem }: PortProbe): SupersimError | undefined {
   if (modem?.dialect !== undefined) return undefined;
   if (modem !== undefined) return new SupersimError('modem-unknown', modem.unsupported ?? '');
   const errors = ports.flatMap(({ error }) => error ?? []);

@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
-import { createObserver } from '../../transport/modem/console/observer.js';
-import { DIALECTS, type DialectName } from '../../transport/modem/dialects/index.js';
+import type { DialectName } from '../../config/dialect-names.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
+import { createLogReader } from '../../transport/modem/console/log-reader.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 
 /** Maximum characters of a line; far above any chunk of a serial port. */
 const MAX_LINE_LENGTH = 1_000_000;
@@ -22,12 +23,12 @@ const recordSchema = z.object({
  * @throws (rejects) SupersimError `bad-input` when the log cannot be read
  */
 export async function replay(dialect: DialectName, file: string, print: (line: string) => void): Promise<boolean> {
-  const observer = createObserver(DIALECTS[dialect].grammar);
+  const reader = createLogReader(DIALECTS[dialect].grammar);
   let clean = true;
-  const show = (notices: readonly Notice[]) => {
-    for (const notice of notices) {
-      if (notice.kind === 'discarded') clean = false;
-      const shown = formatNotice(notice);
+  const show = (events: readonly ModemEvent[]) => {
+    for (const event of events) {
+      if (event.kind === 'discarded') clean = false;
+      const shown = formatEvent(event);
       if (shown !== undefined) print(`${JSON.stringify(shown)}\n`);
     }
   };
@@ -36,9 +37,9 @@ export async function replay(dialect: DialectName, file: string, print: (line: s
     number++;
     if (line.trim() === '') continue;
     const { t, dir, hex } = parseRecord(line, number);
-    show(observer.observe({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
+    show(reader.read({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
   }
-  show(observer.end());
+  show(reader.end());
   return clean;
 }
 
@@ -69,33 +70,33 @@ function parseRecord(line: string, number: number): z.output<typeof recordSchema
 }
 
 /** Converts an event to JSON; undefined for events that others include. */
-function formatNotice(notice: Notice): Readonly<Record<string, unknown>> | undefined {
-  switch (notice.kind) {
+function formatEvent(event: ModemEvent): Readonly<Record<string, unknown>> | undefined {
+  switch (event.kind) {
     case 'prompt':
     case 'information':
       return undefined;
     case 'datagram': {
-      const { kind, socket, source, bytes } = notice;
+      const { kind, socket, source, bytes } = event;
       return { kind, socket, ...source, hex: bytes.toString('hex') };
     }
     case 'discarded':
-      return { kind: notice.kind, hex: notice.bytes.toString('hex'), why: notice.why };
+      return { kind: event.kind, hex: event.bytes.toString('hex'), why: event.reason };
     case 'sent':
     case 'opened': {
-      const { kind, socket, error } = notice;
+      const { kind, socket, error } = event;
       return { kind, socket, ok: error === undefined, error };
     }
     case 'result': {
-      const { kind, command, action, text, ok, lines } = notice;
+      const { kind, command, action, text, ok, lines } = event;
       return action?.type === 'send' ? undefined : { kind, ...(command && { command }), ok, result: text, lines };
     }
     case 'pending': {
-      const { kind, socket, bytes } = notice;
+      const { kind, socket, bytes } = event;
       return { kind, socket, bytes };
     }
     case 'urc':
-      return { kind: notice.kind, line: notice.line };
+      return { kind: event.kind, line: event.line };
     default:
-      return notice;
+      return event;
   }
 }

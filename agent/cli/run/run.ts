@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../../shared/errors.js';
-import { agentWith } from '../../agent.js';
+import { createManagedAgent, type ManagedAgent } from '../../agent.js';
 import type { Log } from '../../base/log.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
 import type { Config } from '../../config/schema.js';
@@ -21,16 +21,13 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
   handler: runAgent,
 };
 
-/** An agent with what its service needs of it. */
-type RunningAgent = ReturnType<typeof agentWith>;
-
 /** Runs the agent until a signal stops the process. */
 export async function runAgent(flags: RunFlags): Promise<void> {
   const read = async () => withStateFolder(await configFromFlags(flags), flags);
   const config = await read();
   const processLog = await createLogger(config.log.level);
   const { log } = processLog;
-  const agent = agentWith(config, { log });
+  const agent = createManagedAgent(config, { log });
   const reload = createReloader({
     agent,
     read,
@@ -66,7 +63,7 @@ function withStateFolder(config: Config, { dev }: RunFlags): Config {
 }
 
 /** Loaded once the agent has started, to start sooner. */
-async function openControl(agent: RunningAgent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
+async function openControl(agent: ManagedAgent, reload: () => Promise<Reloaded>, log: Logger): Promise<ControlSocket> {
   const [{ createControlSocket }, { defaultControlSocket }, { createControlCommands }, { createControlEvents }] =
     await Promise.all([
       import('../../service/control/socket.js'),
@@ -102,14 +99,14 @@ async function openControl(agent: RunningAgent, reload: () => Promise<Reloaded>,
 }
 
 /** Loaded only under a service manager that expects notifications. */
-async function openService(agent: RunningAgent, log: Log): Promise<SystemdService | undefined> {
+async function openService(agent: ManagedAgent, log: Log): Promise<SystemdService | undefined> {
   if (process.env['NOTIFY_SOCKET'] === undefined) return undefined;
   const { createSystemdService } = await import('../../service/systemd/systemd.js');
   return createSystemdService({ agent, log });
 }
 
 /** Loads the modem code only where a modem is used. */
-async function modemOf(agent: RunningAgent): Promise<ControlModem | undefined> {
+async function modemOf(agent: ManagedAgent): Promise<ControlModem | undefined> {
   const console = agent.modem();
   if (console === undefined) return undefined;
   const { createControlModem } = await import('../../service/control/modem-view.js');

@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import * as z from 'zod';
+import { describeIssues } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import { describeIssues } from '../../../shared/issues.js';
+import { raceTimeout } from '../../../shared/with-timeout.js';
 import { resolveSafePath } from '../file-safety.js';
 import type { Handler, HandlerDefinition } from '../handler.js';
 import { compileHandler } from '../registry.js';
@@ -41,10 +42,9 @@ export async function loadModule(path: string): Promise<object[]> {
   for (const [file, edition] of files.renew(url)) loader.renew(file, edition);
   const edition = files.editionOf(url);
   const importing = importFile(edition === 0 ? url : `${url}?edition=${edition}`).finally(noteImports);
-  const exported = await withTimeout(
-    importing,
-    `${path} did not finish loading within ${LOAD_TIMEOUT_MS / 1000} s`,
-  ).catch((error: unknown) => {
+  const reason = (ms: number) =>
+    new SupersimError('handler-invalid', `${path} did not finish loading within ${ms / 1000} s`);
+  const exported = await raceTimeout(LOAD_TIMEOUT_MS, importing, { reason }).catch((error: unknown) => {
     files.failed(url);
     throw error;
   });
@@ -91,15 +91,3 @@ export function readHandler(exported: object): Handler {
 }
 
 const isHandlerDefinition = (value: unknown): value is HandlerDefinition => definitionSchema.safeParse(value).success;
-
-async function withTimeout<T>(promise: Promise<T>, message: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expiry = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new SupersimError('handler-invalid', message)), LOAD_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([promise, expiry]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -1,5 +1,6 @@
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import type * as z from 'zod';
+import { describeIssues } from '../../../shared/check-input.js';
 import {
   ERRORS,
   type ErrorCode,
@@ -8,7 +9,8 @@ import {
   SupersimError,
   systemCodeOf,
 } from '../../../shared/errors.js';
-import { describeZodError, MAX_RESPONSE_BYTES, problemSchema } from './schema.js';
+import { readBody } from '../../../shared/read-body.js';
+import { MAX_RESPONSE_BYTES, problemSchema } from './schema.js';
 
 /** A little longer than the agent's own limit for a connection. */
 const DEFAULT_ANSWER_MS = 12_000;
@@ -38,7 +40,7 @@ export function controlClient(socketPath: string): Ask {
   return async (method, path, schema, options) => {
     const result = schema.safeParse(fromJson(await askText(socketPath, method, path, options)));
     if (result.success) return result.data;
-    throw unexpected(socketPath, describeZodError(result.error));
+    throw unexpected(socketPath, describeIssues(result.error.issues));
   };
 }
 
@@ -69,21 +71,14 @@ async function exchange(
   const headers = body && { 'content-type': body.type, 'content-length': body.bytes.length };
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    return await new Promise((resolve, reject) => {
-      const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, (response) => {
-        const chunks: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => {
-          chunks.push(chunk);
-          bytes += chunk.length;
-          if (bytes > MAX_RESPONSE_BYTES) outgoing.destroy(unexpected(socketPath, 'it is too long'));
-        });
-        response.once('error', reject);
-        response.once('end', () => resolve({ status: response.statusCode, text: Buffer.concat(chunks).toString() }));
-      });
-      outgoing.once('error', reject);
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, resolve);
+      outgoing.on('error', reject);
       outgoing.end(body?.bytes);
     });
+    const bytes = await readBody(response, MAX_RESPONSE_BYTES);
+    if (bytes === undefined) throw unexpected(socketPath, 'it is too long');
+    return { status: response.statusCode, text: bytes.toString() };
   } catch (error) {
     throw connectionError(error, socketPath, signal.aborted ? timeoutMs : undefined);
   }

@@ -1,6 +1,6 @@
 import type { JournalCommands } from '../../command/journal/commands.js';
 import type { JournalEntry } from '../../command/journal/entry.js';
-import { formatEndpoint } from '../../transport/transport.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
 import type { CommandView } from './schema.js';
 import type { ControlCommands } from './target.js';
 

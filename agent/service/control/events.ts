@@ -1,6 +1,7 @@
 import type * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import { describeZodError, eventSchema } from './schema.js';
+import { eventSchema } from './schema.js';
 import type { ControlEvents, EventState } from './target.js';
 
 /** Maximum concurrent events: they must not use up the control socket's connections. */
@@ -39,7 +40,5 @@ function readEvent(body: Buffer): z.output<typeof eventSchema> {
   } catch (error) {
     throw new SupersimError('bad-input', `the event is not JSON: ${messageOf(error)}`, { cause: error });
   }
-  const result = eventSchema.safeParse(document);
-  if (!result.success) throw new SupersimError('bad-input', `the event: ${describeZodError(result.error)}`);
-  return result.data;
+  return checkInput(eventSchema, document, 'the event');
 }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type ErrorCode, isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { readBody } from './request-body.js';
+import { readRequestBody } from './request-body.js';
 import { findRoute } from './routes.js';
 import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './schema.js';
 import type { ControlTarget } from './target.js';
@@ -63,7 +63,7 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
   if (maxBody === undefined && hasBody(request)) {
     return { status: 413, body: problemBody('bad-input', `${method} ${path} does not accept a body`) };
   }
-  const body = maxBody === undefined ? NO_BODY : await readBody(request, maxBody);
+  const body = maxBody === undefined ? NO_BODY : await readRequestBody(request, maxBody);
   const type = request.headers['content-type'] ?? '';
   return { status: 200, body: await handle(target, { id, query: new URLSearchParams(query), body, type }) };
 }

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
+import { DIALECT_NAMES } from '../../config/dialect-names.js';
 import { createPayloadMask } from '../../transport/modem/console/payload-mask.js';
-import { DIALECT_NAMES, DIALECTS } from '../../transport/modem/dialects/index.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 import type { Ask } from './client.js';
 import { modemLogSchema, modemSchema } from './schema.js';
 

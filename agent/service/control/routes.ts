@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { VERSION } from '../../../shared/version.js';
 import {
@@ -6,7 +7,6 @@ import {
   afterSchema,
   atCommandSchema,
   DEFAULT_LISTED,
-  describeZodError,
   EVENT_ANSWER_MS,
   idSchema,
   limitSchema,
@@ -95,19 +95,19 @@ async function status(target: ControlTarget): Promise<object> {
 const listQuery = z.strictObject({ limit: limitSchema.default(DEFAULT_LISTED) });
 
 async function list(target: ControlTarget, { query }: RouteRequest): Promise<object> {
-  const { limit } = checked(listQuery, Object.fromEntries(query), 'the query');
+  const { limit } = checkInput(listQuery, Object.fromEntries(query), 'the query');
   return { commands: await commandsOf(target).list(limit) };
 }
 
 async function get(target: ControlTarget, request: RouteRequest): Promise<object> {
-  const id = checked(idSchema, request.id, 'the ID');
+  const id = checkInput(idSchema, request.id, 'the ID');
   const found = await commandsOf(target).get(id);
   if (found === undefined) throw noSuchCommand(id);
   return found;
 }
 
 async function cancel(target: ControlTarget, request: RouteRequest): Promise<object> {
-  const id = checked(idSchema, request.id, 'the ID');
+  const id = checkInput(idSchema, request.id, 'the ID');
   const result = await commandsOf(target).cancel(id);
   if (result === 'not-found') throw noSuchCommand(id);
   if (result === 'too-late') throw new SupersimError('too-late', `command ${id} has already started or finished`);
@@ -148,7 +148,7 @@ const levelQuery = z.strictObject({ level: logLevelSchema });
 
 async function setLogLevel(target: ControlTarget, { query }: RouteRequest): Promise<object> {
   const log = logLevelOf(target);
-  const { level } = checked(levelQuery, Object.fromEntries(query), 'the query');
+  const { level } = checkInput(levelQuery, Object.fromEntries(query), 'the query');
   log.set(level);
   return log.get();
 }
@@ -167,7 +167,7 @@ const atQuery = z.strictObject({ command: atCommandSchema });
 
 async function at(target: ControlTarget, { query }: RouteRequest): Promise<object> {
   const found = await modemOf(target);
-  const { command } = checked(atQuery, Object.fromEntries(query), 'the query');
+  const { command } = checkInput(atQuery, Object.fromEntries(query), 'the query');
   return { lines: await found.at(command) };
 }
 
@@ -177,7 +177,7 @@ const MAX_LOG_DIGITS = 1_000_000;
 
 async function modemLog(target: ControlTarget, { query }: RouteRequest): Promise<object> {
   const found = await modemOf(target);
-  const { after } = checked(logQuery, Object.fromEntries(query), 'the query');
+  const { after } = checkInput(logQuery, Object.fromEntries(query), 'the query');
   const all = found.log(after);
   let length = 0;
   const end = all.findIndex(({ hex }, index) => {
@@ -194,9 +194,3 @@ async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {
 }
 
 const noSuchCommand = (id: number) => new SupersimError('no-such-command', `no command ${id} in the journal`);
-
-function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `${what}: ${describeZodError(result.error)}`);
-}

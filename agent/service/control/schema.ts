@@ -62,10 +62,6 @@ export const logLevelSchema = z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.jo
 /** The number of the last record that the client has. */
 export const afterSchema = z.coerce.number().pipe(z.int().min(0));
 
-/** Describes on one line why a value was rejected. */
-export const describeZodError = ({ issues }: z.ZodError): string =>
-  issues.map(({ path, message }) => [path.join('.'), message].filter((part) => part !== '').join(' ')).join('; ');
-
 /** Unix milliseconds by the device's clock. */
 const time = z.number();
 

@@ -3,7 +3,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { VERSION } from '../../../shared/version.js';
 import type { HandlerMeter, Meters } from '../../command/stats/meters.js';
 import type { AgentStatus } from '../../status.js';
-import type { ModemCounters } from '../../transport/modem/counters.js';
+import type { ModemCounters } from '../../transport/transport.js';
 import { addHistogram } from './histogram.js';
 
 /** Label for commands that name no handler; no handler can have this name. */

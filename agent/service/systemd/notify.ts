@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 
 /** Time limit of a child; `systemd-notify` itself stops after 5 s. */
 const CHILD_MS = 10_000;
@@ -29,12 +29,13 @@ interface Lane {
 }
 
 /**
- * Makes a function that notifies systemd by `systemd-notify`, one child at a time for each kind of notification: keep-alive,
- * status, and state. While a child runs only the newest notification of its kind waits. The state waits for the other
- * kinds too: after STOPPING=1 a status would be wrong, and a keep-alive would make systemd expect the next one.
+ * Makes a function that notifies systemd by `systemd-notify`, one child at a time for each kind of notification:
+ * keep-alive, status, and state. While a child runs only the newest notification of its kind waits. The state waits for
+ * the other kinds too: after STOPPING=1 a status would be wrong, and a keep-alive would make systemd expect the next
+ * one.
  */
 export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notify {
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   const watchdog = createLane(send);
   const status = createLane(send);
   const state = createLane(async (variables) => {

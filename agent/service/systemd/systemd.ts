@@ -1,7 +1,7 @@
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import type { Config } from '../../config/schema.js';
 import type { AgentStatus } from '../../status.js';
 import { createNotify, type Notify } from './notify.js';
@@ -48,7 +48,7 @@ export interface SystemdService {
  */
 export function createSystemdService(options: SystemdOptions): SystemdService {
   const { agent, log, environment = process.env, notify = createNotify(log) } = options;
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   let lastLine: string | undefined;
   let sentAt = Number.NEGATIVE_INFINITY;
   /** The next attempt to become ready; afterwards the interval of the status. */

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import type { Notify } from './notify.js';
 
 /** Keep-alives per watchdog time-out: more than two, so that one may be lost. */
@@ -33,13 +33,13 @@ export function watchdogInterval(environment: NodeJS.ProcessEnv, pid = process.p
 }
 
 /**
- * Sends keep-alives to systemd while the event loop runs and the probe succeeds; without them systemd restarts the agent.
- * Independent of the network.
+ * Sends keep-alives to systemd while the event loop runs and the probe succeeds; without them systemd restarts the
+ * agent. Independent of the network.
  *
  * @returns a function that stops it
  */
 export function startWatchdog({ intervalMs, probe, notify, log }: WatchdogOptions): () => void {
-  const minuteLog = createMinuteLog(log);
+  const minuteLog = createRateLimitedLog(log);
   let probing = false;
   let stopped = false;
   const report = (error: string) => minuteLog('probe', { error }, 'watchdog: probe failed, no keep-alive sent');

@@ -1,14 +1,14 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../../agent/agent.js';
 import { createControlCommands } from '../../../agent/service/control/command-view.js';
 import { createControlEvents } from '../../../agent/service/control/events.js';
-import type { Endpoint } from '../../../agent/transport/transport.js';
+import type { Endpoint } from '../../../agent/transport/endpoint.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { openControl } from '../service/control/support.js';
+import { managedAgent } from '../support.js';
 import { startAgent, supersimAgent, supersimAgentAsNobody } from './support.js';
 
 const NO_INTERFACE = 'nosuch0';
@@ -24,7 +24,7 @@ async function startSender() {
 
 /** An agent that has no link, and so keeps what is sent; on the disk if it has a folder. */
 async function startWithoutLink(gateway: Endpoint, folder?: string) {
-  const agent = createAgent({ config: { listen: { address: NO_INTERFACE }, gateway, state: { folder } } });
+  const agent = managedAgent({ config: { listen: { address: NO_INTERFACE }, gateway, state: { folder } } });
   await agent.start();
   onTestFinished(() => agent.stop());
   const commands = agent.commands();
@@ -126,7 +126,7 @@ describe('supersim-agent send', () => {
       gateway: gateway.endpoint,
       state: { folder },
     };
-    const next = createAgent({ config });
+    const next = managedAgent({ config });
     await next.start();
     onTestFinished(() => next.stop());
     expect((await gateway.next()).bytes.toString()).toBe('kept');

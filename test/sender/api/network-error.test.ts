@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { neverLeft } from '../../../sender/api/network-error.js';
+import { wasNeverSent } from '../../../sender/api/network-error.js';
 
 /** What `fetch` rejects with: a TypeError whose cause is the system's or undici's error. */
 const fetchFailed = (cause: unknown) => new TypeError('fetch failed', { cause });
 const because = (members: Record<string, string>) => Object.assign(new Error('no'), members);
 
-describe('neverLeft', () => {
+describe('wasNeverSent', () => {
   it.each([
     ['nobody listens', because({ code: 'ECONNREFUSED', syscall: 'connect' })],
     ['no route', because({ code: 'EHOSTUNREACH', syscall: 'connect' })],
@@ -24,7 +24,7 @@ describe('neverLeft', () => {
       ]),
     ],
   ])('is certain when %s', (_, cause) => {
-    expect(neverLeft(fetchFailed(cause))).toBe(true);
+    expect(wasNeverSent(fetchFailed(cause))).toBe(true);
   });
 
   it.each([
@@ -36,10 +36,10 @@ describe('neverLeft', () => {
     ['one address got further', new AggregateError([because({ syscall: 'connect' }), because({ syscall: 'read' })])],
     ['there is no cause', undefined],
   ])('is not when %s', (_, cause) => {
-    expect(neverLeft(fetchFailed(cause))).toBe(false);
+    expect(wasNeverSent(fetchFailed(cause))).toBe(false);
   });
 
   it('is not for what is no error', () => {
-    expect(neverLeft('connect')).toBe(false);
+    expect(wasNeverSent('connect')).toBe(false);
   });
 });

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { neverLeft } from '../../../sender/api/network-error.js';
+import { wasNeverSent } from '../../../sender/api/network-error.js';
 import { type HttpAnswer, httpFetch } from '../../../sender/api/node-fetch.js';
 import { closedUrl, rejection, startApi } from '../support.js';
 
@@ -100,7 +100,7 @@ describe('a request', () => {
     abort.abort(new Error('enough'));
     const error = await failed;
     expect(error).toMatchObject({ cause: new Error('enough') });
-    expect(neverLeft(error)).toBe(false);
+    expect(wasNeverSent(error)).toBe(false);
     expect(await rejection(get(api.url, abort.signal))).toEqual(new Error('enough'));
   });
 });
@@ -108,18 +108,18 @@ describe('a request', () => {
 describe('that nothing has left is certain', () => {
   it('when nobody listens', async () => {
     const error = await rejection(get(await closedUrl()));
-    expect(neverLeft(error)).toBe(true);
+    expect(wasNeverSent(error)).toBe(true);
     expect(error).toMatchObject({ cause: { message: expect.stringContaining('ECONNREFUSED') } });
   });
 
   it.each(['localhost', 'no-such-host.invalid'])('when the name %s leads nowhere', async (host) => {
     const { port } = new URL(await closedUrl());
-    expect(neverLeft(await rejection(get(`http://${host}:${port}/`)))).toBe(true);
+    expect(wasNeverSent(await rejection(get(`http://${host}:${port}/`)))).toBe(true);
   });
 
   it('when there is no TLS', async () => {
     const port = await startTcp((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
-    expect(neverLeft(await rejection(get(`https://127.0.0.1:${port}/`)))).toBe(true);
+    expect(wasNeverSent(await rejection(get(`https://127.0.0.1:${port}/`)))).toBe(true);
   });
 
   it('when the handshake does not come to its end', async () => {
@@ -127,7 +127,7 @@ describe('that nothing has left is certain', () => {
     const abort = new AbortController();
     setTimeout(() => abort.abort(new Error('enough')), 50);
     const error = await rejection(get(`https://127.0.0.1:${port}/`, abort.signal));
-    expect(neverLeft(error)).toBe(true);
+    expect(wasNeverSent(error)).toBe(true);
     expect(error).toMatchObject({ cause: { message: 'enough' } });
   });
 });
@@ -139,11 +139,13 @@ describe('that something may have left is known', () => {
     ['in the middle of the answer’s head', (socket) => socket.once('data', () => socket.end('HTTP/1.1 2'))],
   ])('when the other side closes %s', async (_, onConnection) => {
     const port = await startTcp(onConnection);
-    expect(neverLeft(await rejection(post(`http://127.0.0.1:${port}/`, new URLSearchParams({ a: '1' }))))).toBe(false);
+    expect(wasNeverSent(await rejection(post(`http://127.0.0.1:${port}/`, new URLSearchParams({ a: '1' }))))).toBe(
+      false,
+    );
   });
 
   it('when what answers is not HTTP', async () => {
     const port = await startTcp((socket) => socket.once('data', () => socket.end('SSH-2.0-OpenSSH\r\n')));
-    expect(neverLeft(await rejection(get(`http://127.0.0.1:${port}/`)))).toBe(false);
+    expect(wasNeverSent(await rejection(get(`http://127.0.0.1:${port}/`)))).toBe(false);
   });
 });

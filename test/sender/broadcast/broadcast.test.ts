@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { MAX_POSTS_AT_ONCE } from '../../../sender/broadcast/ask-sim.js';
+import { MAX_CONCURRENT_POSTS } from '../../../sender/broadcast/ask-sim.js';
 import { ApiError, type BroadcastOptions, type BroadcastResult, broadcast } from '../../../sender/index.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { collect, rejection } from '../support.js';
@@ -128,7 +128,7 @@ describe('broadcast', () => {
       calls--;
     });
     expect(await collect(broadcast(simNames(400), ping, { ...fleet, concurrency: 400 }))).toHaveLength(400);
-    expect(most).toBe(MAX_POSTS_AT_ONCE);
+    expect(most).toBe(MAX_CONCURRENT_POSTS);
   });
 
   it('posts no faster than the rate, repeats too, and who waits for it does not run out of time', async () => {
@@ -194,7 +194,7 @@ describe('trouble with the API', () => {
     const fleet = makeFleet(ok, async (_, count) => {
       if (count > 3 && count < 9) throw AWAY;
     });
-    const options = { ...fleet, concurrency: 2, onTrouble: (error: unknown) => told.push(error) };
+    const options = { ...fleet, concurrency: 2, onOutage: (error: unknown) => told.push(error) };
     const results = await collect(broadcast(simNames(8), ping, options));
     expect(results.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 8 }, () => 'done'));
     expect(told).toEqual([AWAY]);
@@ -207,7 +207,7 @@ describe('trouble with the API', () => {
     const { given, failure } = await take(broadcast(simNames(300), ping, fleet));
     expect(given).toEqual([]);
     expect(failure).toBe(AWAY);
-    expect(fleet.posts.length).toBeLessThanOrEqual(MAX_POSTS_AT_ONCE);
+    expect(fleet.posts.length).toBeLessThanOrEqual(MAX_CONCURRENT_POSTS);
   });
 
   it('to hear replies is the same', async () => {
@@ -245,7 +245,7 @@ describe('trouble with the API', () => {
     const { client, replies, listeners } = makeFleet(() => undefined);
     const results = take(broadcast(['a', 'b'], ping, { client, replies }));
     await expect.poll(() => listeners.size).toBe(2);
-    listeners.get('a')?.trouble(refused);
+    listeners.get('a')?.onError(refused);
     expect(await results).toEqual({ given: [], failure: refused });
   });
 });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ASK_AGAIN_WITHIN_MS } from '../../../sender/broadcast/ask-sim.js';
+import { RESUME_WITHIN_MS } from '../../../sender/broadcast/ask-sim.js';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
 import {
   type BroadcastState,
@@ -126,8 +126,8 @@ describe('a broadcast that is gone on with', () => {
   });
 
   it.each<[string, string, number]>([
-    ['a little less than 23 hours', 'done', ASK_AGAIN_WITHIN_MS - 60_000],
-    ['23 hours', 'no-answer', ASK_AGAIN_WITHIN_MS],
+    ['a little less than 23 hours', 'done', RESUME_WITHIN_MS - 60_000],
+    ['23 hours', 'no-answer', RESUME_WITHIN_MS],
     ['a few seconds, by a clock that is behind', 'done', -30_000],
     ['nobody knows how long, the clock having been set back', 'no-answer', -3_600_000],
   ])('after %s: %s', async (_, outcome, age) => {
@@ -187,7 +187,7 @@ describe('the canary of a broadcast that is gone on with', () => {
     const { state, reopen } = await make(simNames(40), { canary });
     await runPart(state, (bytes, sim) => (Number(sim.slice(4)) > 6 ? undefined : bad(2)(bytes, sim)), 6);
     const again = await reopen();
-    expect(again.faring(8)).toEqual({ ended: 6, failed: 2 });
+    expect(again.canaryProgress(8)).toEqual({ ended: 6, failed: 2 });
     const fleet = makeFleet(bad(7));
     const asked = () => fleet.posts.map(({ sim }) => sim).sort();
     await expect(collect(runBroadcast(again, fleet))).rejects.toMatchObject({ code: 'canary-failed' });
@@ -201,7 +201,7 @@ describe('the canary of a broadcast that is gone on with', () => {
     const { state } = await make(simNames(40), { canary });
     await expect(collect(runBroadcast(state, makeFleet(bad(8))))).rejects.toMatchObject({ code: 'canary-failed' });
     const results = await collect(runBroadcast(state, { ...makeFleet(), withoutCanary: true }));
-    expect(results).toHaveLength(40 - state.faring(8).ended);
+    expect(results).toHaveLength(40 - state.canaryProgress(8).ended);
     expect(state.counts().waiting).toBe(0);
   });
 });

@@ -227,7 +227,7 @@ describe('watch', () => {
     const io = { ...makeIo(api), sleep };
     await watch({ sim: 'gateway-1', interval: '2s', json: asJson }, io, abort.signal);
     expect(io.stdout.text).toBe(shown);
-    expect(io.stderr.text).toBe('watching, Ctrl-C ends\n');
+    expect(io.stderr.text).toBe('watching; Ctrl-C stops\n');
     expect(waits).toEqual([2000, 2000]);
     expect(api.seen[0]?.url).toBe('/v1/IpCommands?Sim=gateway-1&Direction=from_sim&PageSize=100');
   });

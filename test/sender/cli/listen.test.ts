@@ -156,7 +156,7 @@ describe('supersim listen', () => {
     await mine.requests.take();
     stop();
     expect(await code).toBe(1);
-    expect(stderr.text).toContain('warning: 1 were not forwarded');
+    expect(stderr.text).toContain('warning: 1 events were not forwarded');
   });
 });
 
@@ -202,7 +202,7 @@ describe('ready', () => {
     const publicUrl = await serve(listener);
     const { code, stderr } = startListen({ publicUrl }, { SUPERSIM_WEBHOOK_SECRET: 'secret' });
     expect(await code).toBe(1);
-    expect(stderr.text).toMatch(/^error probe-failed: a webhook sent to http.* did not come here: HTTP /m);
+    expect(stderr.text).toMatch(/^error probe-failed: a webhook sent to http.* did not arrive here: HTTP /m);
     expect(stderr.text).not.toContain('ready');
   });
 

@@ -60,12 +60,12 @@ function makeListener() {
     troubles,
     calls: () => calls,
     listener: {
-      heard: ({ sid, status }: Pick<IpCommand, 'sid' | 'status'>) =>
+      onCommand: ({ sid, status }: Pick<IpCommand, 'sid' | 'status'>) =>
         void heard.push(`${Number.parseInt(sid.slice(2), 16)} ${status}`),
-      called: () => {
+      onApiCall: () => {
         calls++;
       },
-      trouble: (error: unknown) => void troubles.push(error),
+      onError: (error: unknown) => void troubles.push(error),
     },
   };
 }
@@ -97,9 +97,9 @@ describe('replies of an account', () => {
     commands.push(from(1, 1), from(2, 2));
     await look();
     expect(heard).toEqual([]);
-    replies.learn?.('gateway-1', simSid(1));
+    replies.setSimSid?.('gateway-1', simSid(1));
     expect(heard).toEqual(['1 received']);
-    replies.learn?.('gateway-1', simSid(1));
+    replies.setSimSid?.('gateway-1', simSid(1));
     commands.push(from(3, 1));
     await look();
     expect(heard).toEqual(['1 received', '3 received']);
@@ -113,7 +113,7 @@ describe('replies of an account', () => {
     const leave = await replies.listen(simSid(1), first?.listener ?? makeListener().listener);
     await replies.listen(simSid(1), second?.listener ?? makeListener().listener);
     await replies.listen('gateway-1', third?.listener ?? makeListener().listener);
-    replies.learn?.('gateway-1', simSid(1));
+    replies.setSimSid?.('gateway-1', simSid(1));
     commands.push(from(1, 1));
     await look();
     leave();
@@ -149,7 +149,7 @@ describe('replies of an account', () => {
     for (let turn = 0; turn < 2; turn++) await look();
     commands.push(from(6000, 1));
     await look();
-    replies.learn?.('gateway-1', simSid(1));
+    replies.setSimSid?.('gateway-1', simSid(1));
     expect(heard).toEqual(['6000 received']);
     replies.end();
   });

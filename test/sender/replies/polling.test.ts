@@ -38,11 +38,11 @@ function makeListener() {
     heard,
     counts,
     listener: {
-      heard: ({ sid, status }: IpCommand) => void heard.push(`${Number.parseInt(sid.slice(2), 16)} ${status}`),
-      called: () => {
+      onCommand: ({ sid, status }: IpCommand) => void heard.push(`${Number.parseInt(sid.slice(2), 16)} ${status}`),
+      onApiCall: () => {
         counts.called++;
       },
-      trouble: (error: unknown) => void counts.troubles.push(error),
+      onError: (error: unknown) => void counts.troubles.push(error),
     },
   };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ListFilters } from '../../../sender/api/client.js';
 import { ApiError } from '../../../sender/index.js';
-import { MAX_KNOWN, MAX_PAGES_PER_LOOK, remember, watchCommands } from '../../../sender/replies/watch.js';
+import { MAX_PAGES_PER_LOOK, watchCommands } from '../../../sender/replies/watch.js';
 import { SupersimError } from '../../../shared/errors.js';
 import type { IpCommand } from '../../../shared/ip-command.js';
 import { collect, ipCommand, rejection } from '../support.js';
@@ -127,7 +127,10 @@ describe('watchCommands', () => {
       [[at(3), at(2)]],
     ]);
     expect(given).toEqual([2, 3]);
-    expect(warnings(log)).toEqual(['warn still trying: no answer', 'warn still trying: HTTP 429: no message']);
+    expect(warnings(log)).toEqual([
+      'warn the list cannot be read; retrying: no answer',
+      'warn the list cannot be read; retrying: HTTP 429: no message',
+    ]);
   });
 
   it('ends with trouble at the first look, or that will not pass', async () => {
@@ -135,21 +138,5 @@ describe('watchCommands', () => {
     expect(await rejection(watchLooks([unreachable]))).toBe(unreachable);
     const forbidden = new ApiError(403, '');
     expect(await rejection(watchLooks([[[at(1)]], forbidden]))).toBe(forbidden);
-  });
-});
-
-describe('remember', () => {
-  it('forgets the oldest first, and holds what a look can read', () => {
-    const known = new Set<string>();
-    remember(known, [{ sid: 'b' }, { sid: 'a' }], 3);
-    remember(known, [{ sid: 'd' }, { sid: 'c' }, { sid: 'a' }], 3);
-    expect([...known]).toEqual(['a', 'c', 'd']);
-    expect(MAX_KNOWN).toBeGreaterThan(MAX_PAGES_PER_LOOK * 100);
-  });
-
-  it('is bounded without being told', () => {
-    const known = new Set<string>();
-    for (let i = 0; i < 3; i++) remember(known, numbers(MAX_KNOWN * (i + 1), MAX_KNOWN * i).map(at));
-    expect(known.size).toBe(MAX_KNOWN);
   });
 });

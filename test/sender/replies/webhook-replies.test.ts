@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import type { ListFilters } from '../../../sender/api/client.js';
 import {
   type Callback,
+  type CommandUpdate,
   createRequester,
   createWebhookReceiver,
-  type HeardCommand,
   IpCommandClient,
   QUIET_AFTER_MS,
   webhookListener,
@@ -33,7 +33,7 @@ function callback(members: Partial<Callback> = {}): Callback {
 }
 
 function makeListener() {
-  const heard: [HeardCommand, number | undefined][] = [];
+  const heard: [CommandUpdate, number | undefined][] = [];
   const troubles: unknown[] = [];
   let calls = 0;
   return {
@@ -43,25 +43,25 @@ function makeListener() {
       return calls;
     },
     listener: {
-      heard: (command: HeardCommand, vendorCode?: number) => void heard.push([command, vendorCode]),
-      called: () => {
+      onCommand: (command: CommandUpdate, vendorCode?: number) => void heard.push([command, vendorCode]),
+      onApiCall: () => {
         calls++;
       },
-      trouble: (error: unknown) => void troubles.push(error),
+      onError: (error: unknown) => void troubles.push(error),
     },
   };
 }
 
 describe('replies from webhooks', () => {
   it.each(['gateway-1', `HS${'2'.repeat(32)}`])('reach who waits for the SIM as %s, until they leave', async (sim) => {
-    const { listen, hear } = webhookReplies();
+    const { listen, handleCallback } = webhookReplies();
     const { listener, heard } = makeListener();
     const other = makeListener();
     const leave = await listen(sim, listener);
     await listen('gateway-2', other.listener);
-    hear(callback());
+    handleCallback(callback());
     leave();
-    hear(callback());
+    handleCallback(callback());
     expect(heard).toEqual([
       [expect.objectContaining({ direction: 'from_sim', payload_type: 'binary', payload: 'cG9uZw==' }), undefined],
     ]);
@@ -69,26 +69,26 @@ describe('replies from webhooks', () => {
   });
 
   it('reach who waits for the SIM by a name that the callback has not, once its SID is known', async () => {
-    const { listen, hear, learn } = webhookReplies();
+    const { listen, handleCallback, setSimSid } = webhookReplies();
     const { listener, heard } = makeListener();
     const leave = await listen('gateway-1', listener);
     const nameless = callback({ simUniqueName: undefined });
-    hear(nameless);
-    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
-    hear(nameless);
-    hear(callback());
+    handleCallback(nameless);
+    setSimSid?.('gateway-1', `HS${'2'.repeat(32)}`);
+    handleCallback(nameless);
+    handleCallback(callback());
     expect(heard).toHaveLength(2);
     leave();
-    hear(nameless);
-    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
+    handleCallback(nameless);
+    setSimSid?.('gateway-1', `HS${'2'.repeat(32)}`);
     expect(heard).toHaveLength(2);
   });
 
   it('tell why a command failed', async () => {
-    const { listen, hear } = webhookReplies();
+    const { listen, handleCallback } = webhookReplies();
     const { listener, heard } = makeListener();
     await listen('gateway-1', listener);
-    hear(callback({ direction: 'to_sim', status: 'failed', payload: undefined, errorCode: 83401 }));
+    handleCallback(callback({ direction: 'to_sim', status: 'failed', payload: undefined, errorCode: 83401 }));
     expect(heard).toEqual([[expect.objectContaining({ status: 'failed', sid: ipCommand(1).sid }), 83401]]);
   });
 });
@@ -129,10 +129,10 @@ describe('while webhooks are quiet', () => {
 
   it('a callback of the SIM puts that off', async () => {
     const list = makeList([]);
-    const { listen, hear } = webhookReplies({ client: list.client, quietAfter: 1000 });
+    const { listen, handleCallback } = webhookReplies({ client: list.client, quietAfter: 1000 });
     const leave = await listen('gateway-1', makeListener().listener);
     await vi.advanceTimersByTimeAsync(900);
-    hear(callback({ direction: 'to_sim', status: 'sent' }));
+    handleCallback(callback({ direction: 'to_sim', status: 'sent' }));
     await vi.advanceTimersByTimeAsync(900);
     expect(list.looks).toBe(0);
     await vi.advanceTimersByTimeAsync(100);
@@ -170,7 +170,7 @@ describe('request() with webhooks', () => {
     const { url: baseUrl, clientId, clientSecret, webhookSecret: koreSecret } = loopback;
     const client = new IpCommandClient({ baseUrl, clientId, clientSecret });
     const replies = webhookReplies({ client, quietAfter, interval: 100 });
-    const receiver = createWebhookReceiver({ koreSecret, onCallback: replies.hear });
+    const receiver = createWebhookReceiver({ koreSecret, onCallback: replies.handleCallback });
     const listener = webhookListener(receiver);
     const server = createServer((request, response) => {
       if (answers) return void listener(request, response);

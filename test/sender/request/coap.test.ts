@@ -42,10 +42,10 @@ function respond(conversation: Conversation, members: Partial<Message> = {}, rep
     payload: Buffer.alloc(0),
     ...members,
   };
-  return conversation.hear(formatMessage(response), repeated);
+  return conversation.interpret(formatMessage(response), repeated);
 }
 
-function nextOf(sign: ReturnType<Conversation['hear']>): Conversation {
+function nextOf(sign: ReturnType<Conversation['interpret']>): Conversation {
   if (sign?.type !== 'next') throw new Error(`there is no next datagram: ${JSON.stringify(sign)}`);
   return sign.next;
 }
@@ -167,7 +167,7 @@ describe('a response', () => {
 
 describe('an empty message', () => {
   const empty = (type: Message['type'], messageId: number) =>
-    command().hear(formatMessage(emptyMessage(type, messageId)), false);
+    command().interpret(formatMessage(emptyMessage(type, messageId)), false);
 
   it('is known by its message ID', () => {
     expect(empty('ACK', 65_535)).toEqual({ type: 'accepted' });
@@ -177,7 +177,7 @@ describe('an empty message', () => {
 
   it('no more than anything else that is no CoAP at all', () => {
     for (const bytes of ['', 'ok', '{"event":"x"}', 'hello there']) {
-      expect(command().hear(Buffer.from(bytes), false)).toBeUndefined();
+      expect(command().interpret(Buffer.from(bytes), false)).toBeUndefined();
     }
   });
 });

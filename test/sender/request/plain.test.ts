@@ -7,7 +7,7 @@ type Format = 'text' | 'json' | 'cbor';
 
 const command = (format: Format, members = {}) =>
   plainConversation({ format, id: 'c0ffee', name: 'relay.set', params: undefined, deadline: undefined, ...members });
-const hear = (format: Format, reply: string | Uint8Array) => command(format).hear(Buffer.from(reply), false);
+const hear = (format: Format, reply: string | Uint8Array) => command(format).interpret(Buffer.from(reply), false);
 const write = { json: (value: unknown) => toJson(value), cbor: (value: unknown) => toCbor(value) };
 const documents = ['json', 'cbor'] as const;
 

@@ -37,7 +37,7 @@ function setUp(create: Create = taken, listen: () => Promise<void> = async () =>
     },
   };
   const tell = (command: IpCommand, vendorCode?: number) => {
-    for (const listener of listeners) listener.heard(command, vendorCode);
+    for (const listener of listeners) listener.onCommand(command, vendorCode);
   };
   /** Answers the datagram that was sent last. */
   const answer = (code: string, payload = '', type: 'ACK' | 'NON' | 'CON' = 'ACK') => {
@@ -81,8 +81,8 @@ describe('request', () => {
     const { request, sent, listeners } = setUp();
     const result = request('gateway-1', 'ping');
     await pass(1000);
-    for (const listener of listeners) listener.called();
-    for (const listener of listeners) listener.trouble(new Error('HTTP 503'));
+    for (const listener of listeners) listener.onApiCall();
+    for (const listener of listeners) listener.onError(new Error('HTTP 503'));
     await pass(300_000);
     expect(await result).toMatchObject({
       outcome: 'no-answer',

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Params, Reply } from '../../../shared/command.js';
-import { isSupersimError } from '../../../shared/errors.js';
 import { A_REPLY, type Entry } from '../../../shared/format/message.js';
-import { formatTextReply, paramsFromWords, parseText, quoteWord } from '../../../shared/format/text.js';
+import { paramsFromWords, parseText, quoteWord } from '../../../shared/format/text.js';
+import { formatTextReply } from '../../../shared/format/text-reply.js';
 import { SEED } from '../../support/seed.js';
 
 const LIMIT = 1300;
@@ -31,7 +31,6 @@ function error(text: string) {
 
 const positional = (...words: string[]): Params => ({ positional: words, named: {} });
 const named = (members: Record<string, string>, ...words: string[]): Params => ({ positional: words, named: members });
-const reply = (result: Reply, id?: string) => formatTextReply(id, result, LIMIT).toString();
 
 describe('a text command', () => {
   it.each<[string, string, Params]>([
@@ -190,47 +189,5 @@ describe('words that a shell has split', () => {
 
   it('are refused when a name comes twice', () => {
     expect(() => paramsFromWords(['a=1', 'a=2'])).toThrow(SyntaxError);
-  });
-});
-
-describe('a reply in text', () => {
-  it.each<[unknown, string]>([
-    ['pong', 'ok pong'],
-    ['', 'ok'],
-    [undefined, 'ok'],
-    [null, 'ok'],
-    [0, 'ok 0'],
-    [false, 'ok false'],
-    [[], 'ok'],
-    [{}, 'ok'],
-    [['a', 1, true, 'b c'], `ok a 1 true 'b c'`],
-    [{ a: 1, b: 'c d', e: undefined }, `ok a=1 b='c d'`],
-    [{ a: [1] }, 'ok {"a":[1]}'],
-    [{ 'a b': 1 }, 'ok {"a b":1}'],
-    [[1, null], 'ok [1,null]'],
-    [[{ data: Buffer.from('hi') }], 'ok [{"data":{"base64":"aGk="}}]'],
-    ['two\nlines', 'ok two\nlines'],
-  ])('says %j', (result, text) => {
-    expect(reply({ result })).toBe(text);
-  });
-
-  it('begins with the command’s id', () => {
-    expect(reply({ result: 'pong' }, 'a#1')).toBe('#a#1 ok pong');
-    expect(reply({ error: { code: 'busy', message: 'too many' } }, '7')).toBe('#7 error busy too many');
-  });
-
-  it('says an error on one line', () => {
-    expect(reply({ error: { code: 'handler-failed', message: 'a \r\n\n b\nc\n' } })).toBe(
-      'error handler-failed a; b; c;',
-    );
-  });
-
-  it.each([[() => 1], [Symbol('x')], [10n], [[10n]]])('is a bad reply for %o', (result) => {
-    try {
-      reply({ result });
-      expect.unreachable('it was written');
-    } catch (thrown) {
-      expect(isSupersimError(thrown, 'bad-reply')).toBe(true);
-    }
   });
 });

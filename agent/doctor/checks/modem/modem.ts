@@ -3,9 +3,9 @@ import { isSupersimError, SupersimError } from '../../../../shared/errors.js';
 import type { Config } from '../../../config/schema.js';
 import type { Ask } from '../../../service/control/client.js';
 import { AT_ANSWER_MS, atAnswerSchema, modemSchema } from '../../../service/control/schema.js';
-import type { Outcome } from '../../../transport/modem/at/request.js';
+import type { AtOutcome } from '../../../transport/modem/at/request.js';
 import type { Script } from '../../../transport/modem/at/script.js';
-import { withMeaning } from '../../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../../transport/modem/console/cme-errors.js';
 import { inspectNetwork, type ProbedNetwork, probePorts } from '../../../transport/modem/console/probe.js';
 import { defineCheck } from '../../check.js';
 import { failure, fromError, good, type Judgement, note, warning } from '../../finding.js';
@@ -67,15 +67,15 @@ async function askAgent(ask: Ask): Promise<ProbedNetwork | SupersimError> {
 async function runByAgent<T>(ask: Ask, script: Script<T>): Promise<T> {
   let next = script.next({ ok: true, lines: [], payloads: 0 });
   while (next.done !== true) {
-    const outcome: Outcome = 'command' in next.value ? await runOne(ask, next.value.command) : NOTHING;
+    const outcome: AtOutcome = 'command' in next.value ? await runOne(ask, next.value.command) : NOTHING;
     next = script.next(outcome);
   }
   return next.value;
 }
 
-const NOTHING: Outcome = { ok: true, lines: [], payloads: 0 };
+const NOTHING: AtOutcome = { ok: true, lines: [], payloads: 0 };
 
-async function runOne(ask: Ask, command: string): Promise<Outcome> {
+async function runOne(ask: Ask, command: string): Promise<AtOutcome> {
   const url = `/modem/at?command=${encodeURIComponent(command)}`;
   const { lines } = await ask('POST', url, atAnswerSchema, { answerMs: AT_ANSWER_MS });
   const result = lines.at(-1) ?? '';
@@ -115,7 +115,7 @@ function judgeSim(looked: string, { sim }: ProbedNetwork, hasPin: boolean): Judg
     return [failure(looked, 'the SIM is locked: it asks for its PUK', remedy)];
   }
   const remedy = 'Check that the SIM is inserted the right way round and firmly; then restart the modem.';
-  return [failure(looked, `the SIM cannot be used: ${withMeaning(sim)}`, remedy)];
+  return [failure(looked, `the SIM cannot be used: ${explainCmeError(sim)}`, remedy)];
 }
 
 function judgeNetwork(looked: string, { sim, registration, attached, operator, address }: ProbedNetwork): Judgement[] {

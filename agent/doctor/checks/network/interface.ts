@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isVersion6 } from '../../../transport/endpoint.js';
 import { isCellularName } from '../../../transport/links/reach.js';
-import { isVersion6 } from '../../../transport/transport.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { ERRORS } from '../../../../shared/errors.js';
+import { formatEndpoint } from '../../../transport/endpoint.js';
 import { formatHolder, holdersOf, isAgent, type PortHolder } from '../../../transport/modem/port/port-holders.js';
-import { formatEndpoint } from '../../../transport/transport.js';
 import { resolveAddress } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesUdp } from '../../context.js';

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isVersion6 } from '../../../transport/endpoint.js';
 import { interfaceOf, isCellularName } from '../../../transport/links/reach.js';
-import { isVersion6 } from '../../../transport/transport.js';
 import { routeSource } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';

@@ -1,13 +1,14 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createMeters, observe } from '../../../../agent/command/stats/meters.js';
-import { createAgent, defineHandler } from '../../../../agent/index.js';
+import { defineHandler } from '../../../../agent/index.js';
 import { renderMetrics } from '../../../../agent/service/metrics/metrics.js';
 import type { AgentStatus } from '../../../../agent/status.js';
-import type { ModemCounters } from '../../../../agent/transport/modem/counters.js';
+import type { ModemCounters } from '../../../../agent/transport/transport.js';
 import { VERSION } from '../../../../shared/version.js';
 import { needs } from '../../../support/needs.js';
 import { readMetrics } from '../../../support/prometheus.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
+import { managedAgent } from '../../support.js';
 
 const MODEM: ModemCounters = {
   rungs: { socket: 0, context: 0, 'bring-up': 0, port: 0, airplane: 3, reset: 0, power: 0 },
@@ -27,7 +28,7 @@ const MODEM: ModemCounters = {
 async function startAgent() {
   const peer = await openPeer();
   const device = { address: randomAddress(), port: 6969 };
-  const agent = createAgent({
+  const agent = managedAgent({
     config: { listen: { address: device.address, receiveBufferBytes: 65_536 }, allow: [`${peer.endpoint.address}/32`] },
     handlers: [
       defineHandler({ name: 'fails', description: '', run: () => Promise.reject(new Error('no')) }),
@@ -43,7 +44,7 @@ const metricsOf = async (agent: Parameters<typeof renderMetrics>[0]) => readMetr
 
 describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
   it('renders all families before and after the start, each of one type', async () => {
-    const early = await metricsOf(createAgent());
+    const early = await metricsOf(managedAgent());
     expect(early.value('supersim_agent_build_info', { version: VERSION, node_version: process.version })).toBe(1);
     expect(early.value('supersim_agent_link_up')).toBeUndefined();
     const { families } = await metricsOf((await startAgent()).agent);
@@ -158,7 +159,7 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
   });
 
   it('renders process metrics', async () => {
-    const { value } = await metricsOf(createAgent());
+    const { value } = await metricsOf(managedAgent());
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(10 * 1024 * 1024);
     expect(value('process_heap_bytes')).toBeGreaterThan(1024 * 1024);
     expect(value('process_cpu_seconds_total')).toBeGreaterThan(0);

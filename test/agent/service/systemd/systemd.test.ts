@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createAgent } from '../../../../agent/index.js';
 import type { Variables } from '../../../../agent/service/systemd/notify.js';
 import { createSystemdService } from '../../../../agent/service/systemd/systemd.js';
 import type { AgentStatus } from '../../../../agent/status.js';
 import { onlyLink } from '../../../../agent/transport/transport.js';
 import { deferred } from '../../../support/deferred.js';
 import { recordingLog } from '../../../support/log.js';
+import { managedAgent } from '../../support.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
 });
 
-const { config, ...embedded } = createAgent();
+const { config, ...embedded } = managedAgent();
 const idle = embedded.status();
 
 /** The service of an agent that the test plays, and a systemd that hears all but what it is told not to. */

@@ -72,7 +72,7 @@ describe('the file of a broadcast', () => {
       { position: 1, sim: 'a', outcome: 'done', code: null, result: '{"on":true}', attempts: 2 },
       { position: 2, sim: 'b', outcome: 'not-sent', code: 'not-delivered', vendor_code: 83401, result: null },
     ]);
-    expect([...again.unended()]).toMatchObject([{ position: 3, sim: 'c', started_at: null, outcome: null }]);
+    expect([...again.pending()]).toMatchObject([{ position: 3, sim: 'c', started_at: null, outcome: null }]);
     again.close();
   });
 
@@ -112,17 +112,17 @@ describe('the file of a broadcast', () => {
   it('reads as many SIMs as it has, and what ends meanwhile does no harm', async () => {
     const { state } = await make(simNames(1234));
     const seen: string[] = [];
-    for (const { sim } of state.unended()) {
+    for (const { sim } of state.pending()) {
       seen.push(sim);
       if (seen.length % 3 === 0) void state.end(done(sim));
     }
     expect(seen).toEqual(simNames(1234));
     await state.end(done('sim-1'));
     expect([...state.ended()]).toHaveLength(412);
-    expect(state.faring(100)).toEqual({ ended: 34, failed: 0 });
+    expect(state.canaryProgress(100)).toEqual({ ended: 34, failed: 0 });
     await state.end(notSent('sim-2'));
-    expect(state.faring(100)).toEqual({ ended: 35, failed: 1 });
-    expect(state.faring(1)).toEqual({ ended: 1, failed: 0 });
+    expect(state.canaryProgress(100)).toEqual({ ended: 35, failed: 1 });
+    expect(state.canaryProgress(1)).toEqual({ ended: 1, failed: 0 });
   });
 
   it('stays where it is when it is closed twice, and takes nothing more', async () => {

@@ -83,7 +83,7 @@ async function setUp(list = 'sim\na\nb\nc\n') {
 }
 
 const rowsOf = (csv: string): unknown[] => parse(csv, { columns: true });
-const jsonOf = (text: string): unknown[] =>
+const formatJson = (text: string): unknown[] =>
   text
     .trimEnd()
     .split('\n')
@@ -101,7 +101,7 @@ describe('supersim broadcast', () => {
       ...{ sim: 'b', outcome: 'done', result: '"yes"', attempts: '1' },
       ...{ code: '', vendor_code: '', message: '' },
     });
-    expect(stderr).toContain(`3 SIMs, 3 to ask; what comes of it is in ${state}\n`);
+    expect(stderr).toContain(`3 SIMs, 3 to ask; the outcomes are in ${state}\n`);
     expect(stderr).toMatch(/^3 done, 0 failed, 0 refused, 0 interrupted, 0 not-sent, 0 no-answer$/m);
     expect(stderr).not.toContain('--resume');
   });
@@ -113,11 +113,11 @@ describe('supersim broadcast', () => {
     const { code, stdout } = await run({ name: 'ping', file, state, json: true }, { device });
     expect(code).toBe(10);
     expect(stdout).not.toContain('\u001b');
-    expect(jsonOf(stdout)).toHaveLength(2);
-    expect(jsonOf(stdout)).toContainEqual(
+    expect(formatJson(stdout)).toHaveLength(2);
+    expect(formatJson(stdout)).toContainEqual(
       expect.objectContaining({ sim: 'a', outcome: 'done', code: null, result: { t: -5, note: '\u001b[2J' } }),
     );
-    expect(jsonOf(stdout)).toContainEqual(
+    expect(formatJson(stdout)).toContainEqual(
       expect.objectContaining({ sim: 'b', outcome: 'refused', code: 'unknown-command', attempts: 1 }),
     );
   });
@@ -146,7 +146,7 @@ describe('supersim broadcast', () => {
     const { file, state, run } = await setUp('a\nb\na\na\n');
     const { posted, stderr } = await run({ name: 'ping', file, state });
     expect(posted).toHaveLength(2);
-    expect(stderr).toContain('2 SIMs were named more than once');
+    expect(stderr).toContain('skipped 2 duplicate SIMs');
   });
 
   it('sends the parameters, on the port that it is told', async () => {
@@ -197,7 +197,7 @@ describe('supersim broadcast', () => {
     );
     expect(stopped.code).toBe(EXIT.interrupted);
     expect(rowsOf(stopped.stdout)).toHaveLength(3);
-    expect(stopped.stderr).toContain(`1 SIMs are left; go on with: supersim broadcast --resume ${state}\n`);
+    expect(stopped.stderr).toContain(`1 SIMs are left; resume with: supersim broadcast --resume ${state}\n`);
     const again = await run({ resume: state });
     expect(again.code).toBe(EXIT.ok);
     expect(again.posted.map((form) => form.get('Sim'))).toEqual(['d']);
