@@ -49,7 +49,7 @@ describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
   it.each([
     ['a port that is not there', '/dev/nowhere', 'modem-port-missing'],
     ['what is no serial port', '/dev/null', 'modem-port-missing'],
-  ])('ends with 1 for %s', async (_what, path, error) => {
+  ])('exits with 1 for %s', async (_what, path, error) => {
     expect(await probe(path)).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(new RegExp(`^error ${error}: `)),
