@@ -37,7 +37,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
   }, PACKAGE_TIMEOUT_MS);
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it.each(ARCHITECTURES)('for %s has native parts of that architecture only, and of the C library there', (name) => {
+  it.each(ARCHITECTURES)('for %s contains native code for that architecture and glibc only', (name) => {
     const native = files(name).filter((file) => file.endsWith('.node'));
     expect(native.filter((file) => file.includes('/@libsql/'))).toHaveLength(1);
     expect(native.filter((file) => file.includes('/@serialport/')).length).toBeGreaterThan(0);
@@ -49,7 +49,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     }
   });
 
-  it.each(ARCHITECTURES)('for %s asks for a C library that has all that the native parts need', (name) => {
+  it.each(ARCHITECTURES)('for %s depends on a libc6 that is recent enough for its native code', (name) => {
     const native = files(name).filter((file) => file.endsWith('.node'));
     const needed = native.flatMap((file) => [
       ...read(file, name)
@@ -60,7 +60,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     expect(Math.max(...needed.map(([, minor]) => Number(minor)))).toBe(Number(declared));
   });
 
-  it('are the same when they are built again', async () => {
+  it('are byte for byte the same when they are built again', async () => {
     const again = join(folder, 'again');
     await buildPackages(again, ['amd64']);
     const [one, other] = [folder, again].map((from) =>
@@ -71,7 +71,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     expect(other).toBe(one);
   }, 60_000);
 
-  it('hold nothing that others may write, one program, and a configuration that others may not read', () => {
+  it('contain no file that others may write, one program, and a configuration that others cannot read', () => {
     const modes = files('amd64').map((file) => ({ file, status: lstatSync(join(root('amd64'), file)) }));
     const regular = modes.filter(({ status }) => status.isFile());
     expect(regular.length).toBeGreaterThan(50);
@@ -85,20 +85,20 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     expect(read('usr/bin/supersim-agent').toString()).toMatch(/^#!\/usr\/bin\/node /);
   });
 
-  it('leave the cloud side and the loopback at home', () => {
+  it('contain neither the sender nor the loopback', () => {
     const names = files('amd64').join('\n');
     expect(names).toContain('dist/agent/index.js');
     expect(names).not.toMatch(/dist\/(sender|loopback|types)|supersim\.js|start\.js/);
   });
 
-  it('tell those who upgrade what changes for them', () => {
+  it('contain release notes for apt-listchanges', () => {
     const news = gunzipSync(read('usr/share/doc/supersim-agent/NEWS.Debian.gz')).toString();
     expect(news).toMatch(/^supersim-agent \(\d+\.\d+\.\d+\) unstable; urgency=medium\n\n {2}/);
     expect(news).toMatch(/^ -- .+ <.+@.+> {2}/m);
     expect(read('usr/share/doc/supersim-agent/CHANGELOG.md').toString()).toContain('## 0.2.0');
   });
 
-  it('hand on the licences of what they hold', () => {
+  it('contain the licences of all bundled packages', () => {
     const copyright = read('usr/share/doc/supersim-agent/copyright').toString();
     const modules = files('amd64').filter((file) => /node_modules\/.*package\.json$/.test(file));
     expect(modules.length).toBeGreaterThan(10);
@@ -110,7 +110,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
   });
 
   it.skipIf(needs('lintian')).each(ARCHITECTURES)(
-    'for %s gives lintian nothing to complain of',
+    'for %s passes lintian',
     async (name) => {
       const lintian = ['--allow-root', '--tag-display-limit=0', '--fail-on=error,warning', packageFile(folder, name)];
       expect(await runProcess('lintian', lintian)).toEqual({ code: 0, output: '' });
@@ -128,7 +128,7 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
     expect(output.split('\n').length).toBeGreaterThan(100);
   });
 
-  describe.skipIf(needs('bash'))('complete in bash', () => {
+  describe.skipIf(needs('bash'))('bash completion', () => {
     const complete = async (...line: string[]) => {
       const script = `source "$1"
         [[ $(complete -p supersim-agent) == *'-F _supersim_agent supersim-agent' ]] || exit
@@ -141,18 +141,18 @@ describe.skipIf(needs('dpkg-deb'))('the Debian packages', () => {
       return output.split('\n');
     };
 
-    it('commands, and those below them', async () => {
+    it('completes commands and subcommands', async () => {
       expect(await complete('')).toEqual(expect.arrayContaining(['run', 'status', 'modem', '--help']));
       expect(await complete('sta')).toEqual(['status']);
       expect(await complete('commands', '')).toEqual(expect.arrayContaining(['ls', 'show', 'cancel', 'purge']));
     });
 
-    it('flags, also behind values', async () => {
+    it('completes flags, also after values', async () => {
       expect(await complete('run', '--port', '7000', '--ga')).toEqual(['--gateway']);
       expect(await complete('commands', 'show', '17', '--j')).toEqual(['--json']);
     });
 
-    it('values of flags: those that there are, else files', async () => {
+    it('completes the values of flags, or files', async () => {
       expect(await complete('modem', 'replay', '--dialect', 'sim')).toEqual(['simcom7600', 'simcom7080']);
       expect(await complete('run', '--config', '')).toEqual(['']);
     });
