@@ -21,14 +21,14 @@ export interface ControlOptions {
   readonly radio: Radio;
   readonly apiFaults: ApiFaultControl;
   readonly registry: Registry;
-  /** Only shown, by name. */
+  /** Shown with the faults. */
   readonly counters: Readonly<Record<string, number>>;
   readonly modem: () => LoopbackModem | undefined;
   readonly setSimState: (state: SimState, sim?: string) => void;
   readonly tokens: Tokens;
 }
 
-/** What the loopback has beside the vendor's API: its faults, the states of its SIMs and the end of tokens. */
+/** The loopback's own routes beside the vendor's API: faults, states of SIMs, and the revocation of tokens. */
 export function controlRoutes(
   app: Hono,
   { radio, apiFaults, registry, counters, modem, setSimState, tokens }: ControlOptions,

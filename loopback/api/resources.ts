@@ -5,7 +5,7 @@ import type { StoredCommand } from '../account/store.js';
 
 export const SIM_STATUSES = ['new', 'ready', 'active', 'inactive', 'scheduled'] as const;
 
-/** That a device is detached does not show in its SIM's status. */
+/** Status in the Sim resource, which does not show whether the device is detached. */
 export const simStatus = ({ state }: Sim): (typeof SIM_STATUSES)[number] =>
   state === 'inactive' ? 'inactive' : 'active';
 

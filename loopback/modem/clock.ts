@@ -1,8 +1,8 @@
-/** Time as the modem has it: the machine's, or a test's. */
+/** The modem's clock: the system's, or a test's. */
 export interface Clock {
-  /** Milliseconds; it never goes back. */
+  /** Monotonic time in milliseconds. */
   now(): number;
-  /** Calls once, after so many milliseconds, unless the returned function is called before. */
+  /** Calls `task` once after `ms`, unless the returned function is called before. */
   after(ms: number, task: () => void): () => void;
 }
 

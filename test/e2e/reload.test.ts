@@ -152,7 +152,7 @@ describe('supersim-agent reload', () => {
     expect(code).toBe(0);
     expect(output.split('\n')).toEqual([
       'Changed: limits.running',
-      `Loaded anew: ${modules[0]}`,
+      `Modules loaded again: ${modules[0]}`,
       'Needs a restart: journal.entries',
     ]);
     const json = await cli('reload', '--json');

@@ -8,10 +8,10 @@ const LTE = 7;
 const OFF_MS = 200;
 const SIM_ERRORS = { pin: 11, puk: 12, absent: 10, failure: 13 } as const;
 
-/** What the standard commands remember; lost at a restart. */
+/** Settings of the standard commands, lost in a restart. */
 export interface Settings {
   cmee: number;
-  /** How much the registration URCs tell: 0 nothing. */
+  /** Mode of each registration URC; 0: off. */
   readonly registrationUrcs: Map<string, number>;
   operatorFormat: number;
 }
@@ -25,7 +25,7 @@ export const bindTo =
   (command, answer) =>
     handle(state, command, answer);
 
-/** Answers with an error while the SIM cannot be used. */
+/** Wraps a handler so that it fails while the SIM cannot be used. */
 export function withSim({ cellular }: Pick<DialectContext, 'cellular'>, handler: Handler): Handler {
   return (command, answer) => {
     const { sim } = cellular.persistent;
@@ -35,7 +35,7 @@ export function withSim({ cellular }: Pick<DialectContext, 'cellular'>, handler:
   };
 }
 
-/** Reads and sets one number. */
+/** Handler of a command that reads and sets one number. */
 export function setting(name: string, least: number, most: number, value: { current: number }): Handler {
   return ({ kind, args }, answer) => {
     if (kind === 'read') answer.line(`${name}: ${value.current}`);
@@ -48,7 +48,7 @@ export function setting(name: string, least: number, most: number, value: { curr
   };
 }
 
-/** Reads and sets what outlives a restart, whatever it means. */
+/** Handler of a command that reads and sets a value that is kept over a restart. */
 export function remembered({ cellular }: Pick<DialectContext, 'cellular'>, name: string, initial: string): Handler {
   return ({ kind, args }, answer) => {
     const { memory } = cellular.persistent;
@@ -58,13 +58,13 @@ export function remembered({ cellular }: Pick<DialectContext, 'cellular'>, name:
   };
 }
 
-/** Commands that change nothing here. */
+/** Handler of a command that is answered OK and has no effect. */
 export const accepted =
   (): Handler =>
   (_, answer): void =>
     answer.ok();
 
-/** The commands that every modem has (3GPP TS 27.007, V.250). */
+/** Commands of every modem (3GPP TS 27.007, V.250). */
 export function standardCommands(
   context: DialectContext,
   settings: Settings,
@@ -139,7 +139,7 @@ export function standardCommands(
   };
 }
 
-/** One line, and OK. */
+/** Handler that answers with one line and OK. */
 export const answers =
   (value: () => string): Handler =>
   (_, answer) => {
@@ -180,7 +180,7 @@ function functionality(
   });
 }
 
-/** The part of a registration line behind the number of the state. */
+/** Returns the part of a registration line after the number of the state. */
 export const registrationDetails = (mode: number, registered: boolean): string =>
   mode === 2 && registered ? `,"1A2B","01C3D4E5",${LTE}` : '';
 

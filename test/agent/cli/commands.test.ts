@@ -179,7 +179,7 @@ describe('supersim-agent commands show', () => {
     ['CBOR', Buffer.from('a26269640166726573756c74626f6b', 'hex'), '0xa26269640166726573756c74626f6b'],
     ['bytes that happen to be UTF-8', Buffer.from([0, 1, 2]), '0x000102'],
     ['256 bytes', Buffer.alloc(256, 0xff), `0x${'ff'.repeat(256)}`],
-    ['more bytes', Buffer.alloc(1300, 0xff), `0x${'ff'.repeat(256)}… (1300 bytes in all)`],
+    ['more bytes', Buffer.alloc(1300, 0xff), `0x${'ff'.repeat(256)}… (1300 bytes)`],
   ])('shows a reply: %s', async (_what, reply, shown) => {
     const { live, run } = await openCommands();
     await live(1, {}, { outcome: 'done', reply });
@@ -207,7 +207,7 @@ describe('supersim-agent commands cancel', () => {
     await accept(2);
     expect(await run('cancel', '1')).toMatchObject({
       code: 0,
-      stdout: 'command 1 is cancelled: it will not run\n',
+      stdout: 'command 1 cancelled: it will not run\n',
       stderr: '',
     });
     expect(journal.get(1)).toMatchObject({ state: 'refused', code: 'cancelled', runs: 0 });
@@ -237,7 +237,7 @@ describe('supersim-agent commands purge', () => {
     await live(1);
     await live(2);
     await accept(3);
-    expect(await run('purge')).toMatchObject({ code: 0, stdout: 'ended commands forgotten: 2\n', stderr: '' });
+    expect(await run('purge')).toMatchObject({ code: 0, stdout: 'finished commands deleted: 2\n', stderr: '' });
     expect(journal.list({ limit: 10 }).map(({ seq }) => seq)).toEqual([3]);
     // A repeat of it is taken in as if it were new.
     await accept(1);

@@ -16,7 +16,7 @@ describe('supersim-agent config check', () => {
     ];
     const { code, stderr } = await supersimAgent(['config', 'check'], config.join('\n'));
     expect(code).toBe(1);
-    expect(stderr.match(/its program cannot run now: [abc]: /g)).toHaveLength(3);
+    expect(stderr.match(/handler program not runnable: [abc]: /g)).toHaveLength(3);
   });
 
   it('ends with exit code 0 for a configuration whose handlers can be used', async () => {
@@ -86,7 +86,7 @@ describe('supersim-agent config check', () => {
   it('names the variable that is wrong, and the nearest one', async () => {
     const { code, stderr } = await supersimAgent(['config', 'check'], '', { SUPERSIM_AGENT_LOG_LEVLE: 'warn' });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE; did you mean SUPERSIM_AGENT_LOG_LEVEL\?/);
   });
 });
 

@@ -117,7 +117,7 @@ describe('supersim-agent send', () => {
     const { agent, path } = await startWithoutLink(gateway.endpoint, folder);
     const sent = await supersimAgent(['send', '--socket', path, 'kept']);
     expect(sent).toMatchObject({ code: 0, stderr: '' });
-    expect(sent.stdout).toMatch(/^waiting: .* on the disk$/m);
+    expect(sent.stdout).toMatch(/^waiting .* on disk$/m);
     expect(agent.status().outbox).toMatchObject({ entries: 1 });
     await agent.stop();
 
@@ -133,7 +133,7 @@ describe('supersim-agent send', () => {
 
     const forgetful = await startWithoutLink(gateway.endpoint);
     const held = await supersimAgent(['send', '--socket', forgetful.path, 'held']);
-    expect(held.stdout).toMatch(/^waiting: .* in memory only/);
+    expect(held.stdout).toMatch(/^waiting .* in memory/);
     expect(held.code).toBe(0);
   });
 

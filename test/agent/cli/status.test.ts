@@ -56,13 +56,13 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
     expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
-    expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 could not leave at once$/m);
+    expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);
     expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
-    expect(stdout).toMatch(/^journal +0 commands, 0 not ended, 0 bytes, in memory only$/m);
+    expect(stdout).toMatch(/^journal +0 commands, 0 unfinished, 0 bytes, in memory only$/m);
     expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
-    expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it in JavaScript$/m);
-    expect(stdout).toMatch(/^processor +\d+\.\d s, \d+\.\d %$/m);
+    expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it JavaScript heap$/m);
+    expect(stdout).toMatch(/^CPU +\d+\.\d s, \d+\.\d %$/m);
     expect(stdout.split('\n').length).toBeLessThan(25);
   });
 
@@ -126,9 +126,9 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^link +modem for 2 min \d+ s, 3 switches$/m);
     expect(stdout).toMatch(/^modem +up, 10\.1\.2\.3, roaming, 23415, -71 dBm$/m);
     expect(stdout).toMatch(/^udp +down: there is no address to listen on$/m);
-    expect(stdout).toMatch(/^modem recovery +socket 2, context 1, bring-up 4; 3 put off while UDP works$/m);
+    expect(stdout).toMatch(/^modem recovery +socket 2, context 1, bring-up 4; 3 deferred while UDP works$/m);
     expect(stdout).toMatch(
-      /^modem line +120 URCs of data, 6 lost and found by 700 polls; bytes discarded: noise 40, unknown-line 2$/m,
+      /^modem line +120 data URCs, 6 lost ones detected by 700 polls; bytes discarded: noise 40, unknown-line 2$/m,
     );
     const { stdout: json } = await supersimAgent(['status', '--socket', path, '--json']);
     expect(statusSchema.parse(JSON.parse(json)).link?.links[0]?.modem?.counters).toEqual(MODEM_HEALTH.counters);

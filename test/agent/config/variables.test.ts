@@ -78,7 +78,9 @@ describe('a variable', () => {
   it('that names no setting is an error, with the nearest one', async () => {
     const read = (name: string) => readVariables({ [name]: '1' });
     await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
-    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(/LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(
+      /LOG_LEVLE; did you mean SUPERSIM_AGENT_LOG_LEVEL\?/,
+    );
     await expect(read('SUPERSIM_AGENT_HANDLERS')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
     await expect(read('SUPERSIM_AGENT_')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
   });

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, openSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { programHandler } from '../../../agent/handlers/program.js';
-import { lookUpUser } from '../../../agent/handlers/user.js';
+import { findUserIds } from '../../../agent/handlers/user.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';
@@ -22,7 +22,7 @@ async function abortOnceStarted(script: string): Promise<unknown> {
     {},
     contextFor({}, controller.signal),
   ).catch((error: unknown) => error);
-  await expect.poll(() => existsSync(join(folder, 'started')), { timeout: 5000 }).toBe(true);
+  await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('started');
   controller.abort();
   return run;
 }
@@ -321,7 +321,7 @@ describe('a program with a user', () => {
     await expect(programHandler('tried', noUser)).rejects.toMatchObject({ code: 'handler-invalid' });
     vi.spyOn(process, 'getuid').mockReturnValue(1000);
     onTestFinished(() => void vi.restoreAllMocks());
-    await expect(lookUpUser('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(findUserIds('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 });
 

@@ -3,8 +3,8 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
-import { checkedSocket, socketHandler } from '../../../agent/handlers/socket.js';
+import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
+import { resolveSafeSocket, socketHandler } from '../../../agent/handlers/socket.js';
 import { deferred } from '../../support/deferred.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
@@ -221,7 +221,7 @@ describe('a socket', () => {
     const folder = join(temporaryFolder(), 'folder');
     mkdirSync(folder);
     symlinkSync(path, join(folder, 'link.sock'));
-    await expect(checkedSocket(join(folder, 'link.sock'))).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(resolveSafeSocket(join(folder, 'link.sock'))).rejects.toMatchObject({ code: 'handler-invalid' });
     chmodSync(join(path, '..'), 0o777);
     await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
   });
@@ -238,13 +238,13 @@ describe('a socket', () => {
     const path = await answering('ok\n');
     const link = join(temporaryFolder(), 'link');
     symlinkSync(join(path, '..'), link);
-    expect(await checkedSocket(join(link, 'service.sock'))).toBe(path);
+    expect(await resolveSafeSocket(join(link, 'service.sock'))).toBe(path);
   });
 });
 
 describe('device.reboot by a socket', () => {
   const reboot = (path: string, signal: AbortSignal) =>
-    endingHandlers(resolveConfig({ device: { reboot: { socket: path } } }))[0]?.run({}, contextFor({}, signal));
+    restartHandlers(resolveConfig({ device: { reboot: { socket: path } } }))[0]?.run({}, contextFor({}, signal));
 
   it('has failed when its service fails, and says why', async () => {
     await expect(reboot(await answering('inhibited\n'), new AbortController().signal)).rejects.toThrow('inhibited');

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFolder, writeFile, writeScript } from '../../../support/files.js';
@@ -19,10 +19,19 @@ function heldProgram() {
   );
   return {
     config: `handlers: {hold: {program: [${script}], directory: ${folder}}}`,
-    running: () => expect.poll(() => existsSync(join(folder, 'running')), { timeout: 5000 }).toBe(true),
+    running: () => expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running'),
     pid: () => readFileSync(join(folder, 'pid'), 'utf8').trim(),
     release: () => writeFileSync(join(folder, 'go'), ''),
   };
+}
+
+/** The command line of a process; undefined once it has ended. */
+function commandOf(pid: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+  } catch {
+    return undefined;
+  }
 }
 
 const moduleWith = (text: string) => `modules: [${writeFile(temporaryFolder(), 'handler.mjs', text)}]`;
@@ -135,7 +144,7 @@ it('leaves no program running when a handler’s stray error ends the process', 
   await peer.send('#2 stray', device);
   expect(await agent.ended).toBe(1);
   expect(agent.output()).toContain('uncaught exception');
-  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
 });
 
 it('leaves no program running when try is interrupted', async () => {
@@ -147,7 +156,7 @@ it('leaves no program running when try is interrupted', async () => {
   tried.kill('SIGINT');
   expect(await tried.ended).toBe(1);
   expect(tried.output()).toContain('handler-failed');
-  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
 });
 
 describe('on SIGTERM and SIGINT', () => {
@@ -175,7 +184,7 @@ describe('on SIGTERM and SIGINT', () => {
     const config = `limits: {stop: 0s}\nhandlers: {hang: {program: [${script}], directory: ${folder}}}`;
     const { agent, peer, device } = await startAgent(config);
     await peer.send('#1 hang', device);
-    await expect.poll(() => existsSync(join(folder, 'running')), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running');
     agent.kill('SIGTERM');
     expect((await peer.next()).bytes.toString()).toMatch(/^#1 error handler-failed /);
     expect(await agent.ended).toBe(0);

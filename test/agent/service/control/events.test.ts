@@ -76,7 +76,7 @@ describe('events by the control socket', () => {
     const left = deferred<EventState>();
     const { path, dispatched } = await openEvents(() => left.promise);
     const waiting = Array.from({ length: 4 }, () => ask(path, 'POST', '/events', 'x'));
-    await expect.poll(() => dispatched.length).toBe(4);
+    await expect.poll(() => dispatched).toHaveLength(4);
     expect(await ask(path, 'POST', '/events', 'x')).toMatchObject({ status: 503, code: 'busy' });
     expect(await ask(path, 'GET', '/status')).toMatchObject({ status: 200 });
     left.resolve('sent');

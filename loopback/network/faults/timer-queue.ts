@@ -1,14 +1,14 @@
-/** Things to do at their times, in the order of these times. */
-export interface Agenda {
-  /** Whether there was room. */
+/** A queue of tasks that run at their times, in the order of these times. */
+export interface TimerQueue {
+  /** Adds a task. Returns false when the queue is full. */
   add(at: number, task: () => void): boolean;
   size(): number;
-  /** Forgets everything. */
+  /** Discards all tasks. */
   clear(): void;
 }
 
 /** @param now the clock that `at` is on, in milliseconds; it never goes back */
-export function createAgenda(capacity: number, now: () => number = () => performance.now()): Agenda {
+export function createTimerQueue(capacity: number, now: () => number = () => performance.now()): TimerQueue {
   const entries: { at: number; task: () => void }[] = [];
   let timer: NodeJS.Timeout | undefined;
 

@@ -4,18 +4,18 @@ import { type Config, REBOOT_PROGRAM, REBOOT_SOCKET } from '../../config/schema.
 import type { Handler } from '../handler.js';
 import { compileHandler } from '../registry.js';
 
-/** How long the device, or the agent, may take to go down. */
+/** Time limit for the device or the agent to go down. */
 const TIMEOUT = '5min';
 
-/** `device.reboot` and `agent.restart`: their commands are done when the agent runs again. */
-export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] => [
+/** Makes `device.reboot` and `agent.restart`, whose commands are done when the agent runs again. */
+export const restartHandlers = ({ device }: Pick<Config, 'device'>): Handler[] => [
   {
     ...compileHandler({
       name: 'device.reboot',
       description: 'Reboots the device; done when the agent runs again',
       params: z.object({}),
       timeout: TIMEOUT,
-      run: (_params, { signal }) => doAndWait(device.reboot ?? defaultReboot(), signal),
+      run: (_params, { signal }) => runAndWait(device.reboot ?? defaultReboot(), signal),
     }),
     endsWith: 'boot',
     needsAuthentication: true,
@@ -26,7 +26,7 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
       description: 'Restarts the agent; done when it runs again',
       params: z.object({}),
       timeout: TIMEOUT,
-      run: (_params, { signal }) => (device.restart === undefined ? endSelf() : doAndWait(device.restart, signal)),
+      run: (_params, { signal }) => (device.restart === undefined ? stopSelf() : runAndWait(device.restart, signal)),
     }),
     endsWith: 'process',
     needsAuthentication: true,
@@ -34,17 +34,17 @@ export const endingHandlers = ({ device }: Pick<Config, 'device'>): Handler[] =>
 ];
 
 /**
- * What reboots the device where the configuration does not say. Looked for when it is needed, as the socket's unit may
- * be started or stopped at any time.
+ * Returns the default way to reboot the device. Checked at each use, as the socket's unit may be started or stopped at
+ * any time.
  */
 export const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT_SOCKET } : REBOOT_PROGRAM);
 
 /**
- * Never comes to a good end, as that is told after the next start.
+ * Never resolves: success is reported after the next start.
  *
- * @throws Error when the program or the service fails
+ * @throws (rejects) Error when the program or the service fails
  */
-async function doAndWait(way: readonly string[] | { readonly socket: string }, signal: AbortSignal): Promise<never> {
+async function runAndWait(way: readonly string[] | { readonly socket: string }, signal: AbortSignal): Promise<never> {
   if ('socket' in way) {
     const { callService } = await import('../socket.js');
     await callService(way.socket, {}, 0, signal);
@@ -56,13 +56,13 @@ async function doAndWait(way: readonly string[] | { readonly socket: string }, s
   return never();
 }
 
-let ending = false;
+let isStopping = false;
 
-/** In order, with what runs given its time; systemd's `Restart=always` starts the agent again. */
-function endSelf(): Promise<never> {
-  // A second signal would end it at once.
-  if (!ending) process.kill(process.pid, 'SIGTERM');
-  ending = true;
+/** Stops the agent gracefully; systemd's `Restart=always` starts it again. */
+function stopSelf(): Promise<never> {
+  // A second signal would end the process at once.
+  if (!isStopping) process.kill(process.pid, 'SIGTERM');
+  isStopping = true;
   return never();
 }
 

@@ -4,28 +4,28 @@ import type { WebhookMethod } from '../account/registry.js';
 import { vendorDate } from '../account/store.js';
 import { koreSignature, twilioSignature } from './signature.js';
 
-/** A webhook as it goes over the wire. */
-export interface WrittenWebhook {
+/** An encoded webhook request. */
+export interface EncodedWebhook {
   readonly method: WebhookMethod;
-  /** As the account's owner wrote it. */
+  /** URL as the account's owner configured it. */
   readonly ownersUrl: string;
-  /** With the query, without a fragment. */
+  /** URL with the query, without a fragment. */
   readonly url: string;
   /** Undefined for a GET. */
   readonly body: string | undefined;
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** The headers that tell who sends a webhook. */
-export type WebhookSender = (webhook: WrittenWebhook) => Record<string, string>;
+/** Returns a provider's headers of a webhook, with its signature. */
+export type WebhookHeaders = (webhook: EncodedWebhook) => Record<string, string>;
 
 /**
- * As KORE sends them, which all have come from since November 2024 (docs/vendor-facts.md, "Webhooks: KORE headers").
+ * Headers of KORE, which has sent all webhooks since November 2024 (docs/vendor-facts.md, "Webhooks: KORE headers").
  *
- * @param secret of the account's webhooks
+ * @param secret webhook secret of the account
  */
-export const koreSender =
-  (secret: string): WebhookSender =>
+export const koreHeaders =
+  (secret: string): WebhookHeaders =>
   ({ method, ownersUrl, body = '' }) => ({
     'kore-signature': koreSignature(secret, method, ownersUrl, body),
     'kore-idempotency-token': randomUUID(),
@@ -33,9 +33,9 @@ export const koreSender =
     'User-Agent': 'KoreProxy/1.1',
   });
 
-/** As Twilio sent them (docs/vendor-facts.md, "Webhooks: Twilio signature"). */
-export const twilioSender =
-  (authToken: string): WebhookSender =>
+/** Headers of Twilio (docs/vendor-facts.md, "Webhooks: Twilio signature"). */
+export const twilioHeaders =
+  (authToken: string): WebhookHeaders =>
   ({ method, url, params }) => ({
     'X-Twilio-Signature': twilioSignature(authToken, url, method === 'POST' ? params : {}),
     'User-Agent': `supersim-loopback/${VERSION}`,
