@@ -53,13 +53,15 @@ export interface Agent {
    * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`, `state-in-use`
    */
   start(): Promise<void>;
-  /** Admits nothing more, waits for running commands (`limits.stop` at most), sends their replies. Can be called again. */
+  /**
+   * Admits nothing more, waits for running commands (`limits.stop` at most), sends their replies. Can be called again.
+   */
   stop(): Promise<void>;
   /**
    * Applies another configuration, as a whole or not at all, and loses no datagram; running and waiting commands keep
    * the configuration that they came with. The result names the settings that have changed, and those whose new values
-   * need a restart. Changed modules are loaded anew; the handlers of {@link AgentOptions} stay, and so does the level of
-   * its log, which is the embedding program's. Waits for the start, and for other reloads.
+   * need a restart. Changed modules are loaded anew; the handlers of {@link AgentOptions} stay, and so does the level
+   * of its log, which is the embedding program's. Waits for the start, and for other reloads.
    *
    * @throws SupersimError `config-invalid`; `handler-invalid` when any handler cannot be used; `port-in-use` and
    * `port-forbidden` when UDP is to be used again; `busy` when the agent does not run. Then nothing has changed.
@@ -82,8 +84,8 @@ export interface ManagedAgent extends Agent {
   /** Returns the commands of the journal; undefined before the start, and without a journal. */
   commands(): JournalCommands | undefined;
   /**
-   * Sends a `ping` through the pipeline, past the transport. It waits for no command, and leaves no trace. Resolves when
-   * the reply arrives; may never settle.
+   * Sends a `ping` through the pipeline, past the transport. It waits for no command, and leaves no trace. Resolves
+   * when the reply arrives; may never settle.
    *
    * @throws (rejects) SupersimError `probe-failed`
    */
@@ -299,7 +301,9 @@ function logKernelDrops(transport: Links, log: Log): () => void {
   };
 }
 
-/** Recovers the commands of the previous run, and then forgets and writes what is due once a minute. @returns stops it */
+/**
+ * Recovers the commands of the previous run, and then forgets and writes what is due once a minute. @returns stops it
+ */
 function maintainJournal(journal: Journal, pipeline: Pipeline, log: Log): () => void {
   let recovered = recoverCommands(journal, pipeline, log);
   const timer = setInterval(() => {

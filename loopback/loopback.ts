@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { checkInput } from '../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../shared/duration.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
-import { createRegistry } from './account/registry.js';
+import { createSimRegistry } from './account/registry.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './account/sims.js';
 import { createStore } from './account/store.js';
 import { createApi } from './api/api.js';
@@ -23,51 +23,51 @@ import { type FaultsInput, resolveFaults, seedSchema } from './network/faults/se
 import { type Endpoint, type Network, openNetwork } from './network/network.js';
 import { createRadio } from './network/radio.js';
 import { PROVIDERS, type ProviderName } from './vendor-error.js';
-import { koreSender, twilioSender } from './webhooks/sender.js';
+import { koreHeaders, twilioHeaders } from './webhooks/headers.js';
 import { createWebhooks } from './webhooks/webhooks.js';
 
 export const DEFAULT_HTTP_ADDRESS = '127.0.0.1';
 export const DEFAULT_HTTP_PORT = 8080;
 export const DEFAULT_GATEWAY_ADDRESS = '127.0.0.1';
-/** Off Linux the SIM has the gateway's address, and the agent on it the usual port. */
+/** Another port off Linux, where the SIM has the gateway's address and its agent uses the default port. */
 export const DEFAULT_GATEWAY_PORT = platform() === 'linux' ? GATEWAY_PORT : GATEWAY_PORT + 10_000;
 export const DEFAULT_SIM_NAME = 'gateway-1';
 export const DEFAULT_MAX_COMMANDS = 10_000;
 
 export interface LoopbackOptions {
-  /** Where the API listens; default 127.0.0.1:8080. Port 0 takes any free one. */
+  /** Address and port of the API; default 127.0.0.1:8080. Port 0 takes any free one. */
   readonly httpAddress?: string;
   readonly httpPort?: number;
-  /** Where devices send to, IPv4; default 127.0.0.1:6969 (off Linux 16969). Port 0 takes any free one. */
+  /** Address (IPv4) and port that devices send to; default 127.0.0.1:6969 (off Linux 16969). Port 0 takes any free one. */
   readonly gatewayAddress?: string;
   readonly gatewayPort?: number;
-  /** Default: one, named `gateway-1`. */
+  /** Default: one SIM named `gateway-1`. */
   readonly sims?: readonly SimInput[];
   /** `AC` and 32 hexadecimal digits; default: random. */
   readonly accountSid?: string;
   /** Default: random. */
   readonly authToken?: string;
-  /** Of KORE's way to sign in, which works beside Twilio's; default: random. */
+  /** Credentials of KORE's authentication, which works beside Twilio's; default: random. */
   readonly clientId?: string;
   readonly clientSecret?: string;
-  /** How long KORE's access tokens are valid, 1s to 720h; default `1h`. */
+  /** Lifetime of KORE's access tokens, 1s to 720h; default `1h`. */
   readonly tokenLife?: Duration;
-  /** Who sends and signs the webhooks; default `kore`. */
+  /** Provider whose webhooks and signatures are sent; default `kore`. */
   readonly webhooks?: ProviderName;
-  /** What KORE's webhooks are signed with; Twilio's are with the auth token. Default: random. */
+  /** Secret that signs KORE's webhooks; Twilio's are signed with the auth token. Default: random. */
   readonly webhookSecret?: string;
   /** Default `other`; takes precedence over the assumption of the same name. */
   readonly sourcePort?: SourcePort;
   readonly assumptions?: AssumptionsInput;
-  /** What the radio does to packets; default: nothing. */
+  /** Faults of the radio network; default: none. */
   readonly faults?: FaultsInput;
-  /** What the API does wrong; default: nothing. */
+  /** Faults of the API; default: none. */
   readonly apiFaults?: ApiFaultsInput;
-  /** What chance begins with: the same seed and the same packets have the same faults. Default: random. */
+  /** Seed of the faults' random numbers: the same seed and packets have the same faults. Default: random. */
   readonly seed?: number;
   /** A virtual modem on a tty of this machine; default: none. */
   readonly modem?: ModemInput;
-  /** Commands kept in memory; default 10,000, or four for each SIM. At the bound the oldest goes out. */
+  /** Commands kept in memory; default 10,000, or four per SIM if more. At the bound the oldest is evicted. */
   readonly maxCommands?: number;
 }
 
@@ -84,25 +84,25 @@ export interface Loopback {
   readonly gateway: Endpoint;
   readonly sims: readonly Sim[];
   readonly counters: Readonly<Counters>;
-  /** The virtual modem, if one was asked for. */
+  /** The virtual modem, if the options have one. */
   readonly modem: LoopbackModem | undefined;
-  /** Calls the listener for everything that goes on from now, until the returned function is called. */
+  /** Calls the listener for each event, until the returned function is called. */
   onEvent(listener: LoopbackListener): () => void;
-  /** The faults that are set, their seed, and how many packets and datagrams in flight there are since. */
+  /** Returns the faults, their seed, the packets since they were set, and the datagrams in flight. */
   faults(): FaultState & { readonly inFlight: number };
   /**
-   * Sets the faults of all packets from now, and counts packets from 1 again. What is on its way stays so.
+   * Sets the faults of further packets, and counts these from 1 again. Packets in flight are not affected.
    *
-   * @param seed default: the one that there is
+   * @param seed default: the current one
    * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
    */
   setFaults(faults: FaultsInput, seed?: number): void;
-  /** The faults of the API that are set, their seed, and how many requests there were since. */
+  /** Returns the faults of the API, their seed, and the number of requests since they were set. */
   apiFaults(): { readonly faults: ApiFaults; readonly seed: number; readonly requests: number };
   /**
-   * Sets the faults of all requests to the API from now, and counts these from 1 again.
+   * Sets the faults of further requests to the API, and counts these from 1 again.
    *
-   * @param seed default: the one that there is
+   * @param seed default: the current one
    * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
    */
   setApiFaults(faults: ApiFaultsInput, seed?: number): void;
@@ -113,12 +113,12 @@ export interface Loopback {
    */
   setSimState(state: SimState, sim?: string): void;
   /**
-   * Ends all of KORE's access tokens before their time.
+   * Revokes all of KORE's access tokens.
    *
-   * @param clientSecret what others are issued for from now on; default: what they are issued for now
+   * @param clientSecret the secret for further token requests; default: the current one
    */
   revokeTokens(clientSecret?: string): void;
-  /** Closes every socket, ends webhooks under way, and forgets datagrams in flight. */
+  /** Closes every socket, aborts webhooks, and discards datagrams in flight. */
   stop(): Promise<void>;
 }
 
@@ -147,8 +147,8 @@ const settingsSchema = z.object({
 /**
  * Starts a loopback.
  *
- * @throws SupersimError `port-in-use` or `port-forbidden` for a port that cannot be had (nothing stays open then),
- *   `bad-input` for an option that cannot be used, `pty-missing` when there can be no virtual modem
+ * @throws SupersimError `port-in-use` or `port-forbidden` for a port that cannot be opened (nothing stays open then),
+ *   `bad-input` for an invalid option, `pty-missing` when a virtual modem cannot be made
  */
 export async function startLoopback(options: LoopbackOptions = {}): Promise<Loopback> {
   const settings = settingsFrom(options);
@@ -157,7 +157,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
   const modemSettings = options.modem && resolveModemSettings(options.modem);
   const givenSims = options.sims ?? [{ name: DEFAULT_SIM_NAME }];
-  const registry = createRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
+  const registry = createSimRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
   const store = createStore(settings.maxCommands ?? Math.max(DEFAULT_MAX_COMMANDS, 4 * registry.sims().length));
   const counters = newCounters();
   const listeners = new Set<LoopbackListener>();
@@ -166,8 +166,8 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     for (const listener of listeners) listener(event);
   };
   const onError = (message: string) => emit({ type: 'error', message });
-  const webhookSender = settings.webhooks === 'kore' ? koreSender(webhookSecret) : twilioSender(authToken);
-  const webhooks = createWebhooks(webhookSender, (result) => emit({ type: 'webhook', result }));
+  const webhookHeaders = settings.webhooks === 'kore' ? koreHeaders(webhookSecret) : twilioHeaders(authToken);
+  const webhooks = createWebhooks(webhookHeaders, (result) => emit({ type: 'webhook', result }));
   const radio = createRadio({
     faults: resolveFaults(options.faults ?? {}),
     seed: settings.seed,
@@ -181,9 +181,9 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   });
   const setSimState = (state: SimState, key?: string) => {
     for (const sim of registry.setState(state, key)) {
-      const possible = attached?.possibleState(sim, state) ?? state;
-      if (possible !== state) registry.setState(possible, sim.sid);
-      emit({ type: 'sim', simName: sim.uniqueName, state: possible });
+      const effective = attached?.effectiveState(sim, state) ?? state;
+      if (effective !== state) registry.setState(effective, sim.sid);
+      emit({ type: 'sim', simName: sim.uniqueName, state: effective });
     }
   };
   const commands = createCommands({
@@ -195,7 +195,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     async send(bytes, destination) {
       if (attached?.deliver(bytes, destination) !== true) await network.send(bytes, destination);
     },
-    callBack: webhooks.send,
+    sendWebhook: webhooks.send,
     emit,
   });
   const network: Network = await openNetwork({

@@ -8,15 +8,15 @@ import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
-import type { DropCause, FaultEvent } from './network/events.js';
+import type { DatagramDropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
 const MAX_CHARACTERS_SHOWN = 48;
 
 /**
- * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
- * and a `curl` line that can be pasted. It holds the auth token.
+ * Returns the lines that a user of a running loopback needs: the API's URL, the credentials, the gateway, the SIMs, and a
+ * `curl` line that can be pasted. They contain the auth token.
  */
 export function formatBanner(loopback: Loopback, devicePort = DEVICE_PORT): string {
   const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
@@ -55,7 +55,7 @@ function modemLines(modem: LoopbackModem): string[] {
   ];
 }
 
-/** A command line that posts a text command `ping` to a SIM. */
+/** Returns a command line that posts a text command `ping` to a SIM. */
 export function curlLine(
   { url, accountSid, authToken }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>,
   simName: string,
@@ -66,21 +66,21 @@ export function curlLine(
   return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${devicePort} -d Payload=ping`;
 }
 
-/** POSIX shell: nothing is special between single quotes but the single quote. */
+/** Quotes for a POSIX shell, where only the single quote is special between single quotes. */
 function shellQuote(text: string): string {
   return /^[\w:=.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-const DROPPED: Readonly<Record<DropCause, string>> = {
-  'unknown-source': 'dropped: the address is no SIM’s',
+const DROPPED: Readonly<Record<DatagramDropCause, string>> = {
+  'unknown-source': 'dropped: no SIM has this address',
   'to-source-port':
-    'dropped: it went to the port that commands come from, not to the gateway; taken for granted, see --assume replyToSource',
+    'dropped: sent to the source port of commands, not to the gateway; assumed, see --assume replyToSource',
   inactive: 'dropped: the SIM is inactive',
   detached: 'dropped: the SIM is detached',
-  'too-many-in-flight': 'dropped: too many are on their way',
+  'too-many-in-flight': 'dropped: too many datagrams in flight',
 };
 
-/** One line for an event, without a line end; nothing in it can control a terminal. */
+/** Formats an event as one line without a line end and without control characters. */
 export const formatEvent = (event: LoopbackEvent): string => printable(describe(event));
 
 function describe(event: LoopbackEvent): string {
@@ -117,7 +117,7 @@ function describe(event: LoopbackEvent): string {
 const API_DAMAGE = {
   busy: 'answered 429',
   unavailable: 'answered 503',
-  answerLoss: 'processed, its answer lost',
+  answerLoss: 'processed, response lost',
 } as const;
 
 function formatFault(event: FaultEvent): string {
@@ -131,7 +131,7 @@ function damage(event: FaultEvent): string {
   return 'delayMs' in event ? `${past} ${event.delayMs.toFixed(0)} ms` : past;
 }
 
-/** How many packets and requests each fault has hit since the start, in one line; undefined when none has hit any. */
+/** Formats how many packets and requests each fault has hit since the start; undefined when none has hit any. */
 export function formatFaultCounts(counters: Readonly<Counters>): string | undefined {
   const names = [...Object.values(FAULT_COUNTERS), ...Object.values(API_FAULT_COUNTERS)];
   const hit = names.filter((name) => counters[name] > 0);
@@ -147,7 +147,7 @@ function formatCommand({ command, simName, errorCode, cutBytes }: CommandEvent):
   return `command ${command.sid} ${arrow} ${simName}:${command.device_port} ${command.status}${code} ${payload}`;
 }
 
-/** Text in quotes when all of it can be printed, else hexadecimal; the beginning only. */
+/** Formats the beginning of a payload: as quoted text if all of it is printable, else as hexadecimal. */
 function preview(bytes: Buffer): string {
   const text = bytes.toString('utf8');
   const isPrintable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(text) && !text.includes('\u{fffd}');

@@ -1,4 +1,4 @@
-/** The vendor's codes that the loopback uses (docs/vendor-facts.md, "API: errors"). */
+/** Error codes of the vendor that the loopback uses (docs/vendor-facts.md, "API: errors"). */
 export const VENDOR_CODES = {
   badParameter: 20001,
   authenticate: 20003,
@@ -25,7 +25,7 @@ const MORE_INFO: Readonly<Record<ProviderName, string>> = {
   twilio: 'https://www.twilio.com/docs/errors/',
 };
 
-/** What the API answers when it refuses a request; routes throw it. */
+/** An error response of the API; routes throw it. */
 export class VendorError extends Error {
   readonly status: number;
   readonly code: number;

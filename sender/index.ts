@@ -27,7 +27,7 @@ export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
 export type { BroadcastCommand, BroadcastOptions, BroadcastSims } from './broadcast/options.js';
 export { type AccountReplies, type AccountRepliesOptions, accountReplies } from './replies/account-polling.js';
 export {
-  type HeardCommand,
+  type CommandUpdate,
   POLL_INTERVAL_MS,
   type PollingOptions,
   pollingReplies,

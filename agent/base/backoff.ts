@@ -2,8 +2,8 @@ const FIRST_MS = 250;
 const MAX_MS = 30_000;
 
 /**
- * Creates an exponential back-off with jitter: the delay doubles with each failure, up to 30 s, and is shortened by up to
- * half at random, so that devices that failed together do not retry together.
+ * Creates an exponential back-off with jitter: the delay doubles with each failure, up to 30 s, and is shortened by up
+ * to half at random, so that devices that failed together do not retry together.
  */
 export function createBackOff(random: () => number = Math.random) {
   let failures = 0;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * A point in time by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts with
- * the wrong time and is set later); the monotonic clock does not jump, but can be compared only within one boot.
+ * A point in time by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts
+ * with the wrong time and is set later); the monotonic clock does not jump, but can be compared only within one boot.
  */
 export interface Moment {
   /** Unix milliseconds. */
@@ -39,10 +39,10 @@ export interface Age {
 /**
  * Returns the age of a moment in milliseconds, never negative.
  *
- * Within one boot the monotonic clock gives it exactly, whatever the wall clock does. After a reboot only a lower bound is
- * certain: the moment is older than the boot. Use `least` for how long something must be kept, and `most` for what
- * expires; `most` is infinite when the wall clock reads earlier than the moment. So an old command does not run because the
- * clock went back, and a stored reply is not deleted because it went forward.
+ * Within one boot the monotonic clock gives it exactly, whatever the wall clock does. After a reboot only a lower bound
+ * is certain: the moment is older than the boot. Use `least` for how long something must be kept, and `most` for what
+ * expires; `most` is infinite when the wall clock reads earlier than the moment. So an old command does not run because
+ * the clock went back, and a stored reply is not deleted because it went forward.
  */
 export function ageOf(moment: Moment, now: Moment): Age {
   if (moment.boot === now.boot) {

@@ -3,8 +3,8 @@ import type { Log } from './log.js';
 const INTERVAL_MS = 60_000;
 
 /**
- * Creates a log function for messages that may come in floods: it logs each cause at most once a minute, with the number
- * of times since the last line.
+ * Creates a log function for messages that may come in floods: it logs each cause at most once a minute, with the
+ * number of times since the last line.
  *
  * @param now the monotonic clock in milliseconds
  */

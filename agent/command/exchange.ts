@@ -21,6 +21,8 @@ export interface Incoming {
   readonly datagram: Datagram;
   readonly peer: string;
   readonly format: Format;
+  /** Size of the longest reply that can leave. */
+  readonly maxBytes: number;
 }
 
 export interface ExchangeOptions {
@@ -30,8 +32,6 @@ export interface ExchangeOptions {
   readonly duplicates: DuplicateTable;
   readonly stats: Pick<Stats, 'strayReply' | 'repeated'>;
   readonly log: Log;
-  /** Returns the size of the longest datagram that can leave now. */
-  readonly maxBytes: () => number;
   /** Sends a reply to where the datagram came from. */
   readonly reply: (bytes: Uint8Array, incoming: Incoming) => void;
 }
@@ -51,10 +51,10 @@ interface Answer extends CommandResult {
 
 /** Handles text, JSON, CBOR and raw datagrams: recognises repeats, runs each command, and sends one reply for all. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, authorize, lives, duplicates, stats, log, maxBytes } = options;
+  const { registry, authorize, lives, duplicates, stats, log } = options;
 
   /**
-   * Handles a datagram. A repeat is answered from what is known of the first.
+   * Handles a datagram. A repeat is answered as the first was.
    *
    * @param resumed the journal's entry, when an earlier run of the agent accepted the datagram
    */
@@ -111,23 +111,23 @@ export function createExchanges(options: ExchangeOptions) {
       name: requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH)).join(' '),
       request: datagram.bytes,
       idempotent,
-      // That the agent runs again says nothing of other commands in the same datagram.
+      // A restart of the agent does not mean that other commands in the same datagram are done.
       endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
       deadline: deadlines.length === 0 ? undefined : Math.min(...deadlines),
     };
   }
 
   function answerRepeat(incoming: Incoming, { reply, running }: SeenReply): void {
-    if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, maxBytes()), incoming);
+    if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, incoming.maxBytes), incoming);
     if (running) acknowledge(incoming, true);
   }
 
-  /** Says of each command with an id that its reply comes later. */
+  /** Tells the sender, for each command with an id, that its reply comes later. */
   function acknowledge(incoming: Incoming, isRepeat: boolean): void {
-    const { message, format } = incoming;
+    const { message, format, maxBytes } = incoming;
     const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
-    const bytes = encodeAnswers(format, answers, message.batch, maxBytes());
-    if (bytes !== undefined) options.reply(isRepeat ? markRepeat(format, bytes, maxBytes()) : bytes, incoming);
+    const bytes = encodeAnswers(format, answers, message.batch, maxBytes);
+    if (bytes !== undefined) options.reply(isRepeat ? markRepeat(format, bytes, maxBytes) : bytes, incoming);
   }
 
   function run(exchange: Exchange, request: Request): void {
@@ -190,7 +190,7 @@ export function createExchanges(options: ExchangeOptions) {
 
   function encodeOrLog(incoming: Incoming, results: readonly Answer[]): Uint8Array | undefined {
     try {
-      return encode(incoming, results, maxBytes());
+      return encode(incoming, results);
     } catch (error) {
       logMistake(incoming, results[0]?.name ?? '', error);
       return undefined;
@@ -204,17 +204,20 @@ export function createExchanges(options: ExchangeOptions) {
   return {
     take,
     /** Encodes the same reply to all commands of a message, as a repeat gets it; entries with errors keep theirs. */
-    encodeForAll({ message, format }: Pick<Incoming, 'message' | 'format'>, reply: Reply): Uint8Array | undefined {
+    encodeForAll(
+      { message, format, maxBytes }: Pick<Incoming, 'message' | 'format' | 'maxBytes'>,
+      reply: Reply,
+    ): Uint8Array | undefined {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
         .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
-      return encodeAnswers(format, answers, message.batch, maxBytes());
+      return encodeAnswers(format, answers, message.batch, maxBytes);
     },
   };
 }
 
 /** Replaces each reply that cannot be written by an error; all of them, where only together they cannot be written. */
-function encode({ format, message }: Incoming, results: readonly Answer[], limit: number): Uint8Array | undefined {
+function encode({ format, message, maxBytes: limit }: Incoming, results: readonly Answer[]): Uint8Array | undefined {
   const answered = results.filter((result) => result.wantsReply);
   try {
     return encodeAnswers(format, answered, message.batch, limit);
@@ -233,5 +236,5 @@ const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
 
-const TABLE_FULL = 'too many commands are remembered';
+const TABLE_FULL = 'the duplicate table is full';
 const STILL_RUNNING: Reply<'running'> = { error: { code: 'running', message: 'it is still running' } };

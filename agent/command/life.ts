@@ -24,7 +24,7 @@ import type { SubmitCommand } from './runner/deadline-gate.js';
 import { type CommandResult, internalError, millisecondsSince } from './stats/command-log.js';
 import type { Stats } from './stats/stats.js';
 
-/** As long as the digest of a datagram. */
+/** Size of a journal key: that of a datagram's digest. */
 const KEY_BYTES = 32;
 
 export interface LifeOptions {
@@ -46,14 +46,14 @@ export interface CommandOrigin {
   readonly resumed?: JournalEntry | undefined;
 }
 
-/** What the journal keeps of a datagram besides its origin. */
+/** The part of a journal entry that depends on the format. */
 export type JournalDetails = Pick<JournalCommand, 'id' | 'name' | 'request' | 'idempotent' | 'endsWith'> & {
   /** Unix seconds, of the first command that expires. */
   readonly deadline: number | undefined;
 };
 
 export interface LifeSetup {
-  /** Undefined for a datagram that cannot be recognised when it comes again. */
+  /** Undefined when repeats of the datagram cannot be recognised. */
   readonly key: DatagramKey | undefined;
   readonly policy: DedupPolicy;
   /** Its entry in the duplicate table, if it has one. */
@@ -68,11 +68,11 @@ export interface ReadyCommand {
   readonly params: unknown;
   /** Size of its request. */
   readonly bytes: number;
-  /** Returns what the journal keeps of the datagram, if it keeps any. */
+  /** Returns the details for the journal, if the command is journalled. */
   readonly describe: (idempotent: boolean) => JournalDetails;
   /** Tells the sender that the reply comes after the agent has restarted. */
   readonly acknowledge: () => void;
-  /** Called exactly once, whatever is thrown over the command. */
+  /** Called exactly once, also when the agent itself makes a mistake. */
   readonly settle: (reply: Reply) => void;
 }
 
@@ -137,7 +137,7 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
         else handle.finish(endingOf(results, reply), complete);
       } catch (error) {
         logMistake(results[0]?.name, error);
-        // An entry that stayed as if its command ran would have its repeats wait for ever.
+        // Otherwise the entry would stay `running`, and repeats would wait for ever.
         complete();
       }
     }

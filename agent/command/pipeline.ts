@@ -54,7 +54,7 @@ export function createPipeline(options: PipelineOptions) {
   return {
     receive,
     /**
-     * Runs a command that the journal has from an earlier run of the agent.
+     * Runs a command that an earlier run of the agent accepted.
      *
      * @throws Error when its request cannot be read
      */
@@ -63,12 +63,12 @@ export function createPipeline(options: PipelineOptions) {
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
       if (format === 'coap') coap.resume(entry, datagram);
-      else exchanges.take({ ...decodeAgain(command), datagram, peer }, entry);
+      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes: maxBytes() }, entry);
     },
     /** Encodes the reply that a repeat gets after recovery ended its command. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
       if (command.format === 'coap') return coap.encodeEnding(command, ending);
-      return exchanges.encodeForAll(decodeAgain(command), ending);
+      return exchanges.encodeForAll({ ...decodeAgain(command), maxBytes: maxBytes() }, ending);
     },
     /** Logs how recovery ended a command, and tells the peer. */
     report({ command, reply: bytes }: JournalEntry, ending: Reply): void {
@@ -112,12 +112,13 @@ export function createPipeline(options: PipelineOptions) {
     const { bytes, source } = datagram;
     const peer = isCarrier(source.address) ? GATEWAY_PEER : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
-    const decoded = decode(bytes, port, maxBytes());
+    const replyLimit = maxBytes();
+    const decoded = decode(bytes, port, replyLimit);
     if (decoded === undefined) countMalformed(peer, port, datagram);
     else {
       stats.admitted(datagram, decoded.format);
       if (decoded.format === 'coap') coap.receive(decoded.coapMessage, datagram, peer);
-      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
+      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes: replyLimit });
     }
   }
 
@@ -155,7 +156,7 @@ type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
 /** Where a datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
 
-/** The first address of the first of these ranges. */
+/** Returns the first address of the first range. */
 const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';
 
 const mostBytes = () => MAX_PAYLOAD_BYTES;
@@ -176,6 +177,6 @@ function decodeAgain({ request, port, format, name }: JournalCommand) {
 /** All of the carrier's addresses are one peer: a repeat may come from another of them. */
 const GATEWAY_PEER = 'gateway';
 
-/** The one address as a range; a link-local one's zone (`%eth0`) is no part of it. */
+/** Returns a range with one address; a link-local address loses its zone (`%eth0`). */
 const asRange = ({ address }: Endpoint) =>
   address.includes(':') ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;

@@ -14,12 +14,12 @@ import { createStats } from './stats/stats.js';
 const REQUEST = 'ping';
 const ANSWER = 'ok pong';
 const NAME = 'probe';
-/** No device port: each of those may be pinned to a format, or to a handler. */
+/** Not a device port: those may be pinned to a format or to a handler. */
 const PORT: ListenedPort = { port: 0, format: 'auto', handler: undefined };
 
 export interface ProbeOptions {
   readonly registry: Registry;
-  /** Runs the ping in a place that no command can take. */
+  /** Runs the ping in a slot that no command can take. */
   readonly submit: SubmitCommand;
   readonly duplicates: DuplicateTable;
   readonly maxBytes: () => number;
@@ -29,8 +29,8 @@ export interface ProbeOptions {
 }
 
 /**
- * Sends a `ping` through the pipeline from where a transport would hand it up to where its reply would be sent.
- * Nothing counts, logs or journals it. Resolves when the reply arrives; may never settle.
+ * Sends a `ping` through the pipeline, from where a transport hands datagrams up to where replies are sent.
+ * It is not counted, logged or journalled. Resolves when the reply arrives; may never settle.
  *
  * @throws (rejects) SupersimError `probe-failed` when the ping is refused, or another reply arrives
  */
@@ -46,7 +46,8 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     };
     const cause = refusalOf(datagram);
     const isClogged = duplicates.isClogged(performance.now());
-    const decoded = decode(datagram.bytes, PORT, maxBytes());
+    const limit = maxBytes();
+    const decoded = decode(datagram.bytes, PORT, limit);
     const log = silentLog;
     const stats = createStats(log);
     const authorize = () => undefined;
@@ -57,7 +58,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
       duplicates,
       stats,
       log,
-      maxBytes,
       reply(bytes) {
         const answer = Buffer.from(bytes).toString();
         if (answer === ANSWER) resolve();
@@ -67,6 +67,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     if (cause !== undefined) fail(`refused: ${cause}`);
     else if (isClogged) fail('not sent: the duplicate table is full, though entries in it have expired');
     else if (decoded === undefined || decoded.format === 'coap') fail('not decoded');
-    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format });
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes: limit });
   });
 }

@@ -22,7 +22,10 @@ export async function readUdpSockets(): Promise<UdpSocket[]> {
   return [...parseUdpTable(v4), ...parseUdpTable(v6)];
 }
 
-/** Parses `/proc/net/udp{,6}`: `sl local_address rem_address st queues tr:tm retrnsmt uid timeout inode ref pointer drops`. */
+/**
+ * Parses `/proc/net/udp{,6}`: `sl local_address rem_address st queues tr:tm retrnsmt uid timeout inode ref pointer
+ * drops`.
+ */
 export function parseUdpTable(text: string): UdpSocket[] {
   return text.split('\n').flatMap((line) => {
     const columns = line.trim().split(/\s+/);

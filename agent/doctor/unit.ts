@@ -54,7 +54,9 @@ export async function readUnitLog(): Promise<UnitLog> {
   return { lines: parseLog(ran.stdout), ...(ran.failed !== undefined && { failed: ran.failed }) };
 }
 
-/** An entry of `journalctl --output=json`: a message that is not UTF-8 is an array of bytes, one that is too long null. */
+/**
+ * An entry of `journalctl --output=json`: a message that is not UTF-8 is an array of bytes, one that is too long null.
+ */
 const entrySchema = z.looseObject({
   MESSAGE: z.union([z.string(), z.array(z.number()).transform((bytes) => Buffer.from(bytes).toString())]),
   PRIORITY: z.coerce.number().default(6),

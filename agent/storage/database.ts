@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { type Connection, loadLibrary, transaction } from '../../shared/sqlite/connection.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
 import { createGroupCommitter } from '../../shared/sqlite/group-commit.js';
+import { loadNative } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
@@ -50,17 +51,18 @@ interface Write {
 }
 
 /**
- * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk) refuses
- * until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
+ * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk)
+ * refuses until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
  *
  * @throws SupersimError `state-in-use` when another agent has the folder
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;
-  const library = await loadLibrary();
+  // Fails here where the package of this platform is missing, and not at each use of the database.
+  loadNative();
   const folder = usableFolder(options.folder, log);
   const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
-  const unlock = folder === undefined ? () => undefined : lockFolder(library, folder, log);
+  const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
   const fresh: ((connection: Connection) => void)[] = [];
   let connection: Connection | undefined;
   let damaged = 0;
@@ -76,11 +78,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     if (Math.abs(now() - triedAt) < RETRY_MS) throw new SupersimError('busy', 'the journal cannot be opened');
     triedAt = now();
     try {
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     } catch (error) {
       if (!isDamage(error)) throw error;
       replaceDamaged(error);
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     }
     if (restoring) restore(connection);
     triedAt = Number.NEGATIVE_INFINITY;

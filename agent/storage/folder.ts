@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { type Library, lockFile } from '../../shared/sqlite/connection.js';
+import { lockFile } from '../../shared/sqlite/connection.js';
 import type { Log } from '../base/log.js';
 
 /** Name of the file that is locked while an agent uses the folder. */
@@ -28,10 +28,10 @@ export function usableFolder(folder: string | undefined, log: Log): string | und
 }
 
 /** Locks the folder against another agent, which would run the same commands again. */
-export function lockFolder(library: Library, folder: string, log: Log): () => void {
+export function lockFolder(folder: string, log: Log): () => void {
   const path = join(folder, LOCK_NAME);
   try {
-    return lockFile(library, path);
+    return lockFile(path);
   } catch (error) {
     if (systemCodeOf(error) === 'SQLITE_BUSY') {
       throw new SupersimError('state-in-use', `another agent uses the state folder ${folder}`, { cause: error });

@@ -7,8 +7,8 @@ const CHECK_BYTES = 4;
 
 /**
  * Returns a record in the form of a row: its CRC-32, then JSON. SQLite checks the structure of its pages but not their
- * content (https://sqlite.org/pragma.html#pragma_quick_check), and a command whose parameters a failing disk has changed
- * must not run.
+ * content (https://sqlite.org/pragma.html#pragma_quick_check), and a command whose parameters a failing disk has
+ * changed must not run.
  *
  * @param text JSON
  */

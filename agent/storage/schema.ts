@@ -1,5 +1,5 @@
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
-import { type Connection, type Library, transaction } from '../../shared/sqlite/connection.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
 import { connect, DamagedError } from './sqlite.js';
 
 /** `PRAGMA user_version` of the tables below. */
@@ -12,8 +12,8 @@ const SCHEMA = [
 ];
 
 /** Opens a database and creates its tables, all or none. */
-export function openChecked(library: Library, path: string): Connection {
-  const connection = connect(library, path);
+export function openChecked(path: string): Connection {
+  const connection = connect(path);
   try {
     const version = versionOf(connection);
     // A database of another version cannot be read.

@@ -1,5 +1,5 @@
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { type Connection, type Library, openConnection, readBlob } from '../../shared/sqlite/connection.js';
+import { type Connection, openConnection, readBlob } from '../../shared/sqlite/connection.js';
 
 /** How long SQLite waits for another process that uses the file, such as `sqlite3`. */
 const BUSY_TIMEOUT_MS = 2000;
@@ -18,8 +18,8 @@ export class DamagedError extends Error {
  *
  * @throws DamagedError when it is damaged, otherwise the library's error
  */
-export function connect(library: Library, path: string): Connection {
-  const connection = openConnection(library, path, BUSY_TIMEOUT_MS);
+export function connect(path: string): Connection {
+  const connection = openConnection(path, BUSY_TIMEOUT_MS);
   try {
     // FULL syncs the log at every commit (https://sqlite.org/pragma.html#pragma_synchronous).
     for (const pragma of ['journal_mode = WAL', 'synchronous = FULL']) connection.exec(`PRAGMA ${pragma}`);

@@ -9,9 +9,13 @@ export interface Endpoint {
 export const formatEndpoint = ({ address, port }: Endpoint): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
-/** Returns IPv4-mapped IPv6 (`::ffff:100.64.0.1`, RFC 4291 §2.5.5.2), as a dual-stack socket reports it, as plain IPv4. */
+/**
+ * Returns IPv4-mapped IPv6 (`::ffff:100.64.0.1`, RFC 4291 §2.5.5.2), as a dual-stack socket reports it, as plain IPv4.
+ */
 export const plainAddress = (address: string): string =>
   address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 
-/** Whether an address, known to be one, is IPv6. Node's own check compiles a regular expression: milliseconds at start. */
+/**
+ * Whether an address, known to be one, is IPv6. Node's own check compiles a regular expression: milliseconds at start.
+ */
 export const isVersion6 = (address: string): boolean => address.includes(':');

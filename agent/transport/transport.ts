@@ -13,8 +13,8 @@ export interface Datagram {
 }
 
 /**
- * Called when a datagram was sent or failed: with an error of code `link-down`, or `too-large` when it never can be sent;
- * otherwise, where there are several links, with the name of the one that sent it.
+ * Called when a datagram was sent or failed: with an error of code `link-down`, or `too-large` when it never can be
+ * sent; otherwise, where there are several links, with the name of the one that sent it.
  */
 export type SendCallback = (error?: Error, link?: string) => void;
 
@@ -40,7 +40,9 @@ export interface Transport {
   link(): LinkView;
   /** Returns the address that it listens on; undefined without a link. */
   address(): string | undefined;
-  /** Returns how many datagrams the kernel dropped since the start because its buffer was full; undefined where unknown. */
+  /**
+   * Returns how many datagrams the kernel dropped since the start because its buffer was full; undefined where unknown.
+   */
   kernelDrops(): number | undefined;
   /** Console of the modem; undefined where no modem is used. */
   readonly modem?: ModemConsole | undefined;
@@ -168,7 +170,7 @@ export const onlyLink = (status: LinkStatus, since: number): LinkView => ({
 });
 
 /**
- * Converts a time of the monotonic clock to Unix milliseconds, rounded to the second. It uses the wall clock of now, as the
- * wall clock may have been wrong then.
+ * Converts a time of the monotonic clock to Unix milliseconds, rounded to the second. It uses the wall clock of now, as
+ * the wall clock may have been wrong then.
  */
 export const wallTime = (moment: number): number => Math.round((Date.now() - performance.now() + moment) / 1000) * 1000;

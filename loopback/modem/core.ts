@@ -1,16 +1,16 @@
 import type { Endpoint } from '../network/network.js';
 import { formatCme } from './at/cme-errors.js';
 import { createInterpreter } from './at/interpreter.js';
-import { framed, type Unit } from './at/unit.js';
+import { framed, type OutputUnit } from './at/unit.js';
 import { createCellular, type PersistentState, REGISTRATIONS, type Registration } from './cellular.js';
-import type { Clock } from './clock.js';
+import type { ModemClock } from './clock.js';
 import type { DialectContext, Received, SocketView } from './dialects/dialect.js';
 import type { DialectBuilder } from './dialects/index.js';
-import { newSettings, registrationDetails, standardCommands } from './dialects/standard-commands.js';
+import { newStandardSettings, registrationDetails, standardCommands } from './dialects/standard-commands.js';
 
-/** A fault’s say in what the modem does with a command. */
+/** The faults that change how commands are run. */
 export interface CommandFaults {
-  /** The CME number that a command line beginning with `AT…` ends with, if any. */
+  /** Returns the CME number with which a command (`AT…`) is refused, if it is. */
   refuse(text: string): number | undefined;
   sendIsBusy(): boolean;
   sendFails(): boolean;
@@ -18,13 +18,13 @@ export interface CommandFaults {
 }
 
 export interface CoreOptions {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   readonly persistent: PersistentState;
   readonly dialect: DialectBuilder;
   readonly faults: CommandFaults;
-  readonly emit: (unit: Unit) => void;
+  readonly emit: (unit: OutputUnit) => void;
   readonly transmit: (bytes: Buffer, port: number, destination: Endpoint) => void;
-  /** The host has asked for a restart. */
+  /** The host requested a restart. */
   readonly onRestart: () => void;
   readonly onAttached: (attached: boolean) => void;
   readonly onCommand: (command: string, result: string) => void;
@@ -32,12 +32,12 @@ export interface CoreOptions {
   readonly onNote: (text: string) => void;
 }
 
-/** A modem between two restarts: bytes in, units out, with the time that it is given. */
+/** A modem between two restarts: bytes in, units of output out. */
 export interface Core {
   input(bytes: Buffer): void;
-  /** Whether a socket takes it. */
+  /** Delivers a datagram. Returns whether a socket takes it. */
   receive(port: number, datagram: Received): boolean;
-  /** The SIM or the network is another now. */
+  /** Applies a change of the SIM or the network. */
   refresh(): void;
   dropContext(): void;
   closeSocket(id: number | undefined): boolean;
@@ -45,7 +45,7 @@ export interface Core {
   attached(): boolean;
   sockets(): readonly SocketView[];
   readonly idleUrc: string;
-  /** From now it does nothing. */
+  /** Switches the modem off for good. */
   off(): void;
 }
 
@@ -57,14 +57,14 @@ const REGISTRATION_COMMANDS = ['+CREG', '+CGREG', '+CEREG'];
 export function createCore(options: CoreOptions): Core {
   const { persistent, faults } = options;
   let isOff = false;
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: options.clock.now,
     after: (ms, task) => options.clock.after(ms, () => !isOff && task()),
   };
-  const emit = (unit: Unit) => {
+  const emit = (unit: OutputUnit) => {
     if (!isOff) options.emit(unit);
   };
-  const settings = newSettings();
+  const settings = newStandardSettings();
 
   const cellular = createCellular({
     clock,
@@ -117,18 +117,18 @@ export function createCore(options: CoreOptions): Core {
     unknown: (answer) => (dialect.unknown === 'cme' ? answer.cme(100) : answer.error()),
     onResult: options.onCommand,
   });
-  const common = standardCommands(context, settings, dialect, interpreter.setEcho);
-  const commands = new Map(Object.entries({ ...common, ...dialect.commands }));
+  const standard = standardCommands(context, settings, dialect, interpreter.setEcho);
+  const commands = new Map(Object.entries({ ...standard, ...dialect.commands }));
 
-  // A line that nobody drives yet, then the modem's own.
+  // Noise of an undriven line, then the modem's own output.
   clock.after(POWER_UP_MS, () => emit({ kind: 'noise', bytes: POWER_UP_NOISE }));
-  const hearsAt = clock.now() + Math.min(...dialect.boot.map(({ at }) => at));
+  const readyAt = clock.now() + Math.min(...dialect.boot.map(({ at }) => at));
   let autobaudLines = dialect.autobaudLines ?? 0;
   for (const { at, bytes } of dialect.boot) clock.after(at, () => emit({ kind: 'noise', bytes }));
 
   return {
     input(bytes) {
-      if (isOff || clock.now() < hearsAt) return;
+      if (isOff || clock.now() < readyAt) return;
       let from = 0;
       while (autobaudLines > 0) {
         const end = bytes.indexOf(0x0d, from);

@@ -12,7 +12,7 @@ export const MAX_CONCURRENCY = 10_000;
 /** The SIMs' SIDs or unique names, each once; or all SIMs of a Fleet, by its SID or unique name. */
 export type BroadcastSims = Iterable<string> | AsyncIterable<string> | { readonly fleet: string };
 
-/** What a fleet is asked to do. */
+/** The command that a broadcast runs on each SIM's device. */
 export interface BroadcastCommand {
   readonly name: string;
   readonly params?: RequestParams | undefined;
@@ -24,26 +24,26 @@ export interface BroadcastOptions {
   readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'>;
   /** Default: `accountReplies` of the client. */
   readonly replies?: ReplySource | undefined;
-  /** Milliseconds between two looks for replies, where the default of `replies` looks; default 1000. */
+  /** Milliseconds between two reads of the list by the default of `replies`; default 1000. */
   readonly interval?: number | undefined;
   readonly callbackUrl?: string | undefined;
-  /** SIMs at once, 1 to 10,000; default 100. */
+  /** Most SIMs in flight, 1 to 10,000; default 100. */
   readonly concurrency?: number | undefined;
-  /** Most datagrams that are posted in a second, repeats too, 0.001 and more; default: as fast as it goes. */
+  /** Most datagrams that are posted in a second, repeats included, from 0.001; default: unlimited. */
   readonly rate?: number | undefined;
-  /** Unix time in seconds after which a device must not begin, and no SIM is begun with. */
+  /** Unix time in seconds after which no device may start the command, and no SIM is sent it. */
   readonly deadline?: number | undefined;
   /** Longest wait for each device; default 5min. */
   readonly timeout?: Duration | undefined;
   readonly devicePort?: number | undefined;
   readonly canary?: Canary | undefined;
-  /** How many SIMs there are, where a canary's share is asked for and they are no array. */
+  /** How many SIMs there are: needed with `canary` unless they are an array. */
   readonly total?: number | undefined;
-  /** Remembers what has been sent and what came of it, so that another broadcast can go on with this one. */
+  /** Pass a `memory` to make a broadcast resumable: it is called when each SIM starts and ends. */
   readonly memory?: BroadcastMemory | undefined;
-  /** Told when the API stops taking datagrams; that is waited out for a while. */
-  readonly onTrouble?: ((error: unknown) => void) | undefined;
-  /** Begins with no further SIM, and ends the waiting for those begun with. */
+  /** Called when the API stops accepting datagrams; the broadcast retries for five minutes. */
+  readonly onOutage?: ((error: unknown) => void) | undefined;
+  /** Stops the broadcast: no further SIM is started, and those in flight are no longer waited for. */
   readonly signal?: AbortSignal | undefined;
   /** For tests, as in `createRequester`. */
   readonly timeScale?: number | undefined;

@@ -5,15 +5,15 @@ import type { Callback } from '../webhooks/callback.js';
 import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
 
 const PROBE_TIMEOUT_MS = 15_000;
-/** How long after its answer it may come: another server may have answered. */
+/** How long after its answer the webhook may still arrive: another server may have answered. */
 const ARRIVAL_MS = 2000;
 
-/** A webhook of our own, known by its SID when it comes. */
+/** A webhook that this process sends to itself, and recognises by its SID. */
 export interface Probe {
-  /** Whether a callback is it. */
-  isMine(callback: Callback): boolean;
+  /** Tells whether a callback is the probe. */
+  matches(callback: Callback): boolean;
   /**
-   * Sends it, and waits until it has come.
+   * Sends the probe, and waits until it has arrived.
    *
    * @throws SupersimError `probe-failed`
    */
@@ -28,7 +28,7 @@ export function createProbe(secrets: WebhookSecrets): Probe {
   });
 
   return {
-    isMine(callback) {
+    matches(callback) {
       if (callback.sid !== sid) return false;
       arrive();
       return true;
@@ -56,10 +56,14 @@ export function createProbe(secrets: WebhookSecrets): Probe {
         await raceTimeout(ARRIVAL_MS, arrived, { signal });
       } catch (error) {
         const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-        throw new SupersimError('probe-failed', `a webhook sent to ${target} did not come here: ${messageOf(cause)}`, {
-          cause: error,
-          remedy: 'Check that this URL leads here: the name, the proxy or tunnel before it, --port and --public-url.',
-        });
+        throw new SupersimError(
+          'probe-failed',
+          `a webhook sent to ${target} did not arrive here: ${messageOf(cause)}`,
+          {
+            cause: error,
+            remedy: 'Check that this URL leads here: the name, the proxy or tunnel before it, --port and --public-url.',
+          },
+        );
       }
     },
   };

@@ -1,6 +1,6 @@
 import type { IpCommand } from '../../shared/ip-command.js';
 import { type IpCommandClient, type ListFilters, PAGE_SIZE } from '../api/client.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { evictOldest } from '../base/evict-oldest.js';
 
 export interface ListTailOptions {
   /** Which IP Commands are read. */
@@ -24,9 +24,10 @@ export interface TailRead {
 export type ListTail = (maxPages: number) => Promise<TailRead>;
 
 /**
- * Follows the end of the list of IP Commands. The list has no filter by date and no promised order (docs/vendor-facts.md, "API: lists"), so
- * each read takes pages until one holds a command that is known, and at most `maxPages`. Pages shift while they are
- * read: a command that stands on two of them is given once. A read that fails remembers nothing.
+ * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
+ * (docs/vendor-facts.md, "API: lists"), so each read takes pages until one holds a command that is known, and at most
+ * `maxPages`. Pages shift while they are read: a command that stands on two of them is given once. A read that fails
+ * remembers nothing.
  */
 export function createListTail(
   client: Pick<IpCommandClient, 'pages'>,
@@ -52,7 +53,7 @@ export function createListTail(
       known.delete(sid);
       known.set(sid, status);
     }
-    forgetOldest(known, maxKnown);
+    evictOldest(known, maxKnown);
     return { news, complete };
   };
 }

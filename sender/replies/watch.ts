@@ -5,28 +5,28 @@ import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import type { Sleep } from '../api/http.js';
 import { createListTail } from './list-tail.js';
 
-/** Most pages that one look at the list reads. */
+/** Most pages of one read of the list. */
 export const MAX_PAGES_PER_LOOK = 10;
-/** Most SIDs that are remembered: several times what one look can read, so that the newest are always among them. */
+/** Most commands that are remembered: several times what one read can bring, so that the newest are always known. */
 export const MAX_KNOWN = 5 * MAX_PAGES_PER_LOOK * PAGE_SIZE;
 
 export interface WatchOptions {
   /** The SIM's SID or unique name; default all. */
   readonly sim?: string | undefined;
-  /** Milliseconds between two looks at the list. */
+  /** Milliseconds between two reads of the list. */
   readonly interval: number;
-  /** Ends the watch; the client must have the same one. */
+  /** Stops the watch; the client must have the same signal. */
   readonly signal: AbortSignal;
   readonly sleep: Sleep;
-  /** Called after the first look: what comes from here on is given. */
+  /** Called after the first read: commands that arrive from now on are given. */
   readonly ready: () => void;
-  /** Told when the API stops answering, and when commands were missed. */
+  /** Called when the API stops answering, and when commands may have been missed. */
   readonly warn: (message: string) => void;
 }
 
 /**
- * The from_sim commands that come from now on, oldest first, by looking at the list again and again.
- * Each SID is given once. Trouble that may pass is waited out, except at the first look.
+ * Yields the from_sim commands that arrive from now on, oldest first, each once, by polling the list. Errors that may
+ * pass are waited out, except at the first read.
  */
 export async function* watchCommands(
   client: Pick<IpCommandClient, 'pages'>,
@@ -34,20 +34,20 @@ export async function* watchCommands(
 ): AsyncGenerator<IpCommand, void, undefined> {
   const read = createListTail(client, { filters: { sim, direction: 'from_sim' }, maxKnown: MAX_KNOWN });
   try {
-    const there = await read(1);
-    const start = Math.max(...there.news.map(created));
+    const first = await read(1);
+    const start = Math.max(...first.news.map(created));
     ready();
-    for (let inTrouble = false; ; ) {
+    for (let failing = false; ; ) {
       await sleep(interval, signal);
-      const seen = await read(MAX_PAGES_PER_LOOK).catch(unlessItMayPass);
-      if (seen instanceof Error) {
-        if (!inTrouble) warn(`still trying: ${messageOf(seen)}`);
-        inTrouble = true;
+      const found = await read(MAX_PAGES_PER_LOOK).catch(unlessItMayPass);
+      if (found instanceof Error) {
+        if (!failing) warn(`the list cannot be read; retrying: ${messageOf(found)}`);
+        failing = true;
         continue;
       }
-      inTrouble = false;
-      if (!seen.complete) warn(MISSED);
-      const fresh = seen.news.filter((command) => created(command) >= start);
+      failing = false;
+      if (!found.complete) warn(MISSED_WARNING);
+      const fresh = found.news.filter((command) => created(command) >= start);
       yield* fresh.sort((a, b) => created(a) - created(b));
     }
   } catch (error) {
@@ -55,11 +55,11 @@ export async function* watchCommands(
   }
 }
 
-const MISSED = `${MAX_PAGES_PER_LOOK} pages of the list are new since the last look: commands before them may be missed`;
+const MISSED_WARNING = `all ${MAX_PAGES_PER_LOOK} pages read are new since the last read: older commands may have been missed`;
 
 const created = ({ date_created }: IpCommand) => Date.parse(date_created);
 
-/** Hands back an error that the next look may not meet. */
+/** Returns an error that the next read may not meet, and throws any other. */
 function unlessItMayPass(error: unknown): Error {
   if (error instanceof Error && mayPass(error)) return error;
   throw error;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { startLoopback } from '../../loopback/index.js';
-import { probe } from '../../loopback/probe.js';
+import { probeApi } from '../../loopback/probe.js';
 import { authorization, start } from './support.js';
 
 async function bindUdp(port: number) {
@@ -23,7 +23,7 @@ async function bindTcp(port: number) {
   };
 }
 
-test('credentials are random, of the right form, or those given', async () => {
+test('credentials are random in the vendor’s form, or those of the options', async () => {
   const [a, b] = [await start(), await start()];
   expect(a.accountSid).toMatch(/^AC[0-9a-f]{32}$/);
   expect(a.authToken).toMatch(/^[0-9a-f]{32}$/);
@@ -34,7 +34,7 @@ test('credentials are random, of the right form, or those given', async () => {
   await expect(start({ accountSid: 'me' })).rejects.toMatchObject({ code: 'bad-input' });
 });
 
-test('an API port in use is named, and the gateway is closed again', async () => {
+test('the error about an API port in use names it, and the gateway is closed again', async () => {
   const taken = await bindTcp(0);
   onTestFinished(taken.close);
   const free = await bindUdp(0);
@@ -47,7 +47,7 @@ test('an API port in use is named, and the gateway is closed again', async () =>
   await again.close();
 });
 
-test('a gateway port in use is named, and the API is not open', async () => {
+test('the error about a gateway port in use names it, and the API is not opened', async () => {
   const taken = await bindUdp(0);
   onTestFinished(taken.close);
   const free = await bindTcp(0);
@@ -67,22 +67,22 @@ test.each([{ gatewayAddress: '192.0.2.1' }, { httpAddress: '192.0.2.1' }, { http
   },
 );
 
-test('listening on all addresses, the URL is one that answers', async () => {
+test('a loopback that listens on all addresses has a URL that responds', async () => {
   const loopback = await start({ httpAddress: '0.0.0.0' });
   expect(loopback.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
-  await probe(loopback);
+  await probeApi(loopback);
 });
 
-test('an answer that is an error is no answer to the probe', async () => {
+test('the probe fails on an error response', async () => {
   const loopback = await start();
-  await expect(probe({ ...loopback, authToken: 'wrong' })).rejects.toMatchObject({ code: 'probe-failed' });
+  await expect(probeApi({ ...loopback, authToken: 'wrong' })).rejects.toMatchObject({ code: 'probe-failed' });
 });
 
-test('stopping closes everything, at once, and twice is once', async () => {
+test('stopping closes everything at once, and may be repeated', async () => {
   const loopback = await start();
-  await probe(loopback);
+  await probeApi(loopback);
   await Promise.all([loopback.stop(), loopback.stop()]);
-  await expect(probe(loopback)).rejects.toMatchObject({ code: 'probe-failed' });
+  await expect(probeApi(loopback)).rejects.toMatchObject({ code: 'probe-failed' });
   const gateway = await bindUdp(loopback.gateway.port);
   await gateway.close();
 });
@@ -107,7 +107,7 @@ test('stopping does not wait for a client that never ends its request', async ()
   await closed;
 });
 
-test('a listener hears until it is taken off', async () => {
+test('a listener gets events until it is removed', async () => {
   const loopback = await start();
   const heard: string[] = [];
   const off = loopback.onEvent((event) => heard.push(event.type));
@@ -122,7 +122,7 @@ test('a listener hears until it is taken off', async () => {
   expect(heard).toEqual(['dropped']);
 });
 
-test('a SIM list that is wrong keeps it from starting', async () => {
+test('an invalid list of SIMs prevents the start', async () => {
   await expect(start({ sims: [{ name: 'a' }, { name: 'a' }] })).rejects.toMatchObject({ code: 'bad-input' });
   await expect(start({ sims: [] })).rejects.toMatchObject({ code: 'bad-input' });
 });

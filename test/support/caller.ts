@@ -44,7 +44,7 @@ export function createCall(
 
   /** What a datagram says of the command, which is acknowledged where that is asked for. */
   async function hear(bytes: Buffer): Promise<Heard | undefined> {
-    const sign = conversation.hear(bytes, true);
+    const sign = conversation.interpret(bytes, true);
     if (sign?.type === 'accepted') accepted++;
     if (sign?.type !== 'end') return undefined;
     if (sign.acknowledge !== undefined) await peer.send(sign.acknowledge, to);

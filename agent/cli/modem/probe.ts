@@ -30,12 +30,12 @@ const flags = z.object({
 export const probeCommand: CommandModule = {
   command: 'probe',
   describe:
-    'Find the serial port that takes AT commands, and ask the modem behind it how it is. ' +
-    'Ends with exit code 0 when there is one that the agent can use, else with 1',
+    'Find the serial port that accepts AT commands, and show the modem, SIM and network. ' +
+    'Exit code: 0 if the agent can use the modem, else 1',
   builder: (yargs) =>
     yargs.options({
       ...portOptions,
-      json: { type: 'boolean', describe: 'Print what was found as JSON, on one line' },
+      json: { type: 'boolean', describe: 'Print the result as JSON, on one line' },
     }),
   async handler(argv) {
     try {
@@ -53,7 +53,7 @@ export const probeCommand: CommandModule = {
   },
 };
 
-/** Ports without a name that stays are tried only where none with one takes AT commands. */
+/** Tries ports with persistent names first, and others only if none of those accepts AT commands. */
 async function search(baud: number): Promise<PortProbe> {
   const [named, others] = await findPorts();
   const first = await probePorts(named, baud);
@@ -63,26 +63,26 @@ async function search(baud: number): Promise<PortProbe> {
 }
 
 const KINDS: Readonly<Record<Exclude<PortKind, 'unusable'>, string>> = {
-  at: 'takes AT commands',
-  nmea: 'positions (NMEA)',
-  diag: 'diagnosis',
-  other: 'something else, or another speed',
-  silent: 'silent',
+  at: 'accepts AT commands',
+  nmea: 'NMEA (GNSS positions)',
+  diag: 'diagnostics',
+  other: 'other data, or another speed',
+  silent: 'no response',
 };
 
 function format({ ports, modem }: PortProbe): string {
-  if (ports.length === 0) return 'There is no serial port.';
+  if (ports.length === 0) return 'No serial port found.';
   const parts = [listing(ports.map((port) => [port.path, formatPort(port)]))];
   if (modem !== undefined) parts.push(listing(modemRows(modem)));
   if (modem?.dialect !== undefined)
-    parts.push(`In the agent’s configuration:\nmodem:\n  path: ${printable(modem.path)}`);
+    parts.push(`For the agent’s configuration:\nmodem:\n  path: ${printable(modem.path)}`);
   return parts.join('\n\n');
 }
 
 function formatPort({ kind, error, holders = [] }: ProbedPort): string {
   if (kind !== 'unusable') return KINDS[kind];
   if (holders.length > 0) return `in use by ${holders.map(formatHolder).join(', ')}`;
-  return error?.message ?? 'cannot be used';
+  return error?.message ?? 'not usable';
 }
 
 function modemRows(modem: ProbedModem): [string, string][] {
@@ -114,7 +114,7 @@ function toJson({ ports, modem }: PortProbe): object {
   };
 }
 
-/** Why there is no modem that the agent can use; of several reasons the one that somebody can do something about. */
+/** Returns why the agent can use no modem, preferring reasons that the user can fix. */
 function problemOf({ ports, modem }: PortProbe): SupersimError | undefined {
   if (modem?.dialect !== undefined) return undefined;
   if (modem !== undefined) return new SupersimError('modem-unknown', modem.unsupported ?? '');
@@ -125,9 +125,9 @@ function problemOf({ ports, modem }: PortProbe): SupersimError | undefined {
   }
   const [first] = errors;
   if (first !== undefined && errors.length === ports.length) return first;
-  if (ports.length === 0) return new SupersimError('modem-port-missing', 'this device has no serial port');
-  return new SupersimError('modem-silent', `nothing answers AT on ${ports.map(({ path }) => path).join(', ')}`, {
+  if (ports.length === 0) return new SupersimError('modem-port-missing', 'no serial port found');
+  return new SupersimError('modem-silent', `no response to AT on ${ports.map(({ path }) => path).join(', ')}`, {
     remedy:
-      'Check the modem’s power. For a HAT on the pins name its speed with `--baud`, and switch the login console off.',
+      'Check the modem’s power. For a HAT on the GPIO pins set its speed with `--baud`, and disable the login console.',
   });
 }

@@ -6,7 +6,7 @@ import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { createLogReader } from '../../transport/modem/console/log-reader.js';
 import { DIALECTS } from '../../transport/modem/dialects/index.js';
 
-/** In characters; no chunk of a serial port is near it. */
+/** Maximum characters of a line; far above any chunk of a serial port. */
 const MAX_LINE_LENGTH = 1_000_000;
 
 const recordSchema = z.object({
@@ -16,11 +16,11 @@ const recordSchema = z.object({
 });
 
 /**
- * Prints what the agent understands of a log of AT traffic, one JSON line each.
+ * Prints the events that the agent recognises in a log of AT traffic, one JSON line each.
  *
  * @param file a path, or `-` for stdin
- * @returns whether nothing was discarded
- * @throws SupersimError `bad-input` when the log cannot be read
+ * @returns whether no bytes were discarded
+ * @throws (rejects) SupersimError `bad-input` when the log cannot be read
  */
 export async function replay(dialect: DialectName, file: string, print: (line: string) => void): Promise<boolean> {
   const reader = createLogReader(DIALECTS[dialect].grammar);
@@ -63,13 +63,13 @@ function parseRecord(line: string, number: number): z.output<typeof recordSchema
   try {
     return recordSchema.parse(JSON.parse(line.replace(/^\uFEFF/, '')));
   } catch (error) {
-    throw new SupersimError('bad-input', `line ${number} is no record { "t": ms, "dir": "tx" | "rx", "hex": "…" }`, {
+    throw new SupersimError('bad-input', `line ${number} is not a record { "t": ms, "dir": "tx" | "rx", "hex": "…" }`, {
       cause: error,
     });
   }
 }
 
-/** Returns the JSON form of an event; undefined for events that other events include. */
+/** Converts an event to JSON; undefined for events that others include. */
 function formatEvent(event: ModemEvent): Readonly<Record<string, unknown>> | undefined {
   switch (event.kind) {
     case 'prompt':

@@ -13,18 +13,18 @@ import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import { type DatagramKey, type DedupPolicy, datagramKey, type SeenReply, type SeenRequest } from '../dedup/entry.js';
 import type { Stats } from '../stats/stats.js';
 
-/** Most separate responses whose acknowledgement is awaited at once; further ones go non-confirmable. */
+/** Most separate responses that await an acknowledgement; further ones are sent non-confirmable. */
 const MAX_UNACKNOWLEDGED = 64;
 
-/** Who a message came from, and how an answer gets there. */
+/** The sender of a message, and the way to answer it. */
 export interface CoapPeer {
   /** `gateway` for everything from the carrier, else `address:port`. */
   readonly name: string;
-  /** A `signal` is worth nothing later: it waits for no link. */
+  /** A `signal`, such as an acknowledgement, is not kept in the outbox when there is no link. */
   send(bytes: Uint8Array, kind: 'reply' | 'signal'): void;
 }
 
-/** What the endpoint makes a response of: everything of a message but its type, message ID and token. */
+/** A response without type, message ID and token, which the endpoint adds. */
 export type ResponseParts = Pick<Message, 'code' | 'options' | 'payload'>;
 
 /** A request that is to be handled, and how its response is sent. */
@@ -54,7 +54,7 @@ export interface EndpointOptions<Peer extends CoapPeer> {
   readonly random?: () => number;
 }
 
-/** The response when the request cannot be remembered (RFC 7252 §5.9.3.4). */
+/** Returns the response to a request that cannot be tracked (RFC 7252 §5.9.3.4). */
 const busy = (why: string): ResponseParts => ({
   code: '5.03',
   options: [uintOption(OPTION.maxAge, BUSY_MAX_AGE_S)],
@@ -121,7 +121,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
     const seen = duplicates.begin(key.text, policy !== 'track', lifetime, at);
-    if (seen === undefined) refuse(request, peer, 'too many commands are remembered');
+    if (seen === undefined) refuse(request, peer, 'the duplicate table is full');
     else answer(seen, request, peer, key, policy);
   }
 
@@ -142,10 +142,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       if (seen.accepted) sendSeparately(request, parts, peer);
       else peer.send(encoded, 'reply');
     };
-    // A repeat gets its response in the acknowledgement, however the first went.
+    // A repeat gets its response piggybacked, also when the first was sent separately.
     const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
     handle({ request, peer, key, policy, seen, encode, send, acknowledge });
-    // Each message through the gateway costs an API call: nothing is sent there before there is something to say.
+    // Each message through the gateway costs an API call: no empty acknowledgement goes there.
     if (seen.running && !seen.accepted && request.type === 'CON' && peer.name !== 'gateway') {
       timer = setTimeout(acknowledge, PIGGYBACK_WAIT_MS);
     }
@@ -173,7 +173,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const key = `${peer.name} ${message.messageId}`;
     transmit(ackTimeout * (1 + random() * (ackRandomFactor - 1)), 0);
 
-    /** RFC 7252 §4.2: again after twice the time, until acknowledged or often enough. */
+    /** RFC 7252 §4.2: retransmits with exponential back-off until acknowledged, or MAX_RETRANSMIT times. */
     function transmit(wait: number, retransmissions: number): void {
       peer.send(bytes, 'signal');
       const last = retransmissions >= maxRetransmit;
@@ -199,7 +199,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     resume(request: Message, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
       const seen = duplicates.begin(key.text, false, parametersOf(peer.name).exchangeLifetime, now());
-      if (seen === undefined) throw new Error('too many commands are remembered');
+      if (seen === undefined) throw new Error('the duplicate table is full');
       seen.accepted = true;
       answer(seen, request, peer, key, 'track');
     },

@@ -23,7 +23,7 @@ import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferK
 export interface ResourceOptions {
   readonly registry: Registry;
   readonly authorize: Authorize;
-  /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
+  /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: () => number;
   readonly now?: () => number;
 }
@@ -39,7 +39,7 @@ export interface RequestContext {
   readonly life: Pick<Life, 'run'>;
   /** Called once: sends the response; `ended` is the command's reply, where the request was for a command. */
   respond(parts: ResponseParts, ended?: NamedReply): void;
-  /** Answers the request by a mistake of the agent itself. */
+  /** Answers 5.00 after a mistake of the agent itself. */
   fail(name: string | undefined, error: unknown): void;
   /** Tells the peer that the response comes later, perhaps after a restart of the agent. */
   acknowledge(): void;
@@ -104,7 +104,7 @@ export function createResources(options: ResourceOptions) {
     return last.request;
   }
 
-  /** What is to be run, or the response where nothing is. */
+  /** Returns the command to run, or the response when there is none. */
   function planFor(message: Message, peer: string): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
@@ -152,7 +152,7 @@ export function createResources(options: ResourceOptions) {
       const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
       return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
     }
-    // Its refusal comes before anything else is said of it.
+    // Whether it may run is judged before anything else is answered.
     if (authorize(handler) !== undefined) return handler;
     if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
@@ -208,7 +208,7 @@ function wholeOf(message: Message, { request, body }: Plan): Message {
   return { ...message, options: message.options.filter(({ number }) => number !== OPTION.block1), payload: body };
 }
 
-/** A request that ran nothing, as the log has it. */
+/** Returns the reply, for the log, of a request without a command. */
 const refusal = ({ code, payload }: ResponseParts): Reply => ({
   error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
 });
@@ -221,7 +221,7 @@ interface Plan {
   readonly handler: Handler;
   readonly request: CoapRequest;
   readonly body: Buffer;
-  /** Options that the response will have besides its own. */
+  /** Further options of the response. */
   readonly options: readonly Option[];
 }
 
@@ -256,12 +256,12 @@ function orBadReply(
 
 const exponentOf = ({ block2 }: CoapRequest, largest: number) => Math.min(block2?.exponent ?? largest, largest);
 
-/** The block of a response that a request asks for: all of it, where it fits and no block was asked for. */
+/** Returns the requested block of a response; the whole response when it fits and no block was requested. */
 function inBlocks(response: CoapResponse, request: CoapRequest, largest: number): ResponseParts {
   const { block2 } = request;
   const exponent = exponentOf(request, largest);
   if (block2 === undefined && response.payload.length <= blockSize(exponent)) return plainParts(response);
-  // Where smaller blocks than asked for are given, they are counted in their own size.
+  // Blocks that are smaller than requested are numbered in their own size.
   const number = block2 === undefined ? 0 : block2.number << (block2.exponent - exponent);
   const block = blockOf(response, number, exponent);
   if (block === undefined) return plainParts(diagnostic('4.00', 'the body ends before this block'));
@@ -276,7 +276,7 @@ function inBlocks(response: CoapResponse, request: CoapRequest, largest: number)
 
 const formatOption = (format: ContentFormat) => uintOption(OPTION.contentFormat, format);
 
-/** Made once, as most responses have one of them. */
+/** Encoded once, as most responses have one of them. */
 const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
   [CONTENT_FORMAT.text]: formatOption(CONTENT_FORMAT.text),
   [CONTENT_FORMAT.links]: formatOption(CONTENT_FORMAT.links),

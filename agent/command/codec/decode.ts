@@ -21,7 +21,7 @@ export type Decoded =
  * Decodes a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
  * A port pinned to a format accepts no other.
  *
- * @param replyLimit how long the reply may be
+ * @param replyLimit the longest reply in bytes; ids that do not fit it are refused
  */
 export function decode(bytes: Buffer, port: ListenedPort, replyLimit = MAX_PAYLOAD_BYTES): Decoded {
   if (port.format === 'raw') return { format: 'raw', message: rawMessage(bytes, port.handler ?? '') };

@@ -13,10 +13,10 @@ export const writers = {
 } satisfies Record<string, Writer>;
 
 /**
- * Writes the answers to one datagram in its own format, in at most `limit` bytes.
+ * Encodes the replies to one datagram in its own format, in at most `limit` bytes.
  *
  * @returns undefined when there is nothing to send
- * @throws SupersimError `bad-reply` or `reply-too-large` when an answer cannot be written
+ * @throws SupersimError `bad-reply` or `reply-too-large` when a reply cannot be encoded
  */
 export function encodeAnswers(
   format: Format,
@@ -37,7 +37,7 @@ export function encodeAnswers(
   }
 }
 
-/** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
+/** A raw reply consists of the handler's bytes only; for an error, or without a result, nothing is sent. */
 function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined {
   if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
   const { result } = reply;
@@ -53,9 +53,8 @@ function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined
 }
 
 /**
- * The same answers for a command that has come before: they say that it is a repeat, in text by the word `repeat`
- * before `ok` or `error`, in JSON and CBOR by a member of that name. Where there is no room to say it they go as
- * they were.
+ * Marks the reply to a repeated command: in text by the word `repeat` before `ok` or `error`, in JSON and CBOR by a
+ * member of that name. A reply without room for the mark stays as it is.
  */
 export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOAD_BYTES): Uint8Array {
   const marked = withMark(format, bytes);
@@ -75,7 +74,7 @@ function withMark(format: Format, bytes: Uint8Array): Uint8Array {
   }
 }
 
-/** Decodes a reply of our own, which may have what a request may not. */
+/** Decodes a reply of our own, which may contain what a request may not. */
 const decodeReply = (bytes: Uint8Array): unknown => decode(bytes, { allowBigInt: true });
 
 function mark(document: unknown): unknown {
@@ -83,7 +82,7 @@ function mark(document: unknown): unknown {
   return isRecord(document) ? { ...document, repeat: true } : document;
 }
 
-/** The reply itself, or, where it cannot be written in this format, the error that says so. */
+/** Returns the reply, or the error when it cannot be encoded in this format. */
 export function encodableReply(
   format: Format,
   answer: { readonly id: Answer['id']; readonly reply: Reply },
@@ -97,7 +96,7 @@ export function encodableReply(
   }
 }
 
-/** Returns the reply to a command whose result cannot be written. */
+/** Returns the error of a command whose result cannot be encoded. */
 export function encodingError(error: unknown): { readonly error: CommandError } {
   const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
   return known ? { error: { ...internalError(error).error, code: error.code } } : internalError(error);

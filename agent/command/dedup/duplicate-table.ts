@@ -9,8 +9,8 @@ export const MAX_EVICTABLE = 1024;
 export const MAX_REMEMBERED_BYTES = 8_388_608;
 
 /**
- * Remembers requests, so that a repeat is answered and does not run again. At the bound a new request takes the place of
- * an evictable one, or is refused: a request that must not run twice is never forgotten before it expires.
+ * Remembers requests, so that a repeat is answered and does not run again. At the bound a new request takes the place
+ * of an evictable one, or is refused: a request that must not run twice is never forgotten before it expires.
  */
 export function createDuplicateTable() {
   const known = new Map<string, SeenRequest>();
@@ -117,7 +117,9 @@ export function createDuplicateTable() {
 
 export type DuplicateTable = ReturnType<typeof createDuplicateTable>;
 
-/** First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted. */
+/**
+ * First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted.
+ */
 function createQueue() {
   let items: SeenRequest[] = [];
   let head = 0;

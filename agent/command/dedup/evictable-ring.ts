@@ -1,7 +1,9 @@
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { SeenRequest, Slot } from './entry.js';
 
-/** Room for a key and a reply, each about as long as a datagram; a request that needs more is forgotten when it ends. */
+/**
+ * Room for a key and a reply, each about as long as a datagram; a request that needs more is forgotten when it ends.
+ */
 const SLOT_BYTES = 2 * (MAX_PAYLOAD_BYTES + 100);
 
 /**
@@ -40,7 +42,9 @@ export function createEvictableRing(capacity: number) {
 
   const keyOf = ({ running, at, keyBytes }: Slot) => running?.key ?? memory.toString('latin1', at, at + keyBytes);
 
-  /** Returns a request that has ended. Its reply is a copy: another request may take the slot before the reply leaves. */
+  /**
+   * Returns a request that has ended. Its reply is a copy: another request may take the slot before the reply leaves.
+   */
   function ended(slot: Slot, key: string): SeenRequest {
     const { at, keyBytes, replyBytes, expiresAt } = slot;
     const start = at + keyBytes;

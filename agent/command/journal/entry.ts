@@ -6,8 +6,8 @@ import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 
 /**
- * `accepted` (waits to run), `started` (runs), and finally `done` (ran to its end, well or not), `interrupted` (started,
- * and may have run) or `refused` (never ran).
+ * `accepted` (waits to run), `started` (runs), and finally `done` (ran to its end, well or not), `interrupted`
+ * (started, and may have run) or `refused` (never ran).
  */
 export const JOURNAL_STATES = ['accepted', 'started', 'done', 'interrupted', 'refused'] as const;
 export type JournalState = (typeof JOURNAL_STATES)[number];

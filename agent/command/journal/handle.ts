@@ -102,7 +102,9 @@ export const INTERRUPTED: CommandError = {
   message: 'the agent or the device went down while it ran; it may have had its effect',
 };
 
-/** Returns the reply of a command that an earlier run of the agent accepted: one that had started cannot be `refused`. */
+/**
+ * Returns the reply of a command that an earlier run of the agent accepted: one that had started cannot be `refused`.
+ */
 export const outcomeAfterRestart = ({ runs }: JournalEntry, reply: Reply): Reply =>
   runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
 

@@ -5,7 +5,8 @@ const BYTES_PER_ENTRY = 4;
 
 /**
  * A Bloom filter with one hash function: tells of nearly every new command, without reading the disk, that the journal
- * does not have it. Bits are cleared only when the filter is filled again, so that removing an entry need not update it.
+ * does not have it. Bits are cleared only when the filter is filled again, so that removing an entry need not update
+ * it.
  *
  * @param entries the bound of the journal's entries
  */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import type { Connection, SqlValue } from '../../../shared/sqlite/connection.js';
+import type { Connection } from '../../../shared/sqlite/connection.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
 import { PREFIX_BYTES } from './key-filter.js';

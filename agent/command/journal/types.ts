@@ -27,7 +27,9 @@ export type RecoveryOutcome = 'done' | 'interrupted' | 'refused';
 /** Called with the number of purged commands: none after an error. */
 export type Purged = (error: SupersimError | undefined, purged: number) => void;
 
-/** The journal of commands. A state is on the disk when its `done` is called without an error; memory has it at once. */
+/**
+ * The journal of commands. A state is on the disk when its `done` is called without an error; memory has it at once.
+ */
 export interface Journal {
   /**
    * Accepts a command, or gives `done` an error: `busy` at the bound, on a full disk, and until `recover()` has

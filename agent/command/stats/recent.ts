@@ -46,7 +46,9 @@ export interface Recent {
   refusedSources(): RefusedSource[];
 }
 
-/** Keeps the last command, the last datagram sent, and the last few refused sources by cause, for `status` and doctor. */
+/**
+ * Keeps the last command, the last datagram sent, and the last few refused sources by cause, for `status` and doctor.
+ */
 export function createRecent(now: () => number = Date.now): Recent {
   const causes = new Map<string, Map<string, RefusedSource>>();
   return {

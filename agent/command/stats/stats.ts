@@ -42,7 +42,7 @@ export function createStats(log: Log) {
       meters.transport(transport).received.malformed++;
       recent.refused('malformed', source.address, bytes.length);
     },
-    /** A reply came where a command should. */
+    /** A reply was received instead of a command. */
     strayReply(): void {
       counters.strayReplies++;
     },
@@ -65,7 +65,7 @@ export function createStats(log: Log) {
       counters.sentBytes += bytes.length;
       recent.sent = { bytes: bytes.length, transport, at: performance.now() };
     },
-    /** A reply or an event could not leave at once. */
+    /** A reply or an event could not be sent at once. */
     unsent(): void {
       counters.unsent++;
     },

@@ -32,8 +32,8 @@ export interface ControlSocket {
 }
 
 /**
- * Makes the agent's control socket: HTTP on a Unix socket. The file's permissions decide who may use it. Each connection
- * serves one request. The HTTP code is loaded for the first client.
+ * Makes the agent's control socket: HTTP on a Unix socket. The file's permissions decide who may use it. Each
+ * connection serves one request. The HTTP code is loaded for the first client.
  */
 export function createControlSocket({ path, target, log }: ControlOptions): ControlSocket {
   /** Open connections with their time-outs. */

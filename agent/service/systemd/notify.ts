@@ -29,9 +29,10 @@ interface Lane {
 }
 
 /**
- * Makes a function that notifies systemd by `systemd-notify`, one child at a time for each kind of notification: keep-alive,
- * status, and state. While a child runs only the newest notification of its kind waits. The state waits for the other
- * kinds too: after STOPPING=1 a status would be wrong, and a keep-alive would make systemd expect the next one.
+ * Makes a function that notifies systemd by `systemd-notify`, one child at a time for each kind of notification:
+ * keep-alive, status, and state. While a child runs only the newest notification of its kind waits. The state waits for
+ * the other kinds too: after STOPPING=1 a status would be wrong, and a keep-alive would make systemd expect the next
+ * one.
  */
 export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notify {
   const minuteLog = createRateLimitedLog(log);

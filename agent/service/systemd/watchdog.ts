@@ -33,8 +33,8 @@ export function watchdogInterval(environment: NodeJS.ProcessEnv, pid = process.p
 }
 
 /**
- * Sends keep-alives to systemd while the event loop runs and the probe succeeds; without them systemd restarts the agent.
- * Independent of the network.
+ * Sends keep-alives to systemd while the event loop runs and the probe succeeds; without them systemd restarts the
+ * agent. Independent of the network.
  *
  * @returns a function that stops it
  */

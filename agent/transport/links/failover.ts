@@ -24,8 +24,9 @@ export interface Failover extends Omit<Transport, 'start'> {
 }
 
 /**
- * Chooses between two links; both receive. A datagram to the gateway is sent by the link that received its command, or by
- * the link in use, and by the other one where that fails. A datagram to another destination is sent by the first one only.
+ * Chooses between two links; both receive. A datagram to the gateway is sent by the link that received its command, or
+ * by the link in use, and by the other one where that fails. A datagram to another destination is sent by the first one
+ * only.
  */
 export function createFailover(options: FailoverOptions, log: Log): Failover {
   const { udp, modem, gateway } = options;

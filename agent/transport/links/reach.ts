@@ -3,7 +3,10 @@ import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../endpoint.js';
 import { routeSource } from '../udp/address.js';
 
-/** Names of interfaces with the SIM's own address: `ww…` is systemd's name for WWAN, `wwan0`, `ppp0` and `rmnet0` the kernel's. */
+/**
+ * Names of interfaces with the SIM's own address: `ww…` is systemd's name for WWAN, `wwan0`, `ppp0` and `rmnet0` the
+ * kernel's.
+ */
 const CELLULAR_NAME = /^(?:ww|ppp|rmnet)/;
 
 export const isCellularName = (name: string): boolean => CELLULAR_NAME.test(name);
@@ -17,8 +20,8 @@ export interface ReachOptions {
 }
 
 /**
- * Returns why datagrams from the address that UDP listens on do not reach the gateway by the cellular interface. It sends
- * nothing.
+ * Returns why datagrams from the address that UDP listens on do not reach the gateway by the cellular interface. It
+ * sends nothing.
  *
  * | configured | they do when |
  * |---|---|

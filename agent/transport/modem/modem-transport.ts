@@ -40,7 +40,9 @@ export interface MonitoredModemTransport extends ModemTransport {
   counts(): ModemCounters;
 }
 
-/** Creates the transport over the UDP sockets of a modem behind a serial port. It tries to recover the modem for ever. */
+/**
+ * Creates the transport over the UDP sockets of a modem behind a serial port. It tries to recover the modem for ever.
+ */
 export function createModemTransport(
   options: ModemOptions,
   log: Log,

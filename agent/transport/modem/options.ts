@@ -5,8 +5,8 @@ import type { Transport } from '../transport.js';
 /** The transport over the UDP sockets of a modem. */
 export interface ModemTransport extends Transport {
   /**
-   * Sets whether the recovery may interrupt the modem's radio (switch it off and on, reset the modem); by default it may.
-   * It may not while UDP is in use, which the same modem may carry.
+   * Sets whether the recovery may interrupt the modem's radio (switch it off and on, reset the modem); by default it
+   * may. It may not while UDP is in use, which the same modem may carry.
    */
   allowInterruption(allowed: boolean): void;
 }

@@ -22,8 +22,8 @@ function interfaceAddress(name: string, family: number): string | undefined {
 }
 
 /**
- * Returns the source address of datagrams to the gateway. Connecting a UDP socket sends nothing; it makes the kernel look
- * up the route and choose the source address.
+ * Returns the source address of datagrams to the gateway. Connecting a UDP socket sends nothing; it makes the kernel
+ * look up the route and choose the source address.
  *
  * @param from a fixed source address: then the result only says whether there is a route
  * @returns undefined without a route

@@ -9,7 +9,9 @@ import { type Datagram, onlyLink, type Transport, wallTime } from '../transport.
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
 
-/** Interval between look-ups of the address to listen on, to follow an interface that appears, disappears or changes. */
+/**
+ * Interval between look-ups of the address to listen on, to follow an interface that appears, disappears or changes.
+ */
 const FOLLOW_INTERVAL_MS = 1000;
 /** How long a stop waits for sends in progress. */
 const FLUSH_MS = 1000;
@@ -226,7 +228,10 @@ const sumDrops = (closed: number, open: number | undefined) => (open === undefin
 /** Maps an IPv4 destination to the form that a dual-stack IPv6 socket takes. */
 const mapped = (host: string) => (isVersion6(host) ? host : `::ffff:${host}`);
 
-/** Returns the usable size: Linux doubles the requested size for its own bookkeeping, and reports the double (socket(7)). */
+/**
+ * Returns the usable size: Linux doubles the requested size for its own bookkeeping, and reports the double
+ * (socket(7)).
+ */
 function usableReceiveBuffer(socket: Socket): number {
   const reported = socket.getRecvBufferSize();
   return process.platform === 'linux' ? reported / 2 : reported;

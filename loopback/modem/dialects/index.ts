@@ -10,7 +10,7 @@ import { simcom7600Quirks } from './simcom7600/state.js';
 import { ubloxQuirks } from './ublox/state.js';
 import { createUblox } from './ublox/ublox.js';
 
-/** A modem family, with quirks that are settled. */
+/** Builds a dialect whose quirks are resolved. */
 export type DialectBuilder = (context: DialectContext) => Dialect;
 
 function row<S extends z.ZodObject>(schema: S, create: (context: DialectContext, quirks: z.output<S>) => Dialect) {
@@ -34,16 +34,16 @@ const DIALECTS = {
 export type DialectName = keyof typeof DIALECTS;
 export const DIALECT_NAMES = ['quectel', 'simcom7600', 'simcom7080', 'ublox'] as const satisfies DialectName[];
 
-/** What the firmware of a family does in more than one way. */
+/** Variants of a family's firmware. */
 export type Quirks = Readonly<Record<string, string>>;
 
-/** @throws SupersimError `bad-input` for an unknown quirk, or a value that it cannot have */
+/** @throws SupersimError `bad-input` for an unknown quirk or an invalid value */
 export function resolveDialect(name: DialectName, quirks: Quirks = {}): DialectBuilder {
   const { settle, quirks: known } = DIALECTS[name];
   return settle(quirks, `Correct it; the quirks of ${name} are ${Object.keys(known.shape).join(', ')}.`);
 }
 
-/** Lines for each quirk of each family, with its values and its default. */
+/** Returns lines for each quirk of each family, with its values and its default. */
 export function quirksHelp(): string {
   return DIALECT_NAMES.map((name) => {
     const lines = Object.entries<z.ZodType>(DIALECTS[name].quirks.shape).map(([key, schema]) => {

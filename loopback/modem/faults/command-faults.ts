@@ -5,13 +5,13 @@ import type { FaultKind, Sampler } from './sampler.js';
 const PROMPT_ENDS = { bare: '', space: ' ', newline: '\r\n' } as const;
 
 export interface CommandFaultsOptions {
-  /** As they are now. */
+  /** The current faults. */
   readonly faults: () => ModemFaults;
   readonly sampler: () => Sampler;
   readonly onHit: (fault: FaultKind, text: string) => void;
 }
 
-/** What faults do to commands, as they are run. */
+/** Applies the faults to commands. */
 export function createCommandFaults({ faults, sampler, onHit }: CommandFaultsOptions): CommandFaults {
   const hitsSend = (fault: 'sendBusy' | 'sendFail') => {
     const isHit = sampler().sample(fault, faults()[fault]) !== undefined;

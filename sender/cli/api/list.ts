@@ -23,7 +23,7 @@ export const listCommand: CommandModule<object, object> = {
       .options({
         sim: { type: 'string', requiresArg: true, describe: 'Only of this SIM: its SID or unique name' },
         status: { choices: STATUSES, requiresArg: true, describe: 'Only with this status' },
-        direction: { choices: DIRECTIONS, requiresArg: true, describe: 'Only to devices, or only from them' },
+        direction: { choices: DIRECTIONS, requiresArg: true, describe: 'Only to_sim or only from_sim commands' },
         limit: { type: 'number', default: DEFAULT_LIMIT, requiresArg: true, describe: 'Most IP Commands to list' },
         ...commonOptions,
       })

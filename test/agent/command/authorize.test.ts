@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAuthorize, describeSecurity } from '../../../agent/command/authorize.js';
 import type { Verdict } from '../../../agent/command/runner/deadline.js';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
+import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
 import type { Handler } from '../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
 import { socketHandler } from '../../../agent/handlers/socket.js';
@@ -26,7 +26,7 @@ describe('a handler', () => {
   const program = compileHandler({ name: 'look', description: '', run: () => 1 });
 
   it.each<[Handler, boolean]>([
-    ...endingHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
+    ...restartHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
     [socket, true],
     [program, false],
   ])('$name needs authentication: %s', (handler, needed) => {

@@ -1,5 +1,5 @@
 import { newPersistentState } from '../../../loopback/modem/cellular.js';
-import type { Clock } from '../../../loopback/modem/clock.js';
+import type { ModemClock } from '../../../loopback/modem/clock.js';
 import { createCore } from '../../../loopback/modem/core.js';
 import { type DialectName, type Quirks, resolveDialect } from '../../../loopback/modem/dialects/index.js';
 import { createCommandFaults } from '../../../loopback/modem/faults/command-faults.js';
@@ -13,14 +13,14 @@ import { createSampler } from '../../../loopback/modem/faults/sampler.js';
  */
 export const P12 = '\x00\x1a\x1b\r\nOK\r\n+Q>';
 export const GATEWAY = { address: '100.64.0.1', port: 6969 };
-/** Beyond every delay but time-outs. */
+/** Longer than every delay but time-outs. */
 export const SOON_MS = 900;
 
-/** Time that passes when the test says so; what is due happens in its order. */
+/** A clock that the test advances; due tasks run in the order of their times. */
 export function testClock() {
   let time = 0;
   let tasks: { at: number; task: () => void }[] = [];
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: () => time,
     after(ms, task) {
       const entry = { at: time + ms, task };
@@ -51,11 +51,11 @@ export interface TestModemOptions {
   readonly faults?: ModemFaultsInput;
   readonly seed?: number;
   readonly iccid?: string;
-  /** Leave it just switched on, with echo. */
+  /** Return the modem just switched on, with echo. */
   readonly fresh?: boolean;
 }
 
-/** A modem's core with its output, without a tty: strings in and out, a character a byte. */
+/** Makes a modem's core with its output but without a tty: strings in and out, one character per byte. */
 export function testModem(
   dialect: DialectName,
   { quirks, faults = {}, seed = 1, iccid = '89883070000001234567', fresh = false }: TestModemOptions = {},
@@ -98,7 +98,7 @@ export function testModem(
     onNote: (text) => notes.push(text),
   });
 
-  /** All that has been said since it was last asked for. */
+  /** Returns the output since the last call. */
   const said = () => chunks.splice(0).join('');
   const write = (text: string) => core.input(Buffer.from(text, 'latin1'));
   const modem = {
@@ -116,18 +116,18 @@ export function testModem(
       resolved = resolveModemFaults(next);
       sampler = createSampler(seed);
     },
-    /** What it says to this at once. */
+    /** Writes `text` and returns the immediate output. */
     ask(text: string): string {
       write(text);
       return said();
     },
-    /** What it says to this at once and soon after. */
+    /** Writes `text` and returns the output of the next 900 ms. */
     askAndWait(text: string): string {
       write(text);
       pass(SOON_MS);
       return said();
     },
-    /** A command line, and all that comes of it. */
+    /** Runs a command line and returns its output. */
     at: (command: string) => modem.askAndWait(`${command}\r`),
     receive: (text: string, port = 6969, source = GATEWAY) =>
       core.receive(port, { bytes: Buffer.from(text, 'latin1'), source }),

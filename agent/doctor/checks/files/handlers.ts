@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { isSupersimError, SupersimError, systemCodeOf } from '../../../../shared/errors.js';
 import type { Config } from '../../../config/schema.js';
-import { defaultReboot } from '../../../handlers/builtin/end.js';
-import { checkedPath } from '../../../handlers/file-safety.js';
-import { checkedSocket } from '../../../handlers/socket.js';
+import { defaultReboot } from '../../../handlers/builtin/restart.js';
+import { resolveSafePath } from '../../../handlers/file-safety.js';
+import { resolveSafeSocket } from '../../../handlers/socket.js';
 import { defineCheck } from '../../check.js';
 import { fromError, good, type Judgement, note, warning } from '../../finding.js';
 import { canAccess, type Identity } from '../../identity.js';
@@ -82,7 +82,7 @@ async function check({ path, use, user, folder }: File, agent: Identity): Promis
     const found = `only an agent of root can run it as ${user}; this one runs as ${agent.name}`;
     throw new SupersimError('handler-invalid', found, { remedy: 'Remove `user`.' });
   }
-  const real = await (use === 'connect' ? checkedSocket : checkedPath)(path, agent.uid);
+  const real = await (use === 'connect' ? resolveSafeSocket : resolveSafePath)(path, agent.uid);
   if (use !== 'connect' && !(await stat(real)).isFile())
     throw new SupersimError('handler-invalid', `${path} is not a file`);
   if (folder !== undefined && !(await stat(folder).catch(() => undefined))?.isDirectory()) {

@@ -76,14 +76,13 @@ async function isInUse({ stateFolder, status }: Context): Promise<boolean> {
 
 /** Checks a copy: SQLite writes beside a database even to read it, and the agent could not write root's files. */
 async function checkCopy(path: string): Promise<DatabaseState> {
-  const { default: library } = await import('libsql');
   const folder = await mkdtemp(join(tmpdir(), 'supersim-doctor-'));
   try {
     const copy = join(folder, DATABASE_NAME);
     for (const suffix of ['', '-wal']) {
       if ((await sizeOf(path + suffix)) > 0) await copyFile(path + suffix, copy + suffix);
     }
-    connect(library, copy).close();
+    connect(copy).close();
     return 'sound';
   } catch (error) {
     if (isDamage(error)) return 'damaged';

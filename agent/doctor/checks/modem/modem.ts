@@ -52,7 +52,7 @@ async function usesPort(ask: Ask, path: string): Promise<boolean> {
 async function askPort(path: string, { modem: { baudRate } }: Config): Promise<ProbedNetwork | SupersimError> {
   const { ports, modem: found } = await probePorts([path], baudRate);
   if (found !== undefined) return found;
-  return ports[0]?.error ?? new SupersimError('modem-silent', `nothing answers AT on ${path}`);
+  return ports[0]?.error ?? new SupersimError('modem-silent', `no response to AT on ${path}`);
 }
 
 async function askAgent(ask: Ask): Promise<ProbedNetwork | SupersimError> {

@@ -9,7 +9,9 @@ const MAX_CHARACTERS = 240;
 /** `err` of syslog(3). */
 const ERROR_PRIORITY = 3;
 
-/** Errors that the agent prints before it can log, that Node prints, and that systemd logs when the process is killed. */
+/**
+ * Errors that the agent prints before it can log, that Node prints, and that systemd logs when the process is killed.
+ */
 const PLAIN_ERROR = /^(?:error(?: [a-z-]+)?: |\w*Error: |.*: Main process exited, code=(?:killed|dumped))/;
 
 interface Observation extends UnitLog {

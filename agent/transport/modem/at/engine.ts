@@ -24,8 +24,8 @@ interface Job {
 }
 
 /**
- * Runs scripts on a modem, one after the other. It has no port and no clock: it is given bytes and the time, and returns
- * effects in order. It lives as long as its port is open.
+ * Runs scripts on a modem, one after the other. It has no port and no clock: it is given bytes and the time, and
+ * returns effects in order. It lives as long as its port is open.
  */
 export type Engine = ReturnType<typeof createEngine>;
 

@@ -69,9 +69,13 @@ export interface DialectWords {
   readonly sendResults: readonly string[];
   /** Names of lines that explain the ERROR of whichever command is in flight: `+IP ERROR`. */
   readonly errorNames: readonly string[];
-  /** Names of the lines that answer a command, where they are not the command's own: `+CICCID` is answered by `+ICCID`. */
+  /**
+   * Names of the lines that answer a command, where they are not the command's own: `+CICCID` is answered by `+ICCID`.
+   */
   readonly answerNames: Readonly<Record<string, readonly string[]>>;
-  /** Commands without arguments that answer in lines of their own name, or not at all: no other line is their answer. */
+  /**
+   * Commands without arguments that answer in lines of their own name, or not at all: no other line is their answer.
+   */
   readonly namedAnswers: readonly string[];
 }
 

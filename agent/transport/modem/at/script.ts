@@ -4,8 +4,8 @@ import type { AtOutcome, AtRequest } from './request.js';
 export type ScriptStep = AtRequest | { readonly waitMs: number };
 
 /**
- * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and no
- * clock.
+ * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and
+ * no clock.
  */
 export type Script<T> = Generator<ScriptStep, T, AtOutcome>;
 

@@ -7,12 +7,14 @@ const TIMEOUT_MS = 15_000;
 /** Time-out of commands that wait for the network or the radio. */
 const SLOW_TIMEOUT_MS = 180_000;
 const SLOW: readonly string[] = ['+COPS', '+CGATT', '+CGACT', '+CFUN', ...SLOW_COMMANDS];
-/** Commands after which the modem takes no more commands: dialling, data calls, and short messages, which ask for text. */
+/**
+ * Commands after which the modem takes no more commands: dialling, data calls, and short messages, which ask for text.
+ */
 const ENDS_COMMANDS = /^(?:[DO].*|A|\+CGDATA|\+CMG[SWC])$/;
 
 /**
- * Refuses a command after which the modem asks for data: the next command would become the data, and might be sent to the
- * network.
+ * Refuses a command after which the modem asks for data: the next command would become the data, and might be sent to
+ * the network.
  *
  * @throws SupersimError `bad-input`
  */

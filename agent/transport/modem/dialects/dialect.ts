@@ -7,7 +7,9 @@ export type FlowControl = 'none' | 'rtscts';
 /** A setting of the radio or of sleep. */
 export interface RadioSetting {
   readonly command: string;
-  /** A query, and the beginning of its answer with which the command is not needed: some settings cost a registration. */
+  /**
+   * A query, and the beginning of its answer with which the command is not needed: some settings cost a registration.
+   */
   readonly unless?: { readonly ask: string; readonly answer: string };
 }
 
@@ -37,7 +39,10 @@ export interface Dialect {
   readonly radioTimeoutMs?: number;
   /** Commands that set the flow control, where they are not `AT+IFC`. */
   readonly flow?: Readonly<Record<FlowControl, string>>;
-  /** Activates the context, unless it is active, and sets the form of received payloads. @throws ModemFaultError `context` */
+  /**
+   * Activates the context, unless it is active, and sets the form of received payloads. @throws ModemFaultError
+   * `context`
+   */
   activate(apn: string): Script<void>;
   deactivate(): Script<void>;
   /**

@@ -94,8 +94,8 @@ function header(line: string, modem: ModemState, inFlight: Action | undefined): 
 }
 
 /**
- * The payload begins right after the comma that follows its length. Devices print `<len>,`, manuals also `<cid>,<len>,`:
- * where the number could be either, the next bytes decide.
+ * The payload begins right after the comma that follows its length. Devices print `<len>,`, manuals also
+ * `<cid>,<len>,`: where the number could be either, the next bytes decide.
  */
 function inline(beginning: string, _modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read' || !beginning.startsWith('+CARECV:')) return undefined;

@@ -7,7 +7,10 @@ import { formatHolder, isAgent, isModemManager, type PortHolder, portHolders } f
 
 const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
 
-/** Returns why a port cannot be opened. The error of `serialport` has no code, so the port is opened once more to get one. */
+/**
+ * Returns why a port cannot be opened. The error of `serialport` has no code, so the port is opened once more to get
+ * one.
+ */
 export async function openError(path: string, cause: unknown): Promise<SupersimError> {
   const code = await tryOpening(path);
   switch (code) {

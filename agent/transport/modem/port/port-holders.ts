@@ -39,8 +39,8 @@ export async function holdersOf(target: string): Promise<PortHolder[]> {
 }
 
 /**
- * Filters the holders that keep others from using the port. A pseudo-terminal is also open in the program that provides it,
- * and /dev/null in many: of their holders only ModemManager counts.
+ * Filters the holders that keep others from using the port. A pseudo-terminal is also open in the program that provides
+ * it, and /dev/null in many: of their holders only ModemManager counts.
  */
 export async function inTheWay(path: string, holders: readonly PortHolder[]): Promise<readonly PortHolder[]> {
   const device = await realpath(path).catch(() => path);

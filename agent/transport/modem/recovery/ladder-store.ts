@@ -35,8 +35,8 @@ export function saveLadder(state: LadderState, now: number): SavedLadder {
 }
 
 /**
- * Restores the state of an earlier process. A rung that was being performed is performed again after its back-off. The time
- * between the processes is unknown and counts as none.
+ * Restores the state of an earlier process. A rung that was being performed is performed again after its back-off. The
+ * time between the processes is unknown and counts as none.
  *
  * @returns {@link healthy} for anything that is not a saved state
  */
@@ -56,5 +56,7 @@ export function restoreLadder(saved: unknown, now: number): LadderState {
   };
 }
 
-/** Returns the delay before a rung is repeated: an agent that a rung kills must not make the SIM attach again and again. */
+/**
+ * Returns the delay before a rung is repeated: an agent that a rung kills must not make the SIM attach again and again.
+ */
 const redoAfter = (rung: Rung): number => Math.max(BACKOFF[rung][0] ?? 0, ATTACHES.includes(rung) ? REDO_ATTACH_MS : 0);

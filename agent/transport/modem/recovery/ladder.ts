@@ -205,7 +205,9 @@ function failed(state: LadderState, rung: Rung, now: number, random: number): La
 const unregistered = (state: LadderState, since: number): LadderState =>
   state.unregisteredSince === undefined ? { ...state, unregisteredSince: since } : state;
 
-/** Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait. */
+/**
+ * Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait.
+ */
 function rungFor({ unregisteredSince = 0, cycled }: LadderState, now: number): Rung {
   if (now - unregisteredSince >= RESET_AFTER_MS) return 'reset';
   return cycled ? 'bring-up' : 'airplane';

@@ -16,8 +16,8 @@ const savedSchema = z.object({ pin: attemptSchema.nullable() });
 type Attempt = z.output<typeof attemptSchema>;
 
 /**
- * Remembers, also over a restart, whether the configured PIN was entered without success: a SIM blocks itself after three
- * wrong PINs.
+ * Remembers, also over a restart, whether the configured PIN was entered without success: a SIM blocks itself after
+ * three wrong PINs.
  */
 export function createPinAttempts(pin: string, saved: unknown, file: JsonFile) {
   let last: Attempt | null = savedSchema.safeParse(saved).data?.pin ?? null;
@@ -29,7 +29,9 @@ export function createPinAttempts(pin: string, saved: unknown, file: JsonFile) {
   }
 
   return {
-    /** Whether the PIN may be entered: not twice into one SIM. A SIM that does not report its ICCID counts as the same. */
+    /**
+     * Whether the PIN may be entered: not twice into one SIM. A SIM that does not report its ICCID counts as the same.
+     */
     async mayEnter(iccid: string | undefined): Promise<boolean> {
       if (last === null) return true;
       if (iccid !== undefined && last.iccid !== null && last.iccid !== iccid) return true;

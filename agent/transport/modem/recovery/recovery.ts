@@ -41,7 +41,9 @@ interface Failure {
   readonly reason: string;
 }
 
-/** Runs the recovery ladder: one rung at a time, each logged, counted, and stored in the file before it is performed. */
+/**
+ * Runs the recovery ladder: one rung at a time, each logged, counted, and stored in the file before it is performed.
+ */
 export function createRecovery(options: RecoveryOptions, log: Log) {
   const { perform, onHealthChange, file, saved, mayInterrupt, pace } = options;
   const rateLimitedLog = createRateLimitedLog(log);

@@ -9,7 +9,10 @@ const REGISTRATION_POLL_MS = 2000;
 export const REGISTRATION_PATIENCE_MS = 180_000;
 const FLOW: Readonly<Record<FlowControl, string>> = { none: 'AT+IFC=0,0', rtscts: 'AT+IFC=2,2' };
 
-/** Decides whether the radio may be switched off and on for settings, which cuts other traffic and makes the SIM attach again. */
+/**
+ * Decides whether the radio may be switched off and on for settings, which cuts other traffic and makes the SIM attach
+ * again.
+ */
 export interface RadioPermit {
   allowed(): boolean;
   /** The radio is about to be switched off. */

@@ -56,7 +56,9 @@ export function awaitedPayload(inFlight: CommandInFlight | undefined) {
   return { bytes: action.bytes, prompted: prompted === true };
 }
 
-/** Whether a command sends by this socket and its payload was written: an earlier confirmation belongs to another send. */
+/**
+ * Whether a command sends by this socket and its payload was written: an earlier confirmation belongs to another send.
+ */
 export const hasSent = ({ action, written }: CommandInFlight, socket?: number): boolean =>
   action?.type === 'send' &&
   (socket === undefined || action.socket === socket) &&

@@ -12,7 +12,7 @@ describe('the doctor’s log check', () => {
   it('shows the last errors: the agent’s own with their remedies, and those of Node and systemd', async () => {
     playJournal(
       line(
-        '{"level":"error","time":1,"handler":"relay.set","error":"/x is no file","remedy":"Make it.","msg":"a handler is set aside"}',
+        '{"level":"error","time":1,"handler":"relay.set","error":"/x is no file","remedy":"Make it.","msg":"handler not loaded"}',
       ),
     );
     expect(await run(log)).toMatchObject([
