@@ -57,6 +57,29 @@ const HEX = /^(?:[0-9a-f]{2})*$/i;
 
 const isText = (byte: number) => (byte >= SPACE && byte <= 0x7e) || byte === 0x09;
 
+const discard = (bytes: Buffer, reason: DiscardReason): ParsedUnit => ({
+  type: 'discarded',
+  bytes: Buffer.from(bytes),
+  reason,
+});
+
+/** Collects bytes that are no text, so that a run of them is one discarded unit. */
+function createNoise() {
+  const bytes = Buffer.alloc(MAX_NOISE);
+  const noise = {
+    size: 0,
+    add(byte: number): void {
+      bytes[noise.size++] = byte;
+    },
+    take(): ParsedUnit {
+      const unit = discard(bytes.subarray(0, noise.size), 'noise');
+      noise.size = 0;
+      return unit;
+    },
+  };
+  return noise;
+}
+
 /** Creates a parser that takes bytes in any chunking and returns units. It buffers at most one line or one payload. */
 export function createParser() {
   let input: Buffer = Buffer.alloc(0);
@@ -67,24 +90,11 @@ export function createParser() {
   let ended = false;
   /** Whether the rest of a line that is too long is being discarded. */
   let overlong = false;
-  const noise = Buffer.alloc(MAX_NOISE);
-  let noiseSize = 0;
+  const noise = createNoise();
   let raw: { readonly header: Header; readonly bytes: Buffer; filled: number } | undefined;
   /** A byte to skip if it is the very next: the space of a prompt, the quotation mark of a payload. */
   let optional: number | undefined;
   let echo: { readonly bytes: Buffer; matched: number } | undefined;
-
-  const discard = (bytes: Buffer, reason: DiscardReason): ParsedUnit => ({
-    type: 'discarded',
-    bytes: Buffer.from(bytes),
-    reason,
-  });
-
-  function takeNoise(): ParsedUnit {
-    const unit = discard(noise.subarray(0, noiseSize), 'noise');
-    noiseSize = 0;
-    return unit;
-  }
 
   function takeLine(reason: DiscardReason): ParsedUnit {
     const unit = discard(line.subarray(0, size), reason);
@@ -160,7 +170,7 @@ export function createParser() {
 
   function takeByte(expectation: Expectation): ParsedUnit | undefined {
     let byte = input[at++] ?? 0;
-    if (size === 0 && echo !== undefined && !overlong && noiseSize === 0) {
+    if (size === 0 && echo !== undefined && !overlong && noise.size === 0) {
       const { bytes } = echo;
       const match = matchEcho(byte);
       if (match === 'matched') return undefined;
@@ -184,18 +194,18 @@ export function createParser() {
       const header = expectation.inline(text);
       if (header !== undefined) return begin(header, text);
     }
-    if (byte === LF) return noiseSize > 0 ? retryAfter(takeNoise()) : endLine(expectation);
+    if (byte === LF) return noise.size > 0 ? retryAfter(noise.take()) : endLine(expectation);
     if (byte === CR) {
       ended = true;
-      return noiseSize > 0 ? takeNoise() : undefined;
+      return noise.size > 0 ? noise.take() : undefined;
     }
     if (ended) return retryAfter(endLine(expectation));
     if (size === 0 && !overlong) {
       if (!isText(byte)) {
-        noise[noiseSize++] = byte;
-        return noiseSize === MAX_NOISE ? takeNoise() : undefined;
+        noise.add(byte);
+        return noise.size === MAX_NOISE ? noise.take() : undefined;
       }
-      if (noiseSize > 0) return retryAfter(takeNoise());
+      if (noise.size > 0) return retryAfter(noise.take());
       if (expectation.prompt && PROMPTS.includes(byte)) {
         optional = SPACE;
         return { type: 'prompt' };
@@ -250,7 +260,7 @@ export function createParser() {
     abandon(): ParsedUnit[] {
       const units: ParsedUnit[] = [];
       if (raw !== undefined && raw.filled > 0) units.push(discard(raw.bytes.subarray(0, raw.filled), 'incomplete'));
-      if (noiseSize > 0) units.push(takeNoise());
+      if (noise.size > 0) units.push(noise.take());
       if (size > 0) units.push(takeLine(overlong ? 'line-too-long' : 'incomplete'));
       raw = undefined;
       echo = undefined;
