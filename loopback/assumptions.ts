@@ -1,6 +1,6 @@
 import * as z from 'zod';
+import { checkInput } from '../shared/check-input.js';
 import { SupersimError } from '../shared/errors.js';
-import { describeIssues } from '../shared/issues.js';
 
 /** Schema of a refusal by the API: HTTP status and the vendor's code, as `400/20001`. */
 const refusal = (defaultValue: string) =>
@@ -73,12 +73,8 @@ export type AssumptionsInput = z.input<typeof assumptionsSchema>;
  * @throws SupersimError `bad-input` for an unknown name or value
  */
 export function resolveAssumptions(input: unknown): Assumptions {
-  const result = assumptionsSchema.safeParse(input);
-  if (result.success) return result.data;
   const known = Object.keys(assumptionsSchema.shape).join(', ');
-  throw new SupersimError('bad-input', `assumptions: ${describeIssues(result.error.issues)}`, {
-    remedy: `Correct it; the assumptions are ${known}.`,
-  });
+  return checkInput(assumptionsSchema, input, 'assumptions', `Correct it; the assumptions are ${known}.`);
 }
 
 /**

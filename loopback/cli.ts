@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv, CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../shared/check-input.js';
 import { formatError } from '../shared/cli.js';
 import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
@@ -153,20 +154,20 @@ async function run(options: LoopbackOptions): Promise<void> {
 
 /** @throws SupersimError `bad-input` for a value that cannot be used */
 async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessEnv): Promise<LoopbackOptions> {
-  const gateway = argument('gateway', gatewaySchema, args.gateway);
+  const gateway = checkInput(gatewaySchema, args.gateway, '--gateway');
   return {
     httpAddress: args['http-address'],
-    httpPort: argument('http-port', port, args['http-port']),
+    httpPort: checkInput(port, args['http-port'], '--http-port'),
     gatewayAddress: gateway.address,
     gatewayPort: gateway.port,
     assumptions: parseAssumptions(args.assume),
     ...(args.sims !== undefined && { sims: await readSims(args.sims) }),
     ...(args.faults !== undefined && { faults: parseFaults(args.faults) }),
     ...(args['api-faults'] !== undefined && { apiFaults: parseApiFaults(args['api-faults']) }),
-    ...(args.seed !== undefined && { seed: argument('seed', seedSchema, args.seed) }),
+    ...(args.seed !== undefined && { seed: checkInput(seedSchema, args.seed, '--seed') }),
     ...(args.modem && { modem: modemFrom(args, args.modem) }),
     ...(args['source-port'] && { sourcePort: args['source-port'] }),
-    tokenLife: `${milliseconds(argument('token-life', durationSchema('1s', '720h'), args['token-life']))}ms`,
+    tokenLife: `${milliseconds(checkInput(durationSchema('1s', '720h'), args['token-life'], '--token-life'))}ms`,
     webhooks: args.webhooks,
     ...secretsFrom(environment),
   };
@@ -187,7 +188,7 @@ function secretsFrom(environment: NodeJS.ProcessEnv): Partial<LoopbackOptions> {
 function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {
   return {
     dialect,
-    baud: argument('modem-baud', baudSchema, args['modem-baud']),
+    baud: checkInput(baudSchema, args['modem-baud'], '--modem-baud'),
     sim: args['modem-sim'],
     quirks: Object.fromEntries(args['modem-quirk'].map(parsePair)),
     ...(args['modem-path'] !== undefined && { path: args['modem-path'] }),
@@ -195,15 +196,9 @@ function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {
   };
 }
 
-function argument<S extends z.ZodType>(name: string, schema: S, value: unknown): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `--${name}: invalid value ${JSON.stringify(value)}`);
-}
-
 /** @param given a file name, or the number of SIMs */
 async function readSims(given: string): Promise<SimInput[]> {
-  if (/^\d+$/.test(given)) return generateSims(argument('sims', z.int().min(1).max(MAX_SIMS), Number(given)));
+  if (/^\d+$/.test(given)) return generateSims(checkInput(z.int().min(1).max(MAX_SIMS), Number(given), '--sims'));
   let text: string;
   try {
     text = await readFile(given, 'utf8');

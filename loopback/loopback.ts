@@ -1,9 +1,8 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { platform } from 'node:os';
 import * as z from 'zod';
+import { checkInput } from '../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../shared/duration.js';
-import { SupersimError } from '../shared/errors.js';
-import { describeIssues } from '../shared/issues.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
 import { createSimRegistry } from './account/registry.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './account/sims.js';
@@ -268,8 +267,4 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   };
 }
 
-function settingsFrom(options: LoopbackOptions): z.infer<typeof settingsSchema> {
-  const result = settingsSchema.safeParse(options);
-  if (result.success) return result.data;
-  throw new SupersimError('bad-input', `loopback: ${describeIssues(result.error.issues)}`);
-}
+const settingsFrom = (options: LoopbackOptions) => checkInput(settingsSchema, options, 'loopback');

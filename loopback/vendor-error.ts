@@ -13,7 +13,10 @@ export const VENDOR_CODES = {
   simInactive: 83705,
 } as const;
 
-/** The vendor's two brands: KORE authenticates by token, Twilio by name and password (docs/vendor-facts.md). */
+/**
+ * Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password
+ * (docs/vendor-facts.md, "Twilio: authentication" and "KORE: access tokens").
+ */
 export const PROVIDERS = ['kore', 'twilio'] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
 

@@ -21,17 +21,13 @@ export {
   type TwilioCredentials,
 } from './api/provider.js';
 export { VENDOR_CODES } from './api/vendor-codes.js';
-export {
-  type BroadcastCommand,
-  type BroadcastOptions,
-  type BroadcastSims,
-  broadcast,
-} from './broadcast/broadcast.js';
+export { broadcast } from './broadcast/broadcast.js';
 export type { Canary } from './broadcast/canary.js';
 export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
+export type { BroadcastCommand, BroadcastOptions, BroadcastSims } from './broadcast/options.js';
 export { type AccountReplies, type AccountRepliesOptions, accountReplies } from './replies/account-polling.js';
 export {
-  type HeardCommand,
+  type CommandUpdate,
   POLL_INTERVAL_MS,
   type PollingOptions,
   pollingReplies,

@@ -6,6 +6,7 @@ export * from './format/detect.js';
 export * from './format/json-rpc.js';
 export * from './format/message.js';
 export * from './format/text.js';
+export * from './format/text-reply.js';
 export * from './format/value.js';
 export * from './ip-command.js';
 export * from './limits.js';

@@ -1,44 +1,45 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
+import { createGroupCommitter } from '../../shared/sqlite/group-commit.js';
+import { loadNative } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
 import { setAside } from './set-aside.js';
-import { type Connection, isConstraint, isDamage, isInputOutput, rollBack, storageError } from './sqlite.js';
+import { isConstraint, isDamage, isInputOutput, storageError } from './sqlite.js';
 
 export const DATABASE_NAME = 'journal.db';
-/** After it could not be opened, how long until it is tried again. */
+/** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
-/** A commit waits for so many turns of the event loop at most. Node reads up to 32 datagrams in each. */
-const GATHERED_TURNS = 8;
 
-/** Called once for each write: after its COMMIT, or with the reason why it is not on the disk. */
-export type Done = (error?: SupersimError) => void;
+/** Called once for each write: after its COMMIT, or with the error that kept it off the disk. */
+export type WriteCallback = (error?: SupersimError) => void;
 
-/** The database of a state folder. Everything in it is synchronous but the commits, which are one for what comes together. */
+/** The database of a state folder. Reads are synchronous; writes that arrive together share one commit. */
 export interface Database {
-  /** False when it is in memory only. */
+  /** False for a database in memory. */
   readonly persistent: boolean;
-  /** How many databases were found damaged, and set aside, since the start. */
+  /** Number of damaged databases that were set aside since the start. */
   readonly damaged: number;
   /**
-   * Reads; from the fresh database when it is found damaged on the way. `work` tells so by a DamagedError.
+   * Reads. If `work` finds damage, which it reports by a DamagedError, the read is repeated on the fresh database.
    *
    * @throws SupersimError `busy` when it cannot be read
    */
   read<T>(work: (connection: Connection) => T): T;
-  /** Writes soon, together with what else is written until then. A `busy` error may be given to `done`. */
-  write(work: (connection: Connection) => void, done: Done): void;
-  /** Commits now what waits to be written. */
+  /** Writes soon, in one commit with other writes. `done` may get a `busy` error. */
+  write(work: (connection: Connection) => void, done: WriteCallback): void;
+  /** Commits the waiting writes now. */
   flush(): void;
-  /** Has `work` write what memory still knows into each fresh database that takes the place of a damaged one. */
+  /** Registers `work`, which writes what is in memory into each fresh database that replaces a damaged one. */
   onFresh(work: (connection: Connection) => void): void;
-  /** Commits, and closes. */
+  /** Commits the waiting writes and closes the database. */
   close(): void;
 }
 
 export interface DatabaseOptions {
-  /** Where the database lies; made if need be. Without it everything is in memory. */
+  /** The folder of the database, which is created if needed. Without it the database is in memory. */
   readonly folder: string | undefined;
   readonly log: Log;
   readonly now?: () => number;
@@ -46,30 +47,26 @@ export interface DatabaseOptions {
 
 interface Write {
   readonly work: (connection: Connection) => void;
-  readonly done: Done;
+  readonly done: WriteCallback;
 }
 
 /**
- * Opens the database of a state folder. A damaged one is set aside; one that cannot be opened yet (a full disk) is
- * opened when it can be, and refuses until then; in a folder that cannot be written it is in memory, with a warning.
+ * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk)
+ * refuses until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
  *
  * @throws SupersimError `state-in-use` when another agent has the folder
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;
-  const { default: library } = await import('libsql');
+  // Fails here where the package of this platform is missing, and not at each use of the database.
+  loadNative();
   const folder = usableFolder(options.folder, log);
   const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
-  const unlock = folder === undefined ? () => undefined : lockFolder(library, folder, log);
+  const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
   const fresh: ((connection: Connection) => void)[] = [];
   let connection: Connection | undefined;
-  let queue: Write[] = [];
-  let scheduled: NodeJS.Immediate | undefined;
-  /** How many writes waited at the end of the last turn of the event loop, and for how many turns they have. */
-  let gathered = 0;
-  let turns = 0;
   let damaged = 0;
-  /** The database is fresh, and what memory knows is not in it yet. */
+  /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let triedAt = Number.NEGATIVE_INFINITY;
   let closed = false;
@@ -77,76 +74,74 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function open(): Connection {
     if (closed) throw new SupersimError('busy', 'the journal is closed');
     if (connection !== undefined) return connection;
-    // Also when the clock was set back, it is tried.
+    // An absolute difference, so that a clock that was set back does not prevent the attempt.
     if (Math.abs(now() - triedAt) < RETRY_MS) throw new SupersimError('busy', 'the journal cannot be opened');
     triedAt = now();
     try {
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     } catch (error) {
       if (!isDamage(error)) throw error;
-      lose(error);
-      connection = openChecked(library, path);
+      replaceDamaged(error);
+      connection = openChecked(path);
     }
     if (restoring) restore(connection);
     triedAt = Number.NEGATIVE_INFINITY;
     return connection;
   }
 
-  /** Puts a damaged database out of the way; the next call of open() starts a fresh one. */
-  function lose(error: unknown): void {
-    drop();
+  /** Sets a damaged database aside; the next call of open() creates a fresh one. */
+  function replaceDamaged(error: unknown): void {
+    disconnect();
     const target = folder === undefined ? undefined : setAside(path, new Date(now()));
     damaged++;
     restoring = true;
     triedAt = Number.NEGATIVE_INFINITY;
-    log.error({ cause: messageOf(error), setAside: target }, 'the journal was damaged: a fresh one is started');
+    log.error({ cause: messageOf(error), setAside: target }, 'journal: damaged; set aside and started a fresh one');
   }
 
   function restore(used: Connection): void {
     try {
-      used.run('BEGIN IMMEDIATE');
-      for (const work of fresh) work(used);
-      used.run('COMMIT');
+      transaction(used, () => {
+        for (const work of fresh) work(used);
+      });
       restoring = false;
     } catch (error) {
-      rollBack(used);
-      drop();
+      disconnect();
       throw error;
     }
   }
 
-  function drop(): void {
+  function disconnect(): void {
     try {
       connection?.close();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'the journal could not be closed');
+      log.warn({ error: messageOf(error) }, 'journal: cannot be closed');
     }
     connection = undefined;
   }
 
-  /** Leaves one file behind, where that is possible; the library does not do it when it closes. */
-  function foldLog(): void {
+  /** Writes the log into the database file, which the library does not do when it closes. */
+  function checkpoint(): void {
     try {
       connection?.get('PRAGMA wal_checkpoint(TRUNCATE)');
     } catch (error) {
-      log.debug({ error: messageOf(error) }, 'the journal was closed with its log');
+      log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
     }
   }
 
-  /** Does something on the open database, and sees to it after an error. */
+  /** Runs `work` on the open database, and handles its errors. */
   function attempt<T>(work: (connection: Connection) => T): T {
     const used = open();
     try {
       return work(used);
     } catch (error) {
-      rollBack(used);
-      if (isDamage(error)) lose(error);
-      else if (isInputOutput(error)) drop();
+      if (isDamage(error)) replaceDamaged(error);
+      else if (isInputOutput(error)) disconnect();
       throw error;
     }
   }
 
-  /** A database that is found damaged loses what it held, but not what is being written. */
+  /** Repeats `work` on the fresh database after damage: what is being written is not lost. */
   function attemptTwice<T>(work: (connection: Connection) => T): T {
     try {
       return attempt(work);
@@ -159,32 +154,22 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function commit(group: readonly Write[]): Map<Write, SupersimError> {
     return attemptTwice((used) => {
       const refused = new Map<Write, SupersimError>();
-      used.run('BEGIN IMMEDIATE');
-      for (const write of group) {
-        try {
-          write.work(used);
-        } catch (error) {
-          if (!isConstraint(error)) throw error;
-          refused.set(write, storageError(error));
+      transaction(used, () => {
+        for (const write of group) {
+          try {
+            write.work(used);
+          } catch (error) {
+            if (!isConstraint(error)) throw error;
+            refused.set(write, storageError(error));
+          }
         }
-      }
-      used.run('COMMIT');
+      });
       return refused;
     });
   }
 
-  /** Commits at the end of a turn that brought nothing more: what has come together is one commit, as a sync is slow. */
-  function gather(): void {
-    if (queue.length === gathered || turns === GATHERED_TURNS) flush();
-    else {
-      gathered = queue.length;
-      turns++;
-      scheduled = setImmediate(gather);
-    }
-  }
-
-  /** One who goes wrong over it must not keep it from the others. */
-  function tell({ done }: Write, error: SupersimError | undefined): void {
+  /** Calls `done`; an error that it throws must not affect other writes. */
+  function notify({ done }: Write, error: SupersimError | undefined): void {
     try {
       done(error);
     } catch (thrown) {
@@ -192,14 +177,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }
   }
 
-  function flush(): void {
-    if (scheduled !== undefined) clearImmediate(scheduled);
-    scheduled = undefined;
-    gathered = 0;
-    turns = 0;
-    const group = queue;
-    if (group.length === 0) return;
-    queue = [];
+  const committer = createGroupCommitter<Write>((group) => {
     let refused = new Map<Write, SupersimError>();
     let failed: SupersimError | undefined;
     try {
@@ -207,13 +185,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     } catch (error) {
       failed = storageError(error);
     }
-    for (const write of group) tell(write, failed ?? refused.get(write));
-  }
+    for (const write of group) notify(write, failed ?? refused.get(write));
+  });
 
   try {
     open();
   } catch (error) {
-    log.error({ error: messageOf(error), path }, 'the journal cannot be opened: commands that need it are refused');
+    log.error({ error: messageOf(error), path }, 'journal: cannot be opened; commands that need it are refused');
   }
   return {
     persistent: folder !== undefined,
@@ -228,19 +206,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       }
     },
     write(work, done) {
-      queue.push({ work, done });
-      scheduled ??= setImmediate(gather);
+      committer.add({ work, done });
     },
-    flush,
+    flush: committer.flush,
     onFresh: (work) => void fresh.push(work),
     close() {
       if (closed) return;
-      flush();
+      committer.flush();
       closed = true;
-      // What was written by those who were told just now: they are told that it is too late.
-      flush();
-      foldLog();
-      drop();
+      // Writes that a `done` has just queued fail, as the database is closed.
+      committer.flush();
+      checkpoint();
+      disconnect();
       unlock();
     },
   };

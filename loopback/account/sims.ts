@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { platform } from 'node:os';
 import { parse } from 'yaml';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { describeIssues } from '../../shared/issues.js';
 
 /**
  * States of a SIM. `inactive`: deactivated by its owner; `detached`: its device is not attached to the network. In both
@@ -96,11 +96,7 @@ export function resolveSims(input: unknown): Sim[] {
   return sims;
 }
 
-function checkSims(input: unknown) {
-  const result = simsSchema.safeParse(input);
-  if (!result.success) throw simsError(describeIssues(result.error.issues));
-  return result.data;
-}
+const checkSims = (input: unknown) => checkInput(simsSchema, input, 'sims', REMEDY);
 
 function refuseShared(sims: readonly Sim[], key: 'uniqueName' | 'address' | 'sid' | 'iccid'): void {
   const first = new Map<string, number>();
@@ -131,6 +127,8 @@ export function parseSimsFile(text: string): SimInput[] {
 function simsError(message: string, cause?: unknown): SupersimError {
   return new SupersimError('bad-input', `sims: ${message}`, {
     cause,
-    remedy: 'Write a YAML list of SIMs, each with `name` and, as wanted, address, sid, iccid, fleet, state.',
+    remedy: REMEDY,
   });
 }
+
+const REMEDY = 'Write a YAML list of SIMs, each with `name` and, as wanted, address, sid, iccid, fleet, state.';

@@ -11,7 +11,7 @@ import type { Store } from '../account/store.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
 import { notFound, type ProviderName, VENDOR_CODES, VendorError } from '../vendor-error.js';
-import { readBody } from './body.js';
+import { requestBody } from './body.js';
 import { type ControlRouteOptions, controlRoutes } from './control.js';
 import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './form.js';
 import {
@@ -50,7 +50,10 @@ export interface ApiOptions extends ControlRouteOptions {
   readonly onError: (message: string) => void;
 }
 
-/** The part of the Super SIM API that IP Commands need (docs/vendor-facts.md), and the loopback's control routes. */
+/**
+ * The part of the Super SIM API that IP Commands need (docs/vendor-facts.md, "API: operations"), and the loopback's own
+ * switches.
+ */
 export function createApi(options: ApiOptions): Hono {
   const app = new Hono();
   handleErrors(app, options);
@@ -198,4 +201,4 @@ function fleetRoutes(app: Hono, { accountSid, registry }: ApiOptions): void {
 
 const urlOf = (c: Context) => new URL(c.req.url);
 
-const form = async (c: Context) => new URLSearchParams((await readBody(c)).toString('utf8'));
+const form = async (c: Context) => new URLSearchParams((await requestBody(c)).toString('utf8'));

@@ -2,9 +2,9 @@ import { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MiddlewareHandler } from 'hono';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
-import { describeIssues } from '../../shared/issues.js';
 import { includes } from '../network/faults/apply.js';
 import { numberedRandom } from '../network/faults/random.js';
 import { formatValue, hitsSchema, parseValue, strictShape } from '../network/faults/settings.js';
@@ -39,9 +39,7 @@ export type ApiFaults = z.output<typeof schema>;
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
 export function resolveApiFaults(input: unknown): ApiFaults {
-  const result = schema.safeParse(input);
-  if (result.success) return result.data;
-  throw apiFaultsError(describeIssues(result.error.issues));
+  return checkInput(schema, input, 'API faults', remedy());
 }
 
 /**
@@ -79,11 +77,10 @@ export function apiFaultsHelp(): string {
 }
 
 function apiFaultsError(message: string): SupersimError {
-  return new SupersimError('bad-input', `API faults: ${message}`, {
-    remedy: `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`,
-  });
+  return new SupersimError('bad-input', `API faults: ${message}`, { remedy: remedy() });
 }
 
+const remedy = () => `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`;
 /** A fault hit a request to the API. */
 export interface ApiFaultEvent {
   readonly type: 'api-fault';

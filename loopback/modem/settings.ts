@@ -1,6 +1,5 @@
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
-import { describeIssues } from '../../shared/issues.js';
+import { checkInput } from '../../shared/check-input.js';
 import { seedSchema } from '../network/faults/settings.js';
 import { DIALECT_NAMES, resolveDialect } from './dialects/index.js';
 import { resolveModemFaults } from './faults/faults.js';
@@ -27,8 +26,7 @@ export type ModemSettings = z.output<typeof schema>;
 
 /** @throws SupersimError `bad-input` for an invalid seed */
 export function checkSeed(seed: number): void {
-  const result = seedSchema.safeParse(seed);
-  if (!result.success) throw new SupersimError('bad-input', `modem seed: ${describeIssues(result.error.issues)}`);
+  checkInput(seedSchema, seed, 'modem seed');
 }
 
 /**
@@ -37,9 +35,8 @@ export function checkSeed(seed: number): void {
  * @throws SupersimError `bad-input` for invalid settings
  */
 export function resolveModemSettings(input: unknown): ModemSettings {
-  const result = schema.safeParse(input);
-  if (!result.success) throw new SupersimError('bad-input', `modem: ${describeIssues(result.error.issues)}`);
-  resolveDialect(result.data.dialect, result.data.quirks);
-  resolveModemFaults(result.data.faults ?? {});
-  return result.data;
+  const settings = checkInput(schema, input, 'modem');
+  resolveDialect(settings.dialect, settings.quirks);
+  resolveModemFaults(settings.faults ?? {});
+  return settings;
 }

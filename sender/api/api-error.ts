@@ -1,12 +1,12 @@
 import * as z from 'zod';
 import { isSupersimError, SupersimError } from '../../shared/errors.js';
 
-/** Most characters of the vendor's message, and of its link, that the message has. */
+/** Most characters of the vendor's message, and of its link, in the error's message. */
 const MAX_TEXT = 500;
 
 /**
- * Fact sheet §2 "Errors": `{ code, message, more_info }`; §4: where tokens are from, `{ error, error_description }`. A
- * proxy's page has none of them.
+ * The body of an error: `{ code, message, more_info }` (docs/vendor-facts.md, "API: errors"), or of the token endpoint
+ * `{ error, error_description }` ("KORE: access tokens"). A proxy's page has none of them.
  */
 const errorBodySchema = z.object({
   code: z.int().optional().catch(undefined),
@@ -16,7 +16,7 @@ const errorBodySchema = z.object({
   error_description: z.string().optional().catch(undefined),
 });
 
-/** The API answered with an error status: what was asked for was not done. */
+/** The API answered with an error status: the request was not carried out. */
 export class ApiError extends SupersimError<'api-error'> {
   /** The HTTP status, 400 to 599. */
   readonly status: number;
@@ -25,10 +25,10 @@ export class ApiError extends SupersimError<'api-error'> {
   /** The vendor's page on the code, where the answer had one. */
   readonly moreInfo: string | undefined;
 
-  /** @param body the answer's body, whatever it holds */
+  /** @param body the answer's body, of any kind */
   constructor(status: number, body: string) {
-    const { code, more_info, ...said } = errorBodySchema.catch({}).parse(parseJson(body));
-    const message = said.message ?? said.error_description ?? said.error;
+    const { code, more_info, ...texts } = errorBodySchema.catch({}).parse(parseJson(body));
+    const message = texts.message ?? texts.error_description ?? texts.error;
     super('api-error', describe(status, code, message, more_info), status === 401 ? { remedy: CHECK_CREDENTIALS } : {});
     this.name = 'ApiError';
     this.status = status;
@@ -37,12 +37,12 @@ export class ApiError extends SupersimError<'api-error'> {
   }
 }
 
-/** Whether an error is of the API or the way to it, and not of what was asked for: the same may work later. */
+/** Tells whether an error is one of the API or the network, so that the same request may succeed later. */
 export const mayPass = (error: unknown): boolean =>
   isSupersimError(error, 'api-unreachable') ||
   (error instanceof ApiError && (error.status === 429 || error.status >= 500));
 
-/** Whether the API lets this account do nothing, or not this: no other request would fare better. */
+/** Tells whether the API refused the credentials or the permission, so that other requests would fail too. */
 export const isForbidden = (error: unknown): error is ApiError =>
   error instanceof ApiError && (error.status === 401 || error.status === 403);
 
@@ -54,7 +54,7 @@ function describe(status: number, code?: number, message?: string, moreInfo?: st
   return `${head}: ${message === undefined ? 'no message' : oneLine(message)}${tail}`;
 }
 
-/** An error is printed by the line: the vendor’s text must not write lines that look like ours. */
+/** Returns the vendor's text on one line: it must not be able to fake further lines of output. */
 const oneLine = (text: string) => text.slice(0, MAX_TEXT).replaceAll(/\s+/g, ' ').trim();
 
 function parseJson(text: string): unknown {

@@ -1,16 +1,16 @@
-/** How requests prove who sends them. */
+/** The authorization of API requests. */
 export interface Authorization {
   /**
-   * The value of the header `Authorization` for the next request.
+   * Returns the value of the header `Authorization` for the next request.
    *
-   * @throws as `callApi`, when it has to be fetched and cannot be
+   * @throws as `callApi`, when a token must be fetched and cannot be
    */
   header(): Promise<string>;
-  /** Told that the API answered a header with 401. @returns whether the next one may be another */
+  /** Records that the API answered a header with 401. @returns whether the next one may differ */
   refused(header: string): boolean;
 }
 
-/** RFC 7617: the same for every request. */
+/** Makes Basic authentication (RFC 7617): the same header for every request. */
 export function basicAuthorization(user: string, password: string): Authorization {
   const value = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   return { header: async () => value, refused: () => false };

@@ -1,17 +1,17 @@
-/** Longest wait before the first retry, in milliseconds; it doubles with each further one. */
+/** Upper bound of the wait before the first retry, in milliseconds; it doubles with each retry. */
 export const BACKOFF_BASE = 250;
-/** Longest wait that doubling leads to, in milliseconds. */
+/** Greatest upper bound, in milliseconds. */
 export const BACKOFF_CAP = 8_000;
-/** Longest wait that a `Retry-After` can ask for, in milliseconds. */
+/** Longest `Retry-After` that is respected, in milliseconds. */
 export const MAX_RETRY_AFTER = 60_000;
 
-/** RFC 9110 §5.6.7; the two obsolete forms of a date are not read. */
+/** RFC 9110 §5.6.7, without the two obsolete forms of a date. */
 const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 const SECONDS = /^\d{1,9}$/;
 
 /**
- * Full-jitter back-off: any time from 0 to the doubled base, so that senders which were refused together do not
- * come back together.
+ * Full-jitter exponential backoff: a random time from 0 to the doubled base, so that clients which were refused
+ * together do not retry together.
  *
  * @param retry 0 for the first retry
  * @param random from 0 to below 1
@@ -22,10 +22,10 @@ export function fullJitter(retry: number, random: number): number {
 }
 
 /**
- * Reads a `Retry-After` header (RFC 9110 §10.2.3): seconds, or a date.
+ * Parses a `Retry-After` header (RFC 9110 §10.2.3): seconds, or a date.
  *
  * @param now the clock, in milliseconds since 1970
- * @returns milliseconds from 0 to {@link MAX_RETRY_AFTER}; undefined when there is no such header, or no sense in it
+ * @returns milliseconds from 0 to {@link MAX_RETRY_AFTER}; undefined without such a header, or when it is malformed
  */
 export function parseRetryAfter(header: string | null, now: number): number | undefined {
   const text = header?.trim() ?? '';
@@ -34,7 +34,7 @@ export function parseRetryAfter(header: string | null, now: number): number | un
 }
 
 /**
- * How long to wait before a retry: not less than the server asked for, and never the same for all.
+ * Returns the wait before a retry: at least what the server asked for, with jitter.
  *
  * @returns milliseconds
  */

@@ -1,32 +1,32 @@
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import { checkInput } from '../base/check-input.js';
 import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
 
-/** Most pages that one list follows: past that, the API leads in circles. */
+/** Most pages of one list: more would mean that the API's links form a loop. */
 export const MAX_PAGES = 10_000;
-/** Most resources on a page: KORE's maximum, and allowed by Twilio (fact sheet §2). */
+/** Most resources on a page: KORE's maximum, and allowed by Twilio (docs/vendor-facts.md, "API: lists"). */
 export const PAGE_SIZE = 100;
 
 export interface ClientSettings {
-  /** For one attempt of one call, from `10ms` to `10min`; default `30s`. */
+  /** Time-out of one attempt of a call, from `10ms` to `10min`; default `30s`. */
   readonly timeout?: Duration | undefined;
   /**
    * Most raw bytes of a binary payload, 1 to 1300; default 975, which fits whether the API's limit of 1300 counts
-   * bytes or Base64 characters (fact sheet §1 "Payload").
+   * bytes or Base64 characters (docs/vendor-facts.md, "IP Commands: payload size").
    */
   readonly sizeLimit?: number | undefined;
-  /** Ends what the client is doing. */
+  /** Aborts the client's calls. */
   readonly signal?: AbortSignal | undefined;
-  /** Stands in for `fetch`, the clock and chance. */
+  /** Replaces `fetch`, the clock and the random numbers, for tests. */
   readonly io?: Partial<HttpIo> | undefined;
 }
 
-/** Whose credentials they are tells the provider. */
+/** The kind of credentials selects the provider. */
 export type IpCommandClientOptions = Credentials & ClientSettings;
 
 export interface CreateParams {
@@ -42,7 +42,7 @@ export interface CreateParams {
   readonly callbackMethod?: 'GET' | 'POST' | undefined;
 }
 
-/** Which IP Commands; all when empty. */
+/** Filters of a list of IP Commands; all when empty. */
 export interface ListFilters {
   /** The SIM's SID or unique name. */
   readonly sim?: string | undefined;
@@ -86,7 +86,7 @@ const limitSchema = z.int().min(1).optional();
 const meta = z.object({ next_page_url: z.string().nullish() });
 const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
 
-/** Of the Sim resource, what commands need; the rest is let through. */
+/** The members of the Sim resource that commands need; others pass. */
 const simSchema = z.object({
   sid: z.string().regex(/^HS[0-9a-fA-F]{32}$/),
   unique_name: z.string().nullish(),
@@ -99,7 +99,7 @@ export type SimResource = z.output<typeof simSchema>;
 const simPageSchema = z.object({ sims: z.array(simSchema), meta });
 
 /**
- * The Super SIM API's IP Commands (fact sheet §2, §4), at KORE or at Twilio.
+ * A client of the Super SIM API's IP Commands (docs/vendor-facts.md, "API: operations"), at KORE or at Twilio.
  *
  * Every method throws ApiError when the API refuses, and SupersimError `bad-input`, `api-unreachable` or
  * `api-invalid-response`.
@@ -126,10 +126,10 @@ export class IpCommandClient {
   }
 
   /**
-   * Sends a payload to a SIM's device. The API answers before it is on the radio: the status is `queued`.
+   * Sends a payload to a SIM's device. The API answers before the network has sent it: the status is `queued`.
    *
    * @throws SupersimError `too-large` before anything is sent
-   * @throws SupersimError `api-unknown-fate` when it may have been sent; it is not sent again
+   * @throws SupersimError `api-unknown-fate` when it may have been sent; it is not retried
    */
   async create(params: CreateParams): Promise<IpCommand> {
     const form = createForm(params, this.#sizeLimit);
@@ -137,13 +137,13 @@ export class IpCommandClient {
     return callApi(this.#connection, request, ipCommandSchema);
   }
 
-  /** One IP Command, by its SID (`HG…`). */
+  /** Fetches one IP Command by its SID (`HG…`). */
   async fetch(sid: string): Promise<IpCommand> {
     const checked = checkInput(ipCommandSchema.shape.sid, sid, 'the SID of an IP Command');
     return callApi(this.#connection, this.#get(`${this.#collection.href}/${checked}`), ipCommandSchema);
   }
 
-  /** IP Commands in the API's own order, which it does not promise but is newest first; pages are read when needed. */
+  /** Yields IP Commands in the API's order, newest first though not documented; pages are read when needed. */
   async *list(params: ListParams = {}): AsyncGenerator<IpCommand, void, undefined> {
     const limit = checkInput(limitSchema, params.limit, 'limit') ?? Number.POSITIVE_INFINITY;
     let left = limit;
@@ -154,13 +154,13 @@ export class IpCommandClient {
     }
   }
 
-  /** The same by the page; at most {@link MAX_PAGES} are read. */
+  /** Yields the pages of a list; at most {@link MAX_PAGES} are read. */
   async *pages(filters: ListFilters = {}): AsyncGenerator<readonly IpCommand[], void, undefined> {
     const first = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
     for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
   }
 
-  /** The SIMs of a Fleet, by its SID or unique name. */
+  /** Yields the SIMs of a Fleet, by its SID or unique name. */
   async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
     const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${PAGE_SIZE}` });
     const first = `${new URL('Sims', this.#collection).href}?${query}`;
@@ -210,7 +210,8 @@ function createForm(params: CreateParams, sizeLimit: number): URLSearchParams {
 }
 
 function checkText(text: string): void {
-  if (!text.isWellFormed()) throw new SupersimError('bad-input', 'the payload has half a character (a lone surrogate)');
+  if (!text.isWellFormed())
+    throw new SupersimError('bad-input', 'the payload is not well-formed Unicode (a lone surrogate)');
   checkSize(Buffer.byteLength(text), MAX_PAYLOAD_BYTES, 'text');
 }
 

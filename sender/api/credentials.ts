@@ -4,14 +4,14 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { checkInput } from '../base/check-input.js';
 import type { WebhookSecrets } from '../webhooks/sign.js';
 import type { Credentials } from './provider.js';
 
 /** Longest profile file, in bytes. */
 const MAX_PROFILE_BYTES = 65_536;
-/** Every permission bit that is not among those of 0600. */
+/** Every permission bit but those of 0600. */
 const MORE_THAN_0600 = 0o7177;
 
 const text = z.string().min(1);
@@ -28,19 +28,19 @@ const twilioProfileSchema = z.strictObject({
   accountSid: text,
   authToken: text,
   apiUrl: text.optional(),
-  // All webhooks come from KORE since November 2024, whoever is asked (fact sheet §4).
+  // KORE sends all webhooks since November 2024, also those of accounts at Twilio (docs/vendor-facts.md, "KORE: differences").
   webhookSecret: text.optional(),
 });
 
 type Profile = z.output<typeof koreProfileSchema> | z.output<typeof twilioProfileSchema>;
 
 /**
- * Credentials from the file `profile` when one is named, else from the variables SUPERSIM_CLIENT_ID and
+ * Loads credentials from the file `profile` when one is named, else from the variables SUPERSIM_CLIENT_ID and
  * SUPERSIM_CLIENT_SECRET (KORE) or SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN (Twilio), else from the default
- * profile. SUPERSIM_API_URL goes before the file's `apiUrl`. An empty variable is as good as none.
+ * profile. SUPERSIM_API_URL overrides the file's `apiUrl`. An empty variable counts as not set.
  *
- * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input` (what the file holds, or both providers'
- *   variables)
+ * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input` (the file's content, or variables of
+ *   both providers)
  */
 export async function loadCredentials(
   { profile }: { profile?: string | undefined } = {},
@@ -54,8 +54,9 @@ export async function loadCredentials(
 }
 
 /**
- * What webhooks are signed with, from where {@link loadCredentials} has credentials: SUPERSIM_WEBHOOK_SECRET, in the
- * file `webhookSecret` (KORE), and the account's auth token (Twilio; an API key's secret signs none).
+ * Loads the secrets that webhooks are signed with from the same places as {@link loadCredentials}:
+ * SUPERSIM_WEBHOOK_SECRET, or `webhookSecret` in the file (KORE), and the account's auth token (Twilio; an API key's
+ * secret signs no webhooks).
  *
  * @throws SupersimError `no-credentials`, `profile-unsafe`, `bad-input`
  */
@@ -77,7 +78,7 @@ export async function loadWebhookSecrets(
   });
   const fromFile = secretsOf(read);
   if (fromFile !== undefined) return fromFile;
-  throw new SupersimError('no-credentials', `the profile ${path} has nothing that webhooks are signed with`, {
+  throw new SupersimError('no-credentials', `the profile ${path} has no secret that webhooks are signed with`, {
     remedy,
   });
 }
@@ -90,7 +91,7 @@ function secretsOf({ webhookSecret, accountSid, authToken }: Given): WebhookSecr
   return { koreSecret: webhookSecret, twilioAuthToken };
 }
 
-/** @throws SupersimError `no-credentials` for half of a pair, `bad-input` for two */
+/** @throws SupersimError `no-credentials` for an incomplete pair, `bad-input` for two pairs */
 function credentialsIn(env: NodeJS.ProcessEnv): Credentials | undefined {
   const kore = pairIn(env, 'SUPERSIM_CLIENT_ID', 'SUPERSIM_CLIENT_SECRET');
   const twilio = pairIn(env, 'SUPERSIM_ACCOUNT_SID', 'SUPERSIM_AUTH_TOKEN');
@@ -113,7 +114,7 @@ function pairIn(env: NodeJS.ProcessEnv, user: string, secret: string): [string, 
 const withUrl = (credentials: Credentials, baseUrl: string | undefined): Credentials =>
   baseUrl === undefined ? credentials : { ...credentials, baseUrl };
 
-/** `~/.config/supersim/profile.yaml`, or under XDG_CONFIG_HOME. */
+/** Returns `~/.config/supersim/profile.yaml`, or the same under XDG_CONFIG_HOME. */
 function defaultProfile(env: NodeJS.ProcessEnv): string {
   return join(env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config'), 'supersim', 'profile.yaml');
 }
@@ -131,7 +132,7 @@ async function readProfile(path: string): Promise<Profile> {
 
 async function openProfile(path: string): Promise<FileHandle> {
   try {
-    // Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const reason = systemCodeOf(error) === 'ENOENT' ? `there is no profile file ${path}` : messageOf(error);
@@ -139,12 +140,12 @@ async function openProfile(path: string): Promise<FileHandle> {
   }
 }
 
-/** Looks at the file that is open, not at the path: that may name another one by now. */
+/** Checks the open file, not the path, which may name another file by now. */
 async function readSafely(path: string, file: FileHandle): Promise<string> {
   const stats = await file.stat();
   if (!stats.isFile()) {
     const remedy = 'Name a regular file.';
-    throw new SupersimError('profile-unsafe', `the profile ${path} is no regular file`, { remedy });
+    throw new SupersimError('profile-unsafe', `the profile ${path} is not a regular file`, { remedy });
   }
   if ((stats.mode & MORE_THAN_0600) !== 0) {
     const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
@@ -159,7 +160,7 @@ async function readSafely(path: string, file: FileHandle): Promise<string> {
   return buffer.toString('utf8', 0, bytesRead);
 }
 
-/** The YAML library's own messages quote the lines, and these hold the token: only the place is told. */
+/** The YAML library's messages quote the lines, which hold secrets: the error tells only the place. */
 function parseYaml(path: string, text: string): unknown {
   const document = parseDocument(text, { prettyErrors: false });
   const [error] = document.errors;
@@ -170,6 +171,6 @@ function parseYaml(path: string, text: string): unknown {
   try {
     return document.toJS();
   } catch {
-    throw new SupersimError('bad-input', `the profile ${path} is not YAML: it has an alias that cannot be resolved`);
+    throw new SupersimError('bad-input', `the profile ${path} is not YAML: an alias cannot be resolved`);
   }
 }

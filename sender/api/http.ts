@@ -1,26 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type * as z from 'zod';
+import { describeIssues } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { readBody } from '../../shared/read-body.js';
 import { VERSION } from '../../shared/version.js';
-import { describeFirstIssues } from '../base/check-input.js';
-import { within } from '../base/with-timeout.js';
+import { withTimeout } from '../../shared/with-timeout.js';
 import { ApiError } from './api-error.js';
 import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';
-import { neverLeft } from './network-error.js';
+import { wasNeverSent } from './network-error.js';
 import { type HttpAnswer, type HttpInit, httpFetch } from './node-fetch.js';
 
-/** Most times one request is sent. */
+/** Most attempts of one request. */
 export const MAX_ATTEMPTS = 5;
 /** Most bytes of an answer: a page of 1000 IP Commands with every character of their payloads escaped. */
 export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
-/** Most bytes of an answer that is an error. */
+/** Most bytes of an error answer. */
 export const MAX_ERROR_BYTES = 64 * 1024;
 
 /** Waits `ms` milliseconds; rejects when the signal is aborted. */
 export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
 
-/** The world outside, for tests to replace. */
+/** Network, clock and random numbers, which tests replace. */
 export interface HttpIo {
   readonly fetch: (url: URL, init: HttpInit) => Promise<HttpAnswer>;
   readonly sleep: Sleep;
@@ -38,9 +39,9 @@ export const realIo: HttpIo = {
 };
 
 export interface Connection {
-  /** Undefined where none is needed. */
+  /** Undefined where the request needs none. */
   readonly authorization?: Authorization | undefined;
-  /** Milliseconds for one attempt, its answer's body included. */
+  /** Time-out of one attempt with the answer's body, in milliseconds. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly io: HttpIo;
@@ -50,11 +51,11 @@ export interface ApiRequest {
   readonly method: 'GET' | 'POST';
   readonly url: URL;
   readonly form?: URLSearchParams;
-  /** Whether it may be processed twice: a command may not. */
+  /** Whether the request may be processed twice: a command may not. */
   readonly repeatable: boolean;
 }
 
-/** What one attempt came to: an answer whose body was read or not, or no answer. */
+/** The result of one attempt: an answer, one whose body is too long, or no answer. */
 type Attempt =
   | { readonly status: number; readonly retryAfter: string | null; readonly body: string }
   | { readonly tooLong: true }
@@ -63,12 +64,13 @@ type Attempt =
 type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; readonly retry: boolean };
 
 /**
- * Sends a request until there is an answer to give back. A 429 is repeated (it was not processed, fact sheet §2), a
- * 401 once where there may be another token, what is repeatable also after 5xx, a broken connection or a time-out.
+ * Sends a request until there is an answer to return. It is retried after a 429 (it was not processed,
+ * docs/vendor-facts.md, "API: rate limit"), after a 401 once where a new token may be had, and if repeatable also after
+ * a 5xx, a broken connection or a time-out.
  *
- * @throws ApiError when the API refused it
- * @throws SupersimError `api-unreachable`, `api-unknown-fate` (only of what is not repeatable), `api-invalid-response`
- * @throws the signal's reason, when aborted before the request left or, for what is repeatable, at any time
+ * @throws ApiError when the API answers with an error
+ * @throws SupersimError `api-unreachable`, `api-unknown-fate` (only if not repeatable), `api-invalid-response`
+ * @throws the signal's reason, when aborted before the request was sent or, if it is repeatable, at any time
  */
 export async function callApi<S extends z.ZodType>(
   connection: Connection,
@@ -78,7 +80,7 @@ export async function callApi<S extends z.ZodType>(
   const { signal, io } = connection;
   for (let retry = 0; ; retry++) {
     signal?.throwIfAborted();
-    const attempt = await attemptSignedIn(connection, request);
+    const attempt = await attemptAuthorized(connection, request);
     if (request.repeatable) signal?.throwIfAborted();
     const verdict = judge(request, attempt, schema);
     if ('value' in verdict) return verdict.value;
@@ -93,7 +95,7 @@ export async function callApi<S extends z.ZodType>(
 
 function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schema: S): Verdict<z.output<S>> {
   const { repeatable } = request;
-  if ('tooLong' in attempt) return notUnderstood(repeatable, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
+  if ('tooLong' in attempt) return invalidAnswer(repeatable, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
   if ('broken' in attempt) return judgeBroken(request, attempt.broken);
   const { status, body } = attempt;
   if (status >= 200 && status < 300) return readAnswer(repeatable, body, schema);
@@ -109,14 +111,14 @@ function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schem
 
 function judgeBroken({ repeatable, url }: ApiRequest, broken: unknown): Verdict<never> {
   const reason = reasonOf(broken);
-  if (repeatable || neverLeft(broken)) {
+  if (repeatable || wasNeverSent(broken)) {
     const message = `no answer from ${url.origin}: ${reason}`;
     return { error: new SupersimError('api-unreachable', message, { cause: broken }), retry: repeatable };
   }
   return { error: unknownFate(reason, broken), retry: false };
 }
 
-/** What it rejects with only says that it failed; its cause says why. */
+/** Returns why a fetch failed: the cause says more than the error itself. */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   return cause === undefined ? messageOf(thrown) : `${messageOf(thrown)}: ${messageOf(cause)}`;
@@ -127,19 +129,19 @@ function readAnswer<S extends z.ZodType>(repeatable: boolean, body: string, sche
   try {
     json = JSON.parse(body);
   } catch (error) {
-    return notUnderstood(repeatable, 'the answer is not JSON', error);
+    return invalidAnswer(repeatable, 'the answer is not JSON', error);
   }
   const result = schema.safeParse(json);
   if (result.success) return { value: result.data };
-  return notUnderstood(
+  return invalidAnswer(
     repeatable,
-    `the answer is not as documented: ${describeFirstIssues(result.error)}`,
+    `the answer is not as documented: ${describeIssues(result.error.issues)}`,
     result.error,
   );
 }
 
-/** A 2xx that cannot be read: after a POST it may be the API's, and the command on its way. */
-function notUnderstood(repeatable: boolean, message: string, cause?: unknown): Verdict<never> {
+/** Judges a 2xx that is not as documented: after a POST, the command may have been sent. */
+function invalidAnswer(repeatable: boolean, message: string, cause?: unknown): Verdict<never> {
   const error = new SupersimError('api-invalid-response', message, { cause });
   return { error: repeatable ? error : unknownFate(message, error), retry: false };
 }
@@ -148,8 +150,8 @@ function unknownFate(message: string, cause: unknown): SupersimError {
   return new SupersimError('api-unknown-fate', `the command may have been sent: ${message}`, { cause });
 }
 
-/** A 401 was not processed: where there may be another token, it is fetched, and tried once. */
-async function attemptSignedIn(connection: Connection, request: ApiRequest): Promise<Attempt> {
+/** Makes an attempt, and after a 401, which was not processed, one more where a new token may be had. */
+async function attemptAuthorized(connection: Connection, request: ApiRequest): Promise<Attempt> {
   const { authorization } = connection;
   const header = await authorization?.header();
   const attempt = await attemptOnce(connection, request, header);
@@ -158,27 +160,31 @@ async function attemptSignedIn(connection: Connection, request: ApiRequest): Pro
   return attemptOnce(connection, request, await authorization.header());
 }
 
-/** One request and its answer, within the time-out; never throws. */
+/** Makes one attempt within the time-out. Never throws. */
 async function attemptOnce(
   { timeout, signal, io }: Connection,
   request: ApiRequest,
   authorization: string | undefined,
 ): Promise<Attempt> {
   try {
-    return await within(timeout, signal, async (limited) => {
-      const response = await io.fetch(request.url, {
-        method: request.method,
-        headers: {
-          accept: 'application/json',
-          'user-agent': `supersim-agent/${VERSION}`,
-          ...(authorization !== undefined && { authorization }),
-        },
-        body: request.form ?? null,
-        redirect: 'manual',
-        signal: limited,
-      });
-      return readResponse(response);
-    });
+    return await withTimeout(
+      timeout,
+      async (limited) => {
+        const response = await io.fetch(request.url, {
+          method: request.method,
+          headers: {
+            accept: 'application/json',
+            'user-agent': `supersim-agent/${VERSION}`,
+            ...(authorization !== undefined && { authorization }),
+          },
+          body: request.form ?? null,
+          redirect: 'manual',
+          signal: limited,
+        });
+        return readResponse(response);
+      },
+      { signal },
+    );
   } catch (error) {
     return { broken: error };
   }
@@ -188,22 +194,10 @@ async function readResponse(response: HttpAnswer): Promise<Attempt> {
   const { status } = response;
   const retryAfter = response.headers.get('retry-after');
   if (status >= 200 && status < 300) {
-    const body = await readBody(response, MAX_RESPONSE_BYTES);
-    return body === undefined ? { tooLong: true } : { status, retryAfter, body };
+    const body = await readBody(response.body, MAX_RESPONSE_BYTES);
+    return body === undefined ? { tooLong: true } : { status, retryAfter, body: body.toString() };
   }
-  // The status alone says enough: what the rest of the answer comes to must not hide it.
-  const body = await readBody(response, MAX_ERROR_BYTES).catch(() => undefined);
-  return { status, retryAfter, body: body ?? '' };
-}
-
-/** The body as text, undefined when it is longer than `limit` bytes. */
-async function readBody({ body }: HttpAnswer, limit: number): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body ?? []) {
-    length += chunk.length;
-    if (length > limit) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+  // The status alone is enough: an incomplete body must not hide it.
+  const body = await readBody(response.body, MAX_ERROR_BYTES).catch(() => undefined);
+  return { status, retryAfter, body: body?.toString() ?? '' };
 }

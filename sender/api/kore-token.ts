@@ -2,10 +2,10 @@ import * as z from 'zod';
 import type { Authorization } from './authorization.js';
 import { type Connection, callApi } from './http.js';
 
-/** A token is replaced this long before it expires, or a tenth of its life where that is less; in milliseconds. */
+/** How long before its expiry a token is renewed, in milliseconds; a tenth of its lifetime where that is less. */
 export const MAX_RENEWAL_MARGIN_MS = 60_000;
 
-/** Fact sheet §4 "Token". Its life is relative, so that the two clocks need not agree. */
+/** The token endpoint's answer (docs/vendor-facts.md, "KORE: access tokens"). */
 const tokenSchema = z.object({
   access_token: z.string().regex(/^[\x21-\x7e]+$/),
   /** Seconds; a token without it is used until the API refuses it. */
@@ -16,13 +16,13 @@ export interface KoreTokenOptions {
   readonly url: URL;
   readonly clientId: string;
   readonly clientSecret: string;
-  /** A clock that nobody sets, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
 
 /**
- * OAuth 2 client credentials (RFC 6749 §4.4): one token for all requests, fetched when the first one needs it, again
- * shortly before it expires, and once when the API refuses it before that.
+ * Makes an authorization by OAuth 2 client credentials (RFC 6749 §4.4): one token for all requests, fetched when first
+ * needed, and again shortly before it expires or when the API refuses it.
  */
 export function koreAuthorization(
   connection: Omit<Connection, 'authorization'>,
@@ -37,11 +37,11 @@ export function koreAuthorization(
       client_id: clientId,
       client_secret: clientSecret,
     });
-    const askedAt = now();
+    const requestedAt = now();
     const answer = await callApi(connection, { method: 'POST', url, form, repeatable: true }, tokenSchema);
-    const life = (answer.expires_in ?? Number.POSITIVE_INFINITY) * 1000;
+    const lifetime = (answer.expires_in ?? Number.POSITIVE_INFINITY) * 1000;
     const header = `Bearer ${answer.access_token}`;
-    current = { header, renewAt: askedAt + life - Math.min(MAX_RENEWAL_MARGIN_MS, life / 10) };
+    current = { header, renewAt: requestedAt + lifetime - Math.min(MAX_RENEWAL_MARGIN_MS, lifetime / 10) };
     return header;
   }
 
@@ -54,7 +54,7 @@ export function koreAuthorization(
       return fetching;
     },
     refused(header) {
-      // Of many requests that were refused together, the first has the token replaced for all.
+      // Of concurrent requests that are refused, only the first discards the token.
       if (current?.header === header) current = undefined;
       return true;
     },

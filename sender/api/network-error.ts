@@ -1,6 +1,6 @@
 import { systemCodeOf } from '../../shared/errors.js';
 
-/** Errors before a connection carries its first request: no time left to connect, and the server's certificate. */
+/** Codes of errors before a connection carries its first request: connect time-outs and certificate errors. */
 const BEFORE_SENDING: ReadonlySet<string | undefined> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'ERR_SSL_WRONG_VERSION_NUMBER',
@@ -15,12 +15,12 @@ const BEFORE_SENDING: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Whether what `fetch` rejected with means that nothing left this machine but an attempt to connect.
- * Only what is certain counts: a request that was on its way may have been processed.
+ * Tells whether `fetch` failed before any byte of the request was sent. False when that is not certain: a request that
+ * was sent may have been processed.
  */
-export function neverLeft(thrown: unknown): boolean {
+export function wasNeverSent(thrown: unknown): boolean {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
-  // A host with several addresses: one error for each.
+  // One error for each address of the host.
   return cause instanceof AggregateError ? cause.errors.every(isBeforeSending) : isBeforeSending(cause);
 }
 
@@ -28,6 +28,6 @@ function isBeforeSending(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const syscall = 'syscall' in error ? error.syscall : undefined;
   if (syscall === 'connect' || syscall === 'getaddrinfo') return true;
-  // `fetch` refuses some ports outright (Fetch standard §2.9 "port blocking"), and has no code for it.
+  // `fetch` refuses some ports (Fetch standard §2.9 "port blocking") without an error code.
   return BEFORE_SENDING.has(systemCodeOf(error)) || error.message === 'bad port';
 }

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { messageOf } from '../../shared/errors.js';
 
-/** What is read of an answer; a `Response` of the Fetch standard is one. */
+/** The part of an HTTP response that is read; a `Response` of the Fetch standard is one. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
@@ -15,12 +15,12 @@ export interface HttpInit {
   readonly method: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
   readonly body: URLSearchParams | null;
-  /** Redirects are answers like others. */
+  /** Redirects are returned, not followed. */
   readonly redirect: 'manual';
   readonly signal: AbortSignal;
 }
 
-/** How long a connection may take, with its handshake, and how long an idle one is kept; in milliseconds. */
+/** Time-out of a connection with its TLS handshake, and how long an idle one is kept, in milliseconds. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_IDLE_MS = 4000;
 
@@ -28,8 +28,8 @@ const agentOptions = { keepAlive: true, timeout: KEEP_IDLE_MS } as const;
 const agents = { 'http:': new PlainAgent(agentOptions), 'https:': new TlsAgent(agentOptions) };
 
 /**
- * As `fetch`, for what the API's client needs of it, by `node:http`: half the processor time, and two thirds of the
- * memory, when thousands of requests a second are made. What it rejects with has the reason as its cause.
+ * Sends a request as `fetch` does, as far as the API's client needs it, by `node:http`: half the CPU time and two
+ * thirds of the memory at thousands of requests a second. It rejects with an error whose cause is the reason.
  */
 export async function httpFetch(url: URL, { method, headers, body, signal }: HttpInit): Promise<HttpAnswer> {
   signal.throwIfAborted();
@@ -52,7 +52,7 @@ export async function httpFetch(url: URL, { method, headers, body, signal }: Htt
     const request = (secure ? secureRequest : plainRequest)(url, options);
     let connected = false;
     request.once('error', (error) => {
-      // The signal's reason says why, the error just that it was aborted.
+      // An aborted signal has the reason; the error only says that it was aborted.
       const cause: unknown = signal.aborted ? signal.reason : error;
       reject(new Error('the request failed', { cause: connected ? cause : new NotConnected(cause) }));
     });
@@ -60,8 +60,8 @@ export async function httpFetch(url: URL, { method, headers, body, signal }: Htt
     request.once('socket', (socket) => {
       connected = !socket.connecting;
       if (connected) return;
-      const giveUp = () => request.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`));
-      const timer = setTimeout(giveUp, CONNECT_TIMEOUT_MS);
+      const onTimeout = () => request.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`));
+      const timer = setTimeout(onTimeout, CONNECT_TIMEOUT_MS);
       socket.once('close', () => clearTimeout(timer));
       socket.once(secure ? 'secureConnect' : 'connect', () => {
         connected = true;
@@ -77,12 +77,12 @@ export async function httpFetch(url: URL, { method, headers, body, signal }: Htt
   };
 }
 
-/** It failed before there was a connection: nothing of the request has left. */
+/** The request failed before there was a connection: nothing was sent. */
 class NotConnected extends Error {
   readonly syscall = 'connect';
 
   constructor(cause: unknown) {
-    // A host with several addresses: one error for each.
+    // One error for each address of the host.
     const causes: unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
     super(causes.map(messageOf).join(', '), { cause });
   }
@@ -95,6 +95,6 @@ function headerOf({ headers }: IncomingMessage, name: string): string | null {
 
 function decoded(message: IncomingMessage): AsyncIterable<Uint8Array> {
   if (message.headers['content-encoding'] !== 'gzip') return message;
-  // Whoever reads it is told of an error by what is read.
+  // An error surfaces in the stream that is read.
   return pipeline(message, createGunzip(), () => undefined);
 }

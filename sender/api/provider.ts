@@ -1,44 +1,44 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
+import { checkInput } from '../../shared/check-input.js';
 import { type Authorization, basicAuthorization } from './authorization.js';
 import type { Connection } from './http.js';
 import { koreAuthorization } from './kore-token.js';
 
-/** KORE's API, and where its tokens are from. */
+/** The URLs of KORE's API and of its token endpoint. */
 export const KORE_BASE_URL = 'https://supersim.api.korewireless.com';
 export const KORE_TOKEN_URL = 'https://api.korewireless.com/api-services/v1/auth/token';
-/** Twilio's API; the same resources (fact sheet §4). */
+/** The URL of Twilio's API, which has the same resources (docs/vendor-facts.md, "KORE: differences"). */
 export const TWILIO_BASE_URL = 'https://supersim.twilio.com';
 
-/** KORE's: OAuth 2 client credentials. */
+/** Credentials of KORE: OAuth 2 client credentials. */
 export interface KoreCredentials {
   readonly clientId: string;
   readonly clientSecret: string;
-  /** Where the API is; default {@link KORE_BASE_URL}. */
+  /** URL of the API; default {@link KORE_BASE_URL}. */
   readonly baseUrl?: string | undefined;
-  /** Where tokens are from; default {@link KORE_TOKEN_URL}, and with another `baseUrl` that path below it. */
+  /** URL of the token endpoint; default {@link KORE_TOKEN_URL}, or its path below `baseUrl` where that is set. */
   readonly tokenUrl?: string | undefined;
 }
 
-/** Twilio's: Basic authentication. */
+/** Credentials of Twilio: Basic authentication. */
 export interface TwilioCredentials {
   /** The account's SID (`AC…`), or an API key's (`SK…`). */
   readonly accountSid: string;
   /** The account's auth token, or the API key's secret. */
   readonly authToken: string;
-  /** Where the API is; default {@link TWILIO_BASE_URL}. */
+  /** URL of the API; default {@link TWILIO_BASE_URL}. */
   readonly baseUrl?: string | undefined;
 }
 
-/** Whose they are, the provider is. */
+/** The credentials of either provider; their kind selects it. */
 export type Credentials = KoreCredentials | TwilioCredentials;
 
 /** What differs between the providers of the API. */
 export interface Provider {
   readonly name: 'kore' | 'twilio';
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly baseUrl: string;
-  /** Most resources on a page (fact sheet §2). */
+  /** Most resources on a page (docs/vendor-facts.md, "API: lists"). */
   readonly maxPageSize: number;
   authorize(connection: Omit<Connection, 'authorization'>): Authorization;
 }
@@ -70,7 +70,7 @@ export function providerOf(credentials: Credentials): Provider {
 
 function kore(credentials: KoreCredentials): Provider {
   const { baseUrl, tokenUrl, ...client } = checkInput(koreSchema, credentials, 'the credentials');
-  // A stand-in for the API is one for the tokens too: the secret must not go elsewhere.
+  // With another API, its own token endpoint is used: the secret must not be sent elsewhere.
   const derived = baseUrl === undefined ? KORE_TOKEN_URL : `${baseUrl}${new URL(KORE_TOKEN_URL).pathname}`;
   const url = new URL(tokenUrl ?? derived);
   return {

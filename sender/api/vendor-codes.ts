@@ -1,4 +1,4 @@
-/** The vendor's codes that IP Commands meet (fact sheet §2 "Errors"). */
+/** The vendor's error codes that concern IP Commands (docs/vendor-facts.md, "API: errors"). */
 export const VENDOR_CODES: ReadonlyMap<number, string> = new Map([
   [11_200, 'The callback URL could not be fetched.'],
   [11_205, 'The callback URL did not answer in time.'],
@@ -6,16 +6,16 @@ export const VENDOR_CODES: ReadonlyMap<number, string> = new Map([
   [20_003, 'The credentials are wrong, or do not allow this.'],
   [20_004, 'The API does not have this method.'],
   [20_005, 'The account is not active.'],
-  [20_404, 'What was asked for, such as the SIM, does not exist.'],
+  [20_404, 'The requested resource, such as the SIM, does not exist.'],
   [20_429, 'Too many requests at once; this one was not processed.'],
-  [20_500, 'The API failed; the command may have been sent.'],
+  [20_500, 'Internal error of the API; the command may have been sent.'],
   [20_503, 'The API is not available.'],
   [83_005, 'There is no such Super SIM.'],
-  [83_400, 'The IP Command failed, and the vendor does not say why: try again, then ask its support.'],
+  [83_400, 'The IP Command failed for a reason that the vendor does not give: try again, then ask its support.'],
   [83_401, 'The device is not attached to a cellular network; the command was not sent.'],
   [83_402, 'The callback URL did not answer an IP Command’s event with 2xx.'],
-  [83_700, 'The vendor failed while the device attached to the network.'],
-  [83_701, 'The vendor failed during the device’s session.'],
+  [83_700, 'Internal error of the vendor while the device attached to the network.'],
+  [83_701, 'Internal error of the vendor during the device’s session.'],
   [83_702, 'The Fleet does not allow this network.'],
   [83_703, 'The device tried to attach too often.'],
   [83_704, 'The SIM is new and has not been activated.'],

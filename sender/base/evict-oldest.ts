@@ -1,14 +1,14 @@
-/** A set, or a map, that remembers in which order things came into it. */
-interface Remembered<K> {
+/** A set or a map, which keeps the order in which keys were added. */
+interface KeyedCollection<K> {
   readonly size: number;
   keys(): Iterable<K>;
   delete(key: K): boolean;
 }
 
-/** Leaves out what has been in it longest, until there are no more than `max`. */
-export function forgetOldest<K>(known: Remembered<K>, max: number): void {
-  for (const key of known.keys()) {
-    if (known.size <= max) return;
-    known.delete(key);
+/** Deletes the keys that were added first, until there are no more than `max`. */
+export function evictOldest<K>(collection: KeyedCollection<K>, max: number): void {
+  for (const key of collection.keys()) {
+    if (collection.size <= max) return;
+    collection.delete(key);
   }
 }

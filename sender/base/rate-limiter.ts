@@ -1,75 +1,75 @@
 import { createTokenBucket } from './token-bucket.js';
 
-/** What is under way goes before what is begun with. */
-export type Urgency = 'first' | 'later';
+/** Waiters with the priority `high` go first. */
+export type Priority = 'high' | 'normal';
 
-export interface Turns {
+export interface RateLimiter {
   /**
-   * Waits for a turn.
+   * Waits for a slot.
    *
-   * @returns to be called once, when it is over; rejects when the signal is aborted before
+   * @returns releases the slot; to be called once. Rejects when the signal is aborted while waiting.
    */
-  take(urgency: Urgency, signal: AbortSignal): Promise<() => void>;
+  acquire(priority: Priority, signal: AbortSignal): Promise<() => void>;
 }
 
-export interface TurnsOptions {
-  readonly atOnce: number;
-  /** Most that begin in a second; default: as they come. */
+export interface RateLimiterOptions {
+  readonly maxConcurrent: number;
+  /** Most slots that are given in a second; default: unlimited. */
   readonly rate?: number | undefined;
-  /** A clock that nobody sets, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
 
-/** Turns, so many at once, and no more in a second than the rate allows. */
-export function createTurns({ atOnce, rate, now }: TurnsOptions): Turns {
+/** Limits how many tasks run at once, and how many start in a second. */
+export function createRateLimiter({ maxConcurrent, rate, now }: RateLimiterOptions): RateLimiter {
   const untilToken = rate === undefined ? () => 0 : createTokenBucket(rate, now);
-  const waiting = { first: new Set<() => void>(), later: new Set<() => void>() };
-  let free = atOnce;
+  const waiting = { high: new Set<() => void>(), normal: new Set<() => void>() };
+  let free = maxConcurrent;
   let timer: NodeJS.Timeout | undefined;
 
-  function next(): void {
+  function grantSlots(): void {
     clearTimeout(timer);
     while (free > 0) {
-      const [begin] = waiting.first.size > 0 ? waiting.first : waiting.later;
-      if (begin === undefined) return;
+      const [grant] = waiting.high.size > 0 ? waiting.high : waiting.normal;
+      if (grant === undefined) return;
       const wait = untilToken();
       if (wait > 0) {
-        timer = setTimeout(next, wait);
+        timer = setTimeout(grantSlots, wait);
         return;
       }
       free--;
-      begin();
+      grant();
     }
   }
 
-  function end(): void {
+  function release(): void {
     free++;
-    next();
+    grantSlots();
   }
 
   return {
-    async take(urgency, signal) {
+    async acquire(priority, signal) {
       signal.throwIfAborted();
-      const queue = waiting[urgency];
+      const queue = waiting[priority];
       await new Promise<void>((resolve, reject) => {
         const leave = () => {
-          queue.delete(begin);
-          signal.removeEventListener('abort', giveUp);
+          queue.delete(grant);
+          signal.removeEventListener('abort', onAbort);
         };
-        const begin = () => {
+        const grant = () => {
           leave();
           resolve();
         };
-        const giveUp = () => {
+        const onAbort = () => {
           leave();
           reject(signal.reason);
-          next();
+          grantSlots();
         };
-        signal.addEventListener('abort', giveUp);
-        queue.add(begin);
-        next();
+        signal.addEventListener('abort', onAbort);
+        queue.add(grant);
+        grantSlots();
       });
-      return end;
+      return release;
     },
   };
 }

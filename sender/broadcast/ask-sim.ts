@@ -3,121 +3,122 @@ import { isForbidden, mayPass } from '../api/api-error.js';
 import { fullJitter } from '../api/backoff.js';
 import type { IpCommandClient } from '../api/client.js';
 import { realIo } from '../api/http.js';
-import { createTurns } from '../base/rate-limiter.js';
+import { createRateLimiter } from '../base/rate-limiter.js';
 import type { ReplySource } from '../replies/polling.js';
 import { createRequester } from '../request/request.js';
-import type { BroadcastCommand, BroadcastOptions } from './broadcast.js';
 import type { BroadcastResult } from './memory.js';
-import { createOutage } from './outage.js';
+import type { BroadcastCommand, BroadcastOptions } from './options.js';
+import { createOutageTracker } from './outage.js';
 
-/** Most calls of the API at once to post datagrams: accounts have a limit, which the vendor does not tell. */
-export const MAX_POSTS_AT_ONCE = 32;
+/** Most concurrent API calls that post datagrams: accounts have a limit, which the vendor does not document. */
+export const MAX_CONCURRENT_POSTS = 32;
 /**
- * How long after the first datagram a SIM is asked again what came of it, in milliseconds: a device remembers commands
- * for a day (`journal.keep`), and would run a later one again.
+ * How long after the first datagram to a SIM its request is repeated by a resumed broadcast, in milliseconds: a device
+ * remembers commands for a day (`journal.keep`), and would run a later repeat again.
  */
-export const ASK_AGAIN_WITHIN_MS = 23 * 3_600_000;
-/** A moment of the future means that a clock was set, and its age is unknown; by less, that two clocks differ. */
-const MAX_SKEW_MS = 60_000;
+export const RESUME_WITHIN_MS = 23 * 3_600_000;
+/** A start this far in the future means that a clock was set and its age is unknown; less, that two clocks differ. */
+const MAX_CLOCK_SKEW_MS = 60_000;
 
-/** Asks one SIM. Rejects when the broadcast cannot go on, or has been stopped: the SIM has no outcome then. */
-export type Ask = (sim: string) => Promise<BroadcastResult>;
+/** Asks one SIM. Rejects, and the SIM has no outcome, when the broadcast cannot continue or has been stopped. */
+export type AskSim = (sim: string) => Promise<BroadcastResult>;
 
-/** @param stop aborted with the reason when no SIM could fare better */
-export function createAsk(
+/** @param stop aborted with the reason when no other SIM could be asked either */
+export function createAskSim(
   command: BroadcastCommand,
   options: BroadcastOptions,
   replies: ReplySource,
   stop: AbortController,
-): Ask {
+): AskSim {
   const { client, rate, deadline, timeout, devicePort, memory, callbackUrl, timeScale } = options;
-  const { name, params, ...written } = command;
+  const { name, params, ...commandOptions } = command;
   const { signal } = stop;
-  const outage = createOutage(options.onTrouble);
-  const turns = createTurns({ atOnce: MAX_POSTS_AT_ONCE, rate });
+  const outage = createOutageTracker(options.onOutage);
+  const limiter = createRateLimiter({ maxConcurrent: MAX_CONCURRENT_POSTS, rate });
 
-  /** Stops when nobody is let in, be it to post or to look for replies. */
+  /** Stops the broadcast when the credentials are refused, be it to post or to read replies. */
   function stopIfForbidden(error: unknown): void {
     if (isForbidden(error)) stop.abort(error);
   }
 
   /**
-   * @param first the turn of the first datagram: a request that waits for its turn must not run out of time
-   * @returns `trouble`, when no datagram could be posted and the SIM is not to blame
+   * @param releaseFirst the slot of the first datagram, acquired before: a request must not time out while it waits
+   * @returns `apiError`, when no datagram could be posted and the SIM is not to blame
    */
-  async function askOnce(sim: string, again: boolean, first: () => void) {
-    let leave: (() => void) | undefined = first;
+  async function askOnce(sim: string, resumed: boolean, releaseFirst: () => void) {
+    let firstSlot: (() => void) | undefined = releaseFirst;
     let mayHaveLeft = false;
-    let trouble: unknown;
-    const note = (error: unknown) => {
+    let apiError: unknown;
+    const recordError = (error: unknown) => {
       stopIfForbidden(error);
-      if (isForbidden(error) || mayPass(error)) trouble = error;
+      if (isForbidden(error) || mayPass(error)) apiError = error;
       else mayHaveLeft = true;
     };
     const create: IpCommandClient['create'] = async (datagram) => {
-      const done = leave ?? (await turns.take('first', signal));
-      leave = undefined;
+      const release = firstSlot ?? (await limiter.acquire('high', signal));
+      firstSlot = undefined;
       try {
-        const taken = await client.create(datagram);
+        const accepted = await client.create(datagram);
         mayHaveLeft = true;
-        outage.over();
-        return taken;
+        outage.recordSuccess();
+        return accepted;
       } catch (error) {
-        note(error);
+        recordError(error);
         throw error;
       } finally {
-        done();
+        release();
       }
     };
-    const guarded: ReplySource = {
+    const guardedReplies: ReplySource = {
       async listen(name, listener) {
-        const trouble = (error: unknown) => {
+        const onError = (error: unknown) => {
           stopIfForbidden(error);
-          listener.trouble(error);
+          listener.onError(error);
         };
         try {
-          return await replies.listen(name, { heard: listener.heard, called: listener.called, trouble });
+          return await replies.listen(name, { onCommand: listener.onCommand, onApiCall: listener.onApiCall, onError });
         } catch (error) {
-          note(error);
+          recordError(error);
           throw error;
         }
       },
-      learn: (name, simSid) => replies.learn?.(name, simSid),
+      setSimSid: (name, simSid) => replies.setSimSid?.(name, simSid),
     };
     const request = createRequester({
       client: { create, pages: (filters) => client.pages(filters) },
-      replies: guarded,
+      replies: guardedReplies,
       callbackUrl,
       timeScale,
     });
     const identity = memory?.identity(sim);
-    const how = { ...written, deadline, timeout, devicePort, identity, again, signal };
+    const requestOptions = { ...commandOptions, deadline, timeout, devicePort, identity, again: resumed, signal };
     try {
-      const result = await request(sim, name, params, how);
-      return { result: { sim, ...result }, trouble: mayHaveLeft ? undefined : trouble };
+      const result = await request(sim, name, params, requestOptions);
+      return { result: { sim, ...result }, apiError: mayHaveLeft ? undefined : apiError };
     } finally {
-      leave?.();
+      firstSlot?.();
     }
   }
 
   return async (sim) => {
-    let begunAt: number | undefined;
+    let startedAt: number | undefined;
     for (let retry = 0; ; retry++) {
-      const leave = await turns.take('later', signal).catch(noTurn);
-      if (leave !== stopped && retry === 0) {
-        begunAt = await memory?.begin(sim).catch((error: unknown) => {
-          leave();
+      // A stopped broadcast has no slot to wait for: the request ends at once.
+      const release = await limiter.acquire('normal', signal).catch(() => undefined);
+      if (release !== undefined && retry === 0) {
+        startedAt = await memory?.start(sim).catch((error: unknown) => {
+          release();
           throw error;
         });
       }
-      if (begunAt !== undefined && !isRemembered(begunAt)) {
-        leave();
-        return ended(forgotten(sim));
+      if (startedAt !== undefined && !isRemembered(startedAt)) {
+        release?.();
+        return ended(tooOldToResume(sim));
       }
-      const { result, trouble } = await askOnce(sim, begunAt !== undefined, leave);
-      if (signal.aborted && isGivenUp(result)) return givenUp(result);
-      if (trouble === undefined) return ended(result);
-      if (isForbidden(trouble) || !outage.goOn(trouble)) throw trouble;
+      const { result, apiError } = await askOnce(sim, startedAt !== undefined, release ?? (() => {}));
+      if (signal.aborted && wasStopped(result)) return stopped(result);
+      if (apiError === undefined) return ended(result);
+      if (isForbidden(apiError) || !outage.shouldRetry(apiError)) throw apiError;
       await realIo.sleep(fullJitter(retry, Math.random()), signal).catch(() => undefined);
     }
   };
@@ -127,28 +128,24 @@ export function createAsk(
     return result;
   }
 
-  /** The caller gets it when it is the caller who stopped, and there is nothing else that remembers the SIM. */
-  function givenUp(result: BroadcastResult): BroadcastResult {
+  /** The caller gets the result if the caller stopped the broadcast, and no memory could resume it. */
+  function stopped(result: BroadcastResult): BroadcastResult {
     if (memory === undefined && options.signal?.aborted === true) return result;
     throw signal.reason;
   }
 }
 
-/** The turn of who is stopped while waiting for it. */
-const stopped = () => {};
-const noTurn = () => stopped;
-
-function isRemembered(begunAt: number): boolean {
-  const age = Date.now() - begunAt;
-  return age > -MAX_SKEW_MS && age < ASK_AGAIN_WITHIN_MS;
+function isRemembered(startedAt: number): boolean {
+  const age = Date.now() - startedAt;
+  return age > -MAX_CLOCK_SKEW_MS && age < RESUME_WITHIN_MS;
 }
 
-/** What nobody waits for any more has not ended. */
-const isGivenUp = (result: BroadcastResult) => result.outcome !== 'done' && result.error.code === 'given-up';
+/** Tells whether a request ended only because the broadcast was stopped. */
+const wasStopped = (result: BroadcastResult) => result.outcome !== 'done' && result.error.code === 'given-up';
 
-function forgotten(sim: string): BroadcastResult {
+function tooOldToResume(sim: string): BroadcastResult {
   const { remedy } = ERRORS['no-answer'];
-  const message = 'it may have been sent; that is so long ago that the device may have forgotten what came of it';
+  const message = 'it may have been sent, so long ago that the device may no longer remember its outcome';
   const error = { code: 'no-answer', message, remedy } as const;
   return { sim, outcome: 'no-answer', error, attempts: 0, apiCalls: 0, timings: { ended: 0 } };
 }

@@ -1,60 +1,22 @@
 import { setMaxListeners } from 'node:events';
 import * as z from 'zod';
-import { type Duration, durationSchema } from '../../shared/duration.js';
+import { checkInput } from '../../shared/check-input.js';
+import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import type { IpCommandClient } from '../api/client.js';
-import { checkInput } from '../base/check-input.js';
 import { ACCOUNT_INTERVAL_MS, accountReplies } from '../replies/account-polling.js';
-import type { ReplySource } from '../replies/polling.js';
-import type { RequestParams } from '../request/params.js';
-import { checkRequest, type RequestFormat } from '../request/request.js';
-import { type Ask, createAsk } from './ask-sim.js';
-import { type Canary, canaryFailed, type First, firstOf, hasFailed } from './canary.js';
-import { type Source, together } from './map-concurrently.js';
-import type { BroadcastMemory, BroadcastResult } from './memory.js';
-
-export const DEFAULT_CONCURRENCY = 100;
-export const MAX_CONCURRENCY = 10_000;
-
-/** The SIMs' SIDs or unique names, each once; or all SIMs of a Fleet, by its SID or unique name. */
-export type BroadcastSims = Iterable<string> | AsyncIterable<string> | { readonly fleet: string };
-
-/** What a fleet is asked to do. */
-export interface BroadcastCommand {
-  readonly name: string;
-  readonly params?: RequestParams | undefined;
-  readonly format?: RequestFormat | undefined;
-  readonly get?: boolean | undefined;
-}
-
-export interface BroadcastOptions {
-  readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'>;
-  /** Default: {@link accountReplies} of the client. */
-  readonly replies?: ReplySource | undefined;
-  /** Milliseconds between two looks for replies, where the default of `replies` looks; default 1000. */
-  readonly interval?: number | undefined;
-  readonly callbackUrl?: string | undefined;
-  /** SIMs at once, 1 to 10,000; default 100. */
-  readonly concurrency?: number | undefined;
-  /** Most datagrams that are posted in a second, repeats too, 0.001 and more; default: as fast as it goes. */
-  readonly rate?: number | undefined;
-  /** Unix time in seconds after which a device must not begin, and no SIM is begun with. */
-  readonly deadline?: number | undefined;
-  /** Longest wait for each device; default 5min. */
-  readonly timeout?: Duration | undefined;
-  readonly devicePort?: number | undefined;
-  readonly canary?: Canary | undefined;
-  /** How many SIMs there are, where a canary's share is asked for and they are no array. */
-  readonly total?: number | undefined;
-  /** Remembers what has been sent and what came of it, so that another broadcast can go on with this one. */
-  readonly memory?: BroadcastMemory | undefined;
-  /** Told when the API stops taking datagrams; that is waited out for a while. */
-  readonly onTrouble?: ((error: unknown) => void) | undefined;
-  /** Begins with no further SIM, and ends the waiting for those begun with. */
-  readonly signal?: AbortSignal | undefined;
-  /** For tests, as in `createRequester`. */
-  readonly timeScale?: number | undefined;
-}
+import { checkRequest } from '../request/request.js';
+import { type AskSim, createAskSim } from './ask-sim.js';
+import { type CanaryGroup, canaryError, createCanaryGroup, hasFailed } from './canary.js';
+import { mapConcurrently, type Source } from './map-concurrently.js';
+import type { BroadcastResult } from './memory.js';
+import {
+  type BroadcastCommand,
+  type BroadcastOptions,
+  type BroadcastSims,
+  DEFAULT_CONCURRENCY,
+  MAX_CONCURRENCY,
+} from './options.js';
 
 const optionsSchema = z.object({
   interval: z.number().min(1).default(ACCOUNT_INTERVAL_MS),
@@ -67,12 +29,12 @@ const optionsSchema = z.object({
 });
 
 /**
- * Runs a command on many SIMs' devices, and gives what came of it on each as soon as that is known. It holds no more
- * than `concurrency` SIMs at once: `sims` is read, and results are made, as fast as the results are taken.
+ * Runs a command on many SIMs' devices, and yields each SIM's outcome as soon as it is known. No more than
+ * `concurrency` SIMs are in flight or untaken: `sims` is read as fast as the results are taken.
  *
  * @throws SupersimError `bad-input`, `too-large`; `canary-failed`; `api-error` when the credentials are refused, and
- *   `api-error` or `api-unreachable` when the API has taken no datagram for five minutes; the signal's reason. The SIMs
- *   begun with and not given have no outcome then, and may have been sent the command.
+ *   `api-error` or `api-unreachable` when the API has accepted no datagram for five minutes; the signal's reason. SIMs
+ *   that were started and not yielded have no outcome then: the command may have been sent to them.
  */
 export async function* broadcast(
   sims: BroadcastSims,
@@ -81,11 +43,11 @@ export async function* broadcast(
 ): AsyncGenerator<BroadcastResult, void, undefined> {
   const { canary, total = Array.isArray(sims) ? sims.length : undefined } = options;
   if (canary !== undefined && total === undefined) {
-    throw new SupersimError('bad-input', 'a share of an unknown number cannot be known: give `total` beside `canary`');
+    throw new SupersimError('bad-input', '`canary` needs the number of SIMs: pass `total`');
   }
-  if (typeof sims === 'string') throw new SupersimError('bad-input', 'the SIMs are one string: give a list');
+  if (typeof sims === 'string') throw new SupersimError('bad-input', '`sims` is a string: pass a list');
   const source = 'fleet' in sims ? sidsOf(options.client, sims.fleet) : sourceOf(sims);
-  yield* broadcastFrom(source, command, options, canary && firstOf(canary, total ?? 0));
+  yield* broadcastFrom(source, command, options, canary && createCanaryGroup(canary, total ?? 0));
 }
 
 async function* sidsOf(client: Pick<IpCommandClient, 'sims'>, fleet: string): AsyncGenerator<string, void, undefined> {
@@ -95,57 +57,55 @@ async function* sidsOf(client: Pick<IpCommandClient, 'sims'>, fleet: string): As
 const sourceOf = (sims: Iterable<string> | AsyncIterable<string>): Source<string> =>
   Symbol.asyncIterator in sims ? sims[Symbol.asyncIterator]() : sims[Symbol.iterator]();
 
-/** @param first how many of the SIMs go first, and how those have fared that an earlier process asked */
+/** @param group the SIMs of the source that go first, and the progress that an earlier process made with them */
 export async function* broadcastFrom(
   source: Source<string>,
   command: BroadcastCommand,
   options: BroadcastOptions,
-  first: First | undefined,
+  group: CanaryGroup | undefined,
 ): AsyncGenerator<BroadcastResult, void, undefined> {
   const { concurrency, interval } = checkInput(optionsSchema, options, 'the broadcast’s options');
   const { deadline, timeout, devicePort, client, signal } = options;
-  const { name, params, ...written } = command;
-  checkRequest(name, params, { ...written, deadline, timeout, devicePort });
+  const { name, params, ...commandOptions } = command;
+  checkRequest(name, params, { ...commandOptions, deadline, timeout, devicePort });
   const stop = new AbortController();
-  // A few for each SIM at once, and these are bounded already.
+  // A few listeners for each SIM in flight, whose number is bounded.
   setMaxListeners(0, stop.signal);
   const abort = () => stop.abort(signal?.reason);
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted === true) abort();
-  const looks = options.replies === undefined ? accountReplies(client, { interval }) : undefined;
+  const ownReplies = options.replies === undefined ? accountReplies(client, { interval }) : undefined;
   try {
-    const work = createAsk(command, options, options.replies ?? looks ?? accountReplies(client), stop);
-    if (first !== undefined) yield* askFirst(first, { source, work, most: concurrency, stop });
-    yield* together({ source, work, most: concurrency, stop, mayBegin: () => true });
+    const askSim = createAskSim(command, options, options.replies ?? ownReplies ?? accountReplies(client), stop);
+    const work = { source, mapper: askSim, maxConcurrent: concurrency, stop };
+    if (group !== undefined) yield* askGroup(group, work);
+    yield* mapConcurrently({ ...work, mayStart: () => true });
     stop.signal.throwIfAborted();
   } finally {
     signal?.removeEventListener('abort', abort);
-    looks?.end();
-    // Not awaited: who was stopped while the source had to be waited for does not wait for it.
+    ownReplies?.end();
+    // Not awaited: the source may still be waiting for its next SIM.
     void Promise.resolve(source.return?.()).catch(() => undefined);
   }
 }
 
 interface Work {
   readonly source: Source<string>;
-  readonly work: Ask;
-  readonly most: number;
+  readonly mapper: AskSim;
+  readonly maxConcurrent: number;
   readonly stop: AbortController;
 }
 
-async function* askFirst(first: First, work: Work): AsyncGenerator<BroadcastResult, void, undefined> {
-  let left = first.count - first.ended;
-  const counted = { ...work, mayBegin: () => left > 0 && !hasFailed(first), work: askOne };
-
-  function askOne(sim: string): Promise<BroadcastResult> {
+async function* askGroup(group: CanaryGroup, work: Work): AsyncGenerator<BroadcastResult, void, undefined> {
+  let left = group.count - group.ended;
+  const mapper: AskSim = (sim) => {
     left--;
-    return work.work(sim);
-  }
-
-  for await (const result of together(counted)) {
-    first.ended++;
-    if (result.outcome !== 'done') first.failed++;
+    return work.mapper(sim);
+  };
+  for await (const result of mapConcurrently({ ...work, mapper, mayStart: () => left > 0 && !hasFailed(group) })) {
+    group.ended++;
+    if (result.outcome !== 'done') group.failed++;
     yield result;
   }
-  if (hasFailed(first)) throw canaryFailed(first);
+  if (hasFailed(group)) throw canaryError(group);
 }

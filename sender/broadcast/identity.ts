@@ -2,10 +2,10 @@ import { createHmac } from 'node:crypto';
 import type { RequestIdentity } from '../request/request.js';
 
 /**
- * The identity of a broadcast's request to a SIM: the same each time, so that nothing of it must be written down before
- * it is sent, and not to be guessed.
+ * Derives the identity of a broadcast's request to a SIM: always the same, so that it need not be stored before the
+ * request is sent, and not to be guessed.
  *
- * @param seed of the broadcast, by chance
+ * @param seed random bytes of the broadcast
  */
 export function identityOf(seed: Uint8Array, sim: string): RequestIdentity {
   const bytes = createHmac('sha256', seed).update(sim).digest();

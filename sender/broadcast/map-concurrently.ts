@@ -1,62 +1,64 @@
 export type Source<T> = Iterator<T> | AsyncIterator<T>;
 
-export interface TogetherOptions<T, R> {
+export interface MapConcurrentlyOptions<T, R> {
   readonly source: Source<T>;
-  /** How many at once. A result that nobody has taken keeps its place. */
-  readonly most: number;
-  /** Whether another may be begun with. */
-  readonly mayBegin: () => boolean;
-  readonly work: (item: T) => Promise<R>;
-  /** When it is aborted nothing more is begun with. What fails aborts it, and so does who takes no more results. */
+  /** Most items in flight; one whose result has not been taken counts. */
+  readonly maxConcurrent: number;
+  /** Whether another item may be started. */
+  readonly mayStart: () => boolean;
+  readonly mapper: (item: T) => Promise<R>;
+  /** Once aborted, no item is started. A failure aborts it, and so does a consumer that stops taking results. */
   readonly stop: AbortController;
 }
 
 /**
- * Does a job for each item of a source, so many at once; gives the results as they come. Nothing is under way any more
- * when it has ended.
+ * Maps the items of a source, so many at once, and yields the results in the order in which they are ready. When it
+ * ends, no item is in flight.
  *
- * @throws what failed first
+ * @throws the first failure, after the results that were ready
  */
-export async function* together<T, R>(options: TogetherOptions<T, R>): AsyncGenerator<R, void, undefined> {
-  const { source, most, mayBegin, work, stop } = options;
+export async function* mapConcurrently<T, R>(
+  options: MapConcurrentlyOptions<T, R>,
+): AsyncGenerator<R, void, undefined> {
+  const { source, maxConcurrent, mayStart, mapper, stop } = options;
   const results: R[] = [];
   const failures: unknown[] = [];
-  let underWay = 0;
+  let inFlight = 0;
   let exhausted = false;
   let reading = false;
   let wake = () => {};
 
-  const mayGoOn = () => !stop.signal.aborted && mayBegin();
-  const hasRoom = () => !exhausted && underWay + results.length < most && mayGoOn();
+  const mayContinue = () => !stop.signal.aborted && mayStart();
+  const hasRoom = () => !exhausted && inFlight + results.length < maxConcurrent && mayContinue();
 
   function fail(error: unknown): void {
     failures.push(error);
     stop.abort(error);
   }
 
-  async function read(): Promise<void> {
+  async function readSource(): Promise<void> {
     while (hasRoom()) {
       const next = await source.next();
       exhausted = next.done === true;
-      if (next.done === true || !mayGoOn()) return;
-      underWay++;
+      if (next.done === true || !mayContinue()) return;
+      inFlight++;
       void run(next.value);
     }
   }
 
   async function run(item: T): Promise<void> {
     try {
-      results.push(await work(item));
+      results.push(await mapper(item));
     } catch (error) {
       fail(error);
     }
-    underWay--;
+    inFlight--;
     wake();
   }
 
-  async function readOn(): Promise<void> {
+  async function startReading(): Promise<void> {
     reading = true;
-    await read().catch(fail);
+    await readSource().catch(fail);
     reading = false;
     wake();
   }
@@ -70,17 +72,17 @@ export async function* together<T, R>(options: TogetherOptions<T, R>): AsyncGene
         wake = resolve;
       });
       for (;;) {
-        if (!reading && hasRoom()) void readOn();
+        if (!reading && hasRoom()) void startReading();
         const result = results.shift();
         if (result === undefined) break;
         yield result;
       }
-      ended = underWay === 0 && !hasRoom();
+      ended = inFlight === 0 && !hasRoom();
       if (!ended) await changed;
     }
   } finally {
-    if (!ended) stop.abort(new Error('nobody takes the results'));
-    while (underWay > 0) {
+    if (!ended) stop.abort(new Error('the results are no longer taken'));
+    while (inFlight > 0) {
       await new Promise<void>((resolve) => {
         wake = resolve;
       });

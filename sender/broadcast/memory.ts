@@ -1,19 +1,22 @@
 import type { RequestResult } from '../request/outcome.js';
 import type { RequestIdentity } from '../request/request.js';
 
-/** What the command came to on one SIM. */
+/** How the command ended on one SIM. */
 export type BroadcastResult = RequestResult & { readonly sim: string };
 
-/** What a broadcast leaves behind, so that another process can go on with it. */
+/** The state of a broadcast outside the process, so that another process can resume it. */
 export interface BroadcastMemory {
-  /** By what a SIM's device knows the request: always the same. */
+  /** Returns the identity of a SIM's request, always the same: a device recognises a repeat by it. */
   identity(sim: string): RequestIdentity;
   /**
-   * Awaited before anything is sent to a SIM: it may have been, from here on.
+   * Called, and awaited, before the first datagram to a SIM: from here on it may have been sent.
    *
-   * @returns when that was written down by an earlier process, in milliseconds since 1970
+   * @returns when an earlier process called it for this SIM, in milliseconds since 1970
    */
-  begin(sim: string): Promise<number | undefined>;
-  /** Awaited before a result is given. What ended because the broadcast was ended is neither. */
+  start(sim: string): Promise<number | undefined>;
+  /**
+   * Called, and awaited, before a result is given. A SIM that has no outcome because the broadcast was stopped has
+   * none.
+   */
   end(result: BroadcastResult): Promise<void>;
 }

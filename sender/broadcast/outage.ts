@@ -1,36 +1,40 @@
 import { ApiError } from '../api/api-error.js';
 
-/** How long the API may take no datagram at all before a broadcast stops, in milliseconds. */
+/** How long the API may accept no datagram at all before a broadcast stops, in milliseconds. */
 export const MAX_OUTAGE_MS = 5 * 60_000;
 
-/** Trouble with the API that no SIM is to blame for. */
-export interface Outage {
-  /** The API has taken a datagram. */
-  over(): void;
-  /** @returns whether it is worth trying again: it worked of late, or says that it only has too much to do */
-  goOn(error: unknown): boolean;
+/** Tracks for how long the API has been failing for every SIM. */
+export interface OutageTracker {
+  /** Records that the API accepted a datagram. */
+  recordSuccess(): void;
+  /**
+   * Records an error that no SIM is to blame for.
+   *
+   * @returns whether to retry: the API worked within {@link MAX_OUTAGE_MS}, or says that it is only overloaded
+   */
+  shouldRetry(error: unknown): boolean;
 }
 
-/** @param tell told of the first trouble after the API worked */
-export function createOutage(
-  tell: ((error: unknown) => void) | undefined,
+/** @param onOutage called with the first error after the API worked */
+export function createOutageTracker(
+  onOutage: ((error: unknown) => void) | undefined,
   now: () => number = () => performance.now(),
-): Outage {
+): OutageTracker {
   const startedAt = now();
   let workedAt: number | undefined;
-  let told = false;
+  let reported = false;
   return {
-    over() {
+    recordSuccess() {
       workedAt = now();
-      told = false;
+      reported = false;
     },
-    goOn(error) {
+    shouldRetry(error) {
       const isBusy = error instanceof ApiError && error.status === 429;
       const since = workedAt ?? (isBusy ? startedAt : undefined);
-      const again = since !== undefined && now() - since < MAX_OUTAGE_MS;
-      if (again && !told) tell?.(error);
-      told = true;
-      return again;
+      const retry = since !== undefined && now() - since < MAX_OUTAGE_MS;
+      if (retry && !reported) onOutage?.(error);
+      reported = true;
+      return retry;
     },
   };
 }

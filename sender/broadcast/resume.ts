@@ -1,17 +1,18 @@
-import { type BroadcastOptions, broadcastFrom } from './broadcast.js';
-import { canaryCount, firstOf } from './canary.js';
+import { broadcastFrom } from './broadcast.js';
+import { canaryCount, createCanaryGroup } from './canary.js';
 import { identityOf } from './identity.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
+import type { BroadcastOptions } from './options.js';
 import type { BroadcastState } from './store/state.js';
 
 type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'total' | 'memory'> & {
-  /** Asks the rest although too many of those that went first are not done. */
+  /** Asks the other SIMs although too many of the canary SIMs failed. */
   readonly withoutCanary?: boolean | undefined;
 };
 
 /**
- * Begins a broadcast that is in a file, or goes on with it. Each SIM's outcome is in the file before it is given. SIMs
- * that an earlier process had begun with are asked by the same bytes, which a device knows.
+ * Starts or resumes a broadcast that is in a file. Each SIM's outcome is in the file before it is given. SIMs that an
+ * earlier process had started with are sent the same bytes, which a device recognises.
  *
  * @throws as `broadcast`
  */
@@ -20,29 +21,29 @@ export function runBroadcast(
   { withoutCanary = false, ...options }: Options,
 ): AsyncGenerator<BroadcastResult, void, undefined> {
   const { devicePort, deadline, canary, ...command } = state.command;
-  const begunAt = new Map<string, number>();
+  const startedAt = new Map<string, number>();
 
   function* sims(): Generator<string, void, undefined> {
-    for (const { sim, started_at } of state.unended()) {
-      if (started_at !== null) begunAt.set(sim, Date.parse(started_at));
+    for (const { sim, started_at } of state.pending()) {
+      if (started_at !== null) startedAt.set(sim, Date.parse(started_at));
       yield sim;
     }
   }
 
   const memory: BroadcastMemory = {
     identity: (sim) => identityOf(state.seed, sim),
-    async begin(sim) {
-      const before = begunAt.get(sim);
-      begunAt.delete(sim);
+    async start(sim) {
+      const before = startedAt.get(sim);
+      startedAt.delete(sim);
       if (before === undefined) await state.start(sim);
       return before;
     },
     end: state.end,
   };
 
-  const first =
+  const group =
     canary === undefined || withoutCanary
       ? undefined
-      : firstOf(canary, state.total, state.faring(canaryCount(canary, state.total)));
-  return broadcastFrom(sims(), command, { ...options, devicePort, deadline, memory }, first);
+      : createCanaryGroup(canary, state.total, state.canaryProgress(canaryCount(canary, state.total)));
+  return broadcastFrom(sims(), command, { ...options, devicePort, deadline, memory }, group);
 }

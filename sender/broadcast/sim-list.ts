@@ -6,14 +6,14 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 /** Longest row, in characters. */
 const MAX_ROW = 65_536;
 const MAX_SIM_LENGTH = 100;
-/** Names that the column of the SIMs may have in a heading. */
+/** Names of the column of SIMs in a header row. */
 const HEADING = /^(?:sim|sid|sim_?sid|unique_?name|sim_?unique_?name)$/i;
 
 const rowSchema = z.array(z.string());
 
 /**
- * The SIMs of a CSV file (RFC 4180, or with semicolons or tabs): of the column with a heading such as `sim`, or of the
- * first. Empty lines, and those that begin with #, are left out.
+ * Reads the SIMs of a CSV file (RFC 4180, or with semicolons or tabs): from the column with a header such as `sim`, or
+ * from the first. Empty lines and lines that start with # are skipped.
  *
  * @throws SupersimError `bad-input`
  */
@@ -27,7 +27,7 @@ export async function* readSims(input: Readable): AsyncGenerator<string, void, u
     trim: true,
     max_record_size: MAX_ROW,
   });
-  // `pipe` hands on no errors.
+  // `pipe` does not forward errors.
   input.on('error', (error) => parser.destroy(error));
   let column: number | undefined;
   let number = 0;
@@ -46,7 +46,7 @@ export async function* readSims(input: Readable): AsyncGenerator<string, void, u
     }
   } catch (error) {
     if (error instanceof SupersimError) throw error;
-    throw new SupersimError('bad-input', `the SIMs cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new SupersimError('bad-input', `cannot read the SIMs: ${messageOf(error)}`, { cause: error });
   } finally {
     input.destroy();
   }
@@ -54,5 +54,5 @@ export async function* readSims(input: Readable): AsyncGenerator<string, void, u
 
 function checkSim(sim: string, row: number): string {
   if (sim.length <= MAX_SIM_LENGTH && sim.isWellFormed() && !/\p{Cc}/u.test(sim)) return sim;
-  throw new SupersimError('bad-input', `row ${row} of the SIMs holds no SID or unique name`);
+  throw new SupersimError('bad-input', `row ${row} of the SIMs: not a SID or unique name`);
 }

@@ -3,18 +3,18 @@ import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/erro
 import type { Outcome } from '../../shared/outcome.js';
 
 /**
- * The exit codes of `supersim`'s commands; `request` has those of {@link EXIT_BY_OUTCOME} too, and `broadcast` that of
- * `failed` when a SIM is not done.
+ * The exit codes of `supersim`'s commands. `request` also uses those of {@link EXIT_BY_OUTCOME}, and `broadcast` that
+ * of `failed` when a SIM is not done.
  *
  * | code | name | meaning |
  * |---|---|---|
- * | 0 | ok | done; for `watch`, ended by Ctrl-C |
- * | 1 | error | anything that has no code of its own, such as an answer that is not the API's |
+ * | 0 | ok | done; for `watch`, stopped by Ctrl-C |
+ * | 1 | error | any error without a code of its own, such as an answer that is not the API's |
  * | 2 | usage | wrong arguments, payload, profile or variables; nothing was sent |
  * | 3 | refused | the API answered with an error; nothing was sent, by a broadcast nothing more |
- * | 4 | unknownFate | the command may have been sent; look before sending it again |
+ * | 4 | unknownFate | the command may have been sent; check before sending it again |
  * | 5 | unreachable | the API could not be reached; nothing was sent, by a broadcast nothing more |
- * | 130 | interrupted | a broadcast was ended by Ctrl-C, and can be gone on with |
+ * | 130 | interrupted | a broadcast was stopped by Ctrl-C, and can be resumed |
  */
 export const EXIT = {
   ok: 0,
@@ -27,15 +27,15 @@ export const EXIT = {
 } as const;
 
 /**
- * The exit codes of `supersim request`, by what came of the command.
+ * The exit codes of `supersim request`, by outcome.
  *
  * | code | outcome | did it run? |
  * |---|---|---|
  * | 0 | done | yes |
  * | 10 | failed | yes, and reports an error |
- * | 11 | refused | no: the device would not |
+ * | 11 | refused | no: the device refused it |
  * | 12 | not-sent | no: it never reached the device |
- * | 13 | interrupted | perhaps in part: the device went down meanwhile |
+ * | 13 | interrupted | perhaps in part: the device or its agent stopped meanwhile |
  * | 14 | no-answer | perhaps |
  */
 export const EXIT_BY_OUTCOME: Readonly<Record<Outcome, number>> = {
@@ -59,7 +59,7 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * Prints what a command threw and says what to exit with. A reader that closed the pipe is no error: nothing is
+ * Prints an error and returns the exit code for it. A reader that closed the pipe is not an error: nothing is
  * printed.
  *
  * @returns one of {@link EXIT}

@@ -1,9 +1,9 @@
 import { closest } from 'fastest-levenshtein';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { VENDOR_CODES } from '../api/vendor-codes.js';
-import { checkInput } from '../base/check-input.js';
 import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
 import { type CliIo, print, processIo } from './io.js';
 
@@ -11,10 +11,14 @@ const argsSchema = z.object({ code: z.string() });
 
 export const explainCommand: CommandModule<object, object> = {
   command: 'explain <code>',
-  describe: 'Tell what an error code means',
+  describe: 'Explain an error code',
   builder: (yargs) =>
     yargs
-      .positional('code', { type: 'string', demandOption: true, describe: 'Ours, as handler-failed, or the vendor’s' })
+      .positional('code', {
+        type: 'string',
+        demandOption: true,
+        describe: 'A code such as handler-failed, or a number of the vendor’s',
+      })
       .parserConfiguration({ 'parse-positional-numbers': false }),
   handler: (argv) => explain(argv, processIo()),
 };
@@ -31,7 +35,7 @@ export async function explain(argv: unknown, { stdout }: Pick<CliIo, 'stdout'>):
   else if (vendor !== undefined) await print(stdout, `${code} (the vendor’s)\n${vendor}`);
   else {
     const nearest = closest(code, [...ERROR_CODES, ...[...VENDOR_CODES.keys()].map(String)]);
-    throw new SupersimError('bad-input', `there is no code ${JSON.stringify(code)}; did you mean ${nearest}?`);
+    throw new SupersimError('bad-input', `unknown code ${JSON.stringify(code)}; did you mean ${nearest}?`);
   }
 }
 

@@ -5,7 +5,7 @@ import { reportError } from './exit.js';
 
 type MaybeTerminal = { readonly isTTY?: boolean | undefined };
 
-/** What a command line reads from and writes to; tests bring their own. */
+/** The streams and variables of a command line; tests pass their own. */
 export interface CliIo {
   readonly env: NodeJS.ProcessEnv;
   readonly stdin: Readable & MaybeTerminal;
@@ -14,10 +14,10 @@ export interface CliIo {
   readonly sleep: HttpIo['sleep'];
 }
 
-/** The process's own. From here on, a reader that closes the pipe (`supersim list | head`) ends the process quietly. */
+/** Returns the process's own. From now on, a reader that closes the pipe (`supersim list | head`) ends the process. */
 export function processIo(): CliIo {
   const { env, stdin, stdout, stderr } = process;
-  // Where pipes are written asynchronously (macOS), the error comes after `print` is done.
+  // Where pipes are written asynchronously (macOS), the error is emitted after `print` has returned.
   if (!stdout.listeners('error').includes(endProcess)) stdout.on('error', endProcess);
   return { env, stdin, stdout, stderr, sleep: realIo.sleep };
 }
@@ -26,7 +26,7 @@ function endProcess(error: Error): void {
   process.exit(reportError(error));
 }
 
-/** Prints a line, and waits while the reader is slower than we are. */
+/** Prints a line, and waits for a slow reader. */
 export async function print(stream: Writable, line: string): Promise<void> {
   if (!stream.write(`${line}\n`)) await once(stream, 'drain');
 }

@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
 import { loadWebhookSecrets } from '../api/credentials.js';
 import { realIo } from '../api/http.js';
-import { checkInput } from '../base/check-input.js';
-import { fromCallback, fromResource, type Heard } from '../listen/event.js';
-import { createForwarder, type Forwarded } from '../listen/forward.js';
-import { jsonOf, lineOf } from '../listen/print.js';
+import { type DeviceEvent, eventOfCallback, eventOfCommand } from '../listen/event.js';
+import { createForwarder, type ForwardResult } from '../listen/forward.js';
+import { formatJson, formatLine } from '../listen/print.js';
 import { createProbe } from '../listen/probe.js';
 import { openWebhookServer } from '../listen/server.js';
 import { watchCommands } from '../replies/watch.js';
@@ -22,9 +22,9 @@ import { untilInterrupted } from './until-interrupted.js';
 const DEFAULT_ADDRESS = '127.0.0.1';
 const DEFAULT_PORT = 3000;
 const DEFAULT_INTERVAL = '5s';
-/** How long an end waits for what is still to be forwarded. */
+/** How long the command waits at its end for events that are still to be forwarded. */
 const GRACE_MS = 5000;
-/** A request that is refused is told once in this time, and how many more there were. */
+/** Refused requests of one status are reported once in this time, with their number. */
 const REFUSED_INTERVAL_MS = 60_000;
 
 const webUrl = z.url({ protocol: /^https?$/ });
@@ -42,33 +42,37 @@ type ListenArgs = z.output<typeof argsSchema>;
 
 export const listenCommand: CommandModule<object, object> = {
   command: 'listen',
-  describe: 'Take webhooks, print what they say, and forward it to a server of yours',
+  describe: 'Receive webhooks, print their events, and forward them to your server',
   builder: (yargs) =>
     yargs
       .options({
-        'forward-to': { type: 'string', requiresArg: true, describe: 'URL that gets each by POST, decoded, as JSON' },
+        'forward-to': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'URL to which each event is posted, decoded, as JSON',
+        },
         'public-url': {
           type: 'string',
           requiresArg: true,
-          describe: 'How the vendor calls it, where a proxy or a tunnel stands before it',
+          describe: 'URL that the vendor calls, where a proxy or a tunnel is in front',
         },
         address: { type: 'string', requiresArg: true, describe: `Address to listen on; default: ${DEFAULT_ADDRESS}` },
         port: { type: 'number', requiresArg: true, describe: `Port to listen on; default: ${DEFAULT_PORT}` },
         poll: {
           type: 'boolean',
-          describe: 'Look at the list of commands instead: what devices send, without webhooks',
+          describe: 'Poll the list of commands instead: shows what devices send without webhooks',
         },
         interval: {
           type: 'string',
           requiresArg: true,
-          describe: `With --poll: time between two looks, from 1s to 1h; default: ${DEFAULT_INTERVAL}`,
+          describe: `With --poll: time between two polls, from 1s to 1h; default: ${DEFAULT_INTERVAL}`,
         },
         ...commonOptions,
       })
       .conflicts('poll', ['public-url', 'address', 'port'])
       .implies('interval', 'poll')
       .example('$0 listen --public-url https://hooks.example.com/ --forward-to http://127.0.0.1:8000/supersim', '')
-      .example('$0 listen --poll --json', 'Nothing needs to reach this machine'),
+      .example('$0 listen --poll --json', 'Works where the vendor cannot reach this machine'),
   handler: (argv) =>
     untilInterrupted(async (signal) => {
       process.exitCode = await listen(argv, processIo(), signal);
@@ -82,22 +86,23 @@ export const listenCommand: CommandModule<object, object> = {
  */
 export async function listen(argv: unknown, io: CliIo, signal: AbortSignal): Promise<number> {
   const args = checkInput(argsSchema, argv, 'the arguments');
-  const show = (heard: Heard, how?: Forwarded) => print(io.stdout, args.json ? jsonOf(heard, how) : lineOf(heard, how));
+  const show = (event: DeviceEvent, forwarded?: ForwardResult) =>
+    print(io.stdout, args.json ? formatJson(event, forwarded) : formatLine(event, forwarded));
   const forwarder =
     args.forwardTo === undefined
       ? undefined
-      : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, fetch, sleep: io.sleep }, done: show });
-  const take = forwarder?.push ?? show;
-  await (args.poll ? poll(args, io, signal, take) : receive(args, io, signal, take));
+      : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, fetch, sleep: io.sleep }, onDone: show });
+  const onEvent = forwarder?.push ?? show;
+  await (args.poll ? poll(args, io, signal, onEvent) : receive(args, io, signal, onEvent));
   const lost = (await forwarder?.stop(GRACE_MS)) ?? 0;
   if (lost === 0) return EXIT.ok;
-  await print(io.stderr, `warning: ${lost} were not forwarded`);
+  await print(io.stderr, `warning: ${lost} events were not forwarded`);
   return EXIT.error;
 }
 
-type Take = (heard: Heard) => Promise<void>;
+type OnEvent = (event: DeviceEvent) => Promise<void>;
 
-async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, take: Take): Promise<void> {
+async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent: OnEvent): Promise<void> {
   const secrets = await loadWebhookSecrets({ profile: args.profile }, io.env);
   const probe = createProbe(secrets);
   const warn = (message: string) => void io.stderr.write(`warning: ${printable(message)}\n`);
@@ -105,7 +110,7 @@ async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, take: T
     ...secrets,
     publicUrl: args.publicUrl,
     async onCallback(callback) {
-      if (!probe.isMine(callback)) await take(fromCallback(callback));
+      if (!probe.matches(callback)) await onEvent(eventOfCallback(callback));
     },
     onError: (error) => warn(messageOf(error)),
   });
@@ -114,7 +119,7 @@ async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, take: T
     const url = args.publicUrl ?? server.url;
     await print(io.stderr, `listening on ${server.url}`);
     await probe.send(url, signal);
-    await print(io.stderr, `ready: what is sent to ${url} comes here; Ctrl-C ends`);
+    await print(io.stderr, `ready: receiving webhooks at ${url}; Ctrl-C stops`);
     await aborted(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -124,29 +129,29 @@ async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, take: T
   }
 }
 
-async function poll(args: ListenArgs, io: CliIo, signal: AbortSignal, take: Take): Promise<void> {
+async function poll(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent: OnEvent): Promise<void> {
   const client = await openClient({ profile: args.profile, signal }, io);
   const commands = watchCommands(client, {
     interval: milliseconds(args.interval),
     signal,
     sleep: io.sleep,
-    ready: () => io.stderr.write('ready: what devices send from now on comes here; Ctrl-C ends\n'),
+    ready: () => io.stderr.write('ready: polling for what devices send from now on; Ctrl-C stops\n'),
     warn: (message) => io.stderr.write(`warning: ${printable(message)}\n`),
   });
-  for await (const command of commands) await take(fromResource(command));
+  for await (const command of commands) await onEvent(eventOfCommand(command));
 }
 
 function refusalLog(warn: (message: string) => void) {
-  const told = new Map<number, { at: number; more: number }>();
+  const reported = new Map<number, { at: number; more: number }>();
   return (status: number, reason: string) => {
     const now = performance.now();
-    const last = told.get(status);
+    const last = reported.get(status);
     if (last !== undefined && now - last.at < REFUSED_INTERVAL_MS) {
       last.more++;
       return;
     }
     const more = last === undefined || last.more === 0 ? '' : ` (and ${last.more} more before)`;
-    told.set(status, { at: now, more: 0 });
+    reported.set(status, { at: now, more: 0 });
     warn(`refused with HTTP ${status}: ${reason}${more}`);
   };
 }

@@ -4,7 +4,7 @@ import { IpCommandClient } from '../api/client.js';
 import { loadCredentials } from '../api/credentials.js';
 import type { CliIo } from './io.js';
 
-/** Options that every command has. Credentials never are: any user can read the arguments of a process. */
+/** Options of every command. Credentials are never among them: any user can read a process's arguments. */
 export const commonOptions = {
   json: { type: 'boolean', default: false, describe: 'Print one JSON object a line' },
   profile: {

@@ -4,24 +4,24 @@ import { isRecord } from '../../shared/format/value.js';
 import { formatWords, type RequestParams } from '../request/params.js';
 import type { RequestFormat } from '../request/request.js';
 
-/** The arguments that parameters are written in. */
+/** The arguments that hold a command's parameters. */
 export interface ParamsArgs {
   /** JSON. */
   readonly params?: string | undefined;
   readonly words: readonly string[];
-  /** Words behind `--`. */
+  /** Words after `--`. */
   readonly '--': readonly string[];
   readonly format: RequestFormat;
 }
 
-/** Bytes cannot be written in arguments. */
+/** Parameters from arguments, which cannot be bytes. */
 export type ReadParams = Exclude<RequestParams, Uint8Array>;
 
 /** @throws SupersimError `bad-input` */
 export function readParams({ params, words, '--': more, format }: ParamsArgs): ReadParams | undefined {
   const all = [...words, ...more];
   if (params !== undefined) {
-    if (all.length > 0) throw badInput('give --params or parameters behind the name, not both');
+    if (all.length > 0) throw badInput('give --params or parameters after the name, not both');
     return fromJson(params);
   }
   if (all.length === 0) return undefined;
@@ -49,7 +49,7 @@ function fromJson(text: string): ReadParams {
   throw badInput('--params is neither an object nor an array');
 }
 
-/** In JSON and CBOR a number is no word: what looks like one, or like true, false or null, is taken as it. */
+/** For JSON and CBOR, turns a word that looks like a number, true, false or null into that value. */
 function typed(word: unknown): unknown {
   const literal = typeof word === 'string' && /^(?:true|false|null|-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?)$/.test(word);
   return literal ? JSON.parse(word) : word;

@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { toJson } from '../../shared/format/value.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
-import { checkInput } from '../base/check-input.js';
 import { pollingReplies } from '../replies/polling.js';
 import type { RequestResult } from '../request/outcome.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request/request.js';
@@ -33,24 +33,28 @@ const argsSchema = commonSchema.extend({
 
 export const requestCommand: CommandModule<object, object> = {
   command: 'request <name> [words..]',
-  describe: 'Run a command on a SIM’s device, and tell what came of it',
+  describe: 'Run a command on a SIM’s device, and print its outcome',
   builder: (yargs) =>
     yargs
       .positional('name', { type: 'string', demandOption: true, describe: 'The command, such as ping or relay.set' })
-      .positional('words', { type: 'string', array: true, describe: 'Its parameters: value or key=value' })
+      .positional('words', { type: 'string', array: true, describe: 'Its parameters: VALUE or KEY=VALUE' })
       .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
       .options({
         sim: { type: 'string', demandOption: true, requiresArg: true, describe: 'The SIM’s SID or unique name' },
         port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the device' },
         params: { type: 'string', requiresArg: true, describe: 'The parameters as a JSON object or array' },
-        get: { type: 'boolean', describe: 'Ask by GET, for commands that are declared safe (CoAP)' },
+        get: { type: 'boolean', describe: 'Send a CoAP GET, for commands that are declared safe' },
         format: {
           choices: REQUEST_FORMATS,
           default: 'coap',
           requiresArg: true,
-          describe: 'How the command is written',
+          describe: 'Format of the command',
         },
-        deadline: { type: 'string', requiresArg: true, describe: 'Time from now after which it must not begin: 5min' },
+        deadline: {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Time from now after which the command must not start, such as 5min',
+        },
         timeout: {
           type: 'string',
           default: DEFAULT_REQUEST_TIMEOUT,
@@ -61,12 +65,15 @@ export const requestCommand: CommandModule<object, object> = {
           type: 'string',
           default: DEFAULT_INTERVAL,
           requiresArg: true,
-          describe: 'Time between two looks for the reply, from 1s to 1h',
+          describe: 'Time between two polls for the reply, from 1s to 1h',
         },
         ...commonOptions,
       })
-      .example('$0 request --sim gateway-1 ping', 'The exit code tells the outcome')
-      .example('$0 request --sim gateway-1 relay.set channel=1 on=true --deadline 5min', 'Not later than that'),
+      .example('$0 request --sim gateway-1 ping', 'The exit code is the outcome')
+      .example(
+        '$0 request --sim gateway-1 relay.set channel=1 on=true --deadline 5min',
+        'The device must not start it later',
+      ),
   handler: (argv) =>
     untilInterrupted(async (signal) => {
       process.exitCode = await request(argv, processIo(), signal);
@@ -74,7 +81,7 @@ export const requestCommand: CommandModule<object, object> = {
 };
 
 export interface RequestCliOptions {
-  /** Milliseconds between two looks at the list, instead of the argument. */
+  /** Milliseconds between two polls, instead of the argument. */
   readonly interval?: number | undefined;
   readonly timeScale?: number | undefined;
 }
@@ -112,7 +119,7 @@ function progressLine(progress: Progress): string {
     case 'sent':
       return progress.attempt === 1 ? 'sent' : `sent again (${progress.attempt})`;
     case 'accepted':
-      return 'accepted: the device will answer later';
+      return 'accepted: the device answers later';
     case 'block': {
       const { way, number, total } = progress.block;
       return `block ${number}${total === undefined ? '' : ` of ${total}`} ${way === 'down' ? 'sent' : 'received'}`;
@@ -130,11 +137,12 @@ async function report(result: RequestResult, json: boolean, { stdout, stderr }: 
   }
   await printResult(result.result, stdout);
   if (stderr.isTTY === true) await print(stderr, `done in ${seconds} s`);
-  if (result.cut === true) await print(stderr, 'note: the result is longer; this is only its beginning');
-  if (result.clockSynchronized === false) await print(stderr, 'note: the device’s clock is not synchronised');
+  if (result.cut === true) await print(stderr, 'note: the result was cut; this is only its beginning');
+  if (result.clockSynchronized === false)
+    await print(stderr, 'note: the device’s clock is not synchronised, so it could not check the deadline');
 }
 
-/** Text as text, bytes as they are where they go to a program, anything else as JSON; nothing for nothing. */
+/** Prints text as text, bytes as they are unless to a terminal, anything else as JSON, and no line for no result. */
 async function printResult(result: unknown, stdout: CliIo['stdout']): Promise<void> {
   const terminal = stdout.isTTY === true;
   if (result === undefined) return;

@@ -1,4 +1,4 @@
-/** Runs something with a signal that Ctrl-C, or the end of the service, aborts. */
+/** Runs something with a signal that SIGINT (Ctrl-C) or SIGTERM aborts. */
 export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const abort = new AbortController();
   const interrupt = () => abort.abort();

@@ -1,39 +1,39 @@
-import { isUtf8 } from 'node:buffer';
 import { findBlock } from '../../shared/coap/block.js';
 import { EMPTY_CODE, type Message, parseMessage } from '../../shared/coap/message.js';
 import { OPTION } from '../../shared/coap/options.js';
 import { detectFormat } from '../../shared/format/detect.js';
+import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
 import { errorResponse, readResult } from '../request/coap.js';
 
-/** How a device wrote something. */
-export type SaidFormat = 'coap' | 'json' | 'cbor' | 'text' | 'bytes';
+/** The format of a datagram from a device. */
+export type DatagramFormat = 'coap' | 'json' | 'cbor' | 'text' | 'bytes';
 
-/** What a datagram from a device says. */
-export type Said = { readonly format: SaidFormat } & (
+/** A decoded datagram from a device. */
+export type DecodedDatagram = { readonly format: DatagramFormat } & (
   | { readonly kind: 'event'; readonly event: string; readonly data?: unknown }
   | Reply
-  /** CoAP: the command is there, and is answered later. */
+  /** CoAP: the device has received the command, and answers later. */
   | { readonly kind: 'accepted'; readonly messageId: number }
-  /** Anything else: text, what was in JSON or CBOR, or bytes. */
+  /** Anything else: a text, a value in JSON or CBOR, or bytes. */
   | { readonly kind: 'message'; readonly value: unknown }
 );
 
 /** The answer to a command. */
 interface Reply {
   readonly kind: 'reply';
-  /** The command's: in CoAP its token, in hexadecimal. */
+  /** The command's id; in CoAP its token, in hexadecimal. */
   readonly id: unknown;
   readonly result?: unknown;
   readonly error?: { readonly code: unknown; readonly message: unknown };
-  /** Set when the command had come before, where the device says so. */
+  /** Set when the device says that it had received the command before. */
   readonly repeat?: boolean;
-  /** CoAP: the result is only this block of it. */
+  /** CoAP: the result is only this block of the whole. */
   readonly block?: { readonly number: number; readonly more: boolean };
 }
 
-/** Reads what a device sent: anything is something. */
-export function decodeDatagram(bytes: Buffer): Said {
+/** Decodes a datagram from a device; anything unknown is a message of bytes. */
+export function decodeDatagram(bytes: Buffer): DecodedDatagram {
   switch (detectFormat(bytes)) {
     case 'text':
       return textReply(bytes) ?? { format: 'text', kind: 'message', value: bytes.toString('utf8') };
@@ -42,14 +42,14 @@ export function decodeDatagram(bytes: Buffer): Said {
     case 'cbor':
       return fromDocument('cbor', bytes, () => fromCbor(bytes));
     default:
-      // A result of bytes stands in a text reply as it is.
+      // A text reply whose result is bytes is not detected as text.
       return coapReply(bytes) ?? textReply(bytes) ?? opaque(bytes);
   }
 }
 
-const opaque = (bytes: Buffer): Said => ({ format: 'bytes', kind: 'message', value: bytes });
+const opaque = (bytes: Buffer): DecodedDatagram => ({ format: 'bytes', kind: 'message', value: bytes });
 
-function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unknown): Said {
+function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unknown): DecodedDatagram {
   let value: unknown;
   try {
     value = parse();
@@ -60,33 +60,26 @@ function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unkno
   const { event, data, id, result, error, repeat } = value;
   if (typeof event === 'string') return { format, kind: 'event', event, ...('data' in value && { data }) };
   if (!('id' in value) || 'method' in value) return { format, kind: 'message', value };
-  const again = repeat === true && { repeat };
-  if (isRecord(error)) return { format, kind: 'reply', id, error: rpcError(error), ...again };
-  if ('result' in value) return { format, kind: 'reply', id, result, ...again };
+  const mark = repeat === true && { repeat };
+  if (isRecord(error)) return { format, kind: 'reply', id, error: rpcError(error), ...mark };
+  if ('result' in value) return { format, kind: 'reply', id, result, ...mark };
   return { format, kind: 'message', value };
 }
 
-/** Our code stands in `data`. */
+/** The agent's code stands in `data`. */
 function rpcError({ code, message, data }: Record<string, unknown>) {
   return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
 }
 
-const TEXT_REPLY = /^#(\S+) (repeat )?(ok|error)(?: |$)/;
-
-function textReply(bytes: Buffer): Said | undefined {
-  // A byte a character: the result may be bytes.
-  const [head, id, repeat, word] = TEXT_REPLY.exec(bytes.toString('latin1')) ?? [];
-  if (head === undefined) return undefined;
-  const body = bytes.subarray(head.length);
-  const reply = { format: 'text', kind: 'reply', id, ...(repeat !== undefined && { repeat: true }) } as const;
-  if (word === 'ok') return { ...reply, result: textResult(body) };
-  const [, code, message] = /^(\S*) ?(.*)$/s.exec(body.toString()) ?? [];
-  return { ...reply, error: { code, message } };
+function textReply(bytes: Buffer): DecodedDatagram | undefined {
+  const reply = parseTextReply(bytes);
+  if (reply === undefined) return undefined;
+  const { id, repeat, answer } = reply;
+  const outcome = 'error' in answer ? { error: answer.error } : { result: answer.result };
+  return { format: 'text', kind: 'reply', id, ...(repeat && { repeat }), ...outcome };
 }
 
-const textResult = (body: Buffer) => (body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body);
-
-function coapReply(bytes: Buffer): Said | undefined {
+function coapReply(bytes: Buffer): DecodedDatagram | undefined {
   let message: Message;
   try {
     message = parseMessage(bytes);
@@ -102,10 +95,11 @@ function coapReply(bytes: Buffer): Said | undefined {
     return { ...reply, result: payload, block: { number: block.number, more: block.more } };
   }
   if (code.startsWith('2.')) return { ...reply, result: resultOf(options, payload) };
-  const sign = errorResponse(code, payload);
-  if (sign.type !== 'end' || sign.ending.outcome === 'done') return { format: 'coap', kind: 'accepted', messageId };
-  const { code: ours, message: text } = sign.ending.error;
-  return { ...reply, error: { code: ours, message: text } };
+  const meaning = errorResponse(code, payload);
+  if (meaning.type !== 'end' || meaning.ending.outcome === 'done')
+    return { format: 'coap', kind: 'accepted', messageId };
+  const { error } = meaning.ending;
+  return { ...reply, error: { code: error.code, message: error.message } };
 }
 
 function resultOf(options: Message['options'], payload: Buffer): unknown {

@@ -1,17 +1,17 @@
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import type { Callback } from '../webhooks/callback.js';
-import { decodeDatagram, type Said } from './decode.js';
+import { type DecodedDatagram, decodeDatagram } from './decode.js';
 
-/** What became of a command that was sent. */
-interface Status {
+/** The status of a command that was sent. */
+interface StatusUpdate {
   readonly kind: 'status';
   readonly errorCode?: number | undefined;
   readonly errorMessage?: string | undefined;
 }
 
-/** What is heard of an IP Command, decoded: as much as the vendor says. */
-export type Heard = {
-  /** Of the IP Command. */
+/** An event of an IP Command, with its decoded payload; undefined where the vendor does not say. */
+export type DeviceEvent = {
+  /** The SID of the IP Command. */
   readonly sid: string | undefined;
   readonly simSid: string | undefined;
   readonly simUniqueName: string | undefined;
@@ -20,11 +20,11 @@ export type Heard = {
   readonly status: IpCommand['status'];
   readonly deviceIp: string | undefined;
   readonly devicePort: number | undefined;
-  /** UTC, by our clock. */
+  /** UTC, by this machine's clock. */
   readonly heardAt: string;
-} & (Said | Status);
+} & (DecodedDatagram | StatusUpdate);
 
-export function fromCallback(callback: Callback, now = new Date()): Heard {
+export function eventOfCallback(callback: Callback, now = new Date()): DeviceEvent {
   const { payload, errorCode, errorMessage, ...known } = callback;
   const heardAt = now.toISOString();
   if (callback.direction === 'to_sim' || payload === undefined) {
@@ -33,7 +33,7 @@ export function fromCallback(callback: Callback, now = new Date()): Heard {
   return { ...known, heardAt, ...decodeDatagram(payload) };
 }
 
-export function fromResource(command: IpCommand, now = new Date()): Heard {
+export function eventOfCommand(command: IpCommand, now = new Date()): DeviceEvent {
   const { sid, sim_sid, sim_iccid, direction, status, device_ip, device_port } = command;
   return {
     sid,

@@ -1,42 +1,42 @@
 import { printable } from '../../shared/cli.js';
 import { toJson } from '../../shared/format/value.js';
-import type { Heard } from './event.js';
-import type { Forwarded } from './forward.js';
+import type { DeviceEvent } from './event.js';
+import type { ForwardResult } from './forward.js';
 
-/** A line for people, safe for a terminal. */
-export function lineOf(heard: Heard, how?: Forwarded): string {
-  const { heardAt, sid = '-', simUniqueName, simSid, direction } = heard;
+/** Formats an event as a line for people, safe for a terminal. */
+export function formatLine(event: DeviceEvent, forwarded?: ForwardResult): string {
+  const { heardAt, sid = '-', simUniqueName, simSid, direction } = event;
   const arrow = direction === 'from_sim' ? '←' : '→';
-  const line = `${heardAt} ${sid} ${arrow} ${simUniqueName ?? simSid ?? '-'} ${describe(heard)}`;
-  return printable(how === undefined ? line : `${line}: ${describeForward(how)}`);
+  const line = `${heardAt} ${sid} ${arrow} ${simUniqueName ?? simSid ?? '-'} ${describe(event)}`;
+  return printable(forwarded === undefined ? line : `${line}: ${describeForward(forwarded)}`);
 }
 
-/** What is forwarded, on one line, and what became of that. */
-export const jsonOf = (heard: Heard, how?: Forwarded): string =>
-  printable(toJson(how === undefined ? heard : { ...heard, forwarded: how }));
+/** Formats an event as a line of JSON, with the result of forwarding it. */
+export const formatJson = (event: DeviceEvent, forwarded?: ForwardResult): string =>
+  printable(toJson(forwarded === undefined ? event : { ...event, forwarded }));
 
-function describeForward({ ok, answer, attempts }: Forwarded): string {
+function describeForward({ ok, answer, attempts }: ForwardResult): string {
   const times = attempts === 1 ? '' : `, ${attempts} attempts`;
   return `${ok ? 'forwarded' : 'not forwarded'} (${answer}${times})`;
 }
 
-function describe(heard: Heard): string {
-  switch (heard.kind) {
+function describe(event: DeviceEvent): string {
+  switch (event.kind) {
     case 'status':
-      return heard.errorCode === undefined ? heard.status : `${heard.status} (${heard.errorCode})`;
+      return event.errorCode === undefined ? event.status : `${event.status} (${event.errorCode})`;
     case 'event':
-      return `event ${heard.event}${'data' in heard ? ` ${toJson(heard.data)}` : ''}`;
+      return `event ${event.event}${'data' in event ? ` ${toJson(event.data)}` : ''}`;
     case 'accepted':
       return 'accepted';
     case 'reply': {
-      const head = `reply ${typeof heard.id === 'string' ? heard.id : toJson(heard.id)}`;
-      if (heard.error !== undefined) return `${head} error ${heard.error.code} ${heard.error.message}`;
-      const block = heard.block === undefined ? '' : ` block ${heard.block.number}${heard.block.more ? '' : ' (last)'}`;
-      return `${head} ok${block}${heard.result === undefined ? '' : ` ${toJson(heard.result)}`}`;
+      const head = `reply ${typeof event.id === 'string' ? event.id : toJson(event.id)}`;
+      if (event.error !== undefined) return `${head} error ${event.error.code} ${event.error.message}`;
+      const block = event.block === undefined ? '' : ` block ${event.block.number}${event.block.more ? '' : ' (last)'}`;
+      return `${head} ok${block}${event.result === undefined ? '' : ` ${toJson(event.result)}`}`;
     }
     case 'message':
-      return heard.value instanceof Uint8Array
-        ? `bytes 0x${Buffer.from(heard.value).toString('hex')}`
-        : `${heard.format} ${toJson(heard.value)}`;
+      return event.value instanceof Uint8Array
+        ? `bytes 0x${Buffer.from(event.value).toString('hex')}`
+        : `${event.format} ${toJson(event.value)}`;
   }
 }

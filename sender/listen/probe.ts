@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { within } from '../base/with-timeout.js';
+import { raceTimeout, withTimeout } from '../../shared/with-timeout.js';
 import type { Callback } from '../webhooks/callback.js';
 import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
 
 const PROBE_TIMEOUT_MS = 15_000;
-/** How long after its answer it may come: another server may have answered. */
+/** How long after its answer the webhook may still arrive: another server may have answered. */
 const ARRIVAL_MS = 2000;
 
-/** A webhook of our own, known by its SID when it comes. */
+/** A webhook that this process sends to itself, and recognises by its SID. */
 export interface Probe {
-  /** Whether a callback is it. */
-  isMine(callback: Callback): boolean;
+  /** Tells whether a callback is the probe. */
+  matches(callback: Callback): boolean;
   /**
-   * Sends it, and waits until it has come.
+   * Sends the probe, and waits until it has arrived.
    *
    * @throws SupersimError `probe-failed`
    */
@@ -28,7 +28,7 @@ export function createProbe(secrets: WebhookSecrets): Probe {
   });
 
   return {
-    isMine(callback) {
+    matches(callback) {
       if (callback.sid !== sid) return false;
       arrive();
       return true;
@@ -37,25 +37,33 @@ export function createProbe(secrets: WebhookSecrets): Probe {
       const form = new URLSearchParams({ Sid: sid, Direction: 'to_sim', Status: 'queued' });
       const target = new URL(url).href;
       try {
-        await within(PROBE_TIMEOUT_MS, signal, async (limited) => {
-          const headers = signed(secrets, target, form);
-          const answer = await fetch(target, {
-            method: 'POST',
-            headers,
-            body: form,
-            redirect: 'manual',
-            signal: limited,
-          });
-          const text = (await answer.text()).trim().slice(0, 200);
-          if (!answer.ok) throw new Error(`HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`);
-        });
-        await within(ARRIVAL_MS, signal, (limited) => Promise.race([arrived, failWhenAborted(limited)]));
+        await withTimeout(
+          PROBE_TIMEOUT_MS,
+          async (limited) => {
+            const headers = signed(secrets, target, form);
+            const answer = await fetch(target, {
+              method: 'POST',
+              headers,
+              body: form,
+              redirect: 'manual',
+              signal: limited,
+            });
+            const text = (await answer.text()).trim().slice(0, 200);
+            if (!answer.ok) throw new Error(`HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`);
+          },
+          { signal },
+        );
+        await raceTimeout(ARRIVAL_MS, arrived, { signal });
       } catch (error) {
         const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-        throw new SupersimError('probe-failed', `a webhook sent to ${target} did not come here: ${messageOf(cause)}`, {
-          cause: error,
-          remedy: 'Check that this URL leads here: the name, the proxy or tunnel before it, --port and --public-url.',
-        });
+        throw new SupersimError(
+          'probe-failed',
+          `a webhook sent to ${target} did not arrive here: ${messageOf(cause)}`,
+          {
+            cause: error,
+            remedy: 'Check that this URL leads here: the name, the proxy or tunnel before it, --port and --public-url.',
+          },
+        );
       }
     },
   };
@@ -66,9 +74,3 @@ function signed({ koreSecret, twilioAuthToken }: WebhookSecrets, url: string, fo
   if (koreSecret !== undefined) return { 'kore-signature': koreSignature(koreSecret, 'POST', bare, form.toString()) };
   return { 'x-twilio-signature': twilioSignature(twilioAuthToken ?? '', url, form) };
 }
-
-const failWhenAborted = (signal: AbortSignal) =>
-  new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });

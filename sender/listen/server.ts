@@ -6,27 +6,27 @@ import { webhookListener } from '../webhooks/node.js';
 import type { WebhookReceiver } from '../webhooks/receiver.js';
 
 export interface WebhookServer {
-  /** How this machine reaches it. */
+  /** The server's URL on this machine. */
   readonly url: string;
-  /** Takes no new requests, and waits for those that are there. */
+  /** Accepts no new requests, and waits for those in progress. */
   close(): Promise<void>;
 }
 
 /**
- * A web server that gives all it gets to a receiver.
+ * Starts a web server that passes every request to a receiver.
  *
  * @param port 0 takes any free one
- * @param refused told what was not taken, and why
+ * @param onRefused called with the status and reason of each request that was not accepted
  * @throws SupersimError `port-in-use`, `port-forbidden`, or `bad-input` when the address is not this machine's
  */
 export async function openWebhookServer(
   receiver: WebhookReceiver,
   { address, port }: { readonly address: string; readonly port: number },
-  refused: (status: number, reason: string) => void,
+  onRefused: (status: number, reason: string) => void,
 ): Promise<WebhookServer> {
   const receive = async (request: Request) => {
     const response = await receiver.receive(request);
-    if (!response.ok) refused(response.status, (await response.clone().text()).trim());
+    if (!response.ok) onRefused(response.status, (await response.clone().text()).trim());
     return response;
   };
   const server = createServer(webhookListener({ receive }));
@@ -49,7 +49,7 @@ export async function openWebhookServer(
   };
 }
 
-/** The host to reach a listening address by: this machine when it listens on all addresses. */
+/** Returns the host that reaches a listening address: the loopback address when it listens on all. */
 function hostOf(address: string): string {
   if (address === '0.0.0.0') return '127.0.0.1';
   if (address === '::') return '[::1]';

@@ -1,167 +1,146 @@
 import type { IpCommand } from '../../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import { type HttpIo, realIo } from '../api/http.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { evictOldest } from '../base/evict-oldest.js';
+import { createListTail, type ListTail } from './list-tail.js';
 import type { ReplyListener, ReplySource } from './polling.js';
 
 /** Default of {@link AccountRepliesOptions.interval}. */
 export const ACCOUNT_INTERVAL_MS = 1000;
-/** How long the looks go on when nobody listens, in milliseconds: the next may begin to. */
+/** How long polling continues without a listener, in milliseconds: the next one is likely to come soon. */
 export const LINGER_MS = 5000;
-/** Most pages of one look at a list, 100 commands each. */
+/** Most pages of one read of a list, 100 commands each. */
 export const MAX_PAGES_PER_LOOK = 50;
-/** Most commands whose SIM nobody has named yet that are kept for who does: their POST is still under way. */
+/** Most commands that are kept without a listener for their SIM's SID: the POST that returns it may be in flight. */
 export const MAX_UNCLAIMED = 5000;
 
 export interface AccountRepliesOptions {
-  /** Milliseconds between two looks; default 1000. */
+  /** Milliseconds between two reads; default 1000. */
   readonly interval?: number | undefined;
   readonly sleep?: HttpIo['sleep'] | undefined;
 }
 
 export interface AccountReplies extends ReplySource {
-  /** Ends the looks now, and not when nobody has listened for a while. */
+  /** Stops polling now, instead of some seconds after the last listener. */
   end(): void;
 }
 
-/** Who waits for one SIM. */
-interface Waiters {
+/** The listeners of one SIM. */
+interface Subscribers {
   readonly listeners: Set<ReplyListener>;
-  /** Where they wait for it under another name, and it is known. */
+  /** The SIM's SID, where they subscribed by its unique name and the SID is known. */
   simSid?: string;
 }
 
 /**
- * Replies of many SIMs from the account's list: one look for all who wait, whatever their number. It reads what came
- * from SIMs, and which commands failed, until a page holds a command that is known (as `pollingReplies`). A page that
- * was read counts for one of those who wait.
+ * Makes a reply source that polls the account's list for all SIMs at once, whatever the number of listeners. It reads
+ * the from_sim commands and the failed ones. Each page that is read counts as an API call of one of the listeners.
  */
 export function accountReplies(
   client: Pick<IpCommandClient, 'pages'>,
   { interval = ACCOUNT_INTERVAL_MS, sleep = realIo.sleep }: AccountRepliesOptions = {},
 ): AccountReplies {
-  const waitersOf = new Map<string, Waiters>();
+  const subscribersOf = new Map<string, Subscribers>();
   const nameOf = new Map<string, string>();
   const unclaimed = new Map<string, IpCommand>();
-  let looks: { readonly ready: Promise<void>; readonly stop: AbortController } | undefined;
-  let lingering: NodeJS.Timeout | undefined;
+  let polling: { readonly ready: Promise<void>; readonly stop: AbortController } | undefined;
+  let lingerTimer: NodeJS.Timeout | undefined;
 
-  const listening = () => [...waitersOf.values()].flatMap(({ listeners }) => [...listeners]);
+  const allListeners = () => [...subscribersOf.values()].flatMap(({ listeners }) => [...listeners]);
 
-  function tell(command: IpCommand): void {
+  function report(command: IpCommand): void {
     const { sid, sim_sid } = command;
-    const names = [sim_sid, nameOf.get(sim_sid) ?? ''].filter((name) => waitersOf.has(name));
-    for (const name of names) for (const listener of waitersOf.get(name)?.listeners ?? []) listener.heard(command);
+    const names = [sim_sid, nameOf.get(sim_sid) ?? ''].filter((name) => subscribersOf.has(name));
+    for (const name of names)
+      for (const listener of subscribersOf.get(name)?.listeners ?? []) listener.onCommand(command);
     if (names.length > 0) return;
     unclaimed.set(sid, command);
-    forgetOldest(unclaimed, MAX_UNCLAIMED);
+    evictOldest(unclaimed, MAX_UNCLAIMED);
   }
 
-  function called(): void {
-    const [waiters] = waitersOf.values();
-    const [listener] = waiters?.listeners ?? [];
-    listener?.called();
+  function onPage(): void {
+    const [subscribers] = subscribersOf.values();
+    const [listener] = subscribers?.listeners ?? [];
+    listener?.onApiCall();
   }
 
   function start() {
     const stop = new AbortController();
-    const lists = [
-      createList(client, { direction: 'from_sim' }, called),
-      createList(client, { status: 'failed' }, called),
+    const options = { maxKnown: 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE, onPage };
+    const tails = [
+      createListTail(client, { filters: { direction: 'from_sim' }, ...options }),
+      createListTail(client, { filters: { status: 'failed' }, ...options }),
     ];
-    // What they find came before anybody listened.
-    const ready = Promise.all(lists.map((look) => look(1))).then(() => undefined);
+    // What they find came before the first listener.
+    const ready = Promise.all(tails.map((read) => read(1))).then(() => undefined);
     ready.then(
       () => {
-        for (const look of lists) void goOn(look, stop.signal);
+        for (const read of tails) void poll(read, stop.signal);
       },
       () => end(stop),
     );
     return { ready, stop };
   }
 
-  async function goOn(look: Look, signal: AbortSignal): Promise<void> {
+  async function poll(read: ListTail, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(interval, signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        for (const command of await look(MAX_PAGES_PER_LOOK)) tell(command);
+        const { news } = await read(MAX_PAGES_PER_LOOK);
+        for (const command of news) report(command);
       } catch (error) {
-        for (const listener of listening()) listener.trouble(error);
+        for (const listener of allListeners()) listener.onError(error);
       }
     }
   }
 
   function end(stop: AbortController): void {
     stop.abort();
-    if (looks?.stop === stop) looks = undefined;
+    if (polling?.stop === stop) polling = undefined;
     unclaimed.clear();
   }
 
-  function leave(sim: string, waiters: Waiters, listener: ReplyListener): void {
-    waiters.listeners.delete(listener);
-    if (waiters.listeners.size > 0 || waitersOf.get(sim) !== waiters) return;
-    waitersOf.delete(sim);
-    if (waiters.simSid !== undefined) nameOf.delete(waiters.simSid);
-    const stop = looks?.stop;
-    if (waitersOf.size > 0 || stop === undefined) return;
-    clearTimeout(lingering);
-    lingering = setTimeout(() => end(stop), LINGER_MS).unref();
+  function unsubscribe(sim: string, subscribers: Subscribers, listener: ReplyListener): void {
+    subscribers.listeners.delete(listener);
+    if (subscribers.listeners.size > 0 || subscribersOf.get(sim) !== subscribers) return;
+    subscribersOf.delete(sim);
+    if (subscribers.simSid !== undefined) nameOf.delete(subscribers.simSid);
+    const stop = polling?.stop;
+    if (subscribersOf.size > 0 || stop === undefined) return;
+    clearTimeout(lingerTimer);
+    lingerTimer = setTimeout(() => end(stop), LINGER_MS).unref();
   }
 
   return {
     async listen(sim, listener) {
-      clearTimeout(lingering);
-      const waiters = waitersOf.get(sim) ?? { listeners: new Set() };
-      waitersOf.set(sim, waiters);
-      waiters.listeners.add(listener);
-      looks ??= start();
+      clearTimeout(lingerTimer);
+      const subscribers = subscribersOf.get(sim) ?? { listeners: new Set() };
+      subscribersOf.set(sim, subscribers);
+      subscribers.listeners.add(listener);
+      polling ??= start();
       try {
-        await looks.ready;
+        await polling.ready;
       } catch (error) {
-        leave(sim, waiters, listener);
+        unsubscribe(sim, subscribers, listener);
         throw error;
       }
-      return () => leave(sim, waiters, listener);
+      return () => unsubscribe(sim, subscribers, listener);
     },
     end() {
-      clearTimeout(lingering);
-      if (looks !== undefined) end(looks.stop);
+      clearTimeout(lingerTimer);
+      if (polling !== undefined) end(polling.stop);
     },
-    learn(sim, simSid) {
-      const waiters = waitersOf.get(sim);
-      if (waiters === undefined || sim === simSid || waiters.simSid === simSid) return;
-      waiters.simSid = simSid;
+    setSimSid(sim, simSid) {
+      const subscribers = subscribersOf.get(sim);
+      if (subscribers === undefined || sim === simSid || subscribers.simSid === simSid) return;
+      subscribers.simSid = simSid;
       nameOf.set(simSid, sim);
       const held = [...unclaimed.values()].filter(({ sim_sid }) => sim_sid === simSid);
       for (const command of held) {
         unclaimed.delete(command.sid);
-        tell(command);
+        report(command);
       }
     },
-  };
-}
-
-/** Reads a list as far as it is new, `pages` at most; gives that, the oldest first. */
-type Look = (pages: number) => Promise<IpCommand[]>;
-
-function createList(
-  client: Pick<IpCommandClient, 'pages'>,
-  filter: { readonly direction: 'from_sim' } | { readonly status: 'failed' },
-  called: () => void,
-): Look {
-  const known = new Set<string>();
-  return async (pages) => {
-    const fresh = new Map<string, IpCommand>();
-    let count = 0;
-    for await (const page of client.pages({ ...filter, pageSize: PAGE_SIZE })) {
-      called();
-      for (const command of page) if (!known.has(command.sid)) fresh.set(command.sid, command);
-      if (++count === pages || page.some(({ sid }) => known.has(sid))) break;
-    }
-    const news = [...fresh.values()].reverse();
-    for (const { sid } of news) known.add(sid);
-    forgetOldest(known, 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE);
-    return news;
   };
 }

@@ -1,155 +1,140 @@
 import type { IpCommand } from '../../shared/ip-command.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import { realIo, type Sleep } from '../api/http.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { createListTail, type ListTail } from './list-tail.js';
 
 /** Default of {@link PollingOptions.interval}. */
 export const POLL_INTERVAL_MS = 2000;
 /** Default of {@link PollingOptions.maxPages}. */
 export const POLL_MAX_PAGES = 10;
 
-/** What is heard of an IP Command. */
-export type HeardCommand = Pick<IpCommand, 'sid' | 'direction' | 'status' | 'payload' | 'payload_type'>;
+/** The members of an IP Command that a reply source reports. */
+export type CommandUpdate = Pick<IpCommand, 'sid' | 'direction' | 'status' | 'payload' | 'payload_type'>;
 
-/** Who waits for what a SIM's device sends. */
+/** Receives what a reply source reports of one SIM. */
 export interface ReplyListener {
   /**
-   * Told of each command of the SIM that is new, and of each whose status has changed: from_sim, and, where the source
-   * knows of them, to_sim. One may be told twice.
+   * Called for each command of the SIM that is new or has another status: from_sim, and to_sim where the source knows
+   * them. It may be called twice for the same.
    *
    * @param vendorCode why a to_sim command has the status `failed`, where the source knows
    */
-  heard(command: HeardCommand, vendorCode?: number): void;
-  /** The API was called. */
-  called(): void;
-  /** The source cannot hear at present; it goes on trying. */
-  trouble(error: unknown): void;
+  onCommand(command: CommandUpdate, vendorCode?: number): void;
+  /** Called for each API call. */
+  onApiCall(): void;
+  /** Called when the source cannot be read at present; it keeps trying. */
+  onError(error: unknown): void;
 }
 
 /** Where replies come from: the list API, or webhooks. */
 export interface ReplySource {
   /**
-   * Listens to a SIM. Everything that comes once the promise has resolved is told.
+   * Subscribes to a SIM: everything that arrives once the promise has resolved is reported.
    *
    * @param sim its SID or unique name
-   * @returns what ends the listening; it can be called again
-   * @throws (rejects) when it cannot be listened to
+   * @returns unsubscribes; may be called more than once
+   * @throws (rejects) when the source cannot be read
    */
   listen(sim: string, listener: ReplyListener): Promise<() => void>;
-  /** Told the SID of a SIM that is listened to under another name, when the API has taken a command for it. */
-  learn?(sim: string, simSid: string): void;
+  /** Tells the SID of a SIM that is listened to by its unique name, once an API call has returned it. */
+  setSimSid?(sim: string, simSid: string): void;
 }
 
 export interface PollingOptions {
-  /** Milliseconds between two looks at the list; default 2000. Each look costs an API call for each page. */
+  /** Milliseconds between two reads of the list; default 2000. Each read costs an API call for each page. */
   readonly interval?: number | undefined;
-  /** Most pages of one look, 100 commands each; default 10. */
+  /** Most pages of one read, 100 commands each; default 10. */
   readonly maxPages?: number | undefined;
   /**
-   * Tells a listener also of what is in the list when it begins to listen, as it began to wait before that; default
+   * Reports also the commands that are in the list when a listener subscribes, for one that waited before; default
    * false.
    */
-  readonly tellFirst?: boolean | undefined;
+  readonly includeExisting?: boolean | undefined;
   readonly sleep?: Sleep | undefined;
 }
 
-/** The looks at one SIM's commands, for all who wait for them. */
-interface Loop {
+/** The polling of one SIM's commands, shared by its listeners. */
+interface PollLoop {
   readonly listeners: Set<ReplyListener>;
-  /** Resolves after the first look: what it finds is not new. */
+  /** Resolves after the first read: what it finds is not new. */
   readonly ready: Promise<void>;
   readonly stop: AbortController;
 }
 
 /**
- * Replies from the list API: one loop of looks for each SIM, shared by all who wait for it, that ends when nobody does.
- * The list has no filter by date and no promised order (fact sheet §2): pages are read until one holds a known SID.
- * It is read in both directions, which also tells when the network could not send a command.
+ * Makes a reply source that polls the list API: one loop for each SIM, shared by its listeners, which ends with the
+ * last of them. The list is read in both directions, which also shows when the network could not send a command.
  */
 export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: PollingOptions = {}): ReplySource {
-  const { interval = POLL_INTERVAL_MS, maxPages = POLL_MAX_PAGES, tellFirst = false, sleep = realIo.sleep } = options;
-  const loops = new Map<string, Loop>();
+  const {
+    interval = POLL_INTERVAL_MS,
+    maxPages = POLL_MAX_PAGES,
+    includeExisting = false,
+    sleep = realIo.sleep,
+  } = options;
+  const loops = new Map<string, PollLoop>();
 
   return {
     async listen(sim, listener) {
       const loop = loops.get(sim) ?? startLoop(sim, listener);
       loop.listeners.add(listener);
-      const leave = () => {
+      const unsubscribe = () => {
         loop.listeners.delete(listener);
         if (loop.listeners.size === 0) endLoop(sim, loop);
       };
       try {
         await loop.ready;
-        if (tellFirst) {
-          const there = await look(sim, new Map(), 1, new Set([listener]));
-          for (const command of there.reverse()) listener.heard(command);
+        if (includeExisting) {
+          const { news } = await tailOf(sim, new Set([listener]))(1);
+          for (const command of news) listener.onCommand(command);
         }
       } catch (error) {
-        leave();
+        unsubscribe();
         throw error;
       }
-      return leave;
+      return unsubscribe;
     },
   };
 
-  function startLoop(sim: string, listener: ReplyListener): Loop {
+  function startLoop(sim: string, listener: ReplyListener): PollLoop {
     const listeners = new Set([listener]);
-    const known: Known = new Map();
     const stop = new AbortController();
-    const first = look(sim, known, 1, listeners);
+    const read = tailOf(sim, listeners);
+    const first = read(1);
     const loop = { listeners, ready: first.then(() => undefined), stop };
     loops.set(sim, loop);
     first.then(
-      () => goOn(sim, known, loop),
+      () => poll(read, loop),
       () => endLoop(sim, loop),
     );
     return loop;
   }
 
-  function endLoop(sim: string, loop: Loop): void {
+  function endLoop(sim: string, loop: PollLoop): void {
     loop.stop.abort();
     if (loops.get(sim) === loop) loops.delete(sim);
   }
 
-  async function goOn(sim: string, known: Known, { listeners, stop }: Loop): Promise<void> {
+  async function poll(read: ListTail, { listeners, stop }: PollLoop): Promise<void> {
     while (!stop.signal.aborted) {
       await sleep(interval, stop.signal).catch(() => undefined);
       if (stop.signal.aborted) return;
       try {
-        const news = await look(sim, known, maxPages, listeners);
-        for (const command of news.reverse()) for (const listener of listeners) listener.heard(command);
+        const { news } = await read(maxPages);
+        for (const command of news) for (const listener of listeners) listener.onCommand(command);
       } catch (error) {
         for (const listener of listeners) {
-          listener.called();
-          listener.trouble(error);
+          listener.onApiCall();
+          listener.onError(error);
         }
       }
     }
   }
 
-  /** Reads pages until one holds a known SID, `maxPages` at most; gives what is new or has another status. */
-  async function look(sim: string, known: Known, pages: number, listeners: ReadonlySet<ReplyListener>) {
-    const seen = new Map<string, IpCommand>();
-    let count = 0;
-    for await (const page of client.pages({ sim, pageSize: PAGE_SIZE })) {
-      for (const listener of listeners) listener.called();
-      for (const command of page) seen.set(command.sid, command);
-      if (++count === pages || page.some(({ sid }) => known.has(sid))) break;
-    }
-    const news = [...seen.values()].filter(({ sid, status }) => known.get(sid) !== status);
-    remember(known, seen, 2 * maxPages * PAGE_SIZE);
-    return news;
+  function tailOf(sim: string, listeners: ReadonlySet<ReplyListener>): ListTail {
+    const onPage = () => {
+      for (const listener of listeners) listener.onApiCall();
+    };
+    return createListTail(client, { filters: { sim }, maxKnown: 2 * maxPages * PAGE_SIZE, onPage });
   }
-}
-
-/** The status that each known command had, those seen last at the end. */
-type Known = Map<string, IpCommand['status']>;
-
-/** @param max most commands to remember: more than one look can read, so that the newest are always among them */
-function remember(known: Known, seen: ReadonlyMap<string, IpCommand>, max: number): void {
-  for (const { sid, status } of [...seen.values()].reverse()) {
-    known.delete(sid);
-    known.set(sid, status);
-  }
-  forgetOldest(known, max);
 }

@@ -6,47 +6,47 @@ import { pollingReplies, type ReplyListener, type ReplySource } from './polling.
 export const QUIET_AFTER_MS = 15_000;
 
 export interface WebhookRepliesOptions {
-  /** Looks at the list instead while webhooks are quiet; without it, a lost webhook is a lost reply. */
+  /** Polls the list while no webhook arrives; without it, a lost webhook is a lost reply. */
   readonly client?: Pick<IpCommandClient, 'pages'> | undefined;
   /**
-   * Milliseconds that a SIM's webhooks may be quiet before the list is looked at too, until the wait is over; default
-   * 15,000; 0 looks from the beginning.
+   * Milliseconds without a webhook of a SIM after which its list is polled too, until the listener unsubscribes;
+   * default 15,000; 0 polls from the start.
    */
   readonly quietAfter?: number | undefined;
-  /** Milliseconds between two looks at the list; default 2000. */
+  /** Milliseconds between two reads of the list; default 2000. */
   readonly interval?: number | undefined;
 }
 
-/** Replies from webhooks. */
+/** A reply source that is fed by webhooks. */
 export interface WebhookReplies extends ReplySource {
-  /** To be told of each callback: `onCallback` of the webhook receiver. */
-  hear(callback: Callback): void;
+  /** Takes a callback: pass it as `onCallback` of the webhook receiver. */
+  handleCallback(callback: Callback): void;
 }
 
-interface Waiter {
+interface Subscriber {
   readonly listener: ReplyListener;
-  /** A callback of the SIM came. */
-  stir(): void;
+  /** Restarts the wait before the fallback. */
+  onWebhook(): void;
 }
 
-/** Who waits for one SIM. */
-interface Waiters {
-  readonly all: Set<Waiter>;
-  /** Where they wait for it under another name, and it is known. */
+/** The subscribers of one SIM. */
+interface Subscribers {
+  readonly all: Set<Subscriber>;
+  /** The SIM's SID, where they subscribed by its unique name and the SID is known. */
   simSid?: string;
 }
 
-/** Replies from webhooks, and from the list where these stay away. */
+/** Makes a reply source from webhooks, and from the list while none arrives. */
 export function webhookReplies({
   client,
   quietAfter = QUIET_AFTER_MS,
   interval,
 }: WebhookRepliesOptions = {}): WebhookReplies {
-  const waitersOf = new Map<string, Waiters>();
+  const subscribersOf = new Map<string, Subscribers>();
   const nameOf = new Map<string, string>();
-  const fallback = client && pollingReplies(client, { interval, tellFirst: true });
+  const fallback = client && pollingReplies(client, { interval, includeExisting: true });
 
-  function hear(callback: Callback): void {
+  function handleCallback(callback: Callback): void {
     const { sid = '', direction, status, payload, errorCode } = callback;
     const command = {
       sid,
@@ -57,66 +57,66 @@ export function webhookReplies({
     } as const;
     const { simSid = '', simUniqueName } = callback;
     for (const name of new Set([simSid, simUniqueName, nameOf.get(simSid)])) {
-      for (const { listener, stir } of waitersOf.get(name ?? '')?.all ?? []) {
-        stir();
-        listener.heard(command, errorCode);
+      for (const { listener, onWebhook } of subscribersOf.get(name ?? '')?.all ?? []) {
+        onWebhook();
+        listener.onCommand(command, errorCode);
       }
     }
   }
 
   return {
-    hear,
+    handleCallback,
     async listen(sim, listener) {
-      const watch = fallback && watchQuiet(fallback, sim, listener, quietAfter);
-      const waiter: Waiter = { listener, stir: () => watch?.stir() };
-      const waiters = waitersOf.get(sim) ?? { all: new Set() };
-      waitersOf.set(sim, waiters);
-      waiters.all.add(waiter);
+      const delayed = fallback && startDelayed(fallback, sim, listener, quietAfter);
+      const subscriber: Subscriber = { listener, onWebhook: () => delayed?.restart() };
+      const subscribers = subscribersOf.get(sim) ?? { all: new Set() };
+      subscribersOf.set(sim, subscribers);
+      subscribers.all.add(subscriber);
       return () => {
-        watch?.end();
-        waiters.all.delete(waiter);
-        if (waiters.all.size > 0 || waitersOf.get(sim) !== waiters) return;
-        waitersOf.delete(sim);
-        if (waiters.simSid !== undefined) nameOf.delete(waiters.simSid);
+        delayed?.stop();
+        subscribers.all.delete(subscriber);
+        if (subscribers.all.size > 0 || subscribersOf.get(sim) !== subscribers) return;
+        subscribersOf.delete(sim);
+        if (subscribers.simSid !== undefined) nameOf.delete(subscribers.simSid);
       };
     },
-    learn(sim, simSid) {
-      const waiters = waitersOf.get(sim);
-      if (waiters === undefined || sim === simSid) return;
-      waiters.simSid = simSid;
+    setSimSid(sim, simSid) {
+      const subscribers = subscribersOf.get(sim);
+      if (subscribers === undefined || sim === simSid) return;
+      subscribers.simSid = simSid;
       nameOf.set(simSid, sim);
     },
   };
 }
 
-/** Starts the fallback for a listener once its SIM has been quiet for so long. */
-function watchQuiet(fallback: ReplySource, sim: string, listener: ReplyListener, quietAfter: number) {
-  let ended = false;
-  let leave: (() => void) | undefined;
+/** Subscribes to the fallback after `quietAfter` milliseconds without a restart. */
+function startDelayed(fallback: ReplySource, sim: string, listener: ReplyListener, quietAfter: number) {
+  let stopped = false;
+  let unsubscribe: (() => void) | undefined;
   const timer = setTimeout(start, quietAfter);
 
   function start(): void {
     fallback.listen(sim, listener).then(
-      (left) => {
-        if (ended) left();
-        else leave = left;
+      (subscribed) => {
+        if (stopped) subscribed();
+        else unsubscribe = subscribed;
       },
       (error) => {
-        if (ended) return;
-        listener.trouble(error);
+        if (stopped) return;
+        listener.onError(error);
         timer.refresh();
       },
     );
   }
 
   return {
-    stir: () => {
-      if (leave === undefined && !ended) timer.refresh();
+    restart: () => {
+      if (unsubscribe === undefined && !stopped) timer.refresh();
     },
-    end: () => {
-      ended = true;
+    stop: () => {
+      stopped = true;
       clearTimeout(timer);
-      leave?.();
+      unsubscribe?.();
     },
   };
 }

@@ -8,18 +8,18 @@ import { formatRequest } from '../../shared/coap/write-request.js';
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import type { Conversation, Sign } from './conversation.js';
-import { type Ending, ending, errorSign, isErrorCode } from './outcome.js';
+import type { Conversation, Interpretation } from './conversation.js';
+import { type Ending, endingOf, interpretError, isErrorCode } from './outcome.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
 
-/** Most bytes of parameters in one datagram, so that options have room beside them in the 975 that are safe. */
+/** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
 export const DOWN_BLOCK_BYTES = 512;
-/** Longest result that is put together. */
+/** Longest result that is assembled, in bytes. */
 export const MAX_RESULT_BYTES = 1_048_576;
 
 const DOWN_EXPONENT = exponentFor(DOWN_BLOCK_BYTES);
 const NOTHING = Buffer.alloc(0);
-/** Too many requests, and service unavailable: a repeat may fare better. */
+/** Too many requests, and service unavailable: a repeat may succeed. */
 const BUSY_CODES: readonly string[] = ['4.29', '5.03'];
 
 export interface CoapCommand {
@@ -28,13 +28,13 @@ export interface CoapCommand {
   readonly get: boolean;
   /** Unix seconds. */
   readonly deadline: number | undefined;
-  /** Six bytes by chance: what the request's tokens and its Request-Tag are made of. */
+  /** Six random bytes: the request's tokens and its Request-Tag are derived from them. */
   readonly tag: Buffer;
-  /** 0 to 65535, by chance; its datagrams count from here. */
+  /** Random, 0 to 65535; the message IDs of the request's datagrams count from here. */
   readonly messageId: number;
 }
 
-/** A result of which some is there. */
+/** A result of which some blocks have arrived. */
 interface Received {
   readonly first: Message;
   readonly body: Buffer;
@@ -43,8 +43,9 @@ interface Received {
 }
 
 /**
- * A command in CoAP (RFC 7252): one confirmable request, or several where its parameters (Block1) or its result
- * (Block2, RFC 7959) come in blocks. Each has a token and a message ID of its own, all the same Request-Tag.
+ * Makes the conversation of a command in CoAP (RFC 7252): one confirmable request, or several where its parameters
+ * (Block1) or its result (Block2, RFC 7959) are sent in blocks. Each has a token and a message ID of its own; all have
+ * the same Request-Tag.
  *
  * @throws SupersimError `bad-input`, `too-large`
  */
@@ -63,7 +64,7 @@ export function coapConversation(command: CoapCommand): Conversation {
   const messageIdOf = (index: number) => (command.messageId + index) & 0xffff;
   return checkSize(upload(0));
 
-  /** The request, or this block of it. */
+  /** Makes the request, or this block of it. */
   function upload(number: number): Conversation {
     const { bytes, more } = sliceBlock(body.payload, number, DOWN_EXPONENT) ?? { bytes: NOTHING, more: false };
     const total = Math.ceil(body.payload.length / DOWN_BLOCK_BYTES);
@@ -73,8 +74,8 @@ export function coapConversation(command: CoapCommand): Conversation {
     return {
       bytes: formatRequest(parts, messageIdOf(number), tokenOf(number)),
       canRun: !more,
-      hear: (reply, repeated) =>
-        hear(reply, number, (response) => {
+      interpret: (reply, repeated) =>
+        interpret(reply, number, (response) => {
           if (response.code !== '2.31') return firstResponse(response, number, !more && repeated);
           if (!more) return undefined;
           const block = { way: 'down', number: number + 1, total } as const;
@@ -84,20 +85,20 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 
   /** @param mayHaveRun whether an earlier copy of the datagram can have run the command */
-  function firstResponse(response: Message, index: number, mayHaveRun: boolean): Sign {
+  function firstResponse(response: Message, index: number, mayHaveRun: boolean): Interpretation {
     const block = findBlock(response.options, OPTION.block2);
     if (block === 'reserved' || (block !== undefined && block.number !== 0)) return undefined;
     if (block?.more === true) {
       return more({ first: response, body: response.payload, exponent: block.exponent }, index, block);
     }
     if (response.code === '4.08' && mayHaveRun) {
-      return { type: 'end', ending: ending('no-answer', 'no-answer', 'the device lost the blocks of the command') };
+      return { type: 'end', ending: endingOf('no-answer', 'no-answer', 'the device lost the blocks of the command') };
     }
     return conclusion(response, response.payload);
   }
 
-  /** Asks for the block behind those that are there. The handler does not run again: the agent keeps its result. */
-  function more(received: Received, lastIndex: number, { exponent }: Block): Sign {
+  /** Requests the next block of the result. The handler does not run again: the agent keeps its result. */
+  function more(received: Received, lastIndex: number, { exponent }: Block): Interpretation {
     const index = lastIndex + 1;
     const { first, body: head } = received;
     const size = blockSize(exponent);
@@ -105,15 +106,15 @@ export function coapConversation(command: CoapCommand): Conversation {
     const blocks = total === undefined ? undefined : Math.ceil(total / size);
     const done = head.length / size;
     const partial = () => partialEnding(received);
-    const broken = (): Sign => ({ type: 'end', ending: partial() });
+    const broken = (): Interpretation => ({ type: 'end', ending: partial() });
     if (head.length >= MAX_RESULT_BYTES || index > 0xffff || !Number.isInteger(done)) return broken();
     const parts = { ...common, block2: { number: done, more: false, exponent }, payload: NOTHING };
     const next: Conversation = {
       bytes: formatRequest(parts, messageIdOf(index), tokenOf(index)),
       canRun: true,
       partial,
-      hear: (reply) =>
-        hear(reply, index, (response) => {
+      interpret: (reply) =>
+        interpret(reply, index, (response) => {
           const block = findBlock(response.options, OPTION.block2);
           const fits =
             block !== undefined &&
@@ -130,27 +131,27 @@ export function coapConversation(command: CoapCommand): Conversation {
     return { type: 'next', next, block: { way: 'up', number: done, ...(blocks !== undefined && { total: blocks }) } };
   }
 
-  /** Reads what came, if it belongs to the datagram with this index. */
-  function hear(bytes: Buffer, index: number, onResponse: (response: Message) => Sign): Sign {
+  /** Interprets a message if it belongs to the datagram with this index. */
+  function interpret(bytes: Buffer, index: number, onResponse: (response: Message) => Interpretation): Interpretation {
     const message = tryParse(bytes);
     if (message === undefined) return undefined;
     const { type, code, token, messageId } = message;
     const ours = messageId === messageIdOf(index);
-    if (code === EMPTY_CODE) return ours ? emptySign(type) : undefined;
+    if (code === EMPTY_CODE) return ours ? emptyMessageMeaning(type) : undefined;
     // RFC 7252 §5.3.2: a separate response is known by its token alone, one in an ACK by its message ID too.
     if (type === 'RST' || (type === 'ACK' && !ours) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
       return undefined;
     }
-    const sign = onResponse(message);
-    if (type !== 'CON' || sign === undefined || sign.type === 'accepted') return sign;
-    return { ...sign, acknowledge: formatMessage(emptyMessage('ACK', messageId)) };
+    const reply = onResponse(message);
+    if (type !== 'CON' || reply === undefined || reply.type === 'accepted') return reply;
+    return { ...reply, acknowledge: formatMessage(emptyMessage('ACK', messageId)) };
   }
 }
 
 function checkSize(conversation: Conversation): Conversation {
   const { length } = conversation.bytes;
   if (length <= SAFE_BINARY_BYTES) return conversation;
-  throw new SupersimError('too-large', `the request has ${length} bytes, one datagram has ${SAFE_BINARY_BYTES}`);
+  throw new SupersimError('too-large', `the request has ${length} bytes; a datagram holds ${SAFE_BINARY_BYTES}`);
 }
 
 function tryParse(bytes: Buffer): Message | undefined {
@@ -161,10 +162,13 @@ function tryParse(bytes: Buffer): Message | undefined {
   }
 }
 
-function emptySign(type: Message['type']): Sign {
+function emptyMessageMeaning(type: Message['type']): Interpretation {
   if (type === 'ACK') return { type: 'accepted' };
   if (type !== 'RST') return undefined;
-  return { type: 'end', ending: ending('refused', 'invalid-request', 'the device takes no such message (reset)') };
+  return {
+    type: 'end',
+    ending: endingOf('refused', 'invalid-request', 'the device rejected the message (CoAP reset)'),
+  };
 }
 
 /** RFC 7959 §2.4: blocks of one body have one ETag. */
@@ -175,34 +179,34 @@ function sameBody(response: Message, first: Message): boolean {
   );
 }
 
-/** What a whole response says the command came to. */
-function conclusion(response: Message, payload: Buffer): Sign {
+/** Returns the ending that a complete response means. */
+function conclusion(response: Message, payload: Buffer): Interpretation {
   const { code, options } = response;
   if (!code.startsWith('2.')) return errorResponse(code, payload);
   try {
     return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload), ...noteOf(options) } };
   } catch {
-    // It has run, whatever became of its result on the way.
+    // The command has run, although its result cannot be read.
     return { type: 'end', ending: partialEnding({ first: response, body: payload }) };
   }
 }
 
-/** `CODE: message` where the agent answers; what others write is all message. */
-export function errorResponse(coapCode: string, payload: Buffer): Exclude<Sign, undefined> {
+/** Reads an error response: `CODE: message` from an agent; from other servers, all of it is the message. */
+export function errorResponse(coapCode: string, payload: Buffer): Exclude<Interpretation, undefined> {
   const [, written, rest] = /^([a-z]+(?:-[a-z]+)*): (.*)$/s.exec(payload.toString()) ?? [];
-  const ours = written !== undefined && isErrorCode(written);
-  const message = ours ? (rest ?? '') : payload.toString();
-  return errorSign(written, message || `CoAP ${coapCode}`, codeOf(coapCode), { coapCode });
+  const known = written !== undefined && isErrorCode(written);
+  const message = known ? (rest ?? '') : payload.toString();
+  return interpretError(written, message || `CoAP ${coapCode}`, codeOf(coapCode), { coapCode });
 }
 
-/** The code of ours that is nearest to a CoAP code (RFC 7252 §12.1.2). */
+/** Returns the error code that is nearest to a CoAP code (RFC 7252 §12.1.2). */
 function codeOf(coapCode: string): ErrorCode {
   if (coapCode === '4.04') return 'unknown-command';
   if (BUSY_CODES.includes(coapCode)) return 'busy';
   return coapCode.startsWith('4.') ? 'invalid-request' : 'internal-error';
 }
 
-/** @throws Error when it is not what its content format says */
+/** @throws Error when the payload does not fit its content format */
 export function readResult(options: Message['options'], payload: Buffer): unknown {
   if (payload.length === 0) return emptyResult(options);
   switch (findUint(options, OPTION.contentFormat)) {
@@ -221,18 +225,18 @@ export function readResult(options: Message['options'], payload: Buffer): unknow
 const noteOf = (options: Message['options']): { clockSynchronized?: false } =>
   findOption(options, OPTION.clockUnsynchronized) === undefined ? {} : { clockSynchronized: false };
 
-/** No payload and no content format: the handler returned nothing. */
+/** Returns the result of an empty payload: without a content format, the handler returned nothing. */
 function emptyResult(options: Message['options']): unknown {
   const contentFormat = findUint(options, OPTION.contentFormat);
   if (contentFormat === CONTENT_FORMAT.text) return '';
   return contentFormat === CONTENT_FORMAT.bytes ? NOTHING : undefined;
 }
 
-/** What is known when the rest of the result does not come: how the command ended, and the head of its result. */
+/** Returns the ending if the rest of the result does not arrive: how the command ended, and the head of its result. */
 function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Ending {
   if (!first.code.startsWith('2.')) {
-    const sign = errorResponse(first.code, body);
-    if (sign.type === 'end') return sign.ending;
+    const reply = errorResponse(first.code, body);
+    if (reply.type === 'end') return reply.ending;
   }
   const bytes = findUint(first.options, OPTION.size2);
   const head = findUint(first.options, OPTION.contentFormat) === CONTENT_FORMAT.bytes ? body : textHead(body);
@@ -240,7 +244,7 @@ function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Endin
   return { outcome: 'done', cut: true, result, ...noteOf(first.options) };
 }
 
-/** Bytes as text up to the character that their end splits; as they are when they are no text. */
+/** Returns bytes as text without a character that is cut at the end, or the bytes when they are not UTF-8. */
 function textHead(bytes: Buffer): string | Buffer {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });

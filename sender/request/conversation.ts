@@ -1,6 +1,6 @@
 import type { Ending } from './outcome.js';
 
-/** A block of a long command that the device has, or of a long result that is there. */
+/** A block of a long command that the device has received, or of a long result that has arrived. */
 export interface BlockProgress {
   readonly way: 'down' | 'up';
   /** From 1. */
@@ -9,9 +9,9 @@ export interface BlockProgress {
   readonly total?: number;
 }
 
-/** What a datagram from the device means to a command; undefined when it has nothing to do with it. */
-export type Sign =
-  /** The device has the command; what it comes to is told later. */
+/** What a datagram from the device means for a request; undefined when it belongs to another. */
+export type Interpretation =
+  /** The device has received the command, and answers later. */
   | { readonly type: 'accepted' }
   | {
       readonly type: 'next';
@@ -22,13 +22,13 @@ export type Sign =
   | { readonly type: 'end'; readonly ending: Ending; readonly acknowledge?: Buffer }
   | undefined;
 
-/** A command's way in one format: the datagram that is to be sent now, and what may come back. Immutable. */
+/** The exchange of one request in one format: the datagram to send now, and how replies are read. Immutable. */
 export interface Conversation {
   readonly bytes: Buffer;
-  /** Whether the device can run the command once it has this datagram: false for a block that others follow. */
+  /** Whether the device can run the command once it has this datagram: false for a block before the last. */
   readonly canRun: boolean;
-  /** Set when the command is known to have ended: what is known of it, should the rest of its result not come. */
+  /** Set once the command has ended and its result has begun to arrive: the outcome if the rest does not arrive. */
   readonly partial?: () => Ending;
   /** @param repeated whether the datagram has been sent more than once */
-  hear(bytes: Buffer, repeated: boolean): Sign;
+  interpret(bytes: Buffer, repeated: boolean): Interpretation;
 }

@@ -1,29 +1,30 @@
 import type { Conversation } from './conversation.js';
-import { begin, type Effect, type Input, type Settings, type Step, step, wakeAt } from './machine.js';
+import { type Effect, type Input, nextTickAt, type Settings, type Step, start, step } from './machine.js';
 import type { Ending } from './outcome.js';
 
-/** What a request does to the world. */
+/** Performs the effects of a request. */
 export interface Actions {
-  /** Posts a datagram; resolves to what became of it, and never rejects. */
+  /** Posts a datagram; resolves to the result, and never rejects. */
   post(number: number, bytes: Buffer): Promise<Input>;
   acknowledge(bytes: Buffer): void;
   progress(effect: Exclude<Effect, { type: 'post' | 'acknowledge' | 'end' }>): void;
 }
 
-/** Runs the state machine on the clock: `feed` is told what happens, `ended` resolves once to how it ended. */
+/** Runs the state machine on the clock: `feed` takes inputs, and `ended` resolves to the outcome. */
 export function drive(settings: Settings, conversation: Conversation, actions: Actions) {
   let last: Step | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let settle = (_how: Ending) => {};
+  let settle = (_ending: Ending) => {};
   const ended = new Promise<Ending>((resolve) => {
     settle = resolve;
   });
 
-  function take(next: Step): void {
+  function advance(next: Step): void {
     last = next;
     clearTimeout(timer);
     const { state, effects } = next;
-    if (!state.ended) timer = setTimeout(() => feed({ type: 'tick' }), Math.max(0, wakeAt(state) - performance.now()));
+    if (!state.ended)
+      timer = setTimeout(() => feed({ type: 'tick' }), Math.max(0, nextTickAt(state) - performance.now()));
     for (const effect of effects) perform(effect);
   }
 
@@ -43,15 +44,15 @@ export function drive(settings: Settings, conversation: Conversation, actions: A
     }
   }
 
-  /** Nothing that is told before the start, or after the end, has an effect. */
+  /** Inputs before the start or after the end have no effect. */
   function feed(input: Input): void {
-    if (last !== undefined) take(step(settings, last.state, input, performance.now()));
+    if (last !== undefined) advance(step(settings, last.state, input, performance.now()));
   }
 
   return {
     ended,
     feed,
-    start: () => take(begin(settings, conversation, performance.now())),
+    start: () => advance(start(settings, conversation, performance.now())),
     get attempts() {
       return last?.state.attempts ?? 0;
     },

@@ -1,47 +1,47 @@
 import type { Parameters } from '../../shared/coap/parameters.js';
 import type { ErrorCode } from '../../shared/errors.js';
-import type { BlockProgress, Conversation, Sign } from './conversation.js';
-import { type Ending, ending, type RequestError } from './outcome.js';
+import type { BlockProgress, Conversation, Interpretation } from './conversation.js';
+import { type Ending, endingOf, type RequestError } from './outcome.js';
 
 /**
- * Most times that one datagram is posted. The parameters' retransmissions come first, each after twice the time of
- * the one before; those beyond come after the first time again, so that even the last is sent while the device is
- * sure to know the datagram. With a fifth of all datagrams lost in both directions, 99 in 100 commands get through.
+ * Most times that one datagram is posted. The parameters' retransmissions come first, each after twice the wait of the
+ * one before; those beyond come after the first wait again, so that even the last is sent while the device is sure to
+ * remember the datagram. With a fifth of all datagrams lost in both directions, 99 in 100 commands get through.
  */
 export const MAX_ATTEMPTS = 5;
-/** Most failed commands that are remembered while it is not known yet which of them are this request's. */
-export const MAX_STRANGERS = 100;
+/** Most failures of other SIDs that are kept until the API has returned the SID of this request's own post. */
+export const MAX_UNMATCHED_FAILURES = 100;
 
-/** What does not change during a request; all times in milliseconds of one clock. */
+/** Settings of a request; all times in milliseconds of one monotonic clock. */
 export interface Settings {
   readonly parameters: Parameters;
   /** From 1 to the parameters' ackRandomFactor. */
   readonly factor: number;
   /** Longest wait for the next sign of progress: an answer, or a block. */
   readonly timeout: number;
-  /** When the device must no longer begin with the command. */
+  /** When the device may no longer start the command. */
   readonly deadlineAt: number;
 }
 
-/** Why a datagram did not leave. */
+/** Why a datagram was not sent. */
 export type Failure = Omit<RequestError, 'remedy'>;
 
-/** One time that the present datagram was posted. */
+/** One post of the current datagram. */
 interface Post {
   readonly number: number;
-  /** Set when the API has taken it. */
+  /** Set when the API has accepted it. */
   readonly sid?: string;
   /** Set while the API has not answered. */
   readonly pending?: true;
-  /** Set when it certainly did not leave. */
+  /** Set when it certainly was not sent. */
   readonly failure?: Failure;
 }
 
 export interface State {
   readonly conversation: Conversation;
-  /** Of the present datagram. */
+  /** Posts of the current datagram. */
   readonly posts: readonly Post[];
-  /** Posts of all datagrams. */
+  /** Number of posts of all datagrams. */
   readonly posted: number;
   /** Most posts of one datagram. */
   readonly attempts: number;
@@ -50,27 +50,27 @@ export interface State {
   /** When it is too late for a repeat: the device may have forgotten the datagram on its arrival. */
   readonly lastRepeatAt: number;
   readonly expiresAt: number;
-  /** What the network failed to send of late, by SID: it can be heard of before the API says which SID is ours. */
-  readonly strangers: ReadonlyMap<string, Failure>;
+  /** Failures by SID that match no post yet: one can be reported before the API has returned the post's SID. */
+  readonly unmatchedFailures: ReadonlyMap<string, Failure>;
   readonly ended: boolean;
 }
 
 export type Input =
   | { readonly type: 'tick' }
   | { readonly type: 'posted'; readonly number: number; readonly sid: string }
-  /** The datagram did not leave. */
+  /** The datagram was not sent. */
   | { readonly type: 'refused'; readonly number: number; readonly failure: Failure }
-  /** Nobody knows whether it left. */
-  | { readonly type: 'unknown-fate'; readonly number: number }
-  /** A from_sim command came. */
-  | { readonly type: 'heard'; readonly bytes: Buffer }
+  /** It is unknown whether the datagram was sent. */
+  | { readonly type: 'unknown'; readonly number: number }
+  /** A from_sim command arrived. */
+  | { readonly type: 'received'; readonly bytes: Buffer }
   /** A to_sim command has the status `failed`. */
   | { readonly type: 'failed'; readonly sid: string; readonly failure: Failure }
   | { readonly type: 'abort' };
 
 export type Effect =
   | { readonly type: 'post'; readonly number: number; readonly bytes: Buffer }
-  /** To be sent once; what becomes of it does not matter. */
+  /** To be sent once; a failure is ignored. */
   | { readonly type: 'acknowledge'; readonly bytes: Buffer }
   | { readonly type: 'sent'; readonly attempt: number }
   | { readonly type: 'accepted' }
@@ -82,16 +82,22 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** Begins a request: its first datagram is to be posted. */
-export function begin(settings: Settings, conversation: Conversation, now: number): Step {
-  const blank = { posted: 0, attempts: 0, accepted: false, strangers: new Map<string, Failure>(), ended: false };
+/** Starts a request: its first datagram is to be posted. */
+export function start(settings: Settings, conversation: Conversation, now: number): Step {
+  const blank = {
+    posted: 0,
+    attempts: 0,
+    accepted: false,
+    unmatchedFailures: new Map<string, Failure>(),
+    ended: false,
+  };
   return send(settings, blank, conversation, now);
 }
 
 /** When the next `tick` is due. */
-export const wakeAt = ({ repeatAt, expiresAt }: State): number => Math.min(repeatAt, expiresAt);
+export const nextTickAt = ({ repeatAt, expiresAt }: State): number => Math.min(repeatAt, expiresAt);
 
-/** What an input leads to. Nothing does once the request has ended. */
+/** Applies an input. After the end of the request it has no effect. */
 export function step(settings: Settings, state: State, input: Input, now: number): Step {
   if (state.ended) return { state, effects: [] };
   switch (input.type) {
@@ -100,19 +106,20 @@ export function step(settings: Settings, state: State, input: Input, now: number
     case 'posted':
       return posted(settings, state, input, now);
     case 'refused':
-      return settle(settings, state, input.number, { failure: input.failure }, now);
-    case 'unknown-fate':
-      return settle(settings, state, input.number, {}, now);
-    case 'heard':
-      return heard(settings, state, state.conversation.hear(input.bytes, state.posts.length > 1), now);
+      return recordPost(settings, state, input.number, { failure: input.failure }, now);
+    case 'unknown':
+      return recordPost(settings, state, input.number, {}, now);
+    case 'received':
+      return received(settings, state, state.conversation.interpret(input.bytes, state.posts.length > 1), now);
     case 'failed':
       return failed(state, input.sid, input.failure);
     case 'abort':
-      return end(state, giveUp(state, 'given-up', 'the caller stopped waiting'));
+      return end(state, timeoutOutcome(state, 'given-up', 'the caller stopped waiting'));
   }
 }
 
-type Carried = Pick<State, 'posted' | 'attempts' | 'accepted' | 'strangers' | 'ended'>;
+/** The part of the state that lasts from one datagram to the next. */
+type Carried = Pick<State, 'posted' | 'attempts' | 'accepted' | 'unmatchedFailures' | 'ended'>;
 
 /** Posts the first copy of a datagram. */
 function send({ parameters, timeout }: Settings, before: Carried, conversation: Conversation, now: number): Step {
@@ -133,15 +140,15 @@ function post(state: State, effects: readonly Effect[]): Step {
   const number = state.posted + 1;
   const posts = [...state.posts, { number, pending: true } as const];
   const attempts = Math.max(state.attempts, posts.length);
-  // The next copy waits until it is known what became of this one.
+  // The next copy waits for the result of this post.
   const next = { ...state, posts, posted: number, attempts, repeatAt: Number.POSITIVE_INFINITY };
   return { state: next, effects: [...effects, { type: 'post', number, bytes: state.conversation.bytes }] };
 }
 
 function tick({ deadlineAt }: Settings, state: State, now: number): Step {
-  if (now >= state.expiresAt) return end(state, giveUp(state, 'no-answer', 'nothing came back in time'));
+  if (now >= state.expiresAt) return end(state, timeoutOutcome(state, 'no-answer', 'no answer arrived in time'));
   if (now < state.repeatAt) return { state, effects: [] };
-  // A device that has the command answers from memory; one that has not must not get it this late.
+  // A device that has the command answers from memory; one that does not have it must not get it this late.
   const known = state.accepted || state.conversation.partial !== undefined;
   if (now > state.lastRepeatAt || (now >= deadlineAt && !known)) {
     return { state: { ...state, repeatAt: Number.POSITIVE_INFINITY }, effects: [] };
@@ -150,31 +157,41 @@ function tick({ deadlineAt }: Settings, state: State, now: number): Step {
 }
 
 function posted(settings: Settings, state: State, { number, sid }: { number: number; sid: string }, now: number): Step {
-  const failure = state.strangers.get(sid);
-  const settled = settle(settings, state, number, failure === undefined ? { sid } : { failure }, now);
+  const failure = state.unmatchedFailures.get(sid);
+  const recorded = recordPost(settings, state, number, failure === undefined ? { sid } : { failure }, now);
   const attempt = state.posts.findIndex((one) => one.number === number) + 1;
-  return attempt === 0 ? settled : { ...settled, effects: [{ type: 'sent', attempt }, ...settled.effects] };
+  return attempt === 0 ? recorded : { ...recorded, effects: [{ type: 'sent', attempt }, ...recorded.effects] };
 }
 
-/** The API's answer, or its failing, to one post; a post of an earlier datagram is of no interest any more. */
-function settle(settings: Settings, state: State, number: number, fate: Omit<Post, 'number'>, now: number): Step {
+/** Records the result of one post; that of an earlier datagram is ignored. */
+function recordPost(
+  settings: Settings,
+  state: State,
+  number: number,
+  postResult: Omit<Post, 'number'>,
+  now: number,
+): Step {
   if (!state.posts.some((one) => one.number === number)) return { state, effects: [] };
-  const posts = state.posts.map((one) => (one.number === number ? { number, ...fate } : one));
+  const posts = state.posts.map((one) => (one.number === number ? { number, ...postResult } : one));
   const repeatAt = now + waitAfter(settings, posts.length);
-  return unlessNothingLeft({ ...state, posts, repeatAt, strangers: new Map() });
+  return endIfAllFailed({ ...state, posts, repeatAt, unmatchedFailures: new Map() });
 }
 
 function failed(state: State, sid: string, failure: Failure): Step {
   if (state.posts.some((one) => one.sid === sid)) {
     const posts = state.posts.map((one) => (one.sid === sid ? { number: one.number, failure } : one));
-    return unlessNothingLeft({ ...state, posts });
+    return endIfAllFailed({ ...state, posts });
   }
-  const waiting = state.posts.some(({ pending }) => pending === true) && state.strangers.size < MAX_STRANGERS;
-  return { state: waiting ? { ...state, strangers: new Map(state.strangers).set(sid, failure) } : state, effects: [] };
+  const waiting =
+    state.posts.some(({ pending }) => pending === true) && state.unmatchedFailures.size < MAX_UNMATCHED_FAILURES;
+  return {
+    state: waiting ? { ...state, unmatchedFailures: new Map(state.unmatchedFailures).set(sid, failure) } : state,
+    effects: [],
+  };
 }
 
-/** Ends the request when no copy of the command, or of one of its blocks, can have reached the device. */
-function unlessNothingLeft(state: State): Step {
+/** Ends the request when no post of the current datagram can have reached the device. */
+function endIfAllFailed(state: State): Step {
   const failure = failureOfAll(state);
   if (failure === undefined || state.conversation.partial !== undefined) return { state, effects: [] };
   return end(state, notSent(failure));
@@ -187,19 +204,19 @@ export function waitAfter({ parameters, factor }: Pick<Settings, 'parameters' | 
   return parameters.ackTimeout * factor * 2 ** doublings;
 }
 
-function heard(settings: Settings, state: State, sign: Sign, now: number): Step {
-  switch (sign?.type) {
+function received(settings: Settings, state: State, reply: Interpretation, now: number): Step {
+  switch (reply?.type) {
     case undefined:
       return { state, effects: [] };
     case 'accepted':
       return { state: { ...state, accepted: true }, effects: state.accepted ? [] : [{ type: 'accepted' }] };
     case 'next': {
-      const next = send(settings, state, sign.next, now);
-      return { ...next, effects: [...acknowledgement(sign), { type: 'block', block: sign.block }, ...next.effects] };
+      const next = send(settings, state, reply.next, now);
+      return { ...next, effects: [...acknowledgement(reply), { type: 'block', block: reply.block }, ...next.effects] };
     }
     case 'end': {
-      const last = end(state, sign.ending);
-      return { ...last, effects: [...acknowledgement(sign), ...last.effects] };
+      const last = end(state, reply.ending);
+      return { ...last, effects: [...acknowledgement(reply), ...last.effects] };
     }
   }
 }
@@ -212,19 +229,19 @@ const end = (state: State, how: Ending): Step => ({
   effects: [{ type: 'end', ending: how }],
 });
 
-/** The truth about a command of which nothing more will be heard. */
-function giveUp(state: State, code: ErrorCode, message: string): Ending {
+/** Returns the outcome of a request that is no longer waited for: what is certain about the command. */
+function timeoutOutcome(state: State, code: ErrorCode, message: string): Ending {
   const { conversation } = state;
   if (conversation.partial !== undefined) return conversation.partial();
   const failure = failureOfAll(state);
   if (failure !== undefined) return notSent(failure);
-  if (!conversation.canRun) return notSent({ code, message: `${message}; the command was not sent whole` });
-  return ending('no-answer', code, state.accepted ? `${message}; the device had accepted the command` : message);
+  if (!conversation.canRun) return notSent({ code, message: `${message}; the command was not sent completely` });
+  return endingOf('no-answer', code, state.accepted ? `${message}; the device had accepted the command` : message);
 }
 
-/** Why the last post failed, when all of them did. */
+/** Returns why the last post failed, if all of them failed. */
 function failureOfAll({ posts }: State): Failure | undefined {
   return posts.every(({ failure }) => failure !== undefined) ? posts.at(-1)?.failure : undefined;
 }
 
-const notSent = ({ code, message, ...details }: Failure): Ending => ending('not-sent', code, message, details);
+const notSent = ({ code, message, ...details }: Failure): Ending => endingOf('not-sent', code, message, details);

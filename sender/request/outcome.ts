@@ -12,42 +12,42 @@ export interface RequestError {
   readonly vendorCode?: number;
 }
 
-/** What a command came to. */
+/** How a command ended. */
 export type Ending =
   | {
       readonly outcome: 'done';
       /** What the handler returned; undefined when that was nothing. */
       readonly result: unknown;
-      /** Set when the command ran but `result` is not all that it returned. */
+      /** Set when `result` is only the beginning of what the handler returned. */
       readonly cut?: true;
-      /** Set when the device ran it although its clock could not tell whether the deadline had passed. */
+      /** Set when the device could not check the deadline, as its clock is not synchronised, and ran the command. */
       readonly clockSynchronized?: false;
     }
   | { readonly outcome: Exclude<Outcome, 'done'>; readonly error: RequestError };
 
-/** When it happened, in milliseconds since `request()` was called. */
+/** Times in milliseconds since `request()` was called. */
 export interface Timings {
-  /** The API took the command. */
+  /** The API accepted the command. */
   readonly sent?: number;
-  /** The device said that it has the command and will answer later. */
+  /** The device reported that it received the command and answers later. */
   readonly accepted?: number;
   readonly ended: number;
 }
 
-/** How a request ended, and what that took. */
+/** How a request ended, and what it took. */
 export type RequestResult = Ending & {
-  /** Most times that one datagram was posted: 1 when nothing was repeated, 0 when nothing was posted. */
+  /** Most posts of one datagram: 1 when none was repeated, 0 when nothing was posted. */
   readonly attempts: number;
   /**
-   * Calls of the API: posted datagrams, and pages of the list that were read meanwhile. Pages that several requests
-   * waited for count for each; retries within the client count for none.
+   * API calls: datagrams posted, and pages of the list read meanwhile. A page counts for each request that waited for
+   * it; retries within the client are not counted.
    */
   readonly apiCalls: number;
   readonly timings: Timings;
 };
 
-/** An ending that is no success. */
-export const ending = (
+/** Makes an ending other than `done`. */
+export const endingOf = (
   outcome: Exclude<Outcome, 'done'>,
   code: ErrorCode,
   message: string,
@@ -60,16 +60,16 @@ export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ER
 
 export const ERROR_CODES: readonly ErrorCode[] = Object.keys(ERRORS).filter(isErrorCode);
 
-/** What a code says on the wire; undefined for one that no device answers. */
+/** Returns a code's form on the wire; undefined for one that no device answers with. */
 export const wireOf = (code: ErrorCode): WireForm | undefined => entries[code].wire;
 
 /**
- * What an error reply means: its outcome stands beside its code in the list of errors.
+ * Interprets an error reply: the list of errors has the outcome of each code.
  *
- * @param code as the device wrote it; a newer agent may have codes that this list has not
- * @param fallback taken instead of a code that is not known
+ * @param code as the device wrote it; a newer agent may have codes that are not in the list
+ * @param fallback used for such a code
  */
-export function errorSign(
+export function interpretError(
   code: string | undefined,
   message: string,
   fallback: ErrorCode,
@@ -78,6 +78,6 @@ export function errorSign(
   const known = code !== undefined && isErrorCode(code) && wireOf(code) !== undefined ? code : fallback;
   const outcome = wireOf(known)?.outcome;
   if (outcome === 'accepted') return { type: 'accepted' };
-  const told = outcome === undefined || outcome === 'done' ? 'failed' : outcome;
-  return { type: 'end', ending: ending(told, known, message, details) };
+  const final = outcome === undefined || outcome === 'done' ? 'failed' : outcome;
+  return { type: 'end', ending: endingOf(final, known, message, details) };
 }

@@ -6,19 +6,19 @@ import { paramsFromText, paramsFromWords, quoteWord } from '../../shared/format/
 import { isRecord, toCbor } from '../../shared/format/value.js';
 
 /**
- * A command's parameters: by name, by position, as words in the way of a text command (`channel=1 on`; a number among
- * them is a word that the handler reads as one), or bytes.
+ * A command's parameters: by name, by position, as the words of a text command (`channel=1 on`, where the handler's
+ * schema decides which words are numbers), or bytes.
  */
 export type RequestParams = Readonly<Record<string, unknown>> | readonly unknown[] | string | Uint8Array;
 
-/** Most bytes of parameters that go in blocks; the agent takes no more. */
+/** Most bytes of parameters that are sent in blocks; the agent accepts no more. */
 export const MAX_PARAMS_BYTES = 65_536;
 
 const NOTHING = Buffer.alloc(0);
 
 export const badInput = (message: string, cause?: unknown) => new SupersimError('bad-input', message, { cause });
 
-/** Runs what may find that parameters cannot be written. */
+/** Turns any error of `write` into `bad-input`. */
 function orBadInput<T>(write: () => T): T {
   try {
     return write();
@@ -28,15 +28,18 @@ function orBadInput<T>(write: () => T): T {
 }
 
 /**
- * Parameters as the payload of a POST: words as text, bytes as they are, the rest in CBOR, which leaves every value
- * what it is.
+ * Encodes parameters as the payload of a POST: words as text, bytes as they are, the rest in CBOR, which keeps the type
+ * of every value.
  *
  * @throws SupersimError `bad-input`, `too-large`
  */
 export function postBody(params: RequestParams | undefined): { payload: Buffer; contentFormat?: ContentFormat } {
   const body = writeBody(params);
   if (body.payload.length <= MAX_PARAMS_BYTES) return body;
-  throw new SupersimError('too-large', `the parameters have ${body.payload.length} bytes of ${MAX_PARAMS_BYTES}`);
+  throw new SupersimError(
+    'too-large',
+    `the parameters have ${body.payload.length} bytes; the limit is ${MAX_PARAMS_BYTES}`,
+  );
 }
 
 function writeBody(params: RequestParams | undefined): { payload: Buffer; contentFormat?: ContentFormat } {
@@ -53,23 +56,23 @@ function writeBody(params: RequestParams | undefined): { payload: Buffer; conten
 const MAX_QUERY_BYTES = 255;
 
 /**
- * Parameters as the query of a GET, whose payload would mean nothing (RFC 7252 §5.8.1).
+ * Encodes parameters as the query of a GET, whose payload has no meaning (RFC 7252 §5.8.1).
  *
- * @throws SupersimError `bad-input` for what is no word, `too-large`
+ * @throws SupersimError `bad-input` for values that are not words, `too-large`
  */
 export function getQuery(params: RequestParams | undefined): string[] {
   const { positional, named } = asParams(params);
   const words = [...positional.map(scalarText), ...Object.entries(named).map(namedWord)];
   const read = orBadInput(() => paramsFromWords(words));
   if (!sameShape(read, { positional, named }) || Object.hasOwn(named, 'deadline')) {
-    throw badInput('the parameters cannot be told apart in a query: use POST');
+    throw badInput('the parameters would be ambiguous in a query: use POST');
   }
   const long = words.find((word) => Buffer.byteLength(word) > MAX_QUERY_BYTES);
   if (long === undefined) return words;
   throw new SupersimError('too-large', `a parameter of a GET has more than ${MAX_QUERY_BYTES} bytes: use POST`);
 }
 
-/** Whether words are read as what they were made of. */
+/** Tells whether parameters that were written and read again are still by position and by name as before. */
 const sameShape = (one: Params, other: Params) =>
   one.positional.length === other.positional.length &&
   isDeepStrictEqual(Object.keys(one.named), Object.keys(other.named));
@@ -78,10 +81,10 @@ const namedWord = ([key, value]: [string, unknown]) => `${key}=${scalarText(valu
 
 function scalarText(value: unknown): string {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value);
-  throw badInput('only strings, numbers and booleans can be parameters here: use POST, JSON or CBOR');
+  throw badInput('only strings, numbers and booleans can be words: use POST, JSON or CBOR');
 }
 
-/** Parameters as the words behind a text command's name. */
+/** Encodes parameters as the words after a text command's name. */
 export function textWords(params: RequestParams | undefined): string {
   if (typeof params === 'string') {
     orBadInput(() => paramsFromText(params));
@@ -90,16 +93,16 @@ export function textWords(params: RequestParams | undefined): string {
   return formatWords(asParams(params));
 }
 
-/** Parameters as words that `paramsFromText` reads back. */
+/** Encodes parameters as words that `paramsFromText` reads back. */
 export function formatWords({ positional, named }: Params): string {
   const words = Object.entries(named).map(([key, value]) => `${key}=${quoteWord(scalarText(value))}`);
   const line = [...positional.map((value) => quoteWord(scalarText(value))), ...words].join(' ');
   const read = orBadInput(() => paramsFromText(line));
   if (sameShape(read, { positional, named })) return line;
-  throw badInput('a parameter has a name that text cannot say: use JSON, CBOR or CoAP');
+  throw badInput('a parameter has a name that text cannot carry: use JSON, CBOR or CoAP');
 }
 
-/** Parameters as the member `params` of JSON-RPC; undefined when there are none. */
+/** Encodes parameters as the member `params` of JSON-RPC; undefined when there are none. */
 export function rpcParams(params: RequestParams | undefined): unknown {
   if (params instanceof Uint8Array) return [params];
   if (typeof params !== 'string') return params;

@@ -1,13 +1,13 @@
-import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { detectFormat } from '../../shared/format/detect.js';
+import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import type { Conversation, Sign } from './conversation.js';
-import { type Ending, ERROR_CODES, errorSign, wireOf } from './outcome.js';
+import type { Conversation, Interpretation } from './conversation.js';
+import { type Ending, ERROR_CODES, interpretError, wireOf } from './outcome.js';
 import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
 
-/** Taken for an error without a code that is known: whether the command ran is not told. */
+/** The code of an error reply without a known code: it is unknown whether the command ran. */
 const UNKNOWN: ErrorCode = 'unknown-error';
 
 export interface PlainCommand {
@@ -20,21 +20,21 @@ export interface PlainCommand {
 }
 
 /**
- * A command in text, JSON or CBOR: one datagram, and one back, under the same id.
+ * Makes the conversation of a command in text, JSON or CBOR: one datagram, and one reply with the same id.
  *
  * @throws SupersimError `bad-input`, `too-large`
  */
 export function plainConversation(command: PlainCommand): Conversation {
   const bytes = write(command);
   if (bytes.length > SAFE_BINARY_BYTES) {
-    const message = `the command has ${bytes.length} bytes, one datagram has ${SAFE_BINARY_BYTES}`;
-    throw new SupersimError('too-large', message, { remedy: 'Use CoAP, which sends it in blocks.' });
+    const message = `the command has ${bytes.length} bytes; a datagram holds ${SAFE_BINARY_BYTES}`;
+    throw new SupersimError('too-large', message, { remedy: 'Use CoAP, which sends long commands in blocks.' });
   }
   const { format, id } = command;
   return {
     bytes,
     canRun: true,
-    hear: (reply) => (format === 'text' ? hearText(reply, id) : hearRpc(format, reply, id)),
+    interpret: (reply) => (format === 'text' ? interpretText(reply, id) : interpretRpc(format, reply, id)),
   };
 }
 
@@ -43,9 +43,9 @@ function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
     if (deadline !== undefined) throw badInput('a text command cannot carry a deadline: use CoAP, JSON or CBOR');
     const bytes = Buffer.from(`#${id} ${name} ${textWords(params)}`.trimEnd());
     if (detectFormat(bytes) === 'text') return bytes;
-    throw badInput('the parameters have control characters, which text cannot say: use CoAP, JSON or CBOR');
+    throw badInput('the parameters have control characters, which text cannot carry: use CoAP, JSON or CBOR');
   }
-  if (format === 'json' && params instanceof Uint8Array) throw badInput('JSON cannot say bytes: use CoAP or CBOR');
+  if (format === 'json' && params instanceof Uint8Array) throw badInput('JSON cannot carry bytes: use CoAP or CBOR');
   const written = rpcParams(params);
   const document = {
     jsonrpc: '2.0',
@@ -61,25 +61,16 @@ function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
   }
 }
 
-const REPLY = /^#(\S+) (?:repeat )?(ok|error)(?: |$)/;
-const CUT_MARK = / …\[cut, \d+ bytes\]$/;
-
-/** `#id ok RESULT` or `#id error CODE message`, and `repeat` before them when the command had come before. */
-function hearText(bytes: Buffer, id: string): Sign {
-  // A byte a character: the result may be bytes, which stand as they are.
-  const [head, theirs, word] = REPLY.exec(bytes.toString('latin1')) ?? [];
-  if (head === undefined || theirs !== id) return undefined;
-  const body = bytes.subarray(head.length);
-  if (word === 'ok') {
-    const result = body.length === 0 ? undefined : isUtf8(body) ? body.toString() : body;
-    return done(result, CUT_MARK.test(body.toString()));
-  }
-  const [, code, message] = /^(\S+) ?(.*)$/s.exec(body.toString()) ?? [];
-  return errorSign(code, message ?? '', UNKNOWN);
+function interpretText(bytes: Buffer, id: string): Interpretation {
+  const reply = parseTextReply(bytes);
+  if (reply?.id !== id) return undefined;
+  const { answer } = reply;
+  if ('result' in answer) return done(answer.result, answer.cut);
+  return interpretError(answer.error.code, answer.error.message, UNKNOWN);
 }
 
-/** A response object of JSON-RPC 2.0 (§5). */
-function hearRpc(format: 'json' | 'cbor', bytes: Buffer, id: string): Sign {
+/** Reads a response object of JSON-RPC 2.0 (§5). */
+function interpretRpc(format: 'json' | 'cbor', bytes: Buffer, id: string): Interpretation {
   const document = parse(format, bytes);
   if (!isRecord(document) || document['id'] !== id) return undefined;
   const { result, error, clockSynchronized } = document;
@@ -96,18 +87,18 @@ function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
   }
 }
 
-/** Our code stands in `data`; where there was no room for it, the number says the same. */
-function rpcError({ code: number, message, data }: Record<string, unknown>): Sign {
+/** The agent's code stands in `data`; where there was no room for it, the JSON-RPC number stands for it. */
+function rpcError({ code: number, message, data }: Record<string, unknown>): Interpretation {
   const code = isRecord(data) && typeof data['code'] === 'string' ? data['code'] : undefined;
   const byNumber = ERROR_CODES.find((known) => wireOf(known)?.jsonRpc === number);
-  return errorSign(code, typeof message === 'string' ? message : '', byNumber ?? UNKNOWN);
+  return interpretError(code, typeof message === 'string' ? message : '', byNumber ?? UNKNOWN);
 }
 
-/** The agent's form of a result that is longer than a datagram. */
+/** Tells whether a result is in the agent's form for one that is longer than a datagram. */
 const isCut = (result: unknown): boolean =>
   isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
 
-function done(result: unknown, cut: boolean, unsynchronized = false): Sign {
+function done(result: unknown, cut: boolean, unsynchronized = false): Interpretation {
   const ending: Ending = {
     outcome: 'done',
     result,

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { checkInput } from '../../shared/check-input.js';
 import { GATEWAY, scaled } from '../../shared/coap/parameters.js';
 import { COMMAND_NAME, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 import type { IpCommandClient } from '../api/client.js';
-import { checkInput } from '../base/check-input.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import { coapConversation } from './coap.js';
 import type { Conversation } from './conversation.js';
@@ -14,16 +14,16 @@ import type { RequestParams } from './params.js';
 import { plainConversation } from './plain.js';
 import { type Progress, runRequest } from './run-request.js';
 
-/** How a command can be written for a device. */
+/** The formats in which a command can be sent. */
 export const REQUEST_FORMATS = ['coap', 'json', 'cbor', 'text'] as const;
 export type RequestFormat = (typeof REQUEST_FORMATS)[number];
 
 export const DEFAULT_REQUEST_TIMEOUT: Duration = '5min';
 
 /**
- * What a request's tokens, ids and message IDs are made of. Who makes a request again, with the same identity, SIM,
- * command and options, is answered what the first one came to, as long as the device remembers that (`journal.keep`,
- * a day by default): so a request goes on after its process was ended.
+ * A request's tokens, ids and message IDs are derived from its identity. A request that is made again with the same
+ * identity, SIM, command and options gets the outcome of the first, as long as the device remembers it
+ * (`journal.keep`, a day by default): so a request can be resumed after its process has ended.
  */
 export interface RequestIdentity {
   /** Six bytes. */
@@ -33,31 +33,31 @@ export interface RequestIdentity {
 }
 
 export interface RequestOptions {
-  /** Default `coap`, the only one whose parameters and results can be longer than a datagram. */
+  /** Default `coap`, the only format whose parameters and results can be longer than a datagram. */
   readonly format?: RequestFormat | undefined;
-  /** CoAP: asks by GET, which works for commands that are declared safe; the parameters are words then. */
+  /** CoAP: sends a GET, for commands that are declared safe; the parameters are words then. */
   readonly get?: boolean | undefined;
-  /** Unix time in seconds after which the device must not begin with the command. Text cannot carry one. */
+  /** Unix time in seconds after which the device must not start the command. Text cannot carry one. */
   readonly deadline?: number | undefined;
-  /** Longest wait for an answer, or for the next block where there are several: 100ms to 24h, default 5min. */
+  /** Longest wait for an answer, or for the next block of one: 100ms to 24h, default 5min. */
   readonly timeout?: Duration | undefined;
   /** UDP port on the device; default 6969. */
   readonly devicePort?: number | undefined;
-  /** By what a device knows the command when it comes again; default: by chance. See {@link RequestIdentity}. */
+  /** Default: random. See {@link RequestIdentity}. */
   readonly identity?: RequestIdentity | undefined;
-  /** Says that a request with this identity may have been made before: then nothing can be `not-sent`. */
+  /** Set when a request with this identity may have been made before: it then never ends as `not-sent`. */
   readonly again?: boolean | undefined;
-  /** Ends the waiting: `not-sent` when nothing went, else `no-answer`. */
+  /** Stops the request: it ends as `not-sent` if nothing was sent, else as `no-answer`. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /**
- * Runs a command on a SIM's device, and tells the truth about what came of it. Lost datagrams are repeated; a device
- * knows them by their token and message ID, or their id, and runs the command once.
+ * Runs a command on a SIM's device, and returns its outcome. Lost datagrams are repeated; a device recognises a repeat
+ * by its token and message ID, or its id, and runs the command once.
  *
  * @param sim the SIM's SID or unique name
- * @returns exactly one outcome; no failure of network, API or device makes it reject
+ * @returns exactly one outcome; a failure of network, API or device does not make it reject
  * @throws (rejects) SupersimError `bad-input` or `too-large` when the command cannot be written; nothing was sent
  */
 export type RequestFunction = (
@@ -72,11 +72,11 @@ export interface RequesterOptions {
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
   /**
-   * Where the vendor tells what became of each datagram: a webhook receiver whose `onCallback` is the `hear` of
-   * `replies`. With it, `not-sent` says why.
+   * URL that the vendor calls with the status of each datagram: of a webhook receiver whose `onCallback` is the
+   * `handleCallback` of `replies`. With it, `not-sent` says why.
    */
   readonly callbackUrl?: string | undefined;
-  /** For tests: what the times of the protocol, such as the 30 s before the first repeat, are multiplied by. */
+  /** For tests: multiplies the times of the protocol, such as the 30 s before the first repeat. */
   readonly timeScale?: number | undefined;
 }
 
@@ -104,7 +104,7 @@ const inputSchema = z.object({
 
 type RequestInput = z.output<typeof inputSchema>;
 
-/** Makes `request()`. */
+/** Creates `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
   const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
   const parameters = timeScale === 1 ? GATEWAY : scaled(GATEWAY, timeScale);
@@ -126,7 +126,7 @@ export function createRequester(options: RequesterOptions): RequestFunction {
 }
 
 /**
- * Looks whether a command can be written, and sends nothing.
+ * Checks whether a command can be encoded. Sends nothing.
  *
  * @throws SupersimError `bad-input`, `too-large`
  */

@@ -4,22 +4,22 @@ import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api/api-error.js';
 import type { IpCommandClient } from '../api/client.js';
 import { VENDOR_CODES } from '../api/vendor-codes.js';
-import type { HeardCommand, ReplyListener, ReplySource } from '../replies/polling.js';
+import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polling.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
 import type { Failure, Input } from './machine.js';
-import { type Ending, ending, type RequestResult } from './outcome.js';
+import { type Ending, endingOf, type RequestResult } from './outcome.js';
 
-/** What a request comes through on its way to its end. */
+/** The progress of a request. */
 export type Progress =
-  /** The API took a datagram; `attempt` is 2 and more for repeats of the same. */
+  /** The API accepted a datagram; `attempt` is 2 or more for a repeat. */
   | { readonly type: 'sent'; readonly attempt: number }
-  /** The device has the command and will answer later. */
+  /** The device has received the command and answers later. */
   | { readonly type: 'accepted' }
-  /** The device has a block of the command, or a block of its result is there. */
+  /** The device has received a block of the command, or a block of its result has arrived. */
   | { readonly type: 'block'; readonly block: BlockProgress };
 
-export interface Run {
+export interface RequestRun {
   readonly client: Pick<IpCommandClient, 'create'>;
   readonly replies: ReplySource;
   readonly parameters: Parameters;
@@ -37,21 +37,21 @@ export interface Run {
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
-/** Takes a command from its first datagram to its outcome. Never rejects. */
-export async function runRequest(run: Run): Promise<RequestResult> {
+/** Runs a request from its first datagram to its outcome. Never rejects. */
+export async function runRequest(run: RequestRun): Promise<RequestResult> {
   const { client, sim, devicePort, callbackUrl, again, signal, parameters, timeout } = run;
-  // A device that has the command answers what came of it, and one that has not refuses it by its own clock.
+  // A device that has the command answers with its outcome; one that does not have it checks the deadline itself.
   const deadline = again ? undefined : run.deadline;
   const startedAt = performance.now();
   const sinceStart = () => Math.round(performance.now() - startedAt);
   const timings: { sent?: number; accepted?: number } = {};
   let apiCalls = 0;
-  let trouble: unknown;
+  let replyError: unknown;
   const create = async (payload: Buffer) => {
     apiCalls++;
-    // Bytes, whatever the format: what the API does to text on its way is not known.
+    // Bytes, whatever the format: it is not documented what the API does to text.
     const command = await client.create({ sim, payload, devicePort, callbackUrl });
-    run.replies.learn?.(sim, command.sim_sid);
+    run.replies.setSimSid?.(sim, command.sim_sid);
     return command;
   };
   const settings = {
@@ -61,8 +61,8 @@ export async function runRequest(run: Run): Promise<RequestResult> {
     deadlineAt: deadline === undefined ? Number.POSITIVE_INFINITY : startedAt + deadline * 1000 - Date.now(),
   };
   const driver = drive(settings, run.conversation, {
-    post: async (number, bytes) => fateOf(number, create(bytes)),
-    // The device repeats what is not acknowledged, and nothing else comes of it.
+    post: async (number, bytes) => postResultOf(number, create(bytes)),
+    // A lost acknowledgement only makes the device repeat its response.
     acknowledge: (bytes) => void create(bytes).catch(() => {}),
     progress(progress) {
       if (progress.type !== 'block') timings[progress.type] ??= sinceStart();
@@ -70,24 +70,24 @@ export async function runRequest(run: Run): Promise<RequestResult> {
     },
   });
   const listener: ReplyListener = {
-    heard: (command, vendorCode) => driver.feed(inputOf(command, vendorCode)),
-    called: () => {
+    onCommand: (command, vendorCode) => driver.feed(inputOf(command, vendorCode)),
+    onApiCall: () => {
       apiCalls++;
     },
-    trouble: (error) => {
-      trouble = error;
+    onError: (error) => {
+      replyError = error;
     },
   };
 
-  const how = deadline !== undefined && settings.deadlineAt <= startedAt ? TOO_LATE : await listenAndSend();
+  const ending = deadline !== undefined && settings.deadlineAt <= startedAt ? TOO_LATE : await listenAndSend();
   return {
-    ...explain(again ? notSentNow(how) : how, trouble),
+    ...withReplyError(again ? notSentThisTime(ending) : ending, replyError),
     attempts: driver.attempts,
     apiCalls,
     timings: { ...timings, ended: sinceStart() },
   };
 
-  /** Listens first, so that no reply is too fast for us. */
+  /** Subscribes before it sends, so that no reply is missed. */
   async function listenAndSend(): Promise<Ending> {
     if (signal?.aborted === true) return ABORTED;
     let onAbort = () => {};
@@ -97,41 +97,41 @@ export async function runRequest(run: Run): Promise<RequestResult> {
     signal?.addEventListener('abort', onAbort, { once: true });
     const listening = run.replies.listen(sim, listener);
     try {
-      const leave = await Promise.race([listening, aborted]);
-      if (leave === undefined) return ABORTED;
+      const unsubscribe = await Promise.race([listening, aborted]);
+      if (unsubscribe === undefined) return ABORTED;
       driver.start();
       void aborted.then(() => driver.feed({ type: 'abort' }));
       return await driver.ended;
     } catch (error) {
       const { code, message, ...details } = failureOf(error);
-      return ending('not-sent', code, `replies cannot be heard: ${message}`, details);
+      return endingOf('not-sent', code, `replies cannot be received: ${message}`, details);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       // Not awaited: a caller who stops need not wait until the source is ready.
       listening.then(
-        (leave) => leave(),
+        (unsubscribe) => unsubscribe(),
         () => {},
       );
     }
   }
 }
 
-const ABORTED = ending('not-sent', 'given-up', 'the caller stopped before anything was sent');
-const TOO_LATE = ending('not-sent', 'expired', 'the deadline had passed before anything was sent');
+const ABORTED = endingOf('not-sent', 'given-up', 'the caller stopped before anything was sent');
+const TOO_LATE = endingOf('not-sent', 'expired', 'the deadline had passed before anything was sent');
 
-/** What became of a post. */
-async function fateOf(number: number, created: Promise<IpCommand>): Promise<Input> {
+/** Returns the result of a post as an input of the state machine. */
+async function postResultOf(number: number, created: Promise<IpCommand>): Promise<Input> {
   try {
     const { sid, status } = await created;
     return status === 'failed' ? { type: 'refused', number, failure: undelivered() } : { type: 'posted', number, sid };
   } catch (error) {
-    if (!isSupersimError(error) || error.code === 'api-unknown-fate') return { type: 'unknown-fate', number };
+    if (!isSupersimError(error) || error.code === 'api-unknown-fate') return { type: 'unknown', number };
     return { type: 'refused', number, failure: failureOf(error) };
   }
 }
 
-const inputOf = (command: HeardCommand, vendorCode?: number): Input => {
-  if (command.direction === 'from_sim') return { type: 'heard', bytes: payloadBytes(command) };
+const inputOf = (command: CommandUpdate, vendorCode?: number): Input => {
+  if (command.direction === 'from_sim') return { type: 'received', bytes: payloadBytes(command) };
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
 };
@@ -142,31 +142,31 @@ function failureOf(error: unknown): Failure {
   return { code, message: messageOf(error), ...(vendorCode !== undefined && { vendorCode }) };
 }
 
-/** The API's list does not say why; a callback does. */
+/** The API's list does not say why a command failed; a callback does. */
 function undelivered(vendorCode?: number): Failure {
   if (vendorCode === undefined) {
     return {
       code: 'not-delivered',
-      message: 'the network did not send it; most often the device is not attached (83401)',
+      message: 'the network did not send it; usually the device is not attached (83401)',
     };
   }
   const meaning = VENDOR_CODES.get(vendorCode) ?? 'The network did not send it.';
   return { code: 'not-delivered', message: `code ${vendorCode}: ${meaning}`, vendorCode };
 }
 
-/** What was not sent this time may have been before. */
-function notSentNow(how: Ending): Ending {
-  if (how.outcome !== 'not-sent') return how;
-  const { message, ...details } = how.error;
+/** A request that was not sent this time may have been sent by an earlier one with the same identity. */
+function notSentThisTime(ending: Ending): Ending {
+  if (ending.outcome !== 'not-sent') return ending;
+  const { message, ...details } = ending.error;
   return {
     outcome: 'no-answer',
-    error: { ...details, message: `it may have been sent before, but not now: ${message}` },
+    error: { ...details, message: `it may have been sent earlier, but not this time: ${message}` },
   };
 }
 
-/** Says of a command without an answer that its replies could not be looked for, where that was so. */
-function explain(how: Ending, trouble: unknown): Ending {
-  if (how.outcome !== 'no-answer' || trouble === undefined) return how;
-  const message = `${how.error.message}; replies could not always be looked for: ${messageOf(trouble)}`;
-  return { ...how, error: { ...how.error, message } };
+/** Adds to an ending without an answer that replies could not always be read. */
+function withReplyError(ending: Ending, replyError: unknown): Ending {
+  if (ending.outcome !== 'no-answer' || replyError === undefined) return ending;
+  const message = `${ending.error.message}; replies could not always be read: ${messageOf(replyError)}`;
+  return { ...ending, error: { ...ending.error, message } };
 }

@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { DIRECTIONS, type IpCommand, PAYLOAD_TYPES, STATUSES } from '../../shared/ip-command.js';
 
 /**
- * What a callback tells of an IP Command: as much of the resource as the vendor says, which documents neither the
- * names nor which of them are always there (fact sheet §3).
+ * The parameters of a callback about an IP Command. The vendor documents neither their names nor which of them are
+ * always present (docs/vendor-facts.md, "Webhooks: parameters").
  */
 export interface Callback {
   readonly direction: IpCommand['direction'];
@@ -15,7 +15,7 @@ export interface Callback {
   readonly simIccid: string | undefined;
   readonly deviceIp: string | undefined;
   readonly devicePort: number | undefined;
-  /** What the device sent; for a to_sim command undefined unless the vendor repeats it. */
+  /** The device's datagram; for a to_sim command undefined unless the vendor repeats the payload. */
   readonly payload: Buffer | undefined;
   /** Why a to_sim command has the status `failed`, such as 83401. */
   readonly errorCode: number | undefined;
@@ -58,7 +58,7 @@ type Params = z.output<typeof paramsSchema>;
 /** RFC 4648 §4. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-/** Reads a callback's parameters. @returns undefined when they are not those of an IP Command */
+/** Parses a callback's parameters. @returns undefined when they are not those of an IP Command */
 export function parseCallback(given: URLSearchParams): Callback | undefined {
   const { data: params } = paramsSchema.safeParse(Object.fromEntries(given));
   const direction = params && directionOf(params);
@@ -82,7 +82,7 @@ export function parseCallback(given: URLSearchParams): Callback | undefined {
   };
 }
 
-/** The only callbacks of IP Commands that were ever seen had a payload and a SIM's name, and no direction. */
+/** The only callbacks of IP Commands that are published have a payload and a SIM's name, but no direction. */
 function directionOf({ Direction, Status, Payload }: Params): Callback['direction'] | undefined {
   if (Direction !== undefined) return Direction;
   if (Status === undefined || Status === 'received') return Payload === undefined ? undefined : 'from_sim';

@@ -1,10 +1,11 @@
 import * as z from 'zod';
+import { readBody } from '../../shared/read-body.js';
 import type { SignedRequest } from './signature.js';
 
 /** Most bytes of a callback's body: a payload of 1300 bytes in Base64, each character escaped, and the parameters. */
 export const MAX_BODY_BYTES = 65_536;
 
-/** A callback as it arrived, with its parameters wherever they are. */
+/** A callback as it arrived, with its parameters from query, form or JSON. */
 export interface Incoming extends SignedRequest {
   readonly params: URLSearchParams;
 }
@@ -12,12 +13,13 @@ export interface Incoming extends SignedRequest {
 /**
  * Reads a request.
  *
- * @param publicUrl how the vendor calls it, where a proxy changes that
- * @returns undefined when its body is longer than {@link MAX_BODY_BYTES} or breaks off
+ * @param publicUrl the URL that the vendor calls, where a proxy changes it
+ * @returns undefined when its body is longer than {@link MAX_BODY_BYTES} or incomplete
  */
 export async function readIncoming(request: Request, publicUrl: string | undefined): Promise<Incoming | undefined> {
-  const body = await readBody(request.body).catch(() => undefined);
-  if (body === undefined) return undefined;
+  const bytes = await readBody(request.body, MAX_BODY_BYTES).catch(() => undefined);
+  if (bytes === undefined) return undefined;
+  const body = bytes.toString();
   const { method } = request;
   const url = urlOf(request.url, publicUrl);
   if (method === 'GET') return { method, url, body, form: undefined, params: new URL(url).searchParams };
@@ -27,19 +29,7 @@ export async function readIncoming(request: Request, publicUrl: string | undefin
   return { method, url, body, form, params: form };
 }
 
-async function readBody(stream: Request['body']): Promise<string | undefined> {
-  if (stream === null) return '';
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-/** Not by way of a URL object: that writes some characters of a query in another way than they were signed. */
+/** Returns the URL that was signed. A URL object is not used, as it rewrites some characters of a query. */
 function urlOf(requested: string, publicUrl: string | undefined): string {
   const [url = ''] = requested.split('#', 1);
   if (publicUrl === undefined) return url;
@@ -58,7 +48,7 @@ function jsonParams(body: string): URLSearchParams {
       if (typeof value === 'string' || typeof value === 'number') params.set(name, String(value));
     }
   } catch {
-    // What cannot be read has no parameters.
+    // A body that is not a JSON object has no parameters.
   }
   return params;
 }

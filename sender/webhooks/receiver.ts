@@ -1,56 +1,56 @@
 import * as z from 'zod';
-import { checkInput } from '../base/check-input.js';
-import { forgetOldest } from '../base/evict-oldest.js';
+import { checkInput } from '../../shared/check-input.js';
+import { evictOldest } from '../base/evict-oldest.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';
 import { isSignedByKore, isSignedByTwilio } from './signature.js';
 
-/** Most keys of callbacks that are remembered, so that a repeat of one is dropped. */
+/** Most keys of callbacks that are remembered, to drop repeats. */
 export const MAX_REMEMBERED = 100_000;
-/** Most callbacks that wait until `onCallback` is done with those before them; more are refused, and come again. */
+/** Most callbacks that wait for `onCallback`; more are refused, and the vendor repeats them. */
 export const MAX_WAITING = 1000;
 
-/** What became of the requests, since the start. */
+/** Requests since the start, by result. */
 export interface WebhookCounters {
   accepted: number;
-  /** Had come before. */
+  /** Received before. */
   repeats: number;
   unsigned: number;
   wrongSignature: number;
   malformed: number;
-  /** Came while {@link MAX_WAITING} were waiting. */
+  /** Refused while {@link MAX_WAITING} were waiting. */
   busy: number;
   /** `onCallback` threw. */
   failed: number;
 }
 
 export interface WebhookReceiverOptions {
-  /** The secret of KORE's webhooks, from which all have come since November 2024 (fact sheet §4). */
+  /** The secret of KORE's webhooks, which sends all since November 2024 (docs/vendor-facts.md, "KORE: differences"). */
   readonly koreSecret?: string | undefined;
   /** Twilio's auth token. */
   readonly twilioAuthToken?: string | undefined;
   /**
-   * How the vendor calls this receiver, where a proxy changes it: scheme and host, and the path too if it has one. The
-   * query is the request's.
+   * The URL that the vendor calls, where a proxy changes it: scheme and host, and the path too if it has one. The query
+   * is the request's.
    */
   readonly publicUrl?: string | undefined;
-  /** Takes requests without a signature: for a network where nobody else can send any. Default false. */
+  /** Accepts requests without a signature: for a network where only the vendor can send them. Default false. */
   readonly allowUnsigned?: boolean | undefined;
-  /** Called for each callback once, one after the other, after the vendor has its answer. */
+  /** Called once for each callback, one after the other, after the vendor has been answered. */
   readonly onCallback: (callback: Callback) => void | Promise<void>;
-  /** Told what `onCallback` threw. */
+  /** Called with what `onCallback` threw. */
   readonly onError?: ((error: unknown, callback: Callback) => void) | undefined;
 }
 
-/** What a serverless platform keeps running for after the response. */
+/** The context that a serverless platform passes with a request, to keep running after the response. */
 export interface ReceiveContext {
   readonly waitUntil?: (work: Promise<void>) => void;
 }
 
 export interface WebhookReceiver {
-  /** Answers a callback, within bounds whatever it holds. Never rejects. */
+  /** Answers a callback. Never rejects. */
   receive(request: Request, context?: ReceiveContext): Promise<Response>;
-  /** Resolves when `onCallback` is done with all that came until now. */
+  /** Resolves when `onCallback` has finished with all callbacks received so far. */
   settled(): Promise<void>;
   readonly counters: Readonly<WebhookCounters>;
 }
@@ -64,14 +64,14 @@ const optionsSchema = z
   })
   .refine(
     ({ koreSecret, twilioAuthToken, allowUnsigned }) => allowUnsigned || (koreSecret ?? twilioAuthToken) !== undefined,
-    'needs koreSecret or twilioAuthToken, or everything would be refused',
+    'must have koreSecret or twilioAuthToken, or every request would be refused',
   );
 
 type Options = z.output<typeof optionsSchema>;
 
 /**
- * A receiver for the vendors' webhooks: status callbacks and from_sim commands, by form, query or signed JSON. It
- * refuses what is not signed, and drops what comes again.
+ * Creates a receiver for the vendors' webhooks: status callbacks and from_sim commands, by form, query or signed JSON.
+ * It refuses requests without a valid signature, and drops repeats.
  *
  * @throws SupersimError `bad-input`
  */
@@ -90,10 +90,10 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
   let waiting = 0;
   let last: Promise<void> = Promise.resolve();
 
-  function work(callback: Callback): Promise<void> {
+  function enqueue(callback: Callback): Promise<void> {
     waiting++;
     last = last.then(async () => {
-      // The vendor's answer goes first.
+      // The vendor's answer is sent first.
       await new Promise((resolve) => setTimeout(resolve));
       try {
         await options.onCallback(callback);
@@ -108,24 +108,24 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
   }
 
   async function receive(request: Request, { waitUntil }: ReceiveContext = {}): Promise<Response> {
-    if (request.method !== 'POST' && request.method !== 'GET') return refusal(405, 'callbacks come by POST or GET');
+    if (request.method !== 'POST' && request.method !== 'GET') return refusal(405, 'callbacks are sent by POST or GET');
     const incoming = await readIncoming(request, checked.publicUrl);
     if (incoming === undefined) return count('malformed', 413, `a callback has at most ${MAX_BODY_BYTES} bytes`);
     const problem = findProblem(request.headers, incoming, checked);
     if (problem !== undefined) return count(problem.counter, problem.status, problem.reason);
     const callback = parseCallback(incoming.params);
-    if (callback === undefined) return count('malformed', 400, 'this is no callback of an IP Command');
+    if (callback === undefined) return count('malformed', 400, 'this is not a callback of an IP Command');
     const keys = keysOf(request.headers, callback);
     if (keys.some((key) => known.has(key))) {
       counters.repeats++;
-      return taken();
+      return accepted();
     }
     if (waiting >= MAX_WAITING) return count('busy', 503, 'too many callbacks are waiting');
     remember(known, keys);
     counters.accepted++;
-    const done = work(callback);
+    const done = enqueue(callback);
     waitUntil?.(done);
-    return taken();
+    return accepted();
   }
 
   function count(counter: keyof WebhookCounters, status: number, reason: string): Response {
@@ -136,7 +136,7 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
   return { counters, receive, settled: () => last };
 }
 
-const taken = () => new Response(null, { status: 204 });
+const accepted = () => new Response(null, { status: 204 });
 
 const refusal = (status: number, reason: string) =>
   new Response(`${reason}\n`, { status, headers: { 'content-type': 'text/plain; charset=utf-8' } });
@@ -149,7 +149,7 @@ interface Problem {
 
 function findProblem(headers: Headers, incoming: Incoming, options: Options): Problem | undefined {
   const { koreSecret, twilioAuthToken, allowUnsigned } = options;
-  // The vendor sends an empty one where it has no secret.
+  // The vendor sends an empty header where it has no secret.
   const kore = headers.get('kore-signature') || undefined;
   const twilio = headers.get('x-twilio-signature') || undefined;
   if (koreSecret !== undefined && kore !== undefined) {
@@ -165,20 +165,20 @@ function findProblem(headers: Headers, incoming: Incoming, options: Options): Pr
 const WRONG: Problem = {
   counter: 'wrongSignature',
   status: 403,
-  reason: 'the signature is wrong: compare the secret, and the public URL with the one that the vendor has',
+  reason: 'wrong signature: compare the secret, and the public URL with the one that the vendor has',
 };
 const UNSIGNED: Problem = {
   counter: 'unsigned',
   status: 403,
-  reason: 'there is no signature that can be checked: create a webhook secret at KORE, and give it to this receiver',
+  reason: 'no signature that can be checked: create a webhook secret at KORE, and configure it here',
 };
 const UNCOVERED: Problem = {
   counter: 'unsigned',
   status: 405,
-  reason: 'kore-signature does not cover what a GET says: set the method of the callback URL to POST',
+  reason: 'kore-signature does not cover the parameters of a GET: set the method of the callback URL to POST',
 };
 
-/** What a repeat has in common with the first; the token is not signed, so that it alone would not do. */
+/** Returns the keys that a repeat shares with the first; the token alone is not enough, as it is not signed. */
 function keysOf(headers: Headers, { sid, status }: Callback): string[] {
   const token = headers.get('kore-idempotency-token') || undefined;
   return [
@@ -189,5 +189,5 @@ function keysOf(headers: Headers, { sid, status }: Callback): string[] {
 
 function remember(known: Set<string>, keys: readonly string[]): void {
   for (const key of keys) known.add(key);
-  forgetOldest(known, MAX_REMEMBERED);
+  evictOldest(known, MAX_REMEMBERED);
 }

@@ -14,9 +14,9 @@ export interface SignedRequest {
 }
 
 /**
- * Whether `X-Twilio-Signature` is right (fact sheet §3): Base64 of HMAC-SHA1, keyed with the account's auth token, over
- * the URL and each parameter of the form. The vendor signs the URL with or without its port, and may write its query
- * in its own way: each is tried. A body that is no form is covered by its digest in the query.
+ * Verifies `X-Twilio-Signature` (docs/vendor-facts.md, "Webhooks: Twilio signature"): Base64 of HMAC-SHA1, keyed with
+ * the account's auth token, over the URL and each parameter of the form. The vendor signs the URL with or without its
+ * port, and may rewrite its query: each form is tried. A body that is not a form is covered by its digest in the query.
  */
 export function isSignedByTwilio(authToken: string, signature: string, request: SignedRequest): boolean {
   const { method, url, body, form } = request;
@@ -35,9 +35,9 @@ function twilioUrls(url: string): string[] {
 }
 
 /**
- * Whether `kore-signature` is right (fact sheet §4 "Webhooks"): hexadecimal SHA-256 of secret, method, URL and body.
- * The URL is without its query, as an older copy of the vendor's page says with it. It is no HMAC: who knows one
- * signature could make one for a longer body, but only with bytes between that no form has.
+ * Verifies `kore-signature` (docs/vendor-facts.md, "Webhooks: KORE signature"): hexadecimal SHA-256 of secret, method,
+ * URL and body. The URL is without its query, or with it as in an older copy of the vendor's page. It is not an HMAC:
+ * whoever knows one signature can make one for a longer body, but only with bytes in between that no form has.
  */
 export function isSignedByKore(secret: string, signature: string, { method, url, body }: SignedRequest): boolean {
   if (!/^[\x20-\x7e]*$/.test(body)) return false;
@@ -48,7 +48,7 @@ export function isSignedByKore(secret: string, signature: string, { method, url,
     .some((candidate) => isSame(signature, koreSignature(secret, method, candidate, body)));
 }
 
-/** The authority may have its port written out though it is the usual one, or be without any. */
+/** Returns the URL with its port, also a default one, and without it. */
 function withAndWithoutPort(url: string): string[] {
   const [, scheme, host, port, rest] = /^(https?:\/\/)([^/?#]*?)(:\d+)?([/?#].*)?$/i.exec(url) ?? [];
   if (scheme === undefined || host === undefined) return [url];
@@ -56,14 +56,14 @@ function withAndWithoutPort(url: string): string[] {
   return [`${scheme}${host}${port ?? usual}${rest ?? ''}`, `${scheme}${host}${rest ?? ''}`];
 }
 
-/** A URL that is only a host is requested with the path `/`. */
+/** Returns a URL with the path `/` also without it: a client requests a bare host so. */
 function withAndWithoutSlash(url: string): string[] {
   return /^https?:\/\/[^/?#]*\/(?=$|\?)/i.test(url) ? [url, url.replace(/\/(?=$|\?)/, '')] : [url];
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text, 'utf8').digest('hex');
 
-/** In a time that does not tell how much of it is right. */
+/** Compares in constant time. */
 function isSame(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];
   return a.length === b.length && timingSafeEqual(a, b);

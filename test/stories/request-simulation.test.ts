@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { coapConversation } from '../../sender/request/coap.js';
 import {
-  begin,
   type Effect,
   type Input,
   MAX_ATTEMPTS,
+  nextTickAt,
   type State,
+  start,
   step,
-  wakeAt,
 } from '../../sender/request/machine.js';
 import type { Ending } from '../../sender/request/outcome.js';
 import { GATEWAY } from '../../shared/coap/parameters.js';
@@ -54,7 +54,7 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
     block: 64,
     takes,
     after,
-    send: (bytes) => carry(bytes, (arriving) => feed({ type: 'heard', bytes: arriving })),
+    send: (bytes) => carry(bytes, (arriving) => feed({ type: 'received', bytes: arriving })),
   });
   const post = (number: number, bytes: Buffer) => {
     const fate = fates[posts++ % fates.length] ?? 'ok';
@@ -62,7 +62,7 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
     repeats.set(key, (repeats.get(key) ?? 0) + 1);
     if (fate === 'ok' || fate === 'sent-but-no-answer') carry(bytes, device.receive);
     if (fate === 'refused') after(10, () => feed({ type: 'refused', number, failure: FAILURE }));
-    else if (fate === 'lost' || fate === 'sent-but-no-answer') after(10, () => feed({ type: 'unknown-fate', number }));
+    else if (fate === 'lost' || fate === 'sent-but-no-answer') after(10, () => feed({ type: 'unknown', number }));
     else after(10, () => feed({ type: 'posted', number, sid: `HG${number}` }));
     if (fate === 'failed') after(20, () => feed({ type: 'failed', sid: `HG${number}`, failure: FAILURE }));
   };
@@ -80,13 +80,13 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   };
   const params = paramBytes === 0 ? undefined : new Uint8Array(paramBytes).fill(0x61);
   const command = { name: 'x', params, get: false, deadline: undefined, tag: Buffer.alloc(6, 1), messageId: 65_530 };
-  const first = begin(settings, coapConversation(command), 0);
+  const first = start(settings, coapConversation(command), 0);
   state = first.state;
   perform(first.effects);
   if (abortAt !== null) after(abortAt, () => feed({ type: 'abort' }));
   for (let i = 0; i < 5000; i++) {
     const next = agenda.sort((a, b) => a.at - b.at)[0];
-    const wake = wakeAt(state);
+    const wake = nextTickAt(state);
     if (next === undefined && wake === Number.POSITIVE_INFINITY) break;
     if (next === undefined || wake < next.at) {
       now = wake;
@@ -100,8 +100,8 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   return { ends, device, repeats: Math.max(...repeats.values()), left: agenda.length };
 }
 
-describe('through any world', () => {
-  it('a request has one outcome, and it is the truth', () => {
+describe('a request over a lossy network', () => {
+  it('has exactly one outcome, which is true', () => {
     const seen = new Map<string, number>();
     fc.assert(
       fc.property(world, (conditions) => {

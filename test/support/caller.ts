@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import type { Endpoint } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { coapConversation } from '../../sender/request/coap.js';
 import type { Ending } from '../../sender/request/outcome.js';
 import type { RequestParams } from '../../sender/request/params.js';
@@ -44,7 +44,7 @@ export function createCall(
 
   /** What a datagram says of the command, which is acknowledged where that is asked for. */
   async function hear(bytes: Buffer): Promise<Heard | undefined> {
-    const sign = conversation.hear(bytes, true);
+    const sign = conversation.interpret(bytes, true);
     if (sign?.type === 'accepted') accepted++;
     if (sign?.type !== 'end') return undefined;
     if (sign.acknowledge !== undefined) await peer.send(sign.acknowledge, to);

@@ -7,8 +7,7 @@ import * as z from 'zod';
 import { silentLog } from '../../agent/base/log.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
@@ -30,18 +29,16 @@ export function fleetSims(count: number): SimInput[] {
  */
 export async function startFleet(loopback: Loopback, file: string): Promise<void> {
   const config = resolveConfig({ allow: ['127.0.0.0/8'] });
-  const counters = createCounters();
   const sockets = new Map<string, Socket>();
   const runner = createRunner(config.limits, { deviceId: 'fleet', log: silentLog, emit: async () => undefined });
   const { port, address } = loopback.gateway;
   const pipeline = createPipeline({
     config,
     registry: handlers(loopback, file),
-    launch: runner.submit,
+    submit: runner.submit,
     // A reply to a device's address is sent from that address.
     send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
-    counters,
-    last: createLast(),
+    stats: createStats(silentLog),
     log: silentLog,
   });
   onTestFinished(() => {

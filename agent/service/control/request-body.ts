@@ -1,23 +1,18 @@
 import type { IncomingMessage } from 'node:http';
 import { SupersimError } from '../../../shared/errors.js';
+import { readBody } from '../../../shared/read-body.js';
 import { SEND_LESS } from './schema.js';
 
 /**
- * Reads a request's body. The connection's time bounds how long that takes.
+ * Reads a request's body. The connection's time limit bounds the duration.
  *
- * @throws (rejects) SupersimError `too-large` when it has more bytes than that, `bad-input` when it does not come whole
+ * @throws (rejects) SupersimError `too-large` when it exceeds `maxBytes`, `bad-input` when it is incomplete
  */
-export function readBody(request: IncomingMessage, most: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      // The rest is read and forgotten: where it is not read, the answer may not get through.
-      if (length <= most) chunks.push(chunk);
-      else reject(new SupersimError('too-large', `the body has more than ${most} bytes`, { remedy: SEND_LESS }));
-    });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
-    request.once('close', () => reject(new SupersimError('bad-input', 'the body did not come whole')));
+export async function readRequestBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  // The rest is read and discarded: otherwise the client may not receive the answer.
+  const body = await readBody(request, maxBytes, 'discard').catch((error: unknown) => {
+    throw new SupersimError('bad-input', 'the body is incomplete', { cause: error });
   });
+  if (body !== undefined) return body;
+  throw new SupersimError('too-large', `the body has more than ${maxBytes} bytes`, { remedy: SEND_LESS });
 }

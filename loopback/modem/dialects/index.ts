@@ -1,6 +1,5 @@
 import * as z from 'zod';
-import { SupersimError } from '../../../shared/errors.js';
-import { describeIssues } from '../../../shared/issues.js';
+import { checkInput } from '../../../shared/check-input.js';
 import type { Dialect, DialectContext } from './dialect.js';
 import { createQuectel } from './quectel/quectel.js';
 import { quectelQuirks } from './quectel/state.js';
@@ -17,12 +16,10 @@ export type DialectBuilder = (context: DialectContext) => Dialect;
 function row<S extends z.ZodObject>(schema: S, create: (context: DialectContext, quirks: z.output<S>) => Dialect) {
   return {
     quirks: schema,
-    /** Checks the quirks; returns a builder, or the issues. */
-    resolve(input: unknown): { build: DialectBuilder } | { issues: string } {
-      const result = schema.safeParse(input);
-      return result.success
-        ? { build: (context) => create(context, result.data) }
-        : { issues: describeIssues(result.error.issues) };
+    /** @throws SupersimError `bad-input` */
+    settle(input: unknown, remedy: string): DialectBuilder {
+      const quirks = checkInput(schema, input, 'modem quirks', remedy);
+      return (context) => create(context, quirks);
     },
   };
 }
@@ -42,11 +39,8 @@ export type Quirks = Readonly<Record<string, string>>;
 
 /** @throws SupersimError `bad-input` for an unknown quirk or an invalid value */
 export function resolveDialect(name: DialectName, quirks: Quirks = {}): DialectBuilder {
-  const resolved = DIALECTS[name].resolve(quirks);
-  if ('build' in resolved) return resolved.build;
-  throw new SupersimError('bad-input', `modem quirks: ${resolved.issues}`, {
-    remedy: `Correct it; the quirks of ${name} are ${Object.keys(DIALECTS[name].quirks.shape).join(', ')}.`,
-  });
+  const { settle, quirks: known } = DIALECTS[name];
+  return settle(quirks, `Correct it; the quirks of ${name} are ${Object.keys(known.shape).join(', ')}.`);
 }
 
 /** Returns lines for each quirk of each family, with its values and its default. */

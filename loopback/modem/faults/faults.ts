@@ -1,7 +1,7 @@
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { durationSchema } from '../../../shared/duration.js';
 import { SupersimError } from '../../../shared/errors.js';
-import { describeIssues } from '../../../shared/issues.js';
 import { formatValue, hitsSchema, parseValue, strictShape } from '../../network/faults/settings.js';
 
 const CHUNKS = ['unit', 'byte', 'all'] as const;
@@ -74,9 +74,7 @@ export type ModemFaults = z.output<typeof schema>;
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
 export function resolveModemFaults(input: unknown): ModemFaults {
-  const result = schema.safeParse(input);
-  if (result.success) return result.data;
-  throw modemFaultsError(describeIssues(result.error.issues));
+  return checkInput(schema, input, 'modem faults', remedy());
 }
 
 /**
@@ -141,7 +139,7 @@ function valuesOf(setting: unknown): string {
 }
 
 function modemFaultsError(message: string): SupersimError {
-  return new SupersimError('bad-input', `modem faults: ${message}`, {
-    remedy: `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`,
-  });
+  return new SupersimError('bad-input', `modem faults: ${message}`, { remedy: remedy() });
 }
+
+const remedy = () => `Correct it; the faults are ${Object.keys(schema.shape).join(', ')}.`;

@@ -1,8 +1,8 @@
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { durationSchema } from '../../../shared/duration.js';
 import { SupersimError } from '../../../shared/errors.js';
-import { describeIssues } from '../../../shared/issues.js';
 import { MAX_SEED } from './random.js';
 
 /** Directions: `down` is to the device, `up` from it. */
@@ -80,9 +80,7 @@ export function strictShape<S extends z.ZodRawShape>(shape: S) {
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
 export function resolveFaults(input: unknown): Faults {
-  const result = faultsSchema.safeParse(input);
-  if (!result.success) throw faultsError(describeIssues(result.error.issues));
-  const { down, up, ...bothWays } = result.data;
+  const { down, up, ...bothWays } = checkInput(faultsSchema, input, 'faults', REMEDY);
   const complete = (oneWay: typeof down) =>
     completeSchema.parse(
       Object.fromEntries(RULES.map((rule) => [rule, oneWay?.[rule] ?? bothWays[rule] ?? NO_RULES[rule]])),
@@ -151,7 +149,7 @@ export function faultsHelp(): string {
 }
 
 function faultsError(message: string): SupersimError {
-  return new SupersimError('bad-input', `faults: ${message}`, {
-    remedy: `Correct it; the faults are ${RULES.join(', ')}, in both directions or within \`down\` or \`up\`.`,
-  });
+  return new SupersimError('bad-input', `faults: ${message}`, { remedy: REMEDY });
 }
+
+const REMEDY = `Correct it; the faults are ${RULES.join(', ')}, both ways or within \`down\` or \`up\`.`;

@@ -1,23 +1,28 @@
-import type Libsql from 'libsql';
 import { messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
+import { type Connection, lockFile, openConnection, transaction } from '../../../shared/sqlite/connection.js';
+import { createGroupCommitter } from '../../../shared/sqlite/group-commit.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
 
-/** Not boolean or undefined: the library ends the whole process on one. */
-export type SqlValue = string | number | Uint8Array | null;
-
-export interface Database {
-  exec(sql: string): void;
+export interface Database extends Pick<Connection, 'exec' | 'run' | 'all'> {
   /** Lets others read the file meanwhile (write-ahead log), until it is closed. */
   share(): void;
-  /** @returns how many rows it changed */
-  run(sql: string, values?: readonly SqlValue[]): number;
-  all(sql: string, values?: readonly SqlValue[]): unknown[];
   /**
    * Does all of it or nothing.
    *
    * @throws SupersimError `bad-input` when it cannot be written, as on a full disk
    */
   transaction(work: () => void): void;
+  /** Writes soon, together with what else is written until then. Resolves when it is on the disk. */
+  write(sql: string, values: readonly SqlValue[]): Promise<void>;
+  /** Writes what still waits, and closes the file. */
   close(): void;
+}
+
+interface Write {
+  readonly sql: string;
+  readonly values: readonly SqlValue[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** How long SQLite waits for another process that reads the file (a person with `sqlite3`). */
@@ -25,83 +30,81 @@ const BUSY_TIMEOUT_MS = 10_000;
 
 /**
  * Opens a SQLite file, durable (`synchronous=FULL`), for this process alone to write: it holds a lock on an empty file
- * `PATH.lock` meanwhile, which ends with the process however that ends. Others may read it.
+ * `PATH.lock` meanwhile. Others may read it.
  *
  * @throws SupersimError `bad-input`
  */
 export async function openDatabase(path: string): Promise<Database> {
-  const { default: library } = await import('libsql');
-  const unlock = lock(library, path);
-  let opened: Libsql.Database | undefined;
+  const unlock = lock(path);
+  let connection: Connection | undefined;
   try {
-    opened = new library(path, { timeout: BUSY_TIMEOUT_MS });
-    opened.exec('PRAGMA synchronous = FULL');
-    return connect(opened, path, unlock);
+    connection = openConnection(path, BUSY_TIMEOUT_MS);
+    connection.exec('PRAGMA synchronous = FULL');
+    return databaseOf(connection, path, unlock);
   } catch (error) {
-    opened?.close();
+    connection?.close();
     unlock();
     throw notUsable(path, error);
   }
 }
 
-function connect(database: Libsql.Database, path: string, unlock: () => void): Database {
-  const statements = new Map<string, Libsql.Statement>();
-  // Each SQL text is compiled once. All are constants of this program, so that there are few.
-  const prepared = (sql: string) => {
-    const statement = statements.get(sql) ?? database.prepare(sql);
-    statements.set(sql, statement);
-    return statement;
-  };
-  // The values always as one array: the library ends the process on a lone Buffer.
+function databaseOf(connection: Connection, path: string, unlock: () => void): Database {
+  const committer = createGroupCommitter<Write>((writes) => {
+    try {
+      write(() => {
+        for (const { sql, values } of writes) connection.run(sql, values);
+      });
+    } catch (error) {
+      for (const { reject } of writes) reject(error);
+      return;
+    }
+    for (const { resolve } of writes) resolve();
+  });
   let closed = false;
 
+  function write(work: () => void): void {
+    try {
+      transaction(connection, work);
+    } catch (error) {
+      throw cannotWrite(path, error);
+    }
+  }
+
   return {
-    exec: (sql) => void database.exec(sql),
-    share: () => void database.exec('PRAGMA journal_mode = WAL'),
-    run: (sql, values = []) => prepared(sql).run(values).changes,
-    all: (sql, values = []) => prepared(sql).all(values),
-    transaction(work) {
-      // To ask a closed database whether it is in a transaction would end the process.
-      if (closed) throw notUsable(path, 'it is closed');
-      try {
-        database.exec('BEGIN IMMEDIATE');
-        work();
-        database.exec('COMMIT');
-      } catch (error) {
-        if (database.inTransaction) database.exec('ROLLBACK');
-        throw cannotWrite(path, error);
-      }
-    },
+    exec: connection.exec,
+    run: connection.run,
+    all: connection.all,
+    share: () => connection.exec('PRAGMA journal_mode = WAL'),
+    transaction: write,
+    write: (sql, values) =>
+      new Promise((resolve, reject) => {
+        committer.add({ sql, values, resolve, reject });
+      }),
     close() {
       if (closed) return;
+      committer.flush();
       closed = true;
-      statements.clear();
       try {
-        // One file is left, which can be copied; the library does not do it when it closes.
-        database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-        database.exec('PRAGMA journal_mode = DELETE');
+        // One file is left, which can be copied; libsql does not do it when it closes.
+        connection.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        connection.exec('PRAGMA journal_mode = DELETE');
       } catch {
         // Somebody has it open: all is in the file and its log, which belong together.
       }
-      database.close();
+      connection.close();
       unlock();
     },
   };
 }
 
-/** The lock's file stays, empty: to delete it could take away the lock of who has just taken it. */
-function lock(library: typeof Libsql, path: string): () => void {
+function lock(path: string): () => void {
   try {
-    const holder = new library(`${path}.lock`, { timeout: 0 });
-    // No file for a rollback that never comes.
-    holder.exec('PRAGMA journal_mode = MEMORY');
-    holder.exec('BEGIN EXCLUSIVE');
-    return () => void holder.close();
+    return lockFile(`${path}.lock`);
   } catch (error) {
     if (systemCodeOf(error) !== 'SQLITE_BUSY') throw notUsable(path, error);
-    throw new SupersimError('bad-input', `another process goes on with ${path}`, {
+    throw new SupersimError('bad-input', `another process runs the broadcast in ${path}`, {
       cause: error,
-      remedy: 'Wait for its end, or end it.',
+      remedy: 'Wait until it ends, or end it.',
     });
   }
 }
@@ -115,5 +118,5 @@ export const notUsable = (path: string, cause: unknown) =>
 const cannotWrite = (path: string, cause: unknown) =>
   new SupersimError('bad-input', `${path} cannot be written: ${messageOf(cause)}`, {
     cause,
-    remedy: 'Look whether its disk is full, then go on with it by --resume.',
+    remedy: 'Check whether its disk is full, then resume the broadcast with --resume.',
   });

@@ -1,23 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { toJson } from '../../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
-import { checkInput } from '../../base/check-input.js';
+import { readBlob } from '../../../shared/sqlite/connection.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
 import { type Database, notUsable, openDatabase } from './database.js';
-import { createWriter } from './writer.js';
 
 /**
- * A broadcast in a SQLite file that `sqlite3` can read: one row for each SIM. A SIM without `started_at` was never sent
- * anything; one without `outcome` may have been.
+ * The tables of a broadcast's SQLite file, which `sqlite3` can read too: one row for each SIM. Nothing was ever sent to
+ * a SIM without `started_at`; to one with `started_at` but no `outcome`, something may have been.
  */
 const SCHEMA = `
 CREATE TABLE broadcast (
   format INTEGER NOT NULL,   -- of this file
-  seed BLOB NOT NULL,        -- what the requests' identities are made of
+  seed BLOB NOT NULL,        -- the requests' identities are derived from it
   command TEXT NOT NULL,     -- JSON; with its deadline and canary
   created_at TEXT NOT NULL,
   total INTEGER              -- how many SIMs; NULL until the last of them is in this file
@@ -36,9 +36,9 @@ CREATE TABLE sims (
 );
 CREATE INDEX unended ON sims (position) WHERE outcome IS NULL;
 `;
-/** Another when something changes that the datagrams are made of: a device knows a request by their bytes. */
+/** To be changed with anything that the datagrams are made of: a device recognises a repeat by its bytes. */
 const FORMAT = 1;
-/** SIMs that are read, or added, at once. */
+/** Rows that are read or inserted at once. */
 const BATCH = 500;
 
 const commandSchema = z.strictObject({
@@ -52,15 +52,15 @@ const commandSchema = z.strictObject({
   canary: z.object({ share: z.number(), abortAbove: z.number() }).optional(),
 });
 
-/** What is the same for all SIMs, and when it is gone on with. */
+/** The command of a broadcast: the same for all SIMs, and when it is resumed. */
 export type StoredCommand = z.output<typeof commandSchema>;
 
-/** The library gives a Buffer or an ArrayBuffer, as it likes. */
 const bytes = z
-  .union([z.instanceof(Uint8Array), z.instanceof(ArrayBuffer)])
-  .transform((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value));
-/** Read as bytes: text that is no UTF-8, which a damaged file may hold, would end the process. */
-const text = bytes.transform((value) => Buffer.from(value).toString('utf8'));
+  .unknown()
+  .transform(readBlob)
+  .pipe(z.instanceof(Buffer, { error: 'must be bytes' }));
+/** Read as bytes: see `Connection.all`. */
+const text = bytes.transform((value) => value.toString('utf8'));
 
 const rowSchema = z.object({
   position: z.number(),
@@ -80,44 +80,44 @@ const COLUMNS = Object.keys(rowSchema.shape)
   .map((name) => (NUMBERS.includes(name) ? name : `CAST(${name} AS BLOB) AS ${name}`))
   .join(', ');
 
-/** What the file says of one SIM. */
+/** One SIM in the file. */
 export type SimRow = z.output<typeof rowSchema>;
 
 export interface BroadcastState {
   readonly command: StoredCommand;
   readonly seed: Uint8Array;
   /**
-   * Puts in the SIMs, all of them by one call.
+   * Inserts the SIMs, all of them by one call.
    *
-   * @returns how many of them were there already, and are left out
+   * @returns how many duplicates were left out
    * @throws SupersimError `bad-input` when they cannot be written; the signal's reason
    */
   add(sims: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): Promise<number>;
   readonly total: number;
-  /** How many SIMs came to each outcome; `waiting` have none. */
+  /** Counts the SIMs by outcome; `waiting` have none yet. */
   counts(): Record<Outcome | 'waiting', number>;
-  /** How many of the first so many SIMs have ended, and other than `done`. */
-  faring(first: number): { readonly ended: number; readonly failed: number };
-  /** The SIMs without an outcome, in order; what ends meanwhile may be among them. */
-  unended(): Generator<SimRow, void, undefined>;
-  /** Those with one, in order. */
+  /** Counts, of the first `count` SIMs, those that have ended and those that ended other than `done`. */
+  canaryProgress(count: number): { readonly ended: number; readonly failed: number };
+  /** The SIMs without an outcome, in order; those that end meanwhile may be among them. */
+  pending(): Generator<SimRow, void, undefined>;
+  /** The SIMs with an outcome, in order. */
   ended(): Generator<SimRow, void, undefined>;
-  /** Resolves when it is on the disk that something may have been sent to the SIM. */
+  /** Records that the request may be sent from now on. Resolves when that is on the disk. */
   start(sim: string): Promise<void>;
-  /** Resolves when it is on the disk. */
+  /** Records a SIM's outcome. Resolves when that is on the disk. */
   end(result: BroadcastResult): Promise<void>;
   close(): void;
 }
 
 /**
- * Makes the file of a new broadcast.
+ * Creates the file of a new broadcast.
  *
- * @throws SupersimError `bad-input` when there is such a file, or none can be made
+ * @throws SupersimError `bad-input` when the file exists or cannot be created
  */
 export async function createState(path: string, command: StoredCommand): Promise<BroadcastState> {
   if (existsSync(path)) {
-    throw new SupersimError('bad-input', `there is a file ${path} already`, {
-      remedy: `Go on with it by --resume ${path}, or name another file.`,
+    throw new SupersimError('bad-input', `the file ${path} already exists`, {
+      remedy: `Resume its broadcast with --resume ${path}, or name another file.`,
     });
   }
   const database = await openDatabase(path);
@@ -141,19 +141,21 @@ export async function createState(path: string, command: StoredCommand): Promise
   }
 }
 
-/** Deletes the file of a broadcast that has been closed, and what belongs to it. */
+/** Deletes the file of a broadcast, which must be closed, and the files beside it. */
 export function discardState(path: string): void {
   for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${path}${end}`, { force: true });
 }
 
 /**
- * Opens the file of a broadcast, to go on with it.
+ * Opens the file of a broadcast to resume it.
  *
- * @throws SupersimError `bad-input` when it is none, or another process goes on with it
+ * @throws SupersimError `bad-input` when it is not one, or another process runs it
  */
 export async function openState(path: string): Promise<BroadcastState> {
   if (!existsSync(path)) {
-    throw new SupersimError('bad-input', `there is no file ${path}`, { remedy: 'Name the file of a broadcast.' });
+    throw new SupersimError('bad-input', `the file ${path} does not exist`, {
+      remedy: 'Name the file of a broadcast.',
+    });
   }
   const database = await openDatabase(path);
   try {
@@ -162,8 +164,8 @@ export async function openState(path: string): Promise<BroadcastState> {
       database.share();
       return state;
     }
-    throw new SupersimError('bad-input', `${path} does not hold its SIMs: it was ended while they were read`, {
-      remedy: 'Nothing was sent. Delete it, and begin again.',
+    throw new SupersimError('bad-input', `${path} is incomplete: the broadcast was stopped while its SIMs were read`, {
+      remedy: 'Nothing was sent. Delete the file, and start again.',
     });
   } catch (error) {
     database.close();
@@ -174,11 +176,11 @@ export async function openState(path: string): Promise<BroadcastState> {
 const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
 const countSchema = z.object({ n: z.number() });
 const outcomeCountSchema = z.object({ outcome: text.pipe(z.enum(OUTCOMES)).nullable(), n: z.number() });
-const faringSchema = z.object({ ended: z.number(), failed: z.number() });
+const progressSchema = z.object({ ended: z.number(), failed: z.number() });
 
 /**
- * Also what was just written is read: the requests of both processes are made of the very same (JSON does not know -0,
- * for one).
+ * Reads the file, also when it was just written: every process must make its requests from the same values, and JSON
+ * changes some (such as -0).
  */
 function readState(database: Database, path: string): BroadcastState {
   const [row] = database.all('SELECT format, seed, CAST(command AS BLOB) AS command, total FROM broadcast');
@@ -186,7 +188,6 @@ function readState(database: Database, path: string): BroadcastState {
   const json: unknown = JSON.parse(head.command);
   const command = checkInput(commandSchema, json, `the command in ${path}`);
   let total = head.total ?? 0;
-  const writer = createWriter(database);
 
   function* rows(where: string): Generator<SimRow, void, undefined> {
     const sql = `SELECT ${COLUMNS} FROM sims WHERE position > ? AND ${where} ORDER BY position LIMIT ${BATCH}`;
@@ -205,22 +206,22 @@ function readState(database: Database, path: string): BroadcastState {
     command,
     seed: head.seed,
     async add(sims, signal) {
-      let twice = 0;
-      let left: string[] = [];
+      let duplicates = 0;
+      let batch: string[] = [];
       const write = () => {
         database.transaction(() => {
-          for (const sim of left) twice += 1 - database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
+          for (const sim of batch) duplicates += 1 - database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
         });
-        left = [];
+        batch = [];
       };
       for await (const sim of sims) {
         signal?.throwIfAborted();
-        if (left.push(sim) === BATCH) write();
+        if (batch.push(sim) === BATCH) write();
       }
       write();
       total = countSchema.parse(database.all('SELECT count(*) AS n FROM sims')[0]).n;
       database.transaction(() => database.run('UPDATE broadcast SET total = ?', [total]));
-      return twice;
+      return duplicates;
     },
     get total() {
       return total;
@@ -234,36 +235,33 @@ function readState(database: Database, path: string): BroadcastState {
       }
       return counts;
     },
-    faring(first) {
+    canaryProgress(count) {
       const sql = `SELECT count(*) AS ended, coalesce(sum(outcome <> 'done'), 0) AS failed
         FROM sims WHERE position <= ? AND outcome IS NOT NULL`;
-      return faringSchema.parse(database.all(sql, [first])[0]);
+      return progressSchema.parse(database.all(sql, [count])[0]);
     },
-    unended: () => rows('outcome IS NULL'),
+    pending: () => rows('outcome IS NULL'),
     ended: () => rows('outcome IS NOT NULL'),
-    start: (sim) => writer.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
+    start: (sim) => database.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
     end(ended) {
       const { outcome, code, message, vendor_code, result } = columnsOf(ended);
-      return writer.write(
+      return database.write(
         `UPDATE sims SET ended_at = ?, outcome = ?, code = ?, message = ?, vendor_code = ?, result = ?, attempts = ?
          WHERE sim = ? AND outcome IS NULL`,
         [new Date().toISOString(), outcome, code, message, vendor_code, result, ended.attempts, ended.sim],
       );
     },
-    close() {
-      writer.flush();
-      database.close();
-    },
+    close: database.close,
   };
 }
 
-/** What a result comes to in a row. */
+/** Returns the columns of a row that hold a result. */
 export function columnsOf(
   result: BroadcastResult,
 ): Pick<SimRow, 'outcome' | 'code' | 'message' | 'vendor_code' | 'result'> {
   if (result.outcome === 'done') {
-    const told = result.result === undefined ? null : toJson(result.result).toWellFormed();
-    return { outcome: 'done', code: null, message: null, vendor_code: null, result: told };
+    const json = result.result === undefined ? null : toJson(result.result).toWellFormed();
+    return { outcome: 'done', code: null, message: null, vendor_code: null, result: json };
   }
   const { code, message, vendorCode } = result.error;
   return {

@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
-import { checkInput } from '../../base/check-input.js';
+import { checkInput } from '../../../shared/check-input.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { DIRECTIONS, STATUSES } from '../../../shared/ip-command.js';
-import { checkInput } from '../../base/check-input.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { fitRow, jsonLine, tableHead, tableRow } from './table.js';
@@ -23,7 +23,7 @@ export const listCommand: CommandModule<object, object> = {
       .options({
         sim: { type: 'string', requiresArg: true, describe: 'Only of this SIM: its SID or unique name' },
         status: { choices: STATUSES, requiresArg: true, describe: 'Only with this status' },
-        direction: { choices: DIRECTIONS, requiresArg: true, describe: 'Only to devices, or only from them' },
+        direction: { choices: DIRECTIONS, requiresArg: true, describe: 'Only to_sim or only from_sim commands' },
         limit: { type: 'number', default: DEFAULT_LIMIT, requiresArg: true, describe: 'Most IP Commands to list' },
         ...commonOptions,
       })

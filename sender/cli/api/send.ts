@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { readBounded } from '../../../shared/read-bounded.js';
-import { checkInput } from '../../base/check-input.js';
+import { readInput } from '../../../shared/read-body.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';
@@ -29,19 +29,23 @@ export const sendCommand: CommandModule<object, object> = {
   builder: (yargs) =>
     yargs
       .positional('payload', { type: 'string', describe: 'Text, or Base64 with --binary; - for standard input' })
-      // Without it, yargs takes the value `-` for an empty one.
+      // Otherwise yargs takes the value `-` for an empty one.
       .nargs('payload', 1)
-      // What stands behind `--` is a payload too, and its digits are no number.
+      // A payload may also stand after `--`, and must not be parsed as a number.
       .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
       .options({
         sim: { type: 'string', demandOption: true, requiresArg: true, describe: 'The SIM’s SID or unique name' },
         port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the device' },
         binary: {
           type: 'boolean',
-          describe: 'Send bytes: PAYLOAD is Base64, a file or standard input is sent as it is',
+          describe: 'Send bytes: PAYLOAD is Base64; a file or standard input is sent as it is',
         },
         file: { type: 'string', requiresArg: true, describe: 'Read the payload from a file' },
-        'callback-url': { type: 'string', requiresArg: true, describe: 'URL that is told of the command’s status' },
+        'callback-url': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'URL that the vendor calls with the command’s status',
+        },
         'size-limit': { type: 'number', requiresArg: true, describe: 'Most bytes of a binary payload, up to 1300' },
         ...commonOptions,
       })
@@ -61,7 +65,7 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
   if (io.stderr.isTTY === true && canRunTwice(payload)) {
     await print(
       io.stderr,
-      'note: without an id, as in "#1 ping", this command can run twice, and its reply cannot be told from others',
+      'note: without an id, as in "#1 ping", this command can run twice, and its reply cannot be told apart from others',
     );
   }
 }
@@ -69,11 +73,12 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
 async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<string | Uint8Array> {
   const { file, binary } = args;
   const [payload, ...more] = args.payload === undefined ? args['--'] : [args.payload, ...args['--']];
-  if (more.length > 0) throw badInput('there is more than one PAYLOAD: put quotes around it');
+  if (more.length > 0) throw badInput('more than one PAYLOAD: quote it');
   if (payload !== undefined && file !== undefined) throw badInput('give a PAYLOAD or a --file, not both');
   if (payload !== undefined && payload !== '-') return binary ? fromBase64(payload) : payload;
-  if (file === undefined && payload === undefined && stdin.isTTY === true) throw badInput('there is no PAYLOAD');
-  const bytes = await readBounded(
+  if (file === undefined && payload === undefined && stdin.isTTY === true)
+    throw badInput('no PAYLOAD: give one, or --file');
+  const bytes = await readInput(
     file === undefined ? stdin : createReadStream(file),
     file ?? 'standard input',
     MAX_PAYLOAD_BYTES,
@@ -83,7 +88,7 @@ async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<strin
 
 function fromBase64(text: string): Uint8Array {
   const bytes = Buffer.from(text, 'base64');
-  if (bytes.toString('base64') !== text) throw badInput('the PAYLOAD of --binary is not Base64');
+  if (bytes.toString('base64') !== text) throw badInput('PAYLOAD is not Base64, which --binary requires');
   return bytes;
 }
 
@@ -91,13 +96,13 @@ function fromUtf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw badInput('what was read is not UTF-8 text; send it with --binary');
+    throw badInput('the payload is not UTF-8 text: send it with --binary');
   }
 }
 
 const badInput = (message: string) => new SupersimError('bad-input', message);
 
-/** A text command without its `#id`: two copies of it look to the device like two commands. */
+/** Tells whether a payload is a text command without an `#id`: a device takes two copies of it for two commands. */
 function canRunTwice(payload: string | Uint8Array): boolean {
   const bytes = Buffer.from(payload);
   return detectFormat(bytes) === 'text' && !bytes.toString('utf8').trimStart().startsWith('#');

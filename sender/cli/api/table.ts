@@ -3,12 +3,12 @@ import type { IpCommand } from '../../../shared/ip-command.js';
 import type { CliIo } from '../io.js';
 import { showPayload } from './payload.js';
 
-/** Least characters of a payload that are shown, however narrow the terminal. */
+/** Fewest characters of a payload that are shown on a narrow terminal. */
 const LEAST_PAYLOAD = 24;
 
 interface Column {
   readonly head: string;
-  /** The longest that can stand there: rows are printed as they come, so widths cannot wait for all of them. */
+  /** The longest value: rows are printed as they arrive, so widths cannot depend on all of them. */
   readonly width: number;
   readonly value: (command: IpCommand) => string;
 }
@@ -28,13 +28,13 @@ const PAYLOAD_START = COLUMNS.slice(0, -1).reduce((sum, { width }) => sum + widt
 const joinCells = (cell: (column: Column) => string) =>
   COLUMNS.map((column) => cell(column).padEnd(column.width)).join('  ');
 
-/** The line above the rows. */
+/** Returns the header row. */
 export const tableHead = (): string => joinCells(({ head }) => head);
 
-/** One IP Command as a row of aligned columns, its payload last. */
+/** Formats an IP Command as a row of aligned columns, its payload last. */
 export const tableRow = (command: IpCommand): string => joinCells(({ value }) => value(command));
 
-/** A row cut to the terminal's width; whole when it goes to a pipe. */
+/** Cuts a row to the terminal's width; a pipe gets it whole. */
 export function fitRow(row: string, { isTTY, columns }: Pick<CliIo['stdout'], 'isTTY' | 'columns'>): string {
   if (isTTY !== true || columns === undefined) return row;
   const width = Math.max(columns, PAYLOAD_START + LEAST_PAYLOAD);
@@ -42,7 +42,7 @@ export function fitRow(row: string, { isTTY, columns }: Pick<CliIo['stdout'], 'i
   return characters.length <= width ? row : `${characters.slice(0, width - 1).join('')}…`;
 }
 
-/** One IP Command, a line for each member. */
+/** Formats an IP Command as a line for each member. */
 export function details(command: IpCommand): string {
   const lines: readonly (readonly [string, string])[] = [
     ['sid', command.sid],
@@ -59,5 +59,5 @@ export function details(command: IpCommand): string {
   return lines.map(([name, value]) => `${name.padEnd(9)}  ${printable(value)}`).join('\n');
 }
 
-/** One IP Command as the API gave it, on one line; safe for a terminal too. */
+/** Formats an IP Command as a line of JSON, as the API returned it; safe for a terminal. */
 export const jsonLine = (command: IpCommand): string => printable(JSON.stringify(command));

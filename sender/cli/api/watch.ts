@@ -1,8 +1,8 @@
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../../shared/duration.js';
-import { checkInput } from '../../base/check-input.js';
 import { watchCommands } from '../../replies/watch.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
@@ -18,7 +18,7 @@ const argsSchema = commonSchema.extend({
 
 export const watchCommand: CommandModule<object, object> = {
   command: 'watch',
-  describe: 'Print what devices send, from now on, until Ctrl-C',
+  describe: 'Print what devices send from now on, until Ctrl-C',
   builder: (yargs) =>
     yargs.options({
       sim: { type: 'string', requiresArg: true, describe: 'Only of this SIM: its SID or unique name' },
@@ -26,7 +26,7 @@ export const watchCommand: CommandModule<object, object> = {
         type: 'string',
         default: DEFAULT_INTERVAL,
         requiresArg: true,
-        describe: 'Time between two looks at the list, from 1s to 1h',
+        describe: 'Time between two polls, from 1s to 1h',
       },
       ...commonOptions,
     }),
@@ -42,7 +42,7 @@ export async function watch(argv: unknown, io: CliIo, signal: AbortSignal): Prom
     interval: milliseconds(interval),
     signal,
     sleep: io.sleep,
-    ready: () => io.stderr.write('watching, Ctrl-C ends\n'),
+    ready: () => io.stderr.write('watching; Ctrl-C stops\n'),
     warn: (message: string) => io.stderr.write(`warning: ${printable(message)}\n`),
   };
   if (!json) await print(io.stdout, tableHead());

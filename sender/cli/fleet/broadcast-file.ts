@@ -22,9 +22,9 @@ export interface OpenedBroadcast {
 }
 
 /**
- * Makes the file of a new broadcast, with its SIMs, or opens that of an earlier one.
+ * Creates the file of a new broadcast with its SIMs, or opens the file of an earlier one.
  *
- * @throws SupersimError `bad-input`, and as the API's client for a Fleet; the signal's reason. No file is left then.
+ * @throws SupersimError `bad-input`, and as the API's client for a Fleet; the signal's reason. A new file is deleted then.
  */
 export async function openBroadcast(
   args: BroadcastArgs,
@@ -38,9 +38,9 @@ export async function openBroadcast(
   const path = args.state ?? defaultPath(new Date());
   const state = await createState(path, command);
   try {
-    const twice = await state.add(sims(), signal);
-    if (twice > 0) await print(io.stderr, `${twice} SIMs were named more than once; each is asked once`);
-    if (state.total === 0) throw badInput('there are no SIMs');
+    const duplicates = await state.add(sims(), signal);
+    if (duplicates > 0) await print(io.stderr, `skipped ${duplicates} duplicate SIMs`);
+    if (state.total === 0) throw badInput('no SIMs: the list is empty');
   } catch (error) {
     state.close();
     discardState(path);
@@ -49,7 +49,7 @@ export async function openBroadcast(
   return { path, state };
 }
 
-/** @throws SupersimError `bad-input`, `too-large` for a command that could not be sent */
+/** @throws SupersimError `bad-input`, `too-large` for a command that cannot be encoded */
 function readCommand(args: BroadcastArgs): StoredCommand {
   const { name, format, get, port: devicePort, abortAbove } = args;
   if (name === undefined) throw badInput('name the command, such as ping');
@@ -64,7 +64,7 @@ function readCommand(args: BroadcastArgs): StoredCommand {
 function simsOf({ file, fleet }: BroadcastArgs, client: IpCommandClient, io: CliIo): () => AsyncIterable<string> {
   if (fleet !== undefined) return () => sidsOf(client, fleet);
   if (file !== undefined) return () => readSims(inputOf(file, io));
-  throw badInput('name the SIMs by --file or --fleet, or go on by --resume');
+  throw badInput('name the SIMs by --file or --fleet, or resume a broadcast by --resume');
 }
 
 const inputOf = (file: string, { stdin }: CliIo): Readable => (file === '-' ? stdin : createReadStream(file));

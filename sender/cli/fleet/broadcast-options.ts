@@ -2,14 +2,14 @@ import type { Options } from 'yargs';
 import * as z from 'zod';
 import { durationSchema } from '../../../shared/duration.js';
 import { DEVICE_PORT } from '../../../shared/limits.js';
-import { DEFAULT_CONCURRENCY } from '../../broadcast/broadcast.js';
+import { DEFAULT_CONCURRENCY } from '../../broadcast/options.js';
 import { DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../../request/request.js';
 import { commonOptions, commonSchema } from '../options.js';
 
 const DEFAULT_INTERVAL = '1s';
 const DEFAULT_ABORT_ABOVE = '10%';
 
-/** `5%`, as the part of one that it is. */
+/** Reads `5%` as 0.05. */
 const percentSchema = z
   .string()
   .regex(/^\d{1,3}(?:\.\d{1,3})?%$/, 'must be a percentage, such as 5%')
@@ -40,7 +40,7 @@ export const broadcastSchema = commonSchema.extend({
 
 export type BroadcastArgs = z.output<typeof broadcastSchema>;
 
-/** What a broadcast's file holds cannot be given again with it. */
+/** Options that a broadcast's file holds already. */
 export const NOT_WITH_RESUME = [
   'name',
   'file',
@@ -56,32 +56,40 @@ export const NOT_WITH_RESUME = [
 
 /** The flags of `supersim broadcast`. */
 export const broadcastOptions = {
-  file: { type: 'string', requiresArg: true, describe: 'CSV file with the SIMs, one a row; - for stdin' },
-  fleet: { type: 'string', requiresArg: true, describe: 'Instead: all SIMs of this Fleet, by SID or unique name' },
-  state: { type: 'string', requiresArg: true, describe: 'SQLite file for what came of it; default: a new one here' },
-  resume: { type: 'string', requiresArg: true, describe: 'Go on with the broadcast in this file' },
+  file: { type: 'string', requiresArg: true, describe: 'CSV file with one SIM in each row; - for standard input' },
+  fleet: { type: 'string', requiresArg: true, describe: 'All SIMs of this Fleet instead, by SID or unique name' },
+  state: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'SQLite file for the outcomes; default: a new file in this folder',
+  },
+  resume: { type: 'string', requiresArg: true, describe: 'Resume the broadcast in this file' },
   concurrency: {
     type: 'number',
     default: DEFAULT_CONCURRENCY,
     requiresArg: true,
-    describe: 'SIMs at once, 1 to 10000',
+    describe: 'Most SIMs in flight, 1 to 10000',
   },
-  rate: { type: 'number', requiresArg: true, describe: 'Most datagrams a second, repeats too' },
+  rate: { type: 'number', requiresArg: true, describe: 'Most datagrams a second, repeats included' },
   canary: {
     type: 'string',
     requiresArg: true,
-    describe: 'How many go first: 5%. The others follow if these are done; --no-canary lets them, with --resume',
+    describe: 'Share of the SIMs that go first, such as 5%; with --resume, --no-canary asks the others anyway',
   },
   'abort-above': {
     type: 'string',
     requiresArg: true,
-    describe: `With --canary: nobody follows when more of them are not done; default: ${DEFAULT_ABORT_ABOVE}`,
+    describe: `With --canary: stop when a greater share of these is not done; default: ${DEFAULT_ABORT_ABOVE}`,
   },
   params: { type: 'string', requiresArg: true, describe: 'The parameters as a JSON object or array' },
-  get: { type: 'boolean', describe: 'Ask by GET, for commands that are declared safe (CoAP)' },
-  format: { choices: REQUEST_FORMATS, requiresArg: true, describe: 'How the command is written; default: coap' },
+  get: { type: 'boolean', describe: 'Send a CoAP GET, for commands that are declared safe' },
+  format: { choices: REQUEST_FORMATS, requiresArg: true, describe: 'Format of the command; default: coap' },
   port: { type: 'number', requiresArg: true, describe: `UDP port on the devices; default: ${DEVICE_PORT}` },
-  deadline: { type: 'string', requiresArg: true, describe: 'Time from now after which it must not begin: 2h' },
+  deadline: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Time from now after which the command must not start, such as 2h',
+  },
   timeout: {
     type: 'string',
     default: DEFAULT_REQUEST_TIMEOUT,
@@ -92,7 +100,7 @@ export const broadcastOptions = {
     type: 'string',
     default: DEFAULT_INTERVAL,
     requiresArg: true,
-    describe: 'Time between two looks for replies, from 100ms to 1h',
+    describe: 'Time between two polls for replies, from 100ms to 1h',
   },
   ...commonOptions,
   json: { type: 'boolean', default: false, describe: 'Print results as JSON, one a line, instead of CSV' },

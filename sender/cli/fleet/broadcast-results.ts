@@ -5,12 +5,12 @@ import type { BroadcastResult } from '../../broadcast/memory.js';
 import { columnsOf, type SimRow } from '../../broadcast/store/state.js';
 import { type CliIo, print } from '../io.js';
 
-/** What is printed of each SIM. */
+/** The columns that are printed of each SIM. */
 const COLUMNS = ['sim', 'outcome', 'code', 'vendor_code', 'message', 'result', 'attempts'] as const;
 
 type Row = Pick<SimRow, (typeof COLUMNS)[number]>;
 
-/** Prints results: CSV (RFC 4180) under a heading, with the command's result in JSON; or an object a line. */
+/** Creates a printer of results: CSV (RFC 4180) with a header row and results in JSON, or one JSON object a line. */
 export function createResultPrinter(json: boolean, stdout: CliIo['stdout']) {
   let headed = json;
 
@@ -27,15 +27,15 @@ export function createResultPrinter(json: boolean, stdout: CliIo['stdout']) {
 }
 
 function csvLine({ message, ...row }: Row): string {
-  const told = { ...row, message: message?.replace(FORMULA, "'$&") ?? null };
-  return stringify([COLUMNS.map((column) => told[column])], { eof: false });
+  const cells = { ...row, message: message?.replace(FORMULA, "'$&") ?? null };
+  return stringify([COLUMNS.map((column) => cells[column])], { eof: false });
 }
 
-/** What a spreadsheet would take for one; the message is the only text that others write as they like. */
+/** Text that a spreadsheet would take for a formula; of the columns, only the message is written by others. */
 const FORMULA = /^[=+\-@\t\r]/;
 
 function jsonLine({ result, ...row }: Row): string {
-  const told = Object.fromEntries(COLUMNS.flatMap((name) => (name === 'result' ? [] : [[name, row[name]]])));
+  const members = Object.fromEntries(COLUMNS.flatMap((name) => (name === 'result' ? [] : [[name, row[name]]])));
   const parsed: unknown = result === null ? undefined : JSON.parse(result);
-  return printable(toJson({ ...told, ...(parsed !== undefined && { result: parsed }) }));
+  return printable(toJson({ ...members, ...(parsed !== undefined && { result: parsed }) }));
 }

@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
+import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
 import { OUTCOMES } from '../../../shared/outcome.js';
 import type { IpCommandClient } from '../../api/client.js';
-import { checkInput } from '../../base/check-input.js';
 import { runBroadcast } from '../../broadcast/resume.js';
 import { EXIT, EXIT_BY_OUTCOME } from '../exit.js';
 import { type CliIo, print, processIo } from '../io.js';
@@ -17,11 +17,11 @@ import { createProgress } from './progress.js';
 
 export const broadcastCommand: CommandModule<object, object> = {
   command: 'broadcast [name] [words..]',
-  describe: 'Run a command on many SIMs’ devices, and tell what came of it on each',
+  describe: 'Run a command on many SIMs’ devices, and print the outcome of each',
   builder: (yargs) =>
     yargs
       .positional('name', { type: 'string', describe: 'The command, such as ping or relay.set' })
-      .positional('words', { type: 'string', array: true, describe: 'Its parameters: value or key=value' })
+      .positional('words', { type: 'string', array: true, describe: 'Its parameters: VALUE or KEY=VALUE' })
       .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
       .options(broadcastOptions)
       .conflicts({ file: 'fleet', resume: NOT_WITH_RESUME })
@@ -29,7 +29,7 @@ export const broadcastCommand: CommandModule<object, object> = {
         '$0 broadcast --file sims.csv firmware.update --canary 1% > results.csv',
         'The exit code is 0 if all are done',
       )
-      .example('$0 broadcast --resume broadcast-20260301-120000.db', 'After Ctrl-C or a crash'),
+      .example('$0 broadcast --resume broadcast-20260301-120000.db', 'Resume after Ctrl-C or a crash'),
   handler: (argv) =>
     untilInterrupted(async (signal) => {
       process.exitCode = await broadcast(argv, processIo(), signal);
@@ -41,8 +41,8 @@ export interface BroadcastCliOptions {
 }
 
 /**
- * `supersim broadcast`, until its end or until the signal is aborted. What is printed holds all SIMs that have ended,
- * also those of earlier processes.
+ * `supersim broadcast`, until its end or until the signal is aborted. The output has all SIMs that have ended, also
+ * those of earlier processes.
  *
  * @returns the exit code
  */
@@ -65,7 +65,7 @@ export async function broadcast(
   } finally {
     const { waiting } = state.counts();
     if (waiting > 0)
-      await print(io.stderr, `${waiting} SIMs are left; go on with: supersim broadcast --resume ${path}`);
+      await print(io.stderr, `${waiting} SIMs are left; resume with: supersim broadcast --resume ${path}`);
     state.close();
   }
 }
@@ -78,7 +78,7 @@ async function run(
   { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
 ): Promise<number> {
   const { waiting, ...counts } = state.counts();
-  await print(stderr, `${state.total} SIMs, ${waiting} to ask; what comes of it is in ${path}`);
+  await print(stderr, `${state.total} SIMs, ${waiting} to ask; the outcomes are in ${path}`);
   const show = createResultPrinter(args.json, stdout);
   for (const row of state.ended()) await show.row(row);
   const progress = createProgress(counts, state.total, stderr);
@@ -89,9 +89,9 @@ async function run(
     rate: args.rate,
     timeout: `${milliseconds(args.timeout)}ms`,
     withoutCanary: args.canary === false,
-    onTrouble(error) {
+    onOutage(error) {
       progress.hide();
-      stderr.write(`warning: still trying: ${printable(messageOf(error))}\n`);
+      stderr.write(`warning: the API accepts no commands; retrying: ${printable(messageOf(error))}\n`);
     },
     signal,
     timeScale,

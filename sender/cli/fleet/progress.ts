@@ -10,8 +10,8 @@ const CLEAR_LINE = '\r\u001b[K';
 export type Counts = Record<Outcome, number>;
 
 /**
- * How far a broadcast is: on a terminal a line that is drawn over, elsewhere one now and then. It is drawn again by
- * itself until `end`.
+ * Shows the progress of a broadcast until `end`: on a terminal as a line that is redrawn, elsewhere as a line every ten
+ * seconds.
  */
 export function createProgress(counts: Readonly<Counts>, total: number, stderr: CliIo['stderr']) {
   const startedAt = performance.now();
@@ -29,11 +29,11 @@ export function createProgress(counts: Readonly<Counts>, total: number, stderr: 
   if (terminal) draw();
 
   return {
-    /** Makes room for another line on the same terminal. */
+    /** Clears the line, so that another can be printed on the terminal. */
     hide() {
       if (terminal) stderr.write(CLEAR_LINE);
     },
-    /** Draws the last, and leaves the line. */
+    /** Draws the final state, and ends the line. */
     end() {
       clearInterval(timer);
       draw();

@@ -7,7 +7,10 @@ import { type ModemFaultsInput, resolveModemFaults } from '../../../loopback/mod
 import { createOutput } from '../../../loopback/modem/faults/output.js';
 import { createSampler } from '../../../loopback/modem/faults/sampler.js';
 
-/** A payload that confuses parsers: NUL, Ctrl-Z, ESC, line ends, `OK`, the beginning of a URC, and a prompt. */
+/**
+ * A payload of all that trips a parser (docs/vendor-facts.md, "AT: payload framing"): NUL, Ctrl-Z, ESC, line ends,
+ * `OK`, a URC's beginning and a prompt.
+ */
 export const P12 = '\x00\x1a\x1b\r\nOK\r\n+Q>';
 export const GATEWAY = { address: '100.64.0.1', port: 6969 };
 /** Longer than every delay but time-outs. */

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { neverLeft } from '../../../sender/api/network-error.js';
+import { wasNeverSent } from '../../../sender/api/network-error.js';
 
 /** What `fetch` rejects with: a TypeError whose cause is the system's or undici's error. */
 const fetchFailed = (cause: unknown) => new TypeError('fetch failed', { cause });
 const because = (members: Record<string, string>) => Object.assign(new Error('no'), members);
 
-describe('neverLeft', () => {
+describe('wasNeverSent', () => {
   it.each([
     ['nobody listens', because({ code: 'ECONNREFUSED', syscall: 'connect' })],
     ['no route', because({ code: 'EHOSTUNREACH', syscall: 'connect' })],
@@ -23,8 +23,8 @@ describe('neverLeft', () => {
         because({ code: 'ENETUNREACH', syscall: 'connect' }),
       ]),
     ],
-  ])('is certain when %s', (_, cause) => {
-    expect(neverLeft(fetchFailed(cause))).toBe(true);
+  ])('is true when %s', (_, cause) => {
+    expect(wasNeverSent(fetchFailed(cause))).toBe(true);
   });
 
   it.each([
@@ -35,11 +35,11 @@ describe('neverLeft', () => {
     ['the headers did not come', because({ code: 'UND_ERR_HEADERS_TIMEOUT' })],
     ['one address got further', new AggregateError([because({ syscall: 'connect' }), because({ syscall: 'read' })])],
     ['there is no cause', undefined],
-  ])('is not when %s', (_, cause) => {
-    expect(neverLeft(fetchFailed(cause))).toBe(false);
+  ])('is false when %s', (_, cause) => {
+    expect(wasNeverSent(fetchFailed(cause))).toBe(false);
   });
 
-  it('is not for what is no error', () => {
-    expect(neverLeft('connect')).toBe(false);
+  it('is false for a value that is not an error', () => {
+    expect(wasNeverSent('connect')).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createTurns, type Urgency } from '../../../sender/base/rate-limiter.js';
+import { createRateLimiter, type Priority } from '../../../sender/base/rate-limiter.js';
 import { rejection } from '../support.js';
 
 beforeEach(() => {
@@ -11,12 +11,12 @@ afterEach(() => {
 
 const { signal } = new AbortController();
 
-function setUp(options: Parameters<typeof createTurns>[0]) {
-  const turns = createTurns(options);
+function setUp(options: Parameters<typeof createRateLimiter>[0]) {
+  const limiter = createRateLimiter(options);
   const begun: string[] = [];
   const ends = new Map<string, () => void>();
-  const take = (name: string, urgency: Urgency = 'later') =>
-    void turns.take(urgency, signal).then((end) => {
+  const take = (name: string, priority: Priority = 'normal') =>
+    void limiter.acquire(priority, signal).then((end) => {
       begun.push(name);
       ends.set(name, end);
     });
@@ -24,15 +24,15 @@ function setUp(options: Parameters<typeof createTurns>[0]) {
     ends.get(name)?.();
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { turns, begun, take, end };
+  return { limiter, begun, take, end };
 }
 
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
-test('so many at once, the others in the order of coming, and what is under way before them', async () => {
-  const { begun, take, end } = setUp({ atOnce: 2 });
+test('a rate limiter gives a bounded number of slots, in order of arrival, but high priority first', async () => {
+  const { begun, take, end } = setUp({ maxConcurrent: 2 });
   for (const name of ['a', 'b', 'c', 'd']) take(name);
-  take('repeat of a', 'first');
+  take('repeat of a', 'high');
   await pass(0);
   expect(begun).toEqual(['a', 'b']);
   await end('b');
@@ -42,12 +42,12 @@ test('so many at once, the others in the order of coming, and what is under way 
   expect(begun).toEqual(['a', 'b', 'repeat of a', 'c', 'd']);
 });
 
-test('no faster than the rate, and what is under way before the others then too', async () => {
-  const { begun, take, end } = setUp({ atOnce: 10, rate: 2 });
+test('a rate limiter gives no more slots a second than its rate, high priority first', async () => {
+  const { begun, take, end } = setUp({ maxConcurrent: 10, rate: 2 });
   for (const name of ['a', 'b', 'c', 'd']) take(name);
   await pass(0);
   expect(begun).toEqual(['a', 'b']);
-  take('repeat of a', 'first');
+  take('repeat of a', 'high');
   await pass(499);
   expect(begun).toEqual(['a', 'b']);
   await pass(1);
@@ -59,26 +59,26 @@ test('no faster than the rate, and what is under way before the others then too'
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('who is stopped while waiting takes no turn, and who comes stopped neither', async () => {
-  const { turns, begun, take, end } = setUp({ atOnce: 1, rate: 1 });
+test('acquire() rejects when aborted, before or while waiting, and takes no slot', async () => {
+  const { limiter, begun, take, end } = setUp({ maxConcurrent: 1, rate: 1 });
   take('a');
   const abort = new AbortController();
-  const stopped = rejection(turns.take('first', abort.signal));
+  const stopped = rejection(limiter.acquire('high', abort.signal));
   take('b');
   await pass(0);
   abort.abort(new Error('stopped'));
   expect(await stopped).toEqual(new Error('stopped'));
-  expect(await rejection(turns.take('first', abort.signal))).toEqual(new Error('stopped'));
+  expect(await rejection(limiter.acquire('high', abort.signal))).toEqual(new Error('stopped'));
   await end('a');
   await pass(1000);
   expect(begun).toEqual(['a', 'b']);
 });
 
-test('nobody who waits keeps a timer once all are stopped', async () => {
-  const { turns } = setUp({ atOnce: 5, rate: 0.1 });
+test('a rate limiter keeps no timer once all waiters are aborted', async () => {
+  const { limiter } = setUp({ maxConcurrent: 5, rate: 0.1 });
   const abort = new AbortController();
-  (await turns.take('later', abort.signal))();
-  const stopped = rejection(turns.take('later', abort.signal));
+  (await limiter.acquire('normal', abort.signal))();
+  const stopped = rejection(limiter.acquire('normal', abort.signal));
   expect(vi.getTimerCount()).toBe(1);
   abort.abort(new Error('stopped'));
   await stopped;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { together } from '../../../sender/broadcast/map-concurrently.js';
+import { mapConcurrently } from '../../../sender/broadcast/map-concurrently.js';
 import { collect, rejection } from '../support.js';
 
 const always = () => true;
@@ -10,23 +10,25 @@ function* numbers(count: number) {
   for (let number = 0; number < count; number++) yield number;
 }
 
-describe('together', () => {
-  it('does each job once, so many at once and no more, whatever their times', async () => {
+describe('mapConcurrently', () => {
+  it('maps each item once, with no more in flight than the maximum', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 8 }),
         fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 40 }),
-        async (most, turns) => {
-          let underWay = 0;
-          const work = async (index: number) => {
-            underWay++;
-            expect(underWay).toBeLessThanOrEqual(most);
+        async (maxConcurrent, turns) => {
+          let inFlight = 0;
+          const mapper = async (index: number) => {
+            inFlight++;
+            expect(inFlight).toBeLessThanOrEqual(maxConcurrent);
             for (let left = turns[index] ?? 0; left > 0; left--) await turn();
-            underWay--;
+            inFlight--;
             return index;
           };
           const stop = new AbortController();
-          const done = await collect(together({ source: numbers(turns.length), most, work, stop, mayBegin: always }));
+          const done = await collect(
+            mapConcurrently({ source: numbers(turns.length), maxConcurrent, mapper, stop, mayStart: always }),
+          );
           expect(done.sort((a, b) => a - b)).toEqual([...numbers(turns.length)]);
           expect(stop.signal.aborted).toBe(false);
         },
@@ -35,13 +37,19 @@ describe('together', () => {
     );
   });
 
-  it('reads no further while nobody takes the results', async () => {
+  it('reads no further while the results are not taken', async () => {
     let read = 0;
     const source = (async function* () {
       for (; read < 1000; ) yield read++;
     })();
-    const work = async (number: number) => number;
-    const results = together({ source, most: 5, work, stop: new AbortController(), mayBegin: always });
+    const mapper = async (number: number) => number;
+    const results = mapConcurrently({
+      source,
+      maxConcurrent: 5,
+      mapper,
+      stop: new AbortController(),
+      mayStart: always,
+    });
     await results.next();
     for (let wait = 0; wait < 20; wait++) await turn();
     expect(read).toBeLessThanOrEqual(7);
@@ -49,10 +57,10 @@ describe('together', () => {
     expect(read).toBe(1000);
   });
 
-  it('what fails stops the rest, which comes to its end first', async () => {
+  it('aborts the others when one fails, and throws the failure once they have ended', async () => {
     const stop = new AbortController();
     let ended = 0;
-    const work = async (number: number) => {
+    const mapper = async (number: number) => {
       if (number === 2) throw new Error('no');
       await new Promise((resolve) => stop.signal.addEventListener('abort', resolve));
       ended++;
@@ -60,7 +68,8 @@ describe('together', () => {
     };
     const given: number[] = [];
     const all = (async () => {
-      for await (const one of together({ source: numbers(9), most: 3, work, stop, mayBegin: always })) given.push(one);
+      for await (const one of mapConcurrently({ source: numbers(9), maxConcurrent: 3, mapper, stop, mayStart: always }))
+        given.push(one);
     })();
     expect(await rejection(all)).toEqual(new Error('no'));
     expect(stop.signal.reason).toEqual(new Error('no'));
@@ -68,19 +77,20 @@ describe('together', () => {
     expect(ended).toBe(2);
   });
 
-  it('who takes no more results has all stopped, and nothing is under way then', async () => {
+  it('aborts and waits for the items in flight when the consumer stops taking results', async () => {
     const stop = new AbortController();
-    let underWay = 0;
-    const work = async (number: number) => {
-      underWay++;
+    let inFlight = 0;
+    const mapper = async (number: number) => {
+      inFlight++;
       if (number > 0) await new Promise((resolve) => stop.signal.addEventListener('abort', resolve));
       await turn();
-      underWay--;
+      inFlight--;
       return number;
     };
-    for await (const _ of together({ source: numbers(9), most: 3, work, stop, mayBegin: always })) break;
+    for await (const _ of mapConcurrently({ source: numbers(9), maxConcurrent: 3, mapper, stop, mayStart: always }))
+      break;
     expect(stop.signal.aborted).toBe(true);
-    expect(underWay).toBe(0);
+    expect(inFlight).toBe(0);
   });
 
   it('does not wait for a source that hangs once it is stopped', async () => {
@@ -89,8 +99,8 @@ describe('together', () => {
       yield 1;
       await new Promise(() => {});
     })();
-    const work = async (number: number) => number;
-    const results = together({ source, most: 3, work, stop, mayBegin: always });
+    const mapper = async (number: number) => number;
+    const results = mapConcurrently({ source, maxConcurrent: 3, mapper, stop, mayStart: always });
     expect((await results.next()).value).toBe(1);
     const end = results.next();
     await turn();
@@ -98,13 +108,19 @@ describe('together', () => {
     expect((await end).done).toBe(true);
   });
 
-  it('a source that fails is the failure', async () => {
+  it('throws the failure of its source', async () => {
     const source = (async function* () {
       yield 1;
       throw new Error('unreadable');
     })();
-    const work = async (number: number) => number;
-    const results = together({ source, most: 1, work, stop: new AbortController(), mayBegin: always });
+    const mapper = async (number: number) => number;
+    const results = mapConcurrently({
+      source,
+      maxConcurrent: 1,
+      mapper,
+      stop: new AbortController(),
+      mayStart: always,
+    });
     expect((await results.next()).value).toBe(1);
     expect(await rejection(results.next())).toEqual(new Error('unreadable'));
   });

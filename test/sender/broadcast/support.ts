@@ -34,7 +34,7 @@ export function makeFleet(device: Device = ok, create?: (params: CreateParams, c
       const reply = device(bytes, sim);
       if (reply !== undefined) {
         const from = { direction: 'from_sim', status: 'received', payload_type: 'binary' } as const;
-        setImmediate(() => listeners.get(sim)?.heard(ipCommand(1, { ...from, payload: reply.toString('base64') })));
+        setImmediate(() => listeners.get(sim)?.onCommand(ipCommand(1, { ...from, payload: reply.toString('base64') })));
       }
       return ipCommand(count);
     },

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import type { ListFilters } from '../../../sender/api/client.js';
 import {
   type Callback,
+  type CommandUpdate,
   createRequester,
   createWebhookReceiver,
-  type HeardCommand,
   IpCommandClient,
   QUIET_AFTER_MS,
   webhookListener,
@@ -33,7 +33,7 @@ function callback(members: Partial<Callback> = {}): Callback {
 }
 
 function makeListener() {
-  const heard: [HeardCommand, number | undefined][] = [];
+  const heard: [CommandUpdate, number | undefined][] = [];
   const troubles: unknown[] = [];
   let calls = 0;
   return {
@@ -43,57 +43,60 @@ function makeListener() {
       return calls;
     },
     listener: {
-      heard: (command: HeardCommand, vendorCode?: number) => void heard.push([command, vendorCode]),
-      called: () => {
+      onCommand: (command: CommandUpdate, vendorCode?: number) => void heard.push([command, vendorCode]),
+      onApiCall: () => {
         calls++;
       },
-      trouble: (error: unknown) => void troubles.push(error),
+      onError: (error: unknown) => void troubles.push(error),
     },
   };
 }
 
 describe('replies from webhooks', () => {
-  it.each(['gateway-1', `HS${'2'.repeat(32)}`])('reach who waits for the SIM as %s, until they leave', async (sim) => {
-    const { listen, hear } = webhookReplies();
-    const { listener, heard } = makeListener();
-    const other = makeListener();
-    const leave = await listen(sim, listener);
-    await listen('gateway-2', other.listener);
-    hear(callback());
-    leave();
-    hear(callback());
-    expect(heard).toEqual([
-      [expect.objectContaining({ direction: 'from_sim', payload_type: 'binary', payload: 'cG9uZw==' }), undefined],
-    ]);
-    expect(other.heard).toEqual([]);
-  });
+  it.each(['gateway-1', `HS${'2'.repeat(32)}`])(
+    'are reported to the listeners of the SIM as %s, until they unsubscribe',
+    async (sim) => {
+      const { listen, handleCallback } = webhookReplies();
+      const { listener, heard } = makeListener();
+      const other = makeListener();
+      const leave = await listen(sim, listener);
+      await listen('gateway-2', other.listener);
+      handleCallback(callback());
+      leave();
+      handleCallback(callback());
+      expect(heard).toEqual([
+        [expect.objectContaining({ direction: 'from_sim', payload_type: 'binary', payload: 'cG9uZw==' }), undefined],
+      ]);
+      expect(other.heard).toEqual([]);
+    },
+  );
 
-  it('reach who waits for the SIM by a name that the callback has not, once its SID is known', async () => {
-    const { listen, hear, learn } = webhookReplies();
+  it('are reported to listeners by unique name once the SID is known, where the callback has no name', async () => {
+    const { listen, handleCallback, setSimSid } = webhookReplies();
     const { listener, heard } = makeListener();
     const leave = await listen('gateway-1', listener);
     const nameless = callback({ simUniqueName: undefined });
-    hear(nameless);
-    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
-    hear(nameless);
-    hear(callback());
+    handleCallback(nameless);
+    setSimSid?.('gateway-1', `HS${'2'.repeat(32)}`);
+    handleCallback(nameless);
+    handleCallback(callback());
     expect(heard).toHaveLength(2);
     leave();
-    hear(nameless);
-    learn?.('gateway-1', `HS${'2'.repeat(32)}`);
+    handleCallback(nameless);
+    setSimSid?.('gateway-1', `HS${'2'.repeat(32)}`);
     expect(heard).toHaveLength(2);
   });
 
-  it('tell why a command failed', async () => {
-    const { listen, hear } = webhookReplies();
+  it('have the vendor’s code of a failed command', async () => {
+    const { listen, handleCallback } = webhookReplies();
     const { listener, heard } = makeListener();
     await listen('gateway-1', listener);
-    hear(callback({ direction: 'to_sim', status: 'failed', payload: undefined, errorCode: 83401 }));
+    handleCallback(callback({ direction: 'to_sim', status: 'failed', payload: undefined, errorCode: 83401 }));
     expect(heard).toEqual([[expect.objectContaining({ status: 'failed', sid: ipCommand(1).sid }), 83401]]);
   });
 });
 
-describe('while webhooks are quiet', () => {
+describe('webhookReplies without a webhook', () => {
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -115,7 +118,7 @@ describe('while webhooks are quiet', () => {
 
   const received = (number: number) => ipCommand(number, { direction: 'from_sim', status: 'received' });
 
-  it('the list is looked at, and what came before is told too', async () => {
+  it('polls the list, and reports also the commands that were in it', async () => {
     const list = makeList([received(1)]);
     const { listen } = webhookReplies({ client: list.client });
     const { listener, heard } = makeListener();
@@ -127,12 +130,12 @@ describe('while webhooks are quiet', () => {
     leave();
   });
 
-  it('a callback of the SIM puts that off', async () => {
+  it('waits again after each callback of the SIM', async () => {
     const list = makeList([]);
-    const { listen, hear } = webhookReplies({ client: list.client, quietAfter: 1000 });
+    const { listen, handleCallback } = webhookReplies({ client: list.client, quietAfter: 1000 });
     const leave = await listen('gateway-1', makeListener().listener);
     await vi.advanceTimersByTimeAsync(900);
-    hear(callback({ direction: 'to_sim', status: 'sent' }));
+    handleCallback(callback({ direction: 'to_sim', status: 'sent' }));
     await vi.advanceTimersByTimeAsync(900);
     expect(list.looks).toBe(0);
     await vi.advanceTimersByTimeAsync(100);
@@ -140,7 +143,7 @@ describe('while webhooks are quiet', () => {
     leave();
   });
 
-  it('who has left is not looked for', async () => {
+  it('does not poll for a listener that has unsubscribed', async () => {
     const list = makeList([]);
     const { listen } = webhookReplies({ client: list.client, quietAfter: 1000 });
     (await listen('gateway-1', makeListener().listener))();
@@ -148,7 +151,7 @@ describe('while webhooks are quiet', () => {
     expect(list.looks).toBe(0);
   });
 
-  it('a list that cannot be read is trouble, and tried again', async () => {
+  it('reports a list that cannot be read, and retries', async () => {
     const list = makeList([received(1)]);
     list.error = new Error('down');
     const { listen } = webhookReplies({ client: list.client, quietAfter: 1000 });
@@ -170,7 +173,7 @@ describe('request() with webhooks', () => {
     const { url: baseUrl, clientId, clientSecret, webhookSecret: koreSecret } = loopback;
     const client = new IpCommandClient({ baseUrl, clientId, clientSecret });
     const replies = webhookReplies({ client, quietAfter, interval: 100 });
-    const receiver = createWebhookReceiver({ koreSecret, onCallback: replies.hear });
+    const receiver = createWebhookReceiver({ koreSecret, onCallback: replies.handleCallback });
     const listener = webhookListener(receiver);
     const server = createServer((request, response) => {
       if (answers) return void listener(request, response);
@@ -192,7 +195,7 @@ describe('request() with webhooks', () => {
     return { loopback, receiver, request: createRequester({ client, replies, callbackUrl }) };
   }
 
-  it('takes the reply from a webhook, and does not look at the list', async () => {
+  it('takes the reply from a webhook, and does not read the list', async () => {
     const { loopback, request } = await start();
     await startTestAgent(loopback);
     expect(await request('gateway-1', 'ping')).toMatchObject({ outcome: 'done', result: 'pong', apiCalls: 1 });
@@ -207,17 +210,17 @@ describe('request() with webhooks', () => {
     });
   });
 
-  it('looks at the list when webhooks stay away', async () => {
+  it('reads the list when no webhook arrives', async () => {
     const { loopback, request, receiver } = await start({ answers: false, quietAfter: 300 });
     await startTestAgent(loopback);
     expect(await request('gateway-1', 'ping')).toMatchObject({ outcome: 'done', result: 'pong' });
     expect(receiver.counters.accepted).toBe(0);
   });
 
-  it('hears both at once, and of each reply the first', async () => {
+  it('takes the first copy of a reply when both deliver it', async () => {
     const { loopback, request, receiver } = await start({ quietAfter: 0 });
     await startTestAgent(loopback);
     expect(await request('gateway-1', 'ping')).toMatchObject({ outcome: 'done' });
-    await expect.poll(() => receiver.counters.accepted).toBe(2);
+    await expect.poll(() => receiver.counters).toMatchObject({ accepted: 2 });
   });
 });

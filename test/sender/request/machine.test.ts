@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Conversation } from '../../../sender/request/conversation.js';
 import {
-  begin,
   type Effect,
   type Input,
   MAX_ATTEMPTS,
-  MAX_STRANGERS,
+  MAX_UNMATCHED_FAILURES,
+  nextTickAt,
   type Settings,
+  start,
   step,
   waitAfter,
-  wakeAt,
 } from '../../../sender/request/machine.js';
 import { GATEWAY } from '../../../shared/coap/parameters.js';
 
@@ -26,7 +26,7 @@ const FAILURE = { code: 'not-delivered', message: 'not attached', vendorCode: 83
 const talk = (members: Partial<Conversation> = {}): Conversation => ({
   bytes: Buffer.from('command'),
   canRun: true,
-  hear: (bytes) => {
+  interpret: (bytes) => {
     const word = bytes.toString();
     if (word === 'accepted') return { type: 'accepted' };
     if (word === 'next') return { type: 'next', next: talk({ bytes: Buffer.from('more') }), block: BLOCK };
@@ -37,12 +37,12 @@ const talk = (members: Partial<Conversation> = {}): Conversation => ({
 });
 const BLOCK = { way: 'down', number: 1, total: 2 } as const;
 
-const heard = (word: string): Input => ({ type: 'heard', bytes: Buffer.from(word) });
+const received = (word: string): Input => ({ type: 'received', bytes: Buffer.from(word) });
 const posted = (number: number): Input => ({ type: 'posted', number, sid: `HG${number}` });
 
 /** Feeds inputs at their times; gives the effects of all, by time, and the state. */
 function play(inputs: readonly (readonly [at: number, input: Input])[], conversation = talk(), settings = SETTINGS) {
-  let { state, effects } = begin(settings, conversation, 0);
+  let { state, effects } = start(settings, conversation, 0);
   const log: (readonly [number, Effect])[] = effects.map((effect) => [0, effect]);
   for (const [at, input] of inputs) {
     ({ state, effects } = step(settings, state, input, at));
@@ -53,7 +53,7 @@ function play(inputs: readonly (readonly [at: number, input: Input])[], conversa
 
 /** Lets time pass: each post is taken at once and nothing else comes. */
 function passTime(settings: Settings, conversation = talk(), wordAt: Readonly<Record<number, string>> = {}) {
-  let { state, effects } = begin(settings, conversation, 0);
+  let { state, effects } = start(settings, conversation, 0);
   const posts: number[] = [];
   let now = 0;
   const take = (input: Input) => {
@@ -66,27 +66,27 @@ function passTime(settings: Settings, conversation = talk(), wordAt: Readonly<Re
       posts.push(now);
       const word = wordAt[effect.number];
       take(posted(effect.number));
-      if (word !== undefined) take(heard(word));
+      if (word !== undefined) take(received(word));
     }
   };
   look();
   for (let i = 0; i < 20 && !state.ended; i++) {
-    now = wakeAt(state);
+    now = nextTickAt(state);
     take({ type: 'tick' });
   }
   const last = effects.at(-1);
   return { posts, endedAt: now, ending: last?.type === 'end' ? last.ending : undefined };
 }
 
-describe('repeats', () => {
-  it('come after 30 s, then after twice the time, then every 30 s; five posts in all', () => {
+describe('the repeats of a request', () => {
+  it('are sent after 30 s, then after twice the time, then every 30 s; five posts in all', () => {
     const { posts, endedAt, ending: how } = passTime(SETTINGS);
     expect(posts).toEqual([0, 30_000, 90_000, 120_000, 150_000]);
     expect(endedAt).toBe(300_000);
     expect(how).toMatchObject({ outcome: 'no-answer', error: { code: 'no-answer' } });
   });
 
-  it('stay within the time that the device knows the datagram', () => {
+  it('are sent only while the device remembers the datagram', () => {
     for (const factor of [1, 1.25, GATEWAY.ackRandomFactor]) {
       const { posts } = passTime({ ...SETTINGS, factor, timeout: 3_600_000 });
       expect(posts).toHaveLength(MAX_ATTEMPTS);
@@ -100,20 +100,20 @@ describe('repeats', () => {
     expect(passTime({ ...SETTINGS, timeout: 60_000 }).posts).toEqual([0, 30_000]);
   });
 
-  it('end with the deadline, unless the device has the command', () => {
+  it('stop at the deadline, unless the device has the command', () => {
     const settings = { ...SETTINGS, deadlineAt: 60_000 };
     expect(passTime(settings).posts).toEqual([0, 30_000]);
     expect(passTime(settings, talk(), { 2: 'accepted' }).posts).toEqual([0, 30_000, 90_000, 120_000, 150_000]);
     expect(passTime(settings, talk({ partial: () => DONE })).posts).toHaveLength(MAX_ATTEMPTS);
   });
 
-  it('wait until it is known what became of the post before', () => {
+  it('wait for the result of the previous post', () => {
     const { state, log } = play([[200_000, { type: 'tick' }]]);
     expect(log).toHaveLength(1);
-    expect(wakeAt(state)).toBe(300_000);
+    expect(nextTickAt(state)).toBe(300_000);
   });
 
-  it('have no wait behind the last', () => {
+  it('have no wait after the last', () => {
     expect([1, 2, 3, 4, 5].map((posts) => waitAfter(SETTINGS, posts))).toEqual([
       30_000,
       60_000,
@@ -130,25 +130,25 @@ describe('a request ends', () => {
       'done by a reply',
       [
         [1, posted(1)],
-        [2, heard('reply')],
+        [2, received('reply')],
       ],
       DONE,
     ],
-    ['done by a reply that was faster than the API', [[1, heard('reply')]], DONE],
+    ['done by a reply that was faster than the API', [[1, received('reply')]], DONE],
     [
       'done after it was accepted',
       [
         [1, posted(1)],
-        [2, heard('accepted')],
-        [3, heard('reply')],
+        [2, received('accepted')],
+        [3, received('reply')],
       ],
       DONE,
     ],
     [
       'done although the API failed',
       [
-        [1, { type: 'unknown-fate', number: 1 }],
-        [2, heard('reply')],
+        [1, { type: 'unknown', number: 1 }],
+        [2, received('reply')],
       ],
       DONE,
     ],
@@ -186,7 +186,7 @@ describe('a request ends', () => {
     [
       'without an answer when the fate of the post is not known',
       [
-        [1, { type: 'unknown-fate', number: 1 }],
+        [1, { type: 'unknown', number: 1 }],
         [300_000, { type: 'tick' }],
       ],
       { outcome: 'no-answer' },
@@ -243,33 +243,33 @@ describe('a request ends', () => {
     expect(state.ended).toBe(true);
   });
 
-  it('once: nothing that comes later has an effect', () => {
+  it('once: later inputs have no effect', () => {
     const { log, state } = play([
       [1, posted(1)],
-      [2, heard('reply')],
+      [2, received('reply')],
     ]);
-    for (const input of [heard('reply'), posted(1), { type: 'abort' }, { type: 'tick' }] satisfies Input[]) {
+    for (const input of [received('reply'), posted(1), { type: 'abort' }, { type: 'tick' }] satisfies Input[]) {
       expect(step(SETTINGS, state, input, 400_000)).toEqual({ state, effects: [] });
     }
     expect(log.map(([, { type }]) => type)).toEqual(['post', 'sent', 'acknowledge', 'end']);
   });
 });
 
-describe('on its way a request', () => {
-  it('goes on after what is not its own, or fails for others', () => {
+describe('a request in progress', () => {
+  it('ignores replies and failures of other requests', () => {
     const inputs = [
       [1, posted(1)],
-      [2, heard('event')],
+      [2, received('event')],
       [3, { type: 'failed', sid: 'HG9', failure: FAILURE }],
     ] as const;
     expect(play(inputs).ends).toEqual([]);
   });
 
-  it('says once that it was accepted, and says when it is sent again', () => {
+  it('reports once that it was accepted, and each time that it is sent again', () => {
     const { log } = play([
       [1, posted(1)],
-      [2, heard('accepted')],
-      [3, heard('accepted')],
+      [2, received('accepted')],
+      [3, received('accepted')],
       [40_000, { type: 'tick' }],
       [40_001, posted(2)],
     ]);
@@ -280,42 +280,42 @@ describe('on its way a request', () => {
     ]);
   });
 
-  it('sends the next datagram when it is asked to, and takes its time anew', () => {
+  it('sends the next datagram, and restarts its timeout', () => {
     const { log, state } = play([
       [1, posted(1)],
-      [100_000, heard('next')],
+      [100_000, received('next')],
     ]);
     expect(log.slice(-2)).toEqual([
       [100_000, { type: 'block', block: BLOCK }],
       [100_000, { type: 'post', number: 2, bytes: Buffer.from('more') }],
     ]);
-    expect(wakeAt(state)).toBe(400_000);
+    expect(nextTickAt(state)).toBe(400_000);
     expect(state.attempts).toBe(1);
   });
 
-  it('does not mind what becomes of a post of an earlier datagram', () => {
+  it('ignores the result of a post of an earlier datagram', () => {
     const { ends } = play([
-      [1, heard('next')],
+      [1, received('next')],
       [2, { type: 'refused', number: 1, failure: FAILURE }],
     ]);
     expect(ends).toEqual([]);
   });
 
-  it('keeps trying to fetch the rest of a result', () => {
+  it('keeps repeating the request for the rest of a result', () => {
     const { ends } = play([
       [1, posted(1)],
-      [2, heard('rest')],
+      [2, received('rest')],
       [3, { type: 'refused', number: 2, failure: FAILURE }],
     ]);
     expect(ends).toEqual([]);
   });
 
-  it('remembers a bounded number of failures that may be its own', () => {
-    const inputs = Array.from({ length: 2 * MAX_STRANGERS }, (_, index) => {
+  it('keeps a bounded number of unmatched failures', () => {
+    const inputs = Array.from({ length: 2 * MAX_UNMATCHED_FAILURES }, (_, index) => {
       return [1, { type: 'failed', sid: `HG${index + 10}`, failure: FAILURE }] as const;
     });
     const { state } = play(inputs);
-    expect(state.strangers.size).toBe(MAX_STRANGERS);
-    expect(step(SETTINGS, state, posted(1), 2).state.strangers.size).toBe(0);
+    expect(state.unmatchedFailures.size).toBe(MAX_UNMATCHED_FAILURES);
+    expect(step(SETTINGS, state, posted(1), 2).state.unmatchedFailures.size).toBe(0);
   });
 });

@@ -22,7 +22,7 @@ import {
 const ICCID_DIGITS = 20;
 const ACTIVATION_MS = 50;
 
-/** BG95, BG96, EC2x, EG2x (docs/vendor-facts.md, "Quectel"). */
+/** BG95, BG96, EC2x, EG2x (docs/vendor-facts.md, "Quectel: models and limits"). */
 export function createQuectel(context: DialectContext, quirks: QuectelQuirks): Dialect {
   const state = createQuectelState(context, quirks);
   const { persistent } = context.cellular;

@@ -19,7 +19,7 @@ import { closeAllSockets, createSimcom7080State, type Simcom7080Quirks, type Sim
 const CONTEXTS = 4;
 const ACTIVATION_MS = 50;
 
-/** SIM7070, SIM7080, SIM7090 (docs/vendor-facts.md, "SIM7080"). */
+/** SIM7070, SIM7080, SIM7090 (docs/vendor-facts.md, "SIM7080: models and limits"). */
 export function createSimcom7080(context: DialectContext, quirks: Simcom7080Quirks): Dialect {
   const state = createSimcom7080State(context, quirks);
   return {

@@ -10,7 +10,7 @@ import { createSimcom7600State, failWithIpError, type Simcom7600Quirks, type Sim
 const OPENING_MS = 50;
 const CLOSING_MS = 20;
 
-/** SIM7500, SIM7600, A76xx (docs/vendor-facts.md, "SIM7600"). */
+/** SIM7500, SIM7600, A76xx (docs/vendor-facts.md, "SIM7600: models and limits"). */
 export function createSimcom7600(context: DialectContext, quirks: Simcom7600Quirks): Dialect {
   const state = createSimcom7600State(context, quirks);
   const { isA7670, sockets } = state;

@@ -9,7 +9,7 @@ import { createUbloxState, type UbloxQuirks, type UbloxState } from './state.js'
 const ACTIVATION_MS = 50;
 const NAMES = { 'SARA-R5': 'SARA-R510S-01B', 'SARA-R4': 'SARA-R410M-02B', 'SARA-U201': 'SARA-U201' } as const;
 
-/** SARA-R4, SARA-R5, SARA-U201, LARA (docs/vendor-facts.md, "u-blox"). */
+/** SARA-R4, SARA-R5, SARA-U201, LARA (docs/vendor-facts.md, "u-blox: models and limits"). */
 export function createUblox(context: DialectContext, quirks: UbloxQuirks): Dialect {
   const state = createUbloxState(context, quirks);
   const { sockets, isR4 } = state;

@@ -1,0 +1,59 @@
+import type { IpCommand } from '../../shared/ip-command.js';
+import { type IpCommandClient, type ListFilters, PAGE_SIZE } from '../api/client.js';
+import { evictOldest } from '../base/evict-oldest.js';
+
+export interface ListTailOptions {
+  /** Which IP Commands are read. */
+  readonly filters: Omit<ListFilters, 'pageSize'>;
+  /**
+   * Most commands that are remembered: more than one read can bring, so that the newest are always among them.
+   */
+  readonly maxKnown: number;
+  /** Called for each page, which is one API call. */
+  readonly onPage?: (() => void) | undefined;
+}
+
+export interface TailRead {
+  /** The commands that are new or have another status than at the last read, oldest first. */
+  readonly news: readonly IpCommand[];
+  /** False when `maxPages` held no known command: there may be more that are new. */
+  readonly complete: boolean;
+}
+
+/** Reads what is new, at most so many pages of it. */
+export type ListTail = (maxPages: number) => Promise<TailRead>;
+
+/**
+ * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
+ * (docs/vendor-facts.md, "API: lists"), so each read takes pages until one holds a command that is known, and at most
+ * `maxPages`. Pages shift while they are read: a command that stands on two of them is given once. A read that fails
+ * remembers nothing.
+ */
+export function createListTail(
+  client: Pick<IpCommandClient, 'pages'>,
+  { filters, maxKnown, onPage }: ListTailOptions,
+): ListTail {
+  /** The status of each known command; those read last stand at the end. */
+  const known = new Map<string, IpCommand['status']>();
+
+  return async (maxPages) => {
+    const seen = new Map<string, IpCommand>();
+    let complete = true;
+    let count = 0;
+    for await (const page of client.pages({ ...filters, pageSize: PAGE_SIZE })) {
+      onPage?.();
+      for (const command of page) seen.set(command.sid, command);
+      if (page.some(({ sid }) => known.has(sid))) break;
+      complete = ++count < maxPages;
+      if (!complete) break;
+    }
+    const oldestFirst = [...seen.values()].reverse();
+    const news = oldestFirst.filter(({ sid, status }) => known.get(sid) !== status);
+    for (const { sid, status } of oldestFirst) {
+      known.delete(sid);
+      known.set(sid, status);
+    }
+    evictOldest(known, maxKnown);
+    return { news, complete };
+  };
+}

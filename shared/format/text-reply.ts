@@ -1,0 +1,72 @@
+import { isUtf8 } from 'node:buffer';
+import type { CommandId, Reply } from '../command.js';
+import type { WireCode } from '../errors.js';
+import { cutWithMark, hasCutMark } from './cut.js';
+import { formatText } from './text.js';
+
+/**
+ * The grammar of a reply in text, which is written here and read here only:
+ *
+ *     [#ID ][repeat ]ok[ RESULT]
+ *     [#ID ][repeat ]error CODE[ MESSAGE]
+ *
+ * RESULT may be bytes, which stand as they are. A reply longer than its datagram ends with the cut mark of `cut.ts`.
+ * The first words are `REPLY_WORDS` of `command.ts`, which no command may have as its name.
+ */
+export interface TextReply {
+  readonly id: string;
+  /** The device had received the same command before. */
+  readonly repeat: boolean;
+  readonly answer:
+    | { readonly result: string | Buffer | undefined; readonly cut: boolean }
+    | { readonly error: { readonly code: string; readonly message: string } };
+}
+
+/**
+ * Writes a reply in text. A string or bytes stand as they are; flat arrays and objects become words and `key=value`;
+ * the rest is JSON. A reply longer than `limit` bytes is cut and ends with the cut mark.
+ *
+ * @throws SupersimError `bad-reply` when the result cannot be written
+ */
+export function formatTextReply(id: CommandId | undefined, reply: Reply<WireCode>, limit: number): Buffer {
+  const prefix = id === undefined || id === null ? '' : `#${id} `;
+  if ('error' in reply) {
+    const { code, message } = reply.error;
+    return cutWithMark(Buffer.from(`${prefix}error ${code} ${oneLine(message)}`), limit);
+  }
+  const { result } = reply;
+  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${prefix}ok `), result]), limit);
+  const written = formatText(result);
+  return cutWithMark(Buffer.from(written === '' ? `${prefix}ok` : `${prefix}ok ${written}`), limit);
+}
+
+/** Returns a message without its line breaks. */
+export const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g, '; ').trim();
+
+// Both read a byte as a character (Latin-1): a result may be bytes. So an id is every byte above the space but DEL.
+const ID = /^(#[!-~\x80-\xff]+ )?/;
+const REPLY = /^#([!-~\x80-\xff]+) (repeat )?(ok|error)(?: |$)/;
+
+/** Marks a written reply as the reply to a repeated command. */
+export const markTextRepeat = (reply: Uint8Array): Buffer =>
+  Buffer.from(Buffer.from(reply).toString('latin1').replace(ID, '$1repeat '), 'latin1');
+
+/**
+ * Reads a reply in text.
+ *
+ * @returns undefined for anything else, and for a reply without an id
+ */
+export function parseTextReply(bytes: Buffer): TextReply | undefined {
+  const [head, id, repeat, word] = REPLY.exec(bytes.toString('latin1')) ?? [];
+  if (head === undefined || id === undefined) return undefined;
+  const body = bytes.subarray(head.length);
+  const common = { id: Buffer.from(id, 'latin1').toString(), repeat: repeat !== undefined };
+  if (word === 'ok') return { ...common, answer: { result: resultOf(body), cut: hasCutMark(body.toString()) } };
+  const [, code = '', message = ''] = /^(\S*) ?(.*)$/s.exec(body.toString()) ?? [];
+  return { ...common, answer: { error: { code, message } } };
+}
+
+function resultOf(body: Buffer): string | Buffer | undefined {
+  if (body.length === 0) return undefined;
+  return isUtf8(body) ? body.toString() : body;
+}
