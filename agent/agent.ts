@@ -23,7 +23,7 @@ import { loadHandlers } from './handlers/load.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
 import { formatEndpoint } from './transport/endpoint.js';
-import { createTransport, type Links } from './transport/links/links.js';
+import { createLinks, type Links } from './transport/links/links.js';
 import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
 
 /** Interval between checks of the kernel's count of dropped datagrams. */
@@ -164,7 +164,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
 
   async function open(): Promise<void> {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const transport = await createTransport(config, log, stats.meters.transports);
+    const transport = await createLinks(config, log, stats.meters.transports);
     if (isStopped()) return;
     parts = { transport };
     const registry = await loadHandlers(config, handlers, log, clockSynchronized, transport.link);

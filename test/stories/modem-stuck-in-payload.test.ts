@@ -7,7 +7,7 @@ import { testModem } from '../loopback/modem/support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
 
-/** The agent's engine on the core of a virtual modem: a line between them that loses what it is told to, in no time. */
+/** Connects the agent's engine to the core of a virtual modem by a line that loses what `lose` removes, without delays. */
 function wire(dialect: DialectName, lose: (printed: string) => string) {
   const modem = testModem(dialect);
   const engine = createEngine(DIALECTS[dialect].grammar);
@@ -58,7 +58,7 @@ describe('a modem that waits for payload bytes', () => {
     const bytes = Buffer.from('x'.repeat(200));
     expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(run(attempt('AT+CSQ')).value).toMatchObject({ ok: true });
-    // It may not be taken for a payload by anybody.
+    // The zeros must not be taken for a payload.
     expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([expect.stringMatching(/^\rAT\r.*\0{100,}$/s)]);
     expect(written).not.toContain(bytes.toString());
     expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toBeUndefined();

@@ -36,7 +36,7 @@ describe.skipIf(needs('node-pty'))('a modem that is unplugged for minutes', { ti
     expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
     const { port, ...others } = link.transport.counts().rungs;
     expect({ ...others, port: rungs.port }).toEqual(rungs);
-    // The port is tried every 30 s at least, and what is logged is that it went, and that it is not there.
+    // The port is tried at least every 30 s, but only its loss and the first failure are warnings.
     expect(logged('no serial port', 'debug')).toBeGreaterThanOrEqual(8);
     expect(logged('no serial port', 'warn') - lines).toBeLessThanOrEqual(2);
     await link.modem.plug();

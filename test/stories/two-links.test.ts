@@ -10,7 +10,7 @@ import { openPeer, randomAddress } from '../support/udp.js';
 
 vi.mock('node:os', { spy: true });
 
-/** The modems that agents of this test have made, and what for. */
+/** The modems that the agents of this test have created, with their options. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
 vi.mock('../../agent/transport/modem/modem-transport.js', () => ({
   createModemTransport: (options: ModemOptions) => {
@@ -21,16 +21,16 @@ vi.mock('../../agent/transport/modem/modem-transport.js', () => ({
 }));
 
 const COMMANDS = 600;
-/** How often the caller asks again for what has not been answered. */
+/** Interval of the caller's repeats. */
 const AGAIN_MS = 400;
 
-/** An agent with a cellular interface that the test can take away, and a modem that it can unplug. */
+/** Starts an agent with a cellular interface that the test can remove, and a modem that it can unplug. */
 async function startAgent(config: ConfigInput = {}) {
   const gateway = await openPeer();
   const address = randomAddress();
   const recording = recordingLog();
   const interfaces = {
-    /** With the route to the gateway, or without it: then another interface has it. */
+    /** Sets whether it has the route to the gateway, or another interface has. */
     cellular(isThere: boolean) {
       const routed = isThere ? { wwan0: [address, '127.0.0.1'] } : { eth0: ['127.0.0.1'] };
       vi.mocked(networkInterfaces).mockReturnValue(interfacesOf(routed));
@@ -79,7 +79,7 @@ describe('an agent with two links', () => {
       for (;;) {
         const { bytes, source } = await gateway.next();
         const { id, result } = JSON.parse(bytes.toString());
-        // A repeat may come before the end, and says so.
+        // A repeat may arrive before the end, and its reply says so.
         if (result === id) answered.set(id, (answered.get(id) ?? new Set()).add(source.address));
         if (answered.size === COMMANDS) return;
       }
@@ -109,7 +109,7 @@ describe('an agent with two links', () => {
     };
     turn();
     onTestFinished(() => clearTimeout(turning));
-    // Spread over all stages; each goes by one link, now and then by both at once, as a network that repeats it.
+    // Spread over all stages; each uses one link, and some use both at once, as a network that repeats a datagram.
     for (let n = 0; n < COMMANDS; n++) {
       await ask(n, n);
       if (n % 5 === 0) await ask(n, n + 1);
@@ -147,7 +147,7 @@ describe('an agent with two links', () => {
     await expect.poll(() => runs.size).toBe(100);
     interfaces.cellular(false);
     await modem?.plug(false);
-    // UDP looks at its interface once a second: what it still takes meanwhile has left.
+    // UDP checks its interface once a second; what it accepts meanwhile was sent.
     await expect.poll(() => agent.status().link?.links.some(({ up }) => up), { timeout: 5000 }).toBe(false);
     await expect.poll(() => agent.status().outbox?.entries, { timeout: 10_000 }).toBe(100);
     expect(await gateway.everythingSoFar()).toEqual([]);

@@ -6,7 +6,7 @@ import { openPeer, randomAddress } from '../support/udp.js';
 
 const network: {
   readonly opened: Socket[];
-  /** How many sockets from now on find their port taken. */
+  /** Number of next sockets that find their port in use. */
   refusals: number;
 } = vi.hoisted(() => ({ opened: [], refusals: 0 }));
 

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../support/files.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
 
-/** A link that takes what is told, and keeps what it was given. */
+/** A link with a configurable limit that records its datagrams. */
 async function deliverBy(
   verdict: (bytes: number) => 'link-down' | 'too-large' | undefined,
   folder = temporaryFolder(),

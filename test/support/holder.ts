@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { temporaryFolder } from './files.js';
 
-/** A program of this name that has the terminal open, and claims nothing. */
+/** Starts a program of this name that has the terminal open without a lock. */
 export async function openBy(name: string, device: string): Promise<number> {
   const program = join(temporaryFolder(), name);
   copyFileSync('/bin/sleep', program);

@@ -38,13 +38,13 @@ export interface PlayedModem extends ModemTransport {
   readonly listens: string;
   /** Sets the longest datagram that it takes. */
   take(most: number): void;
-  /** Pulls its plug, or puts it back. */
+  /** Unplugs the modem, or plugs it in again. */
   plug(isIn: boolean): Promise<void>;
-  /** What it was told it may do, in order. */
+  /** The arguments of allowInterruption, in order. */
   readonly interruptions: readonly boolean[];
 }
 
-/** A modem's part, played by a UDP transport on a loopback address of its own: its sockets are real. */
+/** A modem transport that is a UDP transport on a loopback address of its own, with real sockets. */
 export function playModem(ports: readonly number[], gateway: Endpoint): PlayedModem {
   const listens = randomAddress();
   const interruptions: boolean[] = [];
@@ -85,7 +85,7 @@ export function playModem(ports: readonly number[], gateway: Endpoint): PlayedMo
   };
 }
 
-/** What `networkInterfaces()` says of these interfaces. */
+/** Returns the result of `networkInterfaces()` for these interfaces. */
 export const interfacesOf = (all: Readonly<Record<string, readonly string[]>>) =>
   Object.fromEntries(
     Object.entries(all).map(([name, addresses]) => [

@@ -1,6 +1,6 @@
 const NOBODY = 65_534;
 
-/** Does something as a user without rights; needs root. */
+/** Runs `work` as a user without privileges; needs root. */
 export async function asNobody<T>(work: () => Promise<T>): Promise<T> {
   // Already loaded, as this user may not read wherever the repository lies.
   await import('serialport');

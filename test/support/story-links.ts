@@ -11,7 +11,7 @@ export const MODEMS: readonly DialectName[] = needs('node-pty')
     ? ['quectel']
     : DIALECT_NAMES;
 
-/** What each story is told by. */
+/** The links of each story. */
 export const LINKS: readonly StoryLink[] = ['udp', ...MODEMS];
 
 /** In bytes. */

@@ -38,7 +38,7 @@ interface Parts {
 export type LinkCounts = Readonly<Record<'udp' | 'modem', SentCounts>>;
 
 /** Creates the transport that the configuration asks for. Code of other transports is not loaded. */
-export async function createTransport(config: Config, log: Log, counts: LinkCounts): Promise<Links> {
+export async function createLinks(config: Config, log: Log, counts: LinkCounts): Promise<Links> {
   let parts = await createParts(config, undefined, log, counts);
   let receive: (datagram: Datagram) => void = () => undefined;
   let changing = Promise.resolve();

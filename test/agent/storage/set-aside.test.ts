@@ -47,7 +47,7 @@ async function useFolder(folder: string, firstId = 100) {
   return { damaged, known: run.length + ended.length, errors: errors.filter((error) => error !== undefined) };
 }
 
-/** Of each kind of damage, each at another place. */
+/** Damages of each kind, each at several places. */
 const ROUNDS = 25;
 const random = seededRandom(SEED);
 const DAMAGES: Record<string, (bytes: Buffer) => Buffer> = {
@@ -93,7 +93,7 @@ describe('a damaged database', () => {
   it('with a sound structure and damaged records is set aside too', async () => {
     const folder = await filledFolder();
     const path = join(folder, 'journal.db');
-    // In every request, and in what SQLite has left of them in free space.
+    // In every request, and in the copies of them that SQLite leaves in free space.
     const request = Buffer.alloc(60, 65).toString('base64');
     const changed = readFileSync(path, 'latin1').replaceAll(request, request.replace('QUFB', 'QkJC'));
     writeFileSync(path, changed, 'latin1');
@@ -125,7 +125,7 @@ describe('a damaged database', () => {
     const { database, journal } = await openTestJournal(folder);
     await told((done) => void journal.accept(command(1), done));
     await told((done) => journal.start(keyOf(1), done));
-    // More than the page cache holds: what is in that is good, whatever becomes of the file.
+    // More than the page cache holds, as cached pages are not affected by damage of the file.
     for (let id = 100; id < 1100; id++) {
       journal.accept(command(id, { request: Buffer.alloc(1300) }), () => undefined);
       journal.finish(keyOf(id), { outcome: 'done' });

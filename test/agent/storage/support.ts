@@ -6,7 +6,7 @@ import { openOutbox } from '../../../agent/command/outbox/outbox.js';
 import { temporaryFolder } from '../../support/files.js';
 import { command, keyOf, openTestJournal, standingClock } from '../command/journal/support.js';
 
-/** A state folder with commands in every state, and replies that wait. */
+/** Creates a state folder with commands in every state, and waiting replies. */
 export async function filledFolder(): Promise<string> {
   const folder = temporaryFolder();
   const { database, journal } = await openTestJournal(folder);
@@ -27,7 +27,7 @@ export async function filledFolder(): Promise<string> {
   return folder;
 }
 
-/** A disk of so many bytes; needs root. */
+/** Mounts a disk of this size; needs root. */
 export function smallDisk(bytes: number): string {
   const folder = temporaryFolder();
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
@@ -35,11 +35,11 @@ export function smallDisk(bytes: number): string {
   return folder;
 }
 
-/** Leaves no room on a small disk; the file `filler` can be removed again. */
+/** Fills a small disk with the file `filler`. */
 export function fill(folder: string): void {
   try {
     writeFileSync(join(folder, 'filler'), Buffer.alloc(8 * 1024 * 1024));
   } catch {
-    // That is the point.
+    // The disk is full, as intended.
   }
 }

@@ -3,7 +3,7 @@ import type { DialectName } from '../../../loopback/index.js';
 import { EVERY_BYTE, startModemLink } from '../../support/modem.js';
 import { needs } from '../../support/needs.js';
 
-/** What modems of one dialect do in more than one way. */
+/** Variants of the firmware within one dialect. */
 const FIRMWARE: readonly (readonly [DialectName, Readonly<Record<string, string>>])[] = [
   ['quectel', { model: 'EC200U', trailer: 'plain', urcSpace: 'no' }],
   ['quectel', { model: 'EG25', trailer: 'plain' }],

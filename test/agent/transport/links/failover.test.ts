@@ -8,7 +8,7 @@ import { MODEM_HEALTH, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
 
-/** Both links, on loopback addresses of their own, and a peer that plays the gateway; all end with the test. */
+/** Starts both links on their own loopback addresses, and a peer as the gateway; all end with the test. */
 async function startBoth(options: Partial<FailoverOptions> = {}) {
   const gateway = await openPeer();
   const listen = randomAddress();
@@ -49,7 +49,7 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
     listen,
     send: (text: string, via?: string, destination: Endpoint = gateway.endpoint) =>
       new Promise<Error | undefined>((done) => failover.send(Buffer.from(text), destination, 6969, done, via)),
-    /** The address that the next datagram to the gateway came from. */
+    /** Returns the source address of the next datagram to the gateway. */
     from: async () => (await gateway.next()).source.address,
     inUse: (link: string) => expect.poll(() => failover.link().name, { timeout: 10_000 }).toBe(link),
   };
@@ -178,7 +178,7 @@ describe('a switch of the link', () => {
   });
 
   it('happens at once when a send by UDP fails, and the modem sends it', async () => {
-    // A broadcast address, which the kernel refuses to send to from a socket that has not asked for it.
+    // A broadcast address, to which the kernel refuses to send without SO_BROADCAST.
     const gateway = { address: '127.255.255.255', port: 6969 };
     const modem = playModem([6969], gateway);
     const left: string[] = [];
@@ -205,9 +205,9 @@ describe('a switch of the link', () => {
     await modem.plug(false);
     const before = performance.now();
     route.gone = 'the cable is cut';
-    // The modem is not in use, but has to come to its senses.
+    // The modem is not in use, but may be recovered.
     await expect.poll(() => modem.interruptions, { timeout: 5000, interval: 20 }).toEqual([false, true]);
-    // The interface might have been coming up just then, by the same modem.
+    // The interface may just be coming up by the same modem.
     expect(performance.now() - before).toBeGreaterThan(1000);
     await modem.plug(true);
     await inUse('modem');

@@ -12,10 +12,10 @@ import { SEED } from '../../../support/seed.js';
 
 const TIMES = { downForMs: 10_000, upForMs: 60_000 };
 
-/** At a second: UDP's condition, whether the modem is up, and whether something could not leave by UDP. */
+/** A check: its second, UDP's condition, whether the modem is up, and whether a send by UDP failed. */
 type Look = readonly [second: number, udp: UdpCondition, modem: 'up' | 'down', failed?: 'failed'];
 
-/** The links that are taken, and when and why. */
+/** Returns the switches with time and reason. */
 function story(looks: readonly Look[]): string[] {
   const taken: string[] = [];
   let choice = initialLinkChoice(0);

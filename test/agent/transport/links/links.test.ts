@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { resolveConfig } from '../../../../agent/config/load.js';
 import type { ConfigInput } from '../../../../agent/config/schema.js';
 import type { Endpoint } from '../../../../agent/transport/endpoint.js';
-import { createTransport } from '../../../../agent/transport/links/links.js';
+import { createLinks } from '../../../../agent/transport/links/links.js';
 import type { ModemOptions } from '../../../../agent/transport/modem/options.js';
 import { createSentCounts } from '../../../../agent/transport/sent-counts.js';
 import type { Datagram } from '../../../../agent/transport/transport.js';
@@ -12,7 +12,7 @@ import { openPeer, randomAddress } from '../../../support/udp.js';
 
 const linkCounts = () => ({ udp: createSentCounts(), modem: createSentCounts() });
 
-/** The modems that were made, and what for. */
+/** The modems that were created, with their options. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
 vi.mock('../../../../agent/transport/modem/modem-transport.js', () => ({
   createModemTransport: (options: ModemOptions) => {
@@ -27,7 +27,7 @@ beforeEach(() => {
 
 type Settings = Pick<ConfigInput, 'link' | 'modem'>;
 
-/** A transport, not started yet, on an address of its own, and a peer that plays the gateway. */
+/** Creates a transport on an address of its own, not started yet, and a peer as the gateway. */
 async function make(settings: Settings, listen = randomAddress()) {
   const gateway = await openPeer();
   const configure = ({ link, modem }: Settings) =>
@@ -37,7 +37,7 @@ async function make(settings: Settings, listen = randomAddress()) {
       link: { downFor: '1s', upFor: '1s', ...link },
       modem: { ...modem },
     });
-  const transport = await createTransport(configure(settings), recordingLog().log, linkCounts());
+  const transport = await createLinks(configure(settings), recordingLog().log, linkCounts());
   onTestFinished(() => transport.stop());
   const received: Datagram[] = [];
   return {
@@ -49,7 +49,7 @@ async function make(settings: Settings, listen = randomAddress()) {
     change: (next: Settings) => transport.change(configure(next)),
     send: (text: string, via?: string) =>
       new Promise<Error | undefined>((done) => transport.send(Buffer.from(text), gateway.endpoint, 6969, done, via)),
-    /** What came in from here on, once these have gone out. */
+    /** Sends these, and returns what was received after that. */
     async arrives(to: Endpoint): Promise<boolean> {
       const before = received.length;
       await gateway.send('x', to);
@@ -172,7 +172,7 @@ describe('a change of the links', () => {
         gateway: gateway.endpoint,
         link,
       });
-    const transport = await createTransport(configure({ interface: 'nowhere0' }), recordingLog().log, linkCounts());
+    const transport = await createLinks(configure({ interface: 'nowhere0' }), recordingLog().log, linkCounts());
     onTestFinished(() => transport.stop());
     gateway.close();
     await transport.start(() => undefined);

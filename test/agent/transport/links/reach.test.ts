@@ -8,7 +8,7 @@ vi.mock('node:os', { spy: true });
 /** Sent nothing: sockets are only connected. */
 const HERE = { address: '127.0.0.9', port: 6969 };
 
-/** The interface that the kernel routes to this machine by is called what the test wants. */
+/** Sets the names of the interfaces, among them the one that the kernel routes to this machine by. */
 function interfaces(all: Record<string, string[]>): void {
   vi.mocked(networkInterfaces).mockReturnValue(interfacesOf(all));
   onTestFinished(() => void vi.mocked(networkInterfaces).mockReset());
@@ -46,7 +46,7 @@ describe('the gateway over UDP', () => {
   });
 
   it('is not reached without a route', async () => {
-    // From an address of this machine alone to one that is not, in the range for documentation.
+    // From a loopback address to an address of the documentation range.
     const gateway = { address: '192.0.2.1', port: 6969 };
     expect(await routeProblem({ listen: '127.0.0.1', interface: undefined, gateway }, '127.0.0.1')).toMatch(
       /127\.0\.0\.1/,

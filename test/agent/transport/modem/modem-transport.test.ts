@@ -10,7 +10,7 @@ import { makeModemLink, startModemLink } from '../../../support/modem.js';
 import { needs } from '../../../support/needs.js';
 
 const PIN = '1234';
-/** Ample: a port that vanishes is noticed within a second, and other programs may keep the machine busy. */
+/** Generous: a port that disappears is noticed within a second, but other programs may keep the machine busy. */
 const WAIT = { timeout: 10_000 };
 
 describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, () => {
@@ -26,7 +26,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await link.modem.reset();
     await link.roundTrip('after a restart');
     expect(entered()).toBe(2);
-    // Somebody takes it away.
+    // The lock is removed by hand.
     expect(await link.transport.modem.at('AT+CFUN=0')).toEqual(['OK']);
     expect(await link.transport.modem.at('AT+CFUN=1')).toEqual(['OK']);
     await link.roundTrip('after the power', 40_000);
@@ -59,7 +59,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
       refused: true,
     });
     await again.stop();
-    // Corrected, it is.
+    // The corrected PIN is entered.
     const corrected = link.another({ pin: PIN, stateFolder });
     await corrected.start();
     await expect.poll(() => corrected.link().links[0], { timeout: 30_000 }).toMatchObject({ up: true });
@@ -72,7 +72,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await link.start();
     await expect.poll(() => link.transport.link().links[0]?.reason, { timeout: 20_000 }).toContain('modem at');
     expect(await link.transport.modem.at(`AT+CPIN="${PIN}"`)).toContain('OK');
-    // Not only after the rest of 30 s that there would be.
+    // Without waiting for the rest of 30 s.
     await link.up(15_000);
     link.modem.setSim('pin');
     await link.modem.reset();
@@ -86,7 +86,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const link = await makeModemLink('quectel');
     const off = () => link.commands.filter((command) => /^AT\+CFUN=(?:0|4|1,1)/.test(command)).length;
     link.transport.allowInterruption(false);
-    // Its APN is not set, and no context can be activated: what would help is put off.
+    // Its APN is not set, so no context can be activated, and the setting that would help is deferred.
     link.modem.setFaults({ errors: { 'AT+QIACT=': 30 } });
     await link.start();
     await expect.poll(() => link.transport.counts().withheld, { timeout: 40_000 }).toBeGreaterThan(0);
@@ -184,7 +184,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const pid = await openBy('ModemManager', link.modem.path ?? '');
     link.modem.sendGarbage(Buffer.from('\r\nAT+GCAP\r\n'));
     await expect.poll(seen, WAIT).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
-    // It is still there when the port comes back.
+    // The program is still there when the port returns.
     await link.transport.stop();
     const again = link.another();
     await again.start();

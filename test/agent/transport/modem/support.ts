@@ -3,11 +3,11 @@ import type { ModemEvent } from '../../../../agent/transport/modem/at/modem-even
 import { createLogReader, type LogChunk } from '../../../../agent/transport/modem/console/log-reader.js';
 import { DIALECTS } from '../../../../agent/transport/modem/dialects/index.js';
 
-/** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */
+/** NUL, Ctrl-Z, ESC, and text that looks like results and URCs. */
 export const P12 = Buffer.from('001a1b0d0a4f4b0d0a2b513e', 'hex').toString('latin1');
 export const P12_HEX = '001a1b0d0a4f4b0d0a2b513e';
 
-/** One line of a conversation: `> ` what the host wrote, `< ` what the modem did, with \r, \n, \0 and \xHH. */
+/** One line of a conversation: `> ` from the host, `< ` from the modem, with \r, \n, \0 and \xHH. */
 export type Exchange = readonly (readonly ['tx' | 'rx', string])[];
 
 /** A conversation written as lines; `<P12>` stands for the payload. */
@@ -18,7 +18,7 @@ export function conversation(...lines: readonly string[]): Exchange {
   });
 }
 
-/** What is understood, one short line each; what others tell better is left out. */
+/** Formats events as one short line each, without those that others include. */
 export function tell(events: readonly ModemEvent[]): string[] {
   return events.flatMap((event) => {
     switch (event.kind) {
@@ -49,7 +49,7 @@ export function tell(events: readonly ModemEvent[]): string[] {
 const chunks = (exchange: Exchange): LogChunk[] =>
   exchange.map(([direction, text], index) => ({ at: index, direction, bytes: Buffer.from(text, 'latin1') }));
 
-/** Chunks that follow each other in one direction made one. */
+/** Merges consecutive chunks of one direction. */
 export function atOnce(all: readonly LogChunk[]): LogChunk[] {
   const merged: LogChunk[] = [];
   for (const chunk of all) {
@@ -60,7 +60,7 @@ export function atOnce(all: readonly LogChunk[]): LogChunk[] {
   return merged;
 }
 
-/** Every chunking worth trying: as given, at once, byte by byte, and each chunk cut in two at each place. */
+/** Yields the chunkings to test: as given, merged, byte by byte, and each chunk cut in two at each place. */
 export function* chunkings(exchange: Exchange): Generator<LogChunk[]> {
   const given = chunks(exchange);
   const merged = atOnce(given);
@@ -75,7 +75,7 @@ export function* chunkings(exchange: Exchange): Generator<LogChunk[]> {
   }
 }
 
-/** What the log reader understands of a log. */
+/** Returns the events of a log as lines. */
 export function observe(dialect: DialectName, log: readonly LogChunk[]): string[] {
   const reader = createLogReader(DIALECTS[dialect].grammar);
   return tell([...log.flatMap((chunk) => reader.read(chunk)), ...reader.end()]);

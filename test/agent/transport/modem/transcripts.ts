@@ -1,7 +1,7 @@
 import type { DialectName } from '../../../../agent/config/dialect-names.js';
 import { conversation, type Exchange, P12_HEX } from './support.js';
 
-/** A conversation, and all that is to be understood of it. */
+/** A conversation and the events that it has to give. */
 export interface Transcript {
   readonly what: string;
   readonly dialect: DialectName;
@@ -784,7 +784,7 @@ const ublox: readonly Transcript[] = [
   ),
 ];
 
-/** What all modems share. */
+/** Transcripts that apply to all modems. */
 const common: readonly Transcript[] = [
   transcript(
     'quectel',

@@ -22,7 +22,7 @@ describe('the address to listen on', () => {
   });
 
   it('is none without a route to the gateway', async () => {
-    // The kernel lets no socket connect to the broadcast address that has not asked for it: no datagram is sent.
+    // The kernel refuses to connect to the broadcast address without SO_BROADCAST; nothing is sent.
     expect(await resolveAddress('auto', { address: '255.255.255.255', port: 6969 })).toBe(undefined);
   });
 

@@ -12,7 +12,7 @@ import { recordingLog } from '../../../support/log.js';
 import { needs } from '../../../support/needs.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
 
-/** A transport, stopped with the test; its datagrams are kept, and by default answered with the port they came to. */
+/** Starts a transport until the end of the test; it records datagrams, and by default answers each with its port. */
 function create(options: Partial<UdpOptions> = {}, answer = true) {
   const recording = recordingLog();
   const transport = createUdpTransport(
@@ -104,7 +104,7 @@ describe('datagrams over UDP', () => {
     onTestFinished(() => lookup.mockRestore());
     const { transport } = await listening();
     const peer = await openPeer();
-    // The peer is a socket like any other: it does look up.
+    // The peer is an ordinary socket, which does look up names.
     lookup.mockClear();
     await peer.send('x', peer.endpoint);
     expect(lookup).toHaveBeenCalled();
@@ -127,13 +127,13 @@ describe('a datagram that cannot be sent', () => {
   it('is reported once as an error of the link, and affects no other', async () => {
     const peer = await openPeer();
     const { transport } = await listening();
-    // To no port: where a datagram from port 0 would be answered.
+    // To port 0, which the source of a datagram may be.
     expect(await codeOf(send(transport, { address: '127.0.0.1', port: 0 }))).toBe('link-down');
-    // To another family.
+    // To an address of the other family.
     expect(await codeOf(send(transport, { address: '::1', port: 6969 }))).toBe('link-down');
     // Too long for UDP.
     expect(await codeOf(send(transport, peer.endpoint, 6969, Buffer.alloc(65_508)))).toBe('link-down');
-    // From a port that is none of its own.
+    // From a port that is not a device port.
     expect(await codeOf(send(transport, peer.endpoint, 6970))).toBe('link-down');
     expect(await send(transport, peer.endpoint)).toBe(undefined);
     expect((await peer.next()).bytes.toString()).toBe('x');
@@ -151,7 +151,7 @@ describe('a UDP transport without a link', () => {
   });
 
   it('logs a foreign address, and keeps trying', async () => {
-    // TEST-NET-1: bound to, never sent to.
+    // TEST-NET-1: it is only bound to; nothing is sent.
     const { transport, recording } = await listening({ listen: '192.0.2.77' });
     expect(transport.address()).toBe(undefined);
     expect(recording.withMessage('cannot listen yet')).toHaveLength(1);
@@ -202,7 +202,7 @@ describe('a stop of the UDP transport', () => {
       const { start, transport } = create({ listen, ports });
       const started = start();
       for (let i = 0; i < moment; i++) await Promise.resolve();
-      // It would not start if one of its forerunner’s sockets were still open.
+      // The next one does not start while a socket of the previous one is open.
       await Promise.all([transport.stop(), started]);
       expect(transport.address(), `moment ${moment}`).toBe(undefined);
     }
@@ -227,7 +227,7 @@ describe('the receive buffer of UDP', () => {
     const count = 300;
     const flood = createSocket('udp4');
     onTestFinished(() => void flood.close());
-    // All are sent before this process comes to read any.
+    // All are sent before this process reads any.
     const sent = Array.from(
       { length: count },
       (_, index) =>

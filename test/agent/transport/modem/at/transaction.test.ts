@@ -47,7 +47,7 @@ const SEND: AtRequest = {
   busy: { is: ({ text }) => text === 'SEND FAIL', waitMs: 200, times: 3 },
 };
 
-/** Feeds inputs at their times, with ticks when they are due; gives what was done, each with its time. */
+/** Feeds inputs at their times, with ticks when they are due; returns the effects with their times. */
 function play(
   request: AtRequest,
   inputs: readonly (readonly [at: number, input: TransactionInput])[],

@@ -7,14 +7,14 @@ import { conversation, type Exchange, observe, P12 } from '../support.js';
 import { TRANSCRIPTS } from '../transcripts.js';
 
 const BEGINNING: Exchange = conversation('> AT\r', '< \r\nOK\r\n');
-/** A datagram without its bytes. */
+/** Replaces the bytes of a datagram by their number. */
 const lengthOnly = (line: string): string =>
   line.replace(/^(datagram .* |discarded incomplete )([0-9a-f]*)$/, (_, head, hex) => `${head}${hex.length / 2}`);
 
 const chunksOf = (exchange: Exchange): LogChunk[] =>
   exchange.map(([direction, text], at) => ({ at, direction, bytes: Buffer.from(text, 'latin1') }));
 
-/** What comes, byte by byte; what is written is written in one go. */
+/** Splits received chunks into bytes; written chunks stay whole. */
 const slowly = (chunks: readonly LogChunk[]): LogChunk[] =>
   chunks.flatMap((chunk) =>
     chunk.direction === 'tx' ? [chunk] : [...chunk.bytes].map((byte) => ({ ...chunk, bytes: Buffer.from([byte]) })),
@@ -30,7 +30,7 @@ const textOf = (chunks: readonly LogChunk[]): string =>
 const lengthsOf = (chunks: readonly LogChunk[]): number[] => chunks.map(({ bytes }) => bytes.length);
 
 describe('the payload mask', () => {
-  /** An echo that begins as every line does is taken for one. */
+  /** Without echoes that begin with a line end, which are not recognised. */
   const readable = TRANSCRIPTS.filter(
     ({ exchange }) => !exchange.some(([direction, text]) => direction === 'tx' && text.startsWith('\r\n')),
   );

@@ -11,14 +11,14 @@ import { linkPath, openPty, type Pty } from '../../../../support/pty.js';
 
 const BAUD = 115_200;
 
-/** A virtual modem that has attached. */
+/** Starts a virtual modem that has attached. */
 async function startModem(dialect: (typeof DIALECT_NAMES)[number], faults = {}) {
   const { modem, events } = await startLoopback({ modem: { dialect, faults, seed: 7 } });
   await events.take((event) => event.type === 'sim' && event.state === 'active');
   return { path: modem?.path ?? '', modem };
 }
 
-/** A terminal that says something all the time. */
+/** Opens a terminal that keeps sending. */
 async function chatter(text: string): Promise<string> {
   const link = linkPath();
   const pty = await openPty(link);
@@ -27,7 +27,7 @@ async function chatter(text: string): Promise<string> {
   return link;
 }
 
-/** A modem of a few answers, which does not understand the first commands. */
+/** Opens a modem with a few answers that does not answer the first commands. */
 function answer(pty: Pty, answers: Readonly<Record<string, string>>, deafTo = 0): void {
   let done = deafTo;
   const timer = setInterval(() => {

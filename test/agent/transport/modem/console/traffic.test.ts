@@ -3,7 +3,7 @@ import { createTraffic } from '../../../../../agent/transport/modem/console/traf
 
 const text = (hex: string) => Buffer.from(hex, 'hex').toString('latin1');
 
-/** What is kept, as text. */
+/** Returns the kept records as text. */
 const shown = (traffic: ReturnType<typeof createTraffic>) =>
   traffic.after(0).map(({ t, dir, hex }) => `${t} ${dir} ${text(hex)}`);
 

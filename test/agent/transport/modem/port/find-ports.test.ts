@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findPorts } from '../../../../../agent/transport/modem/port/find-ports.js';
 import { temporaryFolder } from '../../../../support/files.js';
 
-/** A folder of devices, and of names for them. */
+/** Creates a folder of devices and of names for them. */
 function devices(names: readonly string[], links: Readonly<Record<string, string>> = {}): string {
   const folder = temporaryFolder();
   for (const name of names) writeFileSync(join(folder, name), '');

@@ -10,7 +10,7 @@ import { linkPath, openPty } from '../../../../support/pty.js';
 
 const NOBODY = 65_534;
 
-/** A program of this name that does nothing for a while. */
+/** Starts a program of this name that only sleeps. */
 async function runAs(name: string): Promise<number> {
   const program = join(temporaryFolder(), name);
   copyFileSync('/bin/sleep', program);

@@ -11,7 +11,7 @@ import { linkPath, openPty } from '../../../../support/pty.js';
 
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
-/** Opens a port, closed with the test, and keeps what happens at it. */
+/** Opens a port until the end of the test, and records its events. */
 async function open(path: string, options: Partial<PortOptions> = {}) {
   const chunks: Buffer[] = [];
   const errors: SupersimError[] = [];

@@ -5,7 +5,7 @@ import { recordingLog } from '../../../../support/log.js';
 import { needs } from '../../../../support/needs.js';
 import { linkPath, openPty } from '../../../../support/pty.js';
 
-/** Keeps a port open, closed with the test; what happens at it is kept in its order. */
+/** Opens a reopening port until the end of the test, and records its events in order. */
 function keep(path: string) {
   const recording = recordingLog();
   const events: string[] = [];
@@ -20,7 +20,7 @@ function keep(path: string) {
     recording.log,
   );
   onTestFinished(() => port.close());
-  // What has happened is part of what is compared, so that a time-out shows it.
+  // The events are part of the comparison, so that a time-out shows them.
   const until = (fits: () => boolean) =>
     expect.poll(() => (fits() ? 'fits' : events.join(', ')), { timeout: 10_000, interval: 20 }).toBe('fits');
   return {
@@ -57,7 +57,7 @@ describe.skipIf(needs('python3'))('a reopening serial port', () => {
     const first = await openPty(link);
     const { port, events, opened, until, data } = keep(link);
     await opened(1);
-    // While the first is there, so that it is another device.
+    // The first one still exists, so this is another device.
     const second = await openPty(linkPath());
     const other = await openPty(linkPath());
     await first.vanish();
@@ -97,7 +97,7 @@ describe.skipIf(needs('python3'))('a reopening serial port', () => {
       await new Promise((resolve) => setTimeout(resolve, 30));
       expect(events).toHaveLength(before);
     }
-    // The lock is free.
+    // The lock is released.
     const { opened, events } = keep(link);
     await opened(1);
     expect(events).toHaveLength(1);

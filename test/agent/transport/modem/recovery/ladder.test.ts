@@ -32,7 +32,7 @@ const TROUBLES: readonly ModemFault[] = [
 const fault = (what: ModemFault): LadderInput => ({ type: 'fault', fault: what });
 
 /**
- * A link whose rungs each take a time and end with fault, until one helps. Gives the rungs climbed, by time.
+ * Simulates a link whose rungs take some time and fail until one helps. Returns the rungs with their times.
  */
 function climb(
   first: ModemFault,
@@ -130,7 +130,7 @@ describe('the ladder climbs', () => {
     const { climbed } = climb('registration', { takes: 3 * MINUTE, until: 40 * MINUTE });
     const at = (rung: Rung) => climbed.filter(([, one]) => one === rung).map(([time]) => time / MINUTE);
     expect(at('airplane')).toEqual([0]);
-    // It had lasted for three minutes before.
+    // The registration was already missing for three minutes.
     expect(at('reset')[0]).toBeGreaterThanOrEqual(12);
     expect(at('reset')[0]).toBeLessThan(16);
     expect(at('bring-up').length).toBeGreaterThan(1);

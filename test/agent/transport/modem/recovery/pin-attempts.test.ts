@@ -9,7 +9,7 @@ import { recordingLog } from '../../../../support/log.js';
 const ONE = '8988307000000000001';
 const OTHER = '8988307000000000002';
 
-/** Agents one after the other, each with a configured PIN, with one state folder. */
+/** Starts agents one after the other with one state folder. */
 function agents() {
   const folder = temporaryFolder();
   return {
@@ -34,7 +34,7 @@ describe('a PIN that was entered and not accepted', () => {
     expect(await again.mayEnter(undefined)).toBe(false);
     expect(await again.mayEnter(OTHER)).toBe(true);
     expect(await (await start('2222')).attempts.mayEnter(ONE)).toBe(true);
-    // Not the PIN, and nothing that is the same for it each time.
+    // Neither the PIN nor anything that is equal for equal PINs.
     const { pin: kept } = JSON.parse(text());
     expect(Object.keys(kept).sort()).toEqual(['digest', 'iccid', 'refused', 'salt']);
     const { attempts: elsewhere, file } = await agents().start('1111');
@@ -47,7 +47,7 @@ describe('a PIN that was entered and not accepted', () => {
     await (await start('1111')).attempts.recordAttempt(undefined);
     const { attempts } = await start('1111');
     expect(await attempts.mayEnter(ONE)).toBe(false);
-    // It does not ask any more: it was taken.
+    // The SIM does not ask any more, so the PIN was accepted.
     await attempts.recordUnlocked();
     expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(true);
   });

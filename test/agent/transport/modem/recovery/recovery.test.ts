@@ -11,7 +11,7 @@ const MINUTE = 60_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** The recovery of a link whose rungs do what they are told to. */
+/** Starts the recovery of a link whose rungs have scripted results. */
 function recover({
   saved,
   perform = async () => undefined,
@@ -85,7 +85,7 @@ describe('a rung that interrupts the radio while UDP is in use', () => {
     const link = recover({ perform });
     link.allow(false);
     link.recovery.report('context', 'dropped');
-    // Each attach counts until something was withheld.
+    // Each attach counts until a rung was deferred.
     await vi.advanceTimersByTimeAsync(2 * MINUTE);
     expect(link.done.at(-1)).toBe('bring-up');
     link.allow(true);

@@ -7,10 +7,10 @@ import { SEED } from '../../../../../support/seed.js';
 import { observe, tell } from '../../support.js';
 import { TRANSCRIPTS } from '../../transcripts.js';
 
-/** What nothing may come into the middle of: a line, a header with its payload, a prompt. */
+/** A part of the modem's output that is never interrupted: a line, a header with its payload, a prompt. */
 type Atom = readonly ['tx' | 'rx', string];
 
-/** One way to receive or to send; `echo` is what the modem gives back of the command. */
+/** One way to receive or to send; `echo` is the modem's echo of the command. */
 interface Form {
   readonly what: string;
   readonly dialect: DialectName;
@@ -63,7 +63,7 @@ function send(
     before,
     atoms: (payload, echo) => [
       ['tx', `${command(len(payload))}\r`],
-      // Nothing comes between the echo of a payload and its prompt.
+      // The echo of a payload follows its prompt directly.
       ['rx', `${echo(command(len(payload)))}${prompt}`],
       ['tx', payload],
       ...(echo('') === '' ? [] : [['rx', payload] as const]),
@@ -182,7 +182,7 @@ const payloads = fc
   )
   .map((parts) => parts.join('').slice(0, 1000));
 
-/** Cuts a conversation anywhere. */
+/** Cuts a conversation into chunks of these sizes. */
 function cut(atoms: readonly Atom[], sizes: readonly number[]): LogChunk[] {
   let next = 0;
   return atoms.flatMap(([direction, text]) => {
@@ -212,7 +212,7 @@ describe('the dialogue reads any payload with URCs between any two lines, in any
           const places = woven.flatMap(([direction], index) =>
             direction === 'rx' && !isPayloadEcho(woven, index, payload) ? [index] : [],
           );
-          // Also behind all.
+          // Also after the last line.
           woven.splice([...places, woven.length][at % (places.length + 1)] ?? 0, 0, ['rx', `\r\n${urc}\r\n`]);
         }
         const echoed = echoes && before === noPayloadEcho ? [] : before;
@@ -226,7 +226,7 @@ describe('the dialogue reads any payload with URCs between any two lines, in any
     );
   });
 
-  /** The echo of a payload comes right behind the prompt. */
+  /** The echo of a payload follows the prompt directly. */
   const isPayloadEcho = (woven: readonly Atom[], index: number, payload: string) =>
     woven[index]?.[1] === payload && woven[index - 1]?.[0] === 'tx';
 });
