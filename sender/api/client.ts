@@ -180,7 +180,7 @@ export class IpCommandClient {
     }
   }
 
-  /** A GET of this API: credentials go to no other origin, whatever a page says comes next. */
+  /** Makes a GET of this API: credentials are sent to no other origin, whatever a page's next link says. */
   #get(href: string): ApiRequest {
     const { origin } = this.#collection;
     const url = URL.canParse(href, origin) ? new URL(href, origin) : undefined;

@@ -66,7 +66,7 @@ function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unkno
   return { format, kind: 'message', value };
 }
 
-/** The agent's code stands in `data`. */
+/** Reads the agent's code from `data`. */
 function rpcError({ code, message, data }: Record<string, unknown>) {
   return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
 }

@@ -136,10 +136,10 @@ export function coapConversation(command: CoapCommand): Conversation {
     const message = tryParse(bytes);
     if (message === undefined) return undefined;
     const { type, code, token, messageId } = message;
-    const ours = messageId === messageIdOf(index);
-    if (code === EMPTY_CODE) return ours ? emptyMessageMeaning(type) : undefined;
+    const sameId = messageId === messageIdOf(index);
+    if (code === EMPTY_CODE) return sameId ? emptyMessageMeaning(type) : undefined;
     // RFC 7252 §5.3.2: a separate response is known by its token alone, one in an ACK by its message ID too.
-    if (type === 'RST' || (type === 'ACK' && !ours) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
+    if (type === 'RST' || (type === 'ACK' && !sameId) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
       return undefined;
     }
     const reply = onResponse(message);
@@ -173,9 +173,10 @@ function emptyMessageMeaning(type: Message['type']): Interpretation {
 
 /** RFC 7959 §2.4: blocks of one body have one ETag. */
 function sameBody(response: Message, first: Message): boolean {
-  const [theirs, ours] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
+  const [theirs, sameId] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
   return (
-    response.code === first.code && (theirs === undefined || ours === undefined ? theirs === ours : theirs.equals(ours))
+    response.code === first.code &&
+    (theirs === undefined || sameId === undefined ? theirs === sameId : theirs.equals(sameId))
   );
 }
 

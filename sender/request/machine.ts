@@ -224,9 +224,9 @@ function received(settings: Settings, state: State, reply: Interpretation, now: 
 const acknowledgement = ({ acknowledge }: { readonly acknowledge?: Buffer }): Effect[] =>
   acknowledge === undefined ? [] : [{ type: 'acknowledge', bytes: acknowledge }];
 
-const end = (state: State, how: Ending): Step => ({
+const end = (state: State, ending: Ending): Step => ({
   state: { ...state, ended: true, repeatAt: Number.POSITIVE_INFINITY, expiresAt: Number.POSITIVE_INFINITY },
-  effects: [{ type: 'end', ending: how }],
+  effects: [{ type: 'end', ending }],
 });
 
 /** Returns the outcome of a request that is no longer waited for: what is certain about the command. */

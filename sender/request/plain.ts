@@ -87,7 +87,7 @@ function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
   }
 }
 
-/** The agent's code stands in `data`; where there was no room for it, the JSON-RPC number stands for it. */
+/** Reads the agent's code from `data` or, where there was no room for it, from the JSON-RPC number. */
 function rpcError({ code: number, message, data }: Record<string, unknown>): Interpretation {
   const code = isRecord(data) && typeof data['code'] === 'string' ? data['code'] : undefined;
   const byNumber = ERROR_CODES.find((known) => wireOf(known)?.jsonRpc === number);

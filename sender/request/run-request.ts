@@ -107,7 +107,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
       return endingOf('not-sent', code, `replies cannot be received: ${message}`, details);
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      // Not awaited: a caller who stops need not wait until the source is ready.
+      // Not awaited: a caller that aborts need not wait until the source is ready.
       listening.then(
         (unsubscribe) => unsubscribe(),
         () => {},

@@ -37,7 +37,7 @@ export interface Rejection {
 
 /** Reads a request's options. Any `Uri-Host` and `Uri-Port` are accepted. */
 export function readRequest({ code, options, payload }: Message): CoapRequest | Rejection {
-  // RFC 7252 §5.10.2, whatever else is wrong.
+  // RFC 7252 §5.10.2: before any other error.
   if (options.some(({ number }) => PROXY.includes(number))) return { code: '5.05', diagnostic: 'this is not a proxy' };
   const { usable, critical } = usableOptions(options);
   if (critical !== undefined) return { code: '4.02', diagnostic: `option ${critical} is not understood` };

@@ -97,7 +97,7 @@ function databaseOf(connection: Connection, path: string, unlock: () => void): D
         connection.exec('PRAGMA wal_checkpoint(TRUNCATE)');
         connection.exec('PRAGMA journal_mode = DELETE');
       } catch {
-        // Somebody has it open: all is in the file and its log, which belong together.
+        // Another program has the file open: the data is in the file and its log, which must stay together.
       }
       connection.close();
       unlock();
