@@ -52,7 +52,7 @@ export {
   type RequestIdentity,
   type RequestOptions,
 } from './request/request.js';
-export type { Progress } from './request/run-request.js';
+export type { RequestProgress } from './request/run-request.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';
 export {

@@ -9,7 +9,7 @@ import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { type Ending, endingOf, interpretError, isErrorCode } from './outcome.js';
+import { type Ending, interpretError, isErrorCode, makeEnding } from './outcome.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
@@ -92,7 +92,7 @@ export function coapConversation(command: CoapCommand): Conversation {
       return more({ first: response, body: response.payload, exponent: block.exponent }, index, block);
     }
     if (response.code === '4.08' && mayHaveRun) {
-      return { type: 'end', ending: endingOf('no-answer', 'no-answer', 'the device lost the blocks of the command') };
+      return { type: 'end', ending: makeEnding('no-answer', 'no-answer', 'the device lost the blocks of the command') };
     }
     return conclusion(response, response.payload);
   }
@@ -167,7 +167,7 @@ function emptyMessageMeaning(type: Message['type']): Interpretation {
   if (type !== 'RST') return undefined;
   return {
     type: 'end',
-    ending: endingOf('refused', 'invalid-request', 'the device rejected the message (CoAP reset)'),
+    ending: makeEnding('refused', 'invalid-request', 'the device rejected the message (CoAP reset)'),
   };
 }
 

@@ -47,7 +47,7 @@ export type RequestResult = Ending & {
 };
 
 /** Makes an ending other than `done`. */
-export const endingOf = (
+export const makeEnding = (
   outcome: Exclude<Outcome, 'done'>,
   code: ErrorCode,
   message: string,
@@ -79,5 +79,5 @@ export function interpretError(
   const outcome = wireOf(known)?.outcome;
   if (outcome === 'accepted') return { type: 'accepted' };
   const final = outcome === undefined || outcome === 'done' ? 'failed' : outcome;
-  return { type: 'end', ending: endingOf(final, known, message, details) };
+  return { type: 'end', ending: makeEnding(final, known, message, details) };
 }

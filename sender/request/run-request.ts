@@ -7,11 +7,11 @@ import { VENDOR_CODES } from '../api/vendor-codes.js';
 import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polling.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
-import type { Failure, Input } from './machine.js';
-import { type Ending, endingOf, type RequestResult } from './outcome.js';
+import type { PostFailure, RequestInput } from './machine.js';
+import { type Ending, makeEnding, type RequestResult } from './outcome.js';
 
 /** The progress of a request. */
-export type Progress =
+export type RequestProgress =
   /** The API accepted a datagram; `attempt` is 2 or more for a repeat. */
   | { readonly type: 'sent'; readonly attempt: number }
   /** The device has received the command and answers later. */
@@ -34,7 +34,7 @@ export interface RequestRun {
   /** Whether the same request may have been made before. */
   readonly again: boolean;
   readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly onProgress: ((progress: RequestProgress) => void) | undefined;
 }
 
 /** Runs a request from its first datagram to its outcome. Never rejects. */
@@ -104,7 +104,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
       return await driver.ended;
     } catch (error) {
       const { code, message, ...details } = failureOf(error);
-      return endingOf('not-sent', code, `replies cannot be received: ${message}`, details);
+      return makeEnding('not-sent', code, `replies cannot be received: ${message}`, details);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       // Not awaited: a caller that aborts need not wait until the source is ready.
@@ -116,11 +116,11 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   }
 }
 
-const ABORTED = endingOf('not-sent', 'given-up', 'the caller stopped before anything was sent');
-const TOO_LATE = endingOf('not-sent', 'expired', 'the deadline had passed before anything was sent');
+const ABORTED = makeEnding('not-sent', 'given-up', 'the caller stopped before anything was sent');
+const TOO_LATE = makeEnding('not-sent', 'expired', 'the deadline had passed before anything was sent');
 
 /** Returns the result of a post as an input of the state machine. */
-async function postResultOf(number: number, created: Promise<IpCommand>): Promise<Input> {
+async function postResultOf(number: number, created: Promise<IpCommand>): Promise<RequestInput> {
   try {
     const { sid, status } = await created;
     return status === 'failed' ? { type: 'refused', number, failure: undelivered() } : { type: 'posted', number, sid };
@@ -130,20 +130,20 @@ async function postResultOf(number: number, created: Promise<IpCommand>): Promis
   }
 }
 
-const inputOf = (command: CommandUpdate, vendorCode?: number): Input => {
+const inputOf = (command: CommandUpdate, vendorCode?: number): RequestInput => {
   if (command.direction === 'from_sim') return { type: 'received', bytes: payloadBytes(command) };
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
 };
 
-function failureOf(error: unknown): Failure {
+function failureOf(error: unknown): PostFailure {
   const code = isSupersimError(error) ? error.code : 'api-unreachable';
   const vendorCode = error instanceof ApiError ? error.vendorCode : undefined;
   return { code, message: messageOf(error), ...(vendorCode !== undefined && { vendorCode }) };
 }
 
 /** The API's list does not say why a command failed; a callback does. */
-function undelivered(vendorCode?: number): Failure {
+function undelivered(vendorCode?: number): PostFailure {
   if (vendorCode === undefined) {
     return {
       code: 'not-delivered',

@@ -10,7 +10,7 @@ import {
 } from '../../../shared/sqlite/connection.js';
 import { createGroupCommitter } from '../../../shared/sqlite/group-commit.js';
 
-export interface Database extends Pick<Connection, 'exec' | 'run' | 'all'> {
+export interface BroadcastDatabase extends Pick<Connection, 'exec' | 'run' | 'all'> {
   /** Lets others read the file meanwhile (write-ahead log), until it is closed. */
   share(): void;
   /**
@@ -41,7 +41,7 @@ const BUSY_TIMEOUT_MS = 10_000;
  *
  * @throws SupersimError `bad-input`
  */
-export async function openDatabase(path: string): Promise<Database> {
+export async function openBroadcastDatabase(path: string): Promise<BroadcastDatabase> {
   const library = await loadLibrary();
   const unlock = lock(library, path);
   let connection: Connection | undefined;
@@ -56,7 +56,7 @@ export async function openDatabase(path: string): Promise<Database> {
   }
 }
 
-function databaseOf(connection: Connection, path: string, unlock: () => void): Database {
+function databaseOf(connection: Connection, path: string, unlock: () => void): BroadcastDatabase {
   const committer = createGroupCommitter<Write>((writes) => {
     try {
       write(() => {
