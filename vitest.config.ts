@@ -1,13 +1,31 @@
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { join } from 'node:path';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Needs what not each machine has, or takes long: systemd in a box, packages, soaks. */
+const SYSTEM = 'test/system/**/*.test.ts';
+
+/** With TEST_REPORTS=FOLDER each run leaves its figures there, for scripts/count-tests.mjs. */
+const { TEST_REPORTS: folder } = process.env;
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     // Most tests wait more than they work.
     maxWorkers: Math.ceil(availableParallelism() * 1.5),
     testTimeout: 20_000,
     hookTimeout: 30_000,
     unstubEnvs: true,
+    reporters:
+      folder === undefined ? ['default'] : ['default', ['json', { outputFile: join(folder, `${process.pid}.json`) }]],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, SYSTEM] },
+      },
+      {
+        extends: true,
+        test: { name: 'system', include: [SYSTEM], testTimeout: 60_000 },
+      },
+    ],
   },
 });

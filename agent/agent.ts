@@ -7,30 +7,30 @@ import { type Log, silentLog } from './base/log.js';
 import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
 import type { Journal } from './command/journal/types.js';
-import { createDelivery, type Delivery, type Whereabouts } from './command/outbox/delivery.js';
+import { createDelivery, type Delivery, type DeliveryState } from './command/outbox/delivery.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
 import { createDeadlineJudge } from './command/runner/deadline.js';
-import { createLaunch } from './command/runner/deadline-gate.js';
+import { createDeadlineGate } from './command/runner/deadline-gate.js';
 import { createRunner } from './command/runner/runner.js';
 import { openState, type State } from './command/state.js';
-import { createCounters } from './command/stats/counters.js';
-import { createMeters, type Meters, observe } from './command/stats/meters.js';
-import { createLast } from './command/stats/recent.js';
+import { type Meters, observe } from './command/stats/meters.js';
+import { createStats, type Stats } from './command/stats/stats.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
-import type { Live, Reloaded, TakeUp } from './reload.js';
+import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
+import { formatEndpoint } from './transport/endpoint.js';
 import { createTransport, type Links } from './transport/links/links.js';
-import { type Datagram, formatEndpoint, type ModemConsole, wallTime } from './transport/transport.js';
+import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
 
-/** How often the kernel is asked whether it had to throw datagrams away. */
+/** Interval between checks of the kernel's count of dropped datagrams. */
 const DROPS_INTERVAL_MS = 60_000;
-/** How often what is old in the journal is forgotten, and what could not be written is written. */
+/** Interval at which the journal forgets old entries, and writes those that could not be written. */
 const MAINTENANCE_INTERVAL_MS = 60_000;
-/** The probe's own place: it never waits, and no command can take it. */
+/** The probe has a slot of its own: it never waits, and no command can take it. */
 const PROBE_LIMITS = { running: 1, waiting: 0, waitingBytes: 0 };
 
 export interface AgentOptions {
@@ -45,7 +45,7 @@ export interface AgentOptions {
 }
 
 export interface Agent {
-  /** The one that is in force. */
+  /** The configuration in force. */
   readonly config: Config;
   /**
    * Loads the handlers and listens. Having no link yet is no error. An agent starts once.
@@ -53,38 +53,44 @@ export interface Agent {
    * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`, `state-in-use`
    */
   start(): Promise<void>;
-  /** Lets in nothing more, waits for what runs (`limits.stop` at most), sends its replies. Can be called again. */
+  /**
+   * Admits nothing more, waits for running commands (`limits.stop` at most), sends their replies. Can be called again.
+   */
   stop(): Promise<void>;
   /**
-   * Takes up another configuration, as a whole or not at all, and loses no datagram; what runs or waits keeps what it
-   * came in with. The result names the settings that have other values now, and those whose new values need a restart.
-   * Modules that have changed are loaded anew; the handlers of {@link AgentOptions} stay, and so does the level of its
-   * log, which is the embedding program's. Waits for the start, and for other reloads.
+   * Applies another configuration, as a whole or not at all, and loses no datagram; running and waiting commands keep
+   * the configuration that they came with. The result names the settings that have changed, and those whose new values
+   * need a restart. Changed modules are loaded anew; the handlers of {@link AgentOptions} stay, and so does the level
+   * of its log, which is the embedding program's. Waits for the start, and for other reloads.
    *
    * @throws SupersimError `config-invalid`; `handler-invalid` when any handler cannot be used; `port-in-use` and
    * `port-forbidden` when UDP is to be used again; `busy` when the agent does not run. Then nothing has changed.
    */
   reload(config: ConfigInput): Promise<Reloaded>;
   readonly emit: Emit;
+  status(): AgentStatus;
+}
+
+/** An agent as the program around it needs it: for the control socket, the metrics and the watchdog. */
+export interface ManagedAgent extends Agent {
   /**
-   * The same, for the control socket: tells where the event is.
+   * Sends an event as `emit` does, and returns where it is.
    *
    * @throws (rejects) SupersimError as `emit` does
    */
-  dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts>;
-  status(): AgentStatus;
-  /** What is measured for metrics. */
+  dispatch(event: string | Uint8Array, data?: unknown): Promise<DeliveryState>;
+  /** The measurements for metrics. */
   readonly meters: Meters;
-  /** The commands of the journal, for the control socket; undefined before the start, and where there is none. */
+  /** Returns the commands of the journal; undefined before the start, and without a journal. */
   commands(): JournalCommands | undefined;
   /**
-   * Sends a `ping` through the pipeline, past the transport. It waits for no command, and no trace of it is left. Resolves
-   * when its reply is there, be that never.
+   * Sends a `ping` through the pipeline, past the transport. It waits for no command, and leaves no trace. Resolves
+   * when the reply arrives; may never settle.
    *
    * @throws (rejects) SupersimError `probe-failed`
    */
   probe(): Promise<void>;
-  /** The modem that is used, for the control socket; undefined before the start, and where there is none. */
+  /** Returns the modem in use; undefined before the start, and without a modem. */
   modem(): ModemConsole | undefined;
 }
 
@@ -93,38 +99,39 @@ export interface Agent {
  *
  * @throws SupersimError `config-invalid`
  */
-export function createAgent(options: AgentOptions = {}): Agent {
-  return agentWith(resolveConfig(options.config), options);
+export const createAgent = (options: AgentOptions = {}): Agent =>
+  createManagedAgent(resolveConfig(options.config), options);
+
+/** Everything that a started agent consists of. */
+interface Parts {
+  readonly transport: Links;
+  /** Undefined where the SQLite library cannot be loaded. */
+  readonly state: State | undefined;
+  readonly delivery: Delivery;
+  readonly pipeline: Pipeline;
+  /** Stops the timers. */
+  readonly stopTimers: () => void;
 }
 
-/** The same, with a configuration that has been checked. */
-export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>): Agent {
+/** Makes an agent from a configuration that has been checked. */
+export function createManagedAgent(config: Config, options: Omit<AgentOptions, 'config'>): ManagedAgent {
   const current = { config };
-  const { handlers = [] } = options;
-  const log = options.log ?? silentLog;
-  const counters = createCounters();
-  const meters = createMeters();
+  const { handlers = [], log = silentLog } = options;
   const { id: deviceId } = config.device;
   const ports = config.listen.ports.map(({ port }) => port);
-  const last = createLast();
-  const surroundings = { deviceId, log, emit };
-  const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
-  const runner = createRunner(config.limits, { ...surroundings, ran });
-  const probeRunner = createRunner(PROBE_LIMITS, surroundings);
+  const stats = createStats(log);
+  const context = { deviceId, log, emit };
+  const ran = (handler: string, ms: number) => observe(stats.meters.handler(handler).runs, ms);
+  const runner = createRunner(config.limits, { ...context, ran });
+  const probeRunner = createRunner(PROBE_LIMITS, context);
   const clockSynchronized = createClockCheck();
-  const unsynchronized = () => current.config.deadline.unsynchronized;
-  const launch = createLaunch(runner, createDeadlineJudge(clockSynchronized, unsynchronized));
+  const judge = createDeadlineJudge(clockSynchronized, () => current.config.deadline.unsynchronized);
+  const submit = createDeadlineGate(runner, judge);
   let admitting = false;
-  let dropsTimer: NodeJS.Timeout | undefined;
-  let maintenance: NodeJS.Timeout | undefined;
-  let dropsLogged = 0;
-  let transport: Links | undefined;
-  let state: State | undefined;
-  let delivery: Delivery | undefined;
-  let pipeline: Pipeline | undefined;
+  let parts: Partial<Parts> = {};
   let starting: Promise<void> | undefined;
   let live: Live | undefined;
-  let takeUp: TakeUp | undefined;
+  let applyConfig: ApplyConfig | undefined;
   let stopped: Promise<void> | undefined;
   const stopOnAbort = () => void stop();
 
@@ -132,28 +139,20 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     await dispatch(event, data);
   }
 
-  async function dispatch(event: string | Uint8Array, data?: unknown): Promise<Whereabouts> {
-    const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
-    const most = transport?.maxBytes() ?? MAX_PAYLOAD_BYTES;
-    if (bytes.length > most) {
-      throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${most} can leave`, {
-        remedy: 'Send less of it, or several events.',
-      });
-    }
-    const { send } = delivery ?? {};
-    if (send === undefined) {
-      counters.unsent++;
+  async function dispatch(event: string | Uint8Array, data?: unknown): Promise<DeliveryState> {
+    const { transport, delivery, state } = parts;
+    const bytes = encodeEvent(event, data, transport?.maxBytes() ?? MAX_PAYLOAD_BYTES);
+    if (delivery === undefined) {
+      stats.unsent();
       throw new SupersimError('link-down', 'the agent does not run');
     }
     const outgoing = { bytes, destination: config.gateway, port: ports[0] ?? 0, kind: 'event' } as const;
-    const where = await new Promise<Whereabouts>((resolve, reject) => {
-      send(outgoing, (error, found = 'sent') => (error === undefined ? resolve(found) : reject(error)));
+    const delivered = await new Promise<DeliveryState>((resolve, reject) => {
+      delivery.send(outgoing, (error, found = 'sent') => (error === undefined ? resolve(found) : reject(error)));
     });
-    log.info(
-      { event: typeof event === 'string' ? event : undefined, bytes: bytes.length, transport: transport?.name },
-      'event',
-    );
-    return where === 'on-disk' && state?.database.persistent === false ? 'in-memory' : where;
+    const name = typeof event === 'string' ? event : undefined;
+    log.info({ event: name, bytes: bytes.length, transport: transport?.name }, 'event');
+    return delivered === 'on-disk' && state?.database.persistent === false ? 'in-memory' : delivered;
   }
 
   async function start(): Promise<void> {
@@ -165,25 +164,24 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
 
   async function open(): Promise<void> {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const opened = await createTransport(config, log, meters.transports);
+    const transport = await createTransport(config, log, stats.meters.transports);
     if (isStopped()) return;
-    transport = opened;
-    const registry = await loadHandlers(config, handlers, log, clockSynchronized, opened.link);
+    parts = { transport };
+    const registry = await loadHandlers(config, handlers, log, clockSynchronized, transport.link);
     if (isStopped()) return;
-    meters.know(registry.keys());
-    const openedState = await openState(config, log);
+    stats.meters.know(registry.keys());
+    const state = await openState(config, log);
     if (isStopped()) {
-      openedState?.database.close();
+      state?.database.close();
       return;
     }
-    state = openedState;
     const { journal, outbox } = state ?? {};
-    const known = { counters, last, meters, log };
-    delivery = createDelivery({ transport: opened, outbox, keepMs: milliseconds(config.outbox.keep), ...known });
-    const { send } = delivery;
-    pipeline = createPipeline({ config, registry, launch, journal, send, maxBytes: opened.maxBytes, ...known });
+    const delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), stats, log });
+    const { maxBytes } = transport;
+    const pipeline = createPipeline({ config, registry, submit, journal, send: delivery.send, maxBytes, stats, log });
+    parts = { transport, state, delivery, pipeline };
     try {
-      await opened.start(receiverOf(pipeline));
+      await transport.start((datagram) => receive(pipeline, datagram));
     } catch (error) {
       delivery.stop();
       state?.database.close();
@@ -191,10 +189,16 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     }
     if (isStopped()) return;
     admitting = true;
-    dropsTimer = setInterval(logDrops, DROPS_INTERVAL_MS);
-    if (journal !== undefined) maintain(journal, pipeline);
+    const stopDropLog = logKernelDrops(transport, log);
+    const stopMaintenance = journal && maintainJournal(journal, pipeline, log);
+    const stopTimers = () => {
+      stopDropLog();
+      stopMaintenance?.();
+    };
+    parts = { ...parts, stopTimers };
     delivery.start();
-    live = { current, registry, handlers, transport: opened, pipeline, runner, meters, clockSynchronized, isStopped };
+    const { meters } = stats;
+    live = { current, registry, handlers, transport, pipeline, runner, meters, clockSynchronized, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
     log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
   }
@@ -204,41 +208,21 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     await starting;
     const { createReload, notRunning } = await import('./reload.js');
     if (live === undefined || isStopped()) throw notRunning();
-    takeUp ??= createReload(live);
-    return takeUp(next);
+    applyConfig ??= createReload(live);
+    return applyConfig(next);
   }
 
   /** Also while it is starting. */
   const isStopped = () => stopped !== undefined;
 
-  const receiverOf =
-    ({ receive }: Pipeline) =>
-    (datagram: Datagram) => {
-      if (!admitting) return;
-      try {
-        receive(datagram);
-      } catch (error) {
-        // A mistake of the agent's own: the next datagram may fare better.
-        log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
-      }
-    };
-
-  function maintain(journal: Journal, running: Pipeline): void {
-    let recovered = recoverCommands(journal, running, log);
-    maintenance = setInterval(() => {
-      if (!recovered) recovered = recoverCommands(journal, running, log);
-      journal.maintain();
-    }, MAINTENANCE_INTERVAL_MS);
-  }
-
-  function logDrops(): void {
-    const drops = transport?.kernelDrops() ?? 0;
-    if (drops <= dropsLogged) return;
-    log.warn(
-      { drops: drops - dropsLogged, inAll: drops },
-      'the kernel threw datagrams away: the receive buffer was full',
-    );
-    dropsLogged = drops;
+  function receive(pipeline: Pipeline, datagram: Datagram): void {
+    if (!admitting) return;
+    try {
+      pipeline.receive(datagram);
+    } catch (error) {
+      // A mistake of the agent's own: the next datagram may fare better.
+      log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
+    }
   }
 
   function stop(): Promise<void> {
@@ -249,23 +233,23 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
   async function shutDown(): Promise<void> {
     admitting = false;
     options.signal?.removeEventListener('abort', stopOnAbort);
-    clearInterval(dropsTimer);
-    clearInterval(maintenance);
-    logDrops();
+    parts.stopTimers?.();
     await runner.stop(milliseconds(current.config.limits.stop));
-    // The ends of commands are told when they are on the disk.
+    const { state, pipeline, transport, delivery } = parts;
+    // Replies leave when the ends of their commands are on the disk.
     state?.database.flush();
     pipeline?.stop();
     await transport?.stop();
     delivery?.stop();
     state?.journal.maintain();
     state?.database.close();
-    log.info({ ...counters }, 'agent stopped');
+    log.info({ ...stats.counters }, 'agent stopped');
   }
 
   async function probe(): Promise<void> {
-    if (pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
-    await pipeline.probe(probeRunner.submit);
+    if (parts.pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
+    if (runner.isStuck) throw new SupersimError('probe-failed', 'commands wait although a slot is free');
+    await parts.pipeline.probe(probeRunner.submit);
   }
 
   return {
@@ -277,30 +261,75 @@ export function agentWith(config: Config, options: Omit<AgentOptions, 'config'>)
     reload,
     emit,
     dispatch,
-    meters,
+    meters: stats.meters,
     status: () => ({
-      address: transport?.address(),
+      ...describeParts(parts),
       ports,
-      link: transport?.link(),
       security: { authenticated: false, unprotected: current.config.security.unprotected },
       running: runner.running,
       waiting: runner.waiting,
-      counters: structuredClone(counters),
-      lastCommand: last.command && byWallClock(last.command),
-      lastSent: last.sent && byWallClock(last.sent),
-      lastRefused: pipeline?.lastRefused() ?? [],
-      kernelDrops: transport?.kernelDrops(),
-      journal: state && {
-        persistent: state.database.persistent,
-        damaged: state.database.damaged,
-        ...state.journal.size,
-      },
-      outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
+      ...describeStats(stats),
     }),
-    commands: () => state && journalCommands(state.journal, runner),
+    commands: () => parts.state && journalCommands(parts.state.journal, runner),
     probe,
-    modem: () => transport?.modem,
+    modem: () => parts.transport?.modem,
   };
 }
+
+/** @throws SupersimError `too-large`, `bad-reply` */
+function encodeEvent(event: string | Uint8Array, data: unknown, maxBytes: number): Uint8Array {
+  const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
+  if (bytes.length <= maxBytes) return bytes;
+  throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${maxBytes} can leave`, {
+    remedy: 'Send less of it, or several events.',
+  });
+}
+
+/** Logs once a minute how many datagrams the kernel has dropped. @returns a function that logs the rest, and stops */
+function logKernelDrops(transport: Links, log: Log): () => void {
+  let logged = 0;
+  const logNew = () => {
+    const drops = transport.kernelDrops() ?? 0;
+    if (drops <= logged) return;
+    log.warn({ drops: drops - logged, inAll: drops }, 'kernel dropped datagrams: the receive buffer was full');
+    logged = drops;
+  };
+  const timer = setInterval(logNew, DROPS_INTERVAL_MS);
+  return () => {
+    clearInterval(timer);
+    logNew();
+  };
+}
+
+/**
+ * Recovers the commands of the previous run, and then forgets and writes what is due once a minute. @returns stops it
+ */
+function maintainJournal(journal: Journal, pipeline: Pipeline, log: Log): () => void {
+  let recovered = recoverCommands(journal, pipeline, log);
+  const timer = setInterval(() => {
+    if (!recovered) recovered = recoverCommands(journal, pipeline, log);
+    journal.maintain();
+  }, MAINTENANCE_INTERVAL_MS);
+  return () => clearInterval(timer);
+}
+
+const describeParts = ({ transport, state }: Partial<Parts>) => ({
+  address: transport?.address(),
+  link: transport?.link(),
+  kernelDrops: transport?.kernelDrops(),
+  journal: state && {
+    persistent: state.database.persistent,
+    damaged: state.database.damaged,
+    ...state.journal.size,
+  },
+  outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
+});
+
+const describeStats = ({ counters, recent }: Stats) => ({
+  counters: structuredClone(counters),
+  lastCommand: recent.command && byWallClock(recent.command),
+  lastSent: recent.sent && byWallClock(recent.sent),
+  lastRefused: recent.refusedSources(),
+});
 
 const byWallClock = <T extends { readonly at: number }>(what: T): T => ({ ...what, at: wallTime(what.at) });

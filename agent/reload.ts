@@ -10,15 +10,15 @@ import { loadAllHandlers } from './handlers/load.js';
 import { type Registry, replaceHandlers } from './handlers/registry.js';
 import type { Links } from './transport/links/links.js';
 
-/** What a reload came to. */
+/** The result of a reload. */
 export interface Reloaded extends Changes {
-  /** Modules that were loaded anew, as they or files that they import have changed. */
+  /** Modules that were loaded again, as they or files that they import have changed. */
   readonly modules: readonly string[];
 }
 
-/** What of an agent that runs can change. */
+/** The parts of a running agent that a reload changes. */
 export interface Live {
-  /** The configuration that is in force. */
+  /** The configuration in force. */
   readonly current: { config: Config };
   readonly registry: Registry;
   readonly transport: Pick<Links, 'change' | 'link'>;
@@ -31,11 +31,11 @@ export interface Live {
   readonly isStopped: () => boolean;
 }
 
-/** Takes up a configuration. */
-export type TakeUp = (next: Config) => Promise<Reloaded>;
+/** Applies a configuration. */
+export type ApplyConfig = (next: Config) => Promise<Reloaded>;
 
-/** Takes up configurations, one after the other; each as a whole, or not at all. */
-export function createReload(live: Live): TakeUp {
+/** Applies configurations one after the other, each as a whole or not at all. */
+export function createReload(live: Live): ApplyConfig {
   const { current, transport, handlers, clockSynchronized } = live;
   let last: Promise<unknown> = Promise.resolve();
   let editions: ReadonlyMap<string, number> | undefined;
@@ -56,7 +56,7 @@ export function createReload(live: Live): TakeUp {
     return { ...changes, modules: config.modules.filter(isNewer) };
   }
 
-  /** Between two datagrams: from here on nothing can fail. */
+  /** Runs between two datagrams; nothing in it can fail. */
   function apply(config: Config, registry: Registry): void {
     current.config = config;
     replaceHandlers(live.registry, registry);
@@ -79,7 +79,7 @@ export function createReload(live: Live): TakeUp {
 export const notRunning = () =>
   new SupersimError('busy', 'the agent does not run', { remedy: 'Start it: it reads its configuration then.' });
 
-/** The editions in which modules were loaded; nothing of modules is loaded where there is none. */
+/** Returns the editions in which modules were loaded. The code for modules is loaded only when there are any. */
 async function moduleEditions({ modules }: Config): Promise<ReadonlyMap<string, number>> {
   if (modules.length === 0) return new Map();
   const { loadedEditions } = await import('./handlers/module/module.js');

@@ -1,8 +1,7 @@
 import type { Unprotected } from './command/authorize.js';
 import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
-import type { LastCommand, LastSent } from './command/stats/recent.js';
-import type { Refusal } from './command/stats/refusals.js';
+import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
 import type { LinkView } from './transport/transport.js';
 
 /** How an agent is doing. */
@@ -21,11 +20,11 @@ export interface AgentStatus {
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
   /** Undefined while none has ended; `at` in Unix milliseconds. */
-  readonly lastCommand: LastCommand | undefined;
+  readonly lastCommand: RecentCommand | undefined;
   /** Undefined while nothing has left; `at` in Unix milliseconds. */
-  readonly lastSent: LastSent | undefined;
+  readonly lastSent: RecentDatagram | undefined;
   /** The last few sources whose datagrams were refused, the latest first. */
-  readonly lastRefused: readonly Refusal[];
+  readonly lastRefused: readonly RefusedSource[];
   /** Datagrams that the kernel threw away because the receive buffer was full; undefined where it does not tell. */
   readonly kernelDrops: number | undefined;
   /** Undefined before the start, and where there is none. */

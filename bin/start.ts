@@ -1,75 +1,113 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { platform, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { DEFAULT_SIM_NAME, DIALECT_NAMES, type DialectName, type Loopback, startLoopback } from '../loopback/index.js';
-import { formatBanner, formatEvent } from '../loopback/print.js';
+import {
+  DEFAULT_SIM_NAME,
+  DIALECT_NAMES,
+  type DialectName,
+  formatBanner,
+  formatEvent,
+  type Loopback,
+  type LoopbackOptions,
+  startLoopback,
+} from '../loopback/index.js';
 import { isSupersimError, SupersimError } from '../shared/errors.js';
 import { DEVICE_PORT } from '../shared/limits.js';
+import { freeDeviceEndpoints, isFree } from './device-endpoint.js';
 import { formatStep, probeLoop } from './probe.js';
 import { runCli } from './run-cli.js';
 
-/** The whole of the project on one machine: the loopback, and beside it an agent on its SIM's address. */
 const AGENT = fileURLToPath(new URL('./supersim-agent.js', import.meta.url));
-/** Until it listens, be it by a modem that has to find its network. */
+/** Time for the agent to start; a modem has to find its network first. */
 const AGENT_START_MS = 30_000;
-/** What the agent logs once a command can come. */
-const STARTED = { udp: '"agent started"', modem: '"modem up"' } as const;
+/** The message that the agent logs when it can receive commands. */
+const READY_MESSAGE = { udp: '"agent started"', modem: '"modem up"' } as const;
 
+/** Runs a loopback, and an agent on its SIM's address or modem, until the probe is done, a signal comes or the agent ends. */
 async function start(justOnce: boolean, dialect: DialectName | undefined): Promise<void> {
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')]);
-  const loopback = await startAnywhere(dialect);
-  const agent = startAgent(loopback);
+  if (dialect !== undefined) {
+    await runBoth(await startLoopbackAnywhere(withModem(dialect)), DEVICE_PORT, interrupted, justOnce);
+    return;
+  }
+  for await (const endpoint of freeDeviceEndpoints()) {
+    const loopback = await startLoopbackAnywhere({ sims: [{ name: DEFAULT_SIM_NAME, address: endpoint.address }] });
+    try {
+      await runBoth(loopback, endpoint.port, interrupted, justOnce);
+      return;
+    } catch (error) {
+      // Another program may have taken it since it was found free.
+      if (await isFree(endpoint)) throw error;
+      print(`${endpoint.address}:${endpoint.port} (UDP) was taken by another program; trying the next address`);
+    }
+  }
+  throw new SupersimError('port-in-use', 'no free UDP port for the agent on any loopback address');
+}
+
+/** Runs an agent beside the loopback; stops both in the end. */
+async function runBoth(
+  loopback: Loopback,
+  devicePort: number,
+  interrupted: Promise<unknown>,
+  justOnce: boolean,
+): Promise<void> {
+  print(describeEndpoints(loopback, devicePort));
+  const agent = startAgent(loopback, devicePort);
   try {
-    await Promise.race([interrupted, show(loopback, agent, justOnce)]);
+    await Promise.race([interrupted, show(loopback, agent, devicePort, justOnce)]);
   } finally {
     await stopAgent(agent);
     await loopback.stop();
   }
 }
 
-async function show(loopback: Loopback, agent: ChildProcess, justOnce: boolean): Promise<void> {
-  await agentStarted(agent, loopback.modem === undefined ? STARTED.udp : STARTED.modem);
-  const steps = await Promise.race([probeLoop(loopback, DEVICE_PORT), agentEnded(agent)]);
+function describeEndpoints({ url, gateway, sims, modem }: Loopback, devicePort: number): string {
+  const agent =
+    modem === undefined
+      ? `agent: ${sims[0]?.address}:${devicePort} (UDP)`
+      : `virtual modem ${modem.dialect} at ${modem.link}`;
+  return `loopback: API ${url}, gateway ${gateway.address}:${gateway.port} (UDP)\n${agent}`;
+}
+
+async function show(loopback: Loopback, agent: ChildProcess, devicePort: number, justOnce: boolean): Promise<void> {
+  await agentStarted(agent, loopback.modem === undefined ? READY_MESSAGE.udp : READY_MESSAGE.modem);
+  const steps = await Promise.race([probeLoop(loopback, devicePort), agentEnded(agent)]);
   print(`\n${steps.map(formatStep).join('\n')}\n`);
   if (justOnce) return;
-  print(`ready\n\n${formatBanner(loopback)}\n\nCtrl-C ends it. What happens from here on:\n`);
+  print(`ready\n\n${formatBanner(loopback, devicePort)}\n\nPress Ctrl-C to stop. Events:\n`);
   loopback.onEvent((event) => print(formatEvent(event)));
   await agentEnded(agent);
 }
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
-/** The SIM's address where the usual one is likely to be another agent's. Elsewhere than on Linux there is just one. */
-const OTHER_SIM = platform() === 'linux' ? { address: '127.0.0.3' } : {};
+/** Options for a loopback whose only SIM is in a virtual modem. */
+const withModem = (dialect: DialectName): LoopbackOptions => ({
+  modem: { dialect, sim: DEFAULT_SIM_NAME, path: join(tmpdir(), `supersim-modem-${process.pid}`) },
+});
 
-/** On the usual ports, or on free ones where another program, perhaps another loopback, has these. */
-async function startAnywhere(dialect: DialectName | undefined): Promise<Loopback> {
-  // Its SIM is the only one: what is shown goes by the modem.
-  const modem = dialect && {
-    modem: { dialect, sim: DEFAULT_SIM_NAME, path: join(tmpdir(), `supersim-modem-${process.pid}`) },
-  };
+/** Starts a loopback on the default ports, or on free ones when another program has one of these. */
+async function startLoopbackAnywhere(options: LoopbackOptions): Promise<Loopback> {
   try {
-    return await startLoopback({ ...modem });
+    return await startLoopback(options);
   } catch (error) {
     if (!isSupersimError(error, 'port-in-use')) throw error;
-    print(`${error.message}: taking free ports instead`);
-    const sims = [{ name: DEFAULT_SIM_NAME, ...OTHER_SIM }];
-    return startLoopback({ ...modem, httpPort: 0, gatewayPort: 0, sims });
+    print(`${error.message}; using free ports`);
+    return startLoopback({ ...options, httpPort: 0, gatewayPort: 0 });
   }
 }
 
-function startAgent({ sims, gateway, modem }: Loopback): ChildProcess {
-  const [sim] = sims;
-  const flags = ['--address', sim?.address ?? '', '--gateway', `${gateway.address}:${gateway.port}`];
-  const command = [AGENT, 'run', '--dev', '--port', String(DEVICE_PORT)];
-  // What the modem is connected to is the carrier's own network, with its own address of the gateway.
-  if (modem === undefined) command.push(...flags);
-  else print(`virtual modem ${modem.dialect} at ${modem.link}`);
+function startAgent({ sims, gateway, modem }: Loopback, devicePort: number): ChildProcess {
+  const command = [AGENT, 'run', '--dev', '--port', String(devicePort)];
+  // In the modem's network the gateway has the carrier's address, which the agent uses by default.
+  if (modem === undefined) {
+    command.push('--address', sims[0]?.address ?? '', '--gateway', `${gateway.address}:${gateway.port}`);
+  }
   const env = modem && { SUPERSIM_AGENT_MODEM_PATH: modem.link, SUPERSIM_AGENT_LINK_POLICY: 'modem' };
   const agent = spawn(process.execPath, command, {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -79,7 +117,7 @@ function startAgent({ sims, gateway, modem }: Loopback): ChildProcess {
   return agent;
 }
 
-/** Prints what the agent logs, and waits for the line with the message that says that it has started. */
+/** Prints the agent's log, and waits for the line with this message. */
 async function agentStarted(agent: ChildProcess, message: string): Promise<void> {
   const timeout = AbortSignal.timeout(AGENT_START_MS);
   const started = new Promise<void>((resolve) => {
@@ -117,11 +155,11 @@ await runCli(
     .scriptName('npm start --')
     .command({
       command: '$0',
-      describe: 'Start the loopback and an agent, and send a command through both',
+      describe: 'Start a loopback and an agent, and send a command through both',
       builder: (args) =>
         args.options({
-          once: { type: 'boolean', default: false, describe: 'End after the probe' },
-          modem: { choices: DIALECT_NAMES, describe: 'Let it all go by a virtual modem of this kind' },
+          once: { type: 'boolean', default: false, describe: 'Stop after the probe' },
+          modem: { choices: DIALECT_NAMES, describe: 'Connect the agent by a virtual modem of this dialect' },
         }),
       handler: ({ once: justOnce, modem }) => start(justOnce, modem),
     }),

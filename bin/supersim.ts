@@ -2,17 +2,15 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { loopbackCommand } from '../loopback/cli.js';
-import {
-  broadcastCommand,
-  explainCommand,
-  fetchCommand,
-  listCommand,
-  listenCommand,
-  reportError,
-  requestCommand,
-  sendCommand,
-  watchCommand,
-} from '../sender/cli/index.js';
+import { fetchCommand } from '../sender/cli/api/fetch.js';
+import { listCommand } from '../sender/cli/api/list.js';
+import { sendCommand } from '../sender/cli/api/send.js';
+import { watchCommand } from '../sender/cli/api/watch.js';
+import { reportError } from '../sender/cli/exit.js';
+import { explainCommand } from '../sender/cli/explain.js';
+import { broadcastCommand } from '../sender/cli/fleet/broadcast.js';
+import { listenCommand } from '../sender/cli/listen.js';
+import { requestCommand } from '../sender/cli/request.js';
 import { runCli } from './run-cli.js';
 
 await runCli(

@@ -2,20 +2,20 @@ import * as z from 'zod';
 import { checkInput } from '../shared/check-input.js';
 import { SupersimError } from '../shared/errors.js';
 
-/** How the API refuses a request: the HTTP status and the vendor's code, as `400/20001`. */
-const refusal = (otherwise: string) =>
+/** Schema of a refusal by the API: HTTP status and the vendor's code, as `400/20001`. */
+const refusal = (defaultValue: string) =>
   z
     .string()
     .regex(/^[45]\d\d\/\d{5}$/, 'must be STATUS/CODE, such as 400/20001')
-    .default(otherwise);
+    .default(defaultValue);
 
-/** The port that to_sim datagrams leave from: the gateway's own, or another. */
+/** Source port of to_sim datagrams: the gateway's own, or another. */
 export const SOURCE_PORTS = ['other', 'gateway'] as const;
 export type SourcePort = (typeof SOURCE_PORTS)[number];
 
 /**
- * What the vendor does not say, or says in two ways, each with what the loopback takes for granted until
- * somebody measures it. The grade stands first: [U] unknown, [I] inferred (fact sheet §1 to §3).
+ * Assumptions where the vendor's documents are silent or contradict each other, until somebody measures it. Each
+ * description begins with its grade: [U] unknown, [I] inferred (docs/vendor-facts.md, "Grades").
  */
 export const assumptionsSchema = z.strictObject({
   sourcePort: z
@@ -78,22 +78,22 @@ export function resolveAssumptions(input: unknown): Assumptions {
 }
 
 /**
- * Assumptions written as `KEY=VALUE`.
+ * Parses assumptions of the form `KEY=VALUE`.
  *
- * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveAssumptions}
+ * @throws SupersimError `bad-input` for another form, and as {@link resolveAssumptions}
  */
 export function parseAssumptions(written: readonly string[]): Assumptions {
   return resolveAssumptions(Object.fromEntries(written.map(parsePair)));
 }
 
-/** @throws SupersimError `bad-input` for what is not written `KEY=VALUE` */
+/** @throws SupersimError `bad-input` for anything but `KEY=VALUE` */
 export function parsePair(text: string): [string, string] {
   const [, key, value] = /^(\w+)=(.*)$/.exec(text) ?? [];
   if (key !== undefined && value !== undefined) return [key, value];
   throw new SupersimError('bad-input', `${JSON.stringify(text)} is not KEY=VALUE`);
 }
 
-/** A line for each assumption, with its values, its default and its grade. */
+/** Returns a line for each assumption, with its values, its default and its grade. */
 export function assumptionsHelp(): string {
   return Object.entries(assumptionsSchema.shape)
     .map(([key, schema]) => {

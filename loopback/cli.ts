@@ -14,9 +14,8 @@ import {
   DEFAULT_HTTP_ADDRESS,
   DEFAULT_HTTP_PORT,
   type LoopbackOptions,
-  PROVIDERS,
   startLoopback,
-} from './index.js';
+} from './loopback.js';
 import { DIALECT_NAMES, type DialectName, quirksHelp } from './modem/dialects/index.js';
 import { modemFaultsHelp, parseModemFaults } from './modem/faults/faults.js';
 import { baudSchema, DEFAULT_MODEM_SIM } from './modem/settings.js';
@@ -24,7 +23,8 @@ import type { ModemInput } from './modem/status.js';
 import { MAX_SEED } from './network/faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './network/faults/settings.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
-import { probe } from './probe.js';
+import { probeApi } from './probe.js';
+import { PROVIDERS } from './vendor-error.js';
 
 const port = z.int().min(0).max(65_535);
 const gatewaySchema = z
@@ -40,13 +40,13 @@ SUPERSIM_ACCOUNT_SID, SUPERSIM_AUTH_TOKEN (Twilio).
 Assumptions (--assume):
 ${assumptionsHelp()}
 
-Faults (--faults), both ways, or with down. (to the device) or up. (from it) before the name; #2+5 is packets 2 and 5:
+Faults of the network (--faults), in both directions, or only down. (to the device) or up. (from it); #2+5: packets 2 and 5:
 ${faultsHelp()}
 
-Faults of the API (--api-faults); #2+5 is requests 2 and 5:
+Faults of the API (--api-faults); #2+5: requests 2 and 5:
 ${apiFaultsHelp()}
 
-Faults of the modem (--modem-faults); #2+5 is the second and the fifth of its kind:
+Faults of the modem (--modem-faults); #2+5: the second and the fifth of their kind:
 ${modemFaultsHelp()}
 
 Quirks of the modem (--modem-quirk):
@@ -68,45 +68,49 @@ const builder = (yargs: Argv) =>
       default: '1h',
       describe: 'How long an access token (KORE) is valid, from 1s to 720h',
     })
-    .option('webhooks', { choices: PROVIDERS, default: PROVIDERS[0], describe: 'Who sends and signs the webhooks' })
+    .option('webhooks', {
+      choices: PROVIDERS,
+      default: PROVIDERS[0],
+      describe: 'Provider whose webhooks and signatures are sent',
+    })
     .option('assume', {
       type: 'string',
       array: true,
       default: [],
-      describe: 'KEY=VALUE for what the vendor does not say (repeatable)',
+      describe: 'KEY=VALUE: an assumption about undocumented behaviour (repeatable)',
     })
     .option('faults', {
       type: 'string',
-      describe: 'What the radio does to packets, as loss=0.2,delay=50ms,up.loss=#2+5',
+      describe: 'Faults of the radio network, such as loss=0.2,delay=50ms,up.loss=#2+5',
     })
     .option('api-faults', {
       type: 'string',
-      describe: 'What the API does wrong, as atOnce=20,busy=0.05,delay=50ms',
+      describe: 'Faults of the API, such as atOnce=20,busy=0.05,delay=50ms',
     })
     .option('modem', {
       choices: DIALECT_NAMES,
       describe: 'Offer a virtual modem of this dialect on a tty, with a SIM of its own',
     })
-    .option('modem-path', { type: 'string', describe: 'LINK that leads to the modem’s tty' })
+    .option('modem-path', { type: 'string', describe: 'LINK: symbolic link to create to the modem’s tty' })
     .option('modem-baud', {
       type: 'number',
       default: 0,
-      describe: 'Bits per second of the modem’s line; 0: as fast as it goes',
+      describe: 'Bits per second of the modem’s line; 0: no limit',
     })
     .option('modem-sim', { type: 'string', default: DEFAULT_MODEM_SIM, describe: 'Name of the modem’s SIM' })
     .option('modem-faults', {
       type: 'string',
-      describe: 'What the modem does wrong, as urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30',
+      describe: 'Faults of the modem, such as urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30',
     })
     .option('modem-quirk', {
       type: 'string',
       array: true,
       default: [],
-      describe: 'KEY=VALUE for what firmware does in more than one way (repeatable)',
+      describe: 'KEY=VALUE: a variant of the firmware (repeatable)',
     })
     .option('seed', {
       type: 'number',
-      describe: `What the faults’ chance begins with, 0 to ${MAX_SEED}; default: random`,
+      describe: `Seed of the faults’ random numbers, 0 to ${MAX_SEED}; default: random`,
     })
     .implies({ 'modem-path': 'modem', 'modem-faults': 'modem' })
     .strict()
@@ -138,8 +142,8 @@ async function run(options: LoopbackOptions): Promise<void> {
   try {
     loopback.onEvent((event) => process.stdout.write(`${new Date().toISOString()} ${formatEvent(event)}\n`));
     process.stdout.write(`${formatBanner(loopback)}\n`);
-    await probe(loopback);
-    process.stdout.write('\nready; Ctrl-C ends it\n');
+    await probeApi(loopback);
+    process.stdout.write('\nready; press Ctrl-C to stop\n');
     await ended;
     const hit = formatFaultCounts(loopback.counters);
     if (hit !== undefined) process.stdout.write(`faults     ${hit} (seed ${loopback.faults().seed})\n`);
@@ -169,7 +173,7 @@ async function optionsFrom(args: LoopbackArguments, environment: NodeJS.ProcessE
   };
 }
 
-/** An empty variable is as good as none. */
+/** Reads the secrets from the environment; an empty variable counts as unset. */
 function secretsFrom(environment: NodeJS.ProcessEnv): Partial<LoopbackOptions> {
   const given = {
     clientId: environment['SUPERSIM_CLIENT_ID'],
@@ -192,7 +196,7 @@ function modemFrom(args: LoopbackArguments, dialect: DialectName): ModemInput {
   };
 }
 
-/** @param given a file, or a number */
+/** @param given a file name, or the number of SIMs */
 async function readSims(given: string): Promise<SimInput[]> {
   if (/^\d+$/.test(given)) return generateSims(checkInput(z.int().min(1).max(MAX_SIMS), Number(given), '--sims'));
   let text: string;

@@ -1,19 +1,19 @@
 import { messageOf } from '../shared/errors.js';
 import type { IpCommand } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
-import type { Registry, WebhookMethod } from './account/registry.js';
+import type { SimRegistry, WebhookMethod } from './account/registry.js';
 import type { Sim } from './account/sims.js';
 import { newCommandSid, type Store, type StoredCommand, vendorDate } from './account/store.js';
 import type { Assumptions } from './assumptions.js';
-import type { DropCause, LoopbackEvent } from './events.js';
+import type { DatagramDropCause, DroppedEvent } from './network/events.js';
 import type { Datagram, Endpoint } from './network/network.js';
 import type { Radio } from './network/radio.js';
 import { VENDOR_CODES } from './vendor-error.js';
 import { type CallbackError, callbackParams } from './webhooks/params.js';
 import type { Webhook } from './webhooks/webhooks.js';
 
-/** A to_sim command that the API has found to be in order. */
-export interface ToSim {
+/** A valid to_sim command. */
+export interface ToSimCommand {
   readonly sim: Sim;
   readonly devicePort: number;
   readonly payload: string;
@@ -21,10 +21,22 @@ export interface ToSim {
   readonly callback?: { readonly url: string; readonly method: WebhookMethod };
 }
 
-/** A command's life: queued → sent or failed towards the SIM, received from it. */
+/** A command was queued, sent or failed (to_sim), or received (from_sim). */
+export interface CommandEvent {
+  readonly type: 'command';
+  readonly command: StoredCommand;
+  readonly simName: string;
+  /** The vendor's code of a failed command. */
+  readonly errorCode?: number;
+  /** Bytes over the limit that were cut from a from_sim datagram. */
+  readonly cutBytes?: number;
+}
+
+/** The life of commands: a to_sim one is queued, then sent or failed; a from_sim one is received. */
 export interface Commands {
-  /** Queues a command and gives it as it is then; its datagram leaves afterwards. */
-  accept(command: ToSim): StoredCommand;
+  /** Queues a to_sim command and returns its resource; its datagram leaves afterwards. */
+  accept(command: ToSimCommand): StoredCommand;
+  /** Makes a from_sim command of a datagram, or drops it. */
   receive(datagram: Datagram): void;
 }
 
@@ -32,37 +44,37 @@ export interface CommandsOptions {
   readonly accountSid: string;
   readonly assumptions: Assumptions;
   readonly store: Store;
-  readonly registry: Registry;
+  readonly registry: SimRegistry;
   readonly radio: Pick<Radio, 'carry'>;
   readonly send: (bytes: Buffer, destination: Endpoint) => Promise<void>;
-  readonly callBack: (webhook: Webhook) => void;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly sendWebhook: (webhook: Webhook) => void;
+  readonly emit: (event: CommandEvent | DroppedEvent) => void;
 }
 
 export function createCommands(options: CommandsOptions): Commands {
-  const { accountSid, assumptions, store, registry, radio, send, callBack, emit } = options;
+  const { accountSid, assumptions, store, registry, radio, send, sendWebhook, emit } = options;
 
-  function callbackAbout(command: StoredCommand, { sim, callback }: ToSim, error?: CallbackError): void {
+  function sendCallback(command: StoredCommand, { sim, callback }: ToSimCommand, error?: CallbackError): void {
     if (callback === undefined) return;
     const params = callbackParams(command, sim.uniqueName, assumptions, error);
-    callBack({ commandSid: command.sid, ...callback, params });
+    sendWebhook({ commandSid: command.sid, ...callback, params });
   }
 
-  async function deliver(sid: string, toSim: ToSim): Promise<void> {
-    // Its state may have been set since the command was queued.
+  async function deliver(sid: string, toSim: ToSimCommand): Promise<void> {
+    // The SIM's state may have changed since the command was queued.
     const sim = registry.sim(toSim.sim.sid) ?? toSim.sim;
     const error = await trySend(sim, toSim);
     const change =
       error === undefined
         ? { status: 'sent' as const, device_ip: sim.address }
         : { status: 'failed' as const, device_ip: null };
-    const command = store.settle(sid, change);
+    const command = store.updateStatus(sid, change);
     if (command === undefined) return;
     emit({ type: 'command', command, simName: sim.uniqueName, ...(error && { errorCode: error.code }) });
-    callbackAbout(command, toSim, error);
+    sendCallback(command, toSim, error);
   }
 
-  async function trySend(sim: Sim, toSim: ToSim): Promise<CallbackError | undefined> {
+  async function trySend(sim: Sim, toSim: ToSimCommand): Promise<CallbackError | undefined> {
     if (sim.state === 'inactive') return { code: Number(assumptions.inactiveSim), message: 'The SIM is inactive' };
     if (sim.state === 'detached') {
       return { code: VENDOR_CODES.notAttached, message: 'The device is not attached to a cellular network' };
@@ -71,7 +83,7 @@ export function createCommands(options: CommandsOptions): Commands {
     const device = { address: sim.address, port: toSim.devicePort };
     try {
       await radio.carry({ way: 'down', bytes, simName: sim.uniqueName, device }, async (arriving) => {
-        // A packet that was on its way for a while may find the device gone.
+        // The device may have gone while the packet was in flight.
         const state = registry.sim(sim.sid)?.state ?? sim.state;
         if (state === 'active') await send(arriving, device);
         else emit({ type: 'dropped', cause: state, ...device, bytes: arriving.length });
@@ -82,7 +94,7 @@ export function createCommands(options: CommandsOptions): Commands {
     }
   }
 
-  function deposit(sim: Sim, from: Endpoint, bytes: Buffer, cutBytes: number): void {
+  function addFromSim(sim: Sim, from: Endpoint, bytes: Buffer, cutBytes: number): void {
     const command: StoredCommand = {
       ...newCommand(accountSid, sim),
       status: 'received',
@@ -97,7 +109,7 @@ export function createCommands(options: CommandsOptions): Commands {
     const fleet = registry.fleet(sim.fleetSid);
     if (fleet === undefined || fleet.ipCommandsUrl === null) return;
     const params = callbackParams(command, sim.uniqueName, assumptions);
-    callBack({ commandSid: command.sid, url: fleet.ipCommandsUrl, method: fleet.ipCommandsMethod, params });
+    sendWebhook({ commandSid: command.sid, url: fleet.ipCommandsUrl, method: fleet.ipCommandsMethod, params });
   }
 
   return {
@@ -113,23 +125,23 @@ export function createCommands(options: CommandsOptions): Commands {
       };
       store.add(command);
       emit({ type: 'command', command, simName: toSim.sim.uniqueName });
-      if (assumptions.callbackOnQueued === 'yes') callbackAbout(command, toSim);
-      // Not in this turn of the event loop, so that the API's answer is on its way first.
+      if (assumptions.callbackOnQueued === 'yes') sendCallback(command, toSim);
+      // In a later turn of the event loop, so that the API's response is sent first.
       setImmediate(() => void deliver(command.sid, toSim));
       return command;
     },
 
     receive({ bytes, from, to }) {
-      const drop = (cause: DropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
-      const sim = registry.simAt(from.address);
+      const drop = (cause: DatagramDropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
+      const sim = registry.simByAddress(from.address);
       if (sim === undefined) return drop('unknown-source');
       if (sim.state !== 'active') return drop(sim.state);
       if (to === 'source' && assumptions.replyToSource === 'drop') return drop('to-source-port');
-      // Cut before the radio, so that what is in flight is bounded in bytes too.
+      // Cut before the radio, which bounds the bytes in flight.
       const kept = bytes.subarray(0, MAX_PAYLOAD_BYTES);
       const cutBytes = bytes.length - kept.length;
       void radio.carry({ way: 'up', bytes: kept, simName: sim.uniqueName, device: from }, (arriving) =>
-        deposit(sim, from, arriving, cutBytes),
+        addFromSim(sim, from, arriving, cutBytes),
       );
     },
   };
@@ -147,6 +159,6 @@ function newCommand(accountSid: string, sim: Sim) {
   };
 }
 
-function datagramBytes({ payload, payloadType }: ToSim, binaryDelivery: Assumptions['binaryDelivery']): Buffer {
+function datagramBytes({ payload, payloadType }: ToSimCommand, binaryDelivery: Assumptions['binaryDelivery']): Buffer {
   return Buffer.from(payload, payloadType === 'binary' && binaryDelivery === 'decoded' ? 'base64' : 'utf8');
 }

@@ -1,96 +1,33 @@
-import type { SimState } from './account/sims.js';
+import type { SimEvent } from './account/sims.js';
 import type { StoredCommand } from './account/store.js';
-import type { ModemEvent } from './modem/events.js';
+import type { ApiFaultEvent, ApiFaultsEvent } from './api/faults.js';
+import type { CommandEvent } from './commands.js';
+import type { AttachedModemEvent, ErrorEvent } from './modem/attach.js';
+import type { DatagramDropCause, DroppedEvent, FaultEvent, FaultsEvent } from './network/events.js';
 import type { Hit } from './network/faults/apply.js';
-import type { Way } from './network/faults/settings.js';
 import type { WebhookResult } from './webhooks/webhooks.js';
 
-/**
- * Why a datagram was dropped, other than by a fault: it came from an address that is no SIM's, went to the source port,
- * its SIM was not active (by now), or too many were on their way.
- */
-export type DropCause = 'unknown-source' | 'to-source-port' | 'inactive' | 'detached' | 'too-many-in-flight';
-
-/** What goes on in the loopback, as it happens. */
+/** Everything that happens in a loopback; each layer declares the events that it emits. */
 export type LoopbackEvent =
-  /** A command was queued, sent or failed (to_sim), or received (from_sim). */
-  | {
-      readonly type: 'command';
-      readonly command: StoredCommand;
-      readonly simName: string;
-      /** The vendor's code of a failed command. */
-      readonly errorCode?: number;
-      /** Bytes that a from_sim datagram had beyond the limit, and lost. */
-      readonly cutBytes?: number;
-    }
-  | {
-      readonly type: 'dropped';
-      readonly cause: DropCause;
-      /** The device's end. */
-      readonly address: string;
-      readonly port: number;
-      readonly bytes: number;
-    }
-  /** A fault hit a packet; there is one event for each fault that did. */
-  | ({
-      readonly type: 'fault';
-      readonly way: Way;
-      /** The packet's number on its way since the faults were set, from 1. */
-      readonly packet: number;
-      readonly simName: string;
-      /** Of the packet before the fault. */
-      readonly bytes: number;
-    } & Hit)
-  /** Other faults were set, here as the command line writes them. */
-  | { readonly type: 'faults'; readonly faults: string; readonly seed: number }
-  /** A fault hit a request to the API. */
-  | {
-      readonly type: 'api-fault';
-      readonly fault: 'busy' | 'unavailable' | 'answerLoss';
-      /** The request's number since the faults were set, from 1. */
-      readonly request: number;
-      readonly method: string;
-      readonly path: string;
-    }
-  /** Other faults of the API were set, here as the command line writes them. */
-  | { readonly type: 'api-faults'; readonly faults: string; readonly seed: number }
+  | CommandEvent
+  | DroppedEvent
+  | FaultEvent
+  | FaultsEvent
+  | ApiFaultEvent
+  | ApiFaultsEvent
   /** An access token (KORE) was issued. */
   | { readonly type: 'token' }
-  /** A SIM's state was set. */
-  | { readonly type: 'sim'; readonly simName: string; readonly state: SimState }
-  /** Something goes on in the virtual modem. */
-  | { readonly type: 'modem'; readonly event: ModemEvent }
+  | SimEvent
+  | AttachedModemEvent
   | { readonly type: 'webhook'; readonly result: WebhookResult }
-  | { readonly type: 'error'; readonly message: string };
+  | ErrorEvent;
 
 export type LoopbackListener = (event: LoopbackEvent) => void;
 
-/** How many of each there were since the start. */
-export interface Counters {
-  toSim: number;
-  fromSim: number;
-  failed: number;
-  cut: number;
-  droppedUnknownSource: number;
-  droppedToSourcePort: number;
-  droppedInactive: number;
-  droppedDetached: number;
-  droppedTooManyInFlight: number;
-  lost: number;
-  duplicated: number;
-  reordered: number;
-  delayed: number;
-  corrupted: number;
-  truncated: number;
-  apiBusy: number;
-  apiUnavailable: number;
-  apiAnswersLost: number;
-  tokens: number;
-  webhooks: number;
-  webhooksFailed: number;
-}
+/** Numbers of events since the start. */
+export type Counters = ReturnType<typeof newCounters>;
 
-export function newCounters(): Counters {
+export function newCounters() {
   return {
     toSim: 0,
     fromSim: 0,
@@ -122,7 +59,7 @@ const DROP_COUNTERS = {
   inactive: 'droppedInactive',
   detached: 'droppedDetached',
   'too-many-in-flight': 'droppedTooManyInFlight',
-} as const satisfies Record<DropCause, keyof Counters>;
+} as const satisfies Record<DatagramDropCause, keyof Counters>;
 
 /** The counter of each fault. */
 export const FAULT_COUNTERS = {
@@ -139,7 +76,7 @@ export const API_FAULT_COUNTERS = {
   busy: 'apiBusy',
   unavailable: 'apiUnavailable',
   answerLoss: 'apiAnswersLost',
-} as const satisfies Record<Extract<LoopbackEvent, { type: 'api-fault' }>['fault'], keyof Counters>;
+} as const satisfies Record<ApiFaultEvent['fault'], keyof Counters>;
 
 const STATUS_COUNTERS = {
   queued: 'toSim',

@@ -2,21 +2,23 @@ import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
 import { formatApiFaults } from './api/faults.js';
-import { API_FAULT_COUNTERS, type Counters, type DropCause, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
-import type { Loopback } from './index.js';
+import type { CommandEvent } from './commands.js';
+import { API_FAULT_COUNTERS, type Counters, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
+import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
+import type { DatagramDropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
 const MAX_CHARACTERS_SHOWN = 48;
 
 /**
- * What somebody needs to use a loopback that has started: the API's URL, the credentials, the gateway, the SIMs,
- * and a `curl` line that can be pasted. It holds the auth token.
+ * Returns the lines that a user of a running loopback needs: the API's URL, the credentials, the gateway, the SIMs, and a
+ * `curl` line that can be pasted. They contain the auth token.
  */
-export function formatBanner(loopback: Loopback): string {
+export function formatBanner(loopback: Loopback, devicePort = DEVICE_PORT): string {
   const { url, accountSid, authToken, gateway, sims, faults: status, modem } = loopback;
   const shown = sims.slice(0, MAX_SIMS_SHOWN);
   const more = sims.length - shown.length;
@@ -37,7 +39,9 @@ export function formatBanner(loopback: Loopback): string {
     ...(modem === undefined ? [] : modemLines(modem)),
     `faults     ${formatFaults(faults)} (seed ${seed})`,
     ...(apiFaults === 'none' ? [] : [`           of the API: ${apiFaults}`]),
-    ...(first ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName)}`] : []),
+    ...(first
+      ? ['', 'Send a command:', `  ${curlLine({ url, accountSid, authToken }, first.uniqueName, devicePort)}`]
+      : []),
   ];
   return lines.map(printable).join('\n');
 }
@@ -51,31 +55,32 @@ function modemLines(modem: LoopbackModem): string[] {
   ];
 }
 
-/** A command line that posts a text command `ping` to a SIM's usual device port. */
+/** Returns a command line that posts a text command `ping` to a SIM. */
 export function curlLine(
   { url, accountSid, authToken }: Pick<Loopback, 'url' | 'accountSid' | 'authToken'>,
   simName: string,
+  devicePort = DEVICE_PORT,
 ): string {
   const user = shellQuote(`${accountSid}:${authToken}`);
   const sim = shellQuote(`Sim=${simName}`);
-  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${DEVICE_PORT} -d Payload=ping`;
+  return `curl ${url}/v1/IpCommands -u ${user} --data-urlencode ${sim} -d DevicePort=${devicePort} -d Payload=ping`;
 }
 
-/** POSIX shell: nothing is special between single quotes but the single quote. */
+/** Quotes for a POSIX shell, where only the single quote is special between single quotes. */
 function shellQuote(text: string): string {
   return /^[\w:=.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-const DROPPED: Readonly<Record<DropCause, string>> = {
-  'unknown-source': 'dropped: the address is no SIM’s',
+const DROPPED: Readonly<Record<DatagramDropCause, string>> = {
+  'unknown-source': 'dropped: no SIM has this address',
   'to-source-port':
-    'dropped: it went to the port that commands come from, not to the gateway; taken for granted, see --assume replyToSource',
+    'dropped: sent to the source port of commands, not to the gateway; assumed, see --assume replyToSource',
   inactive: 'dropped: the SIM is inactive',
   detached: 'dropped: the SIM is detached',
-  'too-many-in-flight': 'dropped: too many are on their way',
+  'too-many-in-flight': 'dropped: too many datagrams in flight',
 };
 
-/** One line for an event, without a line end; nothing in it can control a terminal. */
+/** Formats an event as one line without a line end and without control characters. */
 export const formatEvent = (event: LoopbackEvent): string => printable(describe(event));
 
 function describe(event: LoopbackEvent): string {
@@ -112,10 +117,8 @@ function describe(event: LoopbackEvent): string {
 const API_DAMAGE = {
   busy: 'answered 429',
   unavailable: 'answered 503',
-  answerLoss: 'processed, its answer lost',
+  answerLoss: 'processed, response lost',
 } as const;
-
-type FaultEvent = Extract<LoopbackEvent, { type: 'fault' }>;
 
 function formatFault(event: FaultEvent): string {
   const arrow = event.way === 'down' ? '→' : '←';
@@ -128,14 +131,14 @@ function damage(event: FaultEvent): string {
   return 'delayMs' in event ? `${past} ${event.delayMs.toFixed(0)} ms` : past;
 }
 
-/** How many packets and requests each fault has hit since the start, in one line; undefined when none has hit any. */
+/** Formats how many packets and requests each fault has hit since the start; undefined when none has hit any. */
 export function formatFaultCounts(counters: Readonly<Counters>): string | undefined {
   const names = [...Object.values(FAULT_COUNTERS), ...Object.values(API_FAULT_COUNTERS)];
   const hit = names.filter((name) => counters[name] > 0);
   return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 
-function formatCommand({ command, simName, errorCode, cutBytes }: Extract<LoopbackEvent, { type: 'command' }>): string {
+function formatCommand({ command, simName, errorCode, cutBytes }: CommandEvent): string {
   const arrow = command.direction === 'to_sim' ? '→' : '←';
   const bytes = payloadBytes(command);
   const code = errorCode === undefined ? '' : ` (${errorCode})`;
@@ -144,7 +147,7 @@ function formatCommand({ command, simName, errorCode, cutBytes }: Extract<Loopba
   return `command ${command.sid} ${arrow} ${simName}:${command.device_port} ${command.status}${code} ${payload}`;
 }
 
-/** Text in quotes when all of it can be printed, else hexadecimal; the beginning only. */
+/** Formats the beginning of a payload: as quoted text if all of it is printable, else as hexadecimal. */
 function preview(bytes: Buffer): string {
   const text = bytes.toString('utf8');
   const isPrintable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(text) && !text.includes('\u{fffd}');

@@ -1,15 +1,14 @@
 import { messageOf, SupersimError } from '../shared/errors.js';
-import type { Loopback } from './index.js';
+import type { Loopback } from './loopback.js';
 
 const PROBE_TIMEOUT_MS = 5000;
 
 /**
- * Asks the loopback something, which no fault of the API hits, at the URL that users are told: so nobody is told *ready*
- * too soon.
+ * Sends the loopback a request, which no fault of the API hits, at the URL that users see, so that *ready* is true.
  *
  * @throws SupersimError `probe-failed`
  */
-export async function probe({
+export async function probeApi({
   url,
   accountSid,
   authToken,
@@ -23,9 +22,9 @@ export async function probe({
     await response.body?.cancel();
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
   } catch (error) {
-    throw new SupersimError('probe-failed', `the loopback does not answer at ${url}: ${messageOf(error)}`, {
+    throw new SupersimError('probe-failed', `the loopback does not respond at ${url}: ${messageOf(error)}`, {
       cause: error,
-      remedy: 'Check that nothing between (a firewall, a proxy) keeps this machine from its own address.',
+      remedy: 'Check that no firewall or proxy keeps this machine from its own address.',
     });
   }
 }

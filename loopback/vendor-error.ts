@@ -1,4 +1,4 @@
-/** The vendor's codes that the loopback uses (fact sheet §2 "Errors"). */
+/** Error codes of the vendor that the loopback uses (docs/vendor-facts.md, "API: errors"). */
 export const VENDOR_CODES = {
   badParameter: 20001,
   authenticate: 20003,
@@ -13,7 +13,10 @@ export const VENDOR_CODES = {
   simInactive: 83705,
 } as const;
 
-/** Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password (fact sheet §4). */
+/**
+ * Whose customer asks: KORE's signs in with a token, Twilio's with a name and a password
+ * (docs/vendor-facts.md, "Twilio: authentication" and "KORE: access tokens").
+ */
 export const PROVIDERS = ['kore', 'twilio'] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
 
@@ -22,7 +25,7 @@ const MORE_INFO: Readonly<Record<ProviderName, string>> = {
   twilio: 'https://www.twilio.com/docs/errors/',
 };
 
-/** What the API answers when it refuses a request; routes throw it. */
+/** An error response of the API; routes throw it. */
 export class VendorError extends Error {
   readonly status: number;
   readonly code: number;

@@ -1,4 +1,4 @@
-/** Completion for bash: the words are written out, so that no program is started for a tab. */
+/** Makes the completion for bash. The words are written out, so that no program runs for a tab. */
 import { choicesOf, readCommands, takesValue } from './reference.mjs';
 
 export function bashCompletion() {
@@ -23,7 +23,7 @@ ${commands.map((command) => `    ${words(`'${['', ...command.path].join(' ')}'`,
   esac
   case $3 in
 ${[...choices].map(([term, item]) => `    ${words(term, choicesOf(item))}`).join('\n')}
-    ${namesOf(anyValue).join(' | ')}) return ;; # perhaps a file
+    ${namesOf(anyValue).join(' | ')}) return ;; # file names
   esac
   COMPREPLY=($(compgen -W "$words" -- "$2"))
 }
@@ -33,7 +33,7 @@ complete -o default -F _supersim_agent supersim-agent
 
 const words = (pattern, list) => `${pattern}) words='${list.join(' ')}' ;;`;
 
-/** What may stand behind a command: the commands below it, the values it takes, and its options. */
+/** Returns the words that may follow a command: its subcommands, values and options. */
 function wordsOf({ path, commands, positionals, options }) {
   const below = commands.map(({ term }) => term.split(' ')[path.length + 1]);
   return [...below, ...positionals.flatMap(choicesOf), ...namesOf(options)];

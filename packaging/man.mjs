@@ -1,7 +1,7 @@
 /** The manual pages: supersim-agent(1), the command line, and supersim-agent(5), its configuration. */
 import { readCommands, readSettings, takesValue } from './reference.mjs';
 
-/** What every command has, and is said once. */
+/** Options of every command, listed once. */
 const COMMON = ['--help', '--version'];
 
 /** @param {{ version: string, date: string }} release */
@@ -14,20 +14,20 @@ export function commandPage({ version, date }) {
     section(
       'DESCRIPTION',
       roff(
-        'A Super SIM sits behind the operator’s NAT, and its owner reaches it by one thing: a UDP datagram of at most ' +
-          '1300 bytes that the network forwards to a port of the device. The agent listens there, decodes each datagram ' +
+        'A Super SIM is behind the operator’s NAT. Its owner reaches the device by UDP datagrams of at most 1300 bytes, ' +
+          'which the network forwards to a port of the device. The agent listens on that port, decodes each datagram ' +
           'into a command, runs the command’s handler, and sends the reply.',
       ),
       '.PP',
-      roff('As a service it is `supersim-agent.service`; `systemctl` starts and stops it, `journalctl` has its log.'),
+      roff('As a service it is `supersim-agent.service`; `systemctl` starts and stops it, `journalctl` shows its log.'),
     ),
     section('COMMANDS', ...commands.map(command)),
-    section('OPTIONS', roff('Every command has these.'), ...program.options.map(option)),
+    section('OPTIONS', roff('Options of every command.'), ...program.options.map(option)),
     section(
       'FILES',
       ...definition('`/etc/supersim-agent/config.yaml`', 'Configuration, see `supersim-agent`(5).'),
       ...definition('`/var/lib/supersim-agent`', 'Journal and outbox.'),
-      ...definition('`/run/supersim-agent/control.sock`', 'Control socket of the agent that runs.'),
+      ...definition('`/run/supersim-agent/control.sock`', 'Control socket of the running agent.'),
     ),
     section('SEE ALSO', roff('`supersim-agent`(5), `systemctl`(1), `journalctl`(1)')),
   );
@@ -42,13 +42,13 @@ export function configurationPage({ version, date }) {
     section(
       'DESCRIPTION',
       roff(
-        'A YAML file; `--config` or the variable `SUPERSIM_AGENT_CONFIG` names another. Everything may be left out. ' +
+        'A YAML file; `--config` or the variable `SUPERSIM_AGENT_CONFIG` names another. All settings are optional. ' +
           'Variables override the file, and flags override variables; the value of a variable is read as YAML. ' +
-          'Durations are a number with `ms`, `s`, `min` or `h`. `supersim-agent config check` tells what is wrong with it.',
+          'Durations are a number with `ms`, `s`, `min` or `h`. `supersim-agent config check` reports mistakes.',
       ),
       '.PP',
       roff(
-        'It may hold the SIM’s PIN and secrets of handlers, and so is for root and the agent only to read: it belongs to ' +
+        'It may hold the SIM’s PIN and secrets of handlers, so only root and the agent may read it: it belongs to ' +
           '`root:supersim-agent`, with mode 640. Commands that read it need `sudo`.',
       ),
     ),
@@ -88,7 +88,7 @@ const header = (number, date, version, title) =>
 const section = (name, ...parts) => [`.SH ${name}`, ...parts].join('\n');
 const definition = (term, text) => ['.TP', roff(term), roff(text)];
 
-/** Text with `bold` and <italic> parts. */
+/** Converts text with `bold` and <italic> parts. */
 function roff(text) {
   const parts = text.replaceAll('\\|', '|').split(/(`[^`]+`|<[a-z]+>)/);
   return guard(
@@ -102,5 +102,5 @@ function roff(text) {
 }
 
 const escaped = (text) => text.replaceAll('\\', '\\e').replaceAll('-', '\\-');
-/** A line that begins with one of these would be a request. */
+/** A line that begins with one of these characters would be a roff request. */
 const guard = (line) => line.replace(/^(?=[.'])/, '\\&');

@@ -1,4 +1,4 @@
-/** The parts of npm packages that are native, and so in no bundle: those for one architecture. */
+/** Copies the native parts of npm packages for one architecture, which no bundle has. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -8,7 +8,7 @@ const CACHE = '.cache/npm';
 const PREBUILDS = 'node_modules/@serialport/bindings-cpp/prebuilds';
 
 /**
- * @param {string} target the folder that gets a node_modules
+ * @param {string} target the folder to create node_modules in
  * @param {{ libsql: string, serialport: string }} names what the packages call the architecture
  */
 export function copyNative(target, names) {
@@ -22,8 +22,8 @@ export function copyNative(target, names) {
 }
 
 /**
- * The file in the registry of a package that npm leaves out on other machines; kept once fetched. It has to be the one
- * that the lock file means.
+ * Returns the registry's tarball of a package that npm skips on other architectures, from the cache if possible. Its
+ * integrity must match the lock file.
  */
 function tarball(name) {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
@@ -38,7 +38,7 @@ function tarball(name) {
       execFileSync('npm', pack, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }),
     );
     const fetched = join(folder, basename(filename));
-    if (integrityOf(fetched) !== integrity) throw new Error(`${name}@${version} is not what package-lock.json has`);
+    if (integrityOf(fetched) !== integrity) throw new Error(`${name}@${version} does not match package-lock.json`);
     renameSync(fetched, file);
     return file;
   } finally {

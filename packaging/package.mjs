@@ -23,7 +23,7 @@ import { bashCompletion } from './completion.mjs';
 import { commandPage, configurationPage } from './man.mjs';
 import { copyNative } from './native.mjs';
 
-/** Debian's names of the architectures, and what the packages with native parts call them. */
+/** Debian's architectures, with their names in the packages with native parts. */
 const ARCHITECTURES = {
   arm64: { libsql: 'linux-arm64-gnu', serialport: 'linux-arm64' },
   armhf: { libsql: 'linux-arm-gnueabihf', serialport: 'linux-arm' },
@@ -33,11 +33,11 @@ const ARCHITECTURES = {
 const HOME = 'usr/lib/supersim-agent';
 const DOC = 'usr/share/doc/supersim-agent';
 const PROGRAM = 'dist/bin/supersim-agent.js';
-/** What runs on the device: the program, and what handlers written in JavaScript import. */
+/** Entry points for the device: the program, and what JavaScript handlers import. */
 const ENTRY_POINTS = [PROGRAM, 'dist/agent/index.js', 'dist/shared/index.js'];
 const CONFFILE = 'etc/supersim-agent/config.yaml';
 
-/** Where the files of systemd/ go, by the ends of their names. */
+/** Destinations of the files of systemd/, by the ends of their names. */
 const PLACES = {
   'config.yaml': () => CONFFILE,
   '.service': (name) => `usr/lib/systemd/system/${name}.service`,
@@ -47,19 +47,19 @@ const PLACES = {
   '.sysctl.conf': (name) => `usr/lib/sysctl.d/60-${name}.conf`,
   '.rules': (name) => `usr/lib/udev/rules.d/${name}.rules`,
 };
-/** What is copied as it is. */
+/** Files that are copied unchanged. */
 const DOCUMENTS = {
   'README.md': `${DOC}/README.md`,
   'CHANGELOG.md': `${DOC}/CHANGELOG.md`,
   docs: `${DOC}/docs`,
 };
-/** Files that not everybody may read, or that are run; all others have 0644. */
+/** Modes other than 0644. */
 const MODES = {
-  // It is for secrets; postinst gives it to the agent's group, which only exists there.
+  // May hold secrets; postinst sets the agent's group, which exists only then.
   [CONFFILE]: 0o640,
   [`${HOME}/${PROGRAM}`]: 0o755,
 };
-/** What lintian holds against the package that is meant so. */
+/** Intended exceptions from lintian's rules. */
 const LINTIAN_OVERRIDES = `# It may hold the SIM's PIN and secrets of handlers.
 supersim-agent: non-standard-file-perm 0640 != 0644 [${CONFFILE}]
 `;
@@ -70,13 +70,14 @@ const { version } = manifest;
 const [maintainer, committed] = execFileSync('git', ['log', '-1', '--format=%an <%ae>%n%ct'], { encoding: 'utf8' })
   .trim()
   .split('\n');
-/** What makes the same packages of the same commit, whenever they are built. */
+/** The commit's time: the same commit makes the same packages. */
 const epoch = Number(process.env.SOURCE_DATE_EPOCH ?? committed);
 const date = new Date(epoch * 1000);
 
 async function makePackage(folder, architecture, scripts) {
   const names = ARCHITECTURES[architecture];
-  if (names === undefined) throw new Error(`${architecture} is none of ${Object.keys(ARCHITECTURES).join(', ')}`);
+  if (names === undefined)
+    throw new Error(`unknown architecture ${architecture}: use one of ${Object.keys(ARCHITECTURES).join(', ')}`);
   const tree = mkdtempSync(join(tmpdir(), 'supersim-agent-deb-'));
   try {
     for (const file of scripts) cpSync(file, join(tree, HOME, file));
@@ -87,7 +88,7 @@ async function makePackage(folder, architecture, scripts) {
     setModes(tree);
     writeControl(tree, architecture, units);
     const file = join(folder, `supersim-agent_${version}_${architecture}.deb`);
-    // One thread, as the number of threads changes what xz writes.
+    // One thread: the number of threads changes the output of xz.
     const options = ['--root-owner-group', '-Zxz', '--threads-max=1', '--build', tree, file];
     await promisify(execFile)('dpkg-deb', options, { env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) } });
     console.log(file);
@@ -110,8 +111,7 @@ async function neededScripts() {
     conditions: [],
     logLevel: 'error',
   });
-  // The bundle has libsql's JavaScript: this is where its native part is looked up from.
-  const files = [...Object.keys(metafile.inputs), 'node_modules/libsql/index.js'];
+  const files = Object.keys(metafile.inputs);
   return [...files, ...packageFolders(files).map((folder) => join(folder, 'package.json'))];
 }
 
@@ -123,16 +123,16 @@ const packageFolders = (files) =>
 /**
  * Copies the files of systemd/.
  *
- * @returns the units that are switched on: sockets first, so that they are there when the agent starts
+ * @returns the units to enable: sockets first, so that they exist when the agent starts
  */
 function copySettings(tree) {
   const files = readdirSync('systemd').sort();
   for (const file of files) {
     const end = Object.keys(PLACES).find((ending) => file.endsWith(ending));
-    if (end === undefined) throw new Error(`systemd/${file}: nobody has said where it goes`);
+    if (end === undefined) throw new Error(`systemd/${file}: no destination in PLACES`);
     const target = join(tree, PLACES[end](file.slice(0, -end.length)));
     mkdirSync(dirname(target), { recursive: true });
-    // In /usr/local it would be where npm installs it.
+    // npm installs the program below /usr/local.
     const text = readFileSync(join('systemd', file), 'utf8').replaceAll(
       '/usr/local/bin/supersim-agent',
       '/usr/bin/supersim-agent',
@@ -154,9 +154,9 @@ async function writeMade(tree, scripts) {
     `${HOME}/package.json`,
     `${JSON.stringify({ name, version, license, type, exports: { '.': own } }, null, 2)}\n`,
   );
-  // Debian's Node, whatever else is in PATH.
+  // Debian's Node, whatever is first in PATH.
   const program = readFileSync(PROGRAM, 'utf8').replace('#!/usr/bin/env -S node ', '#!/usr/bin/node ');
-  if (!program.startsWith('#!/usr/bin/node ')) throw new Error(`${PROGRAM} begins otherwise now`);
+  if (!program.startsWith('#!/usr/bin/node ')) throw new Error(`${PROGRAM} has another first line`);
   write(`${HOME}/${PROGRAM}`, program);
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   symlinkSync(join('../..', HOME, PROGRAM).replace('../../usr/', '../'), join(tree, 'usr/bin/supersim-agent'));
@@ -175,12 +175,12 @@ const gzip = (text) => gzipSync(text, { level: 9 });
 const changelog = () =>
   `supersim-agent (${version}) unstable; urgency=medium
 
-  * Version ${version}; CHANGELOG.md beside this file says what is new.
+  * Version ${version}; see CHANGELOG.md in this folder.
 
  -- ${maintainer}  ${date.toUTCString().replace('GMT', '+0000')}
 `;
 
-/** Debian has this licence on every system, and does not want it again. */
+/** Debian ships this licence on every system, and packages must not repeat it. */
 const APACHE =
   /^ *Apache License\n *Version 2\.0[\s\S]*?END OF TERMS AND CONDITIONS\n(?:[\s\S]*?third-party archives\.\n)?/gm;
 const APACHE_ON_DEBIAN = 'Apache License 2.0: /usr/share/common-licenses/Apache-2.0\n';
@@ -189,16 +189,17 @@ async function copyright(scripts) {
   const all = [
     'supersim-agent: MIT\n',
     readFileSync('LICENSE', 'utf8'),
-    'It contains these npm packages, some of them bundled; the native part of libsql contains SQLite, which is in the',
+    'It contains these npm packages, some of them bundled; libsql contains SQLite, which is in the',
     'public domain.\n',
     readFileSync('dist/LICENSES.txt', 'utf8'),
     `${'-'.repeat(80)}\n`,
-    await licensesOf(packageFolders(scripts)),
+    // The platform packages have no licence file of their own: they are built from the sources of libsql.
+    await licensesOf([...packageFolders(scripts), 'node_modules/libsql']),
   ].join('\n');
   return all.replaceAll(APACHE, APACHE_ON_DEBIAN);
 }
 
-/** Whatever the file system of the build says: but for a few files, everything can be read by everybody. */
+/** Sets the modes, whatever the build's file system has. */
 function setModes(tree) {
   for (const entry of ['', ...readdirSync(tree, { recursive: true })]) {
     const file = join(tree, entry);
@@ -256,10 +257,11 @@ Description: agent for Super SIM IP Commands
   }
 }
 
-// dpkg-deb refuses control files that not everybody may read.
+// dpkg-deb rejects control files that are not world-readable.
 process.umask(0o022);
 const [folder, ...architectures] = process.argv.slice(2);
-if (folder === undefined || architectures.length === 0) throw new Error('give it a folder and architectures');
+if (folder === undefined || architectures.length === 0)
+  throw new Error('usage: package.mjs FOLDER ARCHITECTURE [ARCHITECTURE ...]');
 mkdirSync(folder, { recursive: true });
 const scripts = await neededScripts();
 await Promise.all(architectures.map((architecture) => makePackage(folder, architecture, scripts)));

@@ -1,8 +1,8 @@
-/** The command line and the configuration as docs/ has them, which `npm run docs` makes from the program itself. */
+/** Reads the command line and the configuration from docs/, which `npm run docs` makes from the program itself. */
 import { readFileSync } from 'node:fs';
 
 const PROGRAM = 'supersim-agent';
-/** What yargs writes behind a text: `[string] [required] [choices: "a", "b"] [default: []]`. */
+/** The tags that yargs appends to a text: `[string] [required] [choices: "a", "b"] [default: []]`. */
 const TAGS = /(?:\s*\[(?:string|number|boolean|array|count|required|choices:|default:)(?:[^[\]]|\[[^[\]]*\])*\])+$/;
 
 /**
@@ -11,7 +11,7 @@ const TAGS = /(?:\s*\[(?:string|number|boolean|array|count|required|choices:|def
  * @property {string[]} path
  * @property {string} usage
  * @property {string} text
- * @property {Item[]} commands those below it
+ * @property {Item[]} commands its subcommands
  * @property {Item[]} positionals
  * @property {Item[]} options
  * @property {string[]} examples lines as they are
@@ -21,7 +21,7 @@ const TAGS = /(?:\s*\[(?:string|number|boolean|array|count|required|choices:|def
 export function readCommands(file = 'docs/cli.md') {
   const sections = readFileSync(file, 'utf8').matchAll(/^## (.+)\n\n```\n([\s\S]*?)\n```$/gm);
   const own = [...sections].filter(([, title]) => title.split(' ')[0] === PROGRAM);
-  if (own.length < 2) throw new Error(`${file} does not tell the commands of ${PROGRAM}`);
+  if (own.length < 2) throw new Error(`${file} does not list the commands of ${PROGRAM}`);
   return own.map(([, title, help]) => {
     const [usage, ...blocks] = help.split('\n\n');
     const heading = /^(Commands|Positionals|Options|Examples):\n/;
@@ -43,7 +43,7 @@ export function readCommands(file = 'docs/cli.md') {
   });
 }
 
-/** Items in two columns; a line that is indented further goes on with the text of the one before. */
+/** Parses items in two columns; a line with more indentation continues the text before. */
 function parseItems(lines) {
   /** @type {string[][]} */
   const items = [];
@@ -63,13 +63,13 @@ function parseItems(lines) {
 
 const joinLines = (lines) => lines.map((line) => line.trim()).join(' ');
 
-/** The values that an item's tags allow. */
+/** Returns the values that an item's tags allow. */
 export function choicesOf({ tags }) {
   const [, list = ''] = /\[choices: ([^\]]*)\]/.exec(tags) ?? [];
   return [...list.matchAll(/"([^"]*)"/g)].map(([, value]) => value);
 }
 
-/** Whether an option takes a value. */
+/** Returns whether an option takes a value. */
 export const takesValue = ({ tags }) => !tags.includes('[boolean]') && !tags.includes('[count]');
 
 /** @returns {{ setting: string, values: string, preset: string, meaning: string, variable: string }[]} */

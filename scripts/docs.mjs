@@ -1,6 +1,6 @@
 /**
- * Writes the parts of the documentation that the programs themselves know: the configuration reference, the error
- * codes, and the command lines' help. With --check it writes nothing, and fails when a file is not up to date.
+ * Generates the reference documentation from the programs: configuration, error codes and command lines. With --check it
+ * writes nothing, and fails when a file is out of date.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ function settings(schema, path) {
   });
 }
 
-/** What may stand in an object of any of the kinds that there are. */
+/** Merges the properties of all alternatives of an object. */
 const inAll = (member) => ({
   properties: Object.assign({}, ...(member.anyOf ?? [member]).map((kind) => kind.properties)),
 });
@@ -72,7 +72,7 @@ function errors() {
   return [
     '# Error codes',
     GENERATED,
-    'Codes with an outcome are answers to commands; the others are what the programs say.',
+    'Codes with an outcome appear in replies to commands; the others are errors of the programs.',
     ['| code | meaning | what to do | outcome | JSON-RPC | CoAP |', '|---|---|---|---|---|---|', ...rows].join('\n'),
   ];
 }
@@ -135,7 +135,7 @@ const stale = Object.entries(documents).filter(([file, parts]) => {
   return true;
 });
 if (check && stale.length > 0) {
-  process.stderr.write(`${stale.map(([file]) => file).join(', ')}: not up to date; run npm run docs\n`);
+  process.stderr.write(`${stale.map(([file]) => file).join(', ')}: out of date; run npm run docs\n`);
   process.exitCode = 1;
 }
 

@@ -1,4 +1,4 @@
-/** The licences of npm packages, as these ask for them to be handed on. */
+/** Collects the licences of npm packages, which must be distributed with them. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

@@ -7,7 +7,9 @@ export type Format = (typeof FORMATS)[number];
 /** Formats of a command. */
 export type CommandFormat = Format | 'coap';
 
-/** JSON-RPC 2.0 §4: a string, a number, or null. In text, the `#id` without its mark; in CoAP, the token in hexadecimal. */
+/**
+ * JSON-RPC 2.0 §4: a string, a number, or null. In text, the `#id` without its mark; in CoAP, the token in hexadecimal.
+ */
 export type CommandId = string | number | null;
 
 /** Parameters by position and by name. */

@@ -275,14 +275,19 @@ export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
-/** Tells whether an error is a SupersimError and, when `code` is given, has that code. */
+/** Tells whether an error is ours and, when `code` is given, of that code. Never throws, whatever was thrown. */
 export function isSupersimError<C extends ErrorCode>(error: unknown, code?: C): error is SupersimError<C> {
-  // Not by instanceof: programs and library are bundled separately, and each bundle has its own class.
-  if (!(error instanceof Error) || !('code' in error) || !('remedy' in error)) return false;
-  return code === undefined ? typeof error.code === 'string' && error.code in ERRORS : error.code === code;
+  try {
+    // Not by instanceof: the programs and the library are bundled apart, and each bundle has a class of its own.
+    if (!(error instanceof Error) || !('code' in error) || !('remedy' in error)) return false;
+    return code === undefined ? typeof error.code === 'string' && error.code in ERRORS : error.code === code;
+  } catch {
+    // A value thrown by a handler may be a proxy, or have getters that throw.
+    return false;
+  }
 }
 
-/** Returns the message of anything that was thrown. */
+/** Returns the message of anything that was thrown. Never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message || thrown.name : thrown);

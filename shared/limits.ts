@@ -1,4 +1,4 @@
-/** Most bytes of one IP Command, in either direction (docs/vendor-facts.md §1 "Payload"). */
+/** Most bytes one IP Command carries, in either direction (docs/vendor-facts.md, "IP Commands: payload size"). */
 export const MAX_PAYLOAD_BYTES = 1300;
 
 /**

@@ -1,10 +1,10 @@
 const CACHE_MS = 60_000;
 const TIMEDATECTL_TIMEOUT_MS = 3000;
 
-/** Whether the system's clock is synchronised; not knowing counts as not. */
+/** Returns whether the system's clock is synchronised; false where that is unknown. */
 export type ClockCheck = () => Promise<boolean>;
 
-/** Asks systemd, at most once a minute; all who ask meanwhile share the answer. */
+/** Creates a check that asks systemd at most once a minute; calls in between share the answer. */
 export function createClockCheck(): ClockCheck {
   let known: { answer: Promise<boolean>; until: number } | undefined;
   return () => {
@@ -16,9 +16,9 @@ export function createClockCheck(): ClockCheck {
   };
 }
 
-/** Whether systemd takes the clock for synchronised; undefined where it cannot be asked. */
+/** Asks systemd whether the clock is synchronised. @returns undefined where systemd cannot be asked */
 export async function askTimedatectl(): Promise<boolean | undefined> {
-  // Not needed at the start, and slow to load.
+  // Imported here because it is slow to load and not needed at start.
   const { execFile } = await import('node:child_process');
   return new Promise((resolve) => {
     const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;

@@ -1,56 +1,53 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import * as z from 'zod';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
 import type { Log } from './log.js';
 
-const NAME = 'modem.json';
 const MAX_BYTES = 65_536;
 
 const membersSchema = z.record(z.string(), z.unknown());
 
-/** What of a modem outlives the agent, as one JSON object. */
-export interface ModemFile {
-  /** What was written last; undefined when there is nothing that can be read. */
+/** One JSON object in a file. */
+export interface JsonFile {
+  /** Returns the object, or undefined when there is no file or it cannot be read. */
   read(): Promise<unknown>;
-  /** Replaces these of its members. Never fails: what cannot be written is logged. */
+  /** Replaces these members of the object. Never fails: an error is logged. */
   write(members: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
-/** Without a folder it is kept nowhere. */
-export function createModemFile(folder: string | undefined, log: Log): ModemFile {
-  if (folder === undefined) return { read: async () => undefined, write: async () => undefined };
-  const path = join(folder, NAME);
+/** @param path undefined keeps nothing */
+export function createJsonFile(path: string | undefined, log: Log): JsonFile {
+  if (path === undefined) return { read: async () => undefined, write: async () => undefined };
   let lastWrite = Promise.resolve();
-  let kept: Readonly<Record<string, unknown>> = {};
+  let current: Readonly<Record<string, unknown>> = {};
   return {
     async read() {
       try {
         const { size } = await stat(path);
-        if (size > MAX_BYTES) throw new Error(`it has ${size} bytes`);
-        kept = membersSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-        return kept;
+        if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_BYTES}`);
+        current = membersSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+        return current;
       } catch (error) {
         if (systemCodeOf(error) !== 'ENOENT') {
-          log.warn({ path, error: messageOf(error) }, 'what was kept of the modem cannot be read; it begins anew');
+          log.warn({ path, error: messageOf(error) }, 'state file: cannot be read; starting without it');
         }
         return undefined;
       }
     },
     write(members) {
-      kept = { ...kept, ...members };
-      const text = JSON.stringify(kept);
+      current = { ...current, ...members };
+      const text = JSON.stringify(current);
       lastWrite = lastWrite
         .then(() => replace(path, text))
         .catch((error: unknown) => {
-          log.warn({ path, error: messageOf(error) }, 'what is kept of the modem cannot be written');
+          log.warn({ path, error: messageOf(error) }, 'state file: cannot be written');
         });
       return lastWrite;
     },
   };
 }
 
-/** Whole or not at all, whenever the power goes. */
+/** Replaces a file atomically, so that a power cut leaves the old or the new one. */
 async function replace(path: string, text: string): Promise<void> {
   const file = await open(`${path}.new`, 'w', 0o600);
   try {

@@ -1,6 +1,6 @@
 type LogMethod = (details: Readonly<Record<string, unknown>>, message: string) => void;
 
-/** What the agent needs of a logger; pino's fits. */
+/** A logger; pino's loggers fit. */
 export interface Log {
   readonly trace: LogMethod;
   readonly debug: LogMethod;
@@ -13,7 +13,7 @@ export interface Log {
 
 const ignore = () => undefined;
 
-/** Logs nowhere. */
+/** A log that discards everything. */
 export const silentLog: Log = {
   trace: ignore,
   debug: ignore,

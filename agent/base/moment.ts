@@ -1,21 +1,21 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * A moment, by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts with a
- * wrong one, and is set later); the monotonic one does not, but means something only within its boot.
+ * A point in time by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts
+ * with the wrong time and is set later); the monotonic clock does not jump, but can be compared only within one boot.
  */
 export interface Moment {
   /** Unix milliseconds. */
   readonly wall: number;
   /** Milliseconds since the boot: CLOCK_MONOTONIC, which is the same for all processes of a boot. */
   readonly monotonic: number;
-  /** The kernel's random id of the boot. */
+  /** Random ID that the kernel gives each boot. */
   readonly boot: string;
 }
 
 export type Clock = () => Moment;
 
-/** This machine's clock. Where the kernel gives no boot id each process is a boot of its own. */
+/** Returns this machine's clock. Where the kernel gives no boot ID, each process counts as a boot of its own. */
 export function systemClock(bootIdFile = '/proc/sys/kernel/random/boot_id'): Clock {
   const boot = readBootId(bootIdFile);
   return () => ({ wall: Date.now(), monotonic: Number(process.hrtime.bigint() / 1_000_000n), boot });
@@ -29,7 +29,7 @@ function readBootId(file: string): string {
   }
 }
 
-/** How long ago a moment was: what is certain, what the wall clock says, and what cannot be excluded. */
+/** The age of a moment in milliseconds: a lower bound, the age by the wall clock, and an upper bound. */
 export interface Age {
   readonly least: number;
   readonly likely: number;
@@ -37,12 +37,12 @@ export interface Age {
 }
 
 /**
- * The age of a moment in milliseconds, never negative.
+ * Returns the age of a moment in milliseconds, never negative.
  *
- * Within a boot the monotonic clock tells it exactly, whatever the wall clock does. After another boot only this is
- * certain: it is older than this boot. So a promise to keep something is held by `least`, and a permission that ends
- * with time by `most`, which is endless when the wall clock stands before the moment: an old command must not run
- * because the clock went back, and a stored reply must not go because it went forward.
+ * Within one boot the monotonic clock gives it exactly, whatever the wall clock does. After a reboot only a lower bound
+ * is certain: the moment is older than the boot. Use `least` for how long something must be kept, and `most` for what
+ * expires; `most` is infinite when the wall clock reads earlier than the moment. So an old command does not run because
+ * the clock went back, and a stored reply is not deleted because it went forward.
  */
 export function ageOf(moment: Moment, now: Moment): Age {
   if (moment.boot === now.boot) {

@@ -1,18 +1,19 @@
 import type { Log } from './log.js';
 
-const MINUTE_MS = 60_000;
+const INTERVAL_MS = 60_000;
 
 /**
- * Logs what may come in floods at most once a minute for each cause, with how often it came since the last line.
+ * Creates a log function for messages that may come in floods: it logs each cause at most once a minute, with the
+ * number of times since the last line.
  *
  * @param now the monotonic clock in milliseconds
  */
-export function createMinuteLog(log: Log, now: () => number = () => performance.now()) {
+export function createRateLimitedLog(log: Log, now: () => number = () => performance.now()) {
   const causes = new Map<string, { times: number; loggedAt: number }>();
   return (cause: string, details: Record<string, unknown>, message: string): void => {
     const known = causes.get(cause);
     const times = (known?.times ?? 0) + 1;
-    if (known !== undefined && now() - known.loggedAt < MINUTE_MS) {
+    if (known !== undefined && now() - known.loggedAt < INTERVAL_MS) {
       known.times = times;
       return;
     }

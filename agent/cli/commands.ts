@@ -12,22 +12,25 @@ import {
   MAX_LISTED,
   purgedSchema,
 } from '../service/control/schema.js';
-import { controlOptions, listing, showFromAgent, table } from './control-output.js';
+import { controlOptions, listing, printAnswer, table } from './control-output.js';
 
-/** What of a reply that is no text is shown, in bytes. */
+/** Maximum bytes shown of a reply that is not text. */
 const MAX_SHOWN_BYTES = 256;
 
 const ls: CommandModule = {
   command: 'ls',
-  describe: 'List the commands that the journal has, newest first; times are UTC',
+  describe: 'List the commands in the journal, newest first; times are in UTC',
   builder: (yargs) =>
     yargs.options({
       ...controlOptions,
-      // As a number, one without its value would count as absent.
-      limit: { type: 'string', describe: `How many are listed, 1 to ${MAX_LISTED} (default: ${DEFAULT_LISTED})` },
+      // With the type number, yargs ignores the flag without a value.
+      limit: {
+        type: 'string',
+        describe: `Maximum number of commands to list, 1 to ${MAX_LISTED} (default: ${DEFAULT_LISTED})`,
+      },
     }),
   handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
+    printAnswer(argv, async (ask) => {
       const limit = checkInput(limitSchema.default(DEFAULT_LISTED), argv['limit'], '--limit');
       const answer = await ask('GET', `/commands?limit=${limit}`, commandListSchema);
       return { answer, text: formatCommands(answer.commands) };
@@ -36,10 +39,10 @@ const ls: CommandModule = {
 
 const show: CommandModule = {
   command: 'show <id>',
-  describe: 'Show all that the journal has of a command, its reply too; times are UTC',
+  describe: 'Show a command in the journal and its reply; times are in UTC',
   builder: (yargs) => yargs.options(controlOptions).positional('id', idPositional),
   handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
+    printAnswer(argv, async (ask) => {
       const answer = await ask('GET', pathOf(argv['id']), commandSchema);
       return { answer, text: formatCommand(answer) };
     }),
@@ -50,32 +53,32 @@ const cancel: CommandModule = {
   describe: 'Cancel a command that has not started',
   builder: (yargs) => yargs.options(controlOptions).positional('id', idPositional),
   handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
+    printAnswer(argv, async (ask) => {
       const answer = await ask('DELETE', pathOf(argv['id']), cancelledSchema);
-      return { answer, text: `command ${answer.cancelled} is cancelled: it will not run` };
+      return { answer, text: `command ${answer.cancelled} cancelled: it will not run` };
     }),
 };
 
 const purge: CommandModule = {
   command: 'purge',
-  describe: 'Forget all commands that have ended; repeats of them that still come would run again',
+  describe: 'Delete all finished commands; a repeat of one that arrives later runs again',
   builder: (yargs) => yargs.options(controlOptions),
   handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
+    printAnswer(argv, async (ask) => {
       const answer = await ask('POST', '/commands/purge', purgedSchema);
-      return { answer, text: `ended commands forgotten: ${answer.purged}` };
+      return { answer, text: `finished commands deleted: ${answer.purged}` };
     }),
 };
 
 /** `supersim-agent commands`. */
 export const commandsCommand: CommandModule = {
   command: 'commands <action>',
-  describe: 'See, cancel or forget the commands in the journal of the agent that runs',
+  describe: 'List, show, cancel or delete commands in the running agent’s journal',
   builder: (yargs) => yargs.command(ls).command(show).command(cancel).command(purge).demandCommand(1),
   handler: () => undefined,
 };
 
-const idPositional = { type: 'string', describe: 'The command’s ID, as `ls` shows it' } as const;
+const idPositional = { type: 'string', describe: 'ID of the command, as shown by `commands ls`' } as const;
 
 /** @throws SupersimError `bad-input` */
 const pathOf = (id: unknown): string => `/commands/${checkInput(idSchema, id, 'the ID')}`;
@@ -85,8 +88,8 @@ const HEAD = ['ID', 'RECEIVED (UTC)', 'NAME', 'STATE', 'OUTCOME/CODE', 'PEER', '
 function formatCommands(commands: readonly CommandView[]): string {
   if (commands.length === 0) return 'The journal has no commands.';
   const rows = commands.map(({ id, received, name, state, outcome, code, peer, format, runs }) => {
-    const ending = [outcome, code].filter((part) => part !== null).join('/');
-    return [String(id), formatTime(received), name, state, ending || '-', peer, format, String(runs)];
+    const result = [outcome, code].filter((part) => part !== null).join('/');
+    return [String(id), formatTime(received), name, state, result || '-', peer, format, String(runs)];
   });
   return table([HEAD, ...rows]);
 }
@@ -114,7 +117,7 @@ function formatCommand(command: CommandView): string {
   ]);
 }
 
-/** A caller's deadline may be no time that a date can say. */
+/** A caller's deadline may exceed the range of a Date. */
 function formatTime(wall: number | null): string {
   if (wall === null) return '-';
   const date = new Date(wall);
@@ -123,12 +126,12 @@ function formatTime(wall: number | null): string {
 
 const CONTROL = /(?![\t\n\r])\p{Cc}/u;
 
-/** Text as it is, anything else in hexadecimal. */
+/** Shows text as it is, other bytes in hexadecimal. */
 function formatReply(reply: string | null): string {
   if (reply === null) return '-';
   const bytes = Buffer.from(reply, 'base64');
   const text = bytes.toString();
   if (isUtf8(bytes) && !CONTROL.test(text)) return text;
   const head = `0x${bytes.toString('hex', 0, MAX_SHOWN_BYTES)}`;
-  return bytes.length <= MAX_SHOWN_BYTES ? head : `${head}… (${bytes.length} bytes in all)`;
+  return bytes.length <= MAX_SHOWN_BYTES ? head : `${head}… (${bytes.length} bytes)`;
 }

@@ -7,13 +7,13 @@ import { loadAllHandlers } from '../handlers/load.js';
 
 const check: CommandModule<unknown, RunFlags> = {
   command: 'check',
-  describe: 'Check the configuration, and that its handlers can be used',
+  describe: 'Check the configuration and its handlers',
   builder: (yargs) => yargs.options(configOptions),
   async handler(flags) {
     const config = await configFromFlags(flags);
     const registry = await loadAllHandlers(config, []);
     process.stdout.write(`The configuration is valid: ${registry.size} commands.\n`);
-    // At once: a module may have left timers or sockets open.
+    // A module may have left timers or sockets open.
     process.exit(0);
   },
 };
@@ -26,7 +26,7 @@ const schema: CommandModule = {
 
 const show: CommandModule<unknown, RunFlags> = {
   command: 'show',
-  describe: 'Print the configuration as it is in force, secrets masked',
+  describe: 'Print the effective configuration with secrets masked',
   builder: (yargs) => yargs.options(configOptions),
   handler: async (flags) => void process.stdout.write(stringify(maskSecrets(await configFromFlags(flags)))),
 };

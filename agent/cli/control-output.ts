@@ -9,15 +9,15 @@ import { defaultControlSocket } from '../service/control/schema.js';
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
 
-/** The flag of every command that asks the agent that runs. */
+/** The flag of all commands that use the control socket. */
 export const socketOption = {
   socket: {
     type: 'string',
-    describe: 'The agent’s control socket (default: /run/supersim-agent/control.sock)',
+    describe: 'Path of the agent’s control socket (default: /run/supersim-agent/control.sock)',
   },
 } as const satisfies Record<string, Options>;
 
-/** The flags of those that print its answer. */
+/** The flags of commands that print the agent's answer. */
 export const controlOptions = {
   ...socketOption,
   json: { type: 'boolean', describe: 'Print the agent’s answer as JSON, on one line' },
@@ -26,14 +26,14 @@ export const controlOptions = {
 const socketFlag = z.object({ socket: z.string().min(1).optional() });
 const jsonFlag = z.object({ json: z.boolean().default(false) });
 
-/** What a command prints: what the agent answered, and its text for people, safe for a terminal. */
-export interface Shown {
+/** The agent's answer, and its text for people, safe for a terminal. */
+export interface Output {
   readonly answer: unknown;
   readonly text: string;
 }
 
-/** Asks the agent and prints what it answered. Ends with exit code 1 when that fails, with 2 for wrong arguments. */
-export async function showFromAgent(argv: unknown, run: (ask: Ask) => Promise<Shown>): Promise<void> {
+/** Sends requests to the agent and prints the answer. Sets exit code 1 for a failure, 2 for wrong arguments. */
+export async function printAnswer(argv: unknown, run: (ask: Ask) => Promise<Output>): Promise<void> {
   await withSocket(argv, async (socket) => {
     const { json } = checkInput(jsonFlag, argv, 'the arguments');
     const { answer, text } = await run(controlClient(socket));
@@ -41,9 +41,9 @@ export async function showFromAgent(argv: unknown, run: (ask: Ask) => Promise<Sh
   });
 }
 
-/** Does something with the agent's control socket. Ends as `showFromAgent` does. */
+/** Runs a function with the path of the control socket. Sets the exit codes of `printAnswer`. */
 export async function withSocket(argv: unknown, run: (socketPath: string) => Promise<void>): Promise<void> {
-  // Who closes the pipe (`… | head`) has read enough.
+  // A closed pipe (`… | head`) is no error.
   process.stdout.once('error', () => process.exit());
   try {
     const { socket } = checkInput(socketFlag, argv, 'the arguments');
@@ -55,10 +55,10 @@ export async function withSocket(argv: unknown, run: (socketPath: string) => Pro
   }
 }
 
-/** Longer than this, a cell of a table is cut. */
+/** Longer cells of a table are cut. */
 const MAX_CELL = 40;
 
-/** Rows of cells as aligned columns, safe for a terminal. */
+/** Formats rows as aligned columns, safe for a terminal. */
 export function table(rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map((cell) => cut([...printable(cell)])));
   const widths = (cells[0] ?? []).map((_cell, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
@@ -75,7 +75,7 @@ export function table(rows: readonly (readonly string[])[]): string {
 const cut = (characters: readonly string[]) =>
   characters.length <= MAX_CELL ? characters.join('') : `${characters.slice(0, MAX_CELL - 1).join('')}…`;
 
-/** Names and values, a line for each, safe for a terminal. */
+/** Formats names and values, one line each, safe for a terminal. */
 export function listing(lines: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');

@@ -9,8 +9,8 @@ import { controlOptions } from './control-output.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
-/** By the worst finding; 1 and 2 are what they are everywhere. */
-const EXIT: Readonly<Record<Severity, number>> = { good: 0, note: 0, warning: 3, error: 4 };
+/** Exit codes by the worst finding; 1 and 2 have their usual meanings. */
+const EXIT_BY_SEVERITY: Readonly<Record<Severity, number>> = { good: 0, note: 0, warning: 3, error: 4 };
 
 const flags = z.object({
   config: z.string().min(1).optional(),
@@ -23,24 +23,24 @@ const flags = z.object({
 export const doctorCommand: CommandModule = {
   command: 'doctor',
   describe:
-    'Look for what is wrong with the agent, its configuration and this device, and say what to do. It changes nothing ' +
-    'and sends nothing; with sudo it sees more. Ends with exit code 0 when nothing is wrong, 3 when the worst is a ' +
-    'warning, 4 when it is an error',
+    'Diagnose the agent, its configuration and this device, and explain how to fix problems. Changes nothing and sends ' +
+    'nothing; run it with sudo for all checks. Exit code: 0 without problems, 3 if the worst is a warning, 4 if it is ' +
+    'an error',
   builder: (yargs) =>
     yargs.options({
       ...configOptions,
       socket: controlOptions.socket,
-      json: { type: 'boolean', describe: 'Print what was found as JSON, on one line' },
+      json: { type: 'boolean', describe: 'Print the findings as JSON, on one line' },
       bundle: {
         type: 'string',
         describe:
-          'Also write FILE, a .tar.gz to attach to a report of a bug: what was found, status, configuration, logs; ' +
-          'secrets and payloads are hidden',
+          'Also write FILE, a .tar.gz to attach to a bug report: findings, status, configuration and logs, with secrets ' +
+          'and payloads masked',
       },
     }),
   async handler(argv) {
     try {
-      process.exit(await examineAndTell(checkInput(flags, argv, 'the arguments')));
+      process.exit(await examineAndPrint(checkInput(flags, argv, 'the arguments')));
     } catch (error) {
       process.stderr.write(formatError(error));
       process.exit(isSupersimError(error, 'bad-input') ? EXIT_USAGE : EXIT_ERROR);
@@ -48,7 +48,7 @@ export const doctorCommand: CommandModule = {
   },
 };
 
-async function examineAndTell({ json, bundle, ...where }: z.output<typeof flags>): Promise<number> {
+async function examineAndPrint({ json, bundle, ...where }: z.output<typeof flags>): Promise<number> {
   const [{ createContext }, { examine }, { formatReport }] = await Promise.all([
     import('../doctor/context.js'),
     import('../doctor/examine.js'),
@@ -60,14 +60,14 @@ async function examineAndTell({ json, bundle, ...where }: z.output<typeof flags>
   if (bundle !== undefined) {
     const { writeBundle } = await import('../doctor/bundle.js');
     await writeBundle(bundle, report, context);
-    process.stderr.write(`written to ${printable(bundle)}; look through it before you send it\n`);
+    process.stderr.write(`written to ${printable(bundle)}: review it before you send it\n`);
   }
-  return EXIT[report.worst];
+  return EXIT_BY_SEVERITY[report.worst];
 }
 
-/** Waits until it has gone, as the process ends at once: a check that hangs must not keep it. */
+/** Resolves when the text is written: the process exits then, even if a check hangs. */
 const print = (text: string): Promise<void> =>
   new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
 
-/** Node knows of NO_COLOR and of dumb terminals. */
+/** Node handles NO_COLOR and dumb terminals. */
 const isColourWanted = (): boolean => process.stdout.isTTY && process.stdout.hasColors();

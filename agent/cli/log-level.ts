@@ -4,16 +4,16 @@ import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { LOG_LEVELS } from '../config/schema.js';
 import { logLevelAnswerSchema, logLevelSchema } from '../service/control/schema.js';
-import { controlOptions, showFromAgent } from './control-output.js';
+import { controlOptions, printAnswer } from './control-output.js';
 
 /** `supersim-agent loglevel`. */
 export const logLevelCommand: CommandModule = {
   command: 'loglevel [level]',
-  describe: 'Show the log level of the agent that runs, or set it until its next reload or restart',
+  describe: 'Show the running agent’s log level, or set it until the next reload or restart',
   builder: (yargs) =>
     yargs.options(controlOptions).positional('level', { type: 'string', describe: LOG_LEVELS.join(', ') }),
   handler: (argv) =>
-    showFromAgent(argv, async (ask) => {
+    printAnswer(argv, async (ask) => {
       const level = checkInput(logLevelSchema.optional(), argv['level'], 'the level');
       const answer =
         level === undefined

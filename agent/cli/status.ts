@@ -4,22 +4,22 @@ import { printable } from '../../shared/cli.js';
 import { describeSecurity } from '../command/authorize.js';
 import type { Ask } from '../service/control/client.js';
 import { type LinkShown, statusSchema } from '../service/control/schema.js';
-import { controlOptions, listing, showFromAgent } from './control-output.js';
+import { controlOptions, listing, printAnswer } from './control-output.js';
 import { watchAgent } from './status-watch.js';
 
 /** `supersim-agent status`. */
 export const statusCommand: CommandModule = {
   command: 'status',
-  describe: 'Show how the agent that runs is doing',
+  describe: 'Show the running agent’s status',
   builder: (yargs) =>
     yargs.options({
       ...controlOptions,
-      watch: { type: 'boolean', describe: 'Show it again each second, also when the agent restarts, until Ctrl-C' },
+      watch: { type: 'boolean', describe: 'Update every second, also across restarts of the agent, until Ctrl-C' },
     }),
-  handler: (argv) => (argv['watch'] === true ? watchAgent(argv, look) : showFromAgent(argv, look)),
+  handler: (argv) => (argv['watch'] === true ? watchAgent(argv, request) : printAnswer(argv, request)),
 };
 
-async function look(ask: Ask) {
+async function request(ask: Ask) {
   const answer = await ask('GET', '/status', statusSchema);
   return { answer, text: formatStatus(answer), pid: answer.pid };
 }
@@ -44,24 +44,21 @@ function formatStatus(status: Status): string {
         `${counters.received} datagrams, ${formatBytes(counters.receivedBytes)}, ${counters.repeats} repeats`,
       ],
       ['refused', refused],
-      [
-        'sent',
-        `${counters.sent} datagrams, ${formatBytes(counters.sentBytes)}, ${counters.unsent} could not leave at once`,
-      ],
+      ['sent', `${counters.sent} datagrams, ${formatBytes(counters.sentBytes)}, ${counters.unsent} not sent at once`],
       ['last sent', formatLastSent(status.lastSent)],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
       ['journal', formatJournal(status.journal)],
       ['outbox', formatOutbox(status.outbox)],
       [
         'memory',
-        `${formatBytes(status.memory.rss)} resident, ${formatBytes(status.memory.heapUsed)} of it in JavaScript`,
+        `${formatBytes(status.memory.rss)} resident, ${formatBytes(status.memory.heapUsed)} of it JavaScript heap`,
       ],
-      ['processor', `${status.cpuSeconds.toFixed(1)} s, ${((status.cpuSeconds / status.uptime) * 100).toFixed(1)} %`],
+      ['CPU', `${status.cpuSeconds.toFixed(1)} s, ${((status.cpuSeconds / status.uptime) * 100).toFixed(1)} %`],
     ]),
   ].join('\n');
 }
 
-/** One row for the only link; for two, one that says which is in use, and one for each. */
+/** Returns one row for a single link; for two links a row for the one in use, and one for each. */
 function linkRows({ address, link }: Status): [string, string][] {
   const links = link?.links ?? [];
   const [only] = links;
@@ -76,20 +73,20 @@ function linkRows({ address, link }: Status): [string, string][] {
   ];
 }
 
-/** What was counted of the modem; no row where there is none. */
+/** Returns the modem's counters; no rows without a modem. */
 function modemRows({ link }: Status): [string, string][] {
   const counters = link?.links.find(({ modem }) => modem?.counters !== undefined)?.modem?.counters;
   if (counters === undefined) return [];
   const { rungs, withheld, dataUrcs, dataUrcsLost, polls, discardedBytes } = counters;
-  const withheldShown = withheld === 0 ? '' : `; ${withheld} put off while UDP works`;
-  const line = `${dataUrcs} URCs of data, ${dataUrcsLost} lost and found by ${polls} polls`;
+  const withheldShown = withheld === 0 ? '' : `; ${withheld} deferred while UDP works`;
+  const line = `${dataUrcs} data URCs, ${dataUrcsLost} lost ones detected by ${polls} polls`;
   return [
-    ['modem recovery', `${countsAbove0(rungs) || 'none'}${withheldShown}`],
-    ['modem line', `${line}; bytes discarded: ${countsAbove0(discardedBytes) || 'none'}`],
+    ['modem recovery', `${formatNonZero(rungs) || 'none'}${withheldShown}`],
+    ['modem line', `${line}; bytes discarded: ${formatNonZero(discardedBytes) || 'none'}`],
   ];
 }
 
-const countsAbove0 = (counts: Readonly<Record<string, number>>): string =>
+const formatNonZero = (counts: Readonly<Record<string, number>>): string =>
   Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([name, count]) => `${name} ${count}`)
@@ -120,7 +117,7 @@ function formatJournal(journal: Status['journal']): string {
   const { entries, bytes, live, damaged, persistent } = journal;
   const where = persistent ? '' : ', in memory only';
   const lost = damaged === 0 ? '' : `, ${damaged} damaged databases set aside`;
-  return `${entries} commands, ${live} not ended, ${formatBytes(bytes)}${where}${lost}`;
+  return `${entries} commands, ${live} unfinished, ${formatBytes(bytes)}${where}${lost}`;
 }
 
 function formatOutbox(outbox: Status['outbox']): string {
@@ -144,7 +141,7 @@ const UNITS = [
   ['s', 1],
 ] as const;
 
-/** The two greatest units of a time: `3 d 4 h`, `2 min 5 s`. */
+/** Formats the two largest units of a duration: `3 d 4 h`, `2 min 5 s`. */
 function formatUptime(seconds: number): string {
   const first = UNITS.findIndex(([, size]) => seconds >= size);
   if (first === -1) return '0 s';

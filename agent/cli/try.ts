@@ -13,26 +13,26 @@ import { createLogger } from './run/logger.js';
 type TryFlags = RunFlags & {
   name?: string | undefined;
   params?: string[] | undefined;
-  /** The command's own name, and the words behind a `--`. */
+  /** The name `try`, and the words after `--`. */
   _?: (string | number)[];
 };
 
 export const tryCommand: CommandModule<unknown, TryFlags> = {
   command: 'try <name> [params..]',
-  describe: 'Run a handler here, as a command would, and show the reply in each format',
+  describe: 'Run a handler locally and show its reply in each format',
   builder: (yargs) =>
     yargs
       .options(configOptions)
-      .positional('name', { type: 'string', describe: 'The command' })
+      .positional('name', { type: 'string', describe: 'Name of the command' })
       .positional('params', { type: 'string', array: true, describe: 'Parameters: value or key=value' })
       .parserConfiguration({ 'parse-positional-numbers': false }),
   async handler(flags) {
     const started = performance.now();
     const reply = await runOnce(flags);
-    const took = `${(performance.now() - started).toFixed(1)} ms`;
-    process.stdout.write('error' in reply ? `${reply.error.code} after ${took}\n` : `done after ${took}\n`);
+    const elapsed = `${(performance.now() - started).toFixed(1)} ms`;
+    process.stdout.write('error' in reply ? `${reply.error.code} after ${elapsed}\n` : `done after ${elapsed}\n`);
     for (const format of FORMATS) process.stdout.write(`${describeReply(format, reply)}\n`);
-    // At once: a module may have left timers or sockets open.
+    // A module may have left timers or sockets open.
     process.exit('error' in reply ? 1 : 0);
   },
 };
@@ -44,17 +44,17 @@ async function runOnce({ name = '', params: words = [], _: [, ...more] = [], ...
   const registry = await loadHandlers(config, [], log);
   const handler = registry.get(name);
   if (handler === undefined) {
-    throw new SupersimError('unknown-command', `there is no command ${name}`, {
-      remedy: `There are: ${[...registry.keys()].join(', ')}.`,
+    throw new SupersimError('unknown-command', `unknown command ${name}`, {
+      remedy: `Known commands: ${[...registry.keys()].join(', ')}.`,
     });
   }
   const params = readParams([...words, ...more.map(String)]);
   const bound = handler.bind(params, true);
   if ('error' in bound) return bound;
   const command: Command = { id: 'try', name, params, format: 'text', peer: 'local' };
-  const emit = async (...event: unknown[]) => log.warn({ event }, 'an event would be sent');
+  const emit = async (...event: unknown[]) => log.warn({ event }, 'event not sent: the handler runs locally');
   const runner = createRunner(config.limits, { deviceId: config.device.id, log, emit });
-  // Ended by default, the process would leave a program's group running.
+  // The default action would leave the process group of a program running.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void runner.stop(0));
   const reply = await new Promise<Reply>((done) =>
     runner.submit({ command, handler, params: bound.value, bytes: 0, done }),
@@ -71,7 +71,7 @@ function readParams(words: readonly string[]) {
   }
 }
 
-/** One line: the format, the reply's size, and the reply; hexadecimal where it is not text. */
+/** Returns a line with the format, the reply's size, and the reply, in hexadecimal unless it is text. */
 function describeReply(format: (typeof FORMATS)[number], reply: Reply): string {
   const answer = { id: 'try', reply: encodableReply(format, { id: 'try', reply }) };
   const encoded = encodeAnswers(format, [answer], false);

@@ -1,15 +1,16 @@
 import { BlockList } from 'node:net';
 import { CARRIER_RANGE, MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { type Datagram, type Endpoint, isVersion6 } from '../transport/transport.js';
+import { type Endpoint, isVersion6 } from '../transport/endpoint.js';
+import type { Datagram } from '../transport/transport.js';
 
-/** Why a datagram is not let in. */
+/** Why a datagram is refused. */
 export type RefusalCause = 'source' | 'empty' | 'oversize';
 
-/** How many addresses' answers are remembered; a network range is slow to look up. */
+/** Addresses whose answer is cached; looking up an address in ranges is slow. */
 const REMEMBERED_ADDRESSES = 1024;
 
 /**
- * Makes the check that each datagram passes first. What it refuses is counted, and never answered.
+ * Makes the check that each datagram passes first. Refused datagrams are counted, and never answered.
  *
  * @param allow source ranges that may send commands
  */
@@ -23,8 +24,8 @@ export function createAdmission(allow: readonly string[]): (datagram: Datagram) 
 }
 
 /**
- * Tells whether an address is the carrier's: in its range, or the configured gateway itself. All of it is one peer,
- * as the same command can come again from another of the carrier's addresses and ports.
+ * Tells whether an address is the carrier's: in its range, or the configured gateway itself. The carrier is one peer,
+ * as a repeat of a command can come from another of the carrier's addresses and ports.
  */
 export function createCarrierCheck(gateway: Endpoint): (address: string) => boolean {
   return inRanges([CARRIER_RANGE, `${gateway.address}/${isVersion6(gateway.address) ? 128 : 32}`]);

@@ -5,7 +5,7 @@ import type { Handler } from '../handlers/handler.js';
 /** The policy `security.unprotected`. */
 export type Unprotected = Config['security']['unprotected'];
 
-/** Returns why a request that is not authenticated may not run a handler; undefined where it may. */
+/** Returns why a request that is not authenticated may not run a handler; undefined when it may. */
 export type Authorize = (handler: Handler) => CommandError | undefined;
 
 /** @param unprotected the policy as it is now: a reload may change it */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { parametersOf } from '../../shared/coap/parameters.js';
 import { type Command, type Format, MAX_NAME_LENGTH, type Reply } from '../../shared/command.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
@@ -8,238 +7,171 @@ import type { Log } from '../base/log.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
-import { encodableReply, encodeAnswers, markRepeat } from './codec/encode.js';
-import { datagramKey, type Seen, type SeenCommands } from './dedup/duplicate-table.js';
+import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
+import type { DuplicateTable } from './dedup/duplicate-table.js';
+import { type DedupPolicy, datagramKey, type SeenReply } from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
-import {
-  type Care,
-  createJournalled,
-  endingOf,
-  endOfResumed,
-  enterLate,
-  type Journalled,
-  journalKey,
-  type Known,
-  recall,
-  tellingFirst,
-} from './journal/handle.js';
-import type { Journal } from './journal/types.js';
-import type { Launch } from './runner/deadline-gate.js';
-import {
-  type CommandLog,
-  codeOf,
-  type Ended,
-  internalError,
-  millisecondsSince,
-  outcomeOf,
-} from './stats/command-log.js';
-import type { Counters } from './stats/counters.js';
-import { type Meters, observe } from './stats/meters.js';
+import type { JournalDetails, Life, Lives } from './life.js';
+import { type CommandResult, internalError } from './stats/command-log.js';
+import type { Stats } from './stats/stats.js';
 
-/** A datagram's message, where it came from, and how an answer gets there. */
+/** A decoded datagram. */
 export interface Incoming {
   readonly message: Message;
   readonly datagram: Datagram;
   readonly peer: string;
   readonly format: Format;
+  /** Size of the longest reply that can leave. */
+  readonly maxBytes: number;
 }
 
-/** What the life of commands needs, whatever format they come in. */
-export interface LifeOptions {
+export interface ExchangeOptions {
   readonly registry: Registry;
   readonly authorize: Authorize;
-  readonly launch: Launch;
-  readonly seen: SeenCommands;
-  /** Without it nothing is known of commands after the agent has ended. */
-  readonly journal: Journal | undefined;
-  readonly counters: Counters;
-  readonly meters: Meters;
-  readonly logCommand: CommandLog;
+  readonly lives: Lives;
+  readonly duplicates: DuplicateTable;
+  readonly stats: Pick<Stats, 'strayReply' | 'repeated'>;
   readonly log: Log;
-  /** The longest datagram that can leave now. */
-  readonly maxBytes: () => number;
-}
-
-export interface ExchangeOptions extends LifeOptions {
-  /** Sends an answer to where the datagram came from. */
+  /** Sends a reply to where the datagram came from. */
   readonly reply: (bytes: Uint8Array, incoming: Incoming) => void;
 }
 
-/** One datagram's commands while their replies are awaited. */
+/** The commands of one datagram until each has its result. */
 interface Exchange {
   readonly incoming: Incoming;
-  readonly resumed: JournalEntry | undefined;
-  /** Set when its commands have an id to be known by when they come again. */
-  readonly seen: Seen | undefined;
-  journalled: Journalled | undefined;
-  readonly settled: Settled[];
-  awaited: number;
+  readonly life: Life;
+  readonly results: Answer[];
 }
 
-interface Settled extends Ended {
+interface Answer extends CommandResult {
   reply: Reply;
-  /** Notifications want none. */
+  /** False for a notification. */
   readonly wantsReply: boolean;
 }
 
-/** The life of the commands in text, JSON, CBOR and raw datagrams: deduplicate, journal, run, reply. */
+/** Handles text, JSON, CBOR and raw datagrams: recognises repeats, runs each command, and sends one reply for all. */
 export function createExchanges(options: ExchangeOptions) {
-  const { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes } = options;
+  const { registry, authorize, lives, duplicates, stats, log } = options;
 
   /**
-   * Takes a message that has not come before; one that has is answered as it was then.
+   * Handles a datagram. A repeat is answered as the first was.
    *
-   * @param resumed what the journal has of it, when it was taken in before the agent was started
+   * @param resumed the journal's entry, when an earlier run of the agent accepted the datagram
    */
   function take(incoming: Incoming, resumed?: JournalEntry): void {
     const { message, format, peer, datagram } = incoming;
     const { entries } = message;
-    if (entries.length === 0) counters.strayReplies++;
-    const care = careOf(message);
+    if (entries.length === 0) stats.strayReply();
+    const policy = dedupPolicyOf(message);
     const now = performance.now();
-    const key =
-      care !== 'none' && format !== 'raw' && entries.some(hasId) ? datagramKey(peer, datagram.bytes) : undefined;
+    const isKeyed = policy !== 'none' && format !== 'raw' && entries.some(hasId);
+    const key = isKeyed ? datagramKey(peer, datagram.bytes) : undefined;
     const known =
-      key === undefined || resumed !== undefined ? undefined : (seen.find(key, now) ?? recall(journal, key));
+      key === undefined || resumed !== undefined ? undefined : (duplicates.find(key.text, now) ?? lives.recall(key));
     if (known !== undefined && !(known instanceof SupersimError)) {
-      counters.repeats++;
+      stats.repeated();
       answerRepeat(incoming, known);
       return;
     }
-    const lifetime = parametersOf(peer).exchangeLifetime;
-    const remembered = key !== undefined && known === undefined && care === 'remembered';
-    const entry = remembered ? seen.begin(key, false, lifetime, now) : undefined;
-    const exchange: Exchange = {
-      incoming,
-      resumed,
-      seen: entry,
-      journalled: care === 'remembered' || resumed !== undefined ? enter(incoming, key, false, resumed) : undefined,
-      settled: [],
-      awaited: entries.length,
-    };
-    const refusal = known?.message ?? (remembered && entry === undefined ? TOO_MANY_SEEN : undefined);
-    for (const each of entries) {
-      if ('error' in each) settle(exchange, each.id, undefined, true, each);
-      else if (refusal === undefined) runOrFail(exchange, each.request);
-      else
-        settle(exchange, each.request.id, each.request.name, hasId(each), {
-          error: { code: 'busy', message: refusal },
-        });
+    const isTracked = key !== undefined && known === undefined && policy === 'track';
+    const seen = isTracked ? duplicates.begin(key.text, false, parametersOf(peer).exchangeLifetime, now) : undefined;
+    const refusal = known?.message ?? (isTracked && seen === undefined ? TABLE_FULL : undefined);
+    const life = lives.open({ datagram, peer, format, resumed }, { key, policy, seen });
+    const exchange: Exchange = { incoming, life, results: [] };
+    for (const entry of entries) {
+      if ('error' in entry) settle(exchange, entry.id, undefined, true, entry);
+      else if (refusal === undefined) run(exchange, entry.request);
+      else {
+        const { id, name } = entry.request;
+        settle(exchange, id, name, hasId(entry), { error: { code: 'busy', message: refusal } });
+      }
     }
   }
 
-  /** What does no harm when it runs twice is run twice: remembering it would cost more. */
-  function careOf({ entries }: Message): Care {
-    let care: Care = 'none';
+  /** Commands that may run twice are not tracked: that would cost more than running them again. */
+  function dedupPolicyOf({ entries }: Message): DedupPolicy {
+    let policy: DedupPolicy = 'none';
     for (const entry of entries) {
       if ('error' in entry) continue;
       const handler = registry.get(entry.request.name);
-      if (handler === undefined || authorize(handler) !== undefined) care = 'recalled';
-      else if (!handler.idempotent) return 'remembered';
+      if (handler === undefined || authorize(handler) !== undefined) policy = 'lookup';
+      // That a guarded handler has run is remembered even when the configuration forbids it later.
+      else if (!handler.idempotent || handler.needsAuthentication) return 'track';
     }
-    return care;
+    return policy;
   }
 
-  /** The journal's entry of a datagram that may get one; a command without an id is known by nothing. */
-  function enter(
-    { message, datagram, peer, format }: Incoming,
-    key: string | undefined,
-    idempotent: boolean,
-    resumed?: JournalEntry,
-  ): Journalled | undefined {
-    if (journal === undefined) return undefined;
-    if (resumed !== undefined) return createJournalled(journal, resumed.command, true);
+  /** All commands of a datagram share one entry of the journal. */
+  function describeDatagram({ message, datagram }: Incoming, idempotent: boolean): JournalDetails {
     const requests = message.entries.flatMap((entry) => ('request' in entry ? [entry.request] : []));
     const deadlines = requests.flatMap(({ deadline }) => deadline ?? []);
     const [first] = requests;
-    const names = requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH));
-    return createJournalled(journal, {
-      key: key === undefined ? randomBytes(KEY_BYTES) : journalKey(key),
-      peer,
+    return {
       id: first?.id,
-      name: names.join(' '),
-      format,
+      name: requests.map(({ name }) => utf8Head(name, MAX_NAME_LENGTH)).join(' '),
       request: datagram.bytes,
-      source: datagram.source,
-      port: datagram.port,
-      transport: datagram.transport,
       idempotent,
-      // That the agent runs again says nothing of other commands in the same datagram.
+      // A restart of the agent does not mean that other commands in the same datagram are done.
       endsWith: requests.length === 1 ? registry.get(first?.name ?? '')?.endsWith : undefined,
-      deadline: deadlines.length === 0 ? null : Math.min(...deadlines) * 1000,
-      lifetimeMs: parametersOf(peer).exchangeLifetime,
+      deadline: deadlines.length === 0 ? undefined : Math.min(...deadlines),
+    };
+  }
+
+  function answerRepeat(incoming: Incoming, { reply, running }: SeenReply): void {
+    if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, incoming.maxBytes), incoming);
+    if (running) acknowledge(incoming, true);
+  }
+
+  /** Tells the sender, for each command with an id, that its reply comes later. */
+  function acknowledge(incoming: Incoming, isRepeat: boolean): void {
+    const { message, format, maxBytes } = incoming;
+    const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
+    const bytes = encodeAnswers(format, answers, message.batch, maxBytes);
+    if (bytes !== undefined) options.reply(isRepeat ? markRepeat(format, bytes, maxBytes) : bytes, incoming);
+  }
+
+  function run(exchange: Exchange, request: Request): void {
+    const { incoming, life } = exchange;
+    const { name, params, id, deadline } = request;
+    const { format, peer, datagram } = incoming;
+    const settleWith = (reply: Reply) => settle(exchange, id, name, wantsReply(id, format), reply);
+    const ready = prepareOrLog(request, incoming);
+    if ('error' in ready) {
+      settleWith(ready);
+      return;
+    }
+    life.run({
+      command: { id, name, params, format, peer, deadline },
+      handler: ready.handler,
+      params: ready.value,
+      bytes: datagram.bytes.length,
+      describe: (idempotent) => describeDatagram(incoming, idempotent),
+      acknowledge: () => acknowledge(incoming, false),
+      settle: settleWith,
     });
   }
 
-  function answerRepeat(incoming: Incoming, known: Known): void {
-    if (known.reply !== undefined) options.reply(markRepeat(incoming.format, known.reply, maxBytes()), incoming);
-    if (known.running) tellRunning(incoming, true);
-  }
-
-  /** Says of each command with an id that its reply comes later. */
-  function tellRunning(incoming: Incoming, repeat: boolean): void {
-    const { message, format } = incoming;
-    const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
-    const bytes = encodeAnswers(format, answers, message.batch, maxBytes());
-    if (bytes !== undefined) options.reply(repeat ? markRepeat(format, bytes, maxBytes()) : bytes, incoming);
-  }
-
-  /** A command ends, whatever goes wrong over it: its repeats would be told for ever that it is running. */
-  function runOrFail(exchange: Exchange, request: Request): void {
-    const { name, id } = request;
-    const { format, peer } = exchange.incoming;
-    let ended = false;
-    const done = (reply: Reply) => {
-      if (ended) return;
-      ended = true;
-      settle(exchange, id, name, wantsReply(id, format), reply);
-    };
+  function prepareOrLog(request: Request, incoming: Incoming) {
     try {
-      run(exchange, request, done);
+      return prepare(request, incoming);
     } catch (error) {
-      log.error({ name: utf8Head(name, MAX_NAME_LENGTH), peer, error: messageOf(error) }, 'internal error');
-      done(internalError(error));
+      logMistake(incoming, request.name, error);
+      return internalError(error);
     }
   }
 
-  function run(exchange: Exchange, request: Request, done: (reply: Reply) => void): void {
-    const { name, params, id } = request;
-    const { format, peer, datagram } = exchange.incoming;
+  /** Finds the handler of a request, and checks that it may run with these parameters. */
+  function prepare({ name, params }: Request, { format, datagram }: Incoming) {
     const handler = registry.get(name);
     if (handler === undefined) {
-      done({ error: { code: 'unknown-command', message: `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}` } });
-      return;
+      const message = `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}`;
+      return { error: { code: 'unknown-command', message } } as const;
     }
     const refusal = authorize(handler);
-    if (refusal !== undefined) {
-      done({ error: refusal });
-      return;
-    }
-    const bound = format === 'raw' ? { value: datagram.bytes } : handler.bind(params, format === 'text');
-    if ('error' in bound) {
-      done(bound);
-      return;
-    }
-    const command: Command = { id, name, params, format, peer, deadline: request.deadline };
-    launch({
-      command,
-      handler,
-      params: bound.value,
-      bytes: datagram.bytes.length,
-      before:
-        handler.endsWith === undefined
-          ? exchange.journalled
-          : tellingFirst(exchange.journalled, () => tellRunning(exchange.incoming, false)),
-      done,
-      slow: handler.safe ? undefined : () => slow(exchange),
-    });
-  }
-
-  /** A command that takes its time is run again when the agent goes down meanwhile. */
-  function slow(exchange: Exchange): void {
-    if (exchange.journalled !== undefined) return;
-    exchange.journalled = enter(exchange.incoming, undefined, true);
-    enterLate(exchange.journalled);
+    if (refusal !== undefined) return { error: refusal };
+    if (format === 'raw') return { handler, value: datagram.bytes };
+    const bound = handler.bind(params, format === 'text');
+    return 'error' in bound ? bound : { handler, value: bound.value };
   }
 
   function settle(
@@ -247,78 +179,55 @@ export function createExchanges(options: ExchangeOptions) {
     id: Command['id'],
     name: string | undefined,
     wantsReply: boolean,
-    answer: Reply,
+    reply: Reply,
   ): void {
-    const reply = exchange.resumed === undefined ? answer : endOfResumed(exchange.resumed, answer);
-    const milliseconds = millisecondsSince(exchange.incoming.datagram.receivedAt);
-    exchange.settled.push({ id, name: name && utf8Head(name, MAX_NAME_LENGTH), wantsReply, reply, milliseconds });
-    exchange.awaited--;
-    if (exchange.awaited === 0) conclude(exchange);
+    const { incoming, life, results } = exchange;
+    results.push({ ...life.resultOf(id, name && utf8Head(name, MAX_NAME_LENGTH), reply), wantsReply });
+    if (results.length < incoming.message.entries.length) return;
+    const bytes = encodeOrLog(incoming, results);
+    life.finish(results, bytes, () => bytes && options.reply(bytes, incoming));
   }
 
-  /** All commands of a datagram have ended: keeps that, answers, and says so in the log. */
-  function conclude(exchange: Exchange): void {
-    const { incoming, settled, journalled } = exchange;
-    let bytes: Uint8Array | undefined;
+  function encodeOrLog(incoming: Incoming, results: readonly Answer[]): Uint8Array | undefined {
     try {
-      bytes = encode(incoming, settled, maxBytes());
+      return encode(incoming, results);
     } catch (error) {
-      logMistake(exchange, error);
-    }
-    try {
-      if (journalled === undefined) deliver(exchange, bytes);
-      else {
-        const ended = settled.map(({ reply }) => ({ outcome: outcomeOf(reply), code: codeOf(reply) }));
-        journalled.finish(endingOf(ended, bytes), () => deliver(exchange, bytes));
-      }
-    } catch (error) {
-      logMistake(exchange, error);
-      if (exchange.seen?.running) deliver(exchange, bytes);
+      logMistake(incoming, results[0]?.name ?? '', error);
+      return undefined;
     }
   }
 
-  function logMistake({ incoming: { peer }, settled: [first] }: Exchange, error: unknown): void {
-    log.error({ name: first?.name, peer, error: messageOf(error) }, 'internal error');
-  }
-
-  function deliver(exchange: Exchange, bytes: Uint8Array | undefined): void {
-    const { incoming, settled, journalled, resumed } = exchange;
-    const { datagram, peer, format } = incoming;
-    if (exchange.seen !== undefined) seen.finish(exchange.seen, bytes);
-    const origin = { peer, transport: datagram.transport, format };
-    for (const command of settled) logCommand(origin, command);
-    if (bytes === undefined) return;
-    options.reply(bytes, incoming);
-    if (resumed !== undefined) return;
-    // Without a journal to wait for it is now what it was when the last of them ended.
-    const ended = journalled === undefined ? settled.at(-1)?.milliseconds : undefined;
-    observe(meters.replies, ended ?? millisecondsSince(datagram.receivedAt));
+  function logMistake({ peer }: Incoming, name: string, error: unknown): void {
+    log.error({ name: utf8Head(name, MAX_NAME_LENGTH), peer, error: messageOf(error) }, 'internal error');
   }
 
   return {
     take,
-    /** What is answered, and kept for repeats, when all commands of a message came to the same; errors stay. */
-    encodeForAll({ message, format }: Pick<Incoming, 'message' | 'format'>, reply: Reply): Uint8Array | undefined {
+    /** Encodes the same reply to all commands of a message, as a repeat gets it; entries with errors keep theirs. */
+    encodeForAll(
+      { message, format, maxBytes }: Pick<Incoming, 'message' | 'format' | 'maxBytes'>,
+      reply: Reply,
+    ): Uint8Array | undefined {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
         .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
-      return encodeAnswers(format, answers, message.batch, maxBytes());
+      return encodeAnswers(format, answers, message.batch, maxBytes);
     },
   };
 }
 
-/** An error stands in the place of each reply that cannot be written; of all, where only together they cannot. */
-function encode({ format, message }: Incoming, settled: readonly Settled[], limit: number): Uint8Array | undefined {
-  const answered = settled.filter((command) => command.wantsReply);
+/** Replaces each reply that cannot be written by an error; all of them, where only together they cannot be written. */
+function encode({ format, message, maxBytes: limit }: Incoming, results: readonly Answer[]): Uint8Array | undefined {
+  const answered = results.filter((result) => result.wantsReply);
   try {
     return encodeAnswers(format, answered, message.batch, limit);
   } catch {
-    for (const command of answered) command.reply = encodableReply(format, command, limit);
+    for (const result of answered) result.reply = encodableReply(format, result, limit);
   }
   try {
     return encodeAnswers(format, answered, message.batch, limit);
   } catch (error) {
-    for (const command of answered) command.reply = { error: { code: 'bad-reply', message: messageOf(error) } };
+    for (const result of answered) result.reply = encodingError(error);
     return encodeAnswers(format, answered, message.batch, limit);
   }
 }
@@ -327,7 +236,5 @@ const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
 
-/** As long as the digests that the others are known by. */
-const KEY_BYTES = 32;
-const TOO_MANY_SEEN = 'too many commands are remembered';
+const TABLE_FULL = 'the duplicate table is full';
 const STILL_RUNNING: Reply<'running'> = { error: { code: 'running', message: 'it is still running' } };

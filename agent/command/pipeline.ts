@@ -1,66 +1,60 @@
-import { MessageFormatError } from '../../shared/coap/message.js';
 import type { Reply } from '../../shared/command.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Log } from '../base/log.js';
-import { createMinuteLog } from '../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../base/rate-limited-log.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
-import { type Datagram, type Endpoint, formatEndpoint } from '../transport/transport.js';
+import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';
+import type { Datagram } from '../transport/transport.js';
 import { createAdmission, createCarrierCheck, type RefusalCause } from './admit.js';
 import { createAuthorize } from './authorize.js';
 import { createCoapServer } from './coap/server.js';
 import { decode } from './codec/decode.js';
-import { createSeen } from './dedup/duplicate-table.js';
+import { createDuplicateTable } from './dedup/duplicate-table.js';
 import { createExchanges } from './exchange.js';
 import type { JournalCommand, JournalEntry } from './journal/entry.js';
 import type { Journal } from './journal/types.js';
+import { createLives } from './life.js';
 import type { Outgoing, Send } from './outbox/delivery.js';
 import { probe } from './probe.js';
-import type { Launch } from './runner/deadline-gate.js';
-import { createCommandLog } from './stats/command-log.js';
-import type { Counters } from './stats/counters.js';
-import { createMeters, type Meters } from './stats/meters.js';
-import type { Last } from './stats/recent.js';
-import { createRefusals } from './stats/refusals.js';
+import type { SubmitCommand } from './runner/deadline-gate.js';
+import type { Stats } from './stats/stats.js';
 
 export interface PipelineOptions {
   readonly config: Config;
   readonly registry: Registry;
-  readonly launch: Launch;
-  /** Without it nothing is known of commands after the agent has ended. */
+  readonly submit: SubmitCommand;
+  /** Without it commands are not remembered over a restart. */
   readonly journal?: Journal | undefined;
   readonly send: Send;
-  /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
+  /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: (() => number) | undefined;
-  readonly counters: Counters;
-  readonly meters?: Meters | undefined;
-  readonly last: Last;
+  readonly stats: Stats;
   readonly log: Log;
 }
 
-/** A datagram's way: admit, decode, deduplicate, journal, run, reply. */
+/** The way of a datagram: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
-  const { config, registry, launch, journal, send, maxBytes = mostBytes, counters, last, log } = options;
-  const { meters = createMeters() } = options;
+  const { config, registry, submit, journal, send, maxBytes = mostBytes, stats, log } = options;
   let changeable: Changeable = config;
   let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
-  const minuteLog = createMinuteLog(log);
-  const refusals = createRefusals();
-  const seen = createSeen();
-  const logCommand = createCommandLog(counters, meters, last, log);
-  const reply = (bytes: Uint8Array, { source, port, transport }: Origin, kind: 'reply' | 'signal') =>
-    sendOut({ bytes, destination: destinationOf(source), port, via: transport, kind });
+  const minuteLog = createRateLimitedLog(log);
+  const duplicates = createDuplicateTable();
   const authorize = createAuthorize(() => changeable.security.unprotected);
-  const life = { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes };
-  const exchanges = createExchanges({ ...life, reply: (bytes, { datagram }) => reply(bytes, datagram, 'reply') });
-  const coap = createCoapServer({ ...life, reply });
+  const lives = createLives({ authorize, submit, duplicates, journal, stats, log });
+  const shared = { registry, authorize, lives, duplicates, stats, log, maxBytes };
+  const exchanges = createExchanges({
+    ...shared,
+    reply: (bytes, { datagram, peer }) => reply(bytes, datagram, peer, 'reply'),
+  });
+  const coap = createCoapServer({ ...shared, reply });
 
   return {
     receive,
     /**
-     * Runs a command that the journal has from an earlier run of the agent.
+     * Runs a command that an earlier run of the agent accepted.
      *
      * @throws Error when its request cannot be read
      */
@@ -69,48 +63,43 @@ export function createPipeline(options: PipelineOptions) {
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
       if (format === 'coap') coap.resume(entry, datagram);
-      else exchanges.take({ ...decodedAgain(command), datagram, peer }, entry);
+      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes: maxBytes() }, entry);
     },
-    /** What is answered, and kept for repeats, when a command of the journal came to this. */
+    /** Encodes the reply that a repeat gets after recovery ended its command. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
       if (command.format === 'coap') return coap.encodeEnding(command, ending);
-      return exchanges.encodeForAll(decodedAgain(command), ending);
+      return exchanges.encodeForAll({ ...decodeAgain(command), maxBytes: maxBytes() }, ending);
     },
-    /** Logs what a command of the journal came to, and tells the peer that asked for it. */
+    /** Logs how recovery ended a command, and tells the peer. */
     report({ command, reply: bytes }: JournalEntry, ending: Reply): void {
-      const { id, name } = command;
-      logCommand(command, { id, name, reply: ending, milliseconds: undefined });
+      const { id, name, peer } = command;
+      stats.ended(command, { id, name, reply: ending, milliseconds: undefined });
       if (command.format === 'coap') coap.report(command, ending);
-      else if (bytes !== null) reply(bytes, command, 'reply');
+      else if (bytes !== null) reply(bytes, command, peer, 'reply');
     },
-    /** See {@link probe}. @param own gives the probe a place that no command can take */
-    probe: (own: Launch): Promise<void> =>
-      probe({ ...life, launch: own, refusalOf, source: firstOf(changeable.allow) }),
-    /** Who was refused last, the latest first. */
-    lastRefused: refusals.last,
-    /** Takes up who may send commands, what they may run, and where replies go. */
+    /** See {@link probe}. @param own runs the probe in a place that no command can take */
+    probe: (own: SubmitCommand): Promise<void> =>
+      probe({ registry, submit: own, duplicates, maxBytes, refusalOf, source: firstOf(changeable.allow) }),
+    /** Applies a configuration: who may send commands, what they may run, and where replies go. */
     change(next: Changeable): void {
       changeable = next;
       refusalOf = createAdmission(next.allow);
     },
-    /** Ends what goes on by itself. */
+    /** Stops retransmissions. */
     stop: coap.stop,
   };
 
   function receive(datagram: Datagram): void {
-    counters.received++;
-    counters.receivedBytes += datagram.bytes.length;
-    meters.transport(datagram.transport).receivedBytes += datagram.bytes.length;
+    stats.received(datagram);
     const cause = refusalOf(datagram);
     const port = ports.get(datagram.port);
     if (cause !== undefined || port === undefined) refuse(cause ?? 'source', datagram);
     else admit(datagram, port);
   }
 
-  function refuse(cause: RefusalCause, { source, bytes, transport }: Datagram): void {
-    counters[REFUSAL_COUNTERS[cause]]++;
-    meters.transport(transport).received[cause]++;
-    refusals.remember(cause, source.address, bytes.length);
+  function refuse(cause: RefusalCause, datagram: Datagram): void {
+    stats.refused(cause, datagram);
+    const { source, bytes } = datagram;
     const details = { source: formatEndpoint(source), bytes: bytes.length };
     minuteLog(
       cause,
@@ -120,46 +109,33 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   function admit(datagram: Datagram, port: ListenedPort): void {
-    const { bytes, source, transport } = datagram;
-    const peer = isCarrier(source.address) ? 'gateway' : formatEndpoint(source);
+    const { bytes, source } = datagram;
+    const peer = isCarrier(source.address) ? GATEWAY_PEER : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
-    const decoded = decode(bytes, port, maxBytes());
+    const replyLimit = maxBytes();
+    const decoded = decode(bytes, port, replyLimit);
     if (decoded === undefined) countMalformed(peer, port, datagram);
-    else if (decoded.format === 'coap') takeCoap(datagram, port, peer);
     else {
-      meters.transport(transport).received.admitted++;
-      exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format });
+      stats.admitted(datagram, decoded.format);
+      if (decoded.format === 'coap') coap.receive(decoded.coapMessage, datagram, peer);
+      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes: replyLimit });
     }
   }
 
-  function countMalformed(peer: string, port: ListenedPort, { source, bytes, transport }: Datagram): void {
-    counters.malformed++;
-    meters.transport(transport).received.malformed++;
-    refusals.remember('malformed', source.address, bytes.length);
+  function countMalformed(peer: string, port: ListenedPort, datagram: Datagram): void {
+    stats.malformed(datagram);
     minuteLog(
       'malformed',
-      { peer, port: port.port, expected: port.format, bytes: bytes.length },
+      { peer, port: port.port, expected: port.format, bytes: datagram.bytes.length },
       'datagram in no known format',
     );
   }
 
-  function takeCoap(datagram: Datagram, port: ListenedPort, peer: string): void {
-    const { received } = meters.transport(datagram.transport);
-    try {
-      counters.coap++;
-      received.admitted++;
-      coap.receive(datagram, peer);
-    } catch (error) {
-      if (!(error instanceof MessageFormatError)) throw error;
-      counters.coap--;
-      received.admitted--;
-      countMalformed(peer, port, datagram);
-    }
-  }
-
-  function destinationOf(source: Endpoint): Endpoint {
+  function reply(bytes: Uint8Array, origin: Origin, peer: string, kind: 'reply' | 'signal'): void {
+    const { source, port, transport } = origin;
     const { to } = changeable.reply;
-    return to === 'gateway' || (to === 'auto' && isCarrier(source.address)) ? config.gateway : source;
+    const toGateway = to === 'gateway' || (to === 'auto' && peer === GATEWAY_PEER);
+    sendOut({ bytes, destination: toGateway ? config.gateway : source, port, via: transport, kind });
   }
 
   function sendOut(outgoing: Outgoing): void {
@@ -174,13 +150,13 @@ export function createPipeline(options: PipelineOptions) {
   }
 }
 
-/** What can change while it runs. */
+/** What a reload can change. */
 type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
 
-/** Where a reply goes: to where this datagram came from. */
+/** Where a datagram came from. */
 type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
 
-/** The first address of the first of these ranges. */
+/** Returns the first address of the first range. */
 const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';
 
 const mostBytes = () => MAX_PAYLOAD_BYTES;
@@ -188,18 +164,19 @@ const mostBytes = () => MAX_PAYLOAD_BYTES;
 export type Pipeline = ReturnType<typeof createPipeline>;
 
 /**
- * A journalled datagram as it was decoded when it came, whatever its port is pinned to now.
+ * Decodes a journalled datagram as when it was received, whatever its port is pinned to now.
  *
- * @throws Error when it cannot be: another version of the agent wrote it
+ * @throws Error when it cannot be decoded: another version of the agent wrote it
  */
-function decodedAgain({ request, port, format, name }: JournalCommand) {
+function decodeAgain({ request, port, format, name }: JournalCommand) {
   const decoded = format === 'coap' ? undefined : decode(Buffer.from(request), { port, format, handler: name });
-  if (decoded?.message === undefined) throw new Error(`its request cannot be read as ${format}`);
+  if (decoded === undefined || decoded.format === 'coap') throw new Error(`its request cannot be read as ${format}`);
   return decoded;
 }
 
-const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
+/** All of the carrier's addresses are one peer: a repeat may come from another of them. */
+const GATEWAY_PEER = 'gateway';
 
-/** The one address as a range; a link-local one's zone (`%eth0`) is no part of it. */
+/** Returns a range with one address; a link-local address loses its zone (`%eth0`). */
 const asRange = ({ address }: Endpoint) =>
   address.includes(':') ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;

@@ -1,32 +1,40 @@
 import { SupersimError } from '../../shared/errors.js';
 import { silentLog } from '../base/log.js';
 import type { ListenedPort } from '../config/schema.js';
+import type { Registry } from '../handlers/registry.js';
 import type { Datagram } from '../transport/transport.js';
 import type { RefusalCause } from './admit.js';
 import { decode } from './codec/decode.js';
-import { createExchanges, type LifeOptions } from './exchange.js';
-import { createCounters } from './stats/counters.js';
-import { createMeters } from './stats/meters.js';
+import type { DuplicateTable } from './dedup/duplicate-table.js';
+import { createExchanges } from './exchange.js';
+import { createLives } from './life.js';
+import type { SubmitCommand } from './runner/deadline-gate.js';
+import { createStats } from './stats/stats.js';
 
 const REQUEST = 'ping';
 const ANSWER = 'ok pong';
 const NAME = 'probe';
-/** No device port: each of those may be pinned to a format, or to a handler. */
+/** Not a device port: those may be pinned to a format or to a handler. */
 const PORT: ListenedPort = { port: 0, format: 'auto', handler: undefined };
 
-export interface ProbeOptions extends Pick<LifeOptions, 'registry' | 'launch' | 'seen' | 'maxBytes'> {
+export interface ProbeOptions {
+  readonly registry: Registry;
+  /** Runs the ping in a slot that no command can take. */
+  readonly submit: SubmitCommand;
+  readonly duplicates: DuplicateTable;
+  readonly maxBytes: () => number;
   readonly refusalOf: (datagram: Datagram) => RefusalCause | undefined;
   /** An address that may send. */
   readonly source: string;
 }
 
 /**
- * Sends a `ping` through the pipeline from where a transport would hand it up to where its reply would be sent.
- * Nothing counts, logs or journals it. Resolves when the reply is there, be that never.
+ * Sends a `ping` through the pipeline, from where a transport hands datagrams up to where replies are sent.
+ * It is not counted, logged or journalled. Resolves when the reply arrives; may never settle.
  *
- * @throws (rejects) SupersimError `probe-failed` when it is refused, or another reply comes
+ * @throws (rejects) SupersimError `probe-failed` when the ping is refused, or another reply arrives
  */
-export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<void> {
+export function probe({ refusalOf, source, registry, submit, duplicates, maxBytes }: ProbeOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (what: string) => reject(new SupersimError('probe-failed', `a ping through the pipeline was ${what}`));
     const datagram: Datagram = {
@@ -37,16 +45,19 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       receivedAt: performance.now(),
     };
     const cause = refusalOf(datagram);
-    const isClogged = life.seen.isClogged(performance.now());
-    const decoded = decode(datagram.bytes, PORT, life.maxBytes());
+    const isClogged = duplicates.isClogged(performance.now());
+    const limit = maxBytes();
+    const decoded = decode(datagram.bytes, PORT, limit);
+    const log = silentLog;
+    const stats = createStats(log);
+    const authorize = () => undefined;
     const exchanges = createExchanges({
-      ...life,
-      authorize: () => undefined,
-      journal: undefined,
-      counters: createCounters(),
-      meters: createMeters(),
-      logCommand: () => undefined,
-      log: silentLog,
+      registry,
+      authorize,
+      lives: createLives({ authorize, submit, duplicates, journal: undefined, stats, log }),
+      duplicates,
+      stats,
+      log,
       reply(bytes) {
         const answer = Buffer.from(bytes).toString();
         if (answer === ANSWER) resolve();
@@ -54,8 +65,8 @@ export function probe({ refusalOf, source, ...life }: ProbeOptions): Promise<voi
       },
     });
     if (cause !== undefined) fail(`refused: ${cause}`);
-    else if (isClogged) fail('not sent: commands are refused, as what is remembered of earlier ones does not expire');
-    else if (decoded?.message === undefined) fail('not understood');
-    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format });
+    else if (isClogged) fail('not sent: the duplicate table is full, though entries in it have expired');
+    else if (decoded === undefined || decoded.format === 'coap') fail('not decoded');
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes: limit });
   });
 }

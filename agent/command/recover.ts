@@ -8,10 +8,10 @@ import type { Pipeline } from './pipeline.js';
 
 const EXPIRED: CommandError = {
   code: 'expired',
-  message: 'it was still waiting when the agent went down, and is too old to run now',
+  message: 'it was waiting when the agent stopped, and is too old to run now',
 };
 
-/** What the peer is told of a command that ended while the agent was down. */
+/** Replies to commands that recovery ends. */
 const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
   done: { result: undefined },
   interrupted: { error: INTERRUPTED },
@@ -19,16 +19,16 @@ const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
 };
 
 /**
- * Runs or ends the commands that had not ended when the last agent did, and tells those who asked for them.
+ * Recovers the unfinished commands of the previous run: runs or ends them, and tells their senders.
  *
- * @returns whether the journal could be read and written; if not, to be tried again
+ * @returns false when the journal cannot be read or written: call it again
  */
 export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): boolean {
   const contained = <T>(entry: JournalEntry, work: () => T, otherwise?: () => void): T | undefined => {
     try {
       return work();
     } catch (error) {
-      log.error({ name: entry.command.name, error: messageOf(error) }, 'a command of the journal cannot be handled');
+      log.error({ name: entry.command.name, error: messageOf(error) }, 'journalled command cannot be recovered');
       otherwise?.();
       return undefined;
     }
@@ -44,12 +44,12 @@ export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log):
       };
     });
     if (run.length + ended.length > 0) {
-      log.warn({ run: run.length, ended: ended.length }, 'commands had not ended when the last agent did');
+      log.warn({ run: run.length, ended: ended.length }, 'recovered unfinished commands of the previous run');
     }
     for (const entry of ended)
       contained(entry, () => pipeline.report(entry, replies.get(entry.seq) ?? REPLIES.interrupted));
     for (const entry of run) {
-      // It cannot have run, as its start would have been written first.
+      // It has not run: its start would be in the journal.
       const refuse = () => journal.finish(entry.command.key, { outcome: 'refused', code: 'parse-error' });
       contained(entry, () => pipeline.resume(entry), refuse);
     }

@@ -8,7 +8,7 @@ import { createJournal } from './journal/journal.js';
 import type { Journal } from './journal/types.js';
 import { type Outbox, openOutbox } from './outbox/outbox.js';
 
-/** What outlives the agent: the journal of its commands, and the outbox. */
+/** The state that persists over a restart: the journal of commands, and the outbox. */
 export interface State {
   readonly journal: Journal;
   readonly outbox: Outbox;
@@ -16,9 +16,9 @@ export interface State {
 }
 
 /**
- * Opens the state folder; without one everything is in memory, and ends with the agent.
+ * Opens the state folder. Without one the state is in memory, and lost when the agent stops.
  *
- * @returns undefined, with a line in the log, where this machine has no SQLite library: then nothing is kept
+ * @returns undefined, after a log line, when the SQLite library cannot be loaded
  * @throws SupersimError `state-in-use`
  */
 export async function openState(config: Config, log: Log): Promise<State | undefined> {

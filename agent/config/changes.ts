@@ -1,37 +1,37 @@
 import { isRecord } from '../../shared/format/value.js';
 import type { Config } from './schema.js';
 
-/** What a new configuration means for an agent that runs. Settings are named as in the documentation: `limits.running`. */
+/** Differences between two configurations. Settings are named as in the documentation: `limits.running`. */
 export interface Changes {
-  /** Settings that can be taken up at once. */
+  /** Changed settings that a reload applies. */
   readonly changed: readonly string[];
-  /** Settings whose new values count from the next start on. */
+  /** Changed settings that need a restart. */
   readonly needsRestart: readonly string[];
 }
 
-/** Sections and settings that an agent uses only when it starts. */
-const AT_START = ['device.id', 'listen', 'gateway', 'state', 'journal', 'outbox', 'control', 'metrics'];
+/** Sections and settings that are read only at the start. */
+const NEEDS_RESTART = ['device.id', 'listen', 'gateway', 'state', 'journal', 'outbox', 'control', 'metrics'];
 
-/** In what a new configuration differs from the one that is in force. */
-export function compareConfigs(inForce: Config, next: Config): Changes {
-  const all = differences(inForce, next, []);
-  return { changed: all.filter((name) => !isAtStart(name)), needsRestart: all.filter(isAtStart) };
+/** Compares a new configuration with the current one. */
+export function compareConfigs(current: Config, next: Config): Changes {
+  const all = differences(current, next, []);
+  return { changed: all.filter((name) => !isReadAtStart(name)), needsRestart: all.filter(isReadAtStart) };
 }
 
-const isAtStart = (name: string): boolean =>
-  AT_START.some((setting) => name === setting || name.startsWith(`${setting}.`));
+const isReadAtStart = (name: string): boolean =>
+  NEEDS_RESTART.some((setting) => name === setting || name.startsWith(`${setting}.`));
 
-/** A new configuration as far as it can be in force before the next start. */
-export const withoutRestart = (inForce: Config, next: Config): Config => {
-  const { device, listen, gateway, state, journal, outbox, control, metrics } = inForce;
+/** Returns the new configuration with the current values of the settings that need a restart. */
+export const withoutRestart = (current: Config, next: Config): Config => {
+  const { device, listen, gateway, state, journal, outbox, control, metrics } = current;
   const kept = { listen, gateway, state, journal, outbox, control, metrics };
   return { ...next, ...kept, device: { ...next.device, id: device.id } };
 };
 
-/** Whether two settings mean the same; a member that is undefined is as good as not there. */
+/** Returns whether two settings are equal; an undefined member counts as absent. */
 export const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 
-/** Below a section and the setting in it, or the handler, all is compared as one. */
+/** Names differing settings down to `section.setting` or `handlers.name`; deeper values are compared as a whole. */
 function differences(before: unknown, after: unknown, path: readonly string[]): string[] {
   if (path.length < 2 && isRecord(before) && isRecord(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);

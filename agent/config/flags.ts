@@ -5,27 +5,27 @@ import { loadConfig } from './load.js';
 import type { Config } from './schema.js';
 import type { Override } from './source.js';
 
-/** Ranges that `--dev` lets in besides the configured ones. */
+/** Ranges that `--dev` allows in addition to the configured ones. */
 const DEVELOPMENT_RANGES = ['127.0.0.0/8', '::1/128'];
 
 /** The flags of every command that reads the configuration. */
 export const configOptions = {
-  config: { type: 'string', describe: 'Configuration file (default: /etc/supersim-agent/config.yaml, if it is there)' },
+  config: { type: 'string', describe: 'Configuration file (default: /etc/supersim-agent/config.yaml, if it exists)' },
 } as const satisfies Record<string, Options>;
 
 /** The flags that override the configuration. */
 export const runOptions = {
   ...configOptions,
-  port: { type: 'number', array: true, describe: 'Device port to listen on; can be given several times' },
-  address: { type: 'string', describe: 'auto, an address, or an interface such as wwan0' },
+  port: { type: 'number', array: true, describe: 'Device port to listen on; may be repeated' },
+  address: { type: 'string', describe: 'Listen address: auto, an address, or an interface such as wwan0' },
   gateway: { type: 'string', describe: 'ADDRESS:PORT of the network’s gateway' },
-  'log-level': { type: 'string', describe: 'fatal, error, warn, info, debug, trace or silent' },
-  dev: { type: 'boolean', describe: 'Development: listen on 127.0.0.1, and let this machine send commands' },
+  'log-level': { type: 'string', describe: 'Log level: fatal, error, warn, info, debug, trace or silent' },
+  dev: { type: 'boolean', describe: 'Development mode: listen on 127.0.0.1 and accept commands from this machine' },
 } as const satisfies Record<string, Options>;
 
 export type RunFlags = Partial<InferredOptionTypes<typeof runOptions>>;
 
-/** The configuration that the flags, the variables and the file give. */
+/** Loads the configuration from the file, the variables and the flags. */
 export async function configFromFlags(flags: RunFlags): Promise<Config> {
   const config = await loadConfig(flags.config, overridesOf(flags), process.env);
   return flags.dev === true ? { ...config, allow: [...config.allow, ...DEVELOPMENT_RANGES] } : config;

@@ -9,15 +9,15 @@ import { type Config, configSchema } from './schema.js';
 import type { Override, Source } from './source.js';
 import { CONFIG_VARIABLE, readVariables } from './variables.js';
 
-/** Read when it exists and no other file is named. */
+/** Read if it exists and no other file is named. */
 export const DEFAULT_CONFIG_FILE = '/etc/supersim-agent/config.yaml';
 const MAX_CONFIG_BYTES = 1_048_576;
 
 /**
- * The configuration from its file, overridden by `SUPERSIM_AGENT_*` variables, overridden by flags.
+ * Loads the configuration file, overridden by `SUPERSIM_AGENT_*` variables, overridden by flags.
  *
- * @param file the file named by a flag; without it SUPERSIM_AGENT_CONFIG, then {@link DEFAULT_CONFIG_FILE} if there
- * @throws SupersimError `config-unreadable` or `config-invalid`, with file, line and column
+ * @param file the file named by a flag; default: SUPERSIM_AGENT_CONFIG, then {@link DEFAULT_CONFIG_FILE} if it exists
+ * @throws (rejects) SupersimError `config-unreadable` or `config-invalid`, with file, line and column
  */
 export async function loadConfig(
   file: string | undefined,
@@ -29,7 +29,7 @@ export async function loadConfig(
   const plain = readPlain(text);
   const parsed = plain === undefined ? undefined : check(plain, overrides);
   if (parsed?.success) return parsed.data;
-  // It also knows where what is wrong was written.
+  // The YAML parser also knows the place of each mistake.
   const { parseYaml } = await import('./source.js');
   return parseConfig(parseYaml(name, text), overrides);
 }
@@ -37,7 +37,7 @@ export async function loadConfig(
 function readText(named: string | undefined): { name: string; text: string } {
   const path = named ?? DEFAULT_CONFIG_FILE;
   try {
-    if (statSync(path).size > MAX_CONFIG_BYTES) throw new RangeError(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
+    if (statSync(path).size > MAX_CONFIG_BYTES) throw new RangeError(`longer than ${MAX_CONFIG_BYTES} bytes`);
     return { name: path, text: readFileSync(path, 'utf8') };
   } catch (error) {
     if (named === undefined && systemCodeOf(error) === 'ENOENT')
@@ -51,15 +51,15 @@ function readText(named: string | undefined): { name: string; text: string } {
   }
 }
 
-/** It may be a person whose command this is, or the agent itself. */
+/** For a person who runs a command, and for the agent itself. */
 const forbiddenRemedy = (path: string): string =>
   'Run it with sudo: only root and the agent may read the file. ' +
-  `If the agent itself cannot, run \`sudo chown root:supersim-agent ${path} && sudo chmod 640 ${path}\`.`;
+  `If the agent itself cannot read it, run \`sudo chown root:supersim-agent ${path} && sudo chmod 640 ${path}\`.`;
 
 /**
- * Checks a file's settings together with what overrides them.
+ * Checks a file's settings together with the overrides.
  *
- * @throws SupersimError `config-invalid`: a line for each finding, with the place where it was written
+ * @throws SupersimError `config-invalid` with a line for each mistake and its place
  */
 export function parseConfig(source: Source, overrides: readonly Override[]): Config {
   const parsed = check(source.settings, overrides);
@@ -73,11 +73,11 @@ function check(settings: unknown, overrides: readonly Override[]): z.ZodSafePars
     (under, { path, value }) => withSetting(under, path, value),
     withoutNulls(settings),
   );
-  // Compiled checks would be used this once.
+  // Compiling the checks does not pay for a single use.
   return configSchema.safeParse(merged, { jitless: true });
 }
 
-/** A key with nothing behind it, as when all of its lines are comments, is as good as not there. */
+/** Removes keys without a value, as when all lines below them are comments. */
 function withoutNulls(settings: unknown): unknown {
   if (!isRecord(settings)) return settings;
   const given = Object.entries(settings).filter(([, value]) => value !== null);
@@ -91,7 +91,7 @@ function withSetting(settings: unknown, path: readonly string[], value: unknown)
   return { ...record, [key]: withSetting(record[key], rest, value) };
 }
 
-/** Lines of the form `config.yaml:3:5: listen.adress is unknown; did you mean address?` */
+/** Returns lines such as `config.yaml:3:5: listen.adress is unknown; did you mean address?` */
 function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readonly Override[]): string[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
@@ -108,7 +108,7 @@ function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readon
       );
     }
   }
-  // The record's own message says only that a key is wrong.
+  // The record's own message says only that a key is invalid.
   if (issue.code === 'invalid_key') {
     return issue.issues.flatMap((nested) => explainIssue({ ...nested, path: issue.path }, source, overrides));
   }
@@ -116,7 +116,7 @@ function explainIssue(issue: z.core.$ZodIssue, source: Source, overrides: readon
   return [`${place(source, overrides, issue.path)}: ${name}: ${issue.message}`];
 }
 
-/** Of a union's alternatives, the one that got furthest, with the fewest findings, tells most. */
+/** Returns the issues of the union's alternative that matches best: the fewest issues below its top level. */
 function nearestAlternative({ errors }: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] {
   const deep = errors
     .map((issues) =>
@@ -133,12 +133,12 @@ function place(source: Source, overrides: readonly Override[], path: readonly Pr
   return at === undefined ? source.name : `${source.name}:${at}`;
 }
 
-/** A complete configuration from an object, as an embedding program passes it. */
+/** Completes a configuration object of an embedding program. @throws SupersimError `config-invalid` */
 export function resolveConfig(input: unknown): Config {
   return parseConfig({ name: 'the configuration', settings: input ?? {}, at: () => undefined }, []);
 }
 
-/** Hides what may be secret: values that the configuration gives to a program's environment, and the SIM's PIN. */
+/** Masks secrets: the values of environment variables of programs, and the SIM's PIN. */
 export function maskSecrets(config: Config): Config {
   const handlers = Object.entries(config.handlers).map(([name, handler]) => [
     name,

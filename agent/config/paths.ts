@@ -1,18 +1,18 @@
 import * as z from 'zod';
 import { configSchema } from './schema.js';
 
-/** The configuration's JSON Schema (draft 2020-12), as written in a file. */
+/** Returns the JSON Schema (draft 2020-12) of a configuration file. */
 export const configJsonSchema = (): Schema => z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' });
 
 type Schema = z.core.JSONSchema.BaseSchema;
 
 export interface Setting {
   readonly path: readonly string[];
-  /** Its JSON type where it has just one. */
+  /** Its JSON type, where it has exactly one. */
   readonly type: string | undefined;
 }
 
-/** All settings that stand alone: scalars and lists, in the schema's order. */
+/** Returns all scalar and list settings in the schema's order. */
 export function listSettings(schema: Schema = configJsonSchema(), path: readonly string[] = []): Setting[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, member]) => {
     const here = [...path, key];
@@ -24,7 +24,7 @@ export function listSettings(schema: Schema = configJsonSchema(), path: readonly
   });
 }
 
-/** Keys that may stand in the object at a path. */
+/** Returns the keys that the object at a path may have. */
 export function keysAt(path: readonly PropertyKey[]): string[] {
   let schemas: readonly Schema[] = [configJsonSchema()];
   for (const step of path) {

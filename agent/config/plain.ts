@@ -1,21 +1,21 @@
 import { isRecord } from '../../shared/format/value.js';
 
 /**
- * Reads a configuration file without the YAML parser, to load which takes a tenth of the agent's start: one in which
- * nothing is set, as in the sample, and one written as JSON.
+ * Parses a configuration file without the YAML parser, whose loading takes a tenth of the agent's start: a file of only
+ * comments, like the sample, or one in JSON.
  *
- * @returns undefined for every other text, wrong ones among them: the parser explains those
+ * @returns undefined for any other text, including invalid ones: the YAML parser explains those
  */
 export function readPlain(text: string): unknown {
   if (text.split(/[\r\n]/).every((line) => /^\s*(?:#|$)/.test(line))) return {};
   try {
     const settings: unknown = JSON.parse(text);
-    // Not so when a key is there twice, which is an error in YAML; JSON.parse takes the last.
-    if (isRecord(settings) && JSON.stringify(settings) === withoutLayout(text)) return settings;
+    // Differs for duplicate keys: an error in YAML, but JSON.parse takes the last.
+    if (isRecord(settings) && JSON.stringify(settings) === withoutWhitespace(text)) return settings;
   } catch {
-    // Then it is YAML, or nothing.
+    // YAML, or invalid.
   }
   return undefined;
 }
 
-const withoutLayout = (json: string): string => json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
+const withoutWhitespace = (json: string): string => json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');

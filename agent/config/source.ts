@@ -1,12 +1,12 @@
 import { isMap, isSeq, LineCounter, parse, parseDocument } from 'yaml';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 
-/** A plain tree of settings and where each of them was written. */
+/** Parsed settings and their places in the text. */
 export interface Source {
   /** The file's path, `SUPERSIM_AGENT_…` or `the command line`. */
   readonly name: string;
   readonly settings: unknown;
-  /** `line:column` of a setting, or of the nearest one above it that is there; undefined where there are no lines. */
+  /** Returns `line:column` of a setting, or of its nearest existing parent; undefined where there is no text. */
   at(path: readonly PropertyKey[], key?: string): string | undefined;
 }
 
@@ -14,7 +14,7 @@ export interface Source {
 export interface Override {
   readonly path: readonly string[];
   readonly value: unknown;
-  /** Where it was given, for error messages: `--port`, `SUPERSIM_AGENT_LOG_LEVEL`. */
+  /** Its origin, for error messages: `--port`, `SUPERSIM_AGENT_LOG_LEVEL`. */
   readonly from: string;
 }
 
@@ -52,7 +52,7 @@ export function parseYaml(name: string, text: string): Source {
     },
   };
 
-  /** The parser throws for what is nested too deeply, and for aliases: one that refers to nothing, or far too many. */
+  /** The parser throws for too deep nesting, and for unknown or too many aliases. */
   function orThrow<T>(attempt: () => T): T {
     try {
       return attempt();
@@ -63,13 +63,13 @@ export function parseYaml(name: string, text: string): Source {
 }
 
 /**
- * A value alone, as a variable holds it.
+ * Parses the value of a variable.
  *
- * @throws when it is not YAML
+ * @throws Error when it is not YAML
  */
 export const parseYamlValue = (text: string): unknown => parse(text);
 
-/** Where a node begins in the text. */
+/** Returns the offset of a node in the text. */
 function rangeStart(node: unknown): number | undefined {
   if (typeof node !== 'object' || node === null || !('range' in node) || !Array.isArray(node.range)) return undefined;
   const start: unknown = node.range[0];

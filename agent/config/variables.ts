@@ -4,18 +4,18 @@ import { listSettings } from './paths.js';
 import type { Override } from './source.js';
 
 const PREFIX = 'SUPERSIM_AGENT_';
-/** Names the file, and is no setting of it. */
+/** Names the configuration file; not a setting. */
 export const CONFIG_VARIABLE = `${PREFIX}CONFIG`;
 
-/** `['listen', 'receiveBufferBytes']` as `SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES`. */
+/** Converts `['listen', 'receiveBufferBytes']` to `SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES`. */
 export const variableName = (path: readonly string[]): string =>
   PREFIX + path.map((key) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()).join('_');
 
 /**
- * Settings from variables. A value is read as YAML, so that `[6969, 7000]` is a list; but where a string is asked
- * for it is taken as it is, as a device may be called 007. An empty variable is as good as none.
+ * Reads settings from environment variables. Values are YAML, so that `[6969, 7000]` is a list; values of string settings
+ * are taken literally, as a device may be called 007. Empty variables are ignored.
  *
- * @throws SupersimError `config-invalid` for a variable that names no setting
+ * @throws (rejects) SupersimError `config-invalid` for a variable that names no setting
  */
 export async function readVariables(environment: NodeJS.ProcessEnv): Promise<Override[]> {
   const given = Object.keys(environment).filter(
@@ -28,7 +28,7 @@ export async function readVariables(environment: NodeJS.ProcessEnv): Promise<Ove
     const setting = known.get(variable);
     if (setting === undefined) {
       const nearest = closest(variable, [...known.keys()]);
-      throw new SupersimError('config-invalid', `the variable ${variable} names no setting; did you mean ${nearest}?`);
+      throw new SupersimError('config-invalid', `unknown variable ${variable}; did you mean ${nearest}?`);
     }
     try {
       const text = environment[variable] ?? '';
@@ -40,6 +40,6 @@ export async function readVariables(environment: NodeJS.ProcessEnv): Promise<Ove
   });
 }
 
-/** One thing where a list is asked for is a list of one. */
+/** Makes a list of a single value, where the setting is a list. */
 const asList = (value: unknown, type: string | undefined): unknown =>
   type === 'array' && !Array.isArray(value) ? [value] : value;

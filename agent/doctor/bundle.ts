@@ -7,7 +7,8 @@ import { stringify } from 'yaml';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { isRecord } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
-import { printLog } from '../cli/modem/log.js';
+
+import { printModemLog } from '../service/control/modem-log.js';
 import type { Context } from './context.js';
 import type { Report } from './examine.js';
 import { createMask, type Mask, maskedConfig, maskTree, maskUnit } from './mask.js';
@@ -15,27 +16,33 @@ import { formatReport } from './report.js';
 import { runProgram } from './run-program.js';
 import { fromJson, UNIT } from './unit.js';
 
-/** Of each file in it; of a longer one the end is kept. */
+/** Limit of each file; the end of a longer one is kept. */
 const MAX_FILE_BYTES = 512 * 1024;
 const TAR_MS = 30_000;
 
 /**
- * Writes one archive to attach to a report of a bug: what was found, and what it was found from, with secrets and
- * payloads hidden. Only its owner can read it.
+ * Writes an archive to attach to a bug report: the findings and the data behind them, without secrets and payloads.
+ * Only its owner can read it.
  *
- * @param path of the archive; a file that is there already is left alone
- * @throws SupersimError `bad-input` when it cannot be made
+ * @param path of the archive; an existing file is not overwritten
+ * @throws (rejects) SupersimError `bad-input` when it cannot be written
  */
 export async function writeBundle(path: string, report: Report, context: Context): Promise<void> {
   const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
-    const isThere = systemCodeOf(error) === 'EEXIST';
-    throw new SupersimError('bad-input', isThere ? `${path} is there already` : `cannot write: ${messageOf(error)}`, {
-      cause: error,
-      remedy: isThere ? 'Name another file, or delete this one.' : 'Name a file in a folder where you may write.',
-    });
+    const exists = systemCodeOf(error) === 'EEXIST';
+    throw new SupersimError(
+      'bad-input',
+      exists ? `${path} exists already` : `cannot write ${path}: ${messageOf(error)}`,
+      {
+        cause: error,
+        remedy: exists
+          ? 'Choose another file, or delete this one.'
+          : 'Choose a file in a folder that you may write to.',
+      },
+    );
   });
   try {
-    await archive(file.fd, await gather(report, context), nameOf(report));
+    await archive(file.fd, await collectFiles(report, context), nameOf(report));
   } catch (error) {
     await rm(path, { force: true });
     throw error;
@@ -47,8 +54,8 @@ export async function writeBundle(path: string, report: Report, context: Context
 const nameOf = ({ device, at }: Report): string =>
   `supersim-agent-${device.replaceAll(/[^A-Za-z0-9-]/g, '_')}-${at.slice(0, 19).replaceAll(/[^0-9T]/g, '')}`;
 
-/** Names and contents of the files. */
-async function gather(report: Report, context: Context): Promise<Map<string, string>> {
+/** Returns the names and contents of the archive's files. */
+async function collectFiles(report: Report, context: Context): Promise<Map<string, string>> {
   const mask = createMask(context.config, await readFile(context.file, 'utf8').catch(() => ''));
   const masked = maskReport(report, mask);
   const status = await context.status();
@@ -85,18 +92,17 @@ async function serviceLog({ unitLog }: Context, mask: Mask): Promise<string> {
   return [...(failed === undefined ? [] : [`${failed}\n`]), ...shown].join('');
 }
 
-/** The level `trace` logs payloads. */
+/** Hides payloads, which the agent logs at level `trace`. */
 function withoutPayload(text: string): string {
   const line = fromJson(text);
   if (isRecord(line)) return JSON.stringify('hex' in line ? { ...line, hex: 'hidden' } : line);
   return text.replaceAll(/"?\bhex"?\s*[:=]\s*"?[0-9a-f]*"?/gi, 'hex: hidden');
 }
 
-/** What the agent and its modem said to each other last, payloads hidden. */
 async function modemLog({ ask }: Context): Promise<string> {
   const lines: string[] = [];
   try {
-    await printLog(ask, (line) => lines.push(line));
+    await printModemLog(ask, (line) => lines.push(line));
   } catch (error) {
     lines.push(`${messageOf(error)}\n`);
   }
@@ -153,7 +159,7 @@ async function tar(target: number, folder: string, name: string): Promise<void> 
   const child = spawn('tar', args, { stdio: ['ignore', target, 'ignore'], timeout: TAR_MS, killSignal: 'SIGKILL' });
   const [code] = await once(child, 'close').catch((error: unknown) => [messageOf(error)]);
   if (code === 0) return;
-  throw new SupersimError('bad-input', `the archive could not be written: tar ended with ${code}`, {
-    remedy: 'Look whether tar and gzip are installed, and whether the disk has room.',
+  throw new SupersimError('bad-input', `cannot write the archive: tar exited with ${code}`, {
+    remedy: 'Check that tar and gzip are installed and the disk has space.',
   });
 }

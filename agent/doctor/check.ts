@@ -3,37 +3,41 @@ import { raceTimeout } from '../../shared/with-timeout.js';
 import type { Context } from './context.js';
 import { type Finding, type Judgement, note } from './finding.js';
 
-/** How long a check may look, where it does not say. */
-const LOOK_MS = 20_000;
+const DEFAULT_LOOK_MS = 20_000;
 
-/** One thing that can be wrong. Looking and judging are apart, so that what is rarely seen can be judged too. */
-export interface CheckDefinition<Seen> {
+/** A check. Looking and judging are separate, so that tests can judge what is rarely observed. */
+export interface CheckDefinition<Observation> {
   readonly name: string;
-  /** How long it may look, in milliseconds, where that is longer than usual. */
+  /** Time limit of `look` in milliseconds, where it differs from the default. */
   readonly lookMs?: number;
-  /** Reads what there is to see. It changes nothing, and sends nothing to any network. */
-  look(context: Context): Promise<Seen>;
+  /** Reads the system. Changes nothing, and sends nothing to any network. */
+  look(context: Context): Promise<Observation>;
   /** Pure. */
-  judge(seen: Seen): readonly Judgement[];
+  judge(observation: Observation): readonly Judgement[];
 }
 
-/** A check, whatever it sees. */
+/** A check of any observation. */
 export interface Check {
   readonly name: string;
   run(context: Context): Promise<Finding[]>;
 }
 
-/** Makes a check that always ends: one that throws or takes too long could not look, which it says. */
-export function defineCheck<Seen>({ name, look, judge, lookMs = LOOK_MS }: CheckDefinition<Seen>): Check {
+/** Makes a check whose `run` always resolves: an error or a time-out becomes a note. */
+export function defineCheck<Observation>({
+  name,
+  look,
+  judge,
+  lookMs = DEFAULT_LOOK_MS,
+}: CheckDefinition<Observation>): Check {
   return {
     name,
     async run(context) {
-      const judgements = await raceTimeout(lookMs, look(context).then(judge), { reason: noEnd }).catch(
-        (error: unknown) => [note(name, `it could not be looked at: ${messageOf(error)}`)],
+      const judgements = await raceTimeout(lookMs, look(context).then(judge), { reason: notFinished }).catch(
+        (error: unknown) => [note(name, `the check failed: ${messageOf(error)}`)],
       );
       return judgements.map((judgement) => ({ check: name, ...judgement }));
     },
   };
 }
 
-const noEnd = (ms: number) => new Error(`no end in ${ms / 1000} s`);
+const notFinished = (ms: number) => new Error(`not finished after ${ms / 1000} s`);

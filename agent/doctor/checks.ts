@@ -18,7 +18,7 @@ import { log } from './checks/service/log.js';
 import { service } from './checks/service/service.js';
 import { watchdog } from './checks/service/watchdog.js';
 
-/** All checks, in the order in which they are told: what others depend on first. */
+/** All checks, in the order of the report: those that others depend on come first. */
 export const CHECKS: readonly Check[] = [
   configuration,
   service,

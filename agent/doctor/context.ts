@@ -7,29 +7,29 @@ import { CONFIG_VARIABLE } from '../config/variables.js';
 import { type Ask, controlClient } from '../service/control/client.js';
 import { defaultControlSocket, statusSchema } from '../service/control/schema.js';
 import { defaultStateFolder } from '../storage/folder.js';
-import { type Identity, identityOf, lookUp, ownIdentity } from './identity.js';
+import { findUser, type Identity, identityOf, ownIdentity } from './identity.js';
 import { readUnit, readUnitLog, type Unit, type UnitLog } from './unit.js';
 
 export type Status = z.output<typeof statusSchema>;
 
-/** What checks look at; what several need is read once. */
+/** What the checks read. Each method reads once and returns the same result afterwards. */
 export interface Context {
-  /** The configuration's file. */
+  /** Path of the configuration file. */
   readonly file: string;
-  /** The built-in one, where the file's cannot be used. */
+  /** The built-in configuration where the file cannot be used. */
   readonly config: Config;
-  /** Why the file's cannot be used. */
+  /** Why the file cannot be used. */
   readonly configError: SupersimError | undefined;
   readonly stateFolder: string;
-  /** The agent's control socket. */
+  /** Path of the agent's control socket. */
   readonly socket: string;
   readonly ask: Ask;
-  /** Of the agent that runs, or why there is none. */
+  /** Status of the running agent, or why there is none. */
   status(): Promise<Status | SupersimError>;
-  /** The service, as systemd has it. */
+  /** The service's state in systemd. */
   unit(): Promise<Unit>;
   unitLog(): Promise<UnitLog>;
-  /** Who the agent is: the process that runs, else the service's user, else this one. */
+  /** Identity of the running agent; else of the service's user; else of this process. */
   agent(): Promise<Identity>;
 }
 
@@ -47,8 +47,8 @@ export async function createContext({ config: named, socket: flag }: Flags): Pro
   const config = loaded instanceof Error ? resolveConfig({}) : loaded;
   const socket = flag ?? config.control.socket ?? defaultControlSocket(process.env);
   const ask = controlClient(socket);
-  const status = once(() => ask('GET', '/status', statusSchema).catch(asSupersimError));
-  const unit = once(readUnit);
+  const status = memoize(() => ask('GET', '/status', statusSchema).catch(asSupersimError));
+  const unit = memoize(readUnit);
   return {
     file: chosen ?? DEFAULT_CONFIG_FILE,
     config,
@@ -58,8 +58,10 @@ export async function createContext({ config: named, socket: flag }: Flags): Pro
     ask,
     status,
     unit,
-    unitLog: once(readUnitLog),
-    agent: once(async () => (await runningAgent(await status())) ?? (await serviceUser(await unit())) ?? ownIdentity()),
+    unitLog: memoize(readUnitLog),
+    agent: memoize(
+      async () => (await runningAgent(await status())) ?? (await serviceUser(await unit())) ?? ownIdentity(),
+    ),
   };
 }
 
@@ -69,18 +71,18 @@ const runningAgent = async (status: Status | SupersimError): Promise<Identity | 
 async function serviceUser({ properties }: Unit): Promise<Identity | undefined> {
   const { User: user = '', SupplementaryGroups: groups = '', LoadState: state } = properties ?? {};
   if (state !== 'loaded') return undefined;
-  return lookUp(user === '' ? 'root' : user, groups.split(' ').filter(Boolean));
+  return findUser(user === '' ? 'root' : user, groups.split(' ').filter(Boolean));
 }
 
 function asSupersimError(error: unknown): SupersimError {
   return isSupersimError(error) ? error : new SupersimError('control-unreachable', messageOf(error), { cause: error });
 }
 
-function once<T>(read: () => Promise<T>): () => Promise<T> {
-  let known: Promise<T> | undefined;
+function memoize<T>(read: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
   return () => {
-    known ??= read();
-    return known;
+    result ??= read();
+    return result;
   };
 }
 

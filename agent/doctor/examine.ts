@@ -8,7 +8,7 @@ import { ownIdentity } from './identity.js';
 export interface Report {
   readonly version: string;
   readonly device: string;
-  /** As whom it was looked. */
+  /** The user who ran the doctor. */
   readonly user: string;
   /** ISO 8601. */
   readonly at: string;
@@ -16,7 +16,7 @@ export interface Report {
   readonly findings: readonly Finding[];
 }
 
-/** Runs all checks, at the same time; their findings are in the checks' order. */
+/** Runs all checks concurrently; the findings are in the order of the checks. */
 export async function examine(context: Context, checks: readonly Check[] = CHECKS): Promise<Report> {
   const at = new Date().toISOString();
   const findings = (await Promise.all(checks.map((check) => check.run(context)))).flat();

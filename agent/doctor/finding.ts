@@ -1,17 +1,17 @@
-import { ERRORS, type ErrorCode, type SupersimError } from '../../shared/errors.js';
+import type { ErrorCode, SupersimError } from '../../shared/errors.js';
 
-/** From the best to the worst. A note judges nothing: there is nothing to look at, or it could not be looked at. */
+/** Severities in rising order. A `note` is no verdict: the check does not apply, or could not be carried out. */
 export const SEVERITIES = ['good', 'note', 'warning', 'error'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** What a check looked at, what it found, and what to do. */
+/** What a check inspected, what it found, and what to do. */
 export interface Judgement {
   readonly severity: Severity;
   readonly looked: string;
   readonly found: string;
-  /** What to do, or for a note how more can be known. */
+  /** What to do; for a note, how to find out more. */
   readonly remedy?: string | undefined;
-  /** From the list of errors, where it has one. */
+  /** Code of the list of errors, where one fits. */
   readonly code?: ErrorCode | undefined;
 }
 
@@ -38,24 +38,16 @@ export const warning = (looked: string, found: string, remedy: string, code?: Er
   code,
 });
 
-/** @param remedy the code's own, if none is given */
-export const failure = (
-  looked: string,
-  found: string,
-  code: ErrorCode,
-  remedy: string = ERRORS[code].remedy,
-): Judgement => ({ severity: 'error', looked, found, remedy, code });
-
-/** A failure that is on no list of codes. */
-export const fault = (looked: string, found: string, remedy: string): Judgement => ({
+export const failure = (looked: string, found: string, remedy: string, code?: ErrorCode): Judgement => ({
   severity: 'error',
   looked,
   found,
   remedy,
+  code,
 });
 
 export const fromError = (looked: string, { code, message, remedy }: SupersimError): Judgement =>
-  failure(looked, message, code, remedy);
+  failure(looked, message, remedy, code);
 
 export const worstOf = (findings: readonly Judgement[]): Severity =>
   SEVERITIES.findLast((severity) => findings.some((finding) => finding.severity === severity)) ?? 'good';

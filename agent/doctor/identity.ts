@@ -4,53 +4,56 @@ import { dirname } from 'node:path';
 import { systemCodeOf } from '../../shared/errors.js';
 import { runProgram } from './run-program.js';
 
-/** Whose rights count. */
+/** A user and its groups, whose permissions are checked. */
 export interface Identity {
-  /** Name of the user, or its number. */
+  /** User name, or the numeric ID without one. */
   readonly name: string;
   readonly uid: number;
   readonly groups: readonly number[];
 }
 
-/** What is asked of a file, as its permission bit. */
-export const WANT = { read: 4, write: 2, run: 1 } as const;
-export type Want = keyof typeof WANT;
+const ACCESS_BITS = { read: 4, write: 2, run: 1 } as const;
+export type Access = keyof typeof ACCESS_BITS;
 
-/** Whether permissions let somebody do something. Access lists beyond them are not looked at. */
-export function may({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>, who: Identity, want: Want): boolean {
-  const bit = WANT[want];
-  if (who.uid === 0) return want !== 'run' || (mode & 0o111) !== 0;
+/** Returns whether the mode bits permit an access. Ignores access control lists. */
+export function modePermits(
+  { uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>,
+  who: Identity,
+  access: Access,
+): boolean {
+  const bit = ACCESS_BITS[access];
+  if (who.uid === 0) return access !== 'run' || (mode & 0o111) !== 0;
   const shift = uid === who.uid ? 6 : who.groups.includes(gid) ? 3 : 0;
   return ((mode >> shift) & bit) !== 0;
 }
 
 /**
- * Whether somebody may do something with a file, and may get to it through the folders above.
+ * Returns whether somebody may access a file and enter all folders above it.
  *
- * @returns undefined where this user cannot see that
- * @throws the file system's error, where the file is not there
+ * @returns undefined where this user cannot tell
+ * @throws (rejects) the file system's error where the file does not exist
  */
-export async function mayUse(path: string, who: Identity, want: Want): Promise<boolean | undefined> {
+export async function canAccess(path: string, who: Identity, access: Access): Promise<boolean | undefined> {
   try {
     const real = await realpath(path);
     for (let folder = dirname(real); ; folder = dirname(folder)) {
-      if (!may(await stat(folder), who, 'run')) return false;
+      if (!modePermits(await stat(folder), who, 'run')) return false;
       if (folder === dirname(folder)) break;
     }
-    return may(await stat(real), who, want);
+    return modePermits(await stat(real), who, access);
   } catch (error) {
     if (systemCodeOf(error) === 'EACCES') return undefined;
     throw error;
   }
 }
 
-/** Who this process is. */
+/** Returns the identity of this process. */
 export function ownIdentity(): Identity {
   const uid = process.geteuid?.() ?? 0;
   return { name: userName(uid), uid, groups: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])] };
 }
 
-/** Who another process is; undefined when it is not there. */
+/** Returns the identity of a process; undefined when it does not exist. */
 export async function identityOf(pid: number): Promise<Identity | undefined> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const numbers = (name: string) =>
@@ -61,11 +64,11 @@ export async function identityOf(pid: number): Promise<Identity | undefined> {
   return { name: userName(uid), uid, groups: [gid, ...numbers('Groups')] };
 }
 
-/** A user by name, with groups besides its own; undefined when there is none. */
-export async function lookUp(user: string, more: readonly string[]): Promise<Identity | undefined> {
+/** Finds a user by name and adds supplementary groups; undefined when the user does not exist. */
+export async function findUser(user: string, groupNames: readonly string[]): Promise<Identity | undefined> {
   const [uid, groups] = await Promise.all([runProgram('id', ['-u', '--', user]), runProgram('id', ['-G', '--', user])]);
   if (uid.failed !== undefined || groups.failed !== undefined) return undefined;
-  const supplementary = more.map((group) => idOf('/etc/group', group)).filter((id) => id !== undefined);
+  const supplementary = groupNames.map((group) => idOf('/etc/group', group)).filter((id) => id !== undefined);
   return {
     name: user,
     uid: Number(uid.stdout),
@@ -76,7 +79,7 @@ export async function lookUp(user: string, more: readonly string[]): Promise<Ide
 export const userName = (uid: number): string => nameOf('/etc/passwd', uid);
 export const groupName = (gid: number): string => nameOf('/etc/group', gid);
 
-/** `root:adm, mode 640`. */
+/** Formats as `root:adm, mode 640`. */
 export const formatOwner = ({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>): string =>
   `${userName(uid)}:${groupName(gid)}, mode ${(mode & 0o7777).toString(8)}`;
 

@@ -5,38 +5,38 @@ import type { Config } from '../config/schema.js';
 const MASK = '***';
 const SECRET_NAME =
   /pass(?:word|wd|phrase)|secret|token|credential|authorization|(?:api|access|private)[-_]?key|(?<![a-z])(?:pin|psk|puk)(?![a-z])/i;
-/** What may be a name. */
+/** A possible name. */
 const WORD = /[\w.-]+/g;
 const MAX_NAME_LENGTH = 80;
-/** Behind a name: `=value`, `": "value"`, ` value`, and a header's `: Bearer value`. */
+/** A value after a name: `=value`, `": "value"`, ` value`, and a header's `: Bearer value`. */
 const VALUE =
   /(["']?\s{0,8}[=:]\s{0,8}|\s{1,8})((?:Bearer|Basic)\s{1,8}[^\s"']+|"(?:[^"\\\n]|\\.){0,4096}"|'[^'\n]{0,4096}'|[^\s,;"'}\]]+)/y;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/g;
 const IN_URL = /(:\/\/[^\s/@:]*:)[^\s/@]+@/g;
-/** A shorter one may be any word, unless its name says what it is. */
-const LEAST_LENGTH = 8;
-const LEAST_NAMED_LENGTH = 4;
+/** Shorter values may be ordinary words, unless their name says that they are secret. */
+const MIN_LENGTH = 8;
+const MIN_NAMED_LENGTH = 4;
 
 /** Hides secrets in a text. */
 export type Mask = (text: string) => string;
 
 /**
- * Makes what hides secrets in texts of any kind: the values that the configuration gives to handlers, its PIN,
- * wherever they occur, and whatever stands behind a name that says that it is a secret.
+ * Makes a mask for texts of any kind. It hides the environment values and the PIN of the configuration wherever they
+ * occur, and every value after a name that sounds secret.
  *
- * @param text of the configuration's file, which tells of secrets even where it cannot be used
+ * @param text content of the configuration file: its secrets are hidden even where the file is invalid
  */
 export function createMask(config: Config, text = ''): Mask {
-  // A secret that is part of another would leave the rest of that.
+  // Longest first: a secret may contain another.
   const secrets = [...secretsOf(config), ...secretsIn(text)].sort((a, b) => b.length - a.length);
-  const known = secrets.map(literally);
+  const known = secrets.map(literalPattern);
   return (said) => {
     const withoutKnown = known.reduce((shown, secret) => shown.replaceAll(secret, MASK), said);
     return maskNamed(withoutKnown).replaceAll(BEARER, `$1 ${MASK}`).replaceAll(IN_URL, `$1${MASK}@`);
   };
 }
 
-/** One word after the other, as one expression for names and values would try each text many times. */
+/** Word by word: a single expression for names and values would backtrack too much. */
 function maskNamed(text: string): string {
   let shown = '';
   let end = 0;
@@ -44,7 +44,7 @@ function maskNamed(text: string): string {
     if (index < end || word.length > MAX_NAME_LENGTH || !SECRET_NAME.test(word)) continue;
     VALUE.lastIndex = index + word.length;
     const [whole, between = '', value = ''] = VALUE.exec(text) ?? [];
-    // Words behind words are only meant for flags: `--token x`.
+    // A value after a space counts for flags only: `--token x`.
     if (whole === undefined || (!/[=:]/.test(between) && !word.startsWith('--'))) continue;
     shown += text.slice(end, index + word.length) + between + maskedValue(value);
     end = index + word.length + whole.length;
@@ -57,8 +57,8 @@ const maskedValue = (value: string): string => {
   return quote + MASK + quote;
 };
 
-/** Digits alone are not looked for inside longer numbers. */
-function literally(secret: string): RegExp {
+/** Makes an expression for a secret; a numeric one does not match within longer numbers. */
+function literalPattern(secret: string): RegExp {
   const escaped = secret.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
   return new RegExp(/^\d+$/.test(secret) ? `(?<!\\d)${escaped}(?!\\d)` : escaped, 'g');
 }
@@ -77,7 +77,7 @@ function secretsOf({ modem, handlers, device }: Config): string[] {
   return all.filter((secret) => secret !== '');
 }
 
-/** By their looks: a PIN, and `NAME=value` in quotes or without. */
+/** Finds secrets in a text by their form: a PIN, and `NAME=value` with or without quotes. */
 function secretsIn(text: string): string[] {
   const pins = [...text.matchAll(/\bpin["']?\s{0,8}:\s{0,8}["']?(\d{4,8})/gi)].map(([, pin = '']) => pin);
   const values = [...text.matchAll(/\b([A-Za-z_]\w{0,80})=/g)].flatMap(({ 0: start, 1: name = '', index }) => {
@@ -91,15 +91,15 @@ function secretsIn(text: string): string[] {
 }
 
 const isSecret = (name: string, value: string): boolean =>
-  value.length >= (SECRET_NAME.test(name) ? LEAST_NAMED_LENGTH : LEAST_LENGTH);
+  value.length >= (SECRET_NAME.test(name) ? MIN_NAMED_LENGTH : MIN_LENGTH);
 
-/** What stands behind a flag whose name says it: `--token x`. */
+/** Returns the values of secret flags: `--token x`. */
 const secretArguments = (program: readonly string[]): string[] =>
-  program.filter((value, index) => isSecretFlag(program[index - 1]) && value.length >= LEAST_NAMED_LENGTH);
+  program.filter((value, index) => isSecretFlag(program[index - 1]) && value.length >= MIN_NAMED_LENGTH);
 
 const isSecretFlag = (word = ''): boolean => /^--?[\w-]+$/.test(word) && SECRET_NAME.test(word);
 
-/** The configuration with its secrets hidden: those that its schema knows, and those that names tell. */
+/** Returns the configuration without the secrets that its schema marks or that names reveal. */
 export function maskedConfig(config: Config, mask: Mask): unknown {
   const { handlers, ...rest } = maskSecrets(config);
   const hidden = Object.entries(handlers).map(([name, handler]) => {
@@ -110,7 +110,7 @@ export function maskedConfig(config: Config, mask: Mask): unknown {
   return maskTree({ ...rest, handlers: Object.fromEntries(hidden) }, mask);
 }
 
-/** Hides secrets in all strings of a tree. */
+/** Masks all strings of a JSON value. */
 export function maskTree(tree: unknown, mask: Mask): unknown {
   if (typeof tree === 'string') return mask(tree);
   if (Array.isArray(tree)) return tree.map((one) => maskTree(one, mask));
@@ -122,7 +122,7 @@ export function maskTree(tree: unknown, mask: Mask): unknown {
   return Object.fromEntries(entries);
 }
 
-/** A unit's file: what it puts into the environment is hidden, but for the agent's own settings. */
+/** Masks a unit file: hides its environment, except the agent's own settings. */
 export function maskUnit(text: string, mask: Mask): string {
   return text
     .replaceAll('\\\n', ' ')

@@ -6,10 +6,10 @@ import { type Finding, SEVERITIES, type Severity } from './finding.js';
 const COLOURS = { good: 'green', note: 'cyan', warning: 'yellow', error: 'red' } as const;
 const SEVERITY_WIDTH = Math.max(...SEVERITIES.map((severity) => severity.length));
 
-/** A report for people, safe for a terminal. */
+/** Formats a report as text that is safe for a terminal. */
 export function formatReport({ version, device, user, at, findings }: Report, isColoured: boolean): string {
   const width = Math.max(...findings.map(({ check }) => check.length));
-  const head = printable(`supersim-agent ${version} on ${device}, looked at by ${user} at ${at}`);
+  const head = printable(`supersim-agent ${version} on ${device}, checked by ${user} at ${at}`);
   const counts = SEVERITIES.map((severity) => `${countOf(findings, severity)} ${severity}`).join(', ');
   return [head, '', ...findings.map((finding) => formatFinding(finding, width, isColoured)), '', counts].join('\n');
 }
@@ -17,7 +17,7 @@ export function formatReport({ version, device, user, at, findings }: Report, is
 const countOf = (findings: readonly Finding[], severity: Severity): number =>
   findings.filter((finding) => finding.severity === severity).length;
 
-/** What it looked at, below that what it found, and below that what to do. */
+/** Formats what was inspected, what was found, and what to do, each on lines of its own. */
 function formatFinding({ severity, check, looked, found, remedy, code }: Finding, width: number, isColoured: boolean) {
   const mark = severity.padEnd(SEVERITY_WIDTH);
   const indent = ' '.repeat(SEVERITY_WIDTH + width + 4);

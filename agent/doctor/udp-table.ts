@@ -7,13 +7,13 @@ export interface UdpSocket {
   readonly address: string;
   readonly port: number;
   readonly inode: string;
-  /** Of who opened it. */
+  /** User who opened it. */
   readonly uid: number;
-  /** Datagrams that the kernel threw away. */
+  /** Datagrams that the kernel dropped. */
   readonly drops: number;
 }
 
-/** All UDP sockets. @throws Error where the kernel does not tell */
+/** Returns all UDP sockets. @throws (rejects) Error where /proc/net/udp cannot be read */
 export async function readUdpSockets(): Promise<UdpSocket[]> {
   const [v4, v6] = await Promise.all([
     readFile('/proc/net/udp', 'latin1'),
@@ -22,7 +22,10 @@ export async function readUdpSockets(): Promise<UdpSocket[]> {
   return [...parseUdpTable(v4), ...parseUdpTable(v6)];
 }
 
-/** Rows of `/proc/net/udp{,6}`: `sl local_address rem_address st queues tr:tm retrnsmt uid timeout inode ref pointer drops`. */
+/**
+ * Parses `/proc/net/udp{,6}`: `sl local_address rem_address st queues tr:tm retrnsmt uid timeout inode ref pointer
+ * drops`.
+ */
 export function parseUdpTable(text: string): UdpSocket[] {
   return text.split('\n').flatMap((line) => {
     const columns = line.trim().split(/\s+/);
@@ -47,6 +50,6 @@ function addressOf(hex: string): string {
   return new SocketAddress({ address: words.join(':'), family: 'ipv6' }).address;
 }
 
-/** Whether a socket takes what one on another address wants; undefined stands for any address. */
-export const clashes = (socket: UdpSocket, address: string | undefined): boolean =>
+/** Returns whether a socket's address conflicts with another; undefined stands for any address. */
+export const conflictsWith = (socket: UdpSocket, address: string | undefined): boolean =>
   address === undefined || ['0.0.0.0', '::', address, `::ffff:${address}`].includes(socket.address);

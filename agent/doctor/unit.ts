@@ -10,9 +10,9 @@ const PROPERTIES = [
   ...['WatchdogUSec', 'User', 'Group', 'SupplementaryGroups', 'AmbientCapabilities', 'StatusText'],
 ] as const;
 
-/** The service as systemd has it. */
+/** The service's state in systemd. */
 export interface Unit {
-  /** By the names of systemd; undefined where it cannot be asked. */
+  /** Properties by systemd's names; undefined where systemctl failed. */
   readonly properties?: Readonly<Partial<Record<(typeof PROPERTIES)[number], string>>>;
   readonly failed?: string;
 }
@@ -22,7 +22,7 @@ export async function readUnit(): Promise<Unit> {
   return ran.failed === undefined ? { properties: parseProperties(ran.stdout) } : { failed: ran.failed };
 }
 
-/** `NAME=value`, one a line. */
+/** Parses lines of `NAME=value`. */
 export function parseProperties(text: string): Record<string, string> {
   const pairs = text.split('\n').map((line): [string, string] => {
     const [name = '', ...value] = line.split('=');
@@ -31,11 +31,11 @@ export function parseProperties(text: string): Record<string, string> {
   return Object.fromEntries(pairs.filter(([name]) => name !== ''));
 }
 
-/** A line of the service's log: the agent's own, or systemd's about it. */
+/** A line of the service's log, by the agent or by systemd. */
 export interface LogLine {
   /** Unix milliseconds. */
   readonly at: number;
-  /** Of syslog: 3 and less is an error. */
+  /** Priority of syslog(3): 3 and below is an error. */
   readonly priority: number;
   readonly text: string;
 }
@@ -45,7 +45,7 @@ export interface UnitLog {
   readonly failed?: string;
 }
 
-/** The last lines of the last day. */
+/** Returns the last lines of the last 24 hours. */
 export async function readUnitLog(): Promise<UnitLog> {
   const ran = await runProgram('journalctl', [
     ...[`--unit=${UNIT}`, '--since=-24h', `--lines=${LOG_LINES}`],
@@ -54,7 +54,9 @@ export async function readUnitLog(): Promise<UnitLog> {
   return { lines: parseLog(ran.stdout), ...(ran.failed !== undefined && { failed: ran.failed }) };
 }
 
-/** A message that is no UTF-8 is a list of bytes; one that is too long is null. */
+/**
+ * An entry of `journalctl --output=json`: a message that is not UTF-8 is an array of bytes, one that is too long null.
+ */
 const entrySchema = z.looseObject({
   MESSAGE: z.union([z.string(), z.array(z.number()).transform((bytes) => Buffer.from(bytes).toString())]),
   PRIORITY: z.coerce.number().default(6),

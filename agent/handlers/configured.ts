@@ -3,8 +3,8 @@ import type { ProgramConfig, SocketConfig } from '../config/schema.js';
 import type { Handler } from './handler.js';
 import { bindAny } from './params.js';
 
-/** What handlers that the configuration describes have in common: all but how they run. */
-export const configured = (name: string, config: ProgramConfig | SocketConfig): Omit<Handler, 'run'> => ({
+/** Makes the common part of configured handlers: everything except `run`. */
+export const configuredHandler = (name: string, config: ProgramConfig | SocketConfig): Omit<Handler, 'run'> => ({
   name,
   description: config.description,
   safe: config.safe,

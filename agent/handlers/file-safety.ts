@@ -6,17 +6,17 @@ const OTHERS_WRITE = 0o022;
 const STICKY = 0o1000;
 
 /**
- * Checks that nobody but root and the agent's own user could change a file that the agent is about to run, or put
- * another in its place: the file, every folder above it and every symbolic link on the way must belong to one of the
- * two and be writable by no other. Folders with the sticky bit (/tmp) may be: others cannot replace there what is not
- * theirs.
+ * Resolves the path of a file that the agent is about to run, and checks that only root and the agent's user can change
+ * or replace it: the file, every folder above it and every symbolic link on the way must belong to one of the two and
+ * not be writable by others. Folders with the sticky bit (/tmp) may be writable: other users cannot replace a file there
+ * that is not theirs.
  *
- * @param uid the agent's own user
+ * @param uid the agent's user
  * @returns the file's real path
- * @throws SupersimError `handler-invalid` when it is not there, `program-unsafe` when others can write it
+ * @throws (rejects) SupersimError `handler-invalid` when it does not exist, `program-unsafe` when others can change it
  */
-export async function checkedPath(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
-  // Throws for what is not there, and for links that go round in a circle, which the walk would follow for ever.
+export async function resolveSafePath(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
+  // Rejects missing files, and loops of symbolic links, which the walk would follow forever.
   await realpath(path).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `cannot find ${path}: ${messageOf(error)}`, { cause: error });
   });
@@ -24,7 +24,7 @@ export async function checkedPath(path: string, uid = process.getuid?.() ?? 0): 
   await checkPlace('/');
   return walk('/', isAbsolute(path) ? path : `${process.cwd()}/${path}`);
 
-  /** Goes from a real folder along a path, name by name, and returns where that leads. */
+  /** Follows a path from a real folder, name by name, and returns the real path. */
   async function walk(folder: string, way: string): Promise<string> {
     let place = folder;
     for (const name of way.split('/')) {
@@ -39,7 +39,7 @@ export async function checkedPath(path: string, uid = process.getuid?.() ?? 0): 
     return place;
   }
 
-  /** @returns whether it is a symbolic link; a link's own mode means nothing */
+  /** @returns whether it is a symbolic link; the mode of a link has no meaning */
   async function checkPlace(place: string): Promise<boolean> {
     const status = await lstat(place);
     const { uid: owner, mode } = status;
@@ -49,7 +49,7 @@ export async function checkedPath(path: string, uid = process.getuid?.() ?? 0): 
     if ((mode & OTHERS_WRITE) !== 0 && !(status.isDirectory() && (mode & STICKY) !== 0)) {
       throw new SupersimError(
         'program-unsafe',
-        `${place} can be written by other users (mode ${(mode & 0o7777).toString(8)})`,
+        `${place} is writable by other users (mode ${(mode & 0o7777).toString(8)})`,
       );
     }
     return false;

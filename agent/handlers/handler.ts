@@ -3,49 +3,49 @@ import type { Command, CommandError, Params } from '../../shared/command.js';
 import type { Duration } from '../../shared/duration.js';
 import type { Log } from '../base/log.js';
 
-/** What a handler may know of, and do around, the command that it runs. */
+/** The command that a handler runs, and what it may use. */
 export interface HandlerContext {
   readonly command: Command;
   readonly deviceId: string;
   readonly log: Log;
-  /** Aborted when the handler's time is up or the agent stops. */
+  /** Aborted when the handler's timeout expires or the agent stops. */
   readonly signal: AbortSignal;
-  /** Sends an event, unasked, to the owner: {@link Emit}. */
+  /** Sends an event to the owner: {@link Emit}. */
   readonly emit: Emit;
 }
 
 /**
- * Sends a from_sim command that nobody asked for: `{ event, data }` in JSON, or bytes as they are. Resolves when it has
- * left, or waits in the outbox for a link.
+ * Sends an event, which the owner receives as a from_sim command: `{ event, data }` in JSON, or bytes as they are.
+ * Resolves when the event has been sent or is in the outbox.
  *
- * @throws (rejects) SupersimError `too-large` above 1300 bytes, `link-down` when it can do neither, `bad-reply` when
- * `data` cannot be written as JSON
+ * @throws (rejects) SupersimError `too-large` above 1300 bytes, `link-down` when it can be neither sent nor stored,
+ * `bad-reply` when `data` is not serialisable as JSON
  */
 export interface Emit {
   (event: string, data?: unknown): Promise<void>;
   (bytes: Uint8Array): Promise<void>;
 }
 
-/** A handler as its author writes it; see {@link defineHandler}. */
+/** A handler as written by its author; see {@link defineHandler}. */
 export interface HandlerDefinition<Schema extends z.ZodType = z.ZodType> {
   /** Dotted words: `relay.set`. */
   readonly name: string;
   /** One line for `commands`. */
   readonly description: string;
-  /** A `z.object`. Text commands may give its members by position, in its order. Without it anything is handed on. */
+  /** A `z.object`. Text commands may pass its members by position, in its order. Without it any parameters are passed on. */
   readonly params?: Schema;
-  /** It changes nothing. Default: false. */
+  /** Read-only: no side effects; may run again, and CoAP GET may call it. Default: false. */
   readonly safe?: boolean;
-  /** Running it twice does no harm. Default: the value of `safe`. */
+  /** Running it twice has the same effect as once; may run again. Default: the value of `safe`. */
   readonly idempotent?: boolean;
-  /** After this the command is `failed`, and `context.signal` is aborted. Default: 30s. */
+  /** Time limit: then the command is `failed` and `context.signal` is aborted. Default: 30s. */
   readonly timeout?: Duration;
-  /** Returns (or resolves to) the reply: a string, number, boolean, bytes, or an array or plain object of these. */
+  /** Returns or resolves to the reply: a string, number, boolean, bytes, or an array or plain object of these. */
   run(params: z.output<Schema>, context: HandlerContext): unknown;
 }
 
 /**
- * Types a handler's `params` by its schema; gives back what it got.
+ * Types a handler's `params` by its schema; returns the definition unchanged.
  *
  * @example
  * export default defineHandler({
@@ -70,15 +70,15 @@ export interface Handler {
   readonly idempotent: boolean;
   readonly timeoutMs: number;
   /**
-   * It does its work by ending the agent: its command is done when the agent runs again, after a reboot (`boot`) or in
-   * any way (`process`).
+   * The handler ends the agent, and its command is done when the agent runs again: after a reboot (`boot`) or any new
+   * start of the process (`process`).
    */
   readonly endsWith?: EndsWith | undefined;
-  /** It ends or changes the device, or hands its parameters to a service of root's: not for everybody to run. */
+  /** The handler ends or changes the device, or passes parameters to a privileged service. */
   readonly needsAuthentication?: boolean | undefined;
-  /** How the parameters are written, for `commands`: `channel:integer on:boolean [label:string]`. */
+  /** Usage of the parameters, for `commands`: `channel:integer on:boolean [label:string]`. */
   readonly usage: string;
-  /** Checks the parameters. `words` tells that they came as text, where a number is a word like any other. */
+  /** Checks the parameters. `words`: they come from a text command, where numbers are words too. */
   bind(params: Params, words: boolean): { readonly value: unknown } | { readonly error: CommandError };
   run(params: unknown, context: HandlerContext): unknown;
 }

@@ -5,18 +5,18 @@ import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
 import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
-import { endingHandlers } from './builtin/end.js';
 import { health } from './builtin/health.js';
 import { info } from './builtin/info.js';
 import { ping } from './builtin/ping.js';
+import { restartHandlers } from './builtin/restart.js';
 import type { HandlerDefinition } from './handler.js';
 import { addHandler, compileHandler, type Registry } from './registry.js';
 
 /**
- * Makes an agent's handlers: the built-ins, the embedding program's own, and those of the configuration. One of the
- * configuration's that cannot be used is set aside with a line in the log, and the others go on.
+ * Loads an agent's handlers: built-in ones, those of the embedding program, and configured ones. A configured handler that
+ * is invalid is logged and left out.
  *
- * @throws SupersimError `handler-invalid` when one of `own` is wrong
+ * @throws (rejects) SupersimError `handler-invalid` when one of `own` is invalid
  */
 export async function loadHandlers(
   config: Config,
@@ -27,7 +27,7 @@ export async function loadHandlers(
 ): Promise<Registry> {
   const registry: Registry = new Map();
   const builtIns = [ping, echo, info(config.device.id, link), health(clockSynchronized, link), commands(registry)];
-  for (const handler of [...builtIns.map(compileHandler), ...endingHandlers(config), ...own.map(compileHandler)]) {
+  for (const handler of [...builtIns.map(compileHandler), ...restartHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
   await addConfigured(registry, config, log);
@@ -37,9 +37,9 @@ export async function loadHandlers(
 }
 
 /**
- * The same, where all of them can be used.
+ * Loads an agent's handlers, and requires that all are valid.
  *
- * @throws SupersimError `handler-invalid`, with a line for each that cannot
+ * @throws (rejects) SupersimError `handler-invalid` with a line for each invalid one
  */
 export async function loadAllHandlers(
   config: Config,
@@ -53,7 +53,9 @@ export async function loadAllHandlers(
   };
   const registry = await loadHandlers(config, own, { ...silentLog, error: report }, clockSynchronized, link);
   if (problems.length === 0) return registry;
-  throw new SupersimError('handler-invalid', problems.join('\n'), { remedy: 'Correct it as the message says.' });
+  throw new SupersimError('handler-invalid', problems.join('\n'), {
+    remedy: 'Correct the configuration or the handler as the message says.',
+  });
 }
 
 async function addConfigured(registry: Registry, config: Config, log: Log): Promise<void> {
@@ -65,21 +67,21 @@ async function addConfigured(registry: Registry, config: Config, log: Log): Prom
 
 async function addProgram(registry: Registry, name: string, config: ProgramConfig, log: Log): Promise<void> {
   const { checkRunnable, programHandler } = await import('./program.js');
-  await orReport(log, { handler: name }, 'a handler is set aside', async () => {
+  await tryOrLog(log, { handler: name }, 'handler not loaded', async () => {
     addHandler(registry, await programHandler(name, config));
   });
-  // Looked at again before each run, so that mending it needs no restart.
+  // Checked again before each run, so that a correction needs no restart.
   if (registry.has(name)) {
-    await orReport(log, { handler: name }, 'its program cannot run now', () => checkRunnable(config));
+    await tryOrLog(log, { handler: name }, 'handler program not runnable', () => checkRunnable(config));
   }
 }
 
 async function addSocket(registry: Registry, name: string, config: SocketConfig, log: Log): Promise<void> {
-  const { checkedSocket, socketHandler } = await import('./socket.js');
+  const { resolveSafeSocket, socketHandler } = await import('./socket.js');
   const handler = socketHandler(name, config);
-  await orReport(log, { handler: name }, 'a handler is set aside', async () => addHandler(registry, handler));
+  await tryOrLog(log, { handler: name }, 'handler not loaded', async () => addHandler(registry, handler));
   if (registry.get(name) === handler) {
-    await orReport(log, { handler: name }, 'its socket cannot be used now', () => checkedSocket(config.socket));
+    await tryOrLog(log, { handler: name }, 'handler socket not usable', () => resolveSafeSocket(config.socket));
   }
 }
 
@@ -87,10 +89,10 @@ async function addModules(registry: Registry, config: Config, log: Log): Promise
   if (config.modules.length === 0) return;
   const { loadModule, readHandler } = await import('./module/module.js');
   for (const path of config.modules) {
-    await orReport(log, { module: path }, 'a module is set aside', async () => {
+    await tryOrLog(log, { module: path }, 'module not loaded', async () => {
       for (const exported of await loadModule(path)) {
         const name = 'name' in exported ? String(exported.name) : 'without a name';
-        await orReport(log, { handler: name, module: path }, 'a handler is set aside', async () => {
+        await tryOrLog(log, { handler: name, module: path }, 'handler not loaded', async () => {
           addHandler(registry, readHandler(exported));
         });
       }
@@ -98,7 +100,7 @@ async function addModules(registry: Registry, config: Config, log: Log): Promise
   }
 }
 
-async function orReport(
+async function tryOrLog(
   log: Log,
   what: Record<string, string>,
   message: string,
@@ -115,10 +117,7 @@ async function orReport(
 function reportRawPorts(registry: Registry, config: Config, log: Log): void {
   for (const { port, handler } of config.listen.ports) {
     if (handler !== undefined && !registry.has(handler)) {
-      log.error(
-        { port, handler },
-        'the handler of a raw port is not there; nothing that comes to the port is answered',
-      );
+      log.error({ port, handler }, 'raw port: its handler does not exist; datagrams to the port are not answered');
     }
   }
 }

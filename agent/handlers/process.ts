@@ -3,65 +3,64 @@ import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user.js';
 
 const STDERR_KEPT_BYTES = 4096;
-/** From SIGTERM to SIGKILL. */
+/** Time from SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 2000;
-/** How long output is awaited after the program has ended: something that left its group may hold the pipes for ever. */
+/** How long to wait for output after the exit: a process that left the group may keep the pipes open. */
 const DRAIN_GRACE_MS = 250;
 
 export interface ProcessOptions {
   readonly file: string;
-  /** Its argv[0]: what some programs do depends on the name that they are called by (systemctl as reboot, busybox). */
-  readonly calledAs: string;
+  /** argv[0]: some programs depend on it (systemctl as reboot, busybox). */
+  readonly argv0: string;
   readonly args: readonly string[];
   readonly directory: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly ids: UserIds | undefined;
   readonly input: string | Uint8Array;
-  /** How much of stdout is kept; the rest is read and thrown away. */
+  /** How many bytes of stdout are kept; the rest is read and discarded. */
   readonly outputBytes: number;
-  /** Ends the whole process group: SIGTERM, and after 2 s SIGKILL. */
+  /** Kills the process group: SIGTERM, after 2 s SIGKILL. */
   readonly signal: AbortSignal;
 }
 
-export interface Finished {
-  /** null when a signal ended it. */
+export interface ProcessResult {
+  /** null when a signal killed it. */
   readonly code: number | null;
   readonly killedBy: NodeJS.Signals | undefined;
   readonly stdout: Buffer;
-  /** How much it wrote in all. */
+  /** Number of bytes written to stdout. */
   readonly stdoutTotal: number;
   /** The last 4096 bytes of stderr. */
   readonly stderr: Buffer;
 }
 
 /**
- * Runs a program in a process group of its own and waits until it has ended. Whatever of the group is left then is
- * ended too.
+ * Runs a program in a process group of its own and waits for its exit. Processes of the group that are left are killed.
  *
  * @throws (rejects) Error when it cannot be started
  */
-export function runProcess(options: ProcessOptions): Promise<Finished> {
+export function runProcess(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
     const child = spawn(options.file, options.args, {
-      argv0: options.calledAs,
+      argv0: options.argv0,
       cwd: options.directory,
       env: options.environment,
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
       ...options.ids,
     });
-    const abort = () => endGroup(child);
+    const abort = () => killGroup(child);
     child.once('error', (error) => {
       options.signal.removeEventListener('abort', abort);
       reject(new Error(`cannot start ${options.file} in ${options.directory}: ${error.message}`, { cause: error }));
     });
-    // There are no pipes when the agent has too many files open; the event above says so.
+    // Without free file descriptors there are no pipes; the error event above reports that.
     if (child.stdout === undefined) return;
     alive.add(child);
     const stdout = keepHead(child.stdout, options.outputBytes);
     const stderr = keepTail(child.stderr, STDERR_KEPT_BYTES);
-    // A program that does not read its input, or has ended, is no failure.
+    // A program need not read its input.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input);
     options.signal.addEventListener('abort', abort, { once: true });
@@ -76,7 +75,7 @@ export function runProcess(options: ProcessOptions): Promise<Finished> {
         child.stdout.destroy();
         child.stderr.destroy();
         alive.delete(child);
-        endGroup(child);
+        killGroup(child);
         resolve({
           code,
           killedBy: signal ?? undefined,
@@ -89,18 +88,18 @@ export function runProcess(options: ProcessOptions): Promise<Finished> {
   });
 }
 
-/** Those that run. */
+/** Running children. */
 const alive = new Set<ChildProcess>();
-/** Those that have got SIGTERM and may have SIGKILL before them. */
+/** Children that were sent SIGTERM, before SIGKILL. */
 const ending = new Set<ChildProcess>();
 
-// Nothing outlives the process: neither what runs when it crashes, nor what it has told to end and did not wait for.
+// No child outlives the agent, even when it crashes.
 process.once('exit', () => {
   for (const child of [...alive, ...ending]) signalGroup(child, 'SIGKILL');
 });
 
-/** Sends SIGTERM to the child's process group, and later SIGKILL to what is left of it. */
-function endGroup(child: ChildProcess): void {
+/** Sends SIGTERM to the child's process group, and SIGKILL after the grace period. */
+function killGroup(child: ChildProcess): void {
   if (!signalGroup(child, 'SIGTERM') || ending.has(child)) return;
   ending.add(child);
   setTimeout(() => {
@@ -109,7 +108,7 @@ function endGroup(child: ChildProcess): void {
   }, KILL_GRACE_MS).unref();
 }
 
-/** @returns whether anything of the group was left */
+/** @returns whether the group still exists */
 function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): boolean {
   if (pid === undefined || pid <= 1) return false;
   try {

@@ -3,31 +3,31 @@ import { isAbsolute } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
-import { configured } from './configured.js';
-import { checkedPath } from './file-safety.js';
+import { configuredHandler } from './configured.js';
+import { resolveSafePath } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
-import { type Finished, runProcess } from './process.js';
+import { type ProcessResult, runProcess } from './process.js';
 import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
-import { lookUpUser } from './user.js';
+import { findUserIds } from './user.js';
 
 /**
- * A handler that runs a program: no shell; the parameters as JSON on its stdin and as variables, `SUPERSIM_PARAM_NAME` or `SUPERSIM_ARG_1`;
- * its stdout is the reply, and an exit code other than 0 a failure with the end of its stderr. From a raw port it gets
- * the datagram's bytes on its stdin, and what it writes goes back byte for byte.
+ * Makes a handler that runs a program without a shell. The program gets the parameters as JSON on stdin and as variables,
+ * `SUPERSIM_PARAM_NAME` or `SUPERSIM_ARG_1`. Its stdout is the reply; a non-zero exit code is a failure, with the end of
+ * stderr. For a raw port stdin is the datagram, and stdout is sent back byte for byte.
  *
- * @throws SupersimError `handler-invalid` for a relative path, or a user that is not there or cannot be taken on
+ * @throws (rejects) SupersimError `handler-invalid` for a relative path, or for an unknown or unusable user
  */
 export async function programHandler(name: string, config: ProgramConfig): Promise<Handler> {
   const [file = '', ...args] = config.program;
   if (!isAbsolute(file))
     throw new SupersimError('handler-invalid', `the program of ${name} must have an absolute path, not ${file}`);
-  const ids = config.user === undefined ? undefined : await lookUpUser(config.user);
+  const ids = config.user === undefined ? undefined : await findUserIds(config.user);
   return {
-    ...configured(name, config),
+    ...configuredHandler(name, config),
     async run(params, context) {
       const finished = await runProcess({
-        file: await checkedPath(file),
-        calledAs: file,
+        file: await resolveSafePath(file),
+        argv0: file,
         args,
         directory: config.directory,
         environment: { ...ownEnvironment(config.environment), ...commandEnvironment(params, context) },
@@ -43,14 +43,14 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
 }
 
 /**
- * Runs one of the configuration's own programs, which takes no input and gives no output.
+ * Runs a configured program without input and output.
  *
- * @throws Error when it cannot be run, or ends with a code other than 0; SupersimError `program-unsafe`
+ * @throws (rejects) Error when it cannot be run or exits with a non-zero code; SupersimError `program-unsafe`
  */
 export async function runOwnProgram(file: string, args: readonly string[], signal: AbortSignal): Promise<void> {
   const finished = await runProcess({
-    file: await checkedPath(file),
-    calledAs: file,
+    file: await resolveSafePath(file),
+    argv0: file,
     args,
     directory: '/',
     environment: ownEnvironment(['PATH']),
@@ -63,23 +63,23 @@ export async function runOwnProgram(file: string, args: readonly string[], signa
 }
 
 /**
- * Checks what can be checked of a program without running it. Whether another user may run it is seen when it runs.
+ * Checks a program without running it. Whether another user may run it shows only when it runs.
  *
- * @throws SupersimError `handler-invalid`, `program-unsafe`
+ * @throws (rejects) SupersimError `handler-invalid`, `program-unsafe`
  */
 export async function checkRunnable({ program: [file = ''], directory, user }: ProgramConfig): Promise<void> {
-  const real = await checkedPath(file);
-  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is no file`);
+  const real = await resolveSafePath(file);
+  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is not a file`);
   const folder = await stat(directory).catch(() => undefined);
   if (!folder?.isDirectory())
-    throw new SupersimError('handler-invalid', `there is no folder ${directory} to run it in`);
+    throw new SupersimError('handler-invalid', `its working directory ${directory} does not exist`);
   if (user !== undefined) return;
   await access(real, constants.X_OK).catch((error: unknown) => {
-    throw new SupersimError('handler-invalid', `${file} may not be run: ${messageOf(error)}`, { cause: error });
+    throw new SupersimError('handler-invalid', `${file} is not executable: ${messageOf(error)}`, { cause: error });
   });
 }
 
-/** `NAME` hands on the agent's variable, `NAME=value` sets one. */
+/** `NAME` passes on the agent's variable, `NAME=value` sets one. */
 function ownEnvironment(entries: readonly string[]): Record<string, string> {
   const pairs = entries.map((entry): [string, string | undefined] => {
     const [name = '', ...value] = entry.split('=');
@@ -108,11 +108,11 @@ function commandEnvironment(params: unknown, { command, deviceId }: HandlerConte
 
 const variablePart = (name: string) => name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_');
 
-/** A variable ends at its first NUL, and Node refuses one inside. */
+/** Node rejects NUL in a variable. */
 const withoutNul = (value: string) => value.replaceAll('\0', '');
 
-function explainFailure({ code, killedBy, stderr }: Finished): string {
-  const how = killedBy === undefined ? `the program ended with code ${code}` : `the program was ended by ${killedBy}`;
+function explainFailure({ code, killedBy, stderr }: ProcessResult): string {
+  const how = killedBy === undefined ? `the program exited with code ${code}` : `the program was killed by ${killedBy}`;
   const tail = utf8Tail(stderr, ERROR_TAIL_BYTES).trim();
   return tail === '' ? how : `${how}: ${tail}`;
 }

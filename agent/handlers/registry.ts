@@ -4,27 +4,27 @@ import { SupersimError } from '../../shared/errors.js';
 import { DEFAULT_TIMEOUT, type Handler, type HandlerDefinition } from './handler.js';
 import { bindAny, bindSchema } from './params.js';
 
-/** The handlers of an agent, by name. */
+/** An agent's handlers by name. */
 export type Registry = Map<string, Handler>;
 
 /**
  * Adds a handler.
  *
- * @throws SupersimError `handler-invalid` when its name is taken, or no name
+ * @throws SupersimError `handler-invalid` when its name is invalid or taken
  */
 export function addHandler(registry: Registry, handler: Handler): void {
   const { name } = handler;
   if (!isCommandName(name)) {
     throw new SupersimError(
       'handler-invalid',
-      `${JSON.stringify(name)} is no name for a handler: dotted words of letters, digits, _ and -, at most ${MAX_NAME_LENGTH} characters`,
+      `${JSON.stringify(name)} is not a valid handler name: use dotted words of letters, digits, _ and -, at most ${MAX_NAME_LENGTH} characters`,
     );
   }
-  if (registry.has(name)) throw new SupersimError('handler-invalid', `there are two handlers with the name ${name}`);
+  if (registry.has(name)) throw new SupersimError('handler-invalid', `duplicate handler name ${name}`);
   registry.set(name, handler);
 }
 
-/** Puts other handlers in the place of all that there are, in one step. */
+/** Replaces all handlers in one step. */
 export function replaceHandlers(registry: Registry, others: Registry): void {
   registry.clear();
   for (const [name, handler] of others) registry.set(name, handler);
@@ -33,7 +33,7 @@ export function replaceHandlers(registry: Registry, others: Registry): void {
 /**
  * Makes a handler from its definition.
  *
- * @throws SupersimError `handler-invalid` when its params or its timeout are wrong
+ * @throws SupersimError `handler-invalid` when its params or its timeout are invalid
  */
 export function compileHandler(definition: HandlerDefinition): Handler {
   const { name, description, params, safe = false, idempotent = safe, timeout = DEFAULT_TIMEOUT } = definition;
@@ -53,8 +53,12 @@ function readTimeout(name: string, timeout: string): number {
   try {
     return milliseconds(timeout);
   } catch (error) {
-    throw new SupersimError('handler-invalid', `the handler ${name} has the timeout ${JSON.stringify(timeout)}`, {
-      cause: error,
-    });
+    throw new SupersimError(
+      'handler-invalid',
+      `the handler ${name} has the invalid timeout ${JSON.stringify(timeout)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -4,32 +4,32 @@ import { basename, dirname, isAbsolute, join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { SocketConfig } from '../config/schema.js';
-import { configured } from './configured.js';
-import { checkedPath } from './file-safety.js';
+import { configuredHandler } from './configured.js';
+import { resolveSafePath } from './file-safety.js';
 import type { Handler } from './handler.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';
 
 const WORLD_WRITES = 0o002;
-/** What ends the output of a service that has succeeded: a line `ok`. */
+/** The last line of a successful service's output. */
 const OK_LINE = /(?:^|\n)(ok\n?)$/;
 const OK_LINE_BYTES = 4;
 
 /**
- * A handler that has the service behind a Unix socket do it, which may have other rights: the parameters go to it as a
- * program would get them on its stdin, then the direction is closed; what comes until it closes the connection is the
- * reply, as a program's stdout would be. As a connection has no exit code, the last line tells: `ok`, which is no part
- * of the reply, or it has failed, with the end of what it wrote. So a service that dies half-way has failed.
+ * Makes a handler that calls a service behind a Unix socket, which may have other privileges. It sends the parameters as a
+ * program would get them on stdin and closes its side; everything until the service closes the connection is the reply,
+ * like a program's stdout. A connection has no exit code, so a last line `ok`, not part of the reply, means success;
+ * without it the command fails with the end of the output. So a service that dies has failed.
  *
- * When its time is up the connection is closed; what the service does then is its own affair.
+ * A time-out closes the connection; the service itself is not stopped.
  */
 export const socketHandler = (name: string, config: SocketConfig): Handler => ({
-  ...configured(name, config),
+  ...configuredHandler(name, config),
   needsAuthentication: true,
   run: (params, { signal }) => callService(config.socket, params, config.outputBytes, signal),
 });
 
 /**
- * Has the service behind a socket do something, and waits for its reply.
+ * Calls the service behind a socket and resolves to its reply.
  *
  * @throws (rejects) Error when it cannot be reached or fails; SupersimError `handler-invalid`, `program-unsafe`
  */
@@ -39,60 +39,66 @@ export async function callService(
   outputBytes: number,
   signal: AbortSignal,
 ): Promise<string | Buffer> {
-  const heard = await converse(await checkedSocket(path), writeInput(params), outputBytes, signal);
+  const received = await exchange(await resolveSafeSocket(path), writeInput(params), outputBytes, signal);
   const raw = params instanceof Uint8Array;
-  const okLine = OK_LINE.exec(heard.tail.toString('latin1'))?.[1];
-  if (okLine === undefined) throw new Error(explainFailure(path, heard));
-  // The line break before it belongs to the text above it; what is raw is sent byte for byte.
-  const total = Math.max(0, heard.total - okLine.length - (raw ? 1 : 0));
-  return readOutput(heard.head.subarray(0, Math.min(outputBytes, total)), total, raw);
+  const okLine = OK_LINE.exec(received.tail.toString('latin1'))?.[1];
+  if (okLine === undefined) throw new Error(explainFailure(path, received));
+  // The line break before `ok` ends the text above it; a raw reply is sent byte for byte, without it.
+  const total = Math.max(0, received.total - okLine.length - (raw ? 1 : 0));
+  return readOutput(received.head.subarray(0, Math.min(outputBytes, total)), total, raw);
 }
 
 /**
- * Checks that nobody but root and the agent's own user could put another socket in the place of this one, and that not
- * every user may use it: it may belong to a group.
+ * Resolves the path of a socket, and checks that only root and the agent's user can replace it, and that not every user
+ * may connect. A group may.
  *
- * @param uid the agent's own user
+ * @param uid the agent's user
  * @returns its real path
- * @throws SupersimError `handler-invalid` when it is not there, or no socket, and `program-unsafe`
+ * @throws (rejects) SupersimError `handler-invalid` when it is missing or not a socket, `program-unsafe`
  */
-export async function checkedSocket(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
+export async function resolveSafeSocket(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
   if (!isAbsolute(path)) throw new SupersimError('handler-invalid', `the socket ${path} must have an absolute path`);
   const status = await lstat(path).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `cannot find ${path}: ${messageOf(error)}`, {
-      remedy: 'Start the unit that makes it: `systemctl enable --now NAME.socket`.',
+      remedy: 'Start the unit that creates it: `systemctl enable --now NAME.socket`.',
       cause: error,
     });
   });
-  if (!status.isSocket()) throw new SupersimError('handler-invalid', `${path} is no socket`);
-  const folder = await checkedPath(dirname(path), uid);
-  const remedy = 'Give its unit `SocketUser=root`, `SocketGroup=supersim-agent` and `SocketMode=0660`, and restart it.';
+  if (!status.isSocket()) throw new SupersimError('handler-invalid', `${path} is not a socket`);
+  const folder = await resolveSafePath(dirname(path), uid);
+  const remedy =
+    'Set `SocketUser=root`, `SocketGroup=supersim-agent` and `SocketMode=0660` in its unit, then restart it.';
   if (![0, uid].includes(status.uid)) {
     throw new SupersimError('program-unsafe', `${path} belongs to another user (uid ${status.uid})`, { remedy });
   }
   if ((status.mode & WORLD_WRITES) !== 0) {
-    throw new SupersimError('program-unsafe', `${path} can be used by every user`, { remedy });
+    throw new SupersimError('program-unsafe', `${path} is writable by every user`, { remedy });
   }
   return join(folder, basename(path));
 }
 
-interface Heard {
+interface Received {
   readonly head: Buffer;
   readonly tail: Buffer;
   readonly total: number;
-  /** Why there was no connection. */
-  readonly unreached: Error | undefined;
+  /** Why connecting failed. */
+  readonly connectError: Error | undefined;
 }
 
-/** Sends input, and hears all that comes until the connection is closed, in whatever way. */
-function converse(path: string, input: string | Uint8Array, outputBytes: number, signal: AbortSignal): Promise<Heard> {
+/** Sends the input and receives until the connection is closed. */
+function exchange(
+  path: string,
+  input: string | Uint8Array,
+  outputBytes: number,
+  signal: AbortSignal,
+): Promise<Received> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const socket = createConnection({ path, allowHalfOpen: true });
     const head = keepHead(socket, outputBytes + OK_LINE_BYTES);
     const tail = keepTail(socket, ERROR_TAIL_BYTES);
     let connected = false;
-    let unreached: Error | undefined;
+    let connectError: Error | undefined;
     const abort = () => {
       socket.destroy();
       reject(signal.reason);
@@ -102,20 +108,20 @@ function converse(path: string, input: string | Uint8Array, outputBytes: number,
       connected = true;
     });
     socket.once('error', (error) => {
-      // Later ones tell that it has closed the connection without having read the parameters, which is no failure.
-      if (!connected) unreached = error;
+      // A later error means that the service has not read the parameters, which is allowed.
+      if (!connected) connectError = error;
     });
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       signal.removeEventListener('abort', abort);
-      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total(), unreached });
+      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total(), connectError });
     });
     socket.end(input);
   });
 }
 
-function explainFailure(path: string, { tail, unreached }: Heard): string {
-  if (unreached !== undefined) return `the service at ${path} cannot be reached: ${unreached.message}`;
+function explainFailure(path: string, { tail, connectError }: Received): string {
+  if (connectError !== undefined) return `cannot connect to the service at ${path}: ${connectError.message}`;
   const end = utf8Tail(tail, ERROR_TAIL_BYTES).trim();
-  return `the service at ${path} ended without ok${end === '' ? ', and said nothing: see its journal' : `: ${end}`}`;
+  return `the service at ${path} ended without ok${end === '' ? ' and without output: see its journal' : `: ${end}`}`;
 }

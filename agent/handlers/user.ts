@@ -10,11 +10,11 @@ export interface UserIds {
 }
 
 /**
- * A user's ids, asked of `id`, which knows every source of users that the system has.
+ * Finds a user's IDs by `id`, which knows all user databases of the system.
  *
- * @throws SupersimError `handler-invalid` when the agent is not root, or there is no such user
+ * @throws (rejects) SupersimError `handler-invalid` when the agent is not root, or the user does not exist
  */
-export async function lookUpUser(user: string): Promise<UserIds> {
+export async function findUserIds(user: string): Promise<UserIds> {
   if (process.getuid?.() !== 0) {
     throw new SupersimError(
       'handler-invalid',
@@ -28,7 +28,7 @@ export async function lookUpUser(user: string): Promise<UserIds> {
     if (uid === undefined || gid === undefined) throw new Error('id printed nothing');
     return { uid, gid };
   } catch (error) {
-    throw new SupersimError('handler-invalid', `there is no user ${user}: ${messageOf(error).trim()}`, {
+    throw new SupersimError('handler-invalid', `unknown user ${user}: ${messageOf(error).trim()}`, {
       cause: error,
     });
   }

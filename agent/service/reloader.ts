@@ -1,25 +1,24 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
-import type { Agent } from '../agent.js';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/schema.js';
 import type { Reloaded } from '../reload.js';
 
 export interface ReloaderOptions {
-  readonly agent: Pick<Agent, 'reload'>;
-  /** The configuration as it is written now. @throws SupersimError */
+  readonly agent: { reload(config: Config): Promise<Reloaded> };
+  /** Reads the configuration as it is written now. @throws (rejects) SupersimError */
   readonly read: () => Promise<Config>;
-  /** The agent has taken it up. */
-  readonly taken: (config: Config) => void;
+  /** Is called once the agent uses the configuration. */
+  readonly onReloaded: (config: Config) => void;
   readonly log: Log;
 }
 
 /**
- * Has an agent take up its configuration as it is now, and logs what came of it. One at a time: whoever asks while one
- * waits for its turn, and so has not read the file yet, shares that one.
+ * Makes a function that reloads the agent's configuration and logs the result. Reloads run one at a time; a call while
+ * another reload still waits shares that one, as it has not read the file yet.
  *
- * @throws (rejects) SupersimError: then the agent goes on as it was
+ * @throws (rejects) SupersimError; the agent then keeps its configuration
  */
-export function createReloader({ agent, read, taken, log }: ReloaderOptions): () => Promise<Reloaded> {
+export function createReloader({ agent, read, onReloaded, log }: ReloaderOptions): () => Promise<Reloaded> {
   let last: Promise<unknown> = Promise.resolve();
   let waiting: Promise<Reloaded> | undefined;
 
@@ -28,12 +27,12 @@ export function createReloader({ agent, read, taken, log }: ReloaderOptions): ()
     try {
       const config = await read();
       const reloaded = await agent.reload(config);
-      taken(config);
+      onReloaded(config);
       const level = reloaded.needsRestart.length === 0 ? 'info' : 'warn';
       log[level]({ ...reloaded }, 'configuration reloaded');
       return reloaded;
     } catch (error) {
-      const problem = withComfort(error);
+      const problem = explainFailure(error);
       const { code, remedy } = isSupersimError(problem) ? problem : {};
       log.error({ code, error: messageOf(problem), remedy }, 'configuration not reloaded');
       throw problem;
@@ -47,8 +46,8 @@ export function createReloader({ agent, read, taken, log }: ReloaderOptions): ()
   };
 }
 
-function withComfort(error: unknown): unknown {
+function explainFailure(error: unknown): unknown {
   if (!isSupersimError(error) || error.code === 'busy') return error;
-  const remedy = `${error.remedy} The agent goes on with the configuration that it has.`;
+  const remedy = `${error.remedy} The agent keeps its present configuration.`;
   return new SupersimError(error.code, error.message, { remedy, cause: error });
 }

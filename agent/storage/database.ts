@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { type Connection, loadLibrary, transaction } from '../../shared/sqlite/connection.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
 import { createGroupCommitter } from '../../shared/sqlite/group-commit.js';
+import { loadNative } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { lockFolder, usableFolder } from './folder.js';
 import { openChecked } from './schema.js';
@@ -9,36 +10,36 @@ import { setAside } from './set-aside.js';
 import { isConstraint, isDamage, isInputOutput, storageError } from './sqlite.js';
 
 export const DATABASE_NAME = 'journal.db';
-/** After it could not be opened, how long until it is tried again. */
+/** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
 
-/** Called once for each write: after its COMMIT, or with the reason why it is not on the disk. */
-export type Done = (error?: SupersimError) => void;
+/** Called once for each write: after its COMMIT, or with the error that kept it off the disk. */
+export type WriteCallback = (error?: SupersimError) => void;
 
-/** The database of a state folder. Everything in it is synchronous but the commits, which are one for what comes together. */
+/** The database of a state folder. Reads are synchronous; writes that arrive together share one commit. */
 export interface Database {
-  /** False when it is in memory only. */
+  /** False for a database in memory. */
   readonly persistent: boolean;
-  /** How many databases were found damaged, and set aside, since the start. */
+  /** Number of damaged databases that were set aside since the start. */
   readonly damaged: number;
   /**
-   * Reads; from the fresh database when it is found damaged on the way. `work` tells so by a DamagedError.
+   * Reads. If `work` finds damage, which it reports by a DamagedError, the read is repeated on the fresh database.
    *
    * @throws SupersimError `busy` when it cannot be read
    */
   read<T>(work: (connection: Connection) => T): T;
-  /** Writes soon, together with what else is written until then. A `busy` error may be given to `done`. */
-  write(work: (connection: Connection) => void, done: Done): void;
-  /** Commits now what waits to be written. */
+  /** Writes soon, in one commit with other writes. `done` may get a `busy` error. */
+  write(work: (connection: Connection) => void, done: WriteCallback): void;
+  /** Commits the waiting writes now. */
   flush(): void;
-  /** Has `work` write what memory still knows into each fresh database that takes the place of a damaged one. */
+  /** Registers `work`, which writes what is in memory into each fresh database that replaces a damaged one. */
   onFresh(work: (connection: Connection) => void): void;
-  /** Commits, and closes. */
+  /** Commits the waiting writes and closes the database. */
   close(): void;
 }
 
 export interface DatabaseOptions {
-  /** Where the database lies; made if need be. Without it everything is in memory. */
+  /** The folder of the database, which is created if needed. Without it the database is in memory. */
   readonly folder: string | undefined;
   readonly log: Log;
   readonly now?: () => number;
@@ -46,25 +47,26 @@ export interface DatabaseOptions {
 
 interface Write {
   readonly work: (connection: Connection) => void;
-  readonly done: Done;
+  readonly done: WriteCallback;
 }
 
 /**
- * Opens the database of a state folder. A damaged one is set aside; one that cannot be opened yet (a full disk) is
- * opened when it can be, and refuses until then; in a folder that cannot be written it is in memory, with a warning.
+ * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk)
+ * refuses until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
  *
  * @throws SupersimError `state-in-use` when another agent has the folder
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { log, now = Date.now } = options;
-  const library = await loadLibrary();
+  // Fails here where the package of this platform is missing, and not at each use of the database.
+  loadNative();
   const folder = usableFolder(options.folder, log);
   const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
-  const unlock = folder === undefined ? () => undefined : lockFolder(library, folder, log);
+  const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
   const fresh: ((connection: Connection) => void)[] = [];
   let connection: Connection | undefined;
   let damaged = 0;
-  /** The database is fresh, and what memory knows is not in it yet. */
+  /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let triedAt = Number.NEGATIVE_INFINITY;
   let closed = false;
@@ -72,29 +74,29 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function open(): Connection {
     if (closed) throw new SupersimError('busy', 'the journal is closed');
     if (connection !== undefined) return connection;
-    // Also when the clock was set back, it is tried.
+    // An absolute difference, so that a clock that was set back does not prevent the attempt.
     if (Math.abs(now() - triedAt) < RETRY_MS) throw new SupersimError('busy', 'the journal cannot be opened');
     triedAt = now();
     try {
-      connection = openChecked(library, path);
+      connection = openChecked(path);
     } catch (error) {
       if (!isDamage(error)) throw error;
-      lose(error);
-      connection = openChecked(library, path);
+      replaceDamaged(error);
+      connection = openChecked(path);
     }
     if (restoring) restore(connection);
     triedAt = Number.NEGATIVE_INFINITY;
     return connection;
   }
 
-  /** Puts a damaged database out of the way; the next call of open() starts a fresh one. */
-  function lose(error: unknown): void {
-    drop();
+  /** Sets a damaged database aside; the next call of open() creates a fresh one. */
+  function replaceDamaged(error: unknown): void {
+    disconnect();
     const target = folder === undefined ? undefined : setAside(path, new Date(now()));
     damaged++;
     restoring = true;
     triedAt = Number.NEGATIVE_INFINITY;
-    log.error({ cause: messageOf(error), setAside: target }, 'the journal was damaged: a fresh one is started');
+    log.error({ cause: messageOf(error), setAside: target }, 'journal: damaged; set aside and started a fresh one');
   }
 
   function restore(used: Connection): void {
@@ -104,42 +106,42 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       });
       restoring = false;
     } catch (error) {
-      drop();
+      disconnect();
       throw error;
     }
   }
 
-  function drop(): void {
+  function disconnect(): void {
     try {
       connection?.close();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'the journal could not be closed');
+      log.warn({ error: messageOf(error) }, 'journal: cannot be closed');
     }
     connection = undefined;
   }
 
-  /** Leaves one file behind, where that is possible; the library does not do it when it closes. */
-  function foldLog(): void {
+  /** Writes the log into the database file, which the library does not do when it closes. */
+  function checkpoint(): void {
     try {
       connection?.get('PRAGMA wal_checkpoint(TRUNCATE)');
     } catch (error) {
-      log.debug({ error: messageOf(error) }, 'the journal was closed with its log');
+      log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
     }
   }
 
-  /** Does something on the open database, and sees to it after an error. */
+  /** Runs `work` on the open database, and handles its errors. */
   function attempt<T>(work: (connection: Connection) => T): T {
     const used = open();
     try {
       return work(used);
     } catch (error) {
-      if (isDamage(error)) lose(error);
-      else if (isInputOutput(error)) drop();
+      if (isDamage(error)) replaceDamaged(error);
+      else if (isInputOutput(error)) disconnect();
       throw error;
     }
   }
 
-  /** A database that is found damaged loses what it held, but not what is being written. */
+  /** Repeats `work` on the fresh database after damage: what is being written is not lost. */
   function attemptTwice<T>(work: (connection: Connection) => T): T {
     try {
       return attempt(work);
@@ -166,8 +168,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     });
   }
 
-  /** One who goes wrong over it must not keep it from the others. */
-  function tell({ done }: Write, error: SupersimError | undefined): void {
+  /** Calls `done`; an error that it throws must not affect other writes. */
+  function notify({ done }: Write, error: SupersimError | undefined): void {
     try {
       done(error);
     } catch (thrown) {
@@ -183,13 +185,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     } catch (error) {
       failed = storageError(error);
     }
-    for (const write of group) tell(write, failed ?? refused.get(write));
+    for (const write of group) notify(write, failed ?? refused.get(write));
   });
 
   try {
     open();
   } catch (error) {
-    log.error({ error: messageOf(error), path }, 'the journal cannot be opened: commands that need it are refused');
+    log.error({ error: messageOf(error), path }, 'journal: cannot be opened; commands that need it are refused');
   }
   return {
     persistent: folder !== undefined,
@@ -212,10 +214,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (closed) return;
       committer.flush();
       closed = true;
-      // What was written by those who were told just now: they are told that it is too late.
+      // Writes that a `done` has just queued fail, as the database is closed.
       committer.flush();
-      foldLog();
-      drop();
+      checkpoint();
+      disconnect();
       unlock();
     },
   };

@@ -1,17 +1,17 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { type Library, lockFile } from '../../shared/sqlite/connection.js';
+import { lockFile } from '../../shared/sqlite/connection.js';
 import type { Log } from '../base/log.js';
 
-/** File that is locked while an agent uses the folder. */
+/** Name of the file that is locked while an agent uses the folder. */
 export const LOCK_NAME = 'journal.lock';
 
-/** systemd names a service's own folder in STATE_DIRECTORY. */
+/** Returns the folder that systemd gives the service in STATE_DIRECTORY, or the usual one. */
 export const defaultStateFolder = ({ STATE_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string =>
   folders.split(':')[0] || '/var/lib/supersim-agent';
 
-/** The folder, made if need be; undefined, with a warning, when it cannot be used. */
+/** Returns the folder, created if needed; undefined, with a warning, when it cannot be used. */
 export function usableFolder(folder: string | undefined, log: Log): string | undefined {
   if (folder === undefined) return undefined;
   try {
@@ -21,24 +21,22 @@ export function usableFolder(folder: string | undefined, log: Log): string | und
   } catch (error) {
     log.warn(
       { folder, error: messageOf(error) },
-      'the state folder cannot be used: what is known of commands is lost when the agent ends',
+      'state folder: cannot be used; commands are remembered in memory only',
     );
     return undefined;
   }
 }
 
-/**
- * Holds the folder against another agent, which would run the same commands again.
- */
-export function lockFolder(library: Library, folder: string, log: Log): () => void {
+/** Locks the folder against another agent, which would run the same commands again. */
+export function lockFolder(folder: string, log: Log): () => void {
   const path = join(folder, LOCK_NAME);
   try {
-    return lockFile(library, path);
+    return lockFile(path);
   } catch (error) {
     if (systemCodeOf(error) === 'SQLITE_BUSY') {
       throw new SupersimError('state-in-use', `another agent uses the state folder ${folder}`, { cause: error });
     }
-    log.warn({ path, error: messageOf(error) }, 'the state folder could not be locked');
+    log.warn({ path, error: messageOf(error) }, 'state folder: cannot be locked; continuing without the lock');
     return () => undefined;
   }
 }

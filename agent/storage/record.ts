@@ -6,9 +6,9 @@ import { blob, DamagedError } from './sqlite.js';
 const CHECK_BYTES = 4;
 
 /**
- * A record as it lies in a row: its CRC-32, then JSON. SQLite checks the structure of its pages but not what is in
- * them (https://sqlite.org/pragma.html#pragma_quick_check), and a command whose parameters a failing disk has changed
- * must not run.
+ * Returns a record in the form of a row: its CRC-32, then JSON. SQLite checks the structure of its pages but not their
+ * content (https://sqlite.org/pragma.html#pragma_quick_check), and a command whose parameters a failing disk has
+ * changed must not run.
  *
  * @param text JSON
  */
@@ -19,7 +19,7 @@ export function writeRecord(text: string): Buffer {
   return record;
 }
 
-/** @throws DamagedError when it is not as it was written */
+/** Reads a record. @throws DamagedError when it differs from what was written */
 export function readRecord<Schema extends z.ZodType>(
   schema: Schema,
   column: unknown,
@@ -27,7 +27,7 @@ export function readRecord<Schema extends z.ZodType>(
   const record = blob(column);
   const text = record.subarray(CHECK_BYTES);
   if (record.length < CHECK_BYTES || record.readUInt32BE() !== crc32(text)) {
-    throw new DamagedError('a record is not as it was written');
+    throw new DamagedError('a record differs from what was written');
   }
   try {
     return { document: schema.parse(JSON.parse(text.toString())), size: record.length };

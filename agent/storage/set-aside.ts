@@ -1,21 +1,21 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** How many damaged databases are kept for a person to look at; older ones are deleted. */
+/** Number of damaged databases that are kept for inspection; older ones are deleted. */
 export const KEPT_DAMAGED = 3;
 
-/** A SQLite database and the files beside it. The log must go with its database, or it would be read into the next one. */
+/** Files of a SQLite database. The log must be renamed with its database, or it would be read into the next one. */
 const SUFFIXES = ['', '-wal', '-shm'];
 
 /**
- * Renames a damaged database out of the way, and deletes the oldest of those that were set aside before.
+ * Renames a damaged database, and deletes the oldest of those that were set aside before.
  *
  * @returns its new path
  */
 export function setAside(path: string, now: Date): string {
   const dated = `${path}.damaged-${now.toISOString()}`;
   let target = dated;
-  // A clock that was set back can give the same date twice.
+  // A clock that was set back can give the same time twice.
   for (let again = 2; existsSync(target); again++) target = `${dated}.${again}`;
   for (const suffix of SUFFIXES) {
     if (existsSync(path + suffix)) renameSync(path + suffix, target + suffix);
@@ -27,7 +27,7 @@ export function setAside(path: string, now: Date): string {
   return target;
 }
 
-/** The files that were set aside, oldest first. */
+/** Lists the files that were set aside, oldest first. */
 export function damagedFiles(path: string): string[] {
   const folder = dirname(path);
   const start = `${basename(path)}.damaged-`;

@@ -1,16 +1,16 @@
 import type { Transport } from './transport.js';
 
-/** What is counted of the datagrams that are to leave by a transport. */
+/** Counters of the datagrams to send by a transport. */
 export interface SentCounts {
   sent: number;
   sentBytes: number;
-  /** Could not leave by it. */
+  /** Datagrams that could not be sent. */
   failed: number;
 }
 
 export const createSentCounts = (): SentCounts => ({ sent: 0, sentBytes: 0, failed: 0 });
 
-/** Has a transport of one link count what leaves by it. UDP does it itself: this costs a closure for each datagram. */
+/** Wraps a transport of one link so that it counts. UDP counts by itself, as this costs a closure for each datagram. */
 export const countSent = <T extends Transport>(transport: T, counts: SentCounts): T => ({
   ...transport,
   send(bytes, destination, port, done, via) {

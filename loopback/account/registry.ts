@@ -13,26 +13,26 @@ export interface Fleet {
 }
 
 /** The account's SIMs and Fleets. */
-export interface Registry {
-  /** When the loopback started: every SIM and Fleet is as old as it. */
+export interface SimRegistry {
+  /** When the loopback started, which is the creation date of every SIM and Fleet. */
   readonly dateCreated: string;
   sims(): Sim[];
-  /** By SID or unique name. */
+  /** Finds by SID or unique name. */
   sim(key: string): Sim | undefined;
-  simAt(address: string): Sim | undefined;
+  simByAddress(address: string): Sim | undefined;
   /**
-   * Sets the state of one SIM or of all, and gives these.
+   * Sets the state of one SIM or of all, and returns these.
    *
    * @throws SupersimError `bad-input` for an unknown SIM
    */
   setState(state: SimState, key?: string): Sim[];
-  /** By SID or unique name. */
+  /** Finds by SID or unique name. */
   fleet(key: string): Fleet | undefined;
-  /** Gives the Fleet as it is kept, with its date. */
+  /** Stores the Fleet and returns it with its new date. */
   updateFleet(fleet: Fleet): Fleet;
 }
 
-export function createRegistry(given: readonly Sim[]): Registry {
+export function createSimRegistry(given: readonly Sim[]): SimRegistry {
   const dateCreated = vendorDate();
   const sims = new Map(given.map((sim) => [sim.sid, sim]));
   const sidByName = new Map(given.map((sim) => [sim.uniqueName, sim.sid]));
@@ -44,7 +44,7 @@ export function createRegistry(given: readonly Sim[]): Registry {
     dateCreated,
     sims: () => [...sims.values()],
     sim: find,
-    simAt: (address) => sims.get(sidByAddress.get(address) ?? ''),
+    simByAddress: (address) => sims.get(sidByAddress.get(address) ?? ''),
     setState(state, key) {
       const chosen = key === undefined ? [...sims.values()] : [find(key)];
       return chosen.map((sim) => {

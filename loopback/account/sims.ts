@@ -6,13 +6,13 @@ import { checkInput } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 
 /**
- * `inactive`: its owner has switched it off; `detached`: its device is not attached to the network. Nothing goes to
- * or comes from either.
+ * States of a SIM. `inactive`: deactivated by its owner; `detached`: its device is not attached to the network. In both
+ * nothing is delivered in either direction.
  */
 export const SIM_STATES = ['active', 'inactive', 'detached'] as const;
 export type SimState = (typeof SIM_STATES)[number];
 
-/** Most SIMs in one loopback. */
+/** Maximum number of SIMs in one loopback. */
 export const MAX_SIMS = 10_000;
 
 const name = z.string().min(1).max(64);
@@ -37,6 +37,13 @@ export const simsSchema = z.array(simSchema).min(1).max(MAX_SIMS);
 /** A SIM as a sims file or an option describes it: only `name` is needed. */
 export type SimInput = z.input<typeof simSchema>;
 
+/** A SIM's state was set. */
+export interface SimEvent {
+  readonly type: 'sim';
+  readonly simName: string;
+  readonly state: SimState;
+}
+
 export interface Sim {
   readonly sid: string;
   readonly uniqueName: string;
@@ -50,7 +57,7 @@ export interface Sim {
 /** Linux answers on the whole of 127.0.0.0/8; elsewhere there is one loopback address, without further set-up. */
 export const FIRST_ADDRESS = platform() === 'linux' ? '127.0.0.2' : '127.0.0.1';
 
-/** So many SIMs, `gateway-1` and on. */
+/** Generates SIMs named `gateway-1`, `gateway-2` and so on. */
 export const generateSims = (count: number): SimInput[] =>
   Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}` }));
 
@@ -58,7 +65,7 @@ export const generateSims = (count: number): SimInput[] =>
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');
 const sidFor = (prefix: string, kind: string, of: string) => `${prefix}${digest(`${kind} ${of}`).slice(0, 32)}`;
 
-/** 20 digits as in the vendor's example, after its issuer prefix. */
+/** Derives an ICCID of 20 digits from the name, with the issuer prefix of the vendor's example. */
 function iccidFor(simName: string): string {
   const serial = BigInt(`0x${digest(`iccid ${simName}`)}`) % 10n ** 13n;
   return `8988307${serial.toString().padStart(13, '0')}`;
@@ -71,7 +78,7 @@ function addressAt(index: number): string {
 }
 
 /**
- * The SIMs with everything filled in: addresses in order, SIDs and ICCIDs from the names.
+ * Fills in what the input leaves out: addresses in order, SIDs and ICCIDs from the names.
  *
  * @throws SupersimError `bad-input` when the list is wrong, or two SIMs share a name, address, SID or ICCID
  */
@@ -103,7 +110,7 @@ function refuseShared(sims: readonly Sim[], key: 'uniqueName' | 'address' | 'sid
 }
 
 /**
- * The SIMs of a sims file: a YAML list with `name` and, as wanted, `address`, `sid`, `iccid`, `fleet`, `state`.
+ * Parses a sims file: a YAML list with `name` and, as wanted, `address`, `sid`, `iccid`, `fleet`, `state`.
  *
  * @throws SupersimError `bad-input` when it is no YAML or no such list
  */

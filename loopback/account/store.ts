@@ -1,38 +1,38 @@
 import { randomBytes } from 'node:crypto';
 import type { IpCommand } from '../../shared/ip-command.js';
-import type { Listed } from './paging.js';
+import type { ListSource } from './paging.js';
 
-/** A command as it is kept: its `url` depends on the host it is asked by. */
+/** A stored command; its `url` depends on the host that the client asks. */
 export type StoredCommand = Omit<IpCommand, 'url'>;
 
-/** Commands in memory; at the bound the oldest goes out. */
+/** Commands in memory; at the bound the oldest is evicted. */
 export interface Store {
   add(command: StoredCommand): void;
-  /** Replaces the status and the device's address; nothing happens when the command has gone out. */
-  settle(sid: string, change: Pick<StoredCommand, 'status' | 'device_ip'>): StoredCommand | undefined;
+  /** Updates the status and the device's address; returns undefined when the command was evicted. */
+  updateStatus(sid: string, change: Pick<StoredCommand, 'status' | 'device_ip'>): StoredCommand | undefined;
   get(sid: string): StoredCommand | undefined;
-  readonly newestFirst: Listed<StoredCommand>;
+  readonly newestFirst: ListSource<StoredCommand>;
 }
 
-/** `HG` and 32 hexadecimal digits. */
+/** Returns `HG` and 32 hexadecimal digits. */
 export const newCommandSid = (): string => `HG${randomBytes(16).toString('hex')}`;
 
-/** The vendor's dates: UTC to the second. */
+/** Formats a date as the vendor does: UTC to the second. */
 export const vendorDate = (at = new Date()): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');
 
 export function createStore(maxCommands: number): Store {
-  /** Oldest first; behind `gone`, which are no more, there are `maxCommands` at most. */
+  /** Oldest first; the first `evicted` entries are no longer stored. */
   let commands: StoredCommand[] = [];
-  let gone = 0;
+  let evicted = 0;
   const indexOf = new Map<string, number>();
 
-  function forgetOldest(): void {
-    const oldest = commands[gone];
+  function evictOldest(): void {
+    const oldest = commands[evicted];
     if (oldest !== undefined) indexOf.delete(oldest.sid);
-    gone++;
-    if (gone <= maxCommands) return;
-    commands = commands.slice(gone);
-    gone = 0;
+    evicted++;
+    if (evicted <= maxCommands) return;
+    commands = commands.slice(evicted);
+    evicted = 0;
     for (const [index, { sid }] of commands.entries()) indexOf.set(sid, index);
   }
 
@@ -41,23 +41,23 @@ export function createStore(maxCommands: number): Store {
   return {
     add(command) {
       indexOf.set(command.sid, commands.push(command) - 1);
-      if (indexOf.size > maxCommands) forgetOldest();
+      if (indexOf.size > maxCommands) evictOldest();
     },
-    settle(sid, change) {
+    updateStatus(sid, change) {
       const index = indexOf.get(sid);
       const command = get(sid);
       if (index === undefined || command === undefined) return undefined;
-      const settled = { ...command, ...change, date_updated: vendorDate() };
-      commands[index] = settled;
-      return settled;
+      const updated = { ...command, ...change, date_updated: vendorDate() };
+      commands[index] = updated;
+      return updated;
     },
     get,
     newestFirst: {
       get length() {
-        return commands.length - gone;
+        return commands.length - evicted;
       },
       at: (index) => commands[commands.length - 1 - index],
-      placeOf: (sid) => commands.length - 1 - (indexOf.get(sid) ?? commands.length),
+      indexOfSid: (sid) => commands.length - 1 - (indexOf.get(sid) ?? commands.length),
     },
   };
 }

@@ -12,10 +12,17 @@ import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
 import { notFound, type ProviderName, VENDOR_CODES, VendorError } from '../vendor-error.js';
 import { requestBody } from './body.js';
-import { type ControlOptions, controlRoutes } from './control.js';
+import { type ControlRouteOptions, controlRoutes } from './control.js';
 import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './form.js';
-import { fleetResource, ipCommandResource, listBody, SIM_STATUSES, simResource, simStatus } from './resources.js';
-import { isSame } from './timing-safe-equal.js';
+import {
+  fleetResource,
+  ipCommandResource,
+  listBody,
+  SIM_RESOURCE_STATUSES,
+  simResource,
+  simStatus,
+} from './resources.js';
+import { equalInConstantTime } from './timing-safe-equal.js';
 import { TOKEN_PATH } from './tokens.js';
 
 const METHODS = ['GET', 'POST', 'OPTIONS'];
@@ -29,12 +36,12 @@ const ipCommandFilter = z.object({
 });
 
 const simFilter = z.object({
-  Status: z.enum(SIM_STATUSES).optional(),
+  Status: z.enum(SIM_RESOURCE_STATUSES).optional(),
   Fleet: z.string().optional(),
   Iccid: z.string().optional(),
 });
 
-export interface ApiOptions extends ControlOptions {
+export interface ApiOptions extends ControlRouteOptions {
   readonly accountSid: string;
   readonly authToken: string;
   readonly assumptions: Assumptions;
@@ -43,12 +50,15 @@ export interface ApiOptions extends ControlOptions {
   readonly onError: (message: string) => void;
 }
 
-/** The part of the Super SIM API that IP Commands need (fact sheet §2), and the loopback's own switches. */
+/**
+ * The part of the Super SIM API that IP Commands need (docs/vendor-facts.md, "API: operations"), and the loopback's own
+ * switches.
+ */
 export function createApi(options: ApiOptions): Hono {
   const app = new Hono();
-  answers(app, options);
+  handleErrors(app, options);
   app.post(TOKEN_PATH, async (c) => options.tokens.issue(await form(c)));
-  guard(app, options);
+  authenticate(app, options);
   app.use('/v1/*', options.apiFaults.middleware);
   ipCommandRoutes(app, options);
   simRoutes(app, options);
@@ -57,13 +67,13 @@ export function createApi(options: ApiOptions): Hono {
   return app;
 }
 
-/** What all answers have in common. */
-function answers(app: Hono, { onError }: ApiOptions): void {
+/** Sets the headers of all responses, and turns errors into responses. */
+function handleErrors(app: Hono, { onError }: ApiOptions): void {
   app.use(
     cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS, exposeHeaders: ['Allow'] }),
   );
   app.use(async (c, next) => {
-    // The vendor declares these on every success; Hono sets them on a preflight only.
+    // The vendor sends these with every success; Hono sets them on a preflight only.
     c.header('Access-Control-Allow-Methods', METHODS.join(', '));
     c.header('Access-Control-Allow-Headers', HEADERS.join(', '));
     await next();
@@ -80,8 +90,8 @@ function answers(app: Hono, { onError }: ApiOptions): void {
   });
 }
 
-/** Lets nobody in without credentials, and nothing by another method than there is. */
-function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
+/** Refuses requests without valid credentials, and unknown methods of known paths. */
+function authenticate(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
   const unauthorized = new VendorError(401, VENDOR_CODES.authenticate, 'Authenticate');
   app.use(async (c, next) => {
     const token = bearerToken(c);
@@ -89,7 +99,7 @@ function guard(app: Hono, { accountSid, authToken, tokens }: ApiOptions): void {
       if (!tokens.isValid(token)) return unauthorized.response('kore', { 'WWW-Authenticate': 'Bearer' });
     } else {
       const given = auth(c.req.raw);
-      const isRight = isSame(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
+      const isRight = equalInConstantTime(`${given?.username}:${given?.password}`, `${accountSid}:${authToken}`);
       if (!isRight) return unauthorized.response('twilio', { 'WWW-Authenticate': 'Basic realm="Twilio API"' });
     }
     return next();

@@ -2,12 +2,12 @@ import type { Context } from 'hono';
 import { readBody } from '../../shared/read-body.js';
 import { VENDOR_CODES, VendorError } from '../vendor-error.js';
 
-/** Bytes of a request's body: ample for a payload and a URL, percent-encoded. */
+/** Maximum size of a request's body: ample for a payload and a URL, percent-encoded. */
 export const MAX_REQUEST_BYTES = 65_536;
 
 /** @throws VendorError 413 beyond {@link MAX_REQUEST_BYTES} */
 export async function requestBody(c: Context): Promise<Buffer> {
-  // Of a length that is known it is read at once, which is far cheaper.
+  // A body of known length is read at once, which is far cheaper.
   if (Number(c.req.header('content-length') ?? Number.NaN) <= MAX_REQUEST_BYTES) {
     return Buffer.from(await c.req.arrayBuffer());
   }

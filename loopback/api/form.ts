@@ -20,7 +20,7 @@ const createSchema = z.object({
 });
 
 const fleetSchema = z.object({
-  /** Empty takes the URL away. */
+  /** Empty removes the URL. */
   IpCommandsUrl: z.union([z.literal(''), url]).optional(),
   IpCommandsMethod: method.optional(),
 });
@@ -41,7 +41,7 @@ const pageSchema = z.object({
 });
 
 /**
- * Parameters of a form or a query that fit a schema; those it does not know are ignored, as names are case-sensitive.
+ * Parses the parameters of a form or a query; unknown ones are ignored, and names are case-sensitive.
  *
  * @throws VendorError 400 for a missing or bad parameter
  */
@@ -58,7 +58,7 @@ export function parseParams<S extends z.ZodType>(schema: S, params: URLSearchPar
 
 export const parseFleetUpdate = (form: URLSearchParams) => parseParams(fleetSchema, form);
 
-/** @throws VendorError 400 as {@link parseParams}, or as `pageSizeOverMax` says */
+/** @throws VendorError 400 as {@link parseParams}, or for a PageSize that `pageSizeOverMax` refuses */
 export function parsePage(
   query: URLSearchParams,
   provider: ProviderName,
@@ -73,7 +73,7 @@ export function parsePage(
 }
 
 /**
- * The parameters of POST /v1/IpCommands, checked but for whether the SIM exists.
+ * Parses the parameters of POST /v1/IpCommands; whether the SIM exists is not checked.
  *
  * @throws VendorError 400 as {@link parseParams}, or as the assumptions say
  */
@@ -100,11 +100,11 @@ export function parseCreate(form: URLSearchParams, assumptions: Assumptions) {
   };
 }
 
-/** @param written as an assumption has it, `400/20001` */
+/** @param written status and code of an assumption, `400/20001` */
 export const refusal = (written: string, message: string): VendorError =>
   new VendorError(Number(written.slice(0, 3)), Number(written.slice(4)), message);
 
-/** RFC 4648 §4, with its padding. */
+/** Base64 with padding (RFC 4648 §4). */
 const isBase64 = (text: string) => text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 
 function payloadSize(payload: string, type: (typeof PAYLOAD_TYPES)[number], sizeRule: Assumptions['sizeRule']): number {

@@ -18,7 +18,7 @@ const stateRequest = z.strictObject({
   dbm: z.int().min(-150).max(0).nullable().optional(),
 });
 
-/** What happens to the modem once. */
+/** Single actions on the modem. */
 const actionRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('reset') }),
   z.strictObject({ action: z.literal('unplug') }),
@@ -29,7 +29,7 @@ const actionRequest = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('urc'), text: z.string().regex(/^[ -~]{1,256}$/) }),
 ]);
 
-/** The virtual modem’s own switches, in JSON; there is nothing here without one. */
+/** Routes that control the virtual modem; without one they are not found. */
 export function modemRoutes(app: Hono, current: () => LoopbackModem | undefined): void {
   const find = (c: Context) => {
     const modem = current();

@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { listenError } from '../network/listen-error.js';
 
-/** The HTTP side: a listening server. */
+/** A listening HTTP server. */
 export interface HttpServer {
   /** Its base URL, without a slash at its end. */
   readonly url: string;
@@ -35,7 +35,7 @@ export async function openServer(
   return { url: `http://${urlHost(address)}:${boundPort}`, close: () => closeServer(server) };
 }
 
-/** The host to reach a listening address by: this machine when it listens on all addresses. */
+/** The host part of a URL for a listening address; the loopback address for one that stands for all addresses. */
 function urlHost(address: string): string {
   if (address === '0.0.0.0') return '127.0.0.1';
   if (address === '::') return '[::1]';

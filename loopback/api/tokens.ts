@@ -1,29 +1,29 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
-import { isSame } from './timing-safe-equal.js';
+import { equalInConstantTime } from './timing-safe-equal.js';
 
-/** Where they are asked for; at KORE on a host of its own. */
+/** Path of the token endpoint, which KORE has on another host. */
 export const TOKEN_PATH = '/api-services/v1/auth/token';
-/** Most tokens that are valid at once; at the bound the oldest ends. */
+/** Maximum of valid tokens; at the bound the oldest is revoked. */
 const MAX_TOKENS = 1000;
 
 export interface TokenOptions {
   readonly clientId: string;
   readonly clientSecret: string;
-  /** Milliseconds that a token is valid. */
+  /** Lifetime of a token in milliseconds. */
   readonly life: number;
   readonly onIssue: () => void;
 }
 
-/** KORE's access tokens (fact sheet §4 "Token"). */
+/** KORE's access tokens (docs/vendor-facts.md, "KORE: access tokens"). */
 export interface Tokens {
-  /** Answers a request for a token. */
+  /** Handles a token request. */
   issue(form: URLSearchParams): Response;
   isValid(token: string): boolean;
   /**
-   * Ends those that there are.
+   * Revokes all tokens.
    *
-   * @param secret the client's from now on
+   * @param secret the client secret for further requests
    */
   revoke(secret?: string): void;
 }
@@ -39,7 +39,7 @@ export function createTokens({ clientId, clientSecret, life, onIssue }: TokenOpt
       if (data?.grant_type !== 'client_credentials') {
         return refusal(400, 'unsupported_grant_type', 'The grant type must be client_credentials');
       }
-      if (!isSame(data.client_id, clientId) || !isSame(data.client_secret, currentSecret)) {
+      if (!equalInConstantTime(data.client_id, clientId) || !equalInConstantTime(data.client_secret, currentSecret)) {
         return refusal(401, 'invalid_client', 'Invalid client or Invalid client credentials');
       }
       const [oldest] = expiryOf.keys();

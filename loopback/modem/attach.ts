@@ -1,43 +1,58 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
-import type { Registry } from '../account/registry.js';
-import type { Sim, SimInput, SimState } from '../account/sims.js';
+import type { SimRegistry } from '../account/registry.js';
+import type { Sim, SimEvent, SimInput, SimState } from '../account/sims.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
-import type { LoopbackEvent } from '../events.js';
 import type { Endpoint, Network } from '../network/network.js';
+import type { ModemEvent } from './events.js';
 import { type Modem, startModem } from './modem.js';
 import type { ModemSettings } from './settings.js';
+
+/** Something happened in the virtual modem. */
+export interface AttachedModemEvent {
+  readonly type: 'modem';
+  readonly event: ModemEvent;
+}
+
+export interface ErrorEvent {
+  readonly type: 'error';
+  readonly message: string;
+}
 
 export interface AttachOptions {
   readonly settings: ModemSettings;
   readonly sim: Sim;
   readonly seed: number;
   readonly assumptions: Assumptions;
-  readonly registry: Registry;
+  readonly registry: SimRegistry;
   readonly network: Network;
   readonly commands: Commands;
-  readonly emit: (event: LoopbackEvent) => void;
+  readonly emit: (event: AttachedModemEvent | SimEvent | ErrorEvent) => void;
 }
 
-/** A modem on the loopback’s network. */
+/** A modem that is connected to the loopback's network. */
 export interface AttachedModem {
   readonly modem: Modem;
-  /** Whether a socket of the modem takes what goes to this address and port. */
+  /** Delivers a datagram. Returns whether a socket of the modem takes it. */
   deliver(bytes: Buffer, destination: Endpoint): boolean;
-  /** What a SIM’s state can be: active only while the modem that has it is attached. */
-  possibleState(sim: Sim, wanted: SimState): SimState;
+  /** The state that a SIM gets: active only while the modem that has it is attached. */
+  effectiveState(sim: Sim, wanted: SimState): SimState;
   stop(): Promise<void>;
 }
 
-/** The SIMs, and the modem’s if it is not one of them. */
+/** Adds the modem's SIM to the SIMs, if it is not one of them. */
 export function withModemSim(sims: readonly SimInput[], name: string | undefined): readonly SimInput[] {
   return name === undefined || sims.some((sim) => sim.name === name) ? sims : [...sims, { name }];
 }
 
-/** @throws SupersimError `pty-missing`, or `bad-input` for a link that cannot be made */
+/**
+ * Starts a virtual modem on the loopback's network.
+ *
+ * @throws SupersimError `pty-missing`, or `bad-input` for a link that cannot be made
+ */
 export async function attachModem(options: AttachOptions): Promise<AttachedModem> {
   const { sim, assumptions, registry, network, commands, emit } = options;
-  // On the carrier's network the gateway has its own address and port, whatever this machine's are.
+  // On the carrier's network the gateway has the carrier's address and port, whatever this machine's are.
   const source = {
     address: GATEWAY_ADDRESS,
     port: assumptions.sourcePort === 'gateway' ? GATEWAY_PORT : network.source.port,
@@ -46,7 +61,7 @@ export async function attachModem(options: AttachOptions): Promise<AttachedModem
 
   function setState(state: SimState): void {
     const now = registry.sim(sim.sid)?.state;
-    // Its owner's word is above the network's.
+    // A SIM that its owner deactivated stays inactive.
     if (now === 'inactive' || now === state) return;
     registry.setState(state, sim.sid);
     emit({ type: 'sim', simName: sim.uniqueName, state });
@@ -70,7 +85,7 @@ export async function attachModem(options: AttachOptions): Promise<AttachedModem
   return {
     modem,
     deliver: (bytes, { address, port }) => address === sim.address && modem.receive(port, { bytes, source }),
-    possibleState: (of, wanted) => (of.sid === sim.sid && wanted === 'active' && !attached ? 'detached' : wanted),
+    effectiveState: (of, wanted) => (of.sid === sim.sid && wanted === 'active' && !attached ? 'detached' : wanted),
     stop: modem.stop,
   };
 }

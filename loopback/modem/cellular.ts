@@ -1,119 +1,119 @@
-import type { Clock } from './clock.js';
+import type { ModemClock } from './clock.js';
 
-/** What a SIM’s slot may hold. */
+/** Status of the SIM slot. */
 export const SIM_STATUSES = ['ready', 'pin', 'puk', 'absent', 'failure'] as const;
 export type SimStatus = (typeof SIM_STATUSES)[number];
 
-/** 3GPP TS 27.007, 7.2: the position in the list is the number. */
+/** Registration states; the position in the list is the number (3GPP TS 27.007, 7.2). */
 export const REGISTRATIONS = ['idle', 'home', 'searching', 'denied', 'unknown', 'roaming'] as const;
 export type Registration = (typeof REGISTRATIONS)[number];
 
 export const PIN = '1234';
 const PIN_TRIES = 3;
 const APN = 'super';
-/** How long the SIM is not to be spoken to after power-on. */
-const SIM_WAKES_MS = 150;
-const REGISTERS_MS = 250;
+/** Time after power-on in which the SIM does not answer. */
+const SIM_BOOT_MS = 150;
+const REGISTRATION_MS = 250;
 
-/** What stays as it is when the modem restarts: SIM, network, and what the modem keeps in its own memory. */
-export interface World {
+/** State that a restart does not change: SIM, network, and the modem's own memory. */
+export interface PersistentState {
   readonly address: string;
   readonly iccid: string;
   readonly imei: string;
   readonly imsi: string;
   sim: SimStatus;
-  /** The SIM asks for its PIN whenever it gets power. */
-  locks: boolean;
+  /** Whether the SIM asks for its PIN at power-on. */
+  pinEnabled: boolean;
   pinTries: number;
-  /** What the network answers to a modem that asks for service. */
+  /** The network's answer to a modem that wants to register. */
   network: Registration;
   /** Received signal strength; undefined: unknown. */
   dbm: number | undefined;
   readonly contexts: Map<number, { readonly type: string; readonly apn: string }>;
-  /** Of settings that outlive a restart. */
+  /** StandardSettings that the modem keeps over a restart. */
   readonly memory: Map<string, string>;
 }
 
 export interface Cellular {
-  readonly world: World;
-  /** Between power-on and when the SIM answers. */
-  simIsBusy(): boolean;
+  readonly persistent: PersistentState;
+  /** Whether the SIM does not answer yet after power-on. */
+  isSimBooting(): boolean;
   enterPin(pin: string): boolean;
   functionality(): number;
   setFunctionality(level: number): void;
   registration(): Registration;
   setAttach(attach: boolean): void;
-  /** Registered, and with a packet service: datagrams come and go. */
+  /** Registered, and with a packet service: datagrams can be sent and received. */
   attached(): boolean;
   /** Whether a context with this APN can be activated. */
   reachesApn(apn: string): boolean;
-  /** The SIM or the network is another now. */
+  /** Applies a change of the SIM or the network. */
   refresh(): void;
 }
 
 export interface CellularOptions {
-  readonly clock: Clock;
-  readonly world: World;
+  readonly clock: ModemClock;
+  readonly persistent: PersistentState;
   /** The PIN has been entered. */
   readonly onUnlocked: () => void;
   readonly onRegistration: (registration: Registration) => void;
-  /** No longer attached, and so without a context. */
+  /** The modem is no longer attached, and so has no context. */
   readonly onDetach: () => void;
 }
 
 /** The SIM and the radio part of a modem that has just been switched on. */
-export function createCellular({ clock, world, onUnlocked, onRegistration, onDetach }: CellularOptions): Cellular {
-  let wokenAt = clock.now();
+export function createCellular({ clock, persistent, onUnlocked, onRegistration, onDetach }: CellularOptions): Cellular {
+  let simPoweredAt = clock.now();
   let level = 1;
   let wantsAttach = true;
   let registration: Registration = 'idle';
   let apnAtAttach = '';
   let cancelSearch = () => {};
 
-  const serves = () => level === 1 && world.sim === 'ready';
+  const canRegister = () => level === 1 && persistent.sim === 'ready';
   const isRegistered = () => registration === 'home' || registration === 'roaming';
   const attached = () => isRegistered() && wantsAttach;
 
-  function become(next: Registration): void {
+  function setRegistration(next: Registration): void {
     if (next === registration) return;
     const was = attached();
     registration = next;
-    if (attached()) apnAtAttach = world.contexts.get(1)?.apn ?? '';
+    if (attached()) apnAtAttach = persistent.contexts.get(1)?.apn ?? '';
     onRegistration(next);
     if (was && !attached()) onDetach();
   }
 
   function search() {
     cancelSearch();
-    if (!serves()) return become('idle');
-    if (world.network === registration) return;
-    if (world.network === 'home' || world.network === 'roaming') {
-      if (!isRegistered()) become('searching');
-      cancelSearch = clock.after(REGISTERS_MS, () => become(world.network));
-    } else become(world.network);
+    if (!canRegister()) return setRegistration('idle');
+    if (persistent.network === registration) return;
+    if (persistent.network === 'home' || persistent.network === 'roaming') {
+      if (!isRegistered()) setRegistration('searching');
+      cancelSearch = clock.after(REGISTRATION_MS, () => setRegistration(persistent.network));
+    } else setRegistration(persistent.network);
   }
 
-  /** The SIM gets power, and has forgotten that its PIN was entered. */
-  function wakeSim(): void {
-    wokenAt = clock.now();
-    if (world.locks && world.sim === 'ready') world.sim = 'pin';
-    clock.after(SIM_WAKES_MS, search);
+  /** Powers the SIM, which then wants its PIN again. */
+  function powerSim(): void {
+    simPoweredAt = clock.now();
+    if (persistent.pinEnabled && persistent.sim === 'ready') persistent.sim = 'pin';
+    clock.after(SIM_BOOT_MS, search);
   }
 
-  wakeSim();
+  powerSim();
 
   return {
-    world,
-    simIsBusy: () => clock.now() - wokenAt < SIM_WAKES_MS,
+    persistent,
+    isSimBooting: () => clock.now() - simPoweredAt < SIM_BOOT_MS,
     enterPin(pin) {
-      if (world.sim !== 'pin') return false;
+      if (persistent.sim !== 'pin') return false;
       if (pin !== PIN) {
-        world.pinTries -= 1;
-        if (world.pinTries === 0) world.sim = 'puk';
+        persistent.pinTries -= 1;
+        if (persistent.pinTries === 0) persistent.sim = 'puk';
         return false;
       }
-      world.pinTries = PIN_TRIES;
-      world.sim = 'ready';
+      persistent.pinTries = PIN_TRIES;
+      persistent.sim = 'ready';
       onUnlocked();
       search();
       return true;
@@ -123,7 +123,7 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
       const hadPower = level !== 0;
       level = next;
       if (hadPower || next === 0) search();
-      else wakeSim();
+      else powerSim();
     },
     registration: () => registration,
     setAttach(attach) {
@@ -132,20 +132,22 @@ export function createCellular({ clock, world, onUnlocked, onRegistration, onDet
       if (was && !attached()) onDetach();
     },
     attached,
-    // Other APNs are another operator's; without one the network gives its own.
+    // Other APNs belong to other operators; for an empty one the network chooses its own.
     reachesApn: (apn) => attached() && [apn, apnAtAttach].every((name) => name === '' || name === APN),
     refresh: search,
   };
 }
 
-/** What is printed of the SIM at power-on. */
-export const simLine = ({ sim }: World): string =>
+/** The line about the SIM that is printed at power-on. */
+export const simLine = ({ sim }: PersistentState): string =>
   `+CPIN: ${{ ready: 'READY', pin: 'SIM PIN', puk: 'SIM PUK', absent: 'NOT INSERTED', failure: 'NOT READY' }[sim]}`;
 
-export const newWorld = (identity: Pick<World, 'address' | 'iccid' | 'imei' | 'imsi'>): World => ({
+export const newPersistentState = (
+  identity: Pick<PersistentState, 'address' | 'iccid' | 'imei' | 'imsi'>,
+): PersistentState => ({
   ...identity,
   sim: 'ready',
-  locks: false,
+  pinEnabled: false,
   pinTries: PIN_TRIES,
   network: 'roaming',
   dbm: -71,

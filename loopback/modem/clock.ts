@@ -1,12 +1,12 @@
-/** Time as the modem has it: the machine's, or a test's. */
-export interface Clock {
-  /** Milliseconds; it never goes back. */
+/** The modem's clock: the system's, or a test's. */
+export interface ModemClock {
+  /** Monotonic time in milliseconds. */
   now(): number;
-  /** Calls once, after so many milliseconds, unless the returned function is called before. */
+  /** Calls `task` once after `ms`, unless the returned function is called before. */
   after(ms: number, task: () => void): () => void;
 }
 
-export const systemClock: Clock = {
+export const systemClock: ModemClock = {
   now: () => performance.now(),
   after(ms, task) {
     const timer = setTimeout(task, ms);

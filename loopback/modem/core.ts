@@ -1,16 +1,16 @@
 import type { Endpoint } from '../network/network.js';
 import { formatCme } from './at/cme-errors.js';
 import { createInterpreter } from './at/interpreter.js';
-import { framed, type Unit } from './at/unit.js';
-import { createCellular, REGISTRATIONS, type Registration, type World } from './cellular.js';
-import type { Clock } from './clock.js';
-import type { Kit, Received, SocketView } from './dialects/dialect.js';
-import type { BuildDialect } from './dialects/index.js';
-import { commonCommands, newSettings, registrationDetails } from './dialects/standard-commands.js';
+import { framed, type OutputUnit } from './at/unit.js';
+import { createCellular, type PersistentState, REGISTRATIONS, type Registration } from './cellular.js';
+import type { ModemClock } from './clock.js';
+import type { DialectContext, Received, SocketView } from './dialects/dialect.js';
+import type { DialectBuilder } from './dialects/index.js';
+import { newStandardSettings, registrationDetails, standardCommands } from './dialects/standard-commands.js';
 
-/** A fault’s say in what the modem does with a command. */
+/** The faults that change how commands are run. */
 export interface CommandFaults {
-  /** The CME number that a command line beginning with `AT…` ends with, if any. */
+  /** Returns the CME number with which a command (`AT…`) is refused, if it is. */
   refuse(text: string): number | undefined;
   sendIsBusy(): boolean;
   sendFails(): boolean;
@@ -18,13 +18,13 @@ export interface CommandFaults {
 }
 
 export interface CoreOptions {
-  readonly clock: Clock;
-  readonly world: World;
-  readonly dialect: BuildDialect;
+  readonly clock: ModemClock;
+  readonly persistent: PersistentState;
+  readonly dialect: DialectBuilder;
   readonly faults: CommandFaults;
-  readonly emit: (unit: Unit) => void;
+  readonly emit: (unit: OutputUnit) => void;
   readonly transmit: (bytes: Buffer, port: number, destination: Endpoint) => void;
-  /** The host has asked for a restart. */
+  /** The host requested a restart. */
   readonly onRestart: () => void;
   readonly onAttached: (attached: boolean) => void;
   readonly onCommand: (command: string, result: string) => void;
@@ -32,12 +32,12 @@ export interface CoreOptions {
   readonly onNote: (text: string) => void;
 }
 
-/** A modem between two restarts: bytes in, units out, with the time that it is given. */
+/** A modem between two restarts: bytes in, units of output out. */
 export interface Core {
   input(bytes: Buffer): void;
-  /** Whether a socket takes it. */
+  /** Delivers a datagram. Returns whether a socket takes it. */
   receive(port: number, datagram: Received): boolean;
-  /** The SIM or the network is another now. */
+  /** Applies a change of the SIM or the network. */
   refresh(): void;
   dropContext(): void;
   closeSocket(id: number | undefined): boolean;
@@ -45,7 +45,7 @@ export interface Core {
   attached(): boolean;
   sockets(): readonly SocketView[];
   readonly idleUrc: string;
-  /** From now it does nothing. */
+  /** Switches the modem off for good. */
   off(): void;
 }
 
@@ -55,43 +55,43 @@ const REGISTRATION_COMMANDS = ['+CREG', '+CGREG', '+CEREG'];
 
 /** Switches a modem on. */
 export function createCore(options: CoreOptions): Core {
-  const { world, faults } = options;
+  const { persistent, faults } = options;
   let isOff = false;
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: options.clock.now,
     after: (ms, task) => options.clock.after(ms, () => !isOff && task()),
   };
-  const emit = (unit: Unit) => {
+  const emit = (unit: OutputUnit) => {
     if (!isOff) options.emit(unit);
   };
-  const settings = newSettings();
+  const settings = newStandardSettings();
 
   const cellular = createCellular({
     clock,
-    world,
-    onUnlocked: () => kit.urc('+CPIN: READY'),
+    persistent,
+    onUnlocked: () => context.urc('+CPIN: READY'),
     onRegistration(registration) {
       const registered = registration === 'home' || registration === 'roaming';
       for (const name of REGISTRATION_COMMANDS) {
         const mode = settings.registrationUrcs.get(name) ?? 0;
         const details = registrationDetails(mode, registered);
-        if (mode > 0) kit.urc(`${name}: ${REGISTRATIONS.indexOf(registration)}${details}`);
+        if (mode > 0) context.urc(`${name}: ${REGISTRATIONS.indexOf(registration)}${details}`);
       }
       options.onRegistration(registration);
       options.onAttached(cellular.attached());
     },
     onDetach() {
-      dialect.contextLost();
+      dialect.onContextLost();
       options.onAttached(false);
     },
   });
 
-  const kit: Kit = {
+  const context: DialectContext = {
     clock,
     cellular,
     emit,
     urc: (text) => emit({ kind: 'urc', bytes: framed(text) }),
-    late: (text) => emit({ kind: 'line', bytes: framed(text) }),
+    delayedResult: (text) => emit({ kind: 'line', bytes: framed(text) }),
     echo: () => interpreter.echo,
     transmit(bytes, port, destination) {
       if (!cellular.attached()) return false;
@@ -103,11 +103,11 @@ export function createCore(options: CoreOptions): Core {
     prompt: faults.prompt,
     note: options.onNote,
     restart() {
-      if (dialect.farewell !== undefined) emit({ kind: 'noise', bytes: framed(dialect.farewell) });
+      if (dialect.shutdownUrc !== undefined) emit({ kind: 'noise', bytes: framed(dialect.shutdownUrc) });
       options.onRestart();
     },
   };
-  const dialect = options.dialect(kit);
+  const dialect = options.dialect(context);
   const interpreter = createInterpreter({
     clock,
     emit,
@@ -117,30 +117,30 @@ export function createCore(options: CoreOptions): Core {
     unknown: (answer) => (dialect.unknown === 'cme' ? answer.cme(100) : answer.error()),
     onResult: options.onCommand,
   });
-  const common = commonCommands(kit, settings, dialect, interpreter.setEcho);
-  const commands = new Map(Object.entries({ ...common, ...dialect.commands }));
+  const standard = standardCommands(context, settings, dialect, interpreter.setEcho);
+  const commands = new Map(Object.entries({ ...standard, ...dialect.commands }));
 
-  // A line that nobody drives yet, then the modem's own.
+  // Noise of an undriven line, then the modem's own output.
   clock.after(POWER_UP_MS, () => emit({ kind: 'noise', bytes: POWER_UP_NOISE }));
-  const hearsAt = clock.now() + Math.min(...dialect.boot.map(({ at }) => at));
-  let deafLines = dialect.deafLines ?? 0;
+  const readyAt = clock.now() + Math.min(...dialect.boot.map(({ at }) => at));
+  let autobaudLines = dialect.autobaudLines ?? 0;
   for (const { at, bytes } of dialect.boot) clock.after(at, () => emit({ kind: 'noise', bytes }));
 
   return {
     input(bytes) {
-      if (isOff || clock.now() < hearsAt) return;
+      if (isOff || clock.now() < readyAt) return;
       let from = 0;
-      while (deafLines > 0) {
+      while (autobaudLines > 0) {
         const end = bytes.indexOf(0x0d, from);
         if (end === -1) return;
-        deafLines -= 1;
+        autobaudLines -= 1;
         from = end + 1;
       }
       interpreter.input(bytes.subarray(from));
     },
     receive: (port, datagram) => !isOff && cellular.attached() && dialect.receive(port, datagram),
     refresh: cellular.refresh,
-    dropContext: dialect.contextLost,
+    dropContext: dialect.onContextLost,
     closeSocket: dialect.closeSocket,
     registration: cellular.registration,
     attached: () => !isOff && cellular.attached(),

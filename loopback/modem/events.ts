@@ -2,29 +2,29 @@ import type { Endpoint } from '../network/network.js';
 import type { Registration } from './cellular.js';
 import type { FaultKind } from './faults/sampler.js';
 
-/** What goes on in the virtual modem. */
+/** An event of the virtual modem. */
 export type ModemEvent =
-  /** Its tty is there, or, without a path, gone. */
+  /** The tty appeared, or, without a path, vanished. */
   | { readonly what: 'tty'; readonly path?: string }
-  /** Processes have opened the tty; none: the last one has closed it. */
+  /** Processes opened the tty; none: the last one closed it. */
   | { readonly what: 'users'; readonly pids: readonly number[] }
-  /** A command line and its result. */
+  /** A command line got its result. */
   | { readonly what: 'command'; readonly command: string; readonly result: string }
-  /** Printed unasked; without the data that a URC may hold. */
+  /** A URC was printed, given here without its data. */
   | { readonly what: 'urc'; readonly text: string }
   | { readonly what: 'registration'; readonly registration: Registration }
-  /** A datagram came to a port of the modem; `taken`: a socket has it. */
+  /** A datagram arrived for a port of the modem; `taken`: a socket took it. */
   | { readonly what: 'received'; readonly port: number; readonly bytes: number; readonly taken: boolean }
   | { readonly what: 'sent'; readonly port: number; readonly destination: Endpoint; readonly bytes: number }
   | { readonly what: 'fault'; readonly fault: FaultKind; readonly text: string }
-  /** Other faults were set, here as the command line writes them. */
+  /** Other faults were set, given here as the command line writes them. */
   | { readonly what: 'faults'; readonly faults: string; readonly seed: number }
   | { readonly what: 'restart'; readonly why: string }
   | { readonly what: 'note'; readonly text: string };
 
 const MAX_CHARACTERS_SHOWN = 80;
 
-/** One line of text, not yet made safe for a terminal. */
+/** Formats an event as one line, which may contain control characters. */
 export function describeModemEvent(event: ModemEvent): string {
   switch (event.what) {
     case 'tty':
@@ -38,7 +38,7 @@ export function describeModemEvent(event: ModemEvent): string {
     case 'registration':
       return `registration ${event.registration}`;
     case 'received':
-      return `datagram ${event.bytes} bytes to port ${event.port}${event.taken ? '' : ': no socket has it'}`;
+      return `datagram ${event.bytes} bytes to port ${event.port}${event.taken ? '' : ': no socket on this port'}`;
     case 'sent':
       return `datagram ${event.bytes} bytes from port ${event.port} to ${event.destination.address}:${event.destination.port}`;
     case 'fault':

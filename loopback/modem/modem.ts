@@ -1,28 +1,25 @@
 import { milliseconds } from '../../shared/duration.js';
-import { messageOf } from '../../shared/errors.js';
 import type { Sim } from '../account/sims.js';
 import type { Endpoint } from '../network/network.js';
-import type { Unit } from './at/unit.js';
-import { newWorld, type Registration, type SimStatus } from './cellular.js';
-import { type Clock, systemClock } from './clock.js';
-import { type Core, createCore } from './core.js';
+import type { OutputUnit } from './at/unit.js';
+import { newPersistentState, type PersistentState } from './cellular.js';
+import { systemClock } from './clock.js';
+import { createCore } from './core.js';
 import type { Received } from './dialects/dialect.js';
-import { settleDialect } from './dialects/index.js';
+import { resolveDialect } from './dialects/index.js';
 import type { ModemEvent } from './events.js';
 import { createCommandFaults } from './faults/command-faults.js';
-import { formatModemFaults, type ModemFaultsInput, resolveModemFaults } from './faults/faults.js';
-import { createOutput, garbage } from './faults/output.js';
-import { createDice } from './faults/sampler.js';
+import { createModemFaultState, type ModemFaultState } from './faults/fault-state.js';
+import { createOutput, garbage, type Output } from './faults/output.js';
+import { createPowerCycle, type PowerCycle } from './power-cycle.js';
+import { createSerialLine, type SerialLine } from './serial-line.js';
 import { checkSeed, type ModemSettings } from './settings.js';
-import type { LoopbackModem } from './status.js';
-import { createAbsence } from './tty/absence.js';
-import { createPort } from './tty/port.js';
-import { createWire } from './tty/wire.js';
+import type { LoopbackModem, ModemStatus } from './status.js';
 
-/** For the last words to be read. */
-const LAST_WORDS_MS = 100;
+/** Time for the host to read the answer to a command that restarts the modem. */
+const ANSWER_MS = 100;
 
-export interface ModemOptions {
+export interface VirtualModemOptions {
   readonly settings: ModemSettings;
   readonly sim: Sim;
   readonly seed: number;
@@ -32,80 +29,87 @@ export interface ModemOptions {
   readonly onError: (message: string) => void;
 }
 
-/** The loopback’s side of the modem. */
+/** The virtual modem as the loopback uses it. */
 export interface Modem extends LoopbackModem {
-  /** Whether a socket of the modem takes the datagram. */
+  /** Delivers a datagram from the network. Returns whether a socket of the modem takes it. */
   receive(port: number, datagram: Received): boolean;
   stop(): Promise<void>;
 }
 
+/** The parts of a running modem. */
+interface Parts {
+  readonly persistent: PersistentState;
+  readonly faults: ModemFaultState;
+  readonly line: SerialLine;
+  readonly output: Output;
+  readonly power: PowerCycle;
+  /** Prints in the host's direction. */
+  readonly emit: (unit: OutputUnit) => void;
+}
+
 /**
- * Switches a virtual modem on: a tty, and a SIM on the loopback’s network.
+ * Switches a virtual modem on: a tty, and a SIM on the loopback's network.
  *
  * @throws SupersimError `pty-missing`, or `bad-input` for settings that cannot be used
  */
-export async function startModem(options: ModemOptions): Promise<Modem> {
-  const { settings, sim, onEvent, onError } = options;
-  const clock: Clock = systemClock;
-  const dialect = settleDialect(settings.dialect, settings.quirks);
-  const digits = sim.iccid.slice(-9);
-  const world = newWorld({
-    address: sim.address,
-    iccid: sim.iccid,
-    imei: `863427${digits}`,
-    imsi: `732123${digits}`,
-  });
-  let faults = resolveModemFaults(settings.faults ?? {});
-  let seed = settings.seed ?? options.seed;
-  let dice = createDice(seed);
-  let said = 0;
-  let heard = 0;
-  /** Undefined while the tty is away. */
-  let core: Core | undefined;
-  const absence = createAbsence(clock);
-  let restarting: Promise<void> | undefined;
-  let stopped = false;
-
-  const port = createPort({
+export async function startModem(options: VirtualModemOptions): Promise<Modem> {
+  const { settings, sim, onEvent } = options;
+  const parts = createParts(options);
+  const { power, line } = parts;
+  options.onAttached(false);
+  await power.start();
+  return {
+    dialect: settings.dialect,
+    simName: sim.uniqueName,
     link: settings.path,
-    onData: (bytes) => inward.send(bytes),
-    onLost: () => void restart('its terminal was ended', 0),
+    get path() {
+      return line.path();
+    },
+    status: () => statusOf(options, parts),
+    ...controlsOf(parts),
+    receive(port, datagram) {
+      const taken = power.core()?.receive(port, datagram) ?? false;
+      onEvent({ what: 'received', port, bytes: datagram.bytes.length, taken });
+      return taken;
+    },
+    stop: power.stop,
+  };
+}
+
+function createParts(options: VirtualModemOptions): Parts {
+  const { settings, sim, onEvent, onAttached } = options;
+  const clock = systemClock;
+  const dialect = resolveDialect(settings.dialect, settings.quirks);
+  const persistent = newPersistentState(identityOf(sim));
+  const faults = createModemFaultState(settings.faults, settings.seed ?? options.seed, (written, seed) => {
+    line.resetCounts();
+    onEvent({ what: 'faults', faults: written, seed });
+  });
+  const line = createSerialLine({
+    clock,
+    baud: settings.baud,
+    link: settings.path,
+    faults,
+    onInput: (bytes) => power.core()?.input(bytes),
+    onReset: (why, afterMs) => void power.restart(why, afterMs),
+    onLost: () => void power.restart('the terminal was closed', 0),
     onUsers: (pids) => onEvent({ what: 'users', pids }),
   });
-  const inward = createWire(settings.baud, clock, hear);
-  const outward = createWire(settings.baud, clock, say);
   const output = createOutput({
     clock,
-    faults: () => faults,
-    dice: () => dice,
-    idleUrc: () => core?.idleUrc ?? '',
-    write: outward.send,
+    faults: faults.faults,
+    sampler: faults.sampler,
+    idleUrc: () => power.core()?.idleUrc ?? '',
+    write: line.write,
     onHit: (fault, bytes) => onEvent({ what: 'fault', fault, text: bytes.toString('latin1').trim() }),
   });
   const commandFaults = createCommandFaults({
-    faults: () => faults,
-    dice: () => dice,
+    faults: faults.faults,
+    sampler: faults.sampler,
     onHit: (fault, text) => onEvent({ what: 'fault', fault, text }),
   });
 
-  function hear(bytes: Buffer): void {
-    const until = faults.resetAfterHeard;
-    const resets = until > 0 && heard + bytes.length >= until;
-    const taken = resets ? bytes.subarray(0, until - heard) : bytes;
-    heard += bytes.length;
-    if (faults.silent === 'no') core?.input(taken);
-    if (resets) void restart(`it has heard ${until} bytes`, 0);
-  }
-
-  function say(bytes: Buffer): void {
-    const until = faults.resetAfterSent;
-    const resets = until > 0 && said + bytes.length >= until;
-    port.write(resets ? bytes.subarray(0, until - said) : bytes);
-    said += bytes.length;
-    if (resets) void restart(`it has said ${until} bytes`, LAST_WORDS_MS);
-  }
-
-  function emit(unit: Unit): void {
+  function emit(unit: OutputUnit): void {
     if (unit.kind === 'urc') {
       const [text = ''] = unit.bytes.toString('latin1').trim().split('\r\n');
       onEvent({ what: 'urc', text });
@@ -113,142 +117,85 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
     output.emit(unit);
   }
 
-  function powerOn(): void {
-    const next: Core = createCore({
-      clock,
-      world,
-      dialect,
-      emit,
-      transmit(bytes, localPort, destination) {
-        onEvent({ what: 'sent', port: localPort, destination, bytes: bytes.length });
-        options.transmit(bytes, localPort, destination);
-      },
-      faults: commandFaults,
-      // Its answer is to be read first.
-      onRestart: () => void restart('the host asked for it', LAST_WORDS_MS),
-      onAttached: options.onAttached,
-      onCommand: (command, result) => onEvent({ what: 'command', command, result }),
-      onRegistration: (registration) => onEvent({ what: 'registration', registration }),
-      onNote: (text) => onEvent({ what: 'note', text }),
-    });
-    core = next;
-  }
+  const power = createPowerCycle({
+    clock,
+    line,
+    awayMs: () => milliseconds(faults.faults().away),
+    createCore: () =>
+      createCore({
+        clock,
+        persistent,
+        dialect,
+        emit,
+        transmit(bytes, port, destination) {
+          onEvent({ what: 'sent', port, destination, bytes: bytes.length });
+          options.transmit(bytes, port, destination);
+        },
+        faults: commandFaults,
+        onRestart: () => void power.restart('requested by the host', ANSWER_MS),
+        onAttached,
+        onCommand: (command, result) => onEvent({ what: 'command', command, result }),
+        onRegistration: (registration) => onEvent({ what: 'registration', registration }),
+        onNote: (text) => onEvent({ what: 'note', text }),
+      }),
+    onRestart: faults.disarmResets,
+    clearOutput: output.clear,
+    onAttached,
+    onEvent,
+    onError: options.onError,
+  });
+  return { persistent, faults, line, output, power, emit };
+}
 
-  async function appear(): Promise<void> {
-    await port.appear();
-    // It may have been unplugged while it came.
-    if (!absence.isPlugged()) return;
-    const path = port.path();
-    if (path !== undefined) onEvent({ what: 'tty', path });
-    powerOn();
-  }
+function identityOf({ address, iccid }: Sim) {
+  const digits = iccid.slice(-9);
+  return { address, iccid, imei: `863427${digits}`, imsi: `732123${digits}` };
+}
 
-  function restart(why: string, inMs: number): Promise<void> {
-    if (restarting !== undefined || stopped) return restarting ?? Promise.resolve();
-    onEvent({ what: 'restart', why });
-    faults = { ...faults, resetAfterSent: 0, resetAfterHeard: 0 };
-    core?.off();
-    core = undefined;
-    restarting = comeBack(inMs)
-      .catch((error: unknown) => onError(`modem: ${messageOf(error)}`))
-      .finally(() => {
-        restarting = undefined;
-      });
-    return restarting;
-  }
-
-  async function comeBack(inMs: number): Promise<void> {
-    options.onAttached(false);
-    await pause(inMs);
-    for (let rounds = 0; inMs > 0 && outward.waiting() > 0 && rounds < 100; rounds += 1) await pause(inMs);
-    while (core === undefined) {
-      await vanish();
-      await absence.begin(milliseconds(faults.away));
-      if (stopped) return;
-      await appear();
-    }
-  }
-
-  async function vanish(): Promise<void> {
-    const wasThere = port.path() !== undefined;
-    output.clear();
-    inward.clear();
-    outward.clear();
-    await port.vanish();
-    if (wasThere) onEvent({ what: 'tty' });
-  }
-
-  options.onAttached(false);
-  await appear();
+function statusOf({ settings, sim }: VirtualModemOptions, { persistent, line, power }: Parts): ModemStatus {
+  const core = power.core();
   return {
     dialect: settings.dialect,
-    simName: sim.uniqueName,
-    link: settings.path,
-    get path() {
-      return port.path();
-    },
-    status: () => ({
-      dialect: settings.dialect,
-      sim: sim.uniqueName,
-      path: port.path() ?? null,
-      link: settings.path ?? null,
-      baud: settings.baud,
-      registration: core?.registration() ?? 'idle',
-      attached: core?.attached() ?? false,
-      simStatus: world.sim,
-      dbm: world.dbm ?? null,
-      plugged: absence.isPlugged(),
-      sockets: core?.sockets() ?? [],
-    }),
-    faults: () => ({ faults, seed }),
-    setFaults(input: ModemFaultsInput, nextSeed = seed) {
-      checkSeed(nextSeed);
-      faults = resolveModemFaults(input);
-      seed = nextSeed;
-      dice = createDice(seed);
-      said = 0;
-      heard = 0;
-      onEvent({ what: 'faults', faults: formatModemFaults(faults), seed });
-    },
-    setRegistration(registration: Registration) {
-      world.network = registration;
-      core?.refresh();
-    },
-    setSignal(dbm) {
-      world.dbm = dbm;
-    },
-    setSim(status: SimStatus) {
-      world.sim = status;
-      world.locks = status === 'pin' || status === 'puk';
-      core?.refresh();
-    },
-    dropContext: () => core?.dropContext(),
-    closeSocket: (id) => core?.closeSocket(id) ?? false,
-    sendGarbage: (bytes) => output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => dice.number('noise')) }),
-    sendUrc: (text) => emit({ kind: 'urc', bytes: Buffer.from(`\r\n${text}\r\n`, 'latin1') }),
-    reset: () => (absence.isPlugged() ? restart('it was reset', 0) : Promise.resolve()),
-    unplug() {
-      const gone = absence.unplug();
-      void restart('it was unplugged', 0);
-      return gone;
-    },
-    async plug() {
-      absence.plug();
-      await restarting;
-    },
-    receive(localPort, datagram) {
-      const taken = core?.receive(localPort, datagram) ?? false;
-      onEvent({ what: 'received', port: localPort, bytes: datagram.bytes.length, taken });
-      return taken;
-    },
-    async stop() {
-      stopped = true;
-      absence.close();
-      await restarting;
-      core?.off();
-      await vanish();
-    },
+    sim: sim.uniqueName,
+    path: line.path() ?? null,
+    link: settings.path ?? null,
+    baud: settings.baud,
+    registration: core?.registration() ?? 'idle',
+    attached: core?.attached() ?? false,
+    simStatus: persistent.sim,
+    dbm: persistent.dbm ?? null,
+    plugged: power.isPlugged(),
+    sockets: core?.sockets() ?? [],
   };
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** The methods by which tests and users change the modem. */
+function controlsOf({ persistent, faults, output, power, emit }: Parts) {
+  return {
+    faults: () => ({ faults: faults.faults(), seed: faults.seed() }),
+    setFaults(input, seed = faults.seed()) {
+      checkSeed(seed);
+      faults.set(input, seed);
+    },
+    setRegistration(registration) {
+      persistent.network = registration;
+      power.core()?.refresh();
+    },
+    setSignal(dbm) {
+      persistent.dbm = dbm;
+    },
+    setSim(status) {
+      persistent.sim = status;
+      persistent.pinEnabled = status === 'pin' || status === 'puk';
+      power.core()?.refresh();
+    },
+    dropContext: () => power.core()?.dropContext(),
+    closeSocket: (id) => power.core()?.closeSocket(id) ?? false,
+    sendGarbage: (bytes) =>
+      output.emit({ kind: 'noise', bytes: bytes ?? garbage(() => faults.sampler().random('noise')) }),
+    sendUrc: (text) => emit({ kind: 'urc', bytes: Buffer.from(`\r\n${text}\r\n`, 'latin1') }),
+    reset: () => (power.isPlugged() ? power.restart('reset', 0) : Promise.resolve()),
+    unplug: power.unplug,
+    plug: power.plug,
+  } satisfies Partial<LoopbackModem>;
+}

@@ -1,13 +1,13 @@
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { seedSchema } from '../network/faults/settings.js';
-import { DIALECT_NAMES, settleDialect } from './dialects/index.js';
+import { DIALECT_NAMES, resolveDialect } from './dialects/index.js';
 import { resolveModemFaults } from './faults/faults.js';
 
 export const DEFAULT_MODEM_SIM = 'modem-1';
 const MAX_BAUD = 4_000_000;
 
-/** 0 is as fast as it goes; else a speed at which a datagram is still carried in seconds. */
+/** Bits per second; 0: no limit. The lowest speed still carries a datagram within seconds. */
 export const baudSchema = z.union([z.literal(0), z.int().min(300).max(MAX_BAUD)], {
   error: `must be 0, or from 300 to ${MAX_BAUD}`,
 });
@@ -24,15 +24,19 @@ const schema = z.strictObject({
 
 export type ModemSettings = z.output<typeof schema>;
 
-/** @throws SupersimError `bad-input` for what is no seed */
+/** @throws SupersimError `bad-input` for an invalid seed */
 export function checkSeed(seed: number): void {
   checkInput(seedSchema, seed, 'modem seed');
 }
 
-/** @throws SupersimError `bad-input` for anything that cannot be used */
+/**
+ * Checks the settings and fills in the defaults.
+ *
+ * @throws SupersimError `bad-input` for invalid settings
+ */
 export function resolveModemSettings(input: unknown): ModemSettings {
   const settings = checkInput(schema, input, 'modem');
-  settleDialect(settings.dialect, settings.quirks);
+  resolveDialect(settings.dialect, settings.quirks);
   resolveModemFaults(settings.faults ?? {});
   return settings;
 }

@@ -3,19 +3,19 @@ import type { SocketView } from './dialects/dialect.js';
 import type { DialectName, Quirks } from './dialects/index.js';
 import type { ModemFaults, ModemFaultsInput } from './faults/faults.js';
 
-/** A virtual modem for the loopback to have. */
+/** Options of a virtual modem. */
 export interface ModemInput {
   readonly dialect: DialectName;
-  /** A symbolic link to the tty, which has a new path after each restart. */
+  /** Symbolic link to create to the tty, which may have another path after a restart. */
   readonly path?: string;
-  /** Bits a second, both ways; default 0: as fast as it goes. */
+  /** Bits per second in each direction; default 0: no limit. */
   readonly baud?: number;
-  /** Name of its SIM; default `modem-1`. It is added when the loopback has none of this name. */
+  /** Name of its SIM; default `modem-1`. The SIM is added when the loopback has none of this name. */
   readonly sim?: string;
-  /** What its firmware does in more than one way. */
+  /** Variants of its firmware. */
   readonly quirks?: Quirks;
   readonly faults?: ModemFaultsInput;
-  /** What chance begins with; default: the loopback’s. */
+  /** Seed of the faults' random numbers; default: the loopback's. */
   readonly seed?: number;
 }
 
@@ -23,7 +23,7 @@ export interface ModemStatus {
   readonly dialect: DialectName;
   /** Name of its SIM. */
   readonly sim: string;
-  /** Of the tty; null while it is away. */
+  /** Path of the tty; null while it is away. */
   readonly path: string | null;
   readonly link: string | null;
   readonly baud: number;
@@ -40,29 +40,29 @@ export interface ModemStatus {
 export interface LoopbackModem {
   readonly dialect: DialectName;
   readonly simName: string;
-  /** Of the tty; undefined while it is away. */
+  /** Path of the tty; undefined while it is away. */
   readonly path: string | undefined;
   readonly link: string | undefined;
   status(): ModemStatus;
   faults(): { readonly faults: ModemFaults; readonly seed: number };
   /**
-   * Sets the faults from now, and counts from 1 again.
+   * Sets the faults, and counts from 1 again.
    *
    * @throws SupersimError `bad-input` for faults or a seed that cannot be used; nothing changes then
    */
   setFaults(faults: ModemFaultsInput, seed?: number): void;
-  /** What the network says to the modem from now. */
+  /** Sets the network's answer to the modem. */
   setRegistration(registration: Registration): void;
-  /** Undefined: unknown. */
+  /** Sets the signal strength; undefined: unknown. */
   setSignal(dbm: number | undefined): void;
   setSim(status: SimStatus): void;
-  /** The network drops the PDP context, and the modem says so. */
+  /** Drops the PDP context as the network does; the modem prints it. */
   dropContext(): void;
-  /** The network closes a socket, the first one if none is named. Whether there was one. */
+  /** Closes a socket as the network does, the first one if no id is given. Returns whether there was one. */
   closeSocket(id?: number): boolean;
-  /** Bytes out of nowhere; default: up to 32 by chance. */
+  /** Prints bytes that belong to nothing; default: up to 32 random ones. */
   sendGarbage(bytes?: Buffer): void;
-  /** Prints a line unasked. */
+  /** Prints an unsolicited line. */
   sendUrc(text: string): void;
   /** The tty vanishes, and comes back after the time of the fault `away`; resolved when it is back. */
   reset(): Promise<void>;

@@ -1,6 +1,6 @@
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 
-/** What it means that an address could not be listened on. */
+/** Translates the system's error of a failed bind or listen. */
 export function listenError(error: unknown, where: string): SupersimError {
   switch (systemCodeOf(error)) {
     case 'EADDRINUSE':

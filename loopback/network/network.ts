@@ -12,16 +12,16 @@ export interface Endpoint {
 export interface Datagram {
   readonly bytes: Buffer;
   readonly from: Endpoint;
-  /** Whether it went to the gateway's port, or back to the port that to_sim datagrams leave from. */
+  /** Whether it was sent to the gateway's port, or to the source port of to_sim datagrams. */
   readonly to: 'gateway' | 'source';
 }
 
-/** The UDP side: the gateway's socket, and the one that to_sim datagrams leave from. */
+/** The UDP sockets: the gateway's, and the one from which to_sim datagrams are sent. */
 export interface Network {
   readonly gateway: Endpoint;
-  /** Where to_sim datagrams leave from. */
+  /** Source of to_sim datagrams. */
   readonly source: Endpoint;
-  /** @throws the system's error when the datagram cannot leave */
+  /** @throws the system's error when the datagram cannot be sent */
   send(bytes: Buffer, destination: Endpoint): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,14 +1,14 @@
 import { messageOf } from '../../shared/errors.js';
-import type { LoopbackEvent } from '../events.js';
-import { createAgenda } from './faults/agenda.js';
+import type { DroppedEvent, FaultEvent, FaultsEvent } from './events.js';
 import { applyFaults, type FaultState, newFaultState } from './faults/apply.js';
 import { type Faults, formatFaults, type Way } from './faults/settings.js';
+import { createTimerQueue } from './faults/timer-queue.js';
 import type { Endpoint } from './network.js';
 
-/** Datagrams on their way, with faults that delay them; what comes on top is dropped. */
+/** Maximum of delayed datagrams in flight; further ones are dropped. */
 export const MAX_IN_FLIGHT = 10_000;
 
-/** A datagram that goes through the air. */
+/** A datagram on the radio network. */
 export interface RadioPacket {
   readonly way: Way;
   readonly bytes: Buffer;
@@ -17,30 +17,30 @@ export interface RadioPacket {
   readonly device: Endpoint;
 }
 
-/** Everything between the gateway and the devices: it delivers as the faults say. */
+/** The radio network between the gateway and the devices, which applies the faults. */
 export interface Radio {
   /**
-   * Delivers a packet never, once or twice, now or later. What is delivered now has been when the promise resolves;
-   * if that fails, so does the promise.
+   * Delivers a packet never, once or twice, now or later. The promise waits for the deliveries of now, and rejects when
+   * one of them does.
    */
   carry(packet: RadioPacket, deliver: (bytes: Buffer) => Promise<void> | void): Promise<void>;
-  /** Sets the faults of all packets from now, and counts these from 1 again. */
+  /** Sets the faults of all further packets, and counts these from 1 again. */
   set(faults: Faults, seed: number): void;
   status(): FaultState & { readonly inFlight: number };
-  /** Forgets what is on its way. */
+  /** Discards the packets in flight. */
   close(): void;
 }
 
 export interface RadioOptions {
   readonly faults: Faults;
   readonly seed: number;
-  readonly emit: (event: LoopbackEvent) => void;
-  /** Of a packet that was delivered later. */
+  readonly emit: (event: DroppedEvent | FaultEvent | FaultsEvent) => void;
+  /** Called when a delayed delivery fails. */
   readonly onError: (message: string) => void;
 }
 
 export function createRadio({ faults, seed, emit, onError }: RadioOptions): Radio {
-  const agenda = createAgenda(MAX_IN_FLIGHT);
+  const timers = createTimerQueue(MAX_IN_FLIGHT);
   let state = newFaultState(faults, seed);
   let closed = false;
 
@@ -49,13 +49,13 @@ export function createRadio({ faults, seed, emit, onError }: RadioOptions): Radi
       // A timer would keep the process from ending.
       if (closed) return;
       const now = performance.now();
-      const { deliveries, hits, packet, ...passage } = applyFaults(state, { way, bytes }, now);
-      state = passage.state;
+      const { deliveries, hits, packet, ...result } = applyFaults(state, { way, bytes }, now);
+      state = result.state;
       for (const hit of hits) emit({ type: 'fault', way, packet, simName, bytes: bytes.length, ...hit });
       const attempt = async (arriving: Buffer) => deliver(arriving);
       const attemptLater = (arriving: Buffer) => void attempt(arriving).catch((error) => onError(messageOf(error)));
       for (const { at, bytes: arriving } of deliveries) {
-        if (at <= now || agenda.add(at, () => attemptLater(arriving))) continue;
+        if (at <= now || timers.add(at, () => attemptLater(arriving))) continue;
         emit({ type: 'dropped', cause: 'too-many-in-flight', ...device, bytes: arriving.length });
       }
       await Promise.all(deliveries.filter(({ at }) => at <= now).map((delivery) => attempt(delivery.bytes)));
@@ -64,10 +64,10 @@ export function createRadio({ faults, seed, emit, onError }: RadioOptions): Radi
       state = newFaultState(nextFaults, nextSeed);
       emit({ type: 'faults', faults: formatFaults(nextFaults), seed: nextSeed });
     },
-    status: () => ({ ...state, inFlight: agenda.size() }),
+    status: () => ({ ...state, inFlight: timers.size() }),
     close() {
       closed = true;
-      agenda.clear();
+      timers.clear();
     },
   };
 }

@@ -5,13 +5,13 @@ import type { WebhookMethod } from '../account/registry.js';
 import { VENDOR_CODES } from '../vendor-error.js';
 import type { WebhookLimits } from './overrides.js';
 
-/** Bytes of a response that are read, and thrown away, before the connection is cut. */
+/** Maximum bytes of a response that are read and discarded before the connection is closed. */
 export const MAX_WEBHOOK_RESPONSE_BYTES = 65_536;
 
-/** The vendor's codes for a webhook that could not be fetched (fact sheet §2 "Errors"). */
+/** The vendor's codes for a webhook that could not be delivered (docs/vendor-facts.md, "Webhooks: delivery"). */
 const FETCH_CODES = { failed: 11200, connection: 11205, protocol: 11206, hostName: 11210, certificate: 11237 } as const;
 
-/** Statuses after which a webhook is tried again (fact sheet §4 "Webhooks"). */
+/** Statuses after which a webhook is retried (docs/vendor-facts.md, "Webhooks: delivery"). */
 const isRetried = (status: number) => status === 408 || status === 423 || status >= 500;
 
 export interface Attempt {
@@ -19,22 +19,22 @@ export interface Attempt {
   readonly method: WebhookMethod;
   readonly headers: Record<string, string>;
   readonly body: string | undefined;
-  /** `totalMs`: what is left of it. */
+  /** Time limits; `totalMs` is the time that is left for all attempts. */
   readonly limits: Omit<WebhookLimits, 'retries'>;
   readonly signal: AbortSignal;
 }
 
 export type AttemptResult =
   | { readonly ok: true; readonly status: number }
-  /** `again`: whether it may be tried once more. */
-  | { readonly ok: false; readonly errorCode: number; readonly reason: string; readonly again: boolean };
+  /** `retry`: whether a further attempt is allowed. */
+  | { readonly ok: false; readonly errorCode: number; readonly reason: string; readonly retry: boolean };
 
 /** Makes one request and reads its response to the end. Redirects are not followed. Never rejects. */
-export async function attempt(options: Attempt): Promise<AttemptResult> {
+export async function attemptWebhook(options: Attempt): Promise<AttemptResult> {
   try {
     return await exchange(options);
   } catch (error) {
-    // Node throws at once for some URLs that parse, such as one with a user name of `%zz`.
+    // Node throws for some URLs that parse, such as one with a user name of `%zz`.
     return failureOf(error);
   }
 }
@@ -42,12 +42,12 @@ export async function attempt(options: Attempt): Promise<AttemptResult> {
 function exchange({ url, method, headers, body, limits, signal }: Attempt): Promise<AttemptResult> {
   return new Promise((resolve) => {
     const start = url.startsWith('https:') ? httpsRequest : httpRequest;
-    // A connection of its own for each attempt: only so is the time to connect a real one.
+    // A new connection for each attempt, so that the time to connect is measured.
     const request = start(url, { method, headers, agent: false, signal });
-    const giveUp = (what: string, again: boolean) => () =>
-      finish({ ok: false, errorCode: FETCH_CODES.connection, reason: `${what} in time`, again });
-    const connecting = setTimeout(giveUp('no connection', true), limits.connectMs);
-    const total = setTimeout(giveUp('no complete response', false), limits.totalMs);
+    const onTimeout = (what: string, retry: boolean) => () =>
+      finish({ ok: false, errorCode: FETCH_CODES.connection, reason: `${what} in time`, retry });
+    const connecting = setTimeout(onTimeout('no connection', true), limits.connectMs);
+    const total = setTimeout(onTimeout('no complete response', false), limits.totalMs);
     let reading: NodeJS.Timeout | undefined;
 
     function finish(result: AttemptResult): void {
@@ -61,7 +61,7 @@ function exchange({ url, method, headers, body, limits, signal }: Attempt): Prom
     request.once('socket', (socket) => {
       socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', () => {
         clearTimeout(connecting);
-        reading = setTimeout(giveUp('no response', true), limits.readMs);
+        reading = setTimeout(onTimeout('no response', true), limits.readMs);
       });
     });
     request.once('response', (response) => {
@@ -70,9 +70,9 @@ function exchange({ url, method, headers, body, limits, signal }: Attempt): Prom
       response.on('data', (chunk: Buffer) => {
         reading?.refresh();
         bytes += chunk.length;
-        if (bytes > MAX_WEBHOOK_RESPONSE_BYTES) finish(answered(status));
+        if (bytes > MAX_WEBHOOK_RESPONSE_BYTES) finish(resultOf(status));
       });
-      response.once('end', () => finish(answered(status)));
+      response.once('end', () => finish(resultOf(status)));
       response.once('error', (error) => finish(failureOf(error)));
     });
     request.on('error', (error) => finish(failureOf(error)));
@@ -80,14 +80,14 @@ function exchange({ url, method, headers, body, limits, signal }: Attempt): Prom
   });
 }
 
-function answered(status: number): AttemptResult {
+function resultOf(status: number): AttemptResult {
   if (status >= 200 && status < 300) return { ok: true, status };
   const reason = `HTTP ${status}`;
-  return { ok: false, errorCode: VENDOR_CODES.callbackFailed, reason, again: isRetried(status) };
+  return { ok: false, errorCode: VENDOR_CODES.callbackFailed, reason, retry: isRetried(status) };
 }
 
 function failureOf(error: unknown): AttemptResult {
-  return { ok: false, errorCode: fetchCode(systemCodeOf(error) ?? ''), reason: messageOf(error), again: true };
+  return { ok: false, errorCode: fetchCode(systemCodeOf(error) ?? ''), reason: messageOf(error), retry: true };
 }
 
 function fetchCode(code: string): number {

@@ -1,10 +1,10 @@
-/** How long a webhook may take and how often it is tried (fact sheet §3 "Generic webhook transport"). */
+/** Time-outs and retries of a webhook (docs/vendor-facts.md, "Webhooks: delivery"). */
 export interface WebhookLimits {
-  /** For the connection, per attempt. */
+  /** Time to connect, per attempt. */
   readonly connectMs: number;
-  /** Without a byte of the response, per attempt. */
+  /** Time without a byte of the response, per attempt. */
   readonly readMs: number;
-  /** For all attempts together. */
+  /** Time for all attempts together. */
   readonly totalMs: number;
   /** Attempts after the first. */
   readonly retries: number;
@@ -18,14 +18,14 @@ const OVERRIDES = {
   retries: { key: 'rc', least: 0, most: 5, default: 1 },
 } as const satisfies Record<keyof WebhookLimits, unknown>;
 
-/** The limits of a webhook: the defaults, but for what its URL's fragment sets within range, as `#ct=2000&rc=2`. */
+/** Returns the limits of a webhook: the defaults, or the values in its URL's fragment (`#ct=2000&rc=2`) if in range. */
 export function parseOverrides(url: string): WebhookLimits {
   const fragment = new URLSearchParams(new URL(url).hash.slice(1));
   const limit = (name: keyof WebhookLimits) => {
-    const { key, least, most, default: otherwise } = OVERRIDES[name];
+    const { key, least, most, default: defaultValue } = OVERRIDES[name];
     const written = fragment.get(key) ?? '';
-    const value = /^\d{1,5}$/.test(written) ? Number(written) : otherwise;
-    return value >= least && value <= most ? value : otherwise;
+    const value = /^\d{1,5}$/.test(written) ? Number(written) : defaultValue;
+    return value >= least && value <= most ? value : defaultValue;
   };
   return {
     connectMs: limit('connectMs'),

@@ -3,15 +3,15 @@ import type { Assumptions } from '../assumptions.js';
 
 const API_VERSION = 'v1';
 
-/** What a webhook says of a failed command. */
+/** The error that a webhook reports for a failed command. */
 export interface CallbackError {
   readonly code: number;
   readonly message: string;
 }
 
 /**
- * The parameters of a webhook about a command. Only `Payload` and `SimUniqueName` were ever seen for IP Commands;
- * the others are by analogy with the vendor's older SMS Commands (fact sheet §3).
+ * Returns the parameters of a webhook. Only `Payload` and `SimUniqueName` were observed with IP Commands; the others are
+ * inferred from the vendor's older SMS Commands (docs/vendor-facts.md, "Webhooks: parameters").
  */
 export function callbackParams(
   command: StoredCommand,

@@ -2,9 +2,10 @@ import { createHash, createHmac } from 'node:crypto';
 
 /**
  * The value of `X-Twilio-Signature`: Base64 of HMAC-SHA1, keyed with the account's auth token, over the URL and
- * then each POST parameter's name and value, sorted by name, with nothing between (fact sheet §3).
+ * then each POST parameter's name and value, sorted by name, with no separator
+ * (docs/vendor-facts.md, "Webhooks: Twilio signature").
  *
- * @param url as it is requested, with its query and without a fragment
+ * @param url the requested URL, with its query and without a fragment
  * @param params the form of a POST; none for a GET, whose parameters are in the URL
  */
 export function twilioSignature(authToken: string, url: string, params: Readonly<Record<string, string>>): string {
@@ -17,10 +18,11 @@ export function twilioSignature(authToken: string, url: string, params: Readonly
 }
 
 /**
- * The value of `kore-signature`: hexadecimal SHA-256 of secret, method, URL and body, with nothing between. No HMAC,
- * and the URL is without its query, so that nothing of a GET is covered but the path (fact sheet §4 "Webhooks").
+ * The value of `kore-signature`: hexadecimal SHA-256 of secret, method, URL and body, without separators. It is
+ * no HMAC, and the URL is without its query, so that it covers only the path of a GET (docs/vendor-facts.md, "Webhooks:
+ * KORE signature").
  *
- * @param url as the account's owner wrote it
+ * @param url the URL as the account's owner configured it
  */
 export function koreSignature(secret: string, method: string, url: string, body: string): string {
   const [bare] = url.split(/[?#]/, 1);

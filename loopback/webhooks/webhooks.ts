@@ -1,23 +1,23 @@
 import { setMaxListeners } from 'node:events';
 import type { WebhookMethod } from '../account/registry.js';
-import { type AttemptResult, attempt } from './attempt.js';
+import { type AttemptResult, attemptWebhook } from './attempt.js';
+import type { WebhookHeaders } from './headers.js';
 import { parseOverrides } from './overrides.js';
-import type { WebhookSender } from './sender.js';
 
-/** Webhooks under way at once, and waiting for one of those places; what comes on top is dropped. */
+/** Maximum of webhooks in flight, and of those that wait; further ones are dropped. */
 export const MAX_WEBHOOKS_IN_FLIGHT = 16;
 export const MAX_WEBHOOKS_WAITING = 1000;
 
 export interface Webhook {
-  /** The SID of the command that it is about. */
+  /** SID of the command that the webhook reports. */
   readonly commandSid: string;
-  /** As the account's owner gave it; a fragment overrides time-outs and retries. */
+  /** URL as the account's owner configured it; a fragment overrides time-outs and retries. */
   readonly url: string;
   readonly method: WebhookMethod;
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** How a webhook ended: answered with 2xx, or not, and then by which of the vendor's codes. */
+/** Result of a webhook: a 2xx status, or one of the vendor's error codes. */
 export type WebhookResult = { readonly webhook: Webhook; readonly attempts: number } & (
   | { readonly ok: true; readonly status: number }
   | { readonly ok: false; readonly errorCode: number; readonly reason: string }
@@ -25,28 +25,28 @@ export type WebhookResult = { readonly webhook: Webhook; readonly attempts: numb
 
 export interface Webhooks {
   send(webhook: Webhook): void;
-  /** Ends those under way; those that wait are forgotten. */
+  /** Aborts the webhooks in flight and discards those that wait. */
   close(): Promise<void>;
 }
 
-export function createWebhooks(sender: WebhookSender, onResult: (result: WebhookResult) => void): Webhooks {
+export function createWebhooks(headersOf: WebhookHeaders, onResult: (result: WebhookResult) => void): Webhooks {
   const waiting: Webhook[] = [];
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
   const stop = new AbortController();
-  // One or two for each webhook in flight, and those are bounded already.
+  // One or two listeners for each webhook in flight, which are bounded.
   setMaxListeners(0, stop.signal);
 
   function next(): void {
-    while (underWay.size < MAX_WEBHOOKS_IN_FLIGHT) {
+    while (inFlight.size < MAX_WEBHOOKS_IN_FLIGHT) {
       const webhook = waiting.shift();
       if (webhook === undefined) return;
-      const done = deliver(webhook, sender, stop.signal).then((result) => {
-        underWay.delete(done);
+      const done = deliver(webhook, headersOf, stop.signal).then((result) => {
+        inFlight.delete(done);
         if (stop.signal.aborted) return;
         onResult(result);
         next();
       });
-      underWay.add(done);
+      inFlight.add(done);
     }
   }
 
@@ -63,13 +63,13 @@ export function createWebhooks(sender: WebhookSender, onResult: (result: Webhook
     },
     async close() {
       stop.abort();
-      await Promise.all(underWay);
+      await Promise.all(inFlight);
     },
   };
 }
 
-/** Where a webhook goes and what with: parameters in the query of a GET, in the form of a POST. */
-function written({ url, method, params }: Webhook): { readonly url: string; readonly body: string | undefined } {
+/** Encodes the parameters in the query of a GET, or in the form of a POST. */
+function encodeRequest({ url, method, params }: Webhook): { readonly url: string; readonly body: string | undefined } {
   const target = new URL(url);
   target.hash = '';
   const form = new URLSearchParams(params).toString();
@@ -77,13 +77,13 @@ function written({ url, method, params }: Webhook): { readonly url: string; read
   return { url: `${target.href}${target.search === '' ? '?' : '&'}${form}`, body: undefined };
 }
 
-async function deliver(webhook: Webhook, sender: WebhookSender, signal: AbortSignal): Promise<WebhookResult> {
-  const { url, body } = written(webhook);
+async function deliver(webhook: Webhook, headersOf: WebhookHeaders, signal: AbortSignal): Promise<WebhookResult> {
+  const { url, body } = encodeRequest(webhook);
   const { connectMs, readMs, totalMs, retries } = parseOverrides(webhook.url);
   const headers: Record<string, string> = {
     Accept: '*/*',
-    // The same at every attempt.
-    ...sender({ method: webhook.method, ownersUrl: webhook.url, url, body, params: webhook.params }),
+    // The same in every attempt.
+    ...headersOf({ method: webhook.method, ownersUrl: webhook.url, url, body, params: webhook.params }),
     ...(body !== undefined && {
       'Content-Type': 'application/x-www-form-urlencoded; charset=utf-8',
       'Content-Length': `${Buffer.byteLength(body)}`,
@@ -95,8 +95,8 @@ async function deliver(webhook: Webhook, sender: WebhookSender, signal: AbortSig
   do {
     attempts += 1;
     const limits = { connectMs, readMs, totalMs: deadline - performance.now() };
-    result = await attempt({ url, method: webhook.method, headers, body, limits, signal });
-  } while (!result.ok && result.again && attempts <= retries && !signal.aborted);
+    result = await attemptWebhook({ url, method: webhook.method, headers, body, limits, signal });
+  } while (!result.ok && result.retry && attempts <= retries && !signal.aborted);
   if (result.ok) return { webhook, attempts, ok: true, status: result.status };
   return { webhook, attempts, ok: false, errorCode: result.errorCode, reason: result.reason };
 }

@@ -5,8 +5,8 @@ import { isSupersimError, SupersimError } from '../../shared/errors.js';
 const MAX_TEXT = 500;
 
 /**
- * The body of an error: `{ code, message, more_info }` (docs/vendor-facts.md §2 "Errors"), or of the token endpoint
- * `{ error, error_description }` (§4). A proxy's page has none of them.
+ * The body of an error: `{ code, message, more_info }` (docs/vendor-facts.md, "API: errors"), or of the token endpoint
+ * `{ error, error_description }` ("KORE: access tokens"). A proxy's page has none of them.
  */
 const errorBodySchema = z.object({
   code: z.int().optional().catch(undefined),

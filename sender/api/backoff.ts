@@ -10,8 +10,8 @@ const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} G
 const SECONDS = /^\d{1,9}$/;
 
 /**
- * Full-jitter exponential backoff: a random time from 0 to the doubled base, so that clients which were refused together
- * do not retry together.
+ * Full-jitter exponential backoff: a random time from 0 to the doubled base, so that clients which were refused
+ * together do not retry together.
  *
  * @param retry 0 for the first retry
  * @param random from 0 to below 1

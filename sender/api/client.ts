@@ -9,7 +9,7 @@ import { type Credentials, providerOf } from './provider.js';
 
 /** Most pages of one list: more would mean that the API's links form a loop. */
 export const MAX_PAGES = 10_000;
-/** Most resources on a page: KORE's maximum, and allowed by Twilio (docs/vendor-facts.md §2). */
+/** Most resources on a page: KORE's maximum, and allowed by Twilio (docs/vendor-facts.md, "API: lists"). */
 export const PAGE_SIZE = 100;
 
 export interface ClientSettings {
@@ -17,7 +17,7 @@ export interface ClientSettings {
   readonly timeout?: Duration | undefined;
   /**
    * Most raw bytes of a binary payload, 1 to 1300; default 975, which fits whether the API's limit of 1300 counts
-   * bytes or Base64 characters (docs/vendor-facts.md §1 "Payload").
+   * bytes or Base64 characters (docs/vendor-facts.md, "IP Commands: payload size").
    */
   readonly sizeLimit?: number | undefined;
   /** Aborts the client's calls. */
@@ -99,7 +99,7 @@ export type SimResource = z.output<typeof simSchema>;
 const simPageSchema = z.object({ sims: z.array(simSchema), meta });
 
 /**
- * A client of the Super SIM API's IP Commands (docs/vendor-facts.md §2, §4), at KORE or at Twilio.
+ * A client of the Super SIM API's IP Commands (docs/vendor-facts.md, "API: operations"), at KORE or at Twilio.
  *
  * Every method throws ApiError when the API refuses, and SupersimError `bad-input`, `api-unreachable` or
  * `api-invalid-response`.

@@ -28,7 +28,7 @@ const twilioProfileSchema = z.strictObject({
   accountSid: text,
   authToken: text,
   apiUrl: text.optional(),
-  // KORE sends all webhooks since November 2024, also those of accounts at Twilio (docs/vendor-facts.md §4).
+  // KORE sends all webhooks since November 2024, also those of accounts at Twilio (docs/vendor-facts.md, "KORE: differences").
   webhookSecret: text.optional(),
 });
 

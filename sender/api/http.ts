@@ -65,8 +65,8 @@ type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; reado
 
 /**
  * Sends a request until there is an answer to return. It is retried after a 429 (it was not processed,
- * docs/vendor-facts.md §2), after a 401 once where a new token may be had, and if repeatable also after a 5xx, a broken
- * connection or a time-out.
+ * docs/vendor-facts.md, "API: rate limit"), after a 401 once where a new token may be had, and if repeatable also after
+ * a 5xx, a broken connection or a time-out.
  *
  * @throws ApiError when the API answers with an error
  * @throws SupersimError `api-unreachable`, `api-unknown-fate` (only if not repeatable), `api-invalid-response`

@@ -5,7 +5,7 @@ import { type ApiConnection, callApi } from './http.js';
 /** How long before its expiry a token is renewed, in milliseconds; a tenth of its lifetime where that is less. */
 export const MAX_RENEWAL_MARGIN_MS = 60_000;
 
-/** The token endpoint's answer (docs/vendor-facts.md §4 "Token"). */
+/** The token endpoint's answer (docs/vendor-facts.md, "KORE: access tokens"). */
 const tokenSchema = z.object({
   access_token: z.string().regex(/^[\x21-\x7e]+$/),
   /** Seconds; a token without it is used until the API refuses it. */

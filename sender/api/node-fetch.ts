@@ -28,8 +28,8 @@ const agentOptions = { keepAlive: true, timeout: KEEP_IDLE_MS } as const;
 const agents = { 'http:': new PlainAgent(agentOptions), 'https:': new TlsAgent(agentOptions) };
 
 /**
- * Sends a request as `fetch` does, as far as the API's client needs it, by `node:http`: half the CPU time and two thirds
- * of the memory at thousands of requests a second. It rejects with an error whose cause is the reason.
+ * Sends a request as `fetch` does, as far as the API's client needs it, by `node:http`: half the CPU time and two
+ * thirds of the memory at thousands of requests a second. It rejects with an error whose cause is the reason.
  */
 export async function httpFetch(url: URL, { method, headers, body, signal }: HttpInit): Promise<HttpAnswer> {
   signal.throwIfAborted();

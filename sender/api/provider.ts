@@ -7,7 +7,7 @@ import { koreAuthorization } from './kore-token.js';
 /** The URLs of KORE's API and of its token endpoint. */
 export const KORE_BASE_URL = 'https://supersim.api.korewireless.com';
 export const KORE_TOKEN_URL = 'https://api.korewireless.com/api-services/v1/auth/token';
-/** The URL of Twilio's API, which has the same resources (docs/vendor-facts.md §4). */
+/** The URL of Twilio's API, which has the same resources (docs/vendor-facts.md, "KORE: differences"). */
 export const TWILIO_BASE_URL = 'https://supersim.twilio.com';
 
 /** Credentials of KORE: OAuth 2 client credentials. */
@@ -38,7 +38,7 @@ export interface Provider {
   readonly name: 'kore' | 'twilio';
   /** Without a trailing slash. */
   readonly baseUrl: string;
-  /** Most resources on a page (docs/vendor-facts.md §2). */
+  /** Most resources on a page (docs/vendor-facts.md, "API: lists"). */
   readonly maxPageSize: number;
   authorize(connection: Omit<ApiConnection, 'authorization'>): Authorization;
 }

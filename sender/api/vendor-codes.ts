@@ -1,4 +1,4 @@
-/** The vendor's error codes that concern IP Commands (docs/vendor-facts.md §2 "Errors"). */
+/** The vendor's error codes that concern IP Commands (docs/vendor-facts.md, "API: errors"). */
 export const VENDOR_CODES: ReadonlyMap<number, string> = new Map([
   [11_200, 'The callback URL could not be fetched.'],
   [11_205, 'The callback URL did not answer in time.'],

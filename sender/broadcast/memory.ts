@@ -14,6 +14,9 @@ export interface BroadcastMemory {
    * @returns when an earlier process called it for this SIM, in milliseconds since 1970
    */
   start(sim: string): Promise<number | undefined>;
-  /** Called, and awaited, before a result is given. A SIM that has no outcome because the broadcast was stopped has none. */
+  /**
+   * Called, and awaited, before a result is given. A SIM that has no outcome because the broadcast was stopped has
+   * none.
+   */
   end(result: BroadcastResult): Promise<void>;
 }

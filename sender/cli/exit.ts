@@ -3,8 +3,8 @@ import { type ErrorCode, isSupersimError, systemCodeOf } from '../../shared/erro
 import type { Outcome } from '../../shared/outcome.js';
 
 /**
- * The exit codes of `supersim`'s commands. `request` also uses those of {@link EXIT_BY_OUTCOME}, and `broadcast` that of
- * `failed` when a SIM is not done.
+ * The exit codes of `supersim`'s commands. `request` also uses those of {@link EXIT_BY_OUTCOME}, and `broadcast` that
+ * of `failed` when a SIM is not done.
  *
  * | code | name | meaning |
  * |---|---|---|

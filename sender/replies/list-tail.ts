@@ -24,9 +24,10 @@ export interface TailRead {
 export type ListTail = (maxPages: number) => Promise<TailRead>;
 
 /**
- * Follows the end of the list of IP Commands. The list has no filter by date and no promised order (docs/vendor-facts.md §2), so
- * each read takes pages until one holds a command that is known, and at most `maxPages`. Pages shift while they are
- * read: a command on two of them is given once. A read that fails remembers nothing.
+ * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
+ * (docs/vendor-facts.md, "API: lists"), so each read takes pages until one holds a command that is known, and at most
+ * `maxPages`. Pages shift while they are read: a command on two of them is given once. A read that fails
+ * remembers nothing.
  */
 export function createListTail(
   client: Pick<IpCommandClient, 'pages'>,

@@ -3,7 +3,7 @@ import { DIRECTIONS, type IpCommand, PAYLOAD_TYPES, STATUSES } from '../../share
 
 /**
  * The parameters of a callback about an IP Command. The vendor documents neither their names nor which of them are
- * always present (docs/vendor-facts.md §3).
+ * always present (docs/vendor-facts.md, "Webhooks: parameters").
  */
 export interface Callback {
   readonly direction: IpCommand['direction'];

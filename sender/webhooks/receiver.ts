@@ -25,7 +25,7 @@ export interface WebhookCounters {
 }
 
 export interface WebhookReceiverOptions {
-  /** The secret of KORE's webhooks, which sends all since November 2024 (docs/vendor-facts.md §4). */
+  /** The secret of KORE's webhooks, which sends all since November 2024 (docs/vendor-facts.md, "KORE: differences"). */
   readonly koreSecret?: string | undefined;
   /** Twilio's auth token. */
   readonly twilioAuthToken?: string | undefined;

@@ -6,11 +6,16 @@ export interface WebhookSecrets {
   readonly twilioAuthToken?: string | undefined;
 }
 
-/** Returns the hexadecimal SHA-256 of secret, method, URL and body (docs/vendor-facts.md §4 "Webhooks"). */
+/**
+ * Returns the hexadecimal SHA-256 of secret, method, URL and body (docs/vendor-facts.md, "Webhooks: KORE signature").
+ */
 export const koreSignature = (secret: string, method: string, url: string, body: string): string =>
   createHash('sha256').update(`${secret}${method}${url}${body}`, 'utf8').digest('hex');
 
-/** Returns Base64 of HMAC-SHA1, keyed with the account's auth token, over URL and form (docs/vendor-facts.md §3). */
+/**
+ * Returns Base64 of HMAC-SHA1, keyed with the account's auth token, over URL and form (docs/vendor-facts.md, "Webhooks:
+ * Twilio signature").
+ */
 export const twilioSignature = (authToken: string, url: string, form: URLSearchParams | undefined): string =>
   createHmac('sha1', authToken)
     .update(`${url}${form === undefined ? '' : signedParams(form)}`, 'utf8')

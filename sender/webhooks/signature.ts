@@ -14,9 +14,9 @@ export interface SignedRequest {
 }
 
 /**
- * Verifies `X-Twilio-Signature` (docs/vendor-facts.md §3): Base64 of HMAC-SHA1, keyed with the account's auth token,
- * over the URL and each parameter of the form. The vendor signs the URL with or without its port, and may rewrite its
- * query: each form is tried. A body that is not a form is covered by its digest in the query.
+ * Verifies `X-Twilio-Signature` (docs/vendor-facts.md, "Webhooks: Twilio signature"): Base64 of HMAC-SHA1, keyed with
+ * the account's auth token, over the URL and each parameter of the form. The vendor signs the URL with or without its
+ * port, and may rewrite its query: each form is tried. A body that is not a form is covered by its digest in the query.
  */
 export function isSignedByTwilio(authToken: string, signature: string, request: SignedRequest): boolean {
   const { method, url, body, form } = request;
@@ -35,9 +35,9 @@ function twilioUrls(url: string): string[] {
 }
 
 /**
- * Verifies `kore-signature` (docs/vendor-facts.md §4 "Webhooks"): hexadecimal SHA-256 of secret, method, URL and body.
- * The URL is without its query, or with it as in an older copy of the vendor's page. It is not an HMAC: whoever knows
- * one signature can make one for a longer body, but only with bytes in between that no form has.
+ * Verifies `kore-signature` (docs/vendor-facts.md, "Webhooks: KORE signature"): hexadecimal SHA-256 of secret, method,
+ * URL and body. The URL is without its query, or with it as in an older copy of the vendor's page. It is not an HMAC:
+ * whoever knows one signature can make one for a longer body, but only with bytes in between that no form has.
  */
 export function isSignedByKore(secret: string, signature: string, { method, url, body }: SignedRequest): boolean {
   if (!/^[\x20-\x7e]*$/.test(body)) return false;

@@ -1,12 +1,4 @@
-import type Libsql from 'libsql';
-
-export type Library = typeof Libsql;
-
-/** Loads libsql, which takes a while: only where a database is opened. */
-export const loadLibrary = async (): Promise<Library> => (await import('libsql')).default;
-
-/** A value in a row. Neither a boolean nor undefined: libsql ends the whole process on one. */
-export type SqlValue = string | number | Uint8Array | null;
+import { loadNative, type SqlValue, type StatementHandle } from './native.js';
 
 /** One open SQLite file. Everything is synchronous, and throws libsql's errors. */
 export interface Connection {
@@ -26,22 +18,27 @@ export interface Connection {
   close(): void;
 }
 
+/** How many rows are fetched at once. */
+const BATCH_ROWS = 100;
+
 /**
  * Opens a SQLite file, or `:memory:`, and avoids the calls that end the process in libsql.
  *
  * @param timeoutMs how long SQLite waits for another process that uses the file (a person with `sqlite3`)
  */
-export function openConnection(library: Library, path: string, timeoutMs: number): Connection {
-  const database = new library(path, { timeout: timeoutMs });
+export function openConnection(path: string, timeoutMs: number): Connection {
+  const native = loadNative();
+  // No token, no encryption: what libsql has for remote databases is not used.
+  const database = native.databaseOpen(path, '', 'aes256cbc', '', timeoutMs, '');
   // Each SQL text is compiled once. All are constants of this program, so that there are few.
-  const statements = new Map<string, Libsql.Statement>();
+  const statements = new Map<string, StatementHandle>();
   let closed = false;
 
-  function prepared(sql: string): Libsql.Statement {
+  function prepared(sql: string): StatementHandle {
     refuseClosed();
     let statement = statements.get(sql);
     if (statement === undefined) {
-      statement = database.prepare(sql);
+      statement = native.databasePrepareSync.call(database, sql);
       statements.set(sql, statement);
     }
     return statement;
@@ -54,22 +51,33 @@ export function openConnection(library: Library, path: string, timeoutMs: number
   return {
     exec(sql) {
       refuseClosed();
-      database.exec(sql);
+      native.databaseExecSync.call(database, sql);
     },
     // The values always as one array: libsql ends the process on a lone Buffer.
-    run: (sql, values = []) => prepared(sql).run(values).changes,
-    all: (sql, values = []) => prepared(sql).all(values),
-    get: (sql, values = []) => prepared(sql).get(values),
+    run: (sql, values = []) => native.statementRun.call(prepared(sql), values).changes,
+    all(sql, values = []) {
+      const cursor = native.statementRowsSync.call(prepared(sql), values);
+      const rows: unknown[] = [];
+      for (;;) {
+        const batch = new Array<unknown>(BATCH_ROWS);
+        native.rowsNext.call(cursor, batch);
+        for (const row of batch) {
+          if (row === undefined) return rows;
+          rows.push(row);
+        }
+      }
+    },
+    get: (sql, values = []) => native.statementGet.call(prepared(sql), values),
     get inTransaction() {
       // To ask a closed database would end the process.
-      return !closed && database.inTransaction;
+      return !closed && native.databaseInTransaction(database);
     },
     close() {
       if (closed) return;
       closed = true;
       statements.clear();
       // Compiled statements keep the file open until they are collected, so that SQLite does not checkpoint its log now.
-      database.close();
+      native.databaseClose.call(database);
     },
   };
 }
@@ -96,7 +104,9 @@ export function rollBack(connection: Connection): void {
   }
 }
 
-/** Returns the bytes of a BLOB column, which libsql gives as a Buffer or an ArrayBuffer; undefined for anything else. */
+/**
+ * Returns the bytes of a BLOB column, which libsql gives as a Buffer or an ArrayBuffer; undefined for anything else.
+ */
 export function readBlob(value: unknown): Buffer | undefined {
   if (value instanceof ArrayBuffer) return Buffer.from(value);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
@@ -110,10 +120,10 @@ export function readBlob(value: unknown): Buffer | undefined {
  * @returns what unlocks it
  * @throws libsql's error; with the code `SQLITE_BUSY` when another process holds the lock
  */
-export function lockFile(library: Library, path: string): () => void {
-  const holder = new library(path, { timeout: 0 });
+export function lockFile(path: string): () => void {
+  const holder = openConnection(path, 0);
   // In memory, so that no file is needed for a rollback that never comes: it can be held on a full disk too.
   holder.exec('PRAGMA journal_mode = MEMORY');
   holder.exec('BEGIN EXCLUSIVE');
-  return () => void holder.close();
+  return holder.close;
 }

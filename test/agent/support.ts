@@ -1,13 +1,18 @@
 import { onTestFinished } from 'vitest';
-import { type AgentOptions, createAgent } from '../../agent/index.js';
+import { type AgentOptions, createManagedAgent, type ManagedAgent } from '../../agent/agent.js';
+import { resolveConfig } from '../../agent/config/load.js';
 import { openPeer, randomAddress } from '../support/udp.js';
+
+/** An agent with all that the program around it uses. */
+export const managedAgent = ({ config, ...options }: AgentOptions = {}): ManagedAgent =>
+  createManagedAgent(resolveConfig(config), options);
 
 /** An agent on an address of its own, and a peer that plays the gateway; both end with the test. */
 export async function withGateway(options: AgentOptions = {}) {
   const gateway = await openPeer();
   const address = randomAddress();
   const { listen, ...config } = options.config ?? {};
-  const agent = createAgent({
+  const agent = managedAgent({
     ...options,
     config: {
       device: { id: 'box-1' },

@@ -37,7 +37,7 @@ const FORMS = {
 
 export async function run() {
   const outfile = join(folder, 'modem.mjs');
-  const contents = `export { createDialogue } from './at/dialogue.js'; export { DIALECTS } from './dialects/index.js';`;
+  const contents = `export { createDialogue } from './at/dialogue/dialogue.js'; export { DIALECTS } from './dialects/index.js';`;
   await build({
     stdin: { contents, resolveDir: MODEM, loader: 'ts' },
     bundle: true,

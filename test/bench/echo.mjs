@@ -1,4 +1,4 @@
-/** What the agent is compared with: Node binding a UDP port, saying so, and sending back what comes. */
+/** The baseline: bare Node that binds a UDP port, prints that it is ready, and echoes datagrams. */
 import { createSocket } from 'node:dgram';
 
 const [address = '127.0.0.1', port = '0'] = process.argv.slice(2);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import Database from 'libsql';
+import { cpuSeconds } from './proc.mjs';
 import { atLeast, folder, median, startAgent, startLoad } from './support.mjs';
 
 const ROUNDS = 7;
@@ -28,7 +29,7 @@ const FILE_SYSTEMS = new Map([
 ]);
 const IN_MEMORY = [0x01021994, 0x858458f6];
 
-export const title = 'Journalled commands';
+export const title = 'JournalHandle commands';
 export const method = `${COMMANDS.toLocaleString('en')} JSON-RPC commands, after ${WARM_UP.toLocaleString('en')} that are not counted, each with an id of its own, to a handler that is not idempotent and returns a word; log level warn, ${IN_FLIGHT.join(' or ')} on their way; against a program that writes rows of the same lengths, made beforehand, with the same settings of SQLite, in commits of as many: one transaction that inserts them as started, one that updates them to done; ${ROUNDS} rounds of each, in turn, each with a fresh agent and a fresh database; medians, the ratio taken round by round. That every command lies in the agent's database as done, and how long its rows are, is checked after each round`;
 
 const HANDLER = `export const work = { name: 'work', description: 'Does its work', run: () => 'done' };
@@ -77,12 +78,18 @@ function freshFolder(name) {
   return path;
 }
 
-/** @param {number} inFlight */
-async function journalled(inFlight) {
+/**
+ * Sends journalled commands to a fresh agent with a fresh state folder.
+ *
+ * @param {number} inFlight
+ * @param {string} [program] of another build
+ */
+export async function journalled(inFlight, program) {
   const state = freshFolder('state');
   const module = join(folder, 'work.mjs');
   writeFileSync(module, HANDLER, { mode: 0o600 });
   const agent = await startAgent({
+    ...(program !== undefined && { program }),
     level: 'warn',
     config: { modules: [module], state: { folder: state }, journal: { entries: 1_000_000, bytes: 1_073_741_824 } },
   });
@@ -97,13 +104,15 @@ async function journalled(inFlight) {
     return result.perSecond;
   };
   await answered(WARM_UP);
+  const before = cpuSeconds(agent.pid);
   const perSecond = await answered(COMMANDS);
+  const cpuMicroseconds = ((cpuSeconds(agent.pid) - before) / COMMANDS) * 1e6;
   await load.stop();
   await agent.stop();
   const rows = readRows(join(state, DATABASE_NAME));
   if (rows.count !== WARM_UP + COMMANDS || rows.live > 0)
     throw new Error(`the journal has ${rows.count} commands, ${rows.live} of which have not ended`);
-  return { perSecond, rows };
+  return { perSecond, cpuMicroseconds, rows };
 }
 
 /** @param {number} inFlight */

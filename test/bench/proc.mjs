@@ -1,11 +1,11 @@
-/** What the kernel says of a process. */
+/** Reads figures of a process from /proc. */
 import { readFileSync } from 'node:fs';
 
 /** USER_HZ, the unit of the times in /proc/PID/stat: 100 on each architecture that Node runs on. */
 const CLOCK_TICKS_PER_SECOND = 100;
 
 /**
- * A size from /proc/PID/status, in KiB.
+ * Returns a size from /proc/PID/status, in KiB.
  *
  * @param {number} pid
  * @param {'VmRSS' | 'RssAnon'} name
@@ -15,14 +15,14 @@ export function memoryKiB(pid, name) {
 }
 
 /**
- * Seconds that a process has been on a CPU, in user and in system mode.
+ * Returns the CPU time of a process, user and system, in seconds.
  *
  * @param {number} pid
  */
 export const cpuSeconds = (pid) => sumOfTicks(pid, 11);
 
 /**
- * The same of its children that have ended.
+ * Returns the CPU time of its children that have ended, in seconds.
  *
  * @param {number} pid
  */
@@ -42,7 +42,7 @@ function sumOfTicks(pid, first) {
 }
 
 /**
- * Datagrams that the kernel threw away on a port, for its receive buffer was full.
+ * Returns how many datagrams the kernel dropped on a port because its receive buffer was full.
  *
  * @param {number} port
  */

@@ -1,4 +1,4 @@
-/** Servers measured in turn with the same load, so that what else the machine does falls on all of them alike. */
+/** Measures servers in turn with the same load, so that other work of the machine affects all of them alike. */
 import { cpuSeconds } from './proc.mjs';
 import { median, startLoad } from './support.mjs';
 
@@ -51,7 +51,7 @@ export async function measureInTurn(servers, count, load) {
 }
 
 /**
- * The rate of one server against another's, round by round.
+ * Returns the rate of one server against another's, round by round.
  *
  * @template {string} Name
  * @param {Record<Name, Round>[]} rounds

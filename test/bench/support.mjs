@@ -1,4 +1,4 @@
-/** What the benchmarks share: the processes that they start, and how a figure is held against its bound. */
+/** Shared by the benchmarks: starting processes, and comparing a figure with its bound. */
 import { fork, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -21,9 +21,9 @@ const NOTIFY_LISTENER = fileURLToPath(new URL('../support/notify-listener.py', i
 const ADDRESS = '127.0.0.1';
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 15_000;
-/** How often a server is asked whether it is ready. */
+/** Interval of the pings that test whether a server is ready. */
 const PROBE_MS = 50;
-/** What a load may take longer than it was told to. */
+/** Time that a load may take beyond what it was told to. */
 const LOAD_GRACE_MS = 10_000;
 
 /** A folder for configuration files and handlers, removed at the end. */
@@ -90,7 +90,7 @@ async function freePort() {
 }
 
 /**
- * Listens where systemd would.
+ * Listens on a socket as systemd does for `NOTIFY_SOCKET`.
  *
  * @param {string} path
  */
@@ -110,12 +110,12 @@ export async function listenToNotices(path) {
 }
 
 /**
- * Starts a server and waits until it is ready. Its stdout is a pipe, read and thrown away.
+ * Starts a server and waits until it is ready. Its stdout is a pipe that is read and discarded.
  *
  * @param {(port: number) => [string, ...string[]]} command the program and its arguments
- * @param {string | undefined} readyMark what it writes when it is ready; without it a datagram is to be answered
+ * @param {string | undefined} readyMark text that it writes when it is ready; undefined: it is ready when it answers a ping
  * @param {boolean} keepLog whether to keep what it writes
- * @param {Record<string, string>} env what it is told besides
+ * @param {Record<string, string>} env additional environment variables
  * @returns {Promise<Server>}
  */
 async function startServer(command, readyMark, keepLog = false, env = {}) {
@@ -131,9 +131,12 @@ async function startServer(command, readyMark, keepLog = false, env = {}) {
   track(child);
   let log = '';
   await new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error(`it is not ready in time; it wrote: ${log}`)), START_TIMEOUT_MS).unref();
+    setTimeout(
+      () => reject(new Error(`server not ready within ${START_TIMEOUT_MS} ms; it wrote: ${log}`)),
+      START_TIMEOUT_MS,
+    ).unref();
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`it ended with ${code}; it wrote: ${log}`)));
+    child.once('exit', (code) => reject(new Error(`server ended with ${code}; it wrote: ${log}`)));
     child.stdout.on('data', (chunk) => {
       log += chunk;
       if (readyMark !== undefined && log.includes(readyMark)) resolve(undefined);
@@ -169,21 +172,28 @@ export const startCoapPackage = () =>
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
- * @param {{ config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
+ * @param {{ program?: string, config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
  */
-export function startAgent({ config = {}, level = 'info', keepLog = false, readyMark = 'agent started', env } = {}) {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not there: npm run build makes it`);
+export function startAgent({
+  program = PROGRAM,
+  config = {},
+  level = 'info',
+  keepLog = false,
+  readyMark = 'agent started',
+  env,
+} = {}) {
+  if (!existsSync(program)) throw new Error(`${program} does not exist: run npm run build`);
   const file = join(folder, 'config.yaml');
   writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
   return startServer(
-    (port) => [PROGRAM, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
+    (port) => [program, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
     level === 'info' ? readyMark : undefined,
     keepLog,
     env,
   );
 }
 
-/** Starts the load generator; it does one job after the other. */
+/** Starts the load generator, which runs one job at a time. */
 export function startLoad() {
   const child = fork(LOAD, { stdio: 'inherit' });
   track(child);
@@ -196,7 +206,10 @@ export function startLoad() {
      */
     run: (job) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error('the load does not come to its end')), job.ms + LOAD_GRACE_MS);
+        const timer = setTimeout(
+          () => reject(new Error('the load generator did not finish in time')),
+          job.ms + LOAD_GRACE_MS,
+        );
         child.once('message', (result) => {
           clearTimeout(timer);
           resolve(result);

@@ -1,21 +1,50 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemCodeOf } from '../../shared/errors.js';
 import { needs } from '../support/needs.js';
 import { program, runProcess, startProcess } from '../support/process.js';
 
-/** One after the other: they all want the usual ports. */
+const runOnce = (...args: string[]) => runProcess(process.execPath, [program('start'), '--once', ...args]);
+
+/** Takes a UDP port until the test has finished; another program that has it already is as good. */
+async function takeUdp(port: number, address: string): Promise<void> {
+  const socket = createSocket('udp4').bind(port, address);
+  onTestFinished(() => void socket.close());
+  await once(socket, 'listening').catch(acceptTaken);
+}
+
+async function takeTcp(port: number, address: string): Promise<void> {
+  const server = createServer().listen(port, address);
+  onTestFinished(() => void server.close());
+  await once(server, 'listening').catch(acceptTaken);
+}
+
+function acceptTaken(error: unknown): void {
+  if (systemCodeOf(error) !== 'EADDRINUSE') throw error;
+}
+
+/** The agent's endpoint, as printed. */
+const agentEndpoint = (output: string) => /^agent: (\S+) \(UDP\)$/m.exec(output)?.[1];
+
+/** One after the other, so that the first can have the default ports where no other program has them. */
 describe.sequential('npm start', () => {
   test('with --once it shows the steps of a round trip and ends with 0', async () => {
-    const { code, output } = await runProcess(process.execPath, [program('start'), '--once']);
+    const { code, output } = await runOnce();
+    expect(output).toMatch(/^loopback: API http:\/\/127\.0\.0\.1:\d+, gateway 127\.0\.0\.1:\d+ \(UDP\)$/m);
+    const device = agentEndpoint(output);
+    expect(device).toMatch(/^127\.0\.0\.\d+:\d+$/);
     expect(output).toMatch(/ms {2}POST .*Payload="#probe ping"/);
-    expect(output).toMatch(/ms {2}UDP {2}→ 127\.0\.0\.2:6969, HG[0-9a-f]{32} is sent/);
-    expect(output).toMatch(/ms {2}UDP {2}← 127\.0\.0\.2:6969, 14 bytes, HG[0-9a-f]{32} is received/);
+    expect(output).toMatch(/ms {2}UDP {2}→ \S+, HG[0-9a-f]{32} is sent/);
+    expect(output).toContain(`UDP  → ${device}, `);
+    expect(output).toMatch(/ms {2}UDP {2}← \S+, 14 bytes, HG[0-9a-f]{32} is received/);
+    expect(output).toContain(`UDP  ← ${device}, `);
     expect(output).toMatch(/ms {2}GET .*from_sim "#probe ok pong"/);
     expect(code).toBe(0);
   });
 
-  test('it stays up, its curl line can be pasted as it is, and Ctrl-C ends it with 0', async () => {
+  test('without --once it stays up, its curl line can be pasted, and Ctrl-C ends it with 0', async () => {
     const start = startProcess(process.execPath, [program('start')]);
     await start.line(/^ready$/);
     expect(start.output()).toMatch(/^Twilio {5}SUPERSIM_ACCOUNT_SID=\S+ SUPERSIM_AUTH_TOKEN=\S+$/m);
@@ -28,34 +57,64 @@ describe.sequential('npm start', () => {
       payload: 'ping',
       device_ip: null,
     });
-    await start.line(/← gateway-1:6969 received 7 bytes "ok pong"/);
+    await start.line(/← gateway-1:\d+ received 7 bytes "ok pong"/);
     start.kill('SIGINT');
     expect(await start.ended).toBe(0);
   });
 
-  test('when the agent cannot have its port it says so, and ends with another code', async () => {
-    const taken = createSocket('udp4').bind(6969, '127.0.0.2');
-    await once(taken, 'listening');
-    onTestFinished(() => void taken.close());
-    const { code, output } = await runProcess(process.execPath, [program('start'), '--once']);
-    expect(output).toMatch(/error port-in-use: UDP 127\.0\.0\.2:6969/);
+  test('when the agent cannot start it says so, and ends with another code', async () => {
+    const env = { ...process.env, SUPERSIM_AGENT_LOG_LEVEL: 'loud' };
+    const { code, output } = await runProcess(process.execPath, [program('start'), '--once'], env);
+    expect(output).toMatch(/error config-invalid: .*SUPERSIM_AGENT_LOG_LEVEL/);
     expect(output).toMatch(/error probe-failed: the agent ended: exit code 1/);
     expect(code).toBe(1);
   });
 
-  test('when the gateway’s port is taken it takes another and works all the same', async () => {
-    const taken = createSocket('udp4').bind(6969, '127.0.0.1');
-    await once(taken, 'listening');
-    onTestFinished(() => void taken.close());
-    const { code, output } = await runProcess(process.execPath, [program('start'), '--once']);
+  test('when the default ports of the loopback are in use it takes free ones', async () => {
+    await takeUdp(6969, '127.0.0.1');
+    await takeTcp(8080, '127.0.0.1');
+    const { code, output } = await runOnce();
+    expect(output).toMatch(/^another process listens on 127\.0\.0\.1:\d+ \((?:UDP|TCP)\); using free ports$/m);
     expect(output).toMatch(/from_sim "#probe ok pong"/);
     expect(code).toBe(0);
   });
 
+  test('when the first addresses are in use its agent listens on the next free one', async () => {
+    for (const host of [1, 2, 3, 4, 5]) await takeUdp(6969, `127.0.0.${host}`);
+    const { code, output } = await runOnce();
+    const [, host] = /^127\.0\.0\.(\d+):6969$/.exec(agentEndpoint(output) ?? '') ?? [];
+    expect(Number(host), output).toBeGreaterThan(5);
+    expect(output).toMatch(/from_sim "#probe ok pong"/);
+    expect(code).toBe(0);
+  });
+
+  test('when the default port is in use on all addresses its agent listens on another port', async () => {
+    await Promise.all(Array.from({ length: 254 }, (_, index) => takeUdp(6969, `127.0.0.${index + 1}`)));
+    const { code, output } = await runOnce();
+    expect(agentEndpoint(output)).toMatch(/^127\.0\.0\.2:(?!6969$)\d+$/);
+    expect(output).toMatch(/from_sim "#probe ok pong"/);
+    expect(code).toBe(0);
+  });
+
+  test('three that start at once all come up, each on ports of its own', async () => {
+    const all = Array.from({ length: 3 }, () => startProcess(process.execPath, [program('start')]));
+    for (const one of all) await one.line(/^ready$/, 40_000);
+    const places = all.map((one) => {
+      const output = one.output();
+      const [, api, gateway] =
+        /^loopback: API (\S+), gateway (\S+) \(UDP\)$/m.exec(output.slice(output.lastIndexOf('loopback: API'))) ?? [];
+      const agents = [...output.matchAll(/^agent: (\S+) \(UDP\)$/gm)];
+      return [api, gateway, agents.at(-1)?.[1]];
+    });
+    for (const kind of [0, 1, 2]) expect(new Set(places.map((place) => place[kind])).size, `${places}`).toBe(3);
+    for (const one of all) one.kill('SIGINT');
+    expect(await Promise.all(all.map((one) => one.ended))).toEqual([0, 0, 0]);
+  }, 60_000);
+
   test.skipIf(needs('node-pty'))(
-    'with --modem it all goes by a virtual modem',
+    'with --modem commands and replies go by a virtual modem',
     async () => {
-      const { code, output } = await runProcess(process.execPath, [program('start'), '--once', '--modem', 'quectel']);
+      const { code, output } = await runOnce('--modem', 'quectel');
       expect(output).toMatch(/^virtual modem quectel at \//m);
       expect(output).toMatch(/"transport":"modem"/);
       expect(output).toMatch(/from_sim "#probe ok pong"/);

@@ -8,14 +8,14 @@ import {
 } from '../../loopback/assumptions.js';
 import { client, device, get, isStatus, isType, post, receiver, start } from './support.js';
 
-test('every assumption says how sure it is, and the help lists them all', () => {
+test('every assumption has a grade, and the help lists them all', () => {
   for (const [key, schema] of Object.entries(assumptionsSchema.shape)) {
     expect(schema.description).toMatch(/^\[[UI]\] /);
     expect(assumptionsHelp()).toContain(`  ${key}=`);
   }
 });
 
-test('KEY=VALUE', () => {
+test('assumptions are parsed from KEY=VALUE', () => {
   expect(parseAssumptions([])).toEqual(resolveAssumptions({}));
   expect(parseAssumptions(['sizeRule=base64', 'oversize=413/83400'])).toMatchObject({
     sizeRule: 'base64',
@@ -25,13 +25,13 @@ test('KEY=VALUE', () => {
 });
 
 test.each(['sizeRule', 'sizeRule=', 'sizeRule=both', 'nothing=1', '__proto__=1', 'oversize=200/20001', '=x'])(
-  '%s is refused',
+  'the assumption %s is refused',
   (written) => {
     expect(() => parseAssumptions([written])).toThrow(expect.objectContaining({ code: 'bad-input' }));
   },
 );
 
-describe('each has an effect', () => {
+describe('the assumption', () => {
   const binary = { Sim: 'gateway-1', DevicePort: '9', PayloadType: 'binary' };
   const text = { Sim: 'gateway-1', DevicePort: '9' };
 
@@ -40,12 +40,12 @@ describe('each has an effect', () => {
     ['badBase64', { badBase64: '422/83400' }, { ...binary, Payload: '?' }, 422, 83400],
     ['badPort', { badPort: '400/21604' }, { ...text, Payload: 'x', DevicePort: '70000' }, 400, 21604],
     ['unknownSim', { unknownSim: '400/83005' }, { ...text, Payload: 'x', Sim: 'nobody' }, 400, 83005],
-  ])('%s', async (_, assumptions, form, status, code) => {
+  ])('%s decides about the error', async (_, assumptions, form, status, code) => {
     const loopback = await start({ assumptions });
     expect(await post(loopback, '/v1/IpCommands', form)).toMatchObject({ status, body: { code, status } });
   });
 
-  test('sizeRule', async () => {
+  test('sizeRule decides how a payload is measured', async () => {
     const payload = (bytes: number) => ({ ...binary, Payload: Buffer.alloc(bytes).toString('base64') });
     const decoded = await start();
     expect((await post(decoded, '/v1/IpCommands', payload(1300))).status).toBe(201);
@@ -55,7 +55,7 @@ describe('each has an effect', () => {
     expect((await post(base64, '/v1/IpCommands', payload(976))).status).toBe(400);
   });
 
-  test('emptyPayload', async () => {
+  test('emptyPayload decides whether a payload may be empty', async () => {
     const refusing = await start();
     expect((await post(refusing, '/v1/IpCommands', { ...text, Payload: '' })).status).toBe(400);
     const accepting = await start({ assumptions: { emptyPayload: 'accept' } });
@@ -65,21 +65,21 @@ describe('each has an effect', () => {
     expect((await next()).bytes).toHaveLength(0);
   });
 
-  test('binaryDelivery', async () => {
+  test('binaryDelivery decides whether a payload is decoded before delivery', async () => {
     const loopback = await start({ assumptions: { binaryDelivery: 'as-is' } });
     const { port, next } = await device();
     await post(loopback, '/v1/IpCommands', { ...binary, Payload: 'cGluZw==', DevicePort: `${port}` });
     expect((await next()).bytes.toString()).toBe('cGluZw==');
   });
 
-  test('sourcePort', async () => {
+  test('sourcePort decides the source port of to_sim datagrams', async () => {
     const loopback = await start({ assumptions: { sourcePort: 'gateway' } });
     const { port, next } = await device();
     await post(loopback, '/v1/IpCommands', { ...text, Payload: 'x', DevicePort: `${port}` });
     expect((await next()).from.port).toBe(loopback.gateway.port);
   });
 
-  test('replyToSource', async () => {
+  test('replyToSource decides whether datagrams to the source port are received', async () => {
     const loopback = await start({ assumptions: { replyToSource: 'receive' } });
     const { port, next, send } = await device();
     await post(loopback, '/v1/IpCommands', { ...text, Payload: 'x', DevicePort: `${port}` });
@@ -87,7 +87,7 @@ describe('each has an effect', () => {
     expect(await loopback.events.take(isStatus('received'))).toMatchObject({ command: { device_port: port } });
   });
 
-  test('inactiveSim', async () => {
+  test('inactiveSim decides the code of a command to an inactive SIM', async () => {
     for (const inactiveSim of ['83705', '83401'] as const) {
       const loopback = await start({ assumptions: { inactiveSim }, sims: [{ name: 'gateway-1', state: 'inactive' }] });
       await post(loopback, '/v1/IpCommands', { ...text, Payload: 'x' });
@@ -95,7 +95,7 @@ describe('each has an effect', () => {
     }
   });
 
-  test('pageSizeOverMax', async () => {
+  test('pageSizeOverMax decides about a PageSize above the maximum', async () => {
     const refusing = await start();
     expect((await get(refusing, '/v1/IpCommands?PageSize=1001')).status).toBe(400);
     const clamping = await start({ assumptions: { pageSizeOverMax: 'clamp' } });
@@ -105,7 +105,7 @@ describe('each has an effect', () => {
     });
   });
 
-  test('callbackSidName', async () => {
+  test('callbackSidName is the name of the SID in a webhook', async () => {
     for (const callbackSidName of ['IpCommandSid', 'CommandSid'] as const) {
       const loopback = await start({ assumptions: { callbackSidName } });
       const hook = await receiver();
@@ -116,7 +116,7 @@ describe('each has an effect', () => {
     }
   });
 
-  test('callbackOnQueued', async () => {
+  test('callbackOnQueued decides whether a queued command calls back', async () => {
     const loopback = await start({ assumptions: { callbackOnQueued: 'yes' } });
     const hook = await receiver();
     await post(loopback, '/v1/IpCommands', { ...text, Payload: 'x', CallbackUrl: hook.url });
@@ -126,7 +126,7 @@ describe('each has an effect', () => {
     expect(statuses.sort()).toEqual(['queued', 'sent']);
   });
 
-  test('callbackPayload', async () => {
+  test('callbackPayload decides whether a callback has the payload', async () => {
     for (const [callbackPayload, expected] of [
       ['omit', null],
       ['include', 'x'],
@@ -138,7 +138,7 @@ describe('each has an effect', () => {
     }
   });
 
-  test('none was forgotten here', async () => {
+  test('without a test here does not exist', async () => {
     const tested = [
       'oversize badBase64 badPort unknownSim sizeRule emptyPayload binaryDelivery sourcePort replyToSource',
       'inactiveSim pageSizeOverMax callbackSidName callbackOnQueued callbackPayload',
@@ -147,7 +147,7 @@ describe('each has an effect', () => {
   });
 });
 
-test('an unknown assumption keeps the loopback from starting', async () => {
+test('an unknown assumption prevents the start', async () => {
   const assumptions: object = { sizeRules: 'base64' };
   await expect(start({ assumptions })).rejects.toMatchObject({ code: 'bad-input' });
 });

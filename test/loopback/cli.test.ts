@@ -60,7 +60,7 @@ async function exitOf(child: ChildProcess): Promise<unknown> {
 const anyPorts = ['--http-port', '0', '--gateway', '127.0.0.1:0'];
 const credentials = { SUPERSIM_ACCOUNT_SID: `AC${'5'.repeat(32)}`, SUPERSIM_AUTH_TOKEN: 'secret' };
 
-test.each(['SIGINT', 'SIGTERM'] as const)('serves until %s, and exits with 0', async (signal) => {
+test.each(['SIGINT', 'SIGTERM'] as const)('supersim loopback serves until %s, and exits with 0', async (signal) => {
   const { child, out, err } = run(anyPorts, credentials);
   const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
   expect(await out.take((line) => line.startsWith('KORE'))).toMatch(
@@ -90,7 +90,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)('serves until %s, and exits with 0', a
   expect(err.items).toEqual([]);
 });
 
-test('SIMs from a file, assumptions and the source port from options', async () => {
+test('supersim loopback takes SIMs from a file, and assumptions and the source port from options', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'loopback-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'sims.yaml');
@@ -119,7 +119,7 @@ test('SIMs from a file, assumptions and the source port from options', async () 
   expect(gateway).toContain(`:${(await next()).from.port} `);
 });
 
-test('SIMs by their number, and faults of the API', async () => {
+test('supersim loopback takes a number of SIMs, and faults of the API', async () => {
   const { out } = run([...anyPorts, '--sims', '10000', '--api-faults', 'busy=#1'], credentials);
   const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
   expect(await out.take((line) => line.startsWith('SIM'))).toContain('gateway-1 at 127.0.0.2');
@@ -131,7 +131,7 @@ test('SIMs by their number, and faults of the API', async () => {
   expect(await get(loopback, '/v1/Sims/gateway-10000')).toMatchObject({ status: 200 });
 });
 
-test('faults and their seed: printed at the start, for each packet, and counted at the end', async () => {
+test('supersim loopback prints the faults and their seed at the start, hits as they come, and counts at the end', async () => {
   const { child, out } = run([...anyPorts, '--faults', 'down.loss=#1,down.duplicate=#2', '--seed', '42'], credentials);
   const [, url = ''] = /^API +(http\S+)$/.exec(await out.take((line) => line.startsWith('API'))) ?? [];
   expect(await out.take((line) => line.startsWith('faults'))).toBe(
@@ -151,17 +151,17 @@ test('faults and their seed: printed at the start, for each packet, and counted 
   expect(await out.take((line) => line.startsWith('faults'))).toBe('faults     1 lost, 1 duplicated (seed 42)');
 });
 
-test('without faults the seed is printed all the same', async () => {
+test('supersim loopback prints the seed also without faults', async () => {
   const { out } = run(anyPorts);
   expect(await out.take((line) => line.startsWith('faults'))).toMatch(/^faults +none \(seed \d+\)$/);
 });
 
-test('without credentials in the environment they are random', async () => {
+test('supersim loopback makes random credentials if the environment has none', async () => {
   const { out } = run(anyPorts);
   expect(await out.take((line) => line.startsWith('Twilio'))).toMatch(/_SID=AC[0-9a-f]{32} .*_TOKEN=[0-9a-f]{32}$/);
 });
 
-test('a port in use: the code, the address and the remedy on stderr, exit 1, and never ready', async () => {
+test('supersim loopback prints code, address and remedy of a port in use, exits with 1, and is never ready', async () => {
   const taken = await start();
   const port = new URL(taken.url).port;
   const { child, out, err } = run(['--http-port', port, '--gateway', '127.0.0.1:0']);
@@ -173,8 +173,8 @@ test('a port in use: the code, the address and the remedy on stderr, exit 1, and
   expect(out.items).toEqual([]);
 });
 
-describe('--modem', () => {
-  test('a tty, its link, faults and quirks, and lines of what it does', async () => {
+describe('supersim loopback --modem', () => {
+  test('makes a tty with its link, faults and quirks, and prints its events', async () => {
     const link = join(temporaryFolder(), 'modem');
     const options = ['--modem-path', link, '--modem-baud', '115200', '--modem-sim', 'hat'];
     const faults = ['--modem-faults', 'sendBusy=#1', '--modem-quirk', 'model=EC25', '--seed', '5'];
@@ -193,7 +193,7 @@ describe('--modem', () => {
     expect(port.read()).toBeUndefined();
   });
 
-  test('its terminal does not outlive it, however it ends', async () => {
+  test('leaves no terminal behind, however it ends', async () => {
     const { child, out } = run([...anyPorts, '--modem', 'ublox']);
     const [, path = ''] = /at (\S+),/.exec(await out.take((line) => line.startsWith('modem'))) ?? [];
     const port = openPort(path);
@@ -218,7 +218,7 @@ test.each([
   [['--assume', 'sizeRule=both']],
   [['--assume', 'sizeRule']],
   [['--sims', '/nowhere/sims.yaml']],
-])('%j is bad input: exit 1', async (args) => {
+])('supersim loopback %j is bad input and exits with 1', async (args) => {
   const { child, err } = run(args);
   expect(await exitOf(child)).toBe(1);
   expect(err.items[0]).toMatch(/^error bad-input: /);

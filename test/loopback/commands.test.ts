@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createRegistry } from '../../loopback/account/registry.js';
+import { createSimRegistry } from '../../loopback/account/registry.js';
 import { resolveSims } from '../../loopback/account/sims.js';
 import { createStore } from '../../loopback/account/store.js';
 import { resolveAssumptions } from '../../loopback/assumptions.js';
@@ -13,7 +13,7 @@ const fromSim = (event: LoopbackEvent) => {
   return event.command;
 };
 
-test('a datagram to the gateway becomes a from_sim command: received, binary, with the source port', async () => {
+test('a datagram to the gateway becomes a from_sim command that is received, binary, and has the source port', async () => {
   const loopback = await start();
   const { port, send } = await device();
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
@@ -30,7 +30,7 @@ test('a datagram to the gateway becomes a from_sim command: received, binary, wi
   });
 });
 
-test('any bytes up to 1300 come through as they are, an empty datagram too', async () => {
+test('datagrams of 0 to 1300 bytes pass unchanged', async () => {
   const loopback = await start();
   const { send } = await device();
   await fc.assert(
@@ -43,7 +43,7 @@ test('any bytes up to 1300 come through as they are, an empty datagram too', asy
   );
 });
 
-test('1300 bytes are whole, more are cut to 1300, with a mark', async () => {
+test('datagrams over 1300 bytes are cut to 1300, and the cut is reported', async () => {
   const loopback = await start();
   const { send } = await device();
   for (const [size, cutBytes] of [
@@ -59,7 +59,7 @@ test('1300 bytes are whole, more are cut to 1300, with a mark', async () => {
   expect(loopback.counters.cut).toBe(2);
 });
 
-test('a datagram from an address that is no SIM’s is counted and dropped', async () => {
+test('a datagram from an address of no SIM is counted and dropped', async () => {
   const loopback = await start();
   const stranger = await device('127.0.0.99');
   await stranger.send('hello', loopback.gateway);
@@ -74,7 +74,7 @@ test('a datagram from an address that is no SIM’s is counted and dropped', asy
   expect((await get(loopback, '/v1/IpCommands')).body).toMatchObject({ ip_commands: [] });
 });
 
-test('two SIMs do not mix', async () => {
+test('commands of two SIMs are kept apart', async () => {
   const loopback = await start({ sims: [{ name: 'a' }, { name: 'b' }] });
   const [a, b] = [await device('127.0.0.2'), await device('127.0.0.3')];
   const { ipCommands } = client(loopback);
@@ -93,7 +93,7 @@ test('two SIMs do not mix', async () => {
   }
 });
 
-test('commands leave from another port than the gateway’s, and what is sent there is dropped', async () => {
+test('commands are sent from another port than the gateway’s, and datagrams to it are dropped', async () => {
   const loopback = await start();
   const { port, next, send } = await device();
   await client(loopback).ipCommands.create({ sim: 'gateway-1', payload: 'x', devicePort: port });
@@ -108,7 +108,7 @@ test('commands leave from another port than the gateway’s, and what is sent th
   expect(loopback.counters).toMatchObject({ droppedToSourcePort: 1, fromSim: 0 });
 });
 
-test('with sourcePort gateway commands leave from the gateway’s own port', async () => {
+test('with sourcePort=gateway commands are sent from the gateway’s own port', async () => {
   const loopback = await start({ sourcePort: 'gateway' });
   const { port, next, send } = await device();
   await client(loopback).ipCommands.create({ sim: 'gateway-1', payload: 'x', devicePort: port });
@@ -118,7 +118,7 @@ test('with sourcePort gateway commands leave from the gateway’s own port', asy
   expect(fromSim(await loopback.events.take(isStatus('received'))).payload).toBe(btoa('reply'));
 });
 
-test('a detached SIM gets nothing and sends nothing, until it is attached', async () => {
+test('a detached SIM receives and sends nothing until it is attached', async () => {
   const loopback = await start({ sims: [{ name: 'a', state: 'detached' }] });
   const { port, next, send } = await device();
   const { ipCommands } = client(loopback);
@@ -140,8 +140,8 @@ test('a detached SIM gets nothing and sends nothing, until it is attached', asyn
   expect(loopback.counters).toMatchObject({ toSim: 3, failed: 2, droppedDetached: 1, fromSim: 0 });
 });
 
-test('a SIM that is detached while a command is queued does not get it', async () => {
-  const registry = createRegistry(resolveSims([{ name: 'a' }]));
+test('a SIM that is detached while a command is queued does not receive it', async () => {
+  const registry = createSimRegistry(resolveSims([{ name: 'a' }]));
   const events = inbox<LoopbackEvent>('events');
   const commands = createCommands({
     accountSid: `AC${'0'.repeat(32)}`,
@@ -150,7 +150,7 @@ test('a SIM that is detached while a command is queued does not get it', async (
     registry,
     radio: { carry: async ({ bytes }, deliver) => deliver(bytes) },
     send: () => Promise.resolve(),
-    callBack: () => undefined,
+    sendWebhook: () => undefined,
     emit: events.push,
   });
   const [sim] = registry.sims();
@@ -161,14 +161,14 @@ test('a SIM that is detached while a command is queued does not get it', async (
   expect(await events.take(isStatus('failed'))).toMatchObject({ errorCode: 83401 });
 });
 
-test('a datagram that cannot leave makes the command failed', async () => {
+test('a command fails when its datagram cannot be sent', async () => {
   // Linux refuses a broadcast without SO_BROADCAST, and every system an unreachable address family.
   const loopback = await start({ sims: [{ name: 'a', address: '255.255.255.255' }] });
   await client(loopback).ipCommands.create({ sim: 'a', payload: 'x', devicePort: 9 });
   expect(await loopback.events.take(isStatus('failed'))).toMatchObject({ errorCode: 83400 });
 });
 
-test('the memory of commands is bounded, oldest first out', async () => {
+test('stored commands are bounded, and the oldest is evicted', async () => {
   const loopback = await start({ maxCommands: 3 });
   const { ipCommands } = client(loopback);
   const [oldest] = [await ipCommands.create({ sim: 'gateway-1', payload: '0', devicePort: 9 })];

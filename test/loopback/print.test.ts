@@ -4,7 +4,7 @@ import { client, device, isStatus, isType, receiver, start } from './support.js'
 
 const line = async (taken: Promise<LoopbackEvent>) => formatEvent(await taken);
 
-test('the banner has everything that is needed to begin', async () => {
+test('the banner shows the API, the credentials, the gateway and the SIMs', async () => {
   const loopback = await start({ sims: [{ name: 'gateway-1' }, { name: 'b', fleet: 'north', state: 'detached' }] });
   const banner = formatBanner(loopback);
   for (const part of [loopback.url, loopback.accountSid, loopback.authToken, `127.0.0.1:${loopback.gateway.port}`]) {
@@ -17,12 +17,12 @@ test('the banner has everything that is needed to begin', async () => {
   );
 });
 
-test('a name that the shell would take apart is quoted', async () => {
+test('the curl line quotes a SIM name that a shell would split', async () => {
   const loopback = await start({ sims: [{ name: "it's $HOME" }] });
   expect(formatBanner(loopback)).toContain("--data-urlencode 'Sim=it'\\''s $HOME'");
 });
 
-test('nothing that a stranger chose can control the terminal', async () => {
+test('printed lines contain no control characters of names and payloads', async () => {
   const loopback = await start({ sims: [{ name: 'a\x1b[2J\nb', state: 'detached' }] });
   expect(formatBanner(loopback)).toContain('a\\u001b[2J\\nb at ');
   const hook = await receiver();
@@ -32,7 +32,7 @@ test('nothing that a stranger chose can control the terminal', async () => {
   expect(await line(loopback.events.take(isType('webhook')))).toContain(`${hook.url}/\\u202e HTTP 200`);
 });
 
-test('a line for each fault, for other faults, and for a SIM’s state', async () => {
+test('each fault, change of faults and change of a SIM’s state is printed as a line', async () => {
   const loopback = await start({ seed: 1 });
   loopback.setFaults({ up: { truncate: [1], reorder: [2], reorderDelay: '1ms', corrupt: [3] } });
   expect(await line(loopback.events.take(isType('faults')))).toBe(
@@ -55,12 +55,12 @@ test('a line for each fault, for other faults, and for a SIM’s state', async (
   expect(formatBanner(loopback)).toContain('gateway-1 at 127.0.0.2, fleet-1, inactive (');
 });
 
-test('many SIMs do not flood the banner', async () => {
+test('the banner shows only the first SIMs of many', async () => {
   const loopback = await start({ sims: Array.from({ length: 30 }, (_, index) => ({ name: `sim-${index}` })) });
   expect(formatBanner(loopback)).toContain('and 10 more');
 });
 
-test('a line for each thing that happens', async () => {
+test('each event of a command, webhook and datagram is printed as a line', async () => {
   const loopback = await start({ sims: [{ name: 'a' }, { name: 'b', state: 'detached' }] });
   const { ipCommands } = client(loopback);
   const hook = await receiver(404);

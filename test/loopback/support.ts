@@ -5,10 +5,10 @@ import twilio from 'twilio';
 import { onTestFinished, vi } from 'vitest';
 import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback } from '../../loopback/index.js';
 
-const PATIENCE_MS = 5000;
+const WAIT_MS = 5000;
 
-/** A queue whose items can be waited for, in order. */
-export function inbox<T>(what: string, patienceMs = PATIENCE_MS) {
+/** A queue whose items can be awaited; `what` names them in the error of a time-out. */
+export function inbox<T>(what: string, waitMs = WAIT_MS) {
   const items: T[] = [];
   const waiting = new Set<() => void>();
   return {
@@ -17,9 +17,9 @@ export function inbox<T>(what: string, patienceMs = PATIENCE_MS) {
       items.push(item);
       for (const wake of waiting) wake();
     },
-    /** Takes the first item that fits, now or when it comes. */
+    /** Removes and returns the first item that fits, now or when it arrives. */
     async take(fits: (item: T) => boolean = () => true): Promise<T> {
-      const deadline = performance.now() + patienceMs;
+      const deadline = performance.now() + waitMs;
       for (;;) {
         const index = items.findIndex(fits);
         const [item] = index === -1 ? [] : items.splice(index, 1);
@@ -32,7 +32,7 @@ export function inbox<T>(what: string, patienceMs = PATIENCE_MS) {
           };
           const timer = setTimeout(() => {
             waiting.delete(done);
-            reject(new Error(`${what}: nothing that fits came; there is ${JSON.stringify(items)}`));
+            reject(new Error(`${what}: no matching item in ${waitMs} ms; instead: ${JSON.stringify(items)}`));
           }, deadline - performance.now());
           waiting.add(done);
         });
@@ -43,7 +43,7 @@ export function inbox<T>(what: string, patienceMs = PATIENCE_MS) {
 
 export type Inbox<T> = ReturnType<typeof inbox<T>>;
 
-/** A loopback on free ports, with all its events, stopped when the test ends. */
+/** Starts a loopback on free ports, with all its events; it stops with the test. */
 export async function start(options: LoopbackOptions = {}): Promise<Loopback & { events: Inbox<LoopbackEvent> }> {
   const loopback = await startLoopback({ httpPort: 0, gatewayPort: 0, ...options });
   onTestFinished(() => loopback.stop());
@@ -52,7 +52,7 @@ export async function start(options: LoopbackOptions = {}): Promise<Loopback & {
   return Object.assign(loopback, { events });
 }
 
-/** A device's socket on a SIM's address. */
+/** Opens a device's socket on a SIM's address. */
 export async function device(address = '127.0.0.2') {
   const socket = createSocket('udp4');
   socket.bind(0, address);
@@ -77,7 +77,7 @@ export interface ReceivedRequest {
   body: string;
 }
 
-/** A web server that takes webhooks and answers each with the next status of the list, the last one for ever. */
+/** Starts a web server for webhooks, which responds with the statuses of the list in turn, and then with the last. */
 export async function receiver(...statuses: (number | 'silent')[]) {
   const requests = inbox<ReceivedRequest>('webhooks');
   const held: (() => void)[] = [];
@@ -107,7 +107,7 @@ export async function receiver(...statuses: (number | 'silent')[]) {
     port,
     requests,
     count: () => count,
-    /** Answers the requests that were met with silence. */
+    /** Responds to the requests that got no response. */
     release: () => {
       for (const answer of held.splice(0)) answer();
     },
@@ -120,7 +120,7 @@ export const authorization = ({ accountSid, authToken }: Omit<Api, 'url'>) => ({
   authorization: `Basic ${Buffer.from(`${accountSid}:${authToken}`).toString('base64')}`,
 });
 
-/** The vendor's own client. */
+/** The vendor's official client. */
 export function client({ url, accountSid, authToken }: Api) {
   vi.stubEnv('TWILIO_EDGE', undefined);
   vi.stubEnv('TWILIO_REGION', undefined);
@@ -129,7 +129,7 @@ export function client({ url, accountSid, authToken }: Api) {
   return made.supersim.v1;
 }
 
-/** Posts a form, and gives status and body. */
+/** Posts a form, and returns status and body. */
 export async function post(loopback: Api, path: string, form: Record<string, string>) {
   const response = await fetch(`${loopback.url}${path}`, {
     method: 'POST',

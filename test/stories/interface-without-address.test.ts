@@ -29,7 +29,7 @@ vi.mock('node:os', async (importOriginal) => {
   };
 });
 
-it('replies and events wait while the interface has no address, and leave in their order from its next one', async () => {
+it('replies and events wait while the interface has no address, and are sent in order from its next one', async () => {
   const gateway = await openPeer();
   const held = heldHandler();
   const { log, times } = recordingLog();

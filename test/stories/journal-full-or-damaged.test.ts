@@ -1,6 +1,5 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import library from 'libsql';
 import { describe, expect, it } from 'vitest';
 import { defineHandler } from '../../agent/handlers/handler.js';
 import { DATABASE_NAME } from '../../agent/storage/database.js';
@@ -161,7 +160,7 @@ describe.skipIf(needs('root'))('a full disk', () => {
 describe('a database that is damaged while the agent runs', () => {
   /** Changes a record, as a failing disk does. */
   function damage(folder: string): void {
-    const connection = connect(library, join(folder, DATABASE_NAME));
+    const connection = connect(join(folder, DATABASE_NAME));
     connection.run('UPDATE command SET record = zeroblob(100) WHERE seq = 1');
     connection.close();
   }

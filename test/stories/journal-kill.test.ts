@@ -21,7 +21,6 @@ async function bundledWriter(): Promise<string> {
     bundle: true,
     format: 'esm',
     platform: 'node',
-    external: ['libsql'],
     logLevel: 'warning',
   });
   return outfile;

@@ -17,7 +17,7 @@ const config = { listen: { ports: [6969, { port: 7001, format: 'raw' as const, h
 
 const start = (limit: { most: number }) => startPipeline({ handlers, config, maxBytes: () => limit.most });
 
-describe('a link that takes 1024 bytes', () => {
+describe('a link with a limit of 1024 bytes', () => {
   it.each([
     ['text', '#1 long'],
     ['JSON', '{"id":1,"method":"long"}'],
@@ -26,14 +26,14 @@ describe('a link that takes 1024 bytes', () => {
       'a JSON batch',
       JSON.stringify(Array.from({ length: 6 }, (_, id) => ({ id: `${id}`.padEnd(20, 'x'), method: 'long' }))),
     ],
-  ])('gets replies in %s that are cut to it, and no shorter than they need be', (_, command) => {
+  ])('gets replies in %s that are cut to its limit, and no shorter than needed', (_, command) => {
     const { answers } = start({ most: 1024 });
     const [reply = Buffer.alloc(0)] = answers(command);
     expect(reply.length).toBeLessThanOrEqual(1024);
     expect(reply.length).toBeGreaterThan(970);
   });
 
-  it('refuses a batch whose replies could not fit, which 1300 bytes can hold', () => {
+  it('refuses a batch whose replies may exceed it although 1300 bytes can hold them', () => {
     const ids = Array.from({ length: 12 }, (_, id) => ({ id: `${id}`.padEnd(24, 'x'), method: 'ping' }));
     const batch = JSON.stringify(ids);
     expect(JSON.parse(String(start({ most: 1300 }).answers(batch)[0]))).toHaveLength(12);
@@ -57,7 +57,7 @@ describe('a link that takes 1024 bytes', () => {
     expect(start({ most: 1025 }).answers('x', FROM_CARRIER, 7001)).toHaveLength(1);
   });
 
-  it('gets CoAP blocks that leave room for the longest header and options', () => {
+  it('gets CoAP blocks with room for the longest header and options', () => {
     const { answers } = start({ most: 1024 });
     const got: Buffer[] = [];
     for (let number = 0, more = true; more && number < 20; number++) {
@@ -77,7 +77,7 @@ describe('a link that takes 1024 bytes', () => {
     expect(Buffer.concat(got)).toEqual(LONG);
   });
 
-  it('goes on with a transfer that began in larger blocks, at the place that was asked for', () => {
+  it('continues a transfer that began with larger blocks at the requested offset', () => {
     const limit = { most: 1300 };
     const { answers } = start(limit);
     const ask = (number: number, messageId: number) => {
@@ -92,7 +92,7 @@ describe('a link that takes 1024 bytes', () => {
     expect(second.payload).toEqual(LONG.subarray(1024, 1024 + blockSize(5)));
   });
 
-  it('is asked anew for each reply', () => {
+  it('is asked for its limit for each reply', () => {
     const limit = { most: 1300 };
     const { answers } = start(limit);
     const lengths = [1300, 700, 1300].map((most) => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createEngine, type Effect } from '../../agent/transport/modem/at/engine.js';
-import type { Script } from '../../agent/transport/modem/at/script.js';
-import { attempt } from '../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName } from '../../agent/transport/modem/dialects/index.js';
+import type { DialectName } from '../../agent/config/dialect-names.js';
+import { createEngine, type EngineEffect } from '../../agent/transport/modem/at/engine.js';
+import { attempt, type Script } from '../../agent/transport/modem/at/script.js';
+import { DIALECTS } from '../../agent/transport/modem/dialects/index.js';
 import { testModem } from '../loopback/modem/support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
@@ -14,7 +14,7 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
   const written: string[] = [];
   let now = 0;
 
-  function perform(effects: readonly Effect[]): void {
+  function perform(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
       if (effect.type === 'ended') effect.run();
       if (effect.type !== 'write') continue;
@@ -45,8 +45,8 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
   return { modem, written, run, now: () => now };
 }
 
-describe('a modem that waits for the bytes of a payload', () => {
-  it('for ever, as its prompt was lost, gets zeros, and takes commands again', () => {
+describe('a modem that waits for payload bytes', () => {
+  it('for ever, as its prompt was lost, gets zeros and accepts commands again', () => {
     let losing = true;
     const { run, modem, written } = wire('quectel', (said) => {
       const heard = losing ? said.replace('> ', '') : said;
@@ -56,7 +56,7 @@ describe('a modem that waits for the bytes of a payload', () => {
     expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
     expect(run(DIALECTS.quectel.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const bytes = Buffer.from('x'.repeat(200));
-    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(DIALECTS.quectel.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(run(attempt('AT+CSQ')).value).toMatchObject({ ok: true });
     // It may not be taken for a payload by anybody.
     expect(modem.sent.map((datagram) => datagram.bytes)).toEqual([expect.stringMatching(/^\rAT\r.*\0{100,}$/s)]);
@@ -65,7 +65,7 @@ describe('a modem that waits for the bytes of a payload', () => {
     expect(modem.sent.at(-1)?.bytes).toBe(bytes.toString());
   });
 
-  it('for a while, gets nothing but that time, and then the payload, once', () => {
+  it('for a while gets nothing meanwhile, and then the payload once', () => {
     let losing = true;
     const { run, modem, now } = wire('simcom7080', (said) => {
       const heard = losing ? said.replace('\r\n>', '') : said;
@@ -73,7 +73,7 @@ describe('a modem that waits for the bytes of a payload', () => {
       return heard;
     });
     const { simcom7080 } = DIALECTS;
-    modem.world.contexts.set(1, { type: 'IP', apn: 'super' });
+    modem.persistent.contexts.set(1, { type: 'IP', apn: 'super' });
     expect(run(simcom7080.activate('super')).error).toBeUndefined();
     expect(run(simcom7080.listen(6969, 0, GATEWAY)).error).toBeUndefined();
     const before = now();

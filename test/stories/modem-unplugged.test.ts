@@ -18,7 +18,7 @@ async function startLink() {
 }
 
 describe.skipIf(needs('node-pty'))('a modem that is unplugged for minutes', { timeout: 60_000 }, () => {
-  test('is waited for without a rung that costs, the status says why, and it is used again when it is back', async () => {
+  test('is waited for without attaches, is shown with its reason in the status, and is used again when it returns', async () => {
     const link = await startLink();
     await link.roundTrip('before');
     const { rungs } = link.transport.counts();
@@ -46,7 +46,7 @@ describe.skipIf(needs('node-pty'))('a modem that is unplugged for minutes', { ti
     expect(link.recording.withMessage('modem up')).toHaveLength(2);
   });
 
-  test('comes and goes faster than it can be brought up, and is used when it stays', async () => {
+  test('is used once it stays after appearing and disappearing faster than a bring-up', async () => {
     const link = await startLink();
     for (const ms of [30, 100, 300, 1000]) {
       await link.modem.unplug();

@@ -11,7 +11,11 @@ const ROOT = resolve(import.meta.dirname, '../..');
 /** The commands as a program mounts them. */
 const PROGRAM = `
 import yargs from 'yargs';
-import { fetchCommand, listCommand, reportError, sendCommand, watchCommand } from './sender/cli/index.ts';
+import { fetchCommand } from './sender/cli/api/fetch.ts';
+import { listCommand } from './sender/cli/api/list.ts';
+import { sendCommand } from './sender/cli/api/send.ts';
+import { watchCommand } from './sender/cli/api/watch.ts';
+import { reportError } from './sender/cli/exit.ts';
 import { SupersimError } from './shared/errors.ts';
 
 try {

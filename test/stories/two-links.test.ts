@@ -12,8 +12,8 @@ vi.mock('node:os', { spy: true });
 
 /** The modems that agents of this test have made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../agent/transport/modem/options.js', () => ({
-  loadModemTransport: async () => (options: ModemOptions) => {
+vi.mock('../../agent/transport/modem/modem-transport.js', () => ({
+  createModemTransport: (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });
     return modem;
@@ -71,7 +71,7 @@ async function startAgent(config: ConfigInput = {}) {
 }
 
 describe('an agent with two links', () => {
-  it('runs each command once and answers each, while one link, the other, or both go and come back', async () => {
+  it('runs each command once and answers each while one link, the other, or both fail and recover', async () => {
     const { agent, gateway, interfaces, runs, recording, address, modem } = await startAgent();
     if (modem === undefined) throw new Error('no modem was made');
     const answered = new Map<number, Set<string>>();
@@ -134,7 +134,7 @@ describe('an agent with two links', () => {
     expect(agent.status().link?.switches).toBe(switches.length);
   }, 60_000);
 
-  it('tells every outcome of what it was running when both links went, unasked', async () => {
+  it('reports every outcome of the commands that were running when both links failed', async () => {
     const { agent, gateway, interfaces, runs, address, modem } = await startAgent();
     const numbers = Array.from({ length: 100 }, (_, n) => n);
     for (const n of numbers) {
@@ -157,7 +157,7 @@ describe('an agent with two links', () => {
     expect(replies.map(({ id }) => id).sort((a, b) => a - b)).toEqual(numbers);
   });
 
-  it('says in status, info and health which link is in use and how it is', async () => {
+  it('shows the link in use and its health in status, info and health', async () => {
     const { agent, gateway, interfaces, modem } = await startAgent();
     const device = { address: modem?.listens ?? '', port: 6969 };
     interfaces.cellular(false);
@@ -191,7 +191,7 @@ describe('an agent with two links', () => {
     });
   });
 
-  it('makes replies and refuses events by what the smaller link takes', async () => {
+  it('sizes replies and refuses events by the limit of the smaller link', async () => {
     const { agent, gateway, modem, address } = await startAgent();
     modem?.take(1024);
     const reply = await gateway.ask(`#1 echo ${'x'.repeat(1200)}`, { address, port: 6969 });
@@ -203,8 +203,8 @@ describe('an agent with two links', () => {
   });
 });
 
-describe('the policy', () => {
-  it('modem uses the modem alone, and tells it all that it needs', async () => {
+describe('the link policy', () => {
+  it('modem uses the modem alone, with all settings', async () => {
     const { agent, gateway, modem, address } = await startAgent({
       link: { policy: 'modem' },
       modem: { path: '/dev/m', pin: '0123' },
@@ -228,7 +228,7 @@ describe('the policy', () => {
     expect(modem?.interruptions).toEqual([]);
   });
 
-  it('udp leaves the modem alone, and so does an agent without one', async () => {
+  it('udp does not load the modem, nor does an agent without one', async () => {
     const { agent } = await startAgent({ link: { policy: 'udp' } });
     const { agent: other } = await startAgent({ modem: {} });
     for (const one of [agent, other])

@@ -44,12 +44,12 @@ async function listening(ports: readonly number[]) {
   return { transport, recording, address, first };
 }
 
-describe('a socket that fails', () => {
-  it('is opened again, with the others, and answers as before', async () => {
+describe('a UDP socket that fails', () => {
+  it('is reopened together with the others, and answers as before', async () => {
     const { transport, recording, address, first } = await listening([6969, 7000]);
     const peer = await openPeer();
     first.emit('error', new Error('ENETDOWN'));
-    expect(recording.withMessage('a socket failed; it will be opened again')).toHaveLength(1);
+    expect(recording.withMessage('UDP socket failed; reopening all sockets')).toHaveLength(1);
     await recording.times('listening', 2);
     for (const port of [6969, 7000]) {
       expect((await peer.ask(`to ${port}`, { address, port })).toString()).toBe(`to ${port}`);
@@ -57,7 +57,7 @@ describe('a socket that fails', () => {
     expect(transport.address()).toBe(address);
   });
 
-  it('is tried again, later and later, until its port is free', async () => {
+  it('is retried with growing delays until its port is free', async () => {
     const { transport, recording, address, first } = await listening([6969, 7000]);
     const peer = await openPeer();
     network.refusals = 3;
@@ -73,7 +73,7 @@ describe('a socket that fails', () => {
     expect((await peer.ask('x', { address, port: 7000 })).toString()).toBe('x');
   });
 
-  it('is given up when the transport stops', async () => {
+  it('is not reopened after the transport stops', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { transport, address, first } = await listening([6969]);

@@ -2,8 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../agent/base/log.js';
 import { createDelivery, type Outgoing } from '../../agent/command/outbox/delivery.js';
 import { openOutbox } from '../../agent/command/outbox/outbox.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 import { SupersimError } from '../../shared/errors.js';
 import { openTestDatabase, standingClock } from '../agent/command/journal/support.js';
@@ -36,13 +35,12 @@ async function deliverBy(
   };
   const database = await openTestDatabase(folder);
   const outbox = openOutbox(database, standingClock().clock);
-  const counters = createCounters();
+  const stats = createStats(silentLog);
   const delivery = createDelivery({
     transport,
     outbox,
     keepMs: Date.now() * 2,
-    counters,
-    last: createLast(),
+    stats,
     log: silentLog,
   });
   onTestFinished(delivery.stop);
@@ -60,8 +58,8 @@ async function deliverBy(
   };
 }
 
-describe('a reply that waits', () => {
-  it('leaves by the link that its command came by, also after a restart', async () => {
+describe('a waiting reply', () => {
+  it('is sent by the link of its command, also after a restart', async () => {
     const folder = temporaryFolder();
     const first = await deliverBy(() => 'link-down', folder);
     await first.reply('a', 'modem');
@@ -78,7 +76,7 @@ describe('a reply that waits', () => {
     expect(second.outbox.size.entries).toBe(0);
   });
 
-  it('does not hold up shorter ones, which a smaller link takes', async () => {
+  it('does not block shorter ones that a smaller link can send', async () => {
     const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
     for (const text of ['xxx', 'yy', 'zzz', 'w']) await reply(text);
     link.verdict = (bytes) => (bytes > 2 ? 'link-down' : undefined);
@@ -90,7 +88,7 @@ describe('a reply that waits', () => {
     expect(left.map(([text]) => text)).toEqual(['yy', 'w', 'xxx', 'zzz']);
   });
 
-  it('is given up when it turns out that it can never leave, and the others go', async () => {
+  it('is dropped when it can never be sent, and the others are sent', async () => {
     const { link, left, outbox, reply, nextRound } = await deliverBy(() => 'link-down');
     for (const text of ['xxx', 'yy', 'zzz']) await reply(text);
     link.verdict = (bytes) => (bytes > 2 ? 'too-large' : undefined);
@@ -100,7 +98,7 @@ describe('a reply that waits', () => {
   });
 });
 
-it('what can never leave does not wait', async () => {
+it('a reply that can never be sent does not wait', async () => {
   const { outbox, reply } = await deliverBy(() => 'too-large');
   expect(await reply('x')).toMatchObject({ code: 'too-large' });
   expect(outbox.size.entries).toBe(0);

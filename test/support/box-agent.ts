@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ConfigInput } from '../../agent/config/schema.js';
-import { nativePackage } from '../../agent/storage/native.js';
+import { nativePackage } from '../../shared/sqlite/native.js';
 import { program } from './process.js';
 import type { SystemdBox } from './systemd-box.js';
 
@@ -50,7 +50,7 @@ export async function installAgent(box: SystemdBox, config: ConfigInput = {}): P
   const built = dirname(dirname(program('supersim-agent')));
   const native = nativePackage('linux', process.arch, () => false);
   await box.copy(built, `${FOLDER}/dist`);
-  for (const item of ['package.json', 'node_modules/libsql', `node_modules/${native}`]) {
+  for (const item of ['package.json', `node_modules/${native}`]) {
     await box.copy(item, `${FOLDER}/${item}`);
   }
   await box.done(['ln', '-s', `${FOLDER}/dist/bin/supersim-agent.js`, '/usr/local/bin/supersim-agent']);

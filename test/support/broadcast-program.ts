@@ -1,8 +1,8 @@
 /** `supersim broadcast` with all times of the protocol multiplied by the variable TIME_SCALE. */
 import yargs from 'yargs';
 import { runCli } from '../../bin/run-cli.js';
-import { broadcast } from '../../sender/cli/fleet/broadcast.js';
-import { broadcastCommand, reportError } from '../../sender/cli/index.js';
+import { reportError } from '../../sender/cli/exit.js';
+import { broadcast, broadcastCommand } from '../../sender/cli/fleet/broadcast.js';
 import { processIo } from '../../sender/cli/io.js';
 import { untilInterrupted } from '../../sender/cli/until-interrupted.js';
 

@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import type { Endpoint } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { coapConversation } from '../../sender/request/coap.js';
 import type { Ending } from '../../sender/request/outcome.js';
 import type { RequestParams } from '../../sender/request/params.js';

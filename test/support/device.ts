@@ -5,7 +5,7 @@ import { expect, onTestFinished, vi } from 'vitest';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { controlClient } from '../../agent/service/control/client.js';
 import { commandListSchema, commandSchema, statusSchema } from '../../agent/service/control/schema.js';
-import type { Endpoint } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { environment } from '../agent/cli/support.js';
 import { openApiPeer } from './api-peer.js';
 import type { Peer } from './caller.js';

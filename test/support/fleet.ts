@@ -7,8 +7,7 @@ import * as z from 'zod';
 import { silentLog } from '../../agent/base/log.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
@@ -16,7 +15,7 @@ import { addHandler, compileHandler, type Registry } from '../../agent/handlers/
 import type { Loopback, SimInput } from '../../loopback/index.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 
-/** SIMs, up to 65,000, each on an address of this machine of its own. */
+/** Generates up to 65,000 SIMs, each with a loopback address of its own. */
 export function fleetSims(count: number): SimInput[] {
   const net = randomInt(2, 250);
   const address = (host: number) => `127.${net}.${host >> 8}.${host & 0xff}`;
@@ -24,24 +23,22 @@ export function fleetSims(count: number): SimInput[] {
 }
 
 /**
- * A device for each SIM of a loopback: a socket on the SIM's address. Behind them all is one agent's way of a command,
- * but for the journal; it tells the devices apart as it does peers, by addresses. Each run of the handler `count.once`,
- * which may not run twice, leaves a line in a file: the SIM and the word that it answers. They end with the test.
+ * Starts a device for each SIM of a loopback: a socket on the SIM's address. All share one pipeline of an agent without
+ * a journal, which tells the devices apart by their addresses, as peers. Each run of the handler `count.once`, which is
+ * not idempotent, appends a line to a file: the SIM and the reply. They stop with the test.
  */
 export async function startFleet(loopback: Loopback, file: string): Promise<void> {
   const config = resolveConfig({ allow: ['127.0.0.0/8'] });
-  const counters = createCounters();
   const sockets = new Map<string, Socket>();
   const runner = createRunner(config.limits, { deviceId: 'fleet', log: silentLog, emit: async () => undefined });
   const { port, address } = loopback.gateway;
   const pipeline = createPipeline({
     config,
     registry: handlers(loopback, file),
-    launch: runner.submit,
-    // What goes back to a device's address leaves from it.
+    submit: runner.submit,
+    // A reply to a device's address is sent from that address.
     send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
-    counters,
-    last: createLast(),
+    stats: createStats(silentLog),
     log: silentLog,
   });
   onTestFinished(() => {
@@ -65,7 +62,7 @@ function handlers({ sims }: Loopback, file: string): Registry {
   const nameOf = new Map(sims.map(({ uniqueName, address }) => [`${address}:${DEVICE_PORT}`, uniqueName]));
   const count = defineHandler({
     name: 'count.once',
-    description: 'Writes down that it ran',
+    description: 'Records that it ran',
     params: z.object({}),
     run(_, { command: { peer } }) {
       const word = randomUUID();
@@ -77,7 +74,7 @@ function handlers({ sims }: Loopback, file: string): Registry {
   return registry;
 }
 
-/** The words of each SIM's runs. */
+/** Reads the replies of each SIM's runs. */
 export function readRuns(file: string): Map<string, string[]> {
   const runs = new Map<string, string[]>();
   const lines = existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [];

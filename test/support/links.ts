@@ -1,7 +1,8 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { silentLog } from '../../agent/base/log.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
 import type { ModemTransport } from '../../agent/transport/modem/options.js';
-import type { Datagram, Endpoint, ModemHealth, Transport } from '../../agent/transport/transport.js';
+import type { Datagram, ModemHealth, Transport } from '../../agent/transport/transport.js';
 import { createUdpTransport } from '../../agent/transport/udp/udp.js';
 import { randomAddress } from './udp.js';
 

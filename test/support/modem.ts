@@ -8,11 +8,11 @@ import { recordingLog } from './log.js';
 import { linkPath } from './pty.js';
 import { startTestLoopback } from './round-trip.js';
 
-/** How the loopback's modem sees its network. */
+/** The gateway in the network of the loopback's modem. */
 export const CARRIER = { address: '100.64.0.1', port: 6969 };
 export const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
 
-/** Waits of the recovery pass in a twentieth of their time. */
+/** Factor by which the recovery's waits are shortened. */
 const PACE = 20;
 const POLL_MS = 500;
 
@@ -21,11 +21,11 @@ export interface LinkSetup {
   readonly pin?: string;
   readonly ports?: readonly number[];
   readonly stateFolder?: string;
-  /** How much faster than usual the recovery waits. */
+  /** Factor by which the recovery's waits are shortened. */
   readonly pace?: number;
 }
 
-/** A loopback with a virtual modem, and the transport on its tty, before it is started. Both end with the test. */
+/** Makes a loopback with a virtual modem, and the transport on its tty, not yet started. Both stop with the test. */
 export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {}) {
   const path = linkPath();
   const loopback = await startTestLoopback({ modem: { dialect, path, ...setup.modem } });
@@ -34,7 +34,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
   const recording = recordingLog();
   const transport = another(setup);
 
-  /** A transport on the same port. */
+  /** Makes a transport on the same port. */
   function another({ pin, ports = [6969], stateFolder, pace = PACE }: LinkSetup = {}) {
     const created = createModemTransport(
       {
@@ -63,9 +63,9 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     authToken: loopback.authToken,
     baseUrl: loopback.url,
   });
-  /** What came to the device. */
+  /** Datagrams that arrived at the device. */
   const received: Datagram[] = [];
-  /** What came to the cloud. */
+  /** Payloads of from_sim commands. */
   const replies: Buffer[] = [];
   /** The AT commands that the modem ran, with their results. */
   const commands: string[] = [];
@@ -77,11 +77,11 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
   });
   let answers = false;
 
-  /** `done` of a send, as a promise. */
+  /** Sends a datagram; resolves with the error that `done` got. */
   const send = (bytes: Uint8Array, port = 6969) =>
     new Promise<Error | undefined>((resolve) => transport.send(bytes, CARRIER, port, resolve));
 
-  async function sendSurely(bytes: Uint8Array, port: number): Promise<void> {
+  async function sendWithRetries(bytes: Uint8Array, port: number): Promise<void> {
     for (let tries = 0; tries < 100; tries++) {
       if ((await send(bytes, port)) === undefined) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -99,14 +99,14 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     commands,
     path,
     send,
-    /** From now each datagram is sent back, and tried again as the outbox does. */
+    /** Sends each further datagram back, with retries as the outbox makes. */
     answer: () => {
       answers = true;
     },
     start: () =>
       transport.start((datagram) => {
         received.push(datagram);
-        if (answers) void sendSurely(datagram.bytes, datagram.port);
+        if (answers) void sendWithRetries(datagram.bytes, datagram.port);
       }),
     command: (payload: string | Uint8Array, devicePort = 6969) =>
       client.create({ sim: modem.simName, payload, devicePort }),
@@ -114,7 +114,7 @@ export async function makeModemLink(dialect: DialectName, setup: LinkSetup = {})
     async up(timeout = 30_000): Promise<void> {
       await expect.poll(() => transport.link().links[0], { timeout }).toMatchObject({ up: true });
     },
-    /** Sends a command through the API until it has come; what was under way when a fault struck may be lost. */
+    /** Sends a command through the API until its reply arrives; repeats it, as a fault may lose it. */
     async roundTrip(text: string, timeout = 30_000): Promise<void> {
       const until = performance.now() + timeout;
       while (performance.now() < until && !replies.some((reply) => reply.toString('latin1') === text)) {

@@ -18,7 +18,7 @@ function isInstalled(name: string): boolean {
   }
 }
 
-/** What a test may need of the machine. */
+/** The tools, rights and other things that a test may need, each with what tells whether this machine has it. */
 const TOOLS = {
   root: () => process.getuid?.() === 0,
   ip: () => onPath('ip'),
@@ -46,12 +46,12 @@ const TOOLS = {
 } as const;
 
 /**
- * Whether to skip a test because this machine lacks something that it needs; says what. With CI=true nothing is
- * skipped: there the test fails.
+ * Tells whether to skip a test because this machine lacks a tool that it needs, and prints which. With CI=true nothing
+ * is skipped: the test runs, and fails.
  */
 export function needs(...tools: (keyof typeof TOOLS)[]): boolean {
   if (process.env['CI'] === 'true') return false;
   const missing = tools.filter((tool) => !TOOLS[tool]());
-  if (missing.length > 0) console.warn(`skipped for want of: ${missing.join(', ')}`);
+  if (missing.length > 0) console.warn(`skipped: this machine lacks ${missing.join(', ')}`);
   return missing.length > 0;
 }

@@ -2,17 +2,19 @@ import { type Log, silentLog } from '../../agent/base/log.js';
 import type { Journal } from '../../agent/command/journal/types.js';
 import { createDelivery } from '../../agent/command/outbox/delivery.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
+import type { Verdict } from '../../agent/command/runner/deadline.js';
+import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
-import { createCounters } from '../../agent/command/stats/counters.js';
-import { createMeters, observe } from '../../agent/command/stats/meters.js';
-import { createLast } from '../../agent/command/stats/recent.js';
+import { observe } from '../../agent/command/stats/meters.js';
+import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
-import { type Endpoint, onlyLink, type Transport } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
+import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 
 export interface Sent {
   readonly bytes: Buffer;
@@ -30,6 +32,8 @@ export interface PipelineSetup {
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
   readonly maxBytes?: () => number;
+  /** Judges deadlines; without it they are not looked at before a command runs. */
+  readonly judge?: (deadline: number) => Promise<Verdict>;
   /** Name of the transport that datagrams come by. */
   readonly transport?: string;
 }
@@ -44,14 +48,14 @@ export function startPipeline({
   journal,
   sendError,
   maxBytes,
+  judge,
   transport: name = 'fake',
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
-  const counters = createCounters();
-  const last = createLast();
+  const stats = createStats(log);
+  const { counters, meters, recent } = stats;
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
-  const meters = createMeters();
   meters.know(registry.keys());
   const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
   const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran });
@@ -71,17 +75,15 @@ export function startPipeline({
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, counters, last, log });
+  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, stats, log });
   const pipeline = createPipeline({
     config: resolved,
     registry,
-    launch: runner.submit,
+    submit: judge === undefined ? runner.submit : createDeadlineGate(runner, judge),
     journal,
     send,
     maxBytes: transport.maxBytes,
-    counters,
-    last,
-    meters,
+    stats,
     log,
   });
   const [firstPort] = resolved.listen.ports;
@@ -99,7 +101,7 @@ export function startPipeline({
   return {
     pipeline,
     counters,
-    last,
+    recent,
     meters,
     registry,
     runner,

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { temporaryFolder } from './files.js';
@@ -7,9 +8,9 @@ import { temporaryFolder } from './files.js';
 const WAIT_MS = 10_000;
 
 /**
- * Holds a pseudo-terminal, with a link to its far end: bytes of its stdin come out there, and bytes written there go to
- * its stdout. `deaf` reads nothing of what is written, `exclusive` lets nobody else
- * open it, and `locked` has it locked as a program does that is polite.
+ * Program that holds a pseudo-terminal with a link to its slave device: it writes its stdin to the device, and what
+ * others write to the device to its stdout. Mode `deaf` reads nothing, `exclusive` refuses other opens (TIOCEXCL), and
+ * `locked` holds an flock().
  */
 const HOLDER = `
 import fcntl, os, select, sys, termios, tty
@@ -34,25 +35,25 @@ while True:
 
 export interface Pty {
   readonly pid: number;
-  /** The device's own name. */
+  /** Path of the slave device. */
   readonly device: string;
-  /** What was written at the far end so far. */
+  /** Everything that was written to the device so far. */
   received(): Buffer;
-  /** Waits until so many bytes were. */
+  /** Waits until that many bytes were written to the device; a time-out shows what arrived. */
   receive(count: number): Promise<Buffer>;
   send(bytes: Uint8Array | string): void;
-  /** The terminal vanishes, as a modem does that is unplugged; the link stays, and leads nowhere. */
+  /** Removes the link and the device, as the kernel and udev do when a modem is unplugged. */
   vanish(): Promise<void>;
 }
 
-/** Where a pseudo-terminal may be: a name that stays, as in /dev/serial/by-id. */
+/** A path for a link to a pseudo-terminal, which stays the same as one of /dev/serial/by-id does. */
 export const linkPath = (): string => join(temporaryFolder(), 'usb-modem-if02-port0');
 
-/** Makes a pseudo-terminal that a link leads to; gone with the test. */
+/** Opens a pseudo-terminal that `link` leads to, until the test has finished. */
 export async function openPty(link: string, mode: 'plain' | 'deaf' | 'exclusive' | 'locked' = 'plain'): Promise<Pty> {
   const child = spawn('python3', ['-c', HOLDER, link, mode], { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined);
-  onTestFinished(() => end(child));
+  onTestFinished(() => kill(child));
   const chunks: Buffer[] = [];
   let arrived: () => void = () => undefined;
   child.stdout.on('data', (chunk: Buffer) => {
@@ -60,15 +61,22 @@ export async function openPty(link: string, mode: 'plain' | 'deaf' | 'exclusive'
     arrived();
   });
   const [name] = await once(child.stderr, 'data', { signal: AbortSignal.timeout(WAIT_MS) });
+  const device = String(name).trim();
   const received = () => Buffer.concat(chunks);
+  const vanish = async () => {
+    // First the link: the number of a device that is gone may be another program's terminal at once.
+    if (linkedTo(link) === device) unlinkSync(link);
+    await kill(child);
+  };
+  onTestFinished(vanish);
   return {
     pid: child.pid ?? 0,
-    device: String(name).trim(),
+    device,
     received,
     receive: (count) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(new Error(`${received().length} of ${count} bytes came in ${WAIT_MS} ms`)),
+          () => reject(new Error(`${count} bytes did not arrive in ${WAIT_MS} ms; instead: ${shown(received())}`)),
           WAIT_MS,
         );
         arrived = () => {
@@ -79,11 +87,21 @@ export async function openPty(link: string, mode: 'plain' | 'deaf' | 'exclusive'
         arrived();
       }),
     send: (bytes) => void child.stdin.write(bytes),
-    vanish: () => end(child),
+    vanish,
   };
 }
 
-async function end(child: ChildProcess): Promise<void> {
+const shown = (bytes: Buffer) => `${bytes.length} bytes ${JSON.stringify(bytes.toString('latin1').slice(-500))}`;
+
+function linkedTo(link: string): string | undefined {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return undefined;
+  }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill('SIGKILL');

@@ -9,6 +9,36 @@ import { temporaryFolder, writeFile } from './files.js';
 import { program, runProcess, startProcess } from './process.js';
 import { openPeer, randomAddress } from './udp.js';
 
+/** A module of two files, each with the number of its edition; `count` may not run twice, and leaves a line a run. */
+export function writeModule(folder: string, edition: number, inSecond = edition): string {
+  writeFile(folder, 'second.mjs', `export const second = ${inSecond};`);
+  return writeFile(
+    folder,
+    'first.mjs',
+    `import { appendFileSync, existsSync } from 'node:fs';
+    import { setTimeout as rest } from 'node:timers/promises';
+    import { second } from './second.mjs';
+    const first = ${edition};
+    const here = (name) => new URL(name, import.meta.url);
+    export const count = {
+      name: 'count', description: 'Counts',
+      async run({ n }) {
+        appendFileSync(here('runs'), n + '\\n');
+        await rest((n * 7) % 20);
+        return { n, first, second };
+      },
+    };
+    export const hold = {
+      name: 'hold', description: 'Takes until there is a file',
+      async run() {
+        appendFileSync(here('held'), 'x\\n');
+        while (!existsSync(here('go'))) await rest(20);
+        return { first, second };
+      },
+    };`,
+  );
+}
+
 /**
  * A real agent on an address of its own, whose configuration file the test writes again. What is not said in it is as
  * it was at the start.

@@ -18,8 +18,8 @@ const WAIT_MS = 5000;
 const UP_MS = 20_000;
 
 /**
- * A loopback on free ports, with SIMs on addresses of their own; it ends with the test. Where the link is a modem's,
- * `gateway-1` is that modem's SIM.
+ * Starts a loopback on free ports and random addresses; it stops with the test. With a modem link, `gateway-1` is the
+ * modem's SIM.
  */
 export async function startTestLoopback(options: LoopbackOptions = {}, link: StoryLink = 'udp'): Promise<Loopback> {
   const loopback = await startLoopback({
@@ -35,7 +35,7 @@ export async function startTestLoopback(options: LoopbackOptions = {}, link: Sto
   return loopback;
 }
 
-/** An agent that has a SIM, on its address or with its modem, when its link is up; it ends with the test. */
+/** Starts an agent on a SIM's address or modem, and waits until its link is up; it stops with the test. */
 export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', options: AgentOptions = {}) {
   const sim = loopback.sims.find(({ uniqueName }) => uniqueName === simName);
   if (sim === undefined) throw new Error(`the loopback has no SIM ${simName}`);
@@ -54,11 +54,11 @@ export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', 
   return agent;
 }
 
-/** What an agent needs to be told that has nothing but a modem. */
+/** Configuration of an agent that has only a modem. */
 export const byModem = (modem: LoopbackModem | undefined) =>
   ({ modem: { path: modem?.link }, link: { policy: 'modem' } }) as const satisfies ConfigInput;
 
-/** The next event that `pick` makes something of. Fails after 5 s, saying what came instead. */
+/** Waits for the first event for which `pick` returns a value. Fails after 5 s with the events that came instead. */
 export function nextEvent<T>(
   loopback: Loopback,
   what: string,
@@ -84,7 +84,7 @@ export function nextEvent<T>(
   });
 }
 
-/** The next from_sim command of a SIM. */
+/** Waits for the next from_sim command of a SIM. */
 export const nextReply = (loopback: Loopback, simName = 'gateway-1') =>
   nextEvent(loopback, `a from_sim command of ${simName}`, (event) =>
     event.type === 'command' && event.command.direction === 'from_sim' && event.simName === simName
@@ -92,6 +92,6 @@ export const nextReply = (loopback: Loopback, simName = 'gateway-1') =>
       : undefined,
   );
 
-/** The next from_sim command's bytes. */
+/** Waits for the bytes of the next from_sim command. */
 export const nextReplyBytes = async (loopback: Loopback, simName?: string): Promise<Buffer> =>
   payloadBytes(await nextReply(loopback, simName));

@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { Endpoint } from '../../agent/transport/transport.js';
+import type { Endpoint } from '../../agent/transport/endpoint.js';
 
 const WAIT_MS = 10_000;
 

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { DialectName, Loopback } from '../../loopback/index.js';
 import { openPort } from '../loopback/modem/port.js';
 
-/** What an agent changes in a modem that is new, which then costs the time of going off the air and on. */
+/** Settings that an agent changes in a new modem, for which it switches the radio off and on. */
 const SET_UP: Readonly<Record<DialectName, string>> = {
   quectel: 'AT+CGDCONT=1,"IP","super"\r',
   simcom7600: 'AT+CGDCONT=1,"IP","super"\r',
@@ -11,7 +11,7 @@ const SET_UP: Readonly<Record<DialectName, string>> = {
 };
 const WAIT = { timeout: 10_000, interval: 5 };
 
-/** Makes the loopback's new modem one that is registered, and has its settings from an earlier use: it is up sooner. */
+/** Registers the loopback's new modem and sets it up, as an earlier use would have: an agent is up sooner. */
 export async function useModem(loopback: Loopback): Promise<void> {
   const { modem } = loopback;
   if (modem?.path === undefined) throw new Error('the loopback has no modem');
@@ -21,14 +21,14 @@ export async function useModem(loopback: Loopback): Promise<void> {
   });
   await expect.poll(() => modem.status().attached, WAIT).toBe(true);
   const port = openPort(modem.path);
-  // The first ones tell some modems the speed of the line.
+  // Some modems detect the baud rate from the first lines.
   port.write(Buffer.from('AT\rAT\r'));
   const setUp = SET_UP[modem.dialect];
   const answered = `${setUp}\r\nOK\r\n`;
   expect(await port.ask(setUp, answered)).toContain(answered);
   await expect.poll(() => users, WAIT).toEqual([1]);
   port.close();
-  // What it says until then is thrown away.
+  // Output is discarded until then.
   await expect.poll(() => users, WAIT).toEqual([1, 0]);
   forget();
 }

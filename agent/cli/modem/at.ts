@@ -5,8 +5,8 @@ import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { configOptions } from '../../config/flags.js';
 import { controlOptions } from '../control-output.js';
-import { converse } from './console.js';
-import { type AtLine, checkedCommand, endedWell, formatAnswer, openLine } from './line.js';
+import { runConsole } from './console.js';
+import { type AtLine, checkedCommand, formatAnswer, isSuccess, openLine } from './line.js';
 import { baudSchema, portOptions } from './options.js';
 
 const EXIT_ERROR = 1;
@@ -24,12 +24,12 @@ const flags = z.object({
 export const atCommand: CommandModule = {
   command: 'at [commands..]',
   describe:
-    'Give the modem AT commands, one after the other, and print its answers; without any, as a console. ' +
-    'While the agent uses the modem they go through it, else to its port. ' +
-    'Ends with exit code 0 when all ended with OK, else with 1',
+    'Send AT commands to the modem in order and print the responses; without commands, start a console. ' +
+    'Uses the running agent if it has the modem open, else the serial port. ' +
+    'Exit code: 0 if all commands ended with OK, else 1',
   builder: (yargs) =>
     yargs
-      .positional('commands', { type: 'string', array: true, describe: 'Such as AT+CSQ; in quotes' })
+      .positional('commands', { type: 'string', array: true, describe: 'AT commands such as AT+CSQ, each in quotes' })
       .options({ ...portOptions, ...configOptions, socket: controlOptions.socket }),
   async handler(argv) {
     try {
@@ -37,7 +37,7 @@ export const atCommand: CommandModule = {
       const commands = wanted.commands.map(checkedCommand);
       const line = await openLine(wanted);
       try {
-        const good = commands.length > 0 ? await runAll(line, commands) : await converse(line);
+        const good = commands.length > 0 ? await runAll(line, commands) : await runConsole(line);
         if (!good) process.exitCode = EXIT_ERROR;
       } finally {
         await line.close();
@@ -49,14 +49,14 @@ export const atCommand: CommandModule = {
   },
 };
 
-/** @returns whether all ended well */
+/** @returns whether all commands ended with OK */
 async function runAll(line: AtLine, commands: readonly string[]): Promise<boolean> {
   let good = true;
   for (const command of commands) {
     if (commands.length > 1) process.stdout.write(`${printable(command)}\n`);
     const lines = await line.run(command);
     process.stdout.write(formatAnswer(lines));
-    good &&= endedWell(lines);
+    good &&= isSuccess(lines);
   }
   return good;
 }

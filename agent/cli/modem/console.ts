@@ -1,19 +1,19 @@
 import { createInterface } from 'node:readline';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
-import { type AtLine, checkedCommand, endedWell, formatAnswer } from './line.js';
+import { type AtLine, checkedCommand, formatAnswer, isSuccess } from './line.js';
 
 const HISTORY = 200;
 const PROMPT = 'AT> ';
 const ERASE_LINE = '\r\x1b[K';
 
 /**
- * Takes AT commands from stdin, a line each, until it ends or says `exit`; at a terminal with a prompt and a history.
+ * Reads AT commands from stdin, one a line, until the end or `exit`; on a terminal with a prompt and a history.
  *
- * @returns whether all ended well
- * @throws SupersimError when the modem cannot be asked any more
+ * @returns whether all commands ended with OK
+ * @throws (rejects) SupersimError when the connection to the modem fails
  */
-export async function converse(line: AtLine): Promise<boolean> {
+export async function runConsole(line: AtLine): Promise<boolean> {
   const terminal = process.stdin.isTTY && process.stdout.isTTY;
   const reader = createInterface({
     input: process.stdin,
@@ -24,10 +24,10 @@ export async function converse(line: AtLine): Promise<boolean> {
     prompt: PROMPT,
   });
   let good = true;
-  let asking = false;
-  line.onUnasked((text) => {
-    process.stdout.write(`${terminal && !asking ? ERASE_LINE : ''}${printable(text)}\n`);
-    if (terminal && !asking) reader.prompt(true);
+  let isRunning = false;
+  line.onUnsolicited((text) => {
+    process.stdout.write(`${terminal && !isRunning ? ERASE_LINE : ''}${printable(text)}\n`);
+    if (terminal && !isRunning) reader.prompt(true);
   });
   const promptNext = () => {
     if (terminal) reader.prompt();
@@ -36,9 +36,9 @@ export async function converse(line: AtLine): Promise<boolean> {
   for await (const text of reader) {
     if (/^\s*(?:exit|quit)\s*$/i.test(text)) break;
     if (text.trim() !== '') {
-      asking = true;
-      good = (await answer(line, text)) && good;
-      asking = false;
+      isRunning = true;
+      good = (await runLine(line, text)) && good;
+      isRunning = false;
     }
     promptNext();
   }
@@ -46,14 +46,14 @@ export async function converse(line: AtLine): Promise<boolean> {
   return good;
 }
 
-/** @returns whether it ended well */
-async function answer(line: AtLine, text: string): Promise<boolean> {
+/** @returns whether the command ended with OK */
+async function runLine(line: AtLine, text: string): Promise<boolean> {
   try {
     const lines = await line.run(checkedCommand(text));
     process.stdout.write(formatAnswer(lines));
-    return endedWell(lines);
+    return isSuccess(lines);
   } catch (error) {
-    // One may try the next.
+    // The next command may succeed.
     if (!isSupersimError(error, 'bad-input') && !isSupersimError(error, 'modem-silent')) throw error;
     process.stderr.write(formatError(error));
     return false;

@@ -11,29 +11,29 @@ import {
   defaultControlSocket,
   modemSchema,
 } from '../../service/control/schema.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
 import { attempt } from '../../transport/modem/at/script.js';
-import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import { openPortSession } from '../../transport/modem/console/port-session.js';
-import { knock } from '../../transport/modem/console/probe.js';
-import { checkCommand, runAnyCommand } from '../../transport/modem/console/user-command.js';
+import { probeAt } from '../../transport/modem/console/probe.js';
+import { checkCommand, runUserCommand } from '../../transport/modem/console/user-command.js';
 
-/** A way to the modem. */
+/** A connection to the modem for AT commands. */
 export interface AtLine {
-  /** The lines of the answer, the last of them the final result. @throws SupersimError */
+  /** Resolves to the lines of the response; the last is the final result code. @throws (rejects) SupersimError */
   run(command: string): Promise<readonly string[]>;
-  /** Has each line shown that the modem says unasked. */
-  onUnasked(show: (line: string) => void): void;
+  /** Calls `show` for each unsolicited line. */
+  onUnsolicited(show: (line: string) => void): void;
   close(): Promise<void>;
 }
 
 export interface LineOptions {
-  /** Instead of the configured port. */
+  /** Serial port; default: the configured one. */
   readonly path?: string | undefined;
   readonly baud?: number | undefined;
-  /** The configuration's file. */
+  /** Path of the configuration file. */
   readonly config?: string | undefined;
-  /** The agent's control socket. */
+  /** Path of the agent's control socket. */
   readonly socket?: string | undefined;
 }
 
@@ -44,35 +44,35 @@ export function checkedCommand(text: string): string {
   return command;
 }
 
-/** An answer as it is shown, safe for a terminal. */
+/** Formats a response, safe for a terminal. */
 export const formatAnswer = (lines: readonly string[]): string =>
-  lines.map((line) => `${printable(withMeaning(line))}\n`).join('');
+  lines.map((line) => `${printable(explainCmeError(line))}\n`).join('');
 
-export const endedWell = (lines: readonly string[]): boolean => lines.at(-1) === 'OK';
+export const isSuccess = (lines: readonly string[]): boolean => lines.at(-1) === 'OK';
 
 /**
- * Through the agent while it uses this modem, else to the port itself.
+ * Connects through the running agent if it uses this modem, else to the serial port.
  *
- * @throws SupersimError
+ * @throws (rejects) SupersimError
  */
 export async function openLine({ path: named, baud, config: file, socket }: LineOptions): Promise<AtLine> {
   const { modem, control } = await configFromFlags({ config: file });
   const path = named ?? modem.path;
   const ask = controlClient(socket ?? control.socket ?? defaultControlSocket(process.env));
   const agent = await agentModem(ask);
-  if ('path' in agent && (path === undefined || (await isSamePort(path, agent.path)))) return lineThrough(ask);
+  if ('path' in agent && (path === undefined || (await isSamePort(path, agent.path)))) return agentLine(ask);
   if (path === undefined) {
     const remedy = 'Name it with `--path`; `supersim-agent modem probe` finds it.';
-    throw new SupersimError('bad-input', 'no serial port is configured', { remedy });
+    throw new SupersimError('bad-input', 'no serial port configured', { remedy });
   }
-  return lineTo(path, baud ?? modem.baudRate).catch((error: unknown) => {
-    // It may well be the agent that has it.
+  return portLine(path, baud ?? modem.baudRate).catch((error: unknown) => {
+    // The port may be open in an agent that this user may not ask.
     const isTaken = isSupersimError(error, 'modem-port-busy');
     throw isTaken && isSupersimError(agent, 'control-forbidden') ? agent : error;
   });
 }
 
-/** The modem of the agent that runs, or why there is none. */
+/** Returns the running agent's modem, or why there is none. */
 const agentModem = (ask: Ask): Promise<{ readonly path: string } | SupersimError> =>
   ask('GET', '/modem', modemSchema).catch((error: unknown) => {
     if (isSupersimError(error)) return error;
@@ -84,43 +84,43 @@ async function isSamePort(one: string, other: string): Promise<boolean> {
   return first === second;
 }
 
-const lineThrough = (ask: Ask): AtLine => ({
+const agentLine = (ask: Ask): AtLine => ({
   async run(command) {
     const url = `/modem/at?command=${encodeURIComponent(command)}`;
     return (await ask('POST', url, atAnswerSchema, { answerMs: AT_ANSWER_MS })).lines;
   },
-  onUnasked: () => undefined,
+  onUnsolicited: () => undefined,
   close: async () => undefined,
 });
 
-async function lineTo(path: string, baudRate: number): Promise<AtLine> {
+async function portLine(path: string, baudRate: number): Promise<AtLine> {
   let show: (line: string) => void = () => undefined;
   const session = await openPortSession(
     { path, baudRate, flowControl: 'none' },
     {
-      notice(notice) {
-        const line = unaskedLine(notice);
+      event(event) {
+        const line = unsolicitedLine(event);
         if (line !== undefined) show(line);
       },
     },
   );
-  if (!(await session.run(knock()))) {
+  if (!(await session.run(probeAt()))) {
     await session.close();
-    throw new SupersimError('modem-silent', `nothing answers AT on ${path}`);
+    throw new SupersimError('modem-silent', `no response to AT on ${path}`);
   }
-  // Else errors come without their number.
+  // Makes the modem report errors by number.
   await session.run(attempt('AT+CMEE=1'));
   return {
-    run: (command) => session.run(runAnyCommand(command)),
-    onUnasked(next) {
+    run: (command) => session.run(runUserCommand(command)),
+    onUnsolicited(next) {
       show = next;
     },
     close: session.close,
   };
 }
 
-/** Also what is not understood: without a dialect, payloads are among it. */
-function unaskedLine(notice: Notice): string | undefined {
-  if (notice.kind === 'urc') return notice.line;
-  return notice.kind === 'discarded' ? notice.bytes.toString('latin1') : undefined;
+/** Includes unrecognised bytes: without a dialect these may be payloads. */
+function unsolicitedLine(event: ModemEvent): string | undefined {
+  if (event.kind === 'urc') return event.line;
+  return event.kind === 'discarded' ? event.bytes.toString('latin1') : undefined;
 }

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { formatError } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
-import { DIALECT_NAMES, type DialectName } from '../../transport/modem/dialects/index.js';
+import { DIALECT_NAMES, type DialectName } from '../../config/dialect-names.js';
 import { atCommand } from './at.js';
 import { logCommand } from './log.js';
 import { probeCommand } from './probe.js';
@@ -13,18 +13,18 @@ const EXIT_UNREADABLE = 2;
 const replayCommand: CommandModule<unknown, { dialect: DialectName; file?: string | undefined }> = {
   command: 'replay <file>',
   describe:
-    'Read a log of AT traffic and print what the agent understands of it. ' +
-    'Ends with exit code 0 when all was understood, 1 when bytes were discarded, 2 when the log cannot be read',
+    'Parse a log of AT traffic and print the events that the agent recognises. ' +
+    'Exit code: 0 if all bytes were recognised, 1 if bytes were discarded, 2 if the log cannot be read',
   builder: (yargs) =>
     yargs
       .positional('file', {
         type: 'string',
-        describe: 'JSON lines { "t": ms, "dir": "tx" | "rx", "hex": "…" }; - for stdin',
+        describe: 'JSON lines { "t": ms, "dir": "tx" | "rx", "hex": "…" }; - for standard input',
       })
-      .options({ dialect: { choices: DIALECT_NAMES, demandOption: true, describe: 'How the modem speaks' } }),
+      .options({ dialect: { choices: DIALECT_NAMES, demandOption: true, describe: 'AT dialect of the modem' } }),
   async handler({ dialect, file }) {
     try {
-      // yargs makes an empty text of a lone `-`.
+      // yargs passes a lone `-` as an empty string.
       const clean = await replay(dialect, file || '-', (line) => process.stdout.write(line));
       if (!clean) process.exitCode = EXIT_DISCARDED;
     } catch (error) {
@@ -38,7 +38,7 @@ const replayCommand: CommandModule<unknown, { dialect: DialectName; file?: strin
 /** `supersim-agent modem`. */
 export const modemCommand: CommandModule = {
   command: 'modem <action>',
-  describe: 'Find the modem, ask it, and look into what was said to it',
+  describe: 'Find, query and trace the modem',
   builder: (yargs) =>
     yargs.command(probeCommand).command(atCommand).command(logCommand).command(replayCommand).demandCommand(1),
   handler: () => undefined,

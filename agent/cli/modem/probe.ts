@@ -3,17 +3,17 @@ import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import { withMeaning } from '../../transport/modem/console/cme-errors.js';
+import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import {
   type PortKind,
-  type Probe,
+  type PortProbe,
   type ProbedModem,
   type ProbedPort,
   probePorts,
 } from '../../transport/modem/console/probe.js';
 import { findPorts } from '../../transport/modem/port/find-ports.js';
 import { formatHolder } from '../../transport/modem/port/port-holders.js';
-import { adviceFor } from '../../transport/modem/scripts/sim.js';
+import { simAdvice } from '../../transport/modem/scripts/sim.js';
 import { listing } from '../control-output.js';
 import { baudSchema, DEFAULT_BAUD, portOptions } from './options.js';
 
@@ -30,12 +30,12 @@ const flags = z.object({
 export const probeCommand: CommandModule = {
   command: 'probe',
   describe:
-    'Find the serial port that takes AT commands, and ask the modem behind it how it is. ' +
-    'Ends with exit code 0 when there is one that the agent can use, else with 1',
+    'Find the serial port that accepts AT commands, and show the modem, SIM and network. ' +
+    'Exit code: 0 if the agent can use the modem, else 1',
   builder: (yargs) =>
     yargs.options({
       ...portOptions,
-      json: { type: 'boolean', describe: 'Print what was found as JSON, on one line' },
+      json: { type: 'boolean', describe: 'Print the result as JSON, on one line' },
     }),
   async handler(argv) {
     try {
@@ -53,8 +53,8 @@ export const probeCommand: CommandModule = {
   },
 };
 
-/** Ports without a name that stays are tried only where none with one takes AT commands. */
-async function search(baud: number): Promise<Probe> {
+/** Tries ports with persistent names first, and others only if none of those accepts AT commands. */
+async function search(baud: number): Promise<PortProbe> {
   const [named, others] = await findPorts();
   const first = await probePorts(named, baud);
   if (first.ports.some(({ kind }) => kind === 'at')) return first;
@@ -63,26 +63,26 @@ async function search(baud: number): Promise<Probe> {
 }
 
 const KINDS: Readonly<Record<Exclude<PortKind, 'unusable'>, string>> = {
-  at: 'takes AT commands',
-  nmea: 'positions (NMEA)',
-  diag: 'diagnosis',
-  other: 'something else, or another speed',
-  silent: 'silent',
+  at: 'accepts AT commands',
+  nmea: 'NMEA (GNSS positions)',
+  diag: 'diagnostics',
+  other: 'other data, or another speed',
+  silent: 'no response',
 };
 
-function format({ ports, modem }: Probe): string {
-  if (ports.length === 0) return 'There is no serial port.';
+function format({ ports, modem }: PortProbe): string {
+  if (ports.length === 0) return 'No serial port found.';
   const parts = [listing(ports.map((port) => [port.path, formatPort(port)]))];
   if (modem !== undefined) parts.push(listing(modemRows(modem)));
   if (modem?.dialect !== undefined)
-    parts.push(`In the agent’s configuration:\nmodem:\n  path: ${printable(modem.path)}`);
+    parts.push(`For the agent’s configuration:\nmodem:\n  path: ${printable(modem.path)}`);
   return parts.join('\n\n');
 }
 
 function formatPort({ kind, error, holders = [] }: ProbedPort): string {
   if (kind !== 'unusable') return KINDS[kind];
   if (holders.length > 0) return `in use by ${holders.map(formatHolder).join(', ')}`;
-  return error?.message ?? 'cannot be used';
+  return error?.message ?? 'not usable';
 }
 
 function modemRows(modem: ProbedModem): [string, string][] {
@@ -92,7 +92,9 @@ function modemRows(modem: ProbedModem): [string, string][] {
     ['dialect', dialect ?? `none: ${unsupported}`],
     [
       'SIM',
-      [withMeaning(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, adviceFor(sim)].filter(Boolean).join(', '),
+      [explainCmeError(sim), iccid === undefined ? undefined : `ICCID ${iccid}`, simAdvice(sim)]
+        .filter(Boolean)
+        .join(', '),
     ],
     ['registration', `${registration}, ${attached ? 'attached' : 'not attached'}`],
     ['APN', modem.apn ?? 'none'],
@@ -102,7 +104,7 @@ function modemRows(modem: ProbedModem): [string, string][] {
   ];
 }
 
-function toJson({ ports, modem }: Probe): object {
+function toJson({ ports, modem }: PortProbe): object {
   return {
     ports: ports.map(({ error, ...port }) => ({
       ...port,
@@ -112,8 +114,8 @@ function toJson({ ports, modem }: Probe): object {
   };
 }
 
-/** Why there is no modem that the agent can use; of several reasons the one that somebody can do something about. */
-function problemOf({ ports, modem }: Probe): SupersimError | undefined {
+/** Returns why the agent can use no modem, preferring reasons that the user can fix. */
+function problemOf({ ports, modem }: PortProbe): SupersimError | undefined {
   if (modem?.dialect !== undefined) return undefined;
   if (modem !== undefined) return new SupersimError('modem-unknown', modem.unsupported ?? '');
   const errors = ports.flatMap(({ error }) => error ?? []);
@@ -123,9 +125,9 @@ function problemOf({ ports, modem }: Probe): SupersimError | undefined {
   }
   const [first] = errors;
   if (first !== undefined && errors.length === ports.length) return first;
-  if (ports.length === 0) return new SupersimError('modem-port-missing', 'this device has no serial port');
-  return new SupersimError('modem-silent', `nothing answers AT on ${ports.map(({ path }) => path).join(', ')}`, {
+  if (ports.length === 0) return new SupersimError('modem-port-missing', 'no serial port found');
+  return new SupersimError('modem-silent', `no response to AT on ${ports.map(({ path }) => path).join(', ')}`, {
     remedy:
-      'Check the modem’s power. For a HAT on the pins name its speed with `--baud`, and switch the login console off.',
+      'Check the modem’s power. For a HAT on the GPIO pins set its speed with `--baud`, and disable the login console.',
   });
 }

@@ -1,11 +1,12 @@
 import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import type { Notice } from '../../transport/modem/at/modem-event.js';
-import { createObserver } from '../../transport/modem/console/observer.js';
-import { DIALECTS, type DialectName } from '../../transport/modem/dialects/index.js';
+import type { DialectName } from '../../config/dialect-names.js';
+import type { ModemEvent } from '../../transport/modem/at/modem-event.js';
+import { createLogReader } from '../../transport/modem/console/log-reader.js';
+import { DIALECTS } from '../../transport/modem/dialects/index.js';
 
-/** In characters; no chunk of a serial port is near it. */
+/** Maximum characters of a line; far above any chunk of a serial port. */
 const MAX_LINE_LENGTH = 1_000_000;
 
 const recordSchema = z.object({
@@ -15,19 +16,19 @@ const recordSchema = z.object({
 });
 
 /**
- * Prints what the agent understands of a log of AT traffic, one JSON line each.
+ * Prints the events that the agent recognises in a log of AT traffic, one JSON line each.
  *
  * @param file a path, or `-` for stdin
- * @returns whether nothing was discarded
- * @throws SupersimError `bad-input` when the log cannot be read
+ * @returns whether no bytes were discarded
+ * @throws (rejects) SupersimError `bad-input` when the log cannot be read
  */
 export async function replay(dialect: DialectName, file: string, print: (line: string) => void): Promise<boolean> {
-  const observer = createObserver(DIALECTS[dialect].grammar);
+  const reader = createLogReader(DIALECTS[dialect].grammar);
   let clean = true;
-  const show = (notices: readonly Notice[]) => {
-    for (const notice of notices) {
-      if (notice.kind === 'discarded') clean = false;
-      const shown = formatNotice(notice);
+  const show = (events: readonly ModemEvent[]) => {
+    for (const event of events) {
+      if (event.kind === 'discarded') clean = false;
+      const shown = formatEvent(event);
       if (shown !== undefined) print(`${JSON.stringify(shown)}\n`);
     }
   };
@@ -36,9 +37,9 @@ export async function replay(dialect: DialectName, file: string, print: (line: s
     number++;
     if (line.trim() === '') continue;
     const { t, dir, hex } = parseRecord(line, number);
-    show(observer.observe({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
+    show(reader.read({ at: t, direction: dir, bytes: Buffer.from(hex, 'hex') }));
   }
-  show(observer.end());
+  show(reader.end());
   return clean;
 }
 
@@ -62,40 +63,40 @@ function parseRecord(line: string, number: number): z.output<typeof recordSchema
   try {
     return recordSchema.parse(JSON.parse(line.replace(/^\uFEFF/, '')));
   } catch (error) {
-    throw new SupersimError('bad-input', `line ${number} is no record { "t": ms, "dir": "tx" | "rx", "hex": "…" }`, {
+    throw new SupersimError('bad-input', `line ${number} is not a record { "t": ms, "dir": "tx" | "rx", "hex": "…" }`, {
       cause: error,
     });
   }
 }
 
-/** What a notice looks like in JSON; undefined for those that others tell better. */
-function formatNotice(notice: Notice): Readonly<Record<string, unknown>> | undefined {
-  switch (notice.kind) {
+/** Converts an event to JSON; undefined for events that others include. */
+function formatEvent(event: ModemEvent): Readonly<Record<string, unknown>> | undefined {
+  switch (event.kind) {
     case 'prompt':
     case 'information':
       return undefined;
     case 'datagram': {
-      const { kind, socket, source, bytes } = notice;
+      const { kind, socket, source, bytes } = event;
       return { kind, socket, ...source, hex: bytes.toString('hex') };
     }
     case 'discarded':
-      return { kind: notice.kind, hex: notice.bytes.toString('hex'), why: notice.why };
+      return { kind: event.kind, hex: event.bytes.toString('hex'), why: event.reason };
     case 'sent':
     case 'opened': {
-      const { kind, socket, error } = notice;
+      const { kind, socket, error } = event;
       return { kind, socket, ok: error === undefined, error };
     }
     case 'result': {
-      const { kind, command, action, text, ok, lines } = notice;
+      const { kind, command, action, text, ok, lines } = event;
       return action?.type === 'send' ? undefined : { kind, ...(command && { command }), ok, result: text, lines };
     }
     case 'pending': {
-      const { kind, socket, bytes } = notice;
+      const { kind, socket, bytes } = event;
       return { kind, socket, bytes };
     }
     case 'urc':
-      return { kind: notice.kind, line: notice.line };
+      return { kind: event.kind, line: event.line };
     default:
-      return notice;
+      return event;
   }
 }

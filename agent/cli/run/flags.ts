@@ -2,10 +2,10 @@ import { parseArgs } from 'node:util';
 import { type RunFlags, runOptions } from '../../config/flags.js';
 
 /**
- * Reads the command line of `supersim-agent run` without yargs, which takes longer to load than all of the agent.
+ * Parses the command line of `supersim-agent run` without yargs, which takes longer to load than the agent.
  *
- * @param args what stands behind `supersim-agent`
- * @returns undefined for every other command line, wrong ones and `--help` among them: yargs explains those
+ * @param args the arguments after `supersim-agent`
+ * @returns undefined for any other command line, including wrong ones and `--help`: yargs handles those
  */
 export function readRunFlags(args: readonly string[]): RunFlags | undefined {
   if (args[0] !== 'run') return undefined;

@@ -1,24 +1,24 @@
 import { write as writeFile, writeSync } from 'node:fs';
 
-/** How much waits for whoever reads; who does not read loses lines, and the process no memory. */
+/** Size of each buffer. When the reader is too slow lines are dropped, so that memory stays bounded. */
 const BUFFER_BYTES = 262_144;
 const RETRY_MS = 20;
 const FLUSH_MS = 1000;
 
 /**
- * Writes lines to a file descriptor without waiting for its reader, and in memory of fixed size: one buffer is filled
- * while the other is written. The lines of one turn of the event loop leave together.
+ * Writes lines to a file descriptor without blocking, in bounded memory: one buffer is filled while the other is
+ * written. The lines of one turn of the event loop are written together.
  */
 export interface LineWriter {
-  /** A line that finds no room is dropped, and counted in a line of its own when there is room again. */
+  /** Drops the line when the buffer is full; the number of dropped lines is written later. */
   write(line: string): void;
-  /** Waits until all is written, for 1 s at most. */
+  /** Resolves when everything is written, after 1 s at most. */
   flush(): Promise<void>;
-  /** Writes at once what is not being written already: for the last moment of a process. */
+  /** Writes the pending lines synchronously, for the exit of the process. */
   flushSync(): void;
 }
 
-/** @param explainDrops the line that tells of dropped lines */
+/** @param explainDrops makes the line that reports dropped lines */
 export function createLineWriter(fd: number, explainDrops: (lines: number) => string): LineWriter {
   let filling = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   let writing = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -56,7 +56,7 @@ export function createLineWriter(fd: number, explainDrops: (lines: number) => st
       else if (error === null && from + count < total) send(from + count, total);
       else if (length > 0) writeOut();
       else {
-        // After any other error nobody reads any more, and there is nowhere left to say so.
+        // After any other error the reader is gone, and the error cannot be logged.
         busy = false;
         flushed?.();
       }
@@ -80,7 +80,7 @@ export function createLineWriter(fd: number, explainDrops: (lines: number) => st
         writeSync(fd, filling, 0, length);
         length = 0;
       } catch {
-        // As above.
+        // The reader is gone.
       }
     },
   };

@@ -4,50 +4,57 @@ import {
   formatMessage,
   type Message,
   type MessageType,
-  parseMessage,
 } from '../../../shared/coap/message.js';
 import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.js';
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import { SupersimError } from '../../../shared/errors.js';
-import { datagramKey, type Seen, type SeenCommands } from '../dedup/duplicate-table.js';
-import type { Care, Known } from '../journal/handle.js';
-import type { Counters } from '../stats/counters.js';
+import type { DuplicateTable } from '../dedup/duplicate-table.js';
+import { type DatagramKey, type DedupPolicy, datagramKey, type SeenReply, type SeenRequest } from '../dedup/entry.js';
+import type { Stats } from '../stats/stats.js';
 
-/** Most separate responses whose acknowledgement is awaited at once; further ones go non-confirmable. */
+/** Most separate responses that await an acknowledgement; further ones are sent non-confirmable. */
 const MAX_UNACKNOWLEDGED = 64;
 
-/** Who a message came from, and how an answer gets there. */
+/** The sender of a message, and the way to answer it. */
 export interface CoapPeer {
   /** `gateway` for everything from the carrier, else `address:port`. */
   readonly name: string;
-  /** A `signal` is worth nothing later: it waits for no link. */
+  /** A `signal`, such as an acknowledgement, is not kept in the outbox when there is no link. */
   send(bytes: Uint8Array, kind: 'reply' | 'signal'): void;
 }
 
-/** What the endpoint makes a response of: everything of a message but its type, message ID and token. */
+/** A response without type, message ID and token, which the endpoint adds. */
 export type ResponseParts = Pick<Message, 'code' | 'options' | 'payload'>;
 
-/** What a request's handling tells of it. */
-export interface Respond {
-  /** Called at any time; only the first that is safe is sent. `save` keeps the response that a repeat gets, and calls `then` when it is safe. */
-  response(parts: ResponseParts, save?: (reply: Uint8Array, then: () => void) => void): void;
-  /** The response comes later, and perhaps after the agent has ended. */
-  later(): void;
+/** A request that is to be handled, and how its response is sent. */
+export interface CoapExchange<Peer extends CoapPeer> {
+  readonly request: Message;
+  readonly peer: Peer;
+  readonly key: DatagramKey;
+  readonly policy: DedupPolicy;
+  /** Its entry in the duplicate table; it is finished with the bytes that `encode` returned. */
+  readonly seen: SeenRequest;
+  /** Returns the response as a repeat of the request gets it. */
+  readonly encode: (parts: ResponseParts) => Buffer;
+  /** Sends the response, once: as it was encoded, or separately where the request has been acknowledged. */
+  readonly send: (parts: ResponseParts, encoded: Buffer) => void;
+  /** Tells the peer that the response comes later, perhaps after a restart of the agent (RFC 7252 §5.2.2). */
+  readonly acknowledge: () => void;
 }
 
 export interface EndpointOptions<Peer extends CoapPeer> {
-  readonly seen: SeenCommands;
-  /** What is known of a request that is not in `seen`; a `busy` error when that cannot be found out. */
-  readonly recall: (key: string) => Known | SupersimError | undefined;
-  readonly handle: (request: Message, peer: Peer, key: string, respond: Respond) => void;
-  readonly careOf: (request: Message) => Care;
-  readonly counters: Pick<Counters, 'repeats'>;
+  readonly duplicates: DuplicateTable;
+  /** Returns what the journal knows of a request that the table does not have; a `busy` error when it cannot tell. */
+  readonly recall: (key: DatagramKey) => SeenReply | SupersimError | undefined;
+  readonly handle: (exchange: CoapExchange<Peer>) => void;
+  readonly dedupPolicyOf: (request: Message) => DedupPolicy;
+  readonly stats: Pick<Stats, 'repeated'>;
   readonly now?: () => number;
   readonly random?: () => number;
 }
 
-/** The response when the request cannot be remembered (RFC 7252 §5.9.3.4). */
+/** Returns the response to a request that cannot be tracked (RFC 7252 §5.9.3.4). */
 const busy = (why: string): ResponseParts => ({
   code: '5.03',
   options: [uintOption(OPTION.maxAge, BUSY_MAX_AGE_S)],
@@ -64,7 +71,8 @@ interface Unacknowledged {
  * responses go piggybacked, separately or non-confirmably, pings are reset.
  */
 export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptions<Peer>) {
-  const { seen, recall, handle, careOf, counters, now = () => performance.now(), random = Math.random } = options;
+  const { duplicates, recall, handle, dedupPolicyOf, stats } = options;
+  const { now = () => performance.now(), random = Math.random } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
   let nextMessageId = Math.floor(random() * 0x10000);
 
@@ -73,83 +81,77 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return nextMessageId;
   };
 
-  function receive(bytes: Buffer, peer: Peer): void {
-    const message = parseMessage(bytes);
-    if (message.type === 'ACK' || message.type === 'RST') settle(peer, message.messageId);
+  function receive(message: Message, bytes: Buffer, peer: Peer): void {
+    if (message.type === 'ACK' || message.type === 'RST') endRetransmission(peer, message.messageId);
     else if (message.code === EMPTY_CODE ? message.type === 'CON' : isRejected(message)) {
       peer.send(formatMessage(emptyMessage('RST', message.messageId)), 'signal');
-    } else if (message.code !== EMPTY_CODE) takeRequest(message, bytes, peer);
+    } else if (message.code !== EMPTY_CODE) receiveRequest(message, bytes, peer);
   }
 
   /** RFC 7252 §5.4.1: a critical option that is not understood is answered in a confirmable request only. */
   const isRejected = ({ type, options }: Message) => type === 'NON' && usableOptions(options).critical !== undefined;
 
-  function takeRequest(request: Message, bytes: Buffer, peer: Peer): void {
+  function receiveRequest(request: Message, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
     const at = now();
-    const here = seen.find(key, at);
-    if (here !== undefined) {
-      if (answerRepeat(here, request, peer)) here.accepted = true;
+    const seen = duplicates.find(key.text, at);
+    if (seen !== undefined) {
+      if (answerRepeat(seen, request, peer)) seen.accepted = true;
       return;
     }
-    const care = careOf(request);
-    const known = care === 'none' ? undefined : recall(key);
+    const policy = dedupPolicyOf(request);
+    const known = policy === 'none' ? undefined : recall(key);
     if (known instanceof SupersimError) refuse(request, peer, known.message);
     else if (known !== undefined) answerRepeat(known, request, peer);
-    else begin(request, peer, key, care, at);
+    else begin(request, peer, key, policy, at);
   }
 
-  /** @returns whether its sender was told that the response comes later */
-  function answerRepeat({ reply, running }: Known, request: Message, peer: Peer): boolean {
-    counters.repeats++;
+  /** @returns whether the sender was told that the response comes later */
+  function answerRepeat({ reply, running }: SeenReply, request: Message, peer: Peer): boolean {
+    stats.repeated();
     if (reply !== undefined) peer.send(reply, 'reply');
     else if (running && request.type === 'CON') {
-      acknowledge(request, peer);
+      sendEmptyAck(request, peer);
       return true;
     }
     return false;
   }
 
-  function begin(request: Message, peer: Peer, key: string, care: Care, at: number): void {
+  function begin(request: Message, peer: Peer, key: DatagramKey, policy: DedupPolicy, at: number): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const entry = seen.begin(key, care !== 'remembered', lifetime, at);
-    if (entry === undefined) refuse(request, peer, 'too many commands are remembered');
-    else answer(entry, request, peer, key);
+    const seen = duplicates.begin(key.text, policy !== 'track', lifetime, at);
+    if (seen === undefined) refuse(request, peer, 'the duplicate table is full');
+    else answer(seen, request, peer, key, policy);
   }
 
   function refuse(request: Message, peer: Peer, why: string): void {
     peer.send(formatMessage(piggybacked(request, busy(why))), 'signal');
   }
 
-  /** Has the request handled, and sends its response the way that fits the request and the peer. */
-  function answer(entry: Seen, request: Message, peer: Peer, key: string): void {
+  /** Has the request handled; acknowledges it when the response takes long. */
+  function answer(seen: SeenRequest, request: Message, peer: Peer, key: DatagramKey, policy: DedupPolicy): void {
     let timer: NodeJS.Timeout | undefined;
-    const response = (parts: ResponseParts, save = atOnce) => {
+    const acknowledge = () => {
+      if (seen.accepted || request.type !== 'CON') return;
+      seen.accepted = true;
+      sendEmptyAck(request, peer);
+    };
+    const send = (parts: ResponseParts, encoded: Buffer) => {
       clearTimeout(timer);
-      // A repeat gets its response in the acknowledgement, however the first went.
-      const reply = formatMessage(piggybacked(request, parts));
-      save(reply, () => {
-        if (!entry.running) return;
-        seen.finish(entry, reply, now());
-        if (entry.accepted) sendSeparately(request, parts, peer);
-        else peer.send(reply, 'reply');
-      });
+      if (seen.accepted) sendSeparately(request, parts, peer);
+      else peer.send(encoded, 'reply');
     };
-    const later = () => {
-      if (entry.accepted || request.type !== 'CON') return;
-      entry.accepted = true;
-      acknowledge(request, peer);
-    };
-    handle(request, peer, key, { response, later });
-    // Each message through the gateway costs an API call: nothing is sent there before there is something to say.
-    if (entry.running && !entry.accepted && request.type === 'CON' && peer.name !== 'gateway') {
-      timer = setTimeout(later, PIGGYBACK_WAIT_MS);
+    // A repeat gets its response piggybacked, also when the first was sent separately.
+    const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
+    handle({ request, peer, key, policy, seen, encode, send, acknowledge });
+    // Each message through the gateway costs an API call: no empty acknowledgement goes there.
+    if (seen.running && !seen.accepted && request.type === 'CON' && peer.name !== 'gateway') {
+      timer = setTimeout(acknowledge, PIGGYBACK_WAIT_MS);
     }
   }
 
-  /** An empty acknowledgement: the response comes later (RFC 7252 §5.2.2). */
-  function acknowledge(request: Message, peer: Peer): void {
+  function sendEmptyAck(request: Message, peer: Peer): void {
     peer.send(formatMessage(emptyMessage('ACK', request.messageId)), 'signal');
   }
 
@@ -171,7 +173,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const key = `${peer.name} ${message.messageId}`;
     transmit(ackTimeout * (1 + random() * (ackRandomFactor - 1)), 0);
 
-    /** RFC 7252 §4.2: again after twice the time, until acknowledged or often enough. */
+    /** RFC 7252 §4.2: retransmits with exponential back-off until acknowledged, or MAX_RETRANSMIT times. */
     function transmit(wait: number, retransmissions: number): void {
       peer.send(bytes, 'signal');
       const last = retransmissions >= maxRetransmit;
@@ -183,26 +185,26 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     }
   }
 
-  /** An acknowledgement or a reset: either way the peer has what was sent, and wants no more of it. */
-  function settle(peer: Peer, messageId: number): void {
+  /** After an acknowledgement or a reset nothing is sent again. */
+  function endRetransmission(peer: Peer, messageId: number): void {
     const key = `${peer.name} ${messageId}`;
     clearTimeout(unacknowledged.get(key)?.timer);
     unacknowledged.delete(key);
   }
 
   return {
-    /** @throws MessageFormatError when the datagram is no well-formed CoAP message */
+    /** @param bytes the message as it was received */
     receive,
-    /** Handles a request that was taken in before the agent was started, and told that its response comes later. */
+    /** Handles a request that an earlier run of the agent accepted and acknowledged. */
     resume(request: Message, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
-      const entry = seen.begin(key, false, parametersOf(peer.name).exchangeLifetime, now());
-      if (entry === undefined) throw new Error('too many commands are remembered');
-      entry.accepted = true;
-      answer(entry, request, peer, key);
+      const seen = duplicates.begin(key.text, false, parametersOf(peer.name).exchangeLifetime, now());
+      if (seen === undefined) throw new Error('the duplicate table is full');
+      seen.accepted = true;
+      answer(seen, request, peer, key, 'track');
     },
-    /** The response as a repeat of the request gets it. */
-    reply: (request: Message, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),
+    /** Returns the response as a repeat of the request gets it. */
+    encode: (request: Message, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),
     sendSeparately,
     stop() {
       for (const { timer } of unacknowledged.values()) clearTimeout(timer);
@@ -218,5 +220,3 @@ const responseTo = (
   type: MessageType,
   messageId: number,
 ): Message => ({ type, code, messageId, token, options, payload });
-
-const atOnce = (_reply: Uint8Array, then: () => void) => then();

@@ -1,54 +1,53 @@
 import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.js';
 import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../shared/coap/content-format.js';
 import { formatLinks } from '../../../shared/coap/link-format.js';
-import type { Message, Option } from '../../../shared/coap/message.js';
+import { formatMessage, MAX_DATAGRAM_BYTES, type Message, type Option } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
 import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
-import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { SupersimError } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
-import { type Care, enterLate, type Journalled, tellingFirst } from '../journal/handle.js';
-import type { Launch } from '../runner/deadline-gate.js';
+import { encodingError } from '../codec/encode.js';
+import type { DedupPolicy } from '../dedup/entry.js';
+import type { Life } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
 
 export interface ResourceOptions {
   readonly registry: Registry;
   readonly authorize: Authorize;
-  readonly launch: Launch;
-  /** The longest datagram that can leave now; 1300 bytes where nothing asks for less. */
+  /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: () => number;
   readonly now?: () => number;
 }
 
-/** What a command came to; without a name where none was found that could be run. */
-export interface CameTo {
+/** A command's name and reply; without a name where no handler was found. */
+export interface NamedReply {
   readonly name: string | undefined;
   readonly reply: Reply;
 }
 
-/** What a request's handling asks for, and tells. */
-export interface Surroundings {
-  /** Called once: the response; and what the command came to, where one ran or was to. */
-  respond(parts: ResponseParts, ended?: CameTo): void;
-  /** Called when the agent itself made a mistake, so that there is no response: the request is answered by that. */
+/** How a request is answered. */
+export interface RequestContext {
+  readonly life: Pick<Life, 'run'>;
+  /** Called once: sends the response; `ended` is the command's reply, where the request was for a command. */
+  respond(parts: ResponseParts, ended?: NamedReply): void;
+  /** Answers 5.00 after a mistake of the agent itself. */
   fail(name: string | undefined, error: unknown): void;
-  /** The response comes later, and perhaps after the agent has ended. */
-  later(): void;
-  /** It was taken in before the agent was started, and the journal has it. */
-  readonly resumed: boolean;
-  /** The command's entry in the journal; `whole` is the request with all of its body. */
-  enter(command: Command, handler: Handler, whole: Message): Journalled | undefined;
+  /** Tells the peer that the response comes later, perhaps after a restart of the agent. */
+  acknowledge(): void;
 }
 
-/** What a block leaves room for in its datagram: the header and the options. */
+/** A request is stored in one piece, in however many datagrams its body came. */
+const MAX_STORED_BYTES = MAX_DATAGRAM_BYTES + MAX_BODY_BYTES;
+/** Room for the header and the options beside a block. */
 const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
 
 /**
@@ -56,52 +55,56 @@ const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
  * in blocks (RFC 7959).
  */
 export function createResources(options: ResourceOptions) {
-  const { registry, authorize, launch, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
+  const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
   const transfers = createTransfers();
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
   let last: { readonly message: Message; readonly request: CoapRequest | Rejection } | undefined;
 
   return {
     /** Answers a request. */
-    handle(message: Message, peer: string, surroundings: Surroundings): void {
+    handle(message: Message, peer: string, context: RequestContext): void {
       const plan = planFor(message, peer);
       if ('code' in plan) {
-        const failed = plan.code.startsWith('4') || plan.code.startsWith('5');
-        surroundings.respond(plan, failed ? { name: undefined, reply: refusal(plan) } : undefined);
-      } else {
-        const { name } = plan.handler;
-        const fail = (error: unknown) => surroundings.fail(name, error);
-        const done = orElse(fail, (reply: Reply, response: CoapResponse) => {
-          const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
-          surroundings.respond(parts, { name, reply });
-        });
-        orElse(fail, run)(plan, message, peer, surroundings, done);
+        const isError = plan.code.startsWith('4') || plan.code.startsWith('5');
+        context.respond(plan, isError ? { name: undefined, reply: refusal(plan) } : undefined);
+        return;
       }
+      const { name } = plan.handler;
+      run(plan, message, peer, context, (write) => {
+        try {
+          const [reply, response] = write();
+          const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
+          context.respond(parts, { name, reply });
+        } catch (error) {
+          context.fail(name, error);
+        }
+      });
     },
 
-    /** The response to a request whose command came to this although no handler says so. */
+    /** Returns the response that says how a command ended, whatever its handler returned. */
     responseTo(message: Message, reply: Reply): ResponseParts {
       return plainParts(formatResponse(reply, message.code, undefined, undefined));
     },
 
-    /** Discovery, errors, later blocks of a response, and handlers declared idempotent need none. */
-    careOf(message: Message): Care {
+    /** Discovery, errors, later blocks of a response, and idempotent handlers need no deduplication. */
+    dedupPolicyOf(message: Message): DedupPolicy {
       const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
-      if ('code' in handler) return handler.code === '4.04' ? 'recalled' : 'none';
-      if (authorize(handler) !== undefined) return 'recalled';
-      return handler.idempotent ? 'none' : 'remembered';
+      if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
+      if (authorize(handler) !== undefined) return 'lookup';
+      // That a guarded handler has run is remembered even when the configuration forbids it later.
+      return handler.idempotent && !handler.needsAuthentication ? 'none' : 'track';
     },
   };
 
-  /** A request is asked after twice in a row, what care it needs and what it asks for, and is read once. */
+  /** Reads a request once, though its policy and its plan are asked for one after the other. */
   function requestOf(message: Message): CoapRequest | Rejection {
     if (last?.message !== message) last = { message, request: readRequest(message) };
     return last.request;
   }
 
-  /** What is to be run, or the response where nothing is. */
+  /** Returns the command to run, or the response when there is none. */
   function planFor(message: Message, peer: string): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
@@ -111,8 +114,10 @@ export function createResources(options: ResourceOptions) {
     if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
     const handler = findHandler(request);
     if ('code' in handler) return plainParts(handler);
-    if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
-    if (request.block1 === undefined) return { handler, request, body: request.payload, options: [] };
+    if (laterBlock && !handler.safe && authorize(handler) === undefined)
+      return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
+    if (request.block1 === undefined || authorize(handler) !== undefined)
+      return { handler, request, body: request.payload, options: [] };
     const assembled = transfers.assemble(
       transferKey(peer, request),
       request,
@@ -147,76 +152,76 @@ export function createResources(options: ResourceOptions) {
       const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
       return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
     }
+    // Whether it may run is judged before anything else is answered.
+    if (authorize(handler) !== undefined) return handler;
     if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
 
-  function run(plan: Plan, message: Message, peer: string, surroundings: Surroundings, done: Done): void {
+  function run(plan: Plan, message: Message, peer: string, context: RequestContext, done: Done): void {
     const { handler, request, body } = plan;
     const { accept, contentFormat, method, query } = request;
-    const finish = (reply: Reply) => done(...orBadReply(reply, method, accept, contentFormat));
-    const refused = authorize(handler);
+    const settle = (reply: Reply) => done(() => orBadReply(reply, method, accept, contentFormat));
+    const refusal = authorize(handler);
+    if (refusal !== undefined) {
+      settle({ error: refusal });
+      return;
+    }
     const read = readParams(query, body, contentFormat);
-    if (refused !== undefined) finish({ error: refused });
-    else if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
-      done(...badParams('4.06', cannotMake(accept)));
+    if (accept !== undefined && (!isContentFormat(accept) || accept === CONTENT_FORMAT.links)) {
+      done(() => badParams('4.06', cannotMake(accept)));
     } else if ('code' in read) {
-      done(...badParams(read.code, read.diagnostic));
+      done(() => badParams(read.code, read.diagnostic));
     } else {
       const bound = handler.bind(read.params, read.words);
-      if ('error' in bound) finish(bound);
+      if ('error' in bound) settle(bound);
       else {
-        const id = message.token.toString('hex');
         const { params, deadline } = read;
-        const command: Command = { id, name: handler.name, params, format: 'coap', peer, deadline };
-        const whole = () => (request.block1 === undefined ? message : wholeOf(message, body));
-        const enter = () => surroundings.enter(command, handler, whole());
-        const journalled = handler.idempotent && !surroundings.resumed ? undefined : enter();
-        launch({
+        const command: Command = { id: idOf(message), name: handler.name, params, format: 'coap', peer, deadline };
+        context.life.run({
           command,
           handler,
           params: bound.value,
           bytes: body.length,
-          before: handler.endsWith === undefined ? journalled : tellingFirst(journalled, surroundings.later),
-          done: finish,
-          slow: handler.safe || journalled !== undefined ? undefined : () => enterLate(enter()),
+          describe: (idempotent) => ({
+            id: command.id,
+            name: command.name,
+            request: formatMessage(wholeOf(message, plan), MAX_STORED_BYTES),
+            idempotent,
+            endsWith: handler.endsWith,
+            deadline,
+          }),
+          acknowledge: context.acknowledge,
+          settle,
         });
       }
     }
   }
 }
 
-/** A request whose body came in blocks, as if it had come in one piece. */
-const wholeOf = (message: Message, payload: Buffer): Message => ({
-  ...message,
-  options: message.options.filter(({ number }) => number !== OPTION.block1),
-  payload,
-});
+/** A command in CoAP is identified by the token of its request. */
+export const idOf = ({ token }: Message): string => token.toString('hex');
 
-/** A request that ran nothing, as the log has it. */
+/** Returns a request whose body came in blocks as if it had come in one piece. */
+function wholeOf(message: Message, { request, body }: Plan): Message {
+  if (request.block1 === undefined) return message;
+  return { ...message, options: message.options.filter(({ number }) => number !== OPTION.block1), payload: body };
+}
+
+/** Returns the reply, for the log, of a request without a command. */
 const refusal = ({ code, payload }: ResponseParts): Reply => ({
   error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
 });
 
-/** The same, but what it throws is given to `fail`. */
-const orElse =
-  <A extends unknown[]>(fail: (error: unknown) => void, work: (...args: A) => void) =>
-  (...args: A): void => {
-    try {
-      work(...args);
-    } catch (error) {
-      fail(error);
-    }
-  };
-
-type Done = (reply: Reply, response: CoapResponse) => void;
+/** Gets a function that writes the reply and its response, and may throw. */
+type Done = (write: () => [Reply, CoapResponse]) => void;
 
 /** A command that a request asks for. */
 interface Plan {
   readonly handler: Handler;
   readonly request: CoapRequest;
   readonly body: Buffer;
-  /** Options that the response will have besides its own. */
+  /** Further options of the response. */
   readonly options: readonly Option[];
 }
 
@@ -231,7 +236,7 @@ const asksForLaterBlock = ({ block2 }: CoapRequest) => block2 !== undefined && b
 const isDiscovery = ({ path }: CoapRequest) =>
   path.length === DISCOVERY_PATH.length && DISCOVERY_PATH.every((segment, index) => path[index] === segment);
 
-/** A reply and its response; an error where the reply cannot be written, or not be kept for all its blocks to go. */
+/** Writes a reply as a response; an error where it cannot be written, or is too long to be kept for its blocks. */
 function orBadReply(
   reply: Reply,
   method: string,
@@ -244,20 +249,19 @@ function orBadReply(
     if (length > MAX_TRANSFER_BYTES) throw new SupersimError('bad-reply', `the result has ${length} bytes`);
     return [reply, response];
   } catch (error) {
-    const code = isSupersimError(error, 'bad-reply') ? 'bad-reply' : 'internal-error';
-    const failed = { error: { code, message: messageOf(error) } } as const;
+    const failed = encodingError(error);
     return [failed, formatResponse(failed, method, undefined, undefined)];
   }
 }
 
 const exponentOf = ({ block2 }: CoapRequest, largest: number) => Math.min(block2?.exponent ?? largest, largest);
 
-/** The block of a response that a request asks for: all of it, where it fits and no block was asked for. */
+/** Returns the requested block of a response; the whole response when it fits and no block was requested. */
 function inBlocks(response: CoapResponse, request: CoapRequest, largest: number): ResponseParts {
   const { block2 } = request;
   const exponent = exponentOf(request, largest);
   if (block2 === undefined && response.payload.length <= blockSize(exponent)) return plainParts(response);
-  // Where smaller blocks than asked for are given, they are counted in their own size.
+  // Blocks that are smaller than requested are numbered in their own size.
   const number = block2 === undefined ? 0 : block2.number << (block2.exponent - exponent);
   const block = blockOf(response, number, exponent);
   if (block === undefined) return plainParts(diagnostic('4.00', 'the body ends before this block'));
@@ -272,7 +276,7 @@ function inBlocks(response: CoapResponse, request: CoapRequest, largest: number)
 
 const formatOption = (format: ContentFormat) => uintOption(OPTION.contentFormat, format);
 
-/** Made once, as most responses have one of them. */
+/** Encoded once, as most responses have one of them. */
 const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
   [CONTENT_FORMAT.text]: formatOption(CONTENT_FORMAT.text),
   [CONTENT_FORMAT.links]: formatOption(CONTENT_FORMAT.links),

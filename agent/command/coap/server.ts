@@ -1,167 +1,95 @@
-import { formatMessage, MAX_DATAGRAM_BYTES, type Message, parseMessage } from '../../../shared/coap/message.js';
-import { parametersOf } from '../../../shared/coap/parameters.js';
-import type { Command, Reply } from '../../../shared/command.js';
+import { type Message, parseMessage } from '../../../shared/coap/message.js';
+import type { Reply } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Handler } from '../../handlers/handler.js';
+import type { Log } from '../../base/log.js';
+import type { Registry } from '../../handlers/registry.js';
 import type { Datagram } from '../../transport/transport.js';
-import type { LifeOptions } from '../exchange.js';
+import type { Authorize } from '../authorize.js';
+import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
-import { createJournalled, endingOf, endOfResumed, type Journalled, journalKey, recall } from '../journal/handle.js';
-import { codeOf, internalError, millisecondsSince, outcomeOf } from '../stats/command-log.js';
-import { observe } from '../stats/meters.js';
-import { type CoapPeer, createCoapEndpoint, type Respond, type ResponseParts } from './endpoint.js';
-import { type CameTo, createResources } from './resources.js';
-import { MAX_BODY_BYTES } from './transfers.js';
+import type { Lives } from '../life.js';
+import { internalError } from '../stats/command-log.js';
+import type { Stats } from '../stats/stats.js';
+import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponseParts } from './endpoint.js';
+import { createResources, idOf, type NamedReply } from './resources.js';
 
-/** A request is stored in one piece, in however many datagrams its body came. */
-const MAX_STORED_BYTES = MAX_DATAGRAM_BYTES + MAX_BODY_BYTES;
-
-export interface CoapServerOptions extends LifeOptions {
+export interface CoapServerOptions {
+  readonly registry: Registry;
+  readonly authorize: Authorize;
+  readonly lives: Lives;
+  readonly duplicates: DuplicateTable;
+  readonly stats: Pick<Stats, 'repeated'>;
+  readonly log: Log;
+  /** Returns the size of the longest datagram that can leave now. */
+  readonly maxBytes: () => number;
   /** Sends to where a datagram came from. */
-  readonly reply: (bytes: Uint8Array, datagram: Datagram, kind: 'reply' | 'signal') => void;
+  readonly reply: (bytes: Uint8Array, datagram: Datagram, peer: string, kind: 'reply' | 'signal') => void;
 }
 
 /** A peer, and the datagram that came from it. */
 interface Peer extends CoapPeer {
   readonly datagram: Datagram;
-  /** What the journal has of it, when it was taken in before the agent was started. */
+  /** The journal's entry, when an earlier run of the agent accepted the datagram. */
   readonly resumed?: JournalEntry | undefined;
 }
 
-/** The life of the commands in CoAP datagrams. */
+/** Handles CoAP datagrams: the message layer and the resources, with the life of commands between them. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, authorize, launch, seen, journal, counters, meters, logCommand, log, maxBytes, reply } = options;
-  const resources = createResources({ registry, authorize, launch, maxBytes });
+  const { registry, authorize, lives, duplicates, stats, log, maxBytes, reply } = options;
+  const resources = createResources({ registry, authorize, maxBytes });
   const endpoint = createCoapEndpoint<Peer>({
-    seen,
-    recall: (key) => recall(journal, key),
-    careOf: resources.careOf,
-    counters,
+    duplicates,
+    recall: lives.recall,
+    dedupPolicyOf: resources.dedupPolicyOf,
+    stats,
     handle,
   });
 
-  function handle(request: Message, peer: Peer, key: string, { response, later }: Respond): void {
-    let journalled: Journalled | undefined;
-    const { resumed } = peer;
-    // Also where nothing is found any more that could be run, the journal is told.
-    if (resumed !== undefined && journal !== undefined) journalled = createJournalled(journal, resumed.command, true);
+  function handle({ request, peer, key, policy, seen, encode, send, acknowledge }: CoapExchange<Peer>): void {
+    const { datagram, name: peerName, resumed } = peer;
+    const life = lives.open({ datagram, peer: peerName, format: 'coap', resumed }, { key, policy, seen });
 
-    function respond(given: ResponseParts, came?: CameTo): void {
-      const { parts, ended } =
-        resumed && came ? resumedEnd(request, resumed, given, came) : { parts: given, ended: came };
-      const entry = journalled;
-      const milliseconds = millisecondsSince(peer.datagram.receivedAt);
-      const sent = () => {
-        if (ended === undefined) return;
-        logEnded(request, peer, ended, milliseconds);
-        if (resumed === undefined) observeReply(peer);
-      };
-      if (entry === undefined) {
-        response(parts);
-        sent();
-      } else {
-        const end = ended && { outcome: outcomeOf(ended.reply), code: codeOf(ended.reply) };
-        response(parts, (bytes, then) =>
-          entry.finish(endingOf(end ? [end] : [], bytes), () => {
-            then();
-            sent();
-          }),
-        );
-      }
+    function respond(parts: ResponseParts, ended?: NamedReply): void {
+      const result = ended && life.resultOf(idOf(request), ended.name, ended.reply);
+      const isChanged = result !== undefined && result.reply !== ended?.reply;
+      const sent = isChanged ? resources.responseTo(request, result.reply) : parts;
+      const encoded = encode(sent);
+      life.finish(result === undefined ? [] : [result], encoded, () => send(sent, encoded));
     }
 
-    /** An entry that stayed as if its command ran would have its repeats wait for ever. */
     function fail(name: string | undefined, error: unknown): void {
-      log.error({ name, peer: peer.name, error: messageOf(error) }, 'internal error');
-      const reply = internalError(error);
-      const parts = resources.responseTo(request, reply);
-      try {
-        respond(parts, { name, reply });
-      } catch {
-        // The journal cannot be told either.
-        response(parts);
-        logEnded(request, peer, { name, reply }, millisecondsSince(peer.datagram.receivedAt));
-      }
+      log.error({ name, peer: peerName, error: messageOf(error) }, 'internal error');
+      const ended = { name, reply: internalError(error) };
+      respond(resources.responseTo(request, ended.reply), ended);
     }
 
     try {
-      resources.handle(request, peer.name, {
-        respond,
-        fail,
-        later,
-        resumed: resumed !== undefined,
-        enter(command, handler, whole) {
-          journalled ??= enter(command, handler, whole, peer, key);
-          return journalled;
-        },
-      });
+      resources.handle(request, peerName, { life, respond, fail, acknowledge });
     } catch (error) {
       fail(undefined, error);
     }
   }
 
-  function resumedEnd(request: Message, resumed: JournalEntry, parts: ResponseParts, ended: CameTo) {
-    const reply = endOfResumed(resumed, ended.reply);
-    if (reply === ended.reply) return { parts, ended };
-    return { parts: resources.responseTo(request, reply), ended: { ...ended, reply } };
-  }
-
-  function enter(
-    { id, name, deadline }: Command,
-    { idempotent, endsWith }: Handler,
-    whole: Message,
-    { datagram, name: peer }: Peer,
-    key: string,
-  ): Journalled | undefined {
-    if (journal === undefined) return undefined;
-    return createJournalled(journal, {
-      key: journalKey(key),
-      peer,
-      id,
-      name,
-      format: 'coap',
-      request: formatMessage(whole, MAX_STORED_BYTES),
-      source: datagram.source,
-      port: datagram.port,
-      transport: datagram.transport,
-      idempotent,
-      endsWith,
-      deadline: deadline === undefined ? null : deadline * 1000,
-      lifetimeMs: parametersOf(peer).exchangeLifetime,
-    });
-  }
-
-  function logEnded(
-    { token }: Message,
-    { name: peer, datagram: { transport } }: Peer,
-    { name, reply }: CameTo,
-    milliseconds: number,
-  ): void {
-    logCommand({ peer, transport, format: 'coap' }, { id: token.toString('hex'), name, reply, milliseconds });
-  }
-
-  const observeReply = ({ datagram }: Peer) => observe(meters.replies, performance.now() - datagram.receivedAt);
-
   const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({
     name,
     datagram,
     resumed,
-    send: (bytes, kind) => reply(bytes, datagram, kind),
+    send: (bytes, kind) => reply(bytes, datagram, name, kind),
   });
 
   return {
-    /** @throws MessageFormatError when it is no well-formed CoAP message */
-    receive: (datagram: Datagram, peer: string): void => endpoint.receive(datagram.bytes, peerOf(peer, datagram)),
-    /** Runs a command of the journal; its peer has been told, or will be, that the response comes later. */
+    receive: (message: Message, datagram: Datagram, peer: string): void =>
+      endpoint.receive(message, datagram.bytes, peerOf(peer, datagram)),
+    /** Runs a command of the journal; its peer knows, or will be told, that the response comes later. */
     resume(entry: JournalEntry, datagram: Datagram): void {
       endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(entry.command.peer, datagram, entry));
     },
-    /** The response that a repeat gets, when a command of the journal came to this. */
+    /** Returns the response that a repeat gets after recovery ended its command. */
     encodeEnding(command: JournalCommand, ending: Reply): Buffer {
       const request = parseMessage(Buffer.from(command.request));
-      return endpoint.reply(request, resources.responseTo(request, ending));
+      return endpoint.encode(request, resources.responseTo(request, ending));
     },
-    /** Tells the peer of a command of the journal what it came to. */
+    /** Tells the peer how recovery ended its command. */
     report(command: JournalCommand, ending: Reply): void {
       const request = parseMessage(Buffer.from(command.request));
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };

@@ -2,14 +2,14 @@ import { type Block, blockSize, sliceBlock } from '../../../shared/coap/block.js
 import type { CoapRequest } from '../../../shared/coap/request.js';
 import type { CoapResponse } from '../../../shared/coap/response.js';
 
-/** Longest body that a request may be put together to. */
+/** Longest body of a request that comes in blocks. */
 export const MAX_BODY_BYTES = 65_536;
-/** Most bodies, coming in or going out, that are in progress at once; the oldest gives way. */
+/** Most block-wise transfers in progress, of requests or of responses; the oldest is dropped. */
 const MAX_TRANSFERS = 64;
-/** Most bytes of all of them, and so of one. */
+/** Most bytes of all of them. */
 export const MAX_TRANSFER_BYTES = 1_048_576;
 
-/** What a transfer is known by: peer, method, path, query and Request-Tag (RFC 7959 §2.4, RFC 9175 §3.3). */
+/** Returns the key of a transfer: peer, method, path, query and Request-Tag (RFC 7959 §2.4, RFC 9175 §3.3). */
 export function transferKey(peer: string, { method, path, query, requestTag }: CoapRequest): string {
   return JSON.stringify([peer, method, path, query, requestTag?.toString('hex')]);
 }
@@ -20,7 +20,7 @@ interface Kept<T> {
   readonly expiresAt: number;
 }
 
-/** Things kept for a while, bounded in number, bytes and age; the oldest gives way. */
+/** A store bounded in entries, bytes and age; the oldest entry is dropped. */
 function createShelf<T>() {
   const shelf = new Map<string, Kept<T>>();
   let bytes = 0;
@@ -48,23 +48,25 @@ function createShelf<T>() {
   };
 }
 
-/** A body that is coming in (Block1). */
+/** A request body in progress (Block1). */
 interface Incoming {
   readonly parts: Buffer[];
   readonly bytes: number;
   readonly contentFormat: number | undefined;
 }
 
-/** What a block of a request's body leads to: a response at once, or the whole body. */
+/** The result of one block of a request: the whole body, or the code to answer. */
 export type Assembled = { readonly body: Buffer } | { readonly code: '2.31' | '4.00' | '4.08' | '4.13' };
 
-/** Bodies in several blocks, both ways; `lifetimeMs` is how long one in progress is kept without a further block. */
+/** Keeps block-wise transfers of requests and responses. `lifetimeMs` is how long one stays without a further block. */
 export function createTransfers() {
   const incoming = createShelf<Incoming>();
   const outgoing = createShelf<CoapResponse>();
 
   return {
-    /** Takes one block of a request's body (RFC 7959 §2.5). Blocks come in their order; the first begins anew. */
+    /**
+     * Adds one block of a request (RFC 7959 §2.5). Blocks are accepted in order only; block 0 restarts the transfer.
+     */
     assemble(key: string, request: CoapRequest, block: Block, now: number, lifetimeMs: number): Assembled {
       const { payload, contentFormat, size1 } = request;
       const size = blockSize(block.exponent);
@@ -88,30 +90,30 @@ export function createTransfers() {
       return { body: Buffer.concat(parts) };
     },
 
-    /** Keeps a response whose payload does not fit one block, for the requests that ask for the others. */
+    /** Keeps a response that does not fit one block, for the requests of its further blocks. */
     keep(key: string, response: CoapResponse, now: number, lifetimeMs: number): void {
       outgoing.set(key, response, response.payload.length, now + lifetimeMs);
     },
 
-    /** The response that is kept for a request. */
+    /** Returns the response kept for a request. */
     kept: (key: string, now: number): CoapResponse | undefined => outgoing.get(key, now),
   };
 }
 
 export type Transfers = ReturnType<typeof createTransfers>;
 
-/** One block of a response: its payload, whether there are more, and the tag that all blocks of it share. */
+/** Returns one block of a response: its payload, whether more follow, and the ETag that its blocks share. */
 export function blockOf(response: CoapResponse, number: number, exponent: number) {
   const slice = sliceBlock(response.payload, number, exponent);
   return slice && { ...slice, eTag: fingerprint(response.payload) };
 }
 
-/** FNV-1a, 32 bits: tells one body from the next; it is no protection. */
+/** FNV-1a, 32 bits: distinguishes one body from the next; not a cryptographic digest. */
 function fingerprint(bytes: Buffer): Buffer {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   const tag = Buffer.alloc(4);
-  // An XOR makes a signed number of it; what no byte has changed is unsigned.
+  // Unsigned: an XOR yields a signed number, and the initial value is above the signed range.
   tag.writeUInt32BE(hash >>> 0);
   return tag;
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { type Message as CoapMessage, MessageFormatError, parseMessage } from '../../../shared/coap/message.js';
 import type { Format } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
@@ -10,20 +11,17 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { ListenedPort } from '../../config/schema.js';
 import { writers } from './encode.js';
 
-/**
- * What a datagram holds. CoAP is a protocol of its own and is told apart only; undefined when it is in no format that
- * is understood, and so cannot be answered.
- */
+/** A decoded datagram; undefined when it is malformed, and so cannot be answered. */
 export type Decoded =
   | { readonly format: Format; readonly message: Message }
-  | { readonly format: 'coap'; readonly message?: undefined }
+  | { readonly format: 'coap'; readonly coapMessage: CoapMessage }
   | undefined;
 
 /**
- * Reads a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
- * A port pinned to a format takes no other.
+ * Decodes a datagram in the format of its port, or on an `auto` port in the format that its first bytes tell.
+ * A port pinned to a format accepts no other.
  *
- * @param replyLimit how long the reply may be
+ * @param replyLimit the longest reply in bytes; ids that do not fit it are refused
  */
 export function decode(bytes: Buffer, port: ListenedPort, replyLimit = MAX_PAYLOAD_BYTES): Decoded {
   if (port.format === 'raw') return { format: 'raw', message: rawMessage(bytes, port.handler ?? '') };
@@ -37,7 +35,7 @@ export function decode(bytes: Buffer, port: ListenedPort, replyLimit = MAX_PAYLO
     case 'cbor':
       return { format: 'cbor', message: parseCbor(bytes, replyLimit) };
     case 'coap':
-      return { format: 'coap' };
+      return parseCoap(bytes);
     case 'malformed':
       return undefined;
   }
@@ -47,6 +45,15 @@ const rawMessage = (bytes: Buffer, name: string): Message => ({
   entries: [{ request: { name, params: { positional: [bytes], named: {} } } }],
   batch: false,
 });
+
+function parseCoap(bytes: Buffer): Decoded {
+  try {
+    return { format: 'coap', coapMessage: parseMessage(bytes) };
+  } catch (error) {
+    if (error instanceof MessageFormatError) return undefined;
+    throw error;
+  }
+}
 
 function parseJson(bytes: Buffer, replyLimit: number): Message {
   if (!isUtf8(bytes)) return errorMessage('parse-error', 'the JSON is not UTF-8', null);

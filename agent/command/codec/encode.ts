@@ -1,9 +1,11 @@
-import type { Format, Reply } from '../../../shared/command.js';
-import { isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { decode } from 'cborg';
+import type { CommandError, Format, Reply } from '../../../shared/command.js';
+import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
-import { fromCbor, isRecord, toCbor, toJson } from '../../../shared/format/value.js';
+import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { internalError } from '../stats/command-log.js';
 
 export const writers = {
   json: (document) => Buffer.from(toJson(document)),
@@ -11,10 +13,10 @@ export const writers = {
 } satisfies Record<string, Writer>;
 
 /**
- * Writes the answers to one datagram in its own format, in at most `limit` bytes.
+ * Encodes the replies to one datagram in its own format, in at most `limit` bytes.
  *
  * @returns undefined when there is nothing to send
- * @throws SupersimError `bad-reply` or `reply-too-large` when an answer cannot be written
+ * @throws SupersimError `bad-reply` or `reply-too-large` when a reply cannot be encoded
  */
 export function encodeAnswers(
   format: Format,
@@ -35,14 +37,15 @@ export function encodeAnswers(
   }
 }
 
-/** A raw reply is the handler's bytes and nothing else: an error, or no result, sends nothing. */
+/** A raw reply consists of the handler's bytes only; for an error, or without a result, nothing is sent. */
 function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined {
   if ('error' in reply || reply.result === undefined || reply.result === null) return undefined;
   const { result } = reply;
-  const bytes = typeof result === 'string' ? Buffer.from(result) : result;
-  if (!(bytes instanceof Uint8Array)) {
+  if (typeof result !== 'string' && !(result instanceof Uint8Array)) {
     throw new SupersimError('bad-reply', `a raw reply is bytes or a string, not ${typeof result}`);
   }
+  // A copy: the handler may use its bytes again, or have changed the object that holds them.
+  const bytes = typeof result === 'string' ? Buffer.from(result) : Buffer.copyBytesFrom(result);
   if (bytes.length > limit) {
     throw new SupersimError('reply-too-large', `the raw reply has ${bytes.length} bytes, ${limit} can leave`);
   }
@@ -50,9 +53,8 @@ function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined
 }
 
 /**
- * The same answers for a command that has come before: they say that it is a repeat, in text by the word `repeat`
- * before `ok` or `error`, in JSON and CBOR by a member of that name. Where there is no room to say it they go as
- * they were.
+ * Marks the reply to a repeated command: in text by the word `repeat` before `ok` or `error`, in JSON and CBOR by a
+ * member of that name. A reply without room for the mark stays as it is.
  */
 export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOAD_BYTES): Uint8Array {
   const marked = withMark(format, bytes);
@@ -66,18 +68,21 @@ function withMark(format: Format, bytes: Uint8Array): Uint8Array {
     case 'json':
       return writers.json(mark(JSON.parse(Buffer.from(bytes).toString())));
     case 'cbor':
-      return writers.cbor(mark(fromCbor(bytes)));
+      return writers.cbor(mark(decodeReply(bytes)));
     case 'raw':
       return bytes;
   }
 }
+
+/** Decodes a reply of our own, which may contain what a request may not. */
+const decodeReply = (bytes: Uint8Array): unknown => decode(bytes, { allowBigInt: true });
 
 function mark(document: unknown): unknown {
   if (Array.isArray(document)) return document.map(mark);
   return isRecord(document) ? { ...document, repeat: true } : document;
 }
 
-/** The reply itself, or, where it cannot be written in this format, the error that says so. */
+/** Returns the reply, or the error when it cannot be encoded in this format. */
 export function encodableReply(
   format: Format,
   answer: { readonly id: Answer['id']; readonly reply: Reply },
@@ -87,7 +92,12 @@ export function encodableReply(
     encodeAnswers(format, [answer], false, limit);
     return answer.reply;
   } catch (error) {
-    const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
-    return { error: { code: known ? error.code : 'internal-error', message: messageOf(error) } };
+    return encodingError(error);
   }
+}
+
+/** Returns the error of a command whose result cannot be encoded. */
+export function encodingError(error: unknown): { readonly error: CommandError } {
+  const known = isSupersimError(error, 'bad-reply') || isSupersimError(error, 'reply-too-large');
+  return known ? { error: { ...internalError(error).error, code: error.code } } : internalError(error);
 }

@@ -1,53 +1,28 @@
-import { createDisposable, type Place } from './evictable-ring.js';
+import type { SeenRequest } from './entry.js';
+import { createEvictableRing } from './evictable-ring.js';
 
-/** Most commands that are remembered; each is remembered for the exchange lifetime of its peer. */
-export const MAX_SEEN = 16_384;
-/** Most of them that may be forgotten early: enough for what is repeated at once. */
-export const MAX_DISPOSABLE = 1024;
-/** Most bytes of them and their replies; those that may be forgotten early have memory of their own. */
-export const MAX_SEEN_BYTES = 8_388_608;
-
-/** A command that has come before. */
-export interface Seen {
-  readonly key: string;
-  /** What it was answered, to be sent again; undefined while it runs, and when nothing was sent. */
-  reply: Uint8Array | undefined;
-  running: boolean;
-  /** Whether its sender has been told that the answer comes later. */
-  accepted: boolean;
-  /** How long it is remembered after it has ended, in milliseconds. */
-  readonly lifetime: number;
-  /** Monotonic milliseconds; what still runs does not expire. */
-  expiresAt: number;
-  /** Whether it has been forgotten, so that its reply is not kept. */
-  forgotten: boolean;
-  /** Where it is remembered, if it may be forgotten early. */
-  place: Place | undefined;
-}
+/** Most requests in the table; each is remembered for the exchange lifetime of its peer. */
+export const MAX_REMEMBERED = 16_384;
+/** Most of them that may be forgotten early: enough for repeats that follow at once. */
+export const MAX_EVICTABLE = 1024;
+/** Most bytes of all requests and replies in the table; those that may be forgotten early have memory of their own. */
+export const MAX_REMEMBERED_BYTES = 8_388_608;
 
 /**
- * What a datagram is known by when it comes again: who sent it, and its bytes, in which its token or id and its
- * message ID are.
+ * Remembers requests, so that a repeat is answered and does not run again. At the bound a new request takes the place
+ * of an evictable one, or is refused: a request that must not run twice is never forgotten before it expires.
  */
-export function datagramKey(peer: string, bytes: Buffer): string {
-  return `${peer}\n${bytes.toString('latin1')}`;
-}
-
-/**
- * Remembers datagrams, so that one that comes again is answered and not run again. At the bound a new one is taken
- * only in the place of a disposable one: what must not run twice is never forgotten before its time.
- */
-export function createSeen() {
-  const known = new Map<string, Seen>();
+export function createDuplicateTable() {
+  const known = new Map<string, SeenRequest>();
   /** Entries that have ended, by their lifetime: each queue is in the order of expiry. Running entries are in none. */
   const ended = new Map<number, ReturnType<typeof createQueue>>();
-  const disposable = createDisposable(MAX_DISPOSABLE);
+  const evictable = createEvictableRing(MAX_EVICTABLE);
   let bytes = 0;
 
-  function forget(seen: Seen): void {
+  function forget(seen: SeenRequest): void {
     if (seen.forgotten) return;
-    if (seen.place !== undefined) {
-      disposable.forget(seen);
+    if (seen.slot !== undefined) {
+      evictable.forget(seen);
       return;
     }
     seen.forgotten = true;
@@ -65,36 +40,36 @@ export function createSeen() {
     }
   }
 
-  function expireLater(seen: Seen): void {
+  function expireLater(seen: SeenRequest): void {
     const queue = ended.get(seen.lifetime) ?? createQueue();
     ended.set(seen.lifetime, queue);
     queue.push(seen);
   }
 
-  const hasRoom = () => known.size + disposable.length < MAX_SEEN;
+  const hasRoom = () => known.size + evictable.length < MAX_REMEMBERED;
 
   function makeRoom(): boolean {
-    while (disposable.length > 0 && !hasRoom()) disposable.forgetOldest();
-    return hasRoom() && bytes < MAX_SEEN_BYTES;
+    while (evictable.length > 0 && !hasRoom()) evictable.forgetOldest();
+    return hasRoom() && bytes < MAX_REMEMBERED_BYTES;
   }
 
   return {
-    find(key: string, now: number): Seen | undefined {
+    find(key: string, now: number): SeenRequest | undefined {
       const seen = known.get(key);
-      if (seen === undefined) return disposable.find(key, now);
+      if (seen === undefined) return evictable.find(key, now);
       return seen.running || now < seen.expiresAt ? seen : undefined;
     },
     /**
-     * @param isDisposable it may be forgotten before its time, as running it again does no harm
+     * @param isEvictable whether it may be forgotten early, as running it again does no harm
      * @param lifetime how long it is remembered after it has ended, in milliseconds; of few different values
-     * @returns undefined when there is no room, and the command must be refused as busy
+     * @returns undefined when there is no room, and the request must be refused as busy
      */
-    begin(key: string, isDisposable: boolean, lifetime: number, now: number): Seen | undefined {
+    begin(key: string, isEvictable: boolean, lifetime: number, now: number): SeenRequest | undefined {
       forgetExpired(now);
       const before = known.get(key);
       if (before !== undefined) forget(before);
       if (!makeRoom()) return undefined;
-      const seen: Seen = {
+      const seen: SeenRequest = {
         key,
         reply: undefined,
         running: true,
@@ -102,27 +77,27 @@ export function createSeen() {
         lifetime,
         expiresAt: now + lifetime,
         forgotten: false,
-        place: undefined,
+        slot: undefined,
       };
-      if (isDisposable) disposable.begin(seen);
+      if (isEvictable) evictable.begin(seen);
       else {
         known.set(key, seen);
         bytes += key.length;
       }
       return seen;
     },
-    /** The command has ended, and this was its answer: from now on it is remembered for its lifetime. */
-    finish(seen: Seen, reply: Uint8Array | undefined, now = performance.now()): void {
+    /** Keeps the reply of a request that has ended; from now on it is remembered for its lifetime. */
+    finish(seen: SeenRequest, reply: Uint8Array | undefined, now = performance.now()): void {
       seen.running = false;
       seen.expiresAt = now + seen.lifetime;
-      if (seen.place !== undefined) disposable.finish(seen, reply);
+      if (seen.slot !== undefined) evictable.finish(seen, reply);
       else if (!seen.forgotten) {
         seen.reply = reply;
         bytes += reply?.length ?? 0;
         expireLater(seen);
       }
     },
-    /** It was not run after all: when it comes again it is new. */
+    /** Forgets a request that did not run: when it comes again it is new. */
     forget,
     /**
      * Tells whether commands are refused although entries have expired: a fault of this table, which a restart ends.
@@ -130,25 +105,27 @@ export function createSeen() {
      */
     isClogged(now: number): boolean {
       forgetExpired(now);
-      if (known.size < MAX_SEEN && bytes < MAX_SEEN_BYTES) return false;
+      if (known.size < MAX_REMEMBERED && bytes < MAX_REMEMBERED_BYTES) return false;
       for (const { running, expiresAt } of known.values()) if (!running && expiresAt <= now) return true;
       return false;
     },
     get size() {
-      return known.size + disposable.length;
+      return known.size + evictable.length;
     },
   };
 }
 
-export type SeenCommands = ReturnType<typeof createSeen>;
+export type DuplicateTable = ReturnType<typeof createDuplicateTable>;
 
-/** First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted. */
+/**
+ * First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted.
+ */
 function createQueue() {
-  let items: Seen[] = [];
+  let items: SeenRequest[] = [];
   let head = 0;
   return {
-    first: (): Seen | undefined => items[head],
-    shift(): Seen | undefined {
+    first: (): SeenRequest | undefined => items[head],
+    shift(): SeenRequest | undefined {
       const first = items[head];
       if (first !== undefined) head++;
       if (head > 256 && head * 2 > items.length) {
@@ -157,9 +134,9 @@ function createQueue() {
       }
       return first;
     },
-    push(seen: Seen): void {
-      // What is forgotten behind one that stays would otherwise pile up.
-      if (items.length - head >= MAX_SEEN + MAX_DISPOSABLE) {
+    push(seen: SeenRequest): void {
+      // Forgotten requests behind one that stays would otherwise accumulate.
+      if (items.length - head >= MAX_REMEMBERED + MAX_EVICTABLE) {
         items = items.slice(head).filter(({ forgotten }) => !forgotten);
         head = 0;
       }

@@ -1,48 +1,34 @@
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import type { Seen } from './duplicate-table.js';
-
-/** Room for a key and a reply, each about as long as a datagram; what needs more is forgotten when it has ended. */
-const PLACE_BYTES = 2 * (MAX_PAYLOAD_BYTES + 100);
-
-/** What one command is remembered in, and after it another. */
-export interface Place {
-  /** Where its bytes begin in the memory that all share: the key's, and behind them the reply's. */
-  readonly at: number;
-  checksum: number;
-  /** The one before it with the same last bits in its checksum. */
-  older: Place | undefined;
-  /** While the command runs. */
-  running: Seen | undefined;
-  /** 0 while it runs, and when it is forgotten. */
-  keyBytes: number;
-  /** Undefined when nothing was sent. */
-  replyBytes: number | undefined;
-  expiresAt: number;
-}
+import type { SeenRequest, Slot } from './entry.js';
 
 /**
- * Remembers the newest of the commands that may be forgotten early. At a high rate, objects that live for a thousand
- * commands, and the tables of a Map that they come into and go from, would fill V8's old generation by the megabyte.
- * So all that stays of a command that has ended is bytes, in memory that is taken once.
+ * Room for a key and a reply, each about as long as a datagram; a request that needs more is forgotten when it ends.
+ */
+const SLOT_BYTES = 2 * (MAX_PAYLOAD_BYTES + 100);
+
+/**
+ * Remembers the newest requests that may be forgotten early. At a high rate, objects that live for a thousand requests,
+ * and the tables of a Map that they enter and leave, would fill V8's old generation by the megabyte. So only the bytes
+ * of a request that has ended stay, in memory that is allocated once.
  *
  * @param capacity a power of 2
  */
-export function createDisposable(capacity: number) {
-  const memory = Buffer.alloc(capacity * PLACE_BYTES);
-  const places = Array.from({ length: capacity }, (_, index) => emptyPlace(index * PLACE_BYTES));
-  /** The newest place for the last bits of a checksum. */
-  const newest = new Array<Place | undefined>(capacity).fill(undefined);
+export function createEvictableRing(capacity: number) {
+  const memory = Buffer.alloc(capacity * SLOT_BYTES);
+  const slots = Array.from({ length: capacity }, (_, index) => emptySlot(index * SLOT_BYTES));
+  /** The newest slot for the last bits of a checksum. */
+  const newest = new Array<Slot | undefined>(capacity).fill(undefined);
   let next = 0;
   let length = 0;
 
-  function empty(place: Place): void {
-    if (place.running !== undefined) place.running.forgotten = true;
-    place.running = undefined;
-    place.keyBytes = 0;
+  function empty(slot: Slot): void {
+    if (slot.running !== undefined) slot.running.forgotten = true;
+    slot.running = undefined;
+    slot.keyBytes = 0;
   }
 
   function forgetOldest(): void {
-    const oldest = places[(next + capacity - length) % capacity];
+    const oldest = slots[(next + capacity - length) % capacity];
     if (oldest === undefined) return;
     empty(oldest);
     length--;
@@ -54,53 +40,55 @@ export function createDisposable(capacity: number) {
     if (newer !== undefined) newer.older = undefined;
   }
 
-  const keyOf = ({ running, at, keyBytes }: Place) => running?.key ?? memory.toString('latin1', at, at + keyBytes);
+  const keyOf = ({ running, at, keyBytes }: Slot) => running?.key ?? memory.toString('latin1', at, at + keyBytes);
 
-  /** A command that has ended, as it was. Its reply is a copy: the place may be another's before the reply has left. */
-  function ended(place: Place, key: string): Seen {
-    const { at, keyBytes, replyBytes, expiresAt } = place;
+  /**
+   * Returns a request that has ended. Its reply is a copy: another request may take the slot before the reply leaves.
+   */
+  function ended(slot: Slot, key: string): SeenRequest {
+    const { at, keyBytes, replyBytes, expiresAt } = slot;
     const start = at + keyBytes;
     const reply = replyBytes === undefined ? undefined : Buffer.from(memory.subarray(start, start + replyBytes));
-    return { key, reply, running: false, accepted: false, lifetime: 0, expiresAt, forgotten: false, place };
+    return { key, reply, running: false, accepted: false, lifetime: 0, expiresAt, forgotten: false, slot };
   }
 
   return {
-    find(key: string, now: number): Seen | undefined {
+    find(key: string, now: number): SeenRequest | undefined {
       const sum = checksum(key);
-      let place = newest[sum & (capacity - 1)];
-      while (place !== undefined && (place.checksum !== sum || keyOf(place) !== key)) place = place.older;
-      if (place === undefined) return undefined;
-      return place.running ?? (now < place.expiresAt ? ended(place, key) : undefined);
+      let slot = newest[sum & (capacity - 1)];
+      while (slot !== undefined && (slot.checksum !== sum || keyOf(slot) !== key)) slot = slot.older;
+      if (slot === undefined) return undefined;
+      return slot.running ?? (now < slot.expiresAt ? ended(slot, key) : undefined);
     },
-    /** Takes in one that begins, in the place of the oldest where there is no other. */
-    begin(seen: Seen): void {
+    /** Adds a request that begins, in the slot of the oldest where no other is free. */
+    begin(seen: SeenRequest): void {
       if (length === capacity) forgetOldest();
-      const place = places[next];
-      if (place === undefined) return;
+      const slot = slots[next];
+      if (slot === undefined) return;
       next = (next + 1) % capacity;
       length++;
-      place.checksum = checksum(seen.key);
-      place.older = newest[place.checksum & (capacity - 1)];
-      newest[place.checksum & (capacity - 1)] = place;
-      place.running = seen;
-      seen.place = place;
+      slot.checksum = checksum(seen.key);
+      slot.older = newest[slot.checksum & (capacity - 1)];
+      newest[slot.checksum & (capacity - 1)] = slot;
+      slot.running = seen;
+      seen.slot = slot;
     },
-    /** It has ended, and is remembered until it expires; another may have its place by now. */
-    finish(seen: Seen, reply: Uint8Array | undefined): void {
-      const { key, expiresAt, place } = seen;
-      if (place?.running !== seen) return;
-      if (key.length + (reply?.length ?? 0) > PLACE_BYTES) {
-        empty(place);
+    /** Keeps the reply of a request that has ended, until it expires; another request may have its slot by now. */
+    finish(seen: SeenRequest, reply: Uint8Array | undefined): void {
+      const { key, expiresAt, slot } = seen;
+      if (slot?.running !== seen) return;
+      if (key.length + (reply?.length ?? 0) > SLOT_BYTES) {
+        empty(slot);
         return;
       }
-      place.running = undefined;
-      place.expiresAt = expiresAt;
-      place.keyBytes = memory.write(key, place.at, 'latin1');
-      place.replyBytes = reply?.length;
-      if (reply !== undefined) memory.set(reply, place.at + place.keyBytes);
+      slot.running = undefined;
+      slot.expiresAt = expiresAt;
+      slot.keyBytes = memory.write(key, slot.at, 'latin1');
+      slot.replyBytes = reply?.length;
+      if (reply !== undefined) memory.set(reply, slot.at + slot.keyBytes);
     },
-    forget(seen: Seen): void {
-      if (seen.place?.running === seen) empty(seen.place);
+    forget(seen: SeenRequest): void {
+      if (seen.slot?.running === seen) empty(seen.slot);
     },
     forgetOldest,
     get length() {
@@ -109,7 +97,7 @@ export function createDisposable(capacity: number) {
   };
 }
 
-const emptyPlace = (at: number): Place => ({
+const emptySlot = (at: number): Slot => ({
   at,
   checksum: 0,
   older: undefined,
@@ -119,7 +107,7 @@ const emptyPlace = (at: number): Place => ({
   expiresAt: 0,
 });
 
-/** FNV-1a, 32 bits; keys that have the same are told apart by themselves. */
+/** FNV-1a, 32 bits; keys with the same checksum are compared. */
 function checksum(key: string): number {
   let sum = 0x811c9dc5;
   for (let at = 0; at < key.length; at++) sum = Math.imul(sum ^ key.charCodeAt(at), 0x01000193);

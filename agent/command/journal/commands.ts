@@ -2,14 +2,14 @@ import type { Runner } from '../runner/runner.js';
 import type { JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
-/** The journal's commands, for somebody at the device. */
+/** The commands of the journal, for `supersim-agent commands`. */
 export interface JournalCommands {
   /** Newest first. */
   list(limit: number): readonly JournalEntry[];
   get(id: number): JournalEntry | undefined;
-  /** Ends a command that has not started; who asked for it is told. */
+  /** Ends a command that has not started, and tells its sender. */
   cancel(id: number): 'cancelled' | 'not-found' | 'too-late';
-  /** Forgets the commands that have ended: repeats of them would run again. Tells how many those were. */
+  /** Forgets the ended commands: repeats of them would run again. @returns how many they were */
   purge(): Promise<number>;
 }
 
@@ -21,7 +21,9 @@ export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>
     if (entry === undefined) return 'not-found';
     if (entry.state !== 'accepted') return 'too-late';
     const { key } = entry.command;
-    const waited = runner.cancel(({ before }) => before?.key !== undefined && Buffer.compare(before.key, key) === 0);
+    const waited = runner.cancel(
+      ({ startGate }) => startGate?.key !== undefined && Buffer.compare(startGate.key, key) === 0,
+    );
     // What was taken in, and does not wait for a place, is about to start.
     return waited ? 'cancelled' : 'too-late';
   },

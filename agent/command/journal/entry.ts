@@ -6,8 +6,8 @@ import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 
 /**
- * `accepted` (waits to run), `started` (runs), then for good `done` (ran to its end, well or not), `interrupted`
- * (started, and nobody knows what became of it) or `refused` (never ran).
+ * `accepted` (waits to run), `started` (runs), and finally `done` (ran to its end, well or not), `interrupted`
+ * (started, and may have run) or `refused` (never ran).
  */
 export const JOURNAL_STATES = ['accepted', 'started', 'done', 'interrupted', 'refused'] as const;
 export type JournalState = (typeof JOURNAL_STATES)[number];
@@ -16,18 +16,18 @@ export type JournalState = (typeof JOURNAL_STATES)[number];
 export const JOURNAL_OUTCOMES = ['done', 'failed', 'interrupted', 'refused'] as const;
 export type JournalOutcome = (typeof JOURNAL_OUTCOMES)[number];
 
-/** What the caller tells of a command when it is accepted. */
+/** The fixed part of an entry, given when the command is accepted. */
 export interface JournalCommand {
-  /** The digest that tells a repeat. */
+  /** The digest that identifies a repeat. */
   readonly key: Uint8Array;
   readonly peer: string;
   readonly id?: CommandId | undefined;
   readonly name: string;
   readonly format: CommandFormat;
-  /** What it came in, to run it after a crash. */
+  /** Its datagram, to run it after a crash. */
   readonly request: Uint8Array;
   readonly source: { readonly address: string; readonly port: number };
-  /** The device's port and the transport, from which the reply goes. */
+  /** The device port and the transport that the reply leaves from. */
   readonly port: number;
   readonly transport: string;
   readonly idempotent: boolean;
@@ -35,13 +35,13 @@ export interface JournalCommand {
   readonly endsWith?: EndsWith | undefined;
   /** Unix milliseconds; null for none. */
   readonly deadline: number | null;
-  /** How long after its end repeats may come: the exchange lifetime of its peer. It is never evicted before. */
+  /** How long after its end repeats may come: the exchange lifetime of its peer. The entry is not evicted before. */
   readonly lifetimeMs: number;
 }
 
-/** A command in the journal: what it is, which never changes, and how far it has come. */
+/** A command in the journal: a fixed part, and its progress. */
 export interface JournalEntry extends Progress {
-  /** Counts up; what a person calls it by. */
+  /** Sequence number; the ID in `supersim-agent commands`. */
   readonly seq: number;
   readonly command: JournalCommand;
   readonly received: Moment;
@@ -49,18 +49,18 @@ export interface JournalEntry extends Progress {
 
 export interface Progress {
   readonly state: JournalState;
-  /** How often it was started. */
+  /** Number of starts. */
   readonly runs: number;
   readonly started: Moment | null;
   readonly finished: Moment | null;
   readonly outcome: JournalOutcome | null;
-  /** The error code, where it ended in one. */
+  /** The error code, when it ended in one. */
   readonly code: string | null;
-  /** The reply as it was sent, for repeats; null when none was, or none yet. */
+  /** The reply as it was sent, for repeats; null without one. */
   readonly reply: Uint8Array | null;
 }
 
-/** How a command ended, and what was sent. */
+/** How a command ended, and its reply. */
 export interface Ending {
   readonly outcome: JournalOutcome;
   readonly code?: string | undefined;
@@ -69,7 +69,6 @@ export interface Ending {
 
 export const isLive = ({ state }: Progress): boolean => state === 'accepted' || state === 'started';
 
-/** A command as it is taken in. */
 export const acceptedEntry = (command: JournalCommand, seq: number, received: Moment): JournalEntry => ({
   seq,
   command,
@@ -132,7 +131,7 @@ const progressSchema = z.object({
 const base64 = (value: Uint8Array): string =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
 
-/** What never changes, written once. */
+/** Returns the record of the fixed part, which is written once. */
 export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =>
   writeRecord(
     JSON.stringify({ seq, received, ...command, key: base64(command.key), request: base64(command.request) }),
@@ -152,7 +151,7 @@ export const writeProgress = ({ seq, state, runs, started, finished, outcome, co
     }),
   );
 
-/** An entry as it lies on the disk, and the sizes of its records. */
+/** An entry on the disk, and the sizes of its records. */
 export interface Row {
   readonly entry: JournalEntry;
   readonly commandBytes: number;
@@ -160,9 +159,9 @@ export interface Row {
 }
 
 /**
- * An entry from its two records.
+ * Reads an entry from its two records.
  *
- * @throws DamagedError when they are not as they were written, or not of the same entry
+ * @throws DamagedError when they are not as they were written, or belong to different entries
  */
 export function readEntry(commandRecord: unknown, progressRecord: unknown): Row {
   const first = readRecord(commandSchema, commandRecord);

@@ -1,34 +1,51 @@
-import { hash } from 'node:crypto';
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { DeviceOutcome } from '../../../shared/outcome.js';
-import type { Seen } from '../dedup/duplicate-table.js';
-import type { Before } from '../runner/runner.js';
-import { outcomeOf } from '../stats/command-log.js';
+import type { SeenReply } from '../dedup/entry.js';
+import type { StartGate } from '../runner/task.js';
+import { codeOf, outcomeOf } from '../stats/command-log.js';
 import { type Ending, isLive, type JournalCommand, type JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
-/** A datagram's commands on their way through the journal: all of them are one entry. */
-export interface Journalled extends Before {
-  /** They have ended: calls `then` when that is on the disk, or cannot be. */
+/** The journal entry of one datagram, which all of its commands share. */
+export interface JournalHandle extends StartGate {
+  /** Writes that all commands have ended; calls `then` when that is on the disk, or cannot be. */
   finish(ending: Ending, then: () => void): void;
 }
 
 /**
- * @param resumed the journal has the entry from an earlier run of the agent
+ * Makes the handle of an entry that is written when a command is accepted.
+ *
+ * @param describe returns the entry's fixed part; called at the first acceptance
  */
-export function createJournalled(journal: Journal, command: JournalCommand, resumed = false): Journalled {
-  let state: 'new' | 'accepted' | 'starting' | 'started' = resumed ? 'accepted' : 'new';
+export const createJournalHandle = (
+  journal: Journal,
+  key: Uint8Array,
+  describe: () => Omit<JournalCommand, 'key'>,
+): JournalHandle => handleOf(journal, key, () => ({ key, ...describe() }), 'new');
+
+/** Makes the handle of an entry that the journal has from an earlier run of the agent. */
+export const resumeJournalHandle = (journal: Journal, { command }: JournalEntry): JournalHandle =>
+  handleOf(journal, command.key, () => command, 'accepted');
+
+function handleOf(
+  journal: Journal,
+  key: Uint8Array,
+  describe: () => JournalCommand,
+  initially: 'new' | 'accepted',
+): JournalHandle {
+  let state: 'new' | 'accepted' | 'starting' | 'started' = initially;
   let refusal: SupersimError | undefined;
   let waiting: ((error?: SupersimError) => void)[] = [];
 
   function accept(): void {
     if (state !== 'new') return;
+    const command = describe();
     state = 'accepted';
     const known = journal.accept(command, (error) => {
       refusal = error;
     });
-    // Whoever asked whether it is a repeat was told that it is none.
+    // The lookup before found no entry, so this is no repeat that could be answered.
     if (known !== undefined) refusal = new SupersimError('busy', 'the journal has it already');
   }
 
@@ -40,7 +57,7 @@ export function createJournalled(journal: Journal, command: JournalCommand, resu
     waiting.push(run);
     if (state === 'starting') return;
     state = 'starting';
-    journal.start(command.key, (error) => {
+    journal.start(key, (error) => {
       state = 'started';
       refusal ??= error;
       const runs = waiting;
@@ -50,61 +67,52 @@ export function createJournalled(journal: Journal, command: JournalCommand, resu
   }
 
   return {
-    key: command.key,
+    key,
     accept,
     start,
     finish(ending, then) {
       if (state === 'new') then();
-      else journal.finish(command.key, ending, () => then());
+      else journal.finish(key, ending, () => then());
     },
   };
 }
 
-/** The same where the command ends the agent: its sender is told before it runs that the reply comes later. */
-export const tellingFirst = (journalled: Journalled | undefined, tell: () => void): Before => ({
-  key: journalled?.key,
-  accept: () => journalled?.accept(),
+/** Adds to a start gate that the sender is told before the command runs: the command ends the agent. */
+export const acknowledgeBeforeStart = (handle: JournalHandle | undefined, acknowledge: () => void): StartGate => ({
+  key: handle?.key,
+  accept: () => handle?.accept(),
   start(run) {
-    const tellAndRun = (error?: SupersimError) => {
-      if (error === undefined) tell();
+    const acknowledgeAndRun = (error?: SupersimError) => {
+      if (error === undefined) acknowledge();
       run(error);
     };
-    if (journalled === undefined) tellAndRun();
-    else journalled.start(tellAndRun);
+    if (handle === undefined) acknowledgeAndRun();
+    else handle.start(acknowledgeAndRun);
   },
 });
+
+/** Journals a command that already runs, so that it runs again when the agent goes down meanwhile. */
+export function journalLate(handle: JournalHandle): void {
+  handle.accept();
+  handle.start(() => undefined);
+}
 
 export const INTERRUPTED: CommandError = {
   code: 'interrupted',
   message: 'the agent or the device went down while it ran; it may have had its effect',
 };
 
-/** What a command of the journal came to: of one that had started before, it cannot be said that it never ran. */
-export const endOfResumed = ({ runs }: JournalEntry, reply: Reply): Reply =>
+/**
+ * Returns the reply of a command that an earlier run of the agent accepted: one that had started cannot be `refused`.
+ */
+export const outcomeAfterRestart = ({ runs }: JournalEntry, reply: Reply): Reply =>
   runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
 
-/** Has a command that runs already run again when the agent goes down meanwhile. */
-export function enterLate(journalled: Journalled | undefined): void {
-  journalled?.accept();
-  journalled?.start(() => undefined);
-}
-
-/** What the journal knows a datagram by. @param key see `datagramKey` */
-export const journalKey = (key: string): Buffer => hash('sha256', Buffer.from(key, 'latin1'), 'buffer');
-
-/**
- * What a datagram needs so that nothing runs twice: `none`, as running it twice does no harm; that it is `recalled`, as
- * nothing runs for it now, but may have before, by a handler that is gone; that it is `remembered` too.
- */
-export type Care = 'none' | 'recalled' | 'remembered';
-
-/** What is known of a datagram that has come before. */
-export type Known = Pick<Seen, 'reply' | 'running'>;
-
-/** What the journal knows of a datagram; a `busy` error when it cannot be read, and so nobody knows. */
-export function recall(journal: Journal | undefined, key: string): Known | SupersimError | undefined {
+/** Returns what the journal knows of a datagram; a `busy` error when it cannot be read. */
+export function recall(journal: Journal | undefined, key: () => Uint8Array): SeenReply | SupersimError | undefined {
+  if (journal === undefined) return undefined;
   try {
-    const entry = journal?.find(journalKey(key));
+    const entry = journal.find(key());
     return entry && { reply: entry.reply ?? undefined, running: isLive(entry) };
   } catch (error) {
     if (isSupersimError(error, 'busy')) return error;
@@ -112,14 +120,12 @@ export function recall(journal: Journal | undefined, key: string): Known | Super
   }
 }
 
-/** What one entry says of several commands: the worst of their ends. */
-const BY_WEIGHT = ['interrupted', 'failed', 'done', 'refused'] as const satisfies readonly DeviceOutcome[];
+/** An entry of several commands has the worst of their outcomes. */
+const WORST_FIRST = ['interrupted', 'failed', 'done', 'refused'] as const satisfies readonly DeviceOutcome[];
 
-/** How a datagram's commands ended, as its entry has it. */
-export function endingOf(
-  ended: readonly { readonly outcome: DeviceOutcome; readonly code: string | undefined }[],
-  reply: Uint8Array | undefined,
-): Ending {
-  const outcome = BY_WEIGHT.find((each) => ended.some((one) => one.outcome === each)) ?? 'done';
+/** Returns how a datagram's commands ended, for its entry. */
+export function endingOf(results: readonly { readonly reply: Reply }[], reply: Uint8Array | undefined): Ending {
+  const ended = results.map((result) => ({ outcome: outcomeOf(result.reply), code: codeOf(result.reply) }));
+  const outcome = WORST_FIRST.find((each) => ended.some((one) => one.outcome === each)) ?? 'done';
   return { outcome, code: ended.find((one) => one.outcome === outcome)?.code, reply };
 }

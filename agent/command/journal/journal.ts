@@ -1,6 +1,6 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Clock } from '../../base/moment.js';
-import type { Database, Done } from '../../storage/database.js';
+import type { Database, WriteCallback } from '../../storage/database.js';
 import {
   acceptedEntry,
   type Ending,
@@ -9,103 +9,26 @@ import {
   type JournalCommand,
   type JournalEntry,
   startedEntry,
-  writeProgress,
 } from './entry.js';
 import { createKeyFilter } from './key-filter.js';
-import { decideRecovery } from './policy.js';
-import { isEvictable, isForgotten } from './retention.js';
-import { insertRow, readKeyPrefixes, readRow, readRows, removeEnded, removeRow, totalsOf, updateRow } from './rows.js';
+import { ALL_ROWS, createLiveCommands, type LiveCommand, reservedFor } from './live-commands.js';
+import { decideRecovery, isEvictable, isForgotten } from './policy.js';
+import { readKeyPrefixes, readRow, readRows, removeEnded, totalsOf, updateRow } from './rows.js';
 import { JOURNAL_LIMITS, type Journal, type JournalLimits, type Recovered, type TellEnding } from './types.js';
-import { createRoom } from './usage.js';
+import { createJournalUsage } from './usage.js';
 
-/** What a live command is counted as besides its request: its record, and a reply of 1300 bytes in Base64. */
-const RESERVED_BYTES = 2560;
-/** At the bound, how long until it is looked again for something to evict. */
+/** At the bound, how long until the journal looks again for something to evict. */
 const EVICTION_PAUSE_MS = 1000;
 
-/** A command that has not ended, or whose end is not on the disk yet. */
-interface Held {
-  entry: JournalEntry;
-  /** Its last state that is on the disk; undefined before the first. */
-  saved: JournalEntry | undefined;
-  /** Of its record that never changes. */
-  commandBytes: number;
-  readonly reserved: number;
-}
-
 export function createJournal(database: Database, clock: Clock, limits: JournalLimits = JOURNAL_LIMITS): Journal {
-  const held = new Map<string, Held>();
+  const usage = createJournalUsage(database);
+  const live = createLiveCommands(database, usage);
   const keys = createKeyFilter(limits.entries);
-  const room = createRoom(database);
   let nextSeq = 1;
   let recovered = false;
-  /** A commit failed that may have reached the disk all the same. */
-  let doubtful = false;
   let evictAgainAt = 0;
 
-  database.onFresh((connection) => {
-    room.entries = held.size;
-    room.bytes = 0;
-    for (const one of held.values()) {
-      room.bytes += one.reserved;
-      if (one.saved !== undefined) insertRow(connection, one.saved, writeProgress(one.saved));
-    }
-  });
-
-  function hold(entry: JournalEntry, saved: JournalEntry | undefined, commandBytes: number): Held {
-    const one: Held = { entry, saved, commandBytes, reserved: reservedFor(entry) };
-    held.set(keyOf(entry.command.key), one);
-    keys.add(entry.command.key);
-    room.entries++;
-    room.bytes += one.reserved;
-    return one;
-  }
-
-  /** Its end is on the disk, or it never was. */
-  function release(one: Held): boolean {
-    if (!held.delete(keyOf(one.entry.command.key))) return false;
-    room.bytes -= one.reserved;
-    return true;
-  }
-
-  /** Writes a command's next state. */
-  function put(one: Held, entry: JournalEntry, done: Done): void {
-    const previous = one.entry;
-    let progressBytes = 0;
-    one.entry = entry;
-    database.write(
-      (connection) => {
-        // Otherwise its next state is in this commit too, and has all of this one.
-        if (one.entry !== entry) return;
-        const progress = writeProgress(entry);
-        progressBytes = progress.length;
-        if (one.saved === undefined) one.commandBytes = insertRow(connection, entry, progress);
-        else updateRow(connection, entry, progress);
-      },
-      (error) => {
-        if (error === undefined) saved(one, entry, progressBytes);
-        else failed(one, entry, previous);
-        done(error);
-      },
-    );
-  }
-
-  function saved(one: Held, entry: JournalEntry, progressBytes: number): void {
-    one.saved = entry;
-    if (!isLive(entry) && release(one)) room.bytes += one.commandBytes + progressBytes;
-  }
-
-  function failed(one: Held, entry: JournalEntry, previous: JournalEntry): void {
-    if (one.saved === undefined) {
-      if (!release(one)) return;
-      room.entries--;
-      doubtful = true;
-    }
-    // What has ended stays so, and is written later; what was to start has not started.
-    else if (isLive(entry) && one.entry === entry) one.entry = previous;
-  }
-
-  function accept(command: JournalCommand, done: Done): JournalEntry | undefined {
+  function accept(command: JournalCommand, done: WriteCallback): JournalEntry | undefined {
     try {
       const known = find(command.key);
       if (known !== undefined) return known;
@@ -115,7 +38,8 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
         throw new SupersimError('busy', 'the journal is full of commands of which repeats may still come');
       }
       nextSeq++;
-      put(hold(entry, undefined, 0), entry, done);
+      keys.add(command.key);
+      live.put(live.add(entry, undefined, 0), entry, done);
     } catch (error) {
       if (!isSupersimError(error, 'busy')) throw error;
       done(error);
@@ -124,65 +48,65 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   }
 
   const isFull = (entry: JournalEntry): boolean =>
-    room.entries >= limits.entries || room.bytes + reservedFor(entry) > limits.bytes;
+    usage.entries >= limits.entries || usage.bytes + reservedFor(entry) > limits.bytes;
 
-  /** Makes room, and says whether it did. */
+  /** @returns whether it made room */
   function evict(): boolean {
     const now = clock();
     if (now.monotonic < evictAgainAt) return false;
-    if (room.prune((entry) => isEvictable(entry, now), 1) > 0) return true;
+    if (usage.prune((entry) => isEvictable(entry, now), 1) > 0) return true;
     evictAgainAt = now.monotonic + EVICTION_PAUSE_MS;
     return false;
   }
 
-  /** A live command of this key; `done` is told when there is none. */
-  function live(key: Uint8Array, done: Done): Held | undefined {
-    const one = held.get(keyOf(key));
+  /** Returns the command of a key that has not ended; gives `done` an error when there is none. */
+  function liveCommand(key: Uint8Array, done: WriteCallback): LiveCommand | undefined {
+    const one = live.get(key);
     if (one !== undefined && isLive(one.entry)) return one;
     done(new SupersimError('busy', 'the journal has no such command that has not ended'));
     return undefined;
   }
 
-  function start(key: Uint8Array, done: Done): void {
-    const one = live(key, done);
-    if (one !== undefined) put(one, startedEntry(one.entry, clock()), done);
+  function start(key: Uint8Array, done: WriteCallback): void {
+    const one = liveCommand(key, done);
+    if (one !== undefined) live.put(one, startedEntry(one.entry, clock()), done);
   }
 
-  function finish(key: Uint8Array, ending: Ending, done: Done = ignore): void {
-    const one = live(key, done);
-    if (one !== undefined) put(one, endedEntry(one.entry, ending, clock()), done);
+  function finish(key: Uint8Array, ending: Ending, done: WriteCallback = ignore): void {
+    const one = liveCommand(key, done);
+    if (one !== undefined) live.put(one, endedEntry(one.entry, ending, clock()), done);
   }
 
   function find(key: Uint8Array): JournalEntry | undefined {
-    const one = held.get(keyOf(key));
+    const one = live.get(key);
     if (one !== undefined) return one.entry;
     if (!keys.mayHave(key)) return undefined;
     const row = database.read((connection) => readRow(connection, 'key', key));
     if (row === undefined || isLive(row.entry) || !isForgotten(row.entry, clock(), limits.keepMs)) return row?.entry;
-    room.remove(row);
+    usage.remove(row);
     return undefined;
   }
 
-  /** The state that memory knows is the newer one. */
-  const newest = (entry: JournalEntry): JournalEntry => held.get(keyOf(entry.command.key))?.entry ?? entry;
+  /** Returns the state that memory knows, which is the newer one. */
+  const newest = (entry: JournalEntry): JournalEntry => live.get(entry.command.key)?.entry ?? entry;
 
   function recover(tell: TellEnding): Recovered {
     if (recovered) return { run: [], ended: [] };
     const now = clock();
-    const rows = database.read((connection) => readRows(connection, 'live', 0, ALL));
+    const rows = database.read((connection) => readRows(connection, 'live', 0, ALL_ROWS));
     const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
     const ended = decided.flatMap(({ entry, decision }) => {
       if (decision === 'run') return [];
-      const outcome = ENDINGS[decision];
+      const outcome = RECOVERY_OUTCOMES[decision];
       return [endedEntry(entry, { ...tell(entry, outcome), outcome }, now)];
     });
-    writeNow(ended);
+    writeNow(database, ended);
     const { count, size, last } = database.read(totalsOf);
-    room.entries = count;
-    room.bytes = size;
+    usage.entries = count;
+    usage.bytes = size;
     nextSeq = Math.max(nextSeq, last + 1);
     const running = decided.filter(({ decision }) => decision === 'run');
-    for (const { entry, commandBytes } of running) hold(entry, entry, commandBytes);
+    for (const { entry, commandBytes } of running) live.add(entry, entry, commandBytes);
     fillFilter();
     recovered = true;
     return { run: running.map(({ entry }) => entry), ended };
@@ -194,38 +118,32 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     } catch (error) {
       if (!isSupersimError(error, 'busy')) throw error;
     }
-    for (const { entry } of held.values()) keys.add(entry.command.key);
+    for (const { entry } of live.values()) keys.add(entry.command.key);
   }
 
-  /** @throws SupersimError `busy` when it is not on the disk then */
-  function writeNow(ended: readonly JournalEntry[]): void {
-    let reason: SupersimError | undefined;
+  function purge(done: Parameters<Journal['purge']>[0] = ignore): void {
+    let gone = { count: 0, size: 0 };
     database.write(
       (connection) => {
-        for (const entry of ended) updateRow(connection, entry);
+        gone = removeEnded(connection);
       },
       (error) => {
-        reason = error;
+        if (error !== undefined) gone = { count: 0, size: 0 };
+        usage.entries -= gone.count;
+        usage.bytes -= gone.size;
+        done(error, gone.count);
       },
     );
-    database.flush();
-    if (reason !== undefined) throw reason;
   }
 
-  /** Live rows that nobody holds are of commands that were refused, as their commit failed. */
-  function removeDoubtful(): void {
-    const known = new Set([...held.values()].map(({ entry }) => entry.seq));
-    database.write(
-      (connection) => {
-        for (const { entry } of readRows(connection, 'live', 0, ALL)) {
-          if (!known.has(entry.seq)) removeRow(connection, entry.seq);
-        }
-      },
-      (error) => {
-        doubtful = error !== undefined;
-      },
-    );
+  function maintain(): void {
+    if (!recovered) return;
     database.flush();
+    for (const one of live.values()) if (!isLive(one.entry)) live.put(one, one.entry, ignore);
+    const now = clock();
+    usage.prune((entry) => isForgotten(entry, now, limits.keepMs), ALL_ROWS);
+    live.removeDoubtful();
+    if (keys.isWorn) fillFilter();
   }
 
   return {
@@ -243,45 +161,35 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
       return row && newest(row.entry);
     },
     cancel(seq, ending, done) {
-      const one = [...held.values()].find(({ entry }) => entry.seq === seq && entry.state === 'accepted');
+      const one = [...live.values()].find(({ entry }) => entry.seq === seq && entry.state === 'accepted');
       if (one !== undefined) finish(one.entry.command.key, { ...ending, outcome: 'refused' }, done);
       return one !== undefined;
     },
-    purge(done = ignore) {
-      let gone = { count: 0, size: 0 };
-      database.write(
-        (connection) => {
-          gone = removeEnded(connection);
-        },
-        (error) => {
-          if (error !== undefined) gone = { count: 0, size: 0 };
-          room.entries -= gone.count;
-          room.bytes -= gone.size;
-          done(error, gone.count);
-        },
-      );
-    },
+    purge,
     recover,
-    maintain() {
-      if (!recovered) return;
-      database.flush();
-      for (const one of held.values()) if (!isLive(one.entry)) put(one, one.entry, ignore);
-      const now = clock();
-      room.prune((entry) => isForgotten(entry, now, limits.keepMs), ALL);
-      if (doubtful) removeDoubtful();
-      if (keys.isWorn) fillFilter();
-    },
+    maintain,
     get size() {
-      return { entries: room.entries, bytes: room.bytes, live: held.size };
+      return { entries: usage.entries, bytes: usage.bytes, live: live.size };
     },
   };
 }
 
-const keyOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
-const reservedFor = ({ command }: JournalEntry): number => 2 * command.request.length + RESERVED_BYTES;
-/** As many as there are, which the limits bound. */
-const ALL = Number.MAX_SAFE_INTEGER;
+/** @throws SupersimError `busy` when the entries are not on the disk when it returns */
+function writeNow(database: Database, ended: readonly JournalEntry[]): void {
+  let reason: SupersimError | undefined;
+  database.write(
+    (connection) => {
+      for (const entry of ended) updateRow(connection, entry);
+    },
+    (error) => {
+      reason = error;
+    },
+  );
+  database.flush();
+  if (reason !== undefined) throw reason;
+}
+
 const ignore = () => undefined;
 
 /** How recovery ends a command. */
-const ENDINGS = { expire: 'refused', interrupt: 'interrupted', done: 'done' } as const;
+const RECOVERY_OUTCOMES = { expire: 'refused', interrupt: 'interrupted', done: 'done' } as const;

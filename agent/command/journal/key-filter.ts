@@ -1,14 +1,14 @@
-/** What the filter goes by; keys are digests, so that any bytes of them do. */
+/** Bytes of a key that the filter uses; keys are digests, so that any bytes serve. */
 export const PREFIX_BYTES = 4;
-/** When as many keys were added as there may be entries, one new key in 16 or so is looked up for nothing. */
+/** With as many keys as there may be entries, about one new key in 16 is looked up in vain. */
 const BYTES_PER_ENTRY = 4;
 
 /**
- * Tells of nearly every new command, for certain and without a look at the disk, that the journal does not have it: has
- * a bit for each key, which others may share. Bits are taken back only by filling it afresh, so that nothing that
- * removes an entry needs to know of it.
+ * A Bloom filter with one hash function: tells of nearly every new command, without reading the disk, that the journal
+ * does not have it. Bits are cleared only when the filter is filled again, so that removing an entry need not update
+ * it.
  *
- * @param entries how many the journal may have
+ * @param entries the bound of the journal's entries
  */
 export function createKeyFilter(entries: number) {
   const bits = new Uint8Array(entries * BYTES_PER_ENTRY);
@@ -29,12 +29,12 @@ export function createKeyFilter(entries: number) {
 
   return {
     add: (key: Uint8Array): void => add(key),
-    /** False: no entry has this key. Until the filter has been filled any may. */
+    /** Returns false when no entry has this key. Until the filter has been filled, any entry may. */
     mayHave(key: Uint8Array): boolean {
       const place = placeOf(key, 0);
       return !filled || (byteOf(bits, place >>> 3) & (1 << (place & 7))) !== 0;
     },
-    /** Whether it should be filled: it never was, or many keys were added since. */
+    /** Whether the filter should be filled: it never was, or many keys were added since. */
     get isWorn(): boolean {
       return !filled || added >= entries;
     },

@@ -1,22 +1,22 @@
 import { ageOf, type Moment } from '../../base/moment.js';
 import type { JournalEntry } from './entry.js';
 
-/** A command without a deadline that waited through a crash runs only when it is younger. */
+/** A command without a deadline that waited over a restart runs only when it is younger. */
 export const RECOVERY_AGE_MS = 5 * 60_000;
-/** A command that was running at a crash runs again once, if that does no harm: one that ends the agent each time must not go on for ever. */
+/** An idempotent command that ran at a crash runs again once: one that crashes the agent must not do so for ever. */
 const MAX_RUNS = 2;
 
-/** What becomes of a command that had not ended when the agent did. */
+/** What recovery does with a command that had not ended when the agent stopped. */
 export type Decision = 'run' | 'interrupt' | 'expire' | 'done';
 
 /**
- * What becomes of a command after a crash:
+ * Decides what recovery does with a command:
  *
  * | state | | decision |
  * |---|---|---|
- * | started | was to end the agent, or to reboot, and that has happened | done |
+ * | started | ends the agent or reboots the device, and that has happened | done |
  * | started | not idempotent | interrupt: it may have run |
- * | started | idempotent, once so far, its deadline not past | run again |
+ * | started | idempotent, started once, deadline not past | run again |
  * | started | idempotent, otherwise | interrupt |
  * | accepted | younger than its deadline, or than 5 minutes without one | run |
  * | accepted | otherwise, also when its age cannot be known | expire: it never ran |
@@ -28,13 +28,24 @@ export function decideRecovery(entry: JournalEntry, now: Moment): Decision {
   return mayRun ? 'run' : 'interrupt';
 }
 
-/** By the wall clock, and by what of its time is left: so also a clock that was set back does not make it young again. */
+/** Judges by the wall clock and by the age: a clock that was set back does not make a command young again. */
 function isExpired({ command: { deadline }, received }: JournalEntry, now: Moment, allowance: number): boolean {
   const { most } = ageOf(received, now);
   if (deadline === null) return allowance !== Number.POSITIVE_INFINITY && most >= allowance;
   return now.wall >= deadline || most >= deadline - received.wall;
 }
 
-/** Whether what a command was to end has ended: this agent is another, perhaps after another boot. */
+/** Tells whether the restart or reboot that a command asked for has happened. */
 const hasEnded = ({ command: { endsWith }, started }: JournalEntry, now: Moment): boolean =>
   endsWith === 'process' || (endsWith === 'boot' && started !== null && started.boot !== now.boot);
+
+/**
+ * Tells whether repeats of an ended command can no longer come, so that it may be evicted. Only what is certain counts:
+ * after another boot it is kept for its whole lifetime again, as no clock tells how long the device was off.
+ */
+export const isEvictable = ({ finished, command }: JournalEntry, now: Moment): boolean =>
+  finished !== null && ageOf(finished, now).least >= command.lifetimeMs;
+
+/** Tells whether an ended command has also been kept for the configured time. */
+export const isForgotten = (entry: JournalEntry, now: Moment, keepMs: number): boolean =>
+  isEvictable(entry, now) && entry.finished !== null && ageOf(entry.finished, now).likely >= keepMs;

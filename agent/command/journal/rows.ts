@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import type { Connection, SqlValue } from '../../../shared/sqlite/connection.js';
+import type { Connection } from '../../../shared/sqlite/connection.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
 import { PREFIX_BYTES } from './key-filter.js';
@@ -14,11 +15,11 @@ const CHOICES = {
 } as const;
 const COLUMNS = { seq: `${SELECT} seq = ?`, key: `${SELECT} key = ?` } as const;
 
-/** In one scan of their index: no record is read, and the order, which may be damaged, does not count. */
+/** Scans the index once: reads no record, and does not depend on the order, which may be damaged. */
 const PREFIXES = `SELECT CAST(group_concat(hex(substr(key, 1, ${PREFIX_BYTES})), '') AS BLOB) AS prefixes
   FROM command WHERE length(key) >= ${PREFIX_BYTES}`;
 
-/** How many rows have ended, of how many bytes; and the highest number of all. */
+/** Number and bytes of the ended rows, and the highest sequence number of all. */
 export interface Totals {
   readonly count: number;
   readonly size: number;
@@ -30,7 +31,7 @@ const prefixesRow = z.object({ prefixes: z.unknown() });
 const TOTALS = `SELECT count(*) AS count, total(length(record) + length(progress)) AS size,
   (SELECT ifnull(max(seq), 0) FROM command) AS last FROM command WHERE live = 0`;
 
-/** @returns the bytes of its record that never changes */
+/** @returns the size of its fixed record */
 export function insertRow(connection: Connection, entry: JournalEntry, progress: Uint8Array): number {
   const record = writeCommand(entry);
   connection.run(INSERT, [entry.seq, entry.command.key, isLive(entry) ? 1 : 0, record, progress]);
@@ -58,7 +59,7 @@ function parseRow(row: unknown): Row {
   throw new DamagedError('a row has no record');
 }
 
-/** The first bytes of the keys of all rows, one after the other; a key that has fewer is no digest any more. */
+/** Returns the first bytes of the keys of all rows, concatenated; shorter keys are damaged, and left out. */
 export function readKeyPrefixes(connection: Connection): Uint8Array {
   const { prefixes } = prefixesRow.parse(connection.get(PREFIXES));
   return prefixes === null ? new Uint8Array() : Buffer.from(blob(prefixes).toString('latin1'), 'hex');
@@ -68,7 +69,7 @@ export function readKeyPrefixes(connection: Connection): Uint8Array {
 export const removeRow = (connection: Connection, seq: number): number =>
   connection.run('DELETE FROM command WHERE seq = ?', [seq]);
 
-/** Deletes all that has ended, and says how much that was. */
+/** Deletes all ended rows. @returns their totals */
 export function removeEnded(connection: Connection): Totals {
   const totals = totalsOf(connection);
   connection.run('DELETE FROM command WHERE live = 0');

@@ -3,25 +3,25 @@ import type { Database } from '../../storage/database.js';
 import type { JournalEntry, Row } from './entry.js';
 import { readRows, removeRow } from './rows.js';
 
-/** How many ended commands are looked at at once for what can go. */
+/** How many ended commands are read at once when the journal is pruned. */
 const CHUNK_ROWS = 64;
 
-/** Keeps count of the journal's rows, and deletes those that may go. */
-export interface Room {
+/** Counts the journal's rows, and deletes them. */
+export interface JournalUsage {
   entries: number;
   bytes: number;
   remove(row: Row): void;
   /**
-   * Deletes from the oldest on what has ended and may go, and commits it. Stops at the first chunk in which something
-   * must stay, as nearly all behind that is younger.
+   * Deletes ended commands, the oldest first, and commits. Stops at the first chunk in which a command must stay, as
+   * nearly all commands behind it are younger.
    *
-   * @returns how many went; none on a disk that cannot be read
+   * @returns how many were deleted; none on a disk that cannot be read
    */
   prune(mayGo: (entry: JournalEntry) => boolean, chunks: number): number;
 }
 
-export function createRoom(database: Database): Room {
-  const room: Room = { entries: 0, bytes: 0, remove, prune };
+export function createJournalUsage(database: Database): JournalUsage {
+  const usage: JournalUsage = { entries: 0, bytes: 0, remove, prune };
 
   function remove({ entry, commandBytes, progressBytes }: Row): void {
     let removed = 0;
@@ -31,8 +31,8 @@ export function createRoom(database: Database): Room {
       },
       (error) => {
         if (error !== undefined) return;
-        room.entries -= removed;
-        room.bytes -= removed * (commandBytes + progressBytes);
+        usage.entries -= removed;
+        usage.bytes -= removed * (commandBytes + progressBytes);
       },
     );
   }
@@ -56,5 +56,5 @@ export function createRoom(database: Database): Room {
     return gone;
   }
 
-  return room;
+  return usage;
 }

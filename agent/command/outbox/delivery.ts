@@ -1,51 +1,50 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { formatEndpoint, type Transport } from '../../transport/transport.js';
-import type { Counters } from '../stats/counters.js';
-import type { Last } from '../stats/recent.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
+import type { Transport } from '../../transport/transport.js';
+import type { Stats } from '../stats/stats.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
-/** How often what waits is tried again. */
+/** Interval between retries of the outbox. */
 const RETRY_MS = 1000;
 
-/** What is to leave. */
+/** A datagram to send. */
 export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port' | 'via'> {
-  /** `signal`: what is worth nothing later, such as an acknowledgement or what is repeated anyway. */
+  /** A `signal`, such as an acknowledgement or a retransmission, is useless later: it never waits in the outbox. */
   readonly kind: OutboxMessage['kind'] | 'signal';
 }
 
-/** Where a reply or an event is: gone, or in the outbox, on the disk or, where that cannot take it, in memory only. */
-export type Whereabouts = 'sent' | 'on-disk' | 'in-memory';
+/** State of a reply or an event: sent, or in the outbox on disk, or in memory when the disk cannot be written. */
+export type DeliveryState = 'sent' | 'on-disk' | 'in-memory';
 
-/** @param done told the reason if it is lost, else where it is */
+/** @param done called with an error when the datagram is lost, else with its state */
 export type Send = (outgoing: Outgoing, done?: Done) => void;
 
-type Done = (error?: Error, where?: Whereabouts) => void;
+type Done = (error?: Error, where?: DeliveryState) => void;
 
 export type Delivery = ReturnType<typeof createDelivery>;
 
 export interface DeliveryOptions {
   readonly transport: Transport;
-  /** Without it what cannot leave at once is lost. */
+  /** Without an outbox, datagrams that cannot be sent at once are lost. */
   readonly outbox: Outbox | undefined;
-  /** How long something may wait. */
+  /** How long a datagram may wait in the outbox. */
   readonly keepMs: number;
-  readonly counters: Counters;
-  readonly last: Last;
+  readonly stats: Pick<Stats, 'sent' | 'unsent'>;
   readonly log: Log;
 }
 
-/** Sends replies and events; what cannot leave waits in the outbox, and leaves in its order. */
-export function createDelivery({ transport, outbox, keepMs, counters, last, log }: DeliveryOptions) {
-  const minuteLog = createMinuteLog(log);
-  /** The ways out that something waits for. */
+/** Sends replies and events. Those that cannot be sent wait in the outbox, and are sent in order. */
+export function createDelivery({ transport, outbox, keepMs, stats, log }: DeliveryOptions) {
+  const minuteLog = createRateLimitedLog(log);
+  /** Ways out for which datagrams wait. */
   let busyWays = waysOf(outbox);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
   function send(outgoing: Outgoing, done: Done = ignore): void {
-    // Nothing overtakes what waits.
+    // Datagrams stay in order.
     if (isBehindOthers(outgoing)) missed(outgoing, BEHIND_OTHERS, done);
     else transmit(outgoing, (error) => (error ? missed(outgoing, error, done) : done(undefined, 'sent')));
   }
@@ -58,9 +57,9 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
     busyWays.has(wayOf(outgoing));
 
   function missed(outgoing: Outgoing, error: Error, done: Done): void {
-    counters.unsent++;
+    stats.unsent();
     let waits = false;
-    // Also called, but later, for what finds no room.
+    // Called later also for a datagram that was dropped at the bound.
     const written = (unwritten?: Error) => {
       if (waits) done(undefined, unwritten === undefined ? 'on-disk' : 'in-memory');
     };
@@ -75,17 +74,13 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
 
   function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
     const sent = (error?: Error, link = transport.name) => {
-      if (error === undefined) {
-        counters.sent++;
-        counters.sentBytes += bytes.length;
-        last.sent = { bytes: bytes.length, transport: link, at: performance.now() };
-      }
+      if (error === undefined) stats.sent(bytes, link);
       done(error);
     };
     transport.send(bytes, destination, port, sent, via);
   }
 
-  /** @returns whether it waits now */
+  /** @returns whether the datagram waits in the outbox */
   function keep({ kind, ...outgoing }: Outgoing, written: (error?: Error) => void): boolean {
     if (outbox === undefined || kind === 'signal' || stopped) return false;
     const { bytes, destination, port, via } = outgoing;
@@ -107,8 +102,8 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
   }
 
   /**
-   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and is
-   * no shorter: there may be a link that takes less.
+   * Sends what waits, and what comes to wait meanwhile. One that cannot leave holds up only what has the same way and
+   * is no shorter: there may be a link that takes less.
    */
   async function drain(from: Outbox): Promise<void> {
     const closed = new Map<string, number>();
@@ -131,7 +126,7 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
 
   return {
     send,
-    /** Begins to send what waited when the last agent ended. */
+    /** Starts to send the datagrams that waited when the previous run ended. */
     start: retryLater,
     stop(): void {
       stopped = true;
@@ -142,12 +137,12 @@ export function createDelivery({ transport, outbox, keepMs, counters, last, log 
 
 const canNeverLeave = (error: Error) => isSupersimError(error, 'too-large');
 
-/** A destination, and the device port that is sent from: that may be one which the agent has no more. */
+/** A destination and a device port, which may no longer be configured. */
 const wayOf = ({ destination, port }: Pick<Outgoing, 'destination' | 'port'>): string =>
   `${port} ${formatEndpoint(destination)}`;
 
 const waysOf = (outbox: Outbox | undefined): Set<string> => new Set(outbox?.waiting().map(wayOf));
 
-const BEHIND_OTHERS = new SupersimError('link-down', 'others wait for the same way out');
+const BEHIND_OTHERS = new SupersimError('link-down', 'earlier datagrams wait for the same destination');
 
 const ignore = () => undefined;

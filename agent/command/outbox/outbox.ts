@@ -2,40 +2,40 @@ import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
 import type { Connection } from '../../../shared/sqlite/connection.js';
 import { ageOf, type Clock } from '../../base/moment.js';
-import type { Database, Done } from '../../storage/database.js';
+import type { Database, WriteCallback } from '../../storage/database.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 import { type DropCause, dropsFor, OUTBOX_KINDS, OUTBOX_LIMITS, type OutboxItem, type OutboxLimits } from './policy.js';
 
-/** What could not leave. */
+/** A datagram that could not be sent. */
 export interface OutboxMessage {
   readonly bytes: Uint8Array;
   readonly destination: { readonly address: string; readonly port: number };
-  /** The device's port that it leaves from. */
+  /** The device port to send from. */
   readonly port: number;
-  /** Name of the transport that the command came by, if it is the reply to one. */
+  /** For a reply: name of the transport that the command came by. */
   readonly via?: string | undefined;
   readonly kind: OutboxItem['kind'];
-  /** Unix milliseconds; afterwards it is not sent any more. */
+  /** Unix milliseconds; later it is no longer sent. */
   readonly expiresAt: number;
 }
 
 /**
- * Replies and events that wait for a link, in order. Memory has them all, and the disk a copy for the next start; so
- * nothing is read while it runs, and what the disk cannot take still leaves if the agent lives.
+ * Replies and events that wait for a link, in order. All are in memory, with a copy on disk for the next start: nothing
+ * is read while the agent runs, and entries that cannot be written are still sent.
  */
 export interface Outbox {
   /**
-   * @param done without an error: it is on the disk, or was dropped at the bound
-   * @returns whether it waits; not, where it was itself what had to go
+   * @param done called without an error when the entry is on disk, or was dropped at the bound
+   * @returns whether the entry waits; false when it was itself dropped
    */
-  push(message: OutboxMessage, done?: Done): boolean;
-  /** All that have not expired, oldest first. They stay until they are removed. */
+  push(message: OutboxMessage, done?: WriteCallback): boolean;
+  /** Returns all entries that have not expired, oldest first. They stay until they are removed. */
   waiting(): readonly OutboxItem[];
-  /** It has left. After a crash before the commit it leaves again. */
-  remove(seq: number, done?: Done): void;
+  /** Removes an entry that was sent. After a crash before the commit it is sent again. */
+  remove(seq: number, done?: WriteCallback): void;
   readonly size: { readonly entries: number; readonly bytes: number };
-  /** How many never left, by cause. */
+  /** Number of dropped entries, by cause. */
   readonly drops: Readonly<Record<DropCause, number>>;
 }
 
@@ -55,27 +55,27 @@ const recordSchema = z.object({
 const rowSchema = z.object({ record: z.unknown() });
 
 /**
- * Opens the outbox with what waited when the last agent ended.
+ * Opens the outbox with the entries of the previous run.
  *
- * An entry expires by the time that it had left when it was pushed, so that a clock that is set meanwhile neither
- * prolongs nor shortens it; over a boot the wall clock counts, but at least the time since the boot.
+ * An entry expires by the time that remained when it was pushed, so that setting the clock neither prolongs nor
+ * shortens it; over a boot the wall clock counts, but at least the time since the boot.
  */
 export function openOutbox(database: Database, clock: Clock, limits: OutboxLimits = OUTBOX_LIMITS): Outbox {
   const loaded = load(database);
   let items = loaded ?? [];
-  // Beyond the numbers of those that could not be read: they stay on the disk for the next start.
+  // Above the numbers of entries that could not be read, which stay on disk for the next start.
   let nextSeq = loaded === undefined ? clock().wall : (items.at(-1)?.seq ?? 0) + 1;
   let bytes = 0;
   for (const item of items) bytes += item.bytes.length;
   const drops: Record<DropCause, number> = { count: 0, bytes: 0, expired: 0 };
-  /** Rows that have to go from the disk; bounded by those that once were in memory, as they go with the next write. */
+  /** Rows to delete with the next write; bounded by the number of entries. */
   let leaving: number[] = [];
 
   database.onFresh((connection) => {
     for (const item of items) insert(connection, item);
   });
 
-  function write(added: OutboxItem | undefined, done: Done = ignore): void {
+  function write(added: OutboxItem | undefined, done: WriteCallback = ignore): void {
     const going = leaving;
     leaving = [];
     database.write(

@@ -2,10 +2,10 @@ import type { Moment } from '../../base/moment.js';
 
 export const OUTBOX_KINDS = ['reply', 'event'] as const;
 
-/** Why an entry never left. */
+/** Why an entry was dropped. */
 export type DropCause = 'count' | 'bytes' | 'expired';
 
-/** What waits to leave. */
+/** An entry of the outbox. */
 export interface OutboxItem {
   readonly seq: number;
   readonly bytes: Buffer;
@@ -14,23 +14,23 @@ export interface OutboxItem {
   readonly via?: string | undefined;
   readonly kind: (typeof OUTBOX_KINDS)[number];
   readonly pushed: Moment;
-  /** How long it may wait. */
+  /** How long the entry may wait. */
   readonly ttlMs: number;
 }
 
 export interface OutboxLimits {
   readonly entries: number;
-  /** Of all payloads together. */
+  /** Bytes of all payloads. */
   readonly bytes: number;
 }
 
 export const OUTBOX_LIMITS: OutboxLimits = { entries: 1000, bytes: 512 * 1024 };
 
 /**
- * What goes so that a new entry has room: the oldest event first, then the oldest reply, as somebody waits for replies.
- * The new one counts with the others: where only replies wait, a new event is what goes.
+ * Chooses the entries to drop so that a new one fits: the oldest events first, then the oldest replies, as a sender
+ * waits for a reply. The new entry counts too: when only replies wait, a new event is dropped.
  *
- * @returns the numbers of those that go, with the bound that they went for
+ * @returns the numbers of the dropped entries, with the bound that they exceed
  */
 export function dropsFor(
   waiting: readonly Pick<OutboxItem, 'seq' | 'kind' | 'bytes'>[],
@@ -38,7 +38,7 @@ export function dropsFor(
   limits: OutboxLimits,
 ): Map<number, DropCause> {
   const drops = new Map<number, DropCause>();
-  // However much goes for it, it does not fit.
+  // It does not fit even into an empty outbox.
   if (added.bytes.length > limits.bytes) return drops.set(added.seq, 'bytes');
   const all = [...waiting, added];
   const candidates = [...all.filter(({ kind }) => kind === 'event'), ...all.filter(({ kind }) => kind === 'reply')];

@@ -1,12 +1,16 @@
 import { internalError } from '../stats/command-log.js';
 import type { Verdict } from './deadline.js';
-import type { Runner, Task } from './runner.js';
+import type { Runner } from './runner.js';
+import type { Task } from './task.js';
 
-/** Gives a task to the runner, or ends it with the reason why it may not run. */
-export type Launch = (task: Task) => void;
+/** Submits a task to the runner, or settles it when its deadline forbids it. */
+export type SubmitCommand = (task: Task) => void;
 
-/** Makes the last step before a command runs: its deadline is judged, where it has one. */
-export function createLaunch(runner: Pick<Runner, 'submit'>, judge: (deadline: number) => Promise<Verdict>): Launch {
+/** Makes the gate before the runner, which judges the deadline of a command that has one. */
+export function createDeadlineGate(
+  runner: Pick<Runner, 'submit'>,
+  judge: (deadline: number) => Promise<Verdict>,
+): SubmitCommand {
   return (task) => {
     const { deadline } = task.command;
     if (deadline === undefined) runner.submit(task);
@@ -21,7 +25,7 @@ export function createLaunch(runner: Pick<Runner, 'submit'>, judge: (deadline: n
     if (!verdict.run) task.done({ error: verdict.error });
     else if (verdict.clockSynchronized) runner.submit(task);
     else {
-      // Nothing here can tell whether it passes while the command waits.
+      // Without a synchronised clock nothing can tell whether it passes while the command waits.
       const command = { ...task.command, deadline: undefined };
       const done: Task['done'] = (reply) =>
         task.done('result' in reply ? { ...reply, clockSynchronized: false } : reply);

@@ -1,14 +1,14 @@
 import type { CommandError } from '../../../shared/command.js';
 import type { ClockCheck } from '../../base/clock-sync.js';
 
-/** What a command's deadline means now. */
+/** The judgement of a deadline. */
 export type Verdict =
   | { readonly run: true; readonly clockSynchronized: boolean }
   | { readonly run: false; readonly error: CommandError };
 
 /**
- * Makes the judge of deadlines. A clock that is not synchronised cannot tell whether one has passed: then the
- * configured policy decides, and the reply says so.
+ * Makes the judge of deadlines. While the clock is not synchronised, the configured policy decides, and the reply says
+ * so.
  *
  * @param unsynchronized the policy as it is now: a reload may change it
  * @param now Unix time in milliseconds

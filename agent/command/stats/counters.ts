@@ -1,6 +1,6 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 
-/** What is counted of the datagrams and commands since the start. */
+/** Counts of datagrams and commands since the start. */
 export interface Counters {
   received: number;
   receivedBytes: number;
@@ -10,16 +10,16 @@ export interface Counters {
   refusedOversize: number;
   /** In no known format, or in another than the port is pinned to. */
   malformed: number;
-  /** CoAP messages, whatever is in them. */
+  /** CoAP messages of any kind. */
   coap: number;
-  /** Replies that came where a command should: never answered. */
+  /** Replies received instead of commands: never answered. */
   strayReplies: number;
-  /** Commands that came again, and were answered but not run. */
+  /** Repeated commands, which were answered but did not run. */
   repeats: number;
   outcomes: Record<DeviceOutcome, number>;
   sent: number;
   sentBytes: number;
-  /** Replies and events that could not leave at once; they wait in the outbox. */
+  /** Replies and events that could not be sent at once. */
   unsent: number;
 }
 

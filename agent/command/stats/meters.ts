@@ -4,45 +4,45 @@ import type { RefusalCause } from '../admit.js';
 
 /** Upper bounds of a histogram's buckets, in seconds: handlers take microseconds, programs minutes. */
 export const BOUNDS: readonly number[] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
-/** How many handlers are measured, each by its own name. */
+/** Most handlers that are measured by name. */
 const MAX_HANDLERS = 256;
 
-/** How often something took how long. */
+/** A histogram of durations. */
 export interface Histogram {
-  /** For each of {@link BOUNDS} how often it was at most that and more than the one before; the last: more than all. */
+  /** Observations per bucket: for each of {@link BOUNDS} up to that bound, and last those above all. */
   readonly counts: Float64Array;
-  /** Of all times together, in seconds. */
+  /** Sum of all durations, in seconds. */
   sum: number;
 }
 
-/** What is measured of a handler's commands. */
+/** Measurements of a handler's commands. */
 export interface HandlerMeter {
   readonly outcomes: Record<DeviceOutcome, number>;
-  /** How long it ran. */
+  /** Durations of its runs. */
   readonly runs: Histogram;
 }
 
-/** What is counted of a transport's datagrams. */
+/** Counts of a transport's datagrams. */
 export interface TransportMeter extends SentCounts {
-  /** By what became of them. */
+  /** Received datagrams by result. */
   readonly received: Record<RefusalCause | 'admitted' | 'malformed', number>;
   receivedBytes: number;
 }
 
 /**
- * What is measured for whoever collects metrics. Plain numbers, as they are added to for each datagram; there are only
- * so many of them, whatever comes: names that no handler has are counted together.
+ * Measurements for metrics: plain numbers, as they change with each datagram, and bounded in number: commands that no
+ * handler has are counted together.
  */
 export interface Meters {
-  /** Measures these handlers, up to 256 in all, by their names. */
+  /** Adds handlers to measure by name, up to 256 in all. */
   know(names: Iterable<string>): void;
   readonly handlers: ReadonlyMap<string, HandlerMeter>;
-  /** Names that no handler has, what has no name, and handlers above the bound. */
+  /** Unknown and unreadable commands, and handlers above the bound. */
   readonly others: HandlerMeter;
   handler(name: string | undefined): HandlerMeter;
   readonly transports: Readonly<Record<'udp' | 'modem', TransportMeter>>;
   transport(name: string): TransportMeter;
-  /** From a datagram's receipt until its reply was given to the transport. */
+  /** Time from the receipt of a datagram until its reply was handed to the transport. */
   readonly replies: Histogram;
 }
 
@@ -50,7 +50,7 @@ export function createMeters(): Meters {
   const handlers = new Map<string, HandlerMeter>();
   const others = createHandlerMeter();
   const transports = { udp: createTransportMeter(), modem: createTransportMeter() };
-  // What comes by no link is not counted as if it had.
+  // Datagrams of other transports, such as the probe, are not counted.
   const noTransport = createTransportMeter();
   return {
     know(names) {
@@ -80,7 +80,7 @@ const createTransportMeter = (): TransportMeter => ({
   ...createSentCounts(),
 });
 
-/** Adds a time to a histogram. */
+/** Adds a duration to a histogram. */
 export function observe(histogram: Histogram, milliseconds: number): void {
   const seconds = milliseconds / 1000;
   let bucket = 0;

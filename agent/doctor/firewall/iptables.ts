@@ -2,9 +2,9 @@ import {
   anyOf,
   type Chain,
   type Condition,
-  type Fits,
   inRange,
   isInterface,
+  type Match,
   not,
   type Rule,
   type Verdict,
@@ -16,12 +16,19 @@ const HOOKS: Readonly<Record<string, string>> = {
   OUTPUT: 'output',
   POSTROUTING: 'postrouting',
 };
-/** Modules that change nothing by being named: their options are what counts. */
+/** Modules that match by their options only. */
 const PLAIN_MODULES = ['udp', 'tcp', 'multiport', 'state', 'conntrack', 'comment'];
-/** What may be given to REJECT. */
-const OF_TARGETS = ['--reject-with', '--log-prefix', '--log-level', '--set-xmark', '--nflog-group', '--nflog-prefix'];
+/** Options of targets: no conditions. */
+const TARGET_OPTIONS = [
+  '--reject-with',
+  '--log-prefix',
+  '--log-level',
+  '--set-xmark',
+  '--nflog-group',
+  '--nflog-prefix',
+];
 
-/** Reads what `iptables-save` prints: `*table`, `:CHAIN POLICY`, `-A CHAIN …`. */
+/** Parses the output of `iptables-save`: `*table`, `:CHAIN POLICY`, `-A CHAIN …`. */
 export function parseIptables(text: string): Chain[] {
   const chains = new Map<string, { policy: string; lines: string[] }>();
   let table = '';
@@ -40,13 +47,13 @@ export function parseIptables(text: string): Chain[] {
       version: 4,
       policy: policy === 'DROP' ? 'drop' : 'accept',
       rules: lines.flatMap((line) =>
-        readRule(line, (target) => (chains.has(`${own} ${target}`) ? `iptables ${own} ${target}` : undefined)),
+        parseRule(line, (target) => (chains.has(`${own} ${target}`) ? `iptables ${own} ${target}` : undefined)),
       ),
     };
   });
 }
 
-function readRule(line: string, findChain: (target: string) => string | undefined): Rule[] {
+function parseRule(line: string, findChain: (target: string) => string | undefined): Rule[] {
   const words = [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain = '']) => quoted ?? plain);
   const conditions: Condition[] = [];
   let verdict: Verdict | undefined;
@@ -57,7 +64,7 @@ function readRule(line: string, findChain: (target: string) => string | undefine
     const value = words[index + 1] ?? '';
     if (option === '-j' || option === '-g') verdict = verdictOf(option, value, findChain);
     const condition = conditionOf(option, value);
-    // Options without a value are unknown ones.
+    // Options without a value are unknown to this parser.
     if (!(words[index + 1] ?? '-').startsWith('-') && words[index + 1] !== '!') index++;
     if (condition !== undefined) conditions.push(isNegated ? (packet) => not(condition(packet)) : condition);
   }
@@ -77,7 +84,7 @@ function verdictOf(
   return option === '-g' ? { goto: chain } : { jump: chain };
 }
 
-/** Undefined for what is no condition. */
+/** Returns undefined for options that are not conditions. */
 function conditionOf(option: string, value: string): Condition | undefined {
   switch (option) {
     case '-p':
@@ -106,13 +113,13 @@ function conditionOf(option: string, value: string): Condition | undefined {
     case '--comment':
       return undefined;
     default:
-      return OF_TARGETS.includes(option) ? undefined : unknown;
+      return TARGET_OPTIONS.includes(option) ? undefined : unknown;
   }
 }
 
 const unknown: Condition = () => undefined;
 
-function isPort(port: number | undefined, ranges: string): Fits {
+function isPort(port: number | undefined, ranges: string): Match {
   if (port === undefined) return undefined;
   return anyOf(
     ranges.split(',').map((range) => {

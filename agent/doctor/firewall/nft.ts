@@ -4,9 +4,9 @@ import {
   anyOf,
   type Chain,
   type Condition,
-  type Fits,
   inRange,
   isInterface,
+  type Match,
   not,
   type Packet,
   type Rule,
@@ -14,7 +14,7 @@ import {
   versionOf,
 } from './rules.js';
 
-/** What is read of `nft -j list ruleset`: libnftables-json(5). */
+/** The parts used of `nft -j list ruleset`: libnftables-json(5). */
 const rulesetSchema = z.object({ nftables: z.array(z.record(z.string(), z.unknown())) });
 const chainSchema = z.looseObject({
   family: z.string(),
@@ -33,13 +33,13 @@ const ruleSchema = z.looseObject({
 const setSchema = z.looseObject({ table: z.string(), name: z.string(), elem: z.array(z.unknown()).default([]) });
 
 const VERSIONS: Readonly<Record<string, 4 | 6 | undefined>> = { inet: undefined, ip: 4, ip6: 6 };
-/** Protocols above IP that a UDP datagram is none of. */
+/** Protocols above IP other than UDP. */
 const OTHER_PROTOCOLS = ['tcp', 'icmp', 'icmpv6', 'sctp', 'dccp', 'udplite', 'esp', 'ah', 'comp', 'igmp'];
 const UDP_NUMBER = 17;
 
 type Sets = ReadonlyMap<string, readonly unknown[]>;
 
-/** Reads a ruleset; undefined where it is none. */
+/** Parses a ruleset; returns undefined for anything else. */
 export function parseNft(text: unknown): Chain[] | undefined {
   const ruleset = rulesetSchema.safeParse(text);
   if (!ruleset.success) return undefined;
@@ -59,12 +59,12 @@ export function parseNft(text: unknown): Chain[] | undefined {
       policy: policy === 'drop' ? 'drop' : 'accept',
       rules: rules
         .filter((rule) => rule.family === family && rule.table === table && rule.chain === name)
-        .flatMap((rule) => readRule(rule, sets)),
+        .flatMap((rule) => parseRule(rule, sets)),
     }));
 }
 
-/** One rule; several, where a verdict is looked up in a map. */
-function readRule({ family, table, chain, handle, expr }: z.output<typeof ruleSchema>, sets: Sets): Rule[] {
+/** Parses one rule: several, one for each entry of a verdict map. */
+function parseRule({ family, table, chain, handle, expr }: z.output<typeof ruleSchema>, sets: Sets): Rule[] {
   const place = `${family} ${table} ${chain}`;
   const text = `rule ${handle ?? '?'} of ${place}`;
   const conditions: Condition[] = [];
@@ -116,11 +116,11 @@ function mapRules(value: unknown, { text, conditions, family, table }: Place, se
 
 type FindSet = (name: string) => readonly unknown[] | undefined;
 
-/** Undefined for what is no condition. */
+/** Returns undefined for statements that are not conditions. */
 function conditionOf(kind: string, value: unknown, findSet: FindSet): Condition | undefined {
   if (kind === 'match') return match(value, findSet);
   if (kind === 'limit') return unknown;
-  // What is written by iptables and has no form of its own.
+  // Written by iptables, with no native form in nft.
   const isForeign = kind === 'xt' && isRecord(value) && value['type'] === 'match' && value['name'] !== 'comment';
   return isForeign ? unknown : undefined;
 }
@@ -133,24 +133,23 @@ function match(value: unknown, findSet: FindSet): Condition {
   if (!parsed.success) return unknown;
   const { op, left, right } = parsed.data;
   return (packet) => {
-    const isOne = testOf(left, packet);
-    const fits = contains(right, isOne, findSet);
-    if (['==', 'in'].includes(op)) return fits;
-    return op === '!=' ? not(fits) : undefined;
+    const matches = contains(right, testOf(left, packet), findSet);
+    if (['==', 'in'].includes(op)) return matches;
+    return op === '!=' ? not(matches) : undefined;
   };
 }
 
-/** Whether a field of the packet is one value. */
-type Test = (value: unknown) => Fits;
+/** Tests a field of the packet for a value. */
+type Test = (value: unknown) => Match;
 
-function contains(right: unknown, isOne: Test, findSet: FindSet): Fits {
-  if (Array.isArray(right)) return anyOf(right.map((one) => contains(one, isOne, findSet)));
-  if (isRecord(right) && Array.isArray(right['set'])) return contains(right['set'], isOne, findSet);
-  // With a time-out or a comment of its own.
-  if (isRecord(right) && isRecord(right['elem'])) return contains(right['elem']['val'], isOne, findSet);
+function contains(right: unknown, test: Test, findSet: FindSet): Match {
+  if (Array.isArray(right)) return anyOf(right.map((one) => contains(one, test, findSet)));
+  if (isRecord(right) && Array.isArray(right['set'])) return contains(right['set'], test, findSet);
+  // An element with a timeout or a comment.
+  if (isRecord(right) && isRecord(right['elem'])) return contains(right['elem']['val'], test, findSet);
   if (typeof right === 'string' && right.startsWith('@'))
-    return contains(findSet(right) ?? { concat: [] }, isOne, findSet);
-  return isOne(right);
+    return contains(findSet(right) ?? { concat: [] }, test, findSet);
+  return test(right);
 }
 
 const leftSchema = z.union([
@@ -186,22 +185,22 @@ function metaTest(key: string, packet: Packet): Test {
   if (key === 'nfproto') return (value) => value === (is6 ? 'ipv6' : 'ipv4');
   if (key === 'protocol') return (value) => value === (is6 ? 'ip6' : 'ip');
   if (!/^[io]if(?:name)?$/.test(key)) return anything;
-  // What comes in has no way out yet, and the other way round.
+  // An incoming packet has no output interface yet, an outgoing one no input interface.
   const isOwn = key.startsWith(packet.direction === 'in' ? 'iif' : 'oif');
   return isOwn ? (value) => isNamed(packet.interface, value) : never;
 }
 
-const isNamed = (name: string | undefined, value: unknown): Fits =>
+const isNamed = (name: string | undefined, value: unknown): Match =>
   typeof value === 'string' ? isInterface(name, value, '*') : undefined;
 
-function isNumber(number: number | undefined, value: unknown): Fits {
+function isNumber(number: number | undefined, value: unknown): Match {
   if (number === undefined) return undefined;
   const [low, high] = rangeOf(value);
   if (typeof low === 'number' && typeof high === 'number') return low <= number && number <= high;
   return typeof value === 'number' ? value === number : undefined;
 }
 
-function isAddress(address: string | undefined, value: unknown): Fits {
+function isAddress(address: string | undefined, value: unknown): Match {
   if (typeof value === 'string') return inRange(address, value);
   const prefix = isRecord(value) ? value['prefix'] : undefined;
   if (isRecord(prefix)) return inRange(address, `${prefix['addr']}/${prefix['len']}`);

@@ -1,23 +1,23 @@
 import { BlockList, isIP } from 'node:net';
 
-/** A datagram that the firewall may see, as far as it is known beforehand. */
+/** A datagram to trace through the rules, as far as it is known in advance. */
 export interface Packet {
   readonly direction: 'in' | 'out';
   readonly source: string | undefined;
   readonly sourcePort: number | undefined;
   readonly destination: string | undefined;
   readonly destinationPort: number;
-  /** Where it comes in, or goes out. */
+  /** The interface that it enters or leaves by. */
   readonly interface: string | undefined;
 }
 
-/** Undefined: it depends on more than is known. */
-export type Fits = boolean | undefined;
-export type Condition = (packet: Packet) => Fits;
+/** Whether a condition holds; undefined where that depends on unknown properties. */
+export type Match = boolean | undefined;
+export type Condition = (packet: Packet) => Match;
 export type Verdict = 'accept' | 'drop' | 'return' | { readonly jump: string } | { readonly goto: string };
 
 export interface Rule {
-  /** What a person finds it by. */
+  /** How an operator finds the rule. */
   readonly text: string;
   /** All must hold. */
   readonly conditions: readonly Condition[];
@@ -26,104 +26,105 @@ export interface Rule {
 
 export interface Chain {
   readonly name: string;
-  /** Where packets come to it by themselves: `prerouting`, `input`, `output` or `postrouting`. */
+  /** The netfilter hook of a base chain: `prerouting`, `input`, `output` or `postrouting`. */
   readonly hook?: string | undefined;
-  /** Version of IP; undefined for both. */
+  /** IP version; undefined for both. */
   readonly version?: 4 | 6 | undefined;
   readonly policy: 'accept' | 'drop';
   readonly rules: readonly Rule[];
 }
 
-/** What becomes of a packet. */
-export interface Fate {
-  /** What drops it, whatever else is true of it. */
+/** What the rules do with a packet. */
+export interface PacketTrace {
+  /** The rules and policies that certainly drop it. */
   readonly droppedBy: readonly string[];
-  /** The chain, one with a hook, that lets it through in no case. */
-  readonly closed?: string | undefined;
-  /** What may drop it. */
-  readonly suspects: readonly string[];
+  /** The first base chain that never accepts it. */
+  readonly blockingChain?: string | undefined;
+  /** The rules and policies that may drop it. */
+  readonly possibleDrops: readonly string[];
 }
 
 const HOOKS: Readonly<Record<Packet['direction'], readonly string[]>> = {
   in: ['prerouting', 'input'],
   out: ['output', 'postrouting'],
 };
-/** Chains do not go round in a circle; this is for what was read wrongly. */
+/** The kernel rejects loops of chains; this bounds what was parsed wrongly. */
 const MAX_DEPTH = 32;
 
-/** All that a chain can do with a packet. */
-interface Ends {
+/** What a chain may do with a packet. */
+interface ChainResult {
   readonly accepts: boolean;
-  /** It comes to the chain's end. */
-  readonly falls: boolean;
-  /** The rules by which it is dropped. */
+  /** The packet may reach the chain's end. */
+  readonly fallsThrough: boolean;
+  /** The rules that may drop it. */
   readonly drops: readonly string[];
 }
 
-/** Follows a packet through the chains of its way. One that a chain accepts may still be dropped by the next. */
-export function followPacket(packet: Packet, chains: readonly Chain[]): Fate {
+/** Traces a packet through the base chains of its direction. The next one may drop what the one before accepted. */
+export function followPacket(packet: Packet, chains: readonly Chain[]): PacketTrace {
   const byName = new Map(chains.map((chain) => [chain.name, chain]));
   const droppedBy: string[] = [];
-  const suspects: string[] = [];
-  let closed: string | undefined;
+  const possibleDrops: string[] = [];
+  let blockingChain: string | undefined;
   for (const chain of chains) {
     if (!HOOKS[packet.direction].includes(chain.hook ?? '')) continue;
     if (chain.version !== undefined && chain.version !== versionOf(packet)) continue;
-    const { accepts, falls, drops } = walk(chain, 0);
-    const dropping = falls && chain.policy === 'drop' ? [...drops, `the policy of ${chain.name}`] : drops;
-    const passes = accepts || (falls && chain.policy === 'accept');
-    if (!passes) closed ??= chain.name;
-    (passes ? suspects : droppedBy).push(...dropping);
+    const { accepts, fallsThrough, drops } = walk(chain, 0);
+    const dropping = fallsThrough && chain.policy === 'drop' ? [...drops, `the policy of ${chain.name}`] : drops;
+    const passes = accepts || (fallsThrough && chain.policy === 'accept');
+    if (!passes) blockingChain ??= chain.name;
+    (passes ? possibleDrops : droppedBy).push(...dropping);
   }
-  return { droppedBy, closed, suspects };
+  return { droppedBy, blockingChain, possibleDrops };
 
-  function walk({ rules }: Chain, depth: number): Ends {
+  function walk({ rules }: Chain, depth: number): ChainResult {
     let accepts = false;
     const drops: string[] = [];
-    let leaves = false;
+    let returns = false;
     for (const rule of rules) {
-      const fits = allOf(rule.conditions.map((condition) => condition(packet)));
-      if (fits === false) continue;
-      const ends = endsOf(rule, depth);
-      accepts ||= ends.accepts;
-      drops.push(...ends.drops);
-      leaves ||= ends.leaves;
-      if (fits === true && !ends.goesOn) return { accepts, drops, falls: leaves };
+      const matches = allOf(rule.conditions.map((condition) => condition(packet)));
+      if (matches === false) continue;
+      const result = applyVerdict(rule, depth);
+      accepts ||= result.accepts;
+      drops.push(...result.drops);
+      returns ||= result.returns;
+      if (matches === true && !result.continues) return { accepts, drops, fallsThrough: returns };
     }
-    return { accepts, drops, falls: true };
+    return { accepts, drops, fallsThrough: true };
   }
 
-  function endsOf({ verdict, text }: Rule, depth: number) {
-    if (verdict === 'accept') return { accepts: true, drops: [], leaves: false, goesOn: false };
-    if (verdict === 'drop') return { accepts: false, drops: [text], leaves: false, goesOn: false };
-    if (verdict === 'return') return { accepts: false, drops: [], leaves: true, goesOn: false };
+  function applyVerdict({ verdict, text }: Rule, depth: number) {
+    if (verdict === 'accept') return { accepts: true, drops: [], returns: false, continues: false };
+    if (verdict === 'drop') return { accepts: false, drops: [text], returns: false, continues: false };
+    if (verdict === 'return') return { accepts: false, drops: [], returns: true, continues: false };
     const isJump = 'jump' in verdict;
     const chain = byName.get(isJump ? verdict.jump : verdict.goto);
-    if (chain === undefined || depth === MAX_DEPTH) return { accepts: false, drops: [], leaves: false, goesOn: true };
-    const { accepts, drops, falls } = walk(chain, depth + 1);
-    return { accepts, drops, leaves: falls && !isJump, goesOn: falls && isJump };
+    if (chain === undefined || depth === MAX_DEPTH)
+      return { accepts: false, drops: [], returns: false, continues: true };
+    const { accepts, drops, fallsThrough } = walk(chain, depth + 1);
+    return { accepts, drops, returns: fallsThrough && !isJump, continues: fallsThrough && isJump };
   }
 }
 
-/** Version of IP of a packet, 4 where no address is known. */
+/** Returns the IP version of a packet: 4 where no address is known. */
 export const versionOf = ({ source, destination }: Packet): 4 | 6 =>
   (source ?? destination ?? '').includes(':') ? 6 : 4;
 
-function allOf(conditions: readonly Fits[]): Fits {
+function allOf(conditions: readonly Match[]): Match {
   if (conditions.includes(false)) return false;
   return conditions.includes(undefined) ? undefined : true;
 }
 
-export const not = (fits: Fits): Fits => (fits === undefined ? undefined : !fits);
+export const not = (matches: Match): Match => (matches === undefined ? undefined : !matches);
 
-/** Of alternatives. */
-export function anyOf(fits: readonly Fits[]): Fits {
-  if (fits.includes(true)) return true;
-  return fits.includes(undefined) ? undefined : false;
+/** Whether one of several alternatives holds. */
+export function anyOf(matches: readonly Match[]): Match {
+  if (matches.includes(true)) return true;
+  return matches.includes(undefined) ? undefined : false;
 }
 
-/** Whether an address is in a range, `100.64.0.0/10` or one alone. */
-export function inRange(address: string | undefined, range: string): Fits {
+/** Whether an address is in a range such as `100.64.0.0/10`, or equals a single address. */
+export function inRange(address: string | undefined, range: string): Match {
   if (address === undefined) return undefined;
   const [network = '', length] = range.split('/');
   const family = isIP(network);
@@ -135,8 +136,8 @@ export function inRange(address: string | undefined, range: string): Fits {
   return list.check(address, type);
 }
 
-/** @param wildcard what stands at its end for any other end */
-export function isInterface(name: string | undefined, pattern: string, wildcard: string): Fits {
+/** @param wildcard the character that stands for any suffix */
+export function isInterface(name: string | undefined, pattern: string, wildcard: string): Match {
   if (name === undefined) return undefined;
   return pattern.endsWith(wildcard) ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }

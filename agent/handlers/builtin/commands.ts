@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 import type { Registry } from '../registry.js';
 
-/** @param registry read when the command runs, so that it lists what is there then */
+/** @param registry is read when the command runs, and so lists the present handlers */
 export const commands = (registry: Registry): HandlerDefinition =>
   defineHandler({
     name: 'commands',

@@ -1,9 +1,9 @@
 import { defineHandler } from '../handler.js';
 
-/** One value by position comes back as it is, several as a list, those by name as an object. */
+/** Returns one positional parameter as it is, several as an array, and named ones as an object. */
 export const echo = defineHandler({
   name: 'echo',
-  description: 'Gives its parameters back',
+  description: 'Returns its parameters',
   safe: true,
   run: (_params, { command }) => {
     const { positional, named } = command.params;

@@ -7,11 +7,11 @@ import { defineHandler, type HandlerDefinition } from '../handler.js';
 
 const MEGABYTE = 1024 * 1024;
 
-/** How the device is. */
+/** Reports the device's condition. */
 export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): HandlerDefinition =>
   defineHandler({
     name: 'health',
-    description: 'Tells how the device is: load, memory, disk, temperature, clock, link',
+    description: 'Shows load, memory, disk, temperature, clock and link',
     params: z.object({}),
     safe: true,
     run: async () => {
@@ -30,7 +30,7 @@ export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): Ha
     },
   });
 
-/** The link in use, and how the modem and its network are, also when it is not. */
+/** Reports the link in use, and the modem and its network even while it is not in use. */
 function linkHealth({ name, since, switches, links }: LinkView) {
   const { registration, operator, signalDbm, counters } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
   const linkSince = new Date(since).toISOString().replace('.000Z', 'Z');
@@ -54,13 +54,13 @@ const sum = (counts: Readonly<Record<string, number>>) =>
 
 const round = (value: number) => Math.round(value * 100) / 100;
 
-/** What programs can still get, caches that the kernel would give up included. */
+/** Returns the memory available to programs, including reclaimable caches. */
 async function availableMemory(): Promise<number> {
   const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(await readText('/proc/meminfo'))?.[1];
   return kilobytes === undefined ? freemem() : Number(kilobytes) * 1024;
 }
 
-/** The board's first thermal zone, which on a Raspberry Pi is the processor; undefined where there is none. */
+/** Reads the first thermal zone, on a Raspberry Pi the processor's; undefined where there is none. */
 async function boardTemperature(): Promise<number | undefined> {
   const thousandths = (await readText('/sys/class/thermal/thermal_zone0/temp')).trim();
   return /^-?\d+$/.test(thousandths) ? round(Number(thousandths) / 1000) : undefined;

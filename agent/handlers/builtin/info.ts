@@ -5,14 +5,14 @@ import { VERSION } from '../../../shared/version.js';
 import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 
-/** More could make the reply too long for a datagram. */
-const MOST_ADDRESSES = 8;
+/** More addresses could make the reply too long for a datagram. */
+const MAX_ADDRESSES = 8;
 
-/** What the device is. */
+/** Reports the device's identity. */
 export const info = (deviceId: string, link?: () => LinkView): HandlerDefinition =>
   defineHandler({
     name: 'info',
-    description: 'Tells what the device is: id, version, uptime, boot id, addresses, model, OS',
+    description: 'Shows ID, version, uptime, boot ID, addresses, model and OS',
     params: z.object({}),
     safe: true,
     run: () => ({
@@ -30,13 +30,13 @@ export const info = (deviceId: string, link?: () => LinkView): HandlerDefinition
     }),
   });
 
-/** The link in use, and what the modem and its SIM are. */
+/** Reports the link in use, and the identities of the modem and the SIM. */
 function identityOf({ name, links }: LinkView) {
   const { model, imei, iccid } = links.find(({ modem }) => modem !== undefined)?.modem ?? {};
   return { link: name, modem: model, imei, iccid };
 }
 
-/** The first addresses that are neither the loopback's own nor link-local, such as each container's interface has. */
+/** Returns the first addresses that are neither loopback nor link-local. */
 function localAddresses(): string[] {
   return Object.entries(networkInterfaces())
     .flatMap(([name, addresses = []]) =>
@@ -44,7 +44,7 @@ function localAddresses(): string[] {
         .filter((entry) => !entry.internal && !entry.address.startsWith('fe80:'))
         .map((entry) => `${name}=${entry.address}`),
     )
-    .slice(0, MOST_ADDRESSES);
+    .slice(0, MAX_ADDRESSES);
 }
 
 function osName(): string | undefined {

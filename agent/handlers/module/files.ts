@@ -1,33 +1,33 @@
-/** What Node's loader was asked for: a file imports another. */
+/** An import of a file by another, as seen by Node's loader. */
 export interface Import {
   readonly parent: string;
   readonly file: string;
-  /** Of the file, so far: 0 for the one that was loaded first. */
+  /** Edition of the file: 0 for the first one loaded. */
   readonly edition: number;
-  /** Tells whether the file has changed since. */
+  /** Changes whenever the file changes. */
   readonly stamp: string;
 }
 
 interface LoadedFile {
   edition: number;
   stamp: string | undefined;
-  /** The files that it imports, in the editions that it got. */
+  /** The files that it imports, with their editions. */
   imports: Map<string, number>;
 }
 
 /**
- * The files that modules consist of, by their URLs. Node keeps what it has once loaded, under its URL, and lets go of
- * nothing: a file that has changed, or that imports one that has, gets another URL by the number of its edition. All
- * others stay as they are, so that modules that share one go on sharing it.
+ * Tracks the files of modules by URL. Node caches every module by its URL forever: a file that has changed, or that
+ * imports a changed one, gets a new URL with the number of its edition. Other files keep their URLs, so that modules go
+ * on sharing them.
  *
- * @param stampOf of a file as it is now
+ * @param stampOf returns the present stamp of a file
  */
 export function createModuleFiles(stampOf: (file: string) => string) {
   const files = new Map<string, LoadedFile>();
 
   function note({ parent, file, edition, stamp }: Import): void {
     const known = files.get(file) ?? { edition, stamp: undefined, imports: new Map() };
-    // It may have been on its way while the file got its next edition.
+    // An old import may be reported after the file got a new edition.
     if (edition < known.edition) return;
     known.stamp ??= stamp;
     files.set(file, known);
@@ -45,9 +45,9 @@ export function createModuleFiles(stampOf: (file: string) => string) {
     note,
     editionOf: (file: string): number => files.get(file)?.edition ?? 0,
     /**
-     * Gives those of a module's files that are not as they were loaded their next edition.
+     * Gives the changed files of a module, and those that import them, their next edition.
      *
-     * @returns these, with their new editions
+     * @returns these files with their new editions
      */
     renew(module: string): ReadonlyMap<string, number> {
       const reached = [...reachedFrom(module)].flatMap((file) => {
@@ -64,7 +64,7 @@ export function createModuleFiles(stampOf: (file: string) => string) {
       for (const [file, edition] of renewed) files.set(file, { edition, stamp: undefined, imports: new Map() });
       return renewed;
     },
-    /** A module could not be loaded: Node keeps that too, so that all of it is loaded anew the next time. */
+    /** Marks a module as failed: Node caches failures too, so all its files get new editions the next time. */
     failed(module: string): void {
       for (const file of reachedFrom(module)) {
         const loaded = files.get(file);

@@ -6,7 +6,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:wor
 import * as z from 'zod';
 import type { Import } from './files.js';
 
-/** What can be imported, and the bundle that it is. */
+/** Package entry points and their bundles. */
 const ENTRY_POINTS = {
   'supersim-agent': 'agent',
   'supersim-agent/sender': 'sender',
@@ -15,11 +15,11 @@ const ENTRY_POINTS = {
 };
 
 /**
- * Node's hook for what modules import. It lets modules anywhere on the disk `import … from 'supersim-agent'` and get the
- * package that is running, as a handler in /etc has no node_modules folder above it. And it tells of each file that
- * another imports by its path, with a stamp taken before the file is read, and gives it the edition that it was told.
+ * Resolve hook of Node's module loader. It lets modules anywhere on disk `import … from 'supersim-agent'` and get the
+ * running package, as a handler in /etc has no node_modules folder above it. It also reports each import of a file by
+ * path, with a stamp taken before the file is read, and adds the file's edition to its URL.
  *
- * As text, since Node 20 runs hooks on a thread of their own and takes their code from a URL.
+ * The hook is text, as Node 20 runs hooks on a thread of their own and loads their code from a URL.
  */
 const HOOK = `
 import { statSync } from 'node:fs';
@@ -65,17 +65,17 @@ const importSchema: z.ZodType<Import> = z.object({
   stamp: z.string(),
 });
 
-/** What Node's loader tells, and is told. */
+/** The connection to the hook. */
 export interface LoaderHooks {
-  /** The imports since this was called last. */
+  /** Returns the imports since the previous call. */
   imports(): Import[];
-  /** From now on a file is loaded in this edition. */
+  /** Loads a file in this edition from now on. */
   renew(file: string, edition: number): void;
 }
 
 let hooks: Promise<LoaderHooks> | undefined;
 
-/** Puts the hook in its place, for as long as the process runs. */
+/** Installs the hook once for the process. */
 export function hookLoader(): Promise<LoaderHooks> {
   hooks ??= install();
   return hooks;
@@ -102,7 +102,7 @@ function* received(port: MessagePort): Generator<unknown> {
   }
 }
 
-/** URLs of this package's bundled entry points; none when it runs from its sources. */
+/** Returns the URLs of this package's bundled entry points; none when it runs from its sources. */
 function entryPoints(): Record<string, string> {
   for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
     const dist = join(folder, 'dist');

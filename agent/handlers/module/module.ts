@@ -4,13 +4,13 @@ import * as z from 'zod';
 import { describeIssues } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import { raceTimeout } from '../../../shared/with-timeout.js';
-import { checkedPath } from '../file-safety.js';
+import { resolveSafePath } from '../file-safety.js';
 import type { Handler, HandlerDefinition } from '../handler.js';
 import { compileHandler } from '../registry.js';
 import { createModuleFiles } from './files.js';
 import { hookLoader } from './hooks.js';
 
-/** A module that does not finish loading in this time is set aside. */
+/** Time limit for loading a module. */
 const LOAD_TIMEOUT_MS = 10_000;
 
 const definitionSchema = z.looseObject({
@@ -20,21 +20,22 @@ const definitionSchema = z.looseObject({
   safe: z.boolean().optional(),
   idempotent: z.boolean().optional(),
   timeout: z.string().optional(),
-  run: z.custom((value) => typeof value === 'function', 'is no function'),
+  run: z.custom((value) => typeof value === 'function', 'is not a function'),
 });
 
 const files = createModuleFiles(stampOf);
-/** The editions that were loaded, by the modules' paths. */
+/** Loaded editions by module path. */
 const loaded = new Map<string, number>();
 
 /**
- * Loads an ES module; one that has been loaded before, or a file that it imports, is loaded anew if it has changed.
+ * Loads an ES module. A module loaded before is loaded again if it, or a file that it imports, has changed.
  *
- * @returns what it exports, under whatever names, that is meant as a handler: objects with a member `run`
- * @throws SupersimError `handler-invalid` when it does not load or exports none, `program-unsafe` when others can write it
+ * @returns the exported objects that have a member `run`
+ * @throws (rejects) SupersimError `handler-invalid` when it does not load or exports no handler, `program-unsafe` when
+ * others can change it
  */
 export async function loadModule(path: string): Promise<object[]> {
-  const url = pathToFileURL(await checkedPath(path)).href;
+  const url = pathToFileURL(await resolveSafePath(path)).href;
   const loader = await hookLoader();
   const noteImports = () => loader.imports().forEach(files.note);
   noteImports();
@@ -42,7 +43,7 @@ export async function loadModule(path: string): Promise<object[]> {
   const edition = files.editionOf(url);
   const importing = importFile(edition === 0 ? url : `${url}?edition=${edition}`).finally(noteImports);
   const reason = (ms: number) =>
-    new SupersimError('handler-invalid', `${path} did not finish loading in ${ms / 1000} s`);
+    new SupersimError('handler-invalid', `${path} did not finish loading within ${ms / 1000} s`);
   const exported = await raceTimeout(LOAD_TIMEOUT_MS, importing, { reason }).catch((error: unknown) => {
     files.failed(url);
     throw error;
@@ -52,7 +53,7 @@ export async function loadModule(path: string): Promise<object[]> {
     (value) => typeof value === 'object' && value !== null && 'run' in value,
   );
   if (handlers.length === 0)
-    throw new SupersimError('handler-invalid', `${path} exports no handler, as defineHandler makes it`);
+    throw new SupersimError('handler-invalid', `${path} exports no handler: use defineHandler`);
   return handlers;
 
   async function importFile(its: string): Promise<Record<string, unknown>> {
@@ -64,10 +65,10 @@ export async function loadModule(path: string): Promise<object[]> {
   }
 }
 
-/** Which edition of each module was loaded last. */
+/** Returns the loaded edition of each module. */
 export const loadedEditions = (): ReadonlyMap<string, number> => new Map(loaded);
 
-/** As the hook makes it; empty for a file that is not there. */
+/** Makes the same stamp as the hook; empty for a missing file. */
 function stampOf(file: string): string {
   try {
     const { ino, size, ctimeNs } = statSync(new URL(file), { bigint: true });
@@ -78,7 +79,7 @@ function stampOf(file: string): string {
 }
 
 /**
- * Makes a handler from what a module exports.
+ * Makes a handler from an exported object.
  *
  * @throws SupersimError `handler-invalid`
  */
@@ -86,7 +87,7 @@ export function readHandler(exported: object): Handler {
   if (isHandlerDefinition(exported)) return compileHandler(exported);
   const { error } = definitionSchema.safeParse(exported);
   const problem = describeIssues(error?.issues ?? []);
-  throw new SupersimError('handler-invalid', `it is no handler as defineHandler makes it: ${problem}`);
+  throw new SupersimError('handler-invalid', `not a handler as made by defineHandler: ${problem}`);
 }
 
 const isHandlerDefinition = (value: unknown): value is HandlerDefinition => definitionSchema.safeParse(value).success;

@@ -12,19 +12,19 @@ import {
 import { readBody } from '../../../shared/read-body.js';
 import { MAX_RESPONSE_BYTES, problemSchema } from './schema.js';
 
-/** A little longer than the agent lets a connection be open. */
-const ANSWER_MS = 12_000;
+/** A little longer than the agent's own limit for a connection. */
+const DEFAULT_ANSWER_MS = 12_000;
 const SLACK_MS = 2000;
 
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 export interface AskOptions {
-  /** How long the agent lets this take, where that is longer than usual. */
+  /** The agent's time limit for this request, where it is not the default. */
   readonly answerMs?: number | undefined;
   readonly body?: { readonly type: string; readonly bytes: Uint8Array } | undefined;
 }
 
-/** Asks the agent for something, and gives its answer as the schema reads it. */
+/** Sends a request to the agent; resolves to the answer as parsed by the schema. */
 export type Ask = <S extends z.ZodType>(
   method: Method,
   path: string,
@@ -33,8 +33,8 @@ export type Ask = <S extends z.ZodType>(
 ) => Promise<z.output<S>>;
 
 /**
- * The client of an agent's control socket. What it asks throws SupersimError `control-unreachable`,
- * `control-forbidden`, `control-invalid-response`, or whatever the agent answers.
+ * Makes a client of an agent's control socket. Its requests reject with SupersimError `control-unreachable`,
+ * `control-forbidden` or `control-invalid-response`, or with the error that the agent answers.
  */
 export function controlClient(socketPath: string): Ask {
   return async (method, path, schema, options) => {
@@ -67,9 +67,9 @@ async function exchange(
   path: string,
   { answerMs, body }: AskOptions,
 ): Promise<Exchanged> {
-  const patienceMs = answerMs === undefined ? ANSWER_MS : answerMs + SLACK_MS;
+  const timeoutMs = answerMs === undefined ? DEFAULT_ANSWER_MS : answerMs + SLACK_MS;
   const headers = body && { 'content-type': body.type, 'content-length': body.bytes.length };
-  const signal = AbortSignal.timeout(patienceMs);
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, resolve);
@@ -77,22 +77,22 @@ async function exchange(
       outgoing.end(body?.bytes);
     });
     const bytes = await readBody(response, MAX_RESPONSE_BYTES);
-    if (bytes === undefined) throw unexpected(socketPath, 'the answer does not end');
+    if (bytes === undefined) throw unexpected(socketPath, 'it is too long');
     return { status: response.statusCode, text: bytes.toString() };
   } catch (error) {
-    throw connectionError(error, socketPath, signal.aborted ? patienceMs : undefined);
+    throw connectionError(error, socketPath, signal.aborted ? timeoutMs : undefined);
   }
 }
 
-/** @param lateMs how long was waited, if in vain */
+/** @param lateMs the time limit, where it was exceeded */
 function connectionError(error: unknown, socketPath: string, lateMs: number | undefined): SupersimError {
   if (isSupersimError(error)) return error;
   const code = systemCodeOf(error) ?? '';
   const cause = { cause: error };
   if (lateMs !== undefined) {
-    return new SupersimError('control-unreachable', `no answer on ${socketPath} in ${lateMs / 1000} s`, {
+    return new SupersimError('control-unreachable', `no answer on ${socketPath} within ${lateMs / 1000} s`, {
       ...cause,
-      remedy: 'Read the agent’s log with `journalctl -u supersim-agent`: it hangs, or has too much to do.',
+      remedy: 'The agent hangs or is overloaded: read its log with `journalctl -u supersim-agent`.',
     });
   }
   if (code === 'EACCES' || code === 'EPERM') {
@@ -101,14 +101,14 @@ function connectionError(error: unknown, socketPath: string, lateMs: number | un
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     return new SupersimError('control-unreachable', `${socketPath} was closed before it answered`, {
       ...cause,
-      remedy: 'Try again: the agent serves only a few at once, or it is just stopping.',
+      remedy: 'Try again: the agent serves few clients at once, or is stopping.',
     });
   }
-  if (code.startsWith('HPE_')) return unexpected(socketPath, 'it is no HTTP');
+  if (code.startsWith('HPE_')) return unexpected(socketPath, 'it is not HTTP');
   return new SupersimError('control-unreachable', `no agent listens on ${socketPath}: ${messageOf(error)}`, cause);
 }
 
-/** What the agent says is wrong. */
+/** Returns the error that the agent answered. */
 function problemOf(text: string, status: number | undefined, socketPath: string): SupersimError {
   const result = problemSchema.safeParse(fromJson(text));
   if (!result.success) return unexpected(socketPath, `HTTP status ${status}`);
@@ -122,7 +122,7 @@ const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, c
 const unexpected = (socketPath: string, what: string) =>
   new SupersimError('control-invalid-response', `the answer on ${socketPath} is not the agent’s: ${what}`);
 
-/** Undefined for what is no JSON, which fits no schema here. */
+/** Returns undefined for invalid JSON, which no schema here accepts. */
 function fromJson(text: string): unknown {
   try {
     return JSON.parse(text);

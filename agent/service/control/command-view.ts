@@ -1,10 +1,10 @@
 import type { JournalCommands } from '../../command/journal/commands.js';
 import type { JournalEntry } from '../../command/journal/entry.js';
-import { formatEndpoint } from '../../transport/transport.js';
+import { formatEndpoint } from '../../transport/endpoint.js';
 import type { CommandView } from './schema.js';
-import type { ControlCommands } from './socket.js';
+import type { ControlCommands } from './target.js';
 
-/** A journal entry as a list on the control socket shows it: without the reply, which may be long. */
+/** Converts a journal entry for a list: without the reply, which may be long. */
 export const commandView = ({ seq, command, received, ...progress }: JournalEntry): CommandView => ({
   id: seq,
   name: command.name,
@@ -25,14 +25,14 @@ export const commandView = ({ seq, command, received, ...progress }: JournalEntr
   deadline: command.deadline,
 });
 
-/** A journal entry with its reply. */
+/** Converts a journal entry with its reply. */
 export const fullCommandView = (entry: JournalEntry): CommandView => ({
   ...commandView(entry),
   reply: entry.reply === null ? null : Buffer.from(entry.reply).toString('base64'),
 });
 
-/** The journal's commands as the control socket shows them. */
-export const viewedCommands = (commands: JournalCommands): ControlCommands => ({
+/** Makes the control socket's view of the journal. */
+export const createControlCommands = (commands: JournalCommands): ControlCommands => ({
   ...commands,
   list: (limit) => commands.list(limit).map(commandView),
   get(id) {

@@ -1,30 +1,32 @@
 import type * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import type { Agent } from '../../agent.js';
 import { eventSchema } from './schema.js';
-import type { ControlEvents } from './socket.js';
+import type { ControlEvents, EventState } from './target.js';
 
-/** How many are on their way at once: they must not take all of the control socket's connections. */
-const MAX_ON_THEIR_WAY = 4;
+/** Maximum concurrent events: they must not use up the control socket's connections. */
+const MAX_CONCURRENT = 4;
 
-/** Lets other programs of the device send events by the agent. */
-export function createEvents({ dispatch }: Pick<Agent, 'dispatch'>): ControlEvents {
-  let onTheirWay = 0;
+/** Sends an event of given bytes, or of a name and data. @throws (rejects) SupersimError */
+type Dispatch = (event: string | Uint8Array, data?: unknown) => Promise<EventState>;
+
+/** Sends events of other programs on the device through the agent. */
+export function createControlEvents({ dispatch }: { readonly dispatch: Dispatch }): ControlEvents {
+  let concurrent = 0;
   return {
     async send(body, isJson) {
       if (body.length === 0) throw new SupersimError('bad-input', 'the event is empty');
       const { event, data } = isJson ? readEvent(body) : { event: body, data: undefined };
-      if (onTheirWay >= MAX_ON_THEIR_WAY) {
-        throw new SupersimError('busy', `${onTheirWay} events are on their way already`, {
-          remedy: 'Send it again when they have left.',
+      if (concurrent >= MAX_CONCURRENT) {
+        throw new SupersimError('busy', `${concurrent} events are being sent already`, {
+          remedy: 'Send it again when they have been sent.',
         });
       }
-      onTheirWay++;
+      concurrent++;
       try {
         return await dispatch(event, data);
       } finally {
-        onTheirWay--;
+        concurrent--;
       }
     },
   };
@@ -36,7 +38,7 @@ function readEvent(body: Buffer): z.output<typeof eventSchema> {
   try {
     document = JSON.parse(body.toString());
   } catch (error) {
-    throw new SupersimError('bad-input', `the event is no JSON: ${messageOf(error)}`, { cause: error });
+    throw new SupersimError('bad-input', `the event is not JSON: ${messageOf(error)}`, { cause: error });
   }
   return checkInput(eventSchema, document, 'the event');
 }

@@ -4,9 +4,9 @@ import type { Log } from '../../base/log.js';
 import { readRequestBody } from './request-body.js';
 import { findRoute } from './routes.js';
 import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './schema.js';
-import type { ControlTarget } from './socket.js';
+import type { ControlTarget } from './target.js';
 
-/** Of a request's first line and headers together. */
+/** Limit of the request line and the headers together. */
 const MAX_HEADER_BYTES = 8192;
 
 const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
@@ -27,15 +27,15 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
 
 interface Answer {
   readonly status: number;
-  /** Becomes JSON; a string is metrics. */
+  /** An object is sent as JSON, a string as metrics. */
   readonly body: object | string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers the requests on connections that are handed to it. What is no HTTP, Node answers itself: 400 or 431. */
+/** Makes an HTTP server for connections that are passed to it. Node itself answers malformed HTTP with 400 or 431. */
 export function createControlServer(target: ControlTarget, log: Log): Server {
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
-    // The client has gone: there is nobody to tell.
+    // The client has disconnected.
     response.on('error', () => undefined);
     answer(request, target)
       .then((made) => send(response, made))
@@ -49,15 +49,19 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
   const { method = '', url = '' } = request;
   const { path, query } = partsOf(url);
   const route = findRoute(path);
-  if (route === undefined) return { status: 404, body: told('bad-input', `there is no ${path}`) };
+  if (route === undefined) return { status: 404, body: problemBody('bad-input', `unknown path ${path}`) };
   const handle = route.methods.get(method);
   if (handle === undefined) {
     const allow = [...route.methods.keys()].join(', ');
-    return { status: 405, body: told('bad-input', `${path} takes ${allow}, not ${method}`), headers: { allow } };
+    return {
+      status: 405,
+      body: problemBody('bad-input', `${path} does not support ${method}, only ${allow}`),
+      headers: { allow },
+    };
   }
   const { id, maxBody } = route;
   if (maxBody === undefined && hasBody(request)) {
-    return { status: 413, body: told('bad-input', `${method} ${path} takes no body`) };
+    return { status: 413, body: problemBody('bad-input', `${method} ${path} does not accept a body`) };
   }
   const body = maxBody === undefined ? NO_BODY : await readRequestBody(request, maxBody);
   const type = request.headers['content-type'] ?? '';
@@ -66,7 +70,7 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
 
 const NO_BODY = Buffer.alloc(0);
 
-/** How long the answer to a URL may take; undefined where that is as usual. */
+/** Returns the time limit of a URL's answer; undefined for the default. */
 export const answerMs = (url = ''): number | undefined => findRoute(partsOf(url).path)?.answerMs;
 
 function partsOf(url: string): { readonly path: string; readonly query: string } {
@@ -77,14 +81,14 @@ function partsOf(url: string): { readonly path: string; readonly query: string }
 const hasBody = ({ headers }: IncomingMessage) =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
-/** @throws Error when it cannot be written as JSON, or is too long */
+/** @throws Error when the body is not serialisable or too long */
 function send(response: ServerResponse, { status, body, headers }: Answer): void {
   const [type, text] =
     typeof body === 'string' ? [METRICS_TYPE, body] : ['application/json', `${JSON.stringify(body)}\n`];
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_RESPONSE_BYTES) {
-    throw new SupersimError('bad-input', `the answer has ${bytes} bytes, ${MAX_RESPONSE_BYTES} is the most`, {
-      remedy: 'Ask for fewer with a lower limit.',
+    throw new SupersimError('bad-input', `the answer has ${bytes} bytes; the limit is ${MAX_RESPONSE_BYTES}`, {
+      remedy: 'Use a lower limit.',
     });
   }
   if (response.destroyed) return;
@@ -99,13 +103,13 @@ function send(response: ServerResponse, { status, body, headers }: Answer): void
 
 function problem(error: unknown, log: Log): Answer {
   if (isSupersimError(error)) {
-    return { status: STATUS_BY_CODE[error.code] ?? 500, body: told(error.code, error.message, error.remedy) };
+    return { status: STATUS_BY_CODE[error.code] ?? 500, body: problemBody(error.code, error.message, error.remedy) };
   }
-  log.error({ error: messageOf(error) }, 'the control socket could not answer');
-  return { status: 500, body: told('internal-error', 'the agent could not answer; its log says why') };
+  log.error({ error: messageOf(error) }, 'control socket: request failed');
+  return { status: 500, body: problemBody('internal-error', 'the request failed; the agent’s log says why') };
 }
 
-function told(code: ErrorCode, message: string, own?: string) {
+function problemBody(code: ErrorCode, message: string, own?: string) {
   const { remedy } = new SupersimError(code, message, own === undefined ? {} : { remedy: own });
   return { code, message, remedy };
 }

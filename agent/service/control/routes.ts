@@ -14,31 +14,31 @@ import {
   MAX_EVENT_BODY,
   RELOAD_ANSWER_MS,
 } from './schema.js';
-import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './socket.js';
+import type { ControlCommands, ControlLogLevel, ControlModem, ControlTarget } from './target.js';
 
-interface Asked {
-  /** The last part of the path, where the route has one that varies. */
+interface RouteRequest {
+  /** The variable last part of the path, where the route has one. */
   readonly id: string | undefined;
   readonly query: URLSearchParams;
-  /** Empty but where the route takes one. */
+  /** Empty unless the route accepts a body. */
   readonly body: Buffer;
-  /** The body's media type, as the client says. */
+  /** The Content-Type header. */
   readonly type: string;
 }
 
-/** Answers a request with what becomes JSON, or with metrics. @throws SupersimError */
-type Handle = (target: ControlTarget, asked: Asked) => Promise<object | string>;
+/** Handles a request; resolves to an object for JSON, or to metrics. @throws (rejects) SupersimError */
+type Handle = (target: ControlTarget, request: RouteRequest) => Promise<object | string>;
 
 interface Route {
   readonly path: RegExp;
   readonly methods: ReadonlyMap<string, Handle>;
-  /** How long its answer may take, where that is longer than usual. */
+  /** Time limit of the answer, where it exceeds the default. */
   readonly answerMs?: number;
-  /** The longest body, in bytes; without it there may be none. */
+  /** Maximum length of the body in bytes; without it no body is accepted. */
   readonly maxBody?: number;
 }
 
-/** All that can be asked. The first path that fits is taken. */
+/** All routes. The first path that matches counts. */
 const ROUTES: readonly Route[] = [
   { path: /^\/status$/, methods: new Map([['GET', status]]) },
   { path: /^\/commands$/, methods: new Map([['GET', list]]) },
@@ -70,8 +70,8 @@ const ROUTES: readonly Route[] = [
   { path: /^\/modem\/log$/, methods: new Map([['GET', modemLog]]) },
 ];
 
-/** The route of a path, and the part of it that varies. */
-export function findRoute(path: string): (Route & Pick<Asked, 'id'>) | undefined {
+/** Finds the route of a path, with the path's variable part. */
+export function findRoute(path: string): (Route & Pick<RouteRequest, 'id'>) | undefined {
   for (const route of ROUTES) {
     const found = route.path.exec(path);
     if (found !== null) return { ...route, id: found[1] };
@@ -94,23 +94,23 @@ async function status(target: ControlTarget): Promise<object> {
 
 const listQuery = z.strictObject({ limit: limitSchema.default(DEFAULT_LISTED) });
 
-async function list(target: ControlTarget, { query }: Asked): Promise<object> {
+async function list(target: ControlTarget, { query }: RouteRequest): Promise<object> {
   const { limit } = checkInput(listQuery, Object.fromEntries(query), 'the query');
   return { commands: await commandsOf(target).list(limit) };
 }
 
-async function get(target: ControlTarget, asked: Asked): Promise<object> {
-  const id = checkInput(idSchema, asked.id, 'the ID');
+async function get(target: ControlTarget, request: RouteRequest): Promise<object> {
+  const id = checkInput(idSchema, request.id, 'the ID');
   const found = await commandsOf(target).get(id);
   if (found === undefined) throw noSuchCommand(id);
   return found;
 }
 
-async function cancel(target: ControlTarget, asked: Asked): Promise<object> {
-  const id = checkInput(idSchema, asked.id, 'the ID');
-  const became = await commandsOf(target).cancel(id);
-  if (became === 'not-found') throw noSuchCommand(id);
-  if (became === 'too-late') throw new SupersimError('too-late', `command ${id} has started or ended`);
+async function cancel(target: ControlTarget, request: RouteRequest): Promise<object> {
+  const id = checkInput(idSchema, request.id, 'the ID');
+  const result = await commandsOf(target).cancel(id);
+  if (result === 'not-found') throw noSuchCommand(id);
+  if (result === 'too-late') throw new SupersimError('too-late', `command ${id} has already started or finished`);
   return { cancelled: id };
 }
 
@@ -119,23 +119,24 @@ async function purge(target: ControlTarget): Promise<object> {
 }
 
 function commandsOf({ commands }: ControlTarget): ControlCommands {
-  if (commands === undefined) throw new SupersimError('no-journal', 'this agent has no journal');
+  if (commands === undefined) throw new SupersimError('no-journal', 'the agent has no journal');
   return commands;
 }
 
-async function sendEvent({ events }: ControlTarget, { body, type }: Asked): Promise<object> {
-  if (events === undefined) throw notHere('events');
+async function sendEvent({ events }: ControlTarget, { body, type }: RouteRequest): Promise<object> {
+  if (events === undefined) throw unsupported('events');
   return { state: await events.send(body, /^application\/json\b/i.test(type)) };
 }
 
 async function metrics(target: ControlTarget): Promise<string> {
-  if (target.metrics === undefined) throw notHere('metrics');
+  if (target.metrics === undefined) throw unsupported('metrics');
   return target.metrics();
 }
 
-const notHere = (what: string) => new SupersimError('bad-input', `there are no ${what} here`);
+const unsupported = (what: string) => new SupersimError('bad-input', `this agent does not support ${what}`);
+
 async function reload(target: ControlTarget): Promise<object> {
-  if (target.reload === undefined) throw new SupersimError('bad-input', 'there is no configuration to be read again');
+  if (target.reload === undefined) throw unsupported('reload');
   return target.reload();
 }
 
@@ -145,7 +146,7 @@ async function logLevel(target: ControlTarget): Promise<object> {
 
 const levelQuery = z.strictObject({ level: logLevelSchema });
 
-async function setLogLevel(target: ControlTarget, { query }: Asked): Promise<object> {
+async function setLogLevel(target: ControlTarget, { query }: RouteRequest): Promise<object> {
   const log = logLevelOf(target);
   const { level } = checkInput(levelQuery, Object.fromEntries(query), 'the query');
   log.set(level);
@@ -153,7 +154,7 @@ async function setLogLevel(target: ControlTarget, { query }: Asked): Promise<obj
 }
 
 function logLevelOf({ logLevel: found }: ControlTarget): ControlLogLevel {
-  if (found === undefined) throw new SupersimError('bad-input', 'there is no log level to be set');
+  if (found === undefined) throw unsupported('loglevel');
   return found;
 }
 
@@ -164,32 +165,32 @@ async function modem(target: ControlTarget): Promise<object> {
 
 const atQuery = z.strictObject({ command: atCommandSchema });
 
-async function at(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = await modemOf(target);
+async function at(target: ControlTarget, { query }: RouteRequest): Promise<object> {
+  const found = await modemOf(target);
   const { command } = checkInput(atQuery, Object.fromEntries(query), 'the query');
-  return { lines: await asked.at(command) };
+  return { lines: await found.at(command) };
 }
 
 const logQuery = z.strictObject({ after: afterSchema.default(0) });
-/** Of hexadecimal digits in one answer; who wants more asks for what is after the last. */
-const MAX_LOGGED = 1_000_000;
+/** Maximum hexadecimal digits in one answer; the client requests the rest with `after`. */
+const MAX_LOG_DIGITS = 1_000_000;
 
-async function modemLog(target: ControlTarget, { query }: Asked): Promise<object> {
-  const asked = await modemOf(target);
+async function modemLog(target: ControlTarget, { query }: RouteRequest): Promise<object> {
+  const found = await modemOf(target);
   const { after } = checkInput(logQuery, Object.fromEntries(query), 'the query');
-  const all = asked.log(after);
+  const all = found.log(after);
   let length = 0;
   const end = all.findIndex(({ hex }, index) => {
     length += hex.length;
-    return index > 0 && length > MAX_LOGGED;
+    return index > 0 && length > MAX_LOG_DIGITS;
   });
-  return { run: asked.run, records: end === -1 ? all : all.slice(0, end) };
+  return { run: found.run, records: end === -1 ? all : all.slice(0, end) };
 }
 
 async function modemOf({ modem: used }: ControlTarget): Promise<ControlModem> {
   const found = await used;
-  if (found === undefined) throw new SupersimError('no-modem', 'this agent uses no modem');
+  if (found === undefined) throw new SupersimError('no-modem', 'the agent uses no modem');
   return found;
 }
 
-const noSuchCommand = (id: number) => new SupersimError('no-such-command', `there is no command ${id}`);
+const noSuchCommand = (id: number) => new SupersimError('no-such-command', `no command ${id} in the journal`);

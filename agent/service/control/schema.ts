@@ -1,71 +1,71 @@
 import * as z from 'zod';
 import { LOG_LEVELS } from '../../config/schema.js';
 
-/** What the control socket and the command line on it agree on. */
+/** Limits and schemas that the control socket and its clients share. */
 
-/** The longest answer, in bytes. */
+/** Maximum length of an answer in bytes. */
 export const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
 export const MAX_LISTED = 1000;
 export const DEFAULT_LISTED = 50;
 
 const DEFAULT_FOLDER = '/run/supersim-agent';
 
-/** Where the control socket is when nothing else is configured; systemd names a service's own folder in RUNTIME_DIRECTORY. */
+/** Returns the default path of the control socket; systemd sets RUNTIME_DIRECTORY for a service. */
 export function defaultControlSocket({ RUNTIME_DIRECTORY: folders = '' }: NodeJS.ProcessEnv): string {
   return `${folders.split(':')[0] || DEFAULT_FOLDER}/control.sock`;
 }
 
 const LIMIT = `must be a number from 1 to ${MAX_LISTED}`;
-const ID = 'must be a number from 1 on';
+const ID = 'must be a positive integer';
 
-/** How many commands are listed. */
+/** Number of commands to list. */
 export const limitSchema = z.coerce.number(LIMIT).pipe(z.int(LIMIT).min(1, LIMIT).max(MAX_LISTED, LIMIT));
 
-/** The number that the journal gave a command. */
+/** A command's number in the journal. */
 export const idSchema = z.coerce.number(ID).pipe(z.int(ID).min(1, ID));
 
-/** The longest body of an event; what can leave is shorter, but may be written with blanks and escapes. */
+/** Maximum length of an event's request body; longer than a payload, as JSON may have spaces and escapes. */
 export const MAX_EVENT_BODY = 16_384;
-/** What to do where an event is too long. */
-export const SEND_LESS = 'Send less of it, or several events.';
-/** How long an event may take to leave: a modem may have others to send before. */
+/** Remedy for an event that is too long. */
+export const SEND_LESS = 'Send less data, or several events.';
+/** Time limit of sending an event: a modem may have others to send first. */
 export const EVENT_ANSWER_MS = 120_000;
 
-/** An event as the control socket takes it in JSON. */
+/** An event in JSON. */
 export const eventSchema = z.strictObject({ event: z.string().min(1), data: z.unknown().optional() });
 
-/** Where the event is. */
+/** Where an accepted event is. */
 export const sentEventSchema = z.looseObject({ state: z.enum(['sent', 'on-disk', 'in-memory']) });
 
-/** The media type of Prometheus's text format. */
+/** Media type of Prometheus's text format. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** The longest AT command. */
+/** Maximum length of an AT command. */
 export const MAX_AT_COMMAND = 1024;
-/** How long an AT command may take: the network's answer is waited for in some. */
+/** Time limit of an AT command: some wait for the network. */
 export const AT_ANSWER_MS = 200_000;
 
 const COMMAND = `must be an AT command of at most ${MAX_AT_COMMAND} printable characters`;
 
-/** An AT command, without its end. */
+/** An AT command without its line ending. */
 export const atCommandSchema = z
   .string(COMMAND)
   .trim()
   .max(MAX_AT_COMMAND, COMMAND)
   .regex(/^AT[ -~]*$/i, COMMAND);
 
-/** How long a reload may take, in which modules are loaded and a modem is closed: less than systemd waits for it. */
+/** Time limit of a reload, which may load modules and close a modem; below systemd's own limit. */
 export const RELOAD_ANSWER_MS = 80_000;
 
 export const logLevelSchema = z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`);
 
-/** The number of the last record that one has. */
+/** The number of the last record that the client has. */
 export const afterSchema = z.coerce.number().pipe(z.int().min(0));
 
-/** Unix milliseconds, by the device's clock. */
+/** Unix milliseconds by the device's clock. */
 const time = z.number();
 
-/** A command as the journal has it. */
+/** A command in the journal. */
 export const commandSchema = z.looseObject({
   id: z.int(),
   name: z.string(),
@@ -74,7 +74,7 @@ export const commandSchema = z.looseObject({
   outcome: z.string().nullable(),
   /** The error code, where it ended in one. */
   code: z.string().nullable(),
-  /** The id that its sender gave it. */
+  /** The ID that its sender gave it. */
   callerId: z.union([z.string(), z.number()]).nullable(),
   peer: z.string(),
   source: z.string(),
@@ -82,7 +82,7 @@ export const commandSchema = z.looseObject({
   transport: z.string(),
   format: z.string(),
   idempotent: z.boolean(),
-  /** How often it was started. */
+  /** Number of times it was started. */
   runs: z.int(),
   received: time,
   started: time.nullable(),
@@ -161,7 +161,7 @@ export const statusSchema = z.looseObject({
     sentBytes: count,
     unsent: count,
   }),
-  /** The command that ended last; absent while none has. */
+  /** The command that finished last; absent before the first. */
   lastCommand: z
     .looseObject({
       name: z.string().optional(),
@@ -173,9 +173,9 @@ export const statusSchema = z.looseObject({
       at: time,
     })
     .optional(),
-  /** The datagram that left last; absent while none has. */
+  /** The datagram that was sent last; absent before the first. */
   lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
-  /** The last few sources whose datagrams were refused, the latest first. */
+  /** The sources whose datagrams were refused last, newest first. */
   lastRefused: z
     .array(
       z.looseObject({
@@ -188,7 +188,7 @@ export const statusSchema = z.looseObject({
       }),
     )
     .default([]),
-  /** Absent where the kernel does not tell. */
+  /** Absent where the kernel does not provide it. */
   kernelDrops: count.optional(),
   /** Absent where there is none. */
   journal: z
@@ -198,21 +198,21 @@ export const statusSchema = z.looseObject({
   outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),
 });
 
-/** What a reload came to: names of settings, and paths of modules. */
+/** Result of a reload: names of settings, and paths of modules. */
 export const reloadedSchema = z.looseObject({
   changed: z.array(z.string()),
   needsRestart: z.array(z.string()),
   modules: z.array(z.string()),
 });
 
-/** The log level that is in force, and the configuration's. */
+/** The log level in force, and the one in the configuration. */
 export const logLevelAnswerSchema = z.looseObject({ level: z.string(), configured: z.string() });
 
 /** The modem that the agent uses. */
 export const modemSchema = z.looseObject({ path: z.string(), dialect: z.string().optional() });
 export const atAnswerSchema = z.looseObject({ lines: z.array(z.string()) });
 export const modemLogSchema = z.looseObject({
-  /** Another one after each start of the agent, whose records are numbered from 1 again. */
+  /** Changes when the agent restarts and numbers its records from 1 again. */
   run: z.string(),
   records: z.array(
     z.object({
@@ -224,5 +224,5 @@ export const modemLogSchema = z.looseObject({
   ),
 });
 
-/** Every answer that is no success. */
+/** The body of every error response. */
 export const problemSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string() });

@@ -3,37 +3,37 @@ import { createConnection, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { SupersimError, systemCodeOf } from '../../../shared/errors.js';
 
-/** The owner and its group: who may write to the socket may use it. */
+/** Owner and group may connect: that takes write permission. */
 const SOCKET_MODE = 0o660;
 const FOLDER_MODE = 0o750;
-/** What an address of a Unix socket can hold (unix(7): 107), less the ending of the name that it is made under. */
+/** Limit of a Unix socket's address (unix(7): 107), less the suffix of the temporary name. */
 const MAX_PATH_BYTES = 99;
 
 /**
- * Has a server listen on a socket file. The file of an agent that is gone is replaced; the folder is made.
+ * Makes a server listen on a socket file. Creates the folder, and replaces the file of an agent that has ended.
  *
- * @returns removes the file, if it is still this one; to be called once the server is closed
- * @throws SupersimError `port-in-use` when somebody listens there, `bad-input` for a path that cannot be used; and
- * whatever the file system says
+ * @returns a function that removes the file unless it was replaced; call it once the server is closed
+ * @throws (rejects) SupersimError `port-in-use` when another process listens there, `bad-input` for an unusable path;
+ * and file system errors
  */
 export async function listenOnFile(server: Server, path: string): Promise<() => void> {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    throw new SupersimError('bad-input', `${path} is too long for a socket: ${MAX_PATH_BYTES} bytes at most`);
+    throw new SupersimError('bad-input', `${path} is too long for a socket: the limit is ${MAX_PATH_BYTES} bytes`);
   }
-  makeFolder(dirname(path));
+  createFolder(dirname(path));
   await refuseIfTaken(path);
-  // Made under another name, and renamed when all is set: so nobody finds it with other permissions or before it
-  // listens, a stale one is replaced in one step, and closing the server, which removes what it was made as, leaves
-  // alone what somebody else may have put at the path since.
-  const made = `${path}.${process.pid}`;
-  rmSync(made, { force: true });
-  await listen(server, made);
+  // Created under a temporary name and renamed: no client sees it with other permissions or before the server listens,
+  // a stale file is replaced atomically, and closing the server, which removes the name that it bound, spares a file
+  // that another process has put at the path since.
+  const temporary = `${path}.${process.pid}`;
+  rmSync(temporary, { force: true });
+  await listen(server, temporary);
   try {
-    chmodSync(made, SOCKET_MODE);
-    const ours = lstatSync(made);
-    renameSync(made, path);
+    chmodSync(temporary, SOCKET_MODE);
+    const ours = lstatSync(temporary);
+    renameSync(temporary, path);
     return () => {
-      if (isSame(ours, lookAt(path))) rmSync(path, { force: true });
+      if (isSame(ours, statOf(path))) rmSync(path, { force: true });
     };
   } catch (error) {
     server.close();
@@ -41,28 +41,28 @@ export async function listenOnFile(server: Server, path: string): Promise<() => 
   }
 }
 
-function makeFolder(folder: string): void {
+function createFolder(folder: string): void {
   try {
     mkdirSync(folder, { mode: FOLDER_MODE });
   } catch (error) {
-    // Many folders that are there answer that they cannot be made.
-    if (lookAt(folder) === undefined) throw error;
+    // mkdir of an existing folder may fail with EROFS or EACCES instead of EEXIST.
+    if (statOf(folder) === undefined) throw error;
   }
 }
 
 async function refuseIfTaken(path: string): Promise<void> {
-  const found = lookAt(path);
+  const found = statOf(path);
   if (found === undefined) return;
-  if (!found.isSocket()) throw new SupersimError('bad-input', `${path} is there, and is no socket`);
-  if (await somebodyListens(path)) {
+  if (!found.isSocket()) throw new SupersimError('bad-input', `${path} exists and is not a socket`);
+  if (await hasListener(path)) {
     throw new SupersimError('port-in-use', `another process already listens on ${path}`, {
       remedy: 'Find it with `ss -lxp` and stop it, or configure another control socket.',
     });
   }
 }
 
-/** @throws Error when that cannot be known, such as for want of permission */
-function somebodyListens(path: string): Promise<boolean> {
+/** @throws (rejects) Error when that cannot be determined, for example without permission */
+function hasListener(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(path, () => {
       socket.destroy();
@@ -70,7 +70,7 @@ function somebodyListens(path: string): Promise<boolean> {
     });
     socket.once('error', (error) => {
       const code = systemCodeOf(error);
-      // EAGAIN: so many wait there already that the kernel lets in no more.
+      // EAGAIN: the listener's backlog is full.
       if (code === 'EAGAIN') resolve(true);
       else if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve(false);
       else reject(error);
@@ -88,6 +88,6 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-const lookAt = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });
+const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });
 
 const isSame = (one: Stats, other: Stats | undefined) => one.ino === other?.ino && one.dev === other.dev;

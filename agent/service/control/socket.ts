@@ -2,77 +2,18 @@ import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import type { Whereabouts } from '../../command/outbox/delivery.js';
-import type { ModemConsole } from '../../transport/transport.js';
-import type { CommandView } from './schema.js';
 import { listenOnFile } from './socket-file.js';
+import type { ControlTarget } from './target.js';
 
-/** How many clients are served at once; the connection of one more is closed. */
+/** Maximum concurrent clients; further connections are closed. */
 const MAX_CONNECTIONS = 8;
-/** From the connection to the last byte of the answer, but where that is known to take its time. */
+/** Time limit from the connection to the last byte of the answer, unless the route has its own. */
 const CONNECTION_MS = 10_000;
-/** How long a stop waits for the answers that are being made. */
+/** How long a stop waits for pending answers. */
 const STOP_MS = 1000;
 
-type MaybePromise<T> = T | Promise<T>;
-
-/** The journal's commands, as somebody at the device sees them. */
-export interface ControlCommands {
-  /** Newest first. */
-  list(limit: number): MaybePromise<readonly CommandView[]>;
-  get(id: number): MaybePromise<CommandView | undefined>;
-  /** Ends a command that has not started. */
-  cancel(id: number): MaybePromise<'cancelled' | 'not-found' | 'too-late'>;
-  /** Forgets the commands that have ended, and tells how many those were. */
-  purge(): MaybePromise<number>;
-}
-
-/** The modem that the agent uses, as somebody at the device does. */
-export interface ControlModem extends ModemConsole {
-  /** Its serial port. */
-  readonly path: string;
-  /** Another one after each start of the agent, whose log begins anew. */
-  readonly run: string;
-  /** How it speaks; undefined while that is not known. */
-  dialect(): string | undefined;
-}
-
-/** Where events of other programs leave. */
-export interface ControlEvents {
-  /**
-   * Waits until it has left, or is in the outbox.
-   *
-   * @param isJson whether it is an event's name and data, and no bytes to be sent as they are
-   * @throws SupersimError
-   */
-  send(body: Buffer, isJson: boolean): Promise<Whereabouts>;
-}
-
-/** The level of the agent's log. */
-export interface ControlLogLevel {
-  /** As it is, and as the configuration has it. */
-  get(): { readonly level: string; readonly configured: string };
-  /** Until the next reload or restart. */
-  set(level: string): void;
-}
-
-/** What the control socket shows and changes. */
-export interface ControlTarget {
-  status(): MaybePromise<object>;
-  readonly events?: ControlEvents | undefined;
-  /** In Prometheus's text format. */
-  metrics?(): Promise<string>;
-  /** Undefined where there is no journal. */
-  readonly commands: ControlCommands | undefined;
-  /** Not there where no modem is used. */
-  readonly modem?: MaybePromise<ControlModem | undefined>;
-  /** Has the agent take up its configuration as it is now; tells what came of it. @throws SupersimError */
-  reload?(): Promise<object>;
-  readonly logLevel?: ControlLogLevel;
-}
-
 export interface ControlOptions {
-  /** The socket's file. */
+  /** Path of the socket file. */
   readonly path: string;
   readonly target: ControlTarget;
   readonly log: Log;
@@ -80,26 +21,26 @@ export interface ControlOptions {
 
 export interface ControlSocket {
   /**
-   * Listens; to be called once.
+   * Starts to listen; call it once.
    *
    * @throws SupersimError `port-in-use` when another agent has the socket, `bad-input` for a path that cannot be used;
-   * and whatever the file system says. The agent can do without it.
+   * and file system errors. The agent works without the control socket.
    */
   start(): Promise<void>;
-  /** Answers what has been asked, for 1 s at most, and removes the file. Can be called again. */
+  /** Finishes pending answers within 1 s and removes the file. May be called again. */
   stop(): Promise<void>;
 }
 
 /**
- * The agent's control socket: HTTP on a Unix socket, whose file's permissions say who may use it. One request a
- * connection. HTTP itself is loaded when the first client comes.
+ * Makes the agent's control socket: HTTP on a Unix socket. The file's permissions decide who may use it. Each
+ * connection serves one request. The HTTP code is loaded for the first client.
  */
 export function createControlSocket({ path, target, log }: ControlOptions): ControlSocket {
-  /** Each with what ends it when its time is over. */
+  /** Open connections with their time-outs. */
   const connections = new Map<Socket, NodeJS.Timeout>();
-  /** Those of the connections that wait for their answer. */
+  /** Connections with a pending answer. */
   const answering = new Set<Socket>();
-  // Paused, so that nothing is read before HTTP is there to read it.
+  // Paused until the HTTP code is loaded.
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
   server.maxConnections = MAX_CONNECTIONS;
   let http: Promise<HttpServer> | undefined;
@@ -109,12 +50,12 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
 
   async function open(): Promise<void> {
     removeFile = await listenOnFile(server, path);
-    server.on('error', (error) => log.warn({ error: error.message, path }, 'the control socket failed'));
+    server.on('error', (error) => log.warn({ error: error.message, path }, 'control socket failed'));
     log.debug({ path }, 'control socket open');
   }
 
   function accept(socket: Socket): void {
-    bound(socket, CONNECTION_MS);
+    limitTime(socket, CONNECTION_MS);
     socket.on('error', () => undefined);
     socket.once('close', () => {
       clearTimeout(connections.get(socket));
@@ -130,14 +71,14 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
       },
       (error: unknown) => {
         http = undefined;
-        log.error({ error: messageOf(error) }, 'the control socket cannot load HTTP');
+        log.error({ error: messageOf(error) }, 'control socket: cannot load HTTP');
         socket.destroy();
       },
     );
   }
 
-  /** HTTP's own time-outs count only for connections that its server has accepted itself. */
-  function bound(socket: Socket, milliseconds: number): void {
+  /** The HTTP server's own time-outs apply only to connections that it has accepted itself. */
+  function limitTime(socket: Socket, milliseconds: number): void {
     clearTimeout(connections.get(socket));
     connections.set(
       socket,
@@ -150,8 +91,8 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
     const loaded = createControlServer(target, log);
     loaded.prependListener('request', ({ socket, url }) => {
       answering.add(socket);
-      const most = answerMs(url);
-      if (most !== undefined) bound(socket, most);
+      const limit = answerMs(url);
+      if (limit !== undefined) limitTime(socket, limit);
     });
     return loaded;
   }

@@ -6,7 +6,7 @@ interface Series {
   readonly measured: Measured;
 }
 
-/** Adds a histogram, which the library can only count itself: so what it is written from is given to it. */
+/** Adds a histogram of given counts: prom-client can only count by itself, so its output is overridden. */
 export function addHistogram(
   registry: Registry,
   name: string,
@@ -27,7 +27,7 @@ function samplesOf(name: string, { labels, measured: { counts, sum } }: Series) 
     const le = String(BOUNDS[index] ?? '+Inf');
     return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: count };
   });
-  // What never was is left out.
+  // Series without observations are left out.
   if (count === 0 && Object.keys(labels).length > 0) return [];
   return [
     ...buckets,

@@ -1,25 +1,30 @@
 import { readdirSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { VERSION } from '../../../shared/version.js';
-import type { Agent } from '../../agent.js';
 import type { HandlerMeter, Meters } from '../../command/stats/meters.js';
 import type { AgentStatus } from '../../status.js';
-import type { ModemCounters } from '../../transport/modem/counters.js';
+import type { ModemCounters } from '../../transport/transport.js';
 import { addHistogram } from './histogram.js';
 
-/** Of names that no handler has; no handler can be called so. */
+/** Label for commands that name no handler; no handler can have this name. */
 const OTHERS = '(other)';
 const REGISTRATIONS = ['none', 'home', 'searching', 'denied', 'unknown', 'roaming'] as const;
 
-/** The values of the labels, in the order of their names, and the value of the sample. */
+/** Label values in the order of the label names, and the sample's value. */
 type Sample = readonly [labels: readonly string[], value: number];
 type Add = (name: string, help: string, labelNames: readonly string[], samples: readonly Sample[]) => void;
 
+/** The figures that metrics are made of. */
+export interface MetricsSource {
+  status(): AgentStatus;
+  readonly meters: Meters;
+}
+
 /**
- * The agent's metrics in Prometheus's text format (0.0.4), as they are now. The series are made of the agent's plain
- * numbers when they are asked for, and are gone afterwards.
+ * Renders the present metrics in Prometheus's text format (0.0.4). The series are built for each scrape and discarded
+ * afterwards.
  */
-export function renderMetrics({ status, meters }: Pick<Agent, 'status' | 'meters'>): Promise<string> {
+export function renderMetrics({ status, meters }: MetricsSource): Promise<string> {
   const registry = new Registry();
   const registers = [registry];
   const counter: Add = (name, help, labelNames, samples) => {
@@ -56,16 +61,16 @@ function addProcess({ counter, gauge }: Adders): void {
   const { user, system } = process.cpuUsage();
   const { rss, heapTotal } = process.memoryUsage();
   const build: Sample = [[VERSION, process.version], 1];
-  gauge('supersim_agent_build_info', 'Always 1; the labels tell what runs.', ['version', 'node_version'], [build]);
-  counter(
-    'process_cpu_seconds_total',
-    'Time on a processor, in user and system mode.',
+  gauge('supersim_agent_build_info', 'Always 1; the labels are the versions.', ['version', 'node_version'], [build]);
+  counter('process_cpu_seconds_total', 'User and system CPU time.', [], only((user + system) / 1e6));
+  gauge('process_resident_memory_bytes', 'Resident memory.', [], only(rss));
+  gauge('process_heap_bytes', 'Size of the JavaScript heap.', [], only(heapTotal));
+  gauge(
+    'process_start_time_seconds',
+    'Start time of the process, in Unix time.',
     [],
-    only((user + system) / 1e6),
+    only(performance.timeOrigin / 1000),
   );
-  gauge('process_resident_memory_bytes', 'Memory that is resident.', [], only(rss));
-  gauge('process_heap_bytes', 'Memory of the JavaScript heap.', [], only(heapTotal));
-  gauge('process_start_time_seconds', 'When it was started, in Unix time.', [], only(performance.timeOrigin / 1000));
   gauge(
     'process_open_fds',
     'Open file descriptors.',
@@ -74,7 +79,7 @@ function addProcess({ counter, gauge }: Adders): void {
   );
 }
 
-/** None where the system does not tell. */
+/** Returns no sample where /proc cannot be read. */
 function openFiles(): number[] {
   try {
     return [readdirSync('/proc/self/fd').length];
@@ -88,8 +93,8 @@ function addLinks({ counter, gauge }: Adders, { link }: AgentStatus): void {
   const up = links.map((each): Sample => [[each.name], Number(each.up)]);
   const inUse = links.map((each): Sample => [[each.name], Number(each.name === link?.name)]);
   gauge('supersim_agent_link_up', 'Whether the link is up.', ['link'], up);
-  gauge('supersim_agent_link_in_use', 'Whether the link is the one in use.', ['link'], inUse);
-  counter('supersim_agent_link_switches_total', 'How often another link was taken.', [], only(link?.switches ?? 0));
+  gauge('supersim_agent_link_in_use', 'Whether the link is in use.', ['link'], inUse);
+  counter('supersim_agent_link_switches_total', 'Switches to another link.', [], only(link?.switches ?? 0));
 }
 
 function addDatagrams({ counter }: Adders, { link, counters, kernelDrops }: AgentStatus, { transports }: Meters): void {
@@ -103,14 +108,19 @@ function addDatagrams({ counter }: Adders, { link, counters, kernelDrops }: Agen
   ]);
   const bytes = (of: 'receivedBytes' | 'sentBytes') => names.map((name): Sample => [[name], transports[name][of]]);
   const labels = ['transport', 'result'];
-  counter('supersim_agent_datagrams_received_total', 'Datagrams that came, by what became of them.', labels, received);
-  counter('supersim_agent_received_bytes_total', 'Bytes of these.', ['transport'], bytes('receivedBytes'));
-  counter('supersim_agent_datagrams_sent_total', 'Datagrams that were to leave.', labels, sent);
-  counter('supersim_agent_sent_bytes_total', 'Bytes of those that left.', ['transport'], bytes('sentBytes'));
-  const delayed = 'Replies and events that could not leave at once; they wait in the outbox, or are lost.';
+  counter('supersim_agent_datagrams_received_total', 'Received datagrams by result.', labels, received);
+  counter('supersim_agent_received_bytes_total', 'Bytes of received datagrams.', ['transport'], bytes('receivedBytes'));
+  counter('supersim_agent_datagrams_sent_total', 'Sent datagrams by result.', labels, sent);
+  counter('supersim_agent_sent_bytes_total', 'Bytes of sent datagrams.', ['transport'], bytes('sentBytes'));
+  const delayed = 'Replies and events that could not be sent at once: they wait in the outbox or are lost.';
   counter('supersim_agent_datagrams_delayed_total', delayed, [], only(counters.unsent));
   const drops = kernelDrops === undefined ? [] : only(kernelDrops);
-  counter('supersim_agent_kernel_drops_total', 'Datagrams that found the receive buffer full.', [], drops);
+  counter(
+    'supersim_agent_kernel_drops_total',
+    'Datagrams that the kernel dropped because the receive buffer was full.',
+    [],
+    drops,
+  );
 }
 
 function addCommands({ counter, gauge }: Adders, { counters, running, waiting }: AgentStatus, meters: Meters): void {
@@ -118,37 +128,48 @@ function addCommands({ counter, gauge }: Adders, { counters, running, waiting }:
     Object.entries(outcomes).map(([outcome, count]): Sample => [[name, outcome], count]),
   );
   const labels = ['handler', 'outcome'];
-  counter('supersim_agent_commands_total', 'Commands that have ended.', labels, ended);
-  const repeats = 'Commands that came again, and were answered but not run.';
+  counter('supersim_agent_commands_total', 'Finished commands by outcome.', labels, ended);
+  const repeats = 'Repeated commands, answered without running again.';
   counter('supersim_agent_command_repeats_total', repeats, [], only(counters.repeats));
-  gauge('supersim_agent_commands_running', 'Commands that run.', [], only(running));
-  gauge('supersim_agent_commands_waiting', 'Commands that wait for a place to run.', [], only(waiting));
+  gauge('supersim_agent_commands_running', 'Commands that are running.', [], only(running));
+  gauge('supersim_agent_commands_waiting', 'Commands that are waiting to run.', [], only(waiting));
 }
 
 const byHandler = ({ handlers, others }: Meters): [name: string, HandlerMeter][] => [...handlers, [OTHERS, others]];
 
 function addLatencies(registry: Registry, meters: Meters): void {
   const runs = byHandler(meters).map(([handler, { runs: measured }]) => ({ labels: { handler }, measured }));
-  addHistogram(registry, 'supersim_agent_handler_run_seconds', 'How long handlers ran.', ['handler'], runs);
+  addHistogram(registry, 'supersim_agent_handler_run_seconds', 'Run time of handlers.', ['handler'], runs);
   const replies = [{ labels: {}, measured: meters.replies }];
-  addHistogram(registry, 'supersim_agent_reply_seconds', 'From the receipt of a command to its reply.', [], replies);
+  addHistogram(
+    registry,
+    'supersim_agent_reply_seconds',
+    'Time from the receipt of a command to its reply.',
+    [],
+    replies,
+  );
 }
 
 function addStorage({ counter, gauge }: Adders, { journal, outbox }: AgentStatus): void {
   if (journal !== undefined) {
     const { persistent, entries, live, bytes, damaged } = journal;
     gauge('supersim_agent_journal_persistent', 'Whether the journal is on the disk.', [], only(Number(persistent)));
-    gauge('supersim_agent_journal_commands', 'Commands that the journal has.', [], only(entries));
-    gauge('supersim_agent_journal_live_commands', 'Commands of these that have not ended.', [], only(live));
-    gauge('supersim_agent_journal_bytes', 'Bytes that the journal has.', [], only(bytes));
-    const lost = 'Databases that were found damaged, and set aside.';
+    gauge('supersim_agent_journal_commands', 'Commands in the journal.', [], only(entries));
+    gauge('supersim_agent_journal_live_commands', 'Unfinished commands in the journal.', [], only(live));
+    gauge('supersim_agent_journal_bytes', 'Size of the journal.', [], only(bytes));
+    const lost = 'Databases that were found damaged and set aside.';
     counter('supersim_agent_journal_damaged_total', lost, [], only(damaged));
   }
   if (outbox !== undefined) {
     const drops = Object.entries(outbox.drops).map(([cause, count]): Sample => [[cause], count]);
     gauge('supersim_agent_outbox_datagrams', 'Replies and events that wait for a link.', [], only(outbox.entries));
-    gauge('supersim_agent_outbox_bytes', 'Bytes of these.', [], only(outbox.bytes));
-    counter('supersim_agent_outbox_drops_total', 'Replies and events that never left, by cause.', ['cause'], drops);
+    gauge('supersim_agent_outbox_bytes', 'Bytes of replies and events that wait for a link.', [], only(outbox.bytes));
+    counter(
+      'supersim_agent_outbox_drops_total',
+      'Replies and events dropped from the outbox, by cause.',
+      ['cause'],
+      drops,
+    );
   }
 }
 
@@ -158,8 +179,8 @@ function addModem({ counter, gauge }: Adders, { link }: AgentStatus): void {
   const { signalDbm, registration, counters } = modem;
   const signal = signalDbm === undefined ? [] : only(signalDbm);
   const states = REGISTRATIONS.map((state): Sample => [[state], Number(state === (registration ?? 'unknown'))]);
-  gauge('supersim_agent_modem_signal_dbm', 'Strength of the signal; absent while the modem does not know.', [], signal);
-  gauge('supersim_agent_modem_registration', 'Whether its registration is this one.', ['state'], states);
+  gauge('supersim_agent_modem_signal_dbm', 'Signal strength; absent while the modem does not know it.', [], signal);
+  gauge('supersim_agent_modem_registration', 'Whether the network registration has this state.', ['state'], states);
   if (counters !== undefined) addModemCounters(counter, counters);
 }
 
@@ -167,15 +188,15 @@ function addModemCounters(counter: Add, counters: ModemCounters): void {
   const { rungs, withheld, portOpened, dataUrcs, dataUrcsLost, polls, discardedBytes } = counters;
   const samplesOf = (counts: Readonly<Record<string, number>>) =>
     Object.entries(counts).map(([name, count]): Sample => [[name], count]);
-  const recoveries = 'Steps of the recovery, also before the agent started.';
+  const recoveries = 'Recovery steps, including those before the agent started.';
   counter('supersim_agent_modem_recoveries_total', recoveries, ['rung'], samplesOf(rungs));
-  const spared = 'Steps of the recovery that were not done, as UDP worked.';
-  counter('supersim_agent_modem_recoveries_withheld_total', spared, [], only(withheld));
-  counter('supersim_agent_modem_port_opened_total', 'How often the serial port was opened.', [], only(portOpened));
-  counter('supersim_agent_modem_data_urcs_total', 'How often the modem said that data wait.', [], only(dataUrcs));
-  const lost = 'How often a poll found data that the modem had not said to wait.';
+  const deferred = 'Recovery steps that were deferred while UDP worked.';
+  counter('supersim_agent_modem_recoveries_withheld_total', deferred, [], only(withheld));
+  counter('supersim_agent_modem_port_opened_total', 'Times the serial port was opened.', [], only(portOpened));
+  counter('supersim_agent_modem_data_urcs_total', 'URCs by which the modem announced data.', [], only(dataUrcs));
+  const lost = 'Polls that found data without such a URC.';
   counter('supersim_agent_modem_data_urcs_lost_total', lost, [], only(dataUrcsLost));
-  counter('supersim_agent_modem_polls_total', 'How often the modem was asked whether data wait.', [], only(polls));
-  const meaningless = 'Bytes from the modem that mean nothing.';
-  counter('supersim_agent_modem_discarded_bytes_total', meaningless, ['reason'], samplesOf(discardedBytes));
+  counter('supersim_agent_modem_polls_total', 'Polls of the modem for data.', [], only(polls));
+  const discarded = 'Unrecognised bytes from the modem, by reason.';
+  counter('supersim_agent_modem_discarded_bytes_total', discarded, ['reason'], samplesOf(discardedBytes));
 }

@@ -4,9 +4,9 @@ import type { Log } from '../../base/log.js';
 import { METRICS_TYPE } from '../control/schema.js';
 
 const ADDRESS = '127.0.0.1';
-/** How many clients are served at once; the connection of one more is closed. */
+/** Maximum concurrent clients; further connections are closed. */
 const MAX_CONNECTIONS = 8;
-/** From the connection to the last byte of the answer. */
+/** Time limit from the connection to the last byte of the answer. */
 const CONNECTION_MS = 10_000;
 const MAX_HEADER_BYTES = 8192;
 
@@ -15,16 +15,16 @@ export interface MetricsPort {
 }
 
 /**
- * Serves metrics to this machine, on a TCP port. One request a connection.
+ * Serves metrics on a TCP port of the loopback address. Each connection serves one request.
  *
- * @throws SupersimError `port-in-use`, `port-forbidden`; the agent can do without it
+ * @throws (rejects) SupersimError `port-in-use`, `port-forbidden`; the agent works without it
  */
 export async function openMetricsPort(port: number, render: () => Promise<string>, log: Log): Promise<MetricsPort> {
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
-    // The client has gone: there is nobody to tell.
+    // The client has disconnected.
     response.on('error', () => undefined);
     answer(request, response, render).catch((error: unknown) => {
-      log.error({ error: messageOf(error) }, 'the metrics cannot be written');
+      log.error({ error: messageOf(error) }, 'metrics port: cannot render the metrics');
       response.destroy();
     });
   });
@@ -39,8 +39,8 @@ export async function openMetricsPort(port: number, render: () => Promise<string
     server.listen(port, ADDRESS, resolve);
   });
   server.removeAllListeners('error');
-  server.on('error', (error) => log.warn({ error: error.message, port }, 'the metrics’ port failed'));
-  log.info({ address: ADDRESS, port }, 'metrics are served');
+  server.on('error', (error) => log.warn({ error: error.message, port }, 'metrics port failed'));
+  log.info({ address: ADDRESS, port }, 'serving metrics');
   return {
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));
@@ -72,7 +72,7 @@ function listenError(error: Error, port: number): Error {
   const code = systemCodeOf(error);
   const cause = { cause: error };
   if (code === 'EADDRINUSE') {
-    return new SupersimError('port-in-use', `TCP ${ADDRESS}:${port} is taken by another process`, cause);
+    return new SupersimError('port-in-use', `TCP ${ADDRESS}:${port} is in use by another process`, cause);
   }
   if (code === 'EACCES') {
     return new SupersimError('port-forbidden', `this user may not listen on TCP ${ADDRESS}:${port}`, cause);

@@ -2,55 +2,55 @@ import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 
-/** How long systemd may take to hear; `systemd-notify` itself gives up after 5 s. */
+/** Time limit of a child; `systemd-notify` itself stops after 5 s. */
 const CHILD_MS = 10_000;
-const MAX_COMPLAINT_BYTES = 1000;
+const MAX_STDERR_BYTES = 1000;
 
-/** What systemd is told, by the names of sd_notify(3). */
+/** Variables of sd_notify(3). */
 export type Variables = Readonly<Record<string, string>>;
 
 /**
- * Tells systemd.
+ * Notifies systemd.
  *
- * @returns whether it has heard; false also for what was overtaken by something newer of its kind
+ * @returns whether systemd received it; false also for a notification that a newer one of its kind replaced
  */
 export type Notify = (variables: Variables) => Promise<boolean>;
 
 /** Runs `systemd-notify` to its end. @throws (rejects) Error when it fails */
 export type RunNotify = (args: readonly string[]) => Promise<void>;
 
-/** What tells of one kind. */
+/** A queue of length one for notifications of one kind. */
 interface Lane {
   readonly notify: Notify;
-  /** Resolves once there is nothing on its way. */
+  /** Resolves once nothing is being sent. */
   idle(): Promise<void>;
 }
 
 /**
- * Makes what tells systemd by `systemd-notify`, one child at a time for each kind of message: signs of life, the status,
- * the state. What comes while one runs waits for it, and only the newest of that: an older status, or another sign of
- * life, is worth nothing then. The state waits for those of the other kinds too: heard after STOPPING, a status would
- * not be true, and a sign of life would have systemd wait for the next.
+ * Makes a function that notifies systemd by `systemd-notify`, one child at a time for each kind of notification:
+ * keep-alive, status, and state. While a child runs only the newest notification of its kind waits. The state waits for
+ * the other kinds too: after STOPPING=1 a status would be wrong, and a keep-alive would make systemd expect the next
+ * one.
  */
 export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notify {
-  const minuteLog = createMinuteLog(log);
-  const watchdog = createLane(tell);
-  const status = createLane(tell);
+  const minuteLog = createRateLimitedLog(log);
+  const watchdog = createLane(send);
+  const status = createLane(send);
   const state = createLane(async (variables) => {
     await Promise.all([watchdog.idle(), status.idle()]);
-    return tell(variables);
+    return send(variables);
   });
 
-  async function tell(variables: Variables): Promise<boolean> {
-    // A line break would begin another variable, and the name of a command is its sender's.
+  async function send(variables: Variables): Promise<boolean> {
+    // A line break would start another variable, and the command's name in the status comes from its sender.
     const args = Object.entries(variables).map(([name, value]) => `${name}=${printable(value)}`);
     try {
       await run(args);
       return true;
     } catch (error) {
-      minuteLog('systemd-notify', { error: messageOf(error), message: args.join(' ') }, 'systemd cannot be told');
+      minuteLog('systemd-notify', { error: messageOf(error), message: args.join(' ') }, 'systemd-notify failed');
       return false;
     }
   }
@@ -63,12 +63,12 @@ export function createNotify(log: Log, run: RunNotify = runSystemdNotify): Notif
   return (variables) => laneOf(variables).notify(variables);
 }
 
-function createLane(tell: Notify): Lane {
+function createLane(send: Notify): Lane {
   let busy: Promise<void> | undefined;
-  let waiting: { readonly variables: Variables; readonly told: (heard: boolean) => void } | undefined;
+  let waiting: { readonly variables: Variables; readonly settle: (received: boolean) => void } | undefined;
 
   async function advance(): Promise<void> {
-    for (let next = take(); next !== undefined; next = take()) next.told(await tell(next.variables));
+    for (let next = take(); next !== undefined; next = take()) next.settle(await send(next.variables));
     busy = undefined;
   }
 
@@ -80,16 +80,16 @@ function createLane(tell: Notify): Lane {
 
   return {
     notify: (variables) =>
-      new Promise((told) => {
-        waiting?.told(false);
-        waiting = { variables, told };
+      new Promise((settle) => {
+        waiting?.settle(false);
+        waiting = { variables, settle };
         busy ??= advance();
       }),
     idle: async () => busy,
   };
 }
 
-/** Without `--no-block`: it stays until systemd has read, as that asks to which service its sender belongs. */
+/** Without `--no-block`: systemd looks up the sender's service, so the child must live until systemd has read. */
 function runSystemdNotify(args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const { PATH, NOTIFY_SOCKET } = process.env;
@@ -99,15 +99,15 @@ function runSystemdNotify(args: readonly string[]): Promise<void> {
       timeout: CHILD_MS,
       killSignal: 'SIGKILL',
     });
-    let complaint = '';
+    let stderr = '';
     child.once('error', (error) => reject(new Error(`cannot run systemd-notify: ${error.message}`, { cause: error })));
-    // There is no pipe when the agent has too many files open; the event above says so.
+    // Without free file descriptors there is no pipe; the error event above reports that.
     child.stderr?.on('data', (chunk: Buffer) => {
-      if (complaint.length < MAX_COMPLAINT_BYTES) complaint += chunk;
+      if (stderr.length < MAX_STDERR_BYTES) stderr += chunk;
     });
     child.once('close', (code, signal) => {
       if (code === 0) resolve();
-      else reject(new Error(`systemd-notify ended with ${code ?? signal}${complaint && `: ${complaint.trim()}`}`));
+      else reject(new Error(`systemd-notify exited with ${code ?? signal}${stderr && `: ${stderr.trim()}`}`));
     });
   });
 }

@@ -1,10 +1,10 @@
 import { utf8Head } from '../../../shared/format/cut.js';
 import type { AgentStatus } from '../../status.js';
 
-/** systemd takes no message above 4096 bytes, and an operator reads no line that long. */
+/** systemd accepts up to 4096 bytes; a line for people should be shorter. */
 const MAX_BYTES = 400;
 
-/** How the agent is doing, on the line that `systemctl status` shows. It stays the same while nothing happens. */
+/** Formats the line that `systemctl status` shows. It stays the same while nothing happens. */
 export const statusLine = (status: AgentStatus): string =>
   utf8Head([linkPart(status), commandPart(status), queuePart(status)].join('; '), MAX_BYTES);
 
@@ -16,7 +16,7 @@ function linkPart({ link }: AgentStatus): string {
   return address === undefined ? `${name} up` : `${name} up, ${address}`;
 }
 
-/** A moment, not a time ago: that would have to be told again and again. */
+/** Has a point in time, not an age: an age would change the line all the time. */
 function commandPart({ lastCommand }: AgentStatus): string {
   if (lastCommand === undefined) return 'no command yet';
   const { name = 'unreadable', outcome, code, at } = lastCommand;

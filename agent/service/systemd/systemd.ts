@@ -1,90 +1,99 @@
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Agent } from '../../agent.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import type { Config } from '../../config/schema.js';
+import type { AgentStatus } from '../../status.js';
 import { createNotify, type Notify } from './notify.js';
 import { statusLine } from './status-line.js';
 import { startWatchdog, watchdogInterval } from './watchdog.js';
 
-/** How often it is looked whether the status is another. */
-const LOOK_MS = 2000;
-/** The least between one status and the next: each costs a process. */
-const STATUS_MS = 10_000;
-/** Before it is tried again to tell that the agent is ready. */
+/** Interval between comparisons of the status. */
+const STATUS_CHECK_MS = 2000;
+/** Minimum interval between status notifications: each costs a process. */
+const MIN_STATUS_INTERVAL_MS = 10_000;
+/** Interval between attempts to become ready. */
 const RETRY_MS = 5000;
-/** How long a stop waits for systemd to hear of it. */
+/** How long a stop waits for its notification. */
 const STOP_MS = 1000;
-/** What a stop may take besides `limits.stop`: handlers that were told to end do, replies leave, the journal closes. */
+/** Time for a stop beyond `limits.stop`: killed handlers end, replies are sent, the journal is closed. */
 const STOP_MARGIN_MS = 20_000;
 
+/** The parts of an agent that systemd supervises. */
+export interface SupervisedAgent {
+  readonly config: { readonly limits: Pick<Config['limits'], 'stop'> };
+  /** Rejects when the pipeline fails; may never settle when it hangs. */
+  probe(): Promise<void>;
+  status(): AgentStatus;
+}
+
 export interface SystemdOptions {
-  readonly agent: Pick<Agent, 'config' | 'probe' | 'status'>;
+  readonly agent: SupervisedAgent;
   readonly log: Log;
   readonly environment?: NodeJS.ProcessEnv;
   readonly notify?: Notify;
 }
 
-/** The agent as systemd's service (`Type=notify`). */
+/** The notifications of a service of `Type=notify`. */
 export interface SystemdService {
-  /** The agent has started. */
+  /** Call it once the agent has started. */
   start(): void;
-  /** Tells that the agent is stopping, and how long that may take; nothing more from then on. */
+  /** Notifies systemd that the agent stops, and how long that may take. Sends nothing afterwards. */
   stop(): Promise<void>;
 }
 
 /**
- * Tells systemd how an agent is doing: once it has started and the probe has come back, that it is ready; how it is, on
- * one line; signs of life, where systemd waits for them; and that it stops.
+ * Notifies systemd of an agent's state: ready once the first probe succeeds, then a status line, keep-alives where the
+ * watchdog is enabled, and stopping.
  */
 export function createSystemdService(options: SystemdOptions): SystemdService {
   const { agent, log, environment = process.env, notify = createNotify(log) } = options;
-  const minuteLog = createMinuteLog(log);
-  let shown: string | undefined;
-  let shownAt = Number.NEGATIVE_INFINITY;
-  /** Until it is ready, to the next try; then from one look at the status to the next. */
+  const minuteLog = createRateLimitedLog(log);
+  let lastLine: string | undefined;
+  let sentAt = Number.NEGATIVE_INFINITY;
+  /** The next attempt to become ready; afterwards the interval of the status. */
   let timer: NodeJS.Timeout | undefined;
   let stopWatchdog: (() => void) | undefined;
   let stopped = false;
 
   async function becomeReady(): Promise<void> {
-    const heard = await tellReady();
+    const received = await notifyReady();
     if (stopped) return;
-    if (!heard) {
+    if (!received) {
       timer = setTimeout(becomeReady, RETRY_MS);
       return;
     }
-    timer = setInterval(renewStatus, LOOK_MS);
+    timer = setInterval(renewStatus, STATUS_CHECK_MS);
     const intervalMs = watchdogInterval(environment);
     if (intervalMs !== undefined) stopWatchdog = startWatchdog({ intervalMs, probe: agent.probe, notify, log });
-    log.info({ watchdogMs: intervalMs }, 'systemd knows that the agent is ready');
+    log.info({ watchdogMs: intervalMs }, 'systemd notified: ready');
   }
 
-  async function tellReady(): Promise<boolean> {
+  async function notifyReady(): Promise<boolean> {
     try {
       await agent.probe();
     } catch (error) {
       minuteLog('probe', { error: messageOf(error) }, 'not ready: the probe failed');
       return false;
     }
-    return !stopped && showStatus((STATUS) => notify({ READY: '1', STATUS }));
+    return !stopped && sendStatus((STATUS) => notify({ READY: '1', STATUS }));
   }
 
-  async function showStatus(tell: (line: string) => Promise<boolean>): Promise<boolean> {
+  async function sendStatus(send: (line: string) => Promise<boolean>): Promise<boolean> {
     const line = statusLine(agent.status());
-    shownAt = performance.now();
-    const heard = await tell(line);
-    if (heard) shown = line;
-    return heard;
+    sentAt = performance.now();
+    const received = await send(line);
+    if (received) lastLine = line;
+    return received;
   }
 
   function renewStatus(): void {
-    if (performance.now() - shownAt < STATUS_MS || statusLine(agent.status()) === shown) return;
-    void showStatus((STATUS) => notify({ STATUS }));
+    if (performance.now() - sentAt < MIN_STATUS_INTERVAL_MS || statusLine(agent.status()) === lastLine) return;
+    void sendStatus((STATUS) => notify({ STATUS }));
   }
 
-  /** The unit's TimeoutStopSec is for the `limits.stop` that ships. */
-  const longestStop = () => milliseconds(agent.config.limits.stop) + STOP_MARGIN_MS;
+  /** The unit's TimeoutStopSec= fits the default `limits.stop` only. */
+  const maxStopMs = () => milliseconds(agent.config.limits.stop) + STOP_MARGIN_MS;
 
   return {
     start() {
@@ -95,7 +104,7 @@ export function createSystemdService(options: SystemdOptions): SystemdService {
       clearTimeout(timer);
       stopWatchdog?.();
       const late = new Promise((resolve) => setTimeout(resolve, STOP_MS).unref());
-      const EXTEND_TIMEOUT_USEC = String(Math.ceil(longestStop() * 1000));
+      const EXTEND_TIMEOUT_USEC = String(Math.ceil(maxStopMs() * 1000));
       await Promise.race([notify({ STOPPING: '1', STATUS: 'stopping', EXTEND_TIMEOUT_USEC }), late]);
     },
   };

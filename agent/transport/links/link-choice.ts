@@ -1,62 +1,67 @@
-/** How UDP is: whether what it sends can reach the gateway by the cellular interface. */
+/** Condition of UDP: whether its datagrams can reach the gateway by the cellular interface. */
 export type UdpCondition = 'up' | 'no-address' | 'no-route';
 
 export type LinkName = 'udp' | 'modem';
 
-/** Why another link was taken. */
+/** Reason for a switch to the other link. */
 export type SwitchReason = 'no-address' | 'no-route' | 'send-failed' | 'udp-up' | 'modem-down';
 
-/** What is seen of the links at a moment. */
-export interface Seen {
+/** Conditions of the links at a check. */
+export interface LinkConditions {
   readonly udp: UdpCondition;
   readonly modemUp: boolean;
-  /** Something could not leave by UDP since the last look, although it was up. */
+  /** Whether a datagram could not be sent by UDP since the last check, although UDP was up. */
   readonly udpFailed: boolean;
 }
 
-export interface Choice {
+export interface LinkChoice {
   readonly link: LinkName;
-  /** Set when the last look has led to another link. */
+  /** Reason of a switch at the last check. */
   readonly why?: SwitchReason;
   readonly udp: UdpCondition;
-  /** Since when UDP is in this condition and nothing failed to leave by it. */
+  /** Since when UDP is in this condition without a failed send. */
   readonly udpSince: number;
 }
 
 export interface ChoiceTimes {
-  /** How long UDP has to be without an address before the modem is taken. */
+  /** Time without an address of UDP until the modem is used. */
   readonly downForMs: number;
-  /** How long UDP has to be up before it is taken again. */
+  /** Time that UDP has to be up until it is used again. */
   readonly upForMs: number;
 }
 
-/** UDP is preferred, and is given `downFor` to get an address. */
-export const firstChoice = (now: number): Choice => ({ link: 'udp', udp: 'no-address', udpSince: now });
+/** Returns the first choice: UDP, which has `downFor` to get an address. */
+export const initialLinkChoice = (now: number): LinkChoice => ({ link: 'udp', udp: 'no-address', udpSince: now });
 
 /**
  * Chooses the link:
  *
  * | in use | UDP | modem | link |
  * |---|---|---|---|
- * | udp | no route, or something could not leave | up | modem |
+ * | udp | no route, or a send failed | up | modem |
  * | udp | no address for `downFor` | up | modem |
- * | modem | up for `upFor`, and nothing failed to leave meanwhile | | udp |
+ * | modem | up for `upFor` without a failed send | | udp |
  * | modem | up | down | udp |
  * | | otherwise | | stays |
  *
  * @param now on the monotonic clock, in milliseconds
  */
-export function choose(before: Choice, seen: Seen, times: ChoiceTimes, now: number): Choice {
-  const lasts = seen.udp === before.udp && !seen.udpFailed;
+export function chooseLink(
+  before: LinkChoice,
+  conditions: LinkConditions,
+  times: ChoiceTimes,
+  now: number,
+): LinkChoice {
+  const lasts = conditions.udp === before.udp && !conditions.udpFailed;
   const udpSince = lasts ? before.udpSince : now;
-  const why = reasonToSwitch(before.link, seen, now - udpSince, times);
-  if (why === undefined) return { link: before.link, udp: seen.udp, udpSince };
-  return { link: before.link === 'udp' ? 'modem' : 'udp', why, udp: seen.udp, udpSince };
+  const why = reasonToSwitch(before.link, conditions, now - udpSince, times);
+  if (why === undefined) return { link: before.link, udp: conditions.udp, udpSince };
+  return { link: before.link === 'udp' ? 'modem' : 'udp', why, udp: conditions.udp, udpSince };
 }
 
 function reasonToSwitch(
   link: LinkName,
-  { udp, modemUp, udpFailed }: Seen,
+  { udp, modemUp, udpFailed }: LinkConditions,
   lasted: number,
   { downForMs, upForMs }: ChoiceTimes,
 ): SwitchReason | undefined {

@@ -11,10 +11,10 @@ import type { Failover } from './failover.js';
 /** The links that a configuration asks for, as one transport. */
 export interface Links extends Transport {
   /**
-   * Takes up another configuration's `link` and `modem`. UDP's sockets stay bound where UDP stays in use. A modem whose
-   * settings are others is closed, and opened anew: until it is up again, what can only leave by it waits.
+   * Applies `link` and `modem` of another configuration. UDP's sockets stay bound where UDP stays in use. A modem whose
+   * settings differ is closed and opened again: until it is up, what only the modem can send waits.
    *
-   * @throws SupersimError `port-in-use`, `port-forbidden` when UDP is to be used again and cannot: nothing has changed
+   * @throws SupersimError `port-in-use`, `port-forbidden` when UDP is to be used again and cannot be; nothing has changed then
    */
   change(config: Config): Promise<void>;
 }
@@ -24,43 +24,43 @@ interface Modem {
   readonly options: ModemOptions;
 }
 
-/** What the configuration asks for: UDP, the modem's sockets, or both, between which the failover chooses. */
+/** The transports of a configuration: UDP, the modem, or both with the failover between them. */
 interface Parts {
   readonly settings: Config['link'];
   readonly udp?: UdpTransport | undefined;
   readonly modem?: Modem | undefined;
   readonly failover?: Failover | undefined;
-  /** The way that datagrams go: one of these three. */
-  readonly way: Omit<Transport, 'start' | 'stop'>;
+  /** The transport in use: one of these three. */
+  readonly active: Omit<Transport, 'start' | 'stop'>;
 }
 
-/** Where each link counts what leaves by it. */
+/** Send counters of each link. */
 export type LinkCounts = Readonly<Record<'udp' | 'modem', SentCounts>>;
 
-/** Makes the transport that the configuration asks for. What is not asked for is not loaded. */
+/** Creates the transport that the configuration asks for. Code of other transports is not loaded. */
 export async function createTransport(config: Config, log: Log, counts: LinkCounts): Promise<Links> {
-  let parts = await makeParts(config, undefined, log, counts);
+  let parts = await createParts(config, undefined, log, counts);
   let receive: (datagram: Datagram) => void = () => undefined;
   let changing = Promise.resolve();
   let stopped = false;
 
-  async function take(next: Config): Promise<void> {
+  async function apply(next: Config): Promise<void> {
     const before = parts;
-    const after = await makeParts(next, before, log, counts);
+    const after = await createParts(next, before, log, counts);
     if (stopped || after === before) return;
-    if (after.udp !== before.udp) await startOrStop(after.udp);
+    if (after.udp !== before.udp) await startUdp(after.udp);
     parts = after;
     after.udp?.listenOn(listenOf(next));
     await before.failover?.stop();
     await after.failover?.start();
     if (after.udp !== before.udp) await before.udp?.stop();
     if (after.modem !== before.modem) await before.modem?.transport.stop();
-    // Without UDP there is nothing that the same modem may carry besides.
+    // Without UDP the modem carries nothing else.
     if (after.udp === undefined) after.modem?.transport.allowInterruption(true);
     if (after.modem !== before.modem && !stopped) await after.modem?.transport.start(receive);
   }
 
-  async function startOrStop(udp: UdpTransport | undefined): Promise<void> {
+  async function startUdp(udp: UdpTransport | undefined): Promise<void> {
     try {
       await udp?.start(receive);
     } catch (error) {
@@ -71,28 +71,28 @@ export async function createTransport(config: Config, log: Log, counts: LinkCoun
 
   return {
     get name() {
-      return parts.way.name;
+      return parts.active.name;
     },
     async start(onDatagram) {
       receive = onDatagram;
       const { udp, failover, modem } = parts;
-      // It may find its port in use; a modem that is not there is no error.
+      // UDP may fail with its port in use; a missing modem is no error.
       await udp?.start(receive);
       if (stopped) return;
       await failover?.start();
       await modem?.transport.start(receive);
     },
     change(next) {
-      changing = take(next);
+      changing = apply(next);
       return changing;
     },
-    send: (bytes, destination, port, done, via) => parts.way.send(bytes, destination, port, done, via),
-    maxBytes: () => parts.way.maxBytes(),
-    link: () => parts.way.link(),
-    address: () => parts.way.address(),
-    kernelDrops: () => parts.way.kernelDrops(),
+    send: (bytes, destination, port, done, via) => parts.active.send(bytes, destination, port, done, via),
+    maxBytes: () => parts.active.maxBytes(),
+    link: () => parts.active.link(),
+    address: () => parts.active.address(),
+    kernelDrops: () => parts.active.kernelDrops(),
     get modem() {
-      return parts.way.modem;
+      return parts.active.modem;
     },
     async stop() {
       stopped = true;
@@ -103,12 +103,12 @@ export async function createTransport(config: Config, log: Log, counts: LinkCoun
   };
 }
 
-/** What stays as it is, is handed on. */
-async function makeParts(config: Config, before: Parts | undefined, log: Log, counts: LinkCounts): Promise<Parts> {
+/** Creates the transports of a configuration; those that stay the same are reused. */
+async function createParts(config: Config, before: Parts | undefined, log: Log, counts: LinkCounts): Promise<Parts> {
   const { link, gateway, modem: settings } = config;
   const udpAlone = () => {
     const udp = before?.udp ?? createUdp(config, log, counts.udp);
-    return { settings: link, udp, way: udp };
+    return { settings: link, udp, active: udp };
   };
   if (settings.path === undefined || link.policy === 'udp') return udpAlone();
   const ports = portsOf(config);
@@ -117,16 +117,16 @@ async function makeParts(config: Config, before: Parts | undefined, log: Log, co
     isSame(options, before?.modem?.options) && before?.modem
       ? before.modem
       : { transport: countSent(await createModem(options, log), counts.modem), options };
-  if (link.policy === 'modem') return { settings: link, modem, way: modem.transport };
+  if (link.policy === 'modem') return { settings: link, modem, active: modem.transport };
   if (modem === before?.modem && isSame(link, before.settings)) return before;
   const { udp } = udpAlone();
-  const failover = await createChoice(config, udp, modem.transport, log);
-  return { settings: link, udp, modem, failover, way: failover };
+  const failover = await createLinkFailover(config, udp, modem.transport, log);
+  return { settings: link, udp, modem, failover, active: failover };
 }
 
 const portsOf = ({ listen }: Config): number[] => listen.ports.map(({ port }) => port);
 
-/** Where it is known which interface is the cellular one, any other address would be of no use. */
+/** Returns what UDP listens on: the cellular interface, where it is configured. */
 const listenOf = ({ listen, link }: Config): string =>
   listen.address === 'auto' ? (link.interface ?? 'auto') : listen.address;
 
@@ -138,13 +138,18 @@ function createUdp(config: Config, log: Log, counts: SentCounts): UdpTransport {
 }
 
 async function createModem(options: ModemOptions, log: Log): Promise<ModemTransport> {
-  const { loadModemTransport } = await import('../modem/options.js');
-  return (await loadModemTransport())(options, log);
+  const { createModemTransport } = await import('../modem/modem-transport.js');
+  return createModemTransport(options, log);
 }
 
-async function createChoice(config: Config, udp: UdpTransport, modem: ModemTransport, log: Log): Promise<Failover> {
+async function createLinkFailover(
+  config: Config,
+  udp: UdpTransport,
+  modem: ModemTransport,
+  log: Log,
+): Promise<Failover> {
   const { link, gateway } = config;
-  const [{ createFailover }, { whyNotReached }] = await Promise.all([import('./failover.js'), import('./reach.js')]);
+  const [{ createFailover }, { routeProblem }] = await Promise.all([import('./failover.js'), import('./reach.js')]);
   const reach = { listen: listenOf(config), interface: link.interface, gateway };
   return createFailover(
     {
@@ -153,7 +158,7 @@ async function createChoice(config: Config, udp: UdpTransport, modem: ModemTrans
       gateway,
       downForMs: milliseconds(link.downFor),
       upForMs: milliseconds(link.upFor),
-      whyNotReached: (address) => whyNotReached(reach, address),
+      routeProblem: (address) => routeProblem(reach, address),
     },
     log,
   );

@@ -1,34 +1,15 @@
-import type { Notice } from './at/modem-event.js';
-import type { Why } from './at/parser.js';
-import { type Rung, well } from './recovery/ladder.js';
+import type { DiscardReason, ModemCounters, Rung } from '../transport.js';
+import type { ModemEvent } from './at/modem-event.js';
+import { healthy } from './recovery/ladder.js';
 
-/** What was counted of a modem. All but the rungs, which outlive it, are since the agent's start. */
-export interface ModemCounters {
-  /** How often each rung of the recovery was done. */
-  readonly rungs: Readonly<Record<Rung, number>>;
-  /** Rungs that were not done, as UDP worked, which the same modem may carry. */
-  readonly withheld: number;
-  /** How often the serial port was opened. */
-  readonly portOpened: number;
-  /** How often the modem said by itself that data wait. */
-  readonly dataUrcs: number;
-  /** How often a poll found data that it had not said to wait. */
-  readonly dataUrcsLost: number;
-  readonly polls: number;
-  /** Bytes from the modem that mean nothing, by the reason. */
-  readonly discardedBytes: Readonly<Record<Why, number>>;
-  /** How often that was. */
-  readonly discarded: number;
-}
-
-/** Counts what a modem says, and what it should have said. */
-export function createTally() {
+/** Counts events of a modem, and announcements that it omitted. */
+export function createModemStatistics() {
   let portOpened = 0;
   let dataUrcs = 0;
   let dataUrcsLost = 0;
   let polls = 0;
   let discarded = 0;
-  const discardedBytes: Record<Why, number> = {
+  const discardedBytes: Record<DiscardReason, number> = {
     noise: 0,
     'not-text': 0,
     'unknown-line': 0,
@@ -38,43 +19,43 @@ export function createTally() {
     incomplete: 0,
     'not-hexadecimal': 0,
   };
-  /** Of the poll that is going on. */
-  let poll: { found: boolean; said: boolean } | undefined;
+  /** The poll in progress: whether it found data, and whether the modem announced them. */
+  let poll: { found: boolean; announced: boolean } | undefined;
 
   return {
     opened(): void {
       portOpened++;
     },
 
-    notice(notice: Notice): void {
-      switch (notice.kind) {
+    event(event: ModemEvent): void {
+      switch (event.kind) {
         case 'datagram':
           if (poll !== undefined) poll.found = true;
           break;
         case 'pending':
-          if (notice.asked === undefined) dataUrcs++;
-          if (poll !== undefined) poll[notice.asked ? 'found' : 'said'] = true;
+          if (event.asked === undefined) dataUrcs++;
+          if (poll !== undefined) poll[event.asked ? 'found' : 'announced'] = true;
           break;
         case 'discarded':
           discarded++;
-          discardedBytes[notice.why] += notice.bytes.length;
+          discardedBytes[event.reason] += event.bytes.length;
       }
     },
 
     beginPoll(): void {
       polls++;
-      poll = { found: false, said: false };
+      poll = { found: false, announced: false };
     },
 
-    /** @param reads false where payloads come by themselves: those that came meanwhile were said */
+    /** @param reads false where the modem sends payloads unasked: a payload is its own announcement */
     endPoll(reads: boolean): void {
-      if (reads && poll?.found && !poll.said) dataUrcsLost++;
+      if (reads && poll?.found && !poll.announced) dataUrcsLost++;
       poll = undefined;
     },
 
-    counters: (rungs: Readonly<Record<Rung, number>> | undefined, withheld: number): ModemCounters => ({
-      rungs: rungs ?? well.counts,
-      withheld,
+    counters: (rungs: Readonly<Record<Rung, number>> | undefined, deferred: number): ModemCounters => ({
+      rungs: rungs ?? healthy.counts,
+      withheld: deferred,
       portOpened,
       dataUrcs,
       dataUrcsLost,
@@ -85,4 +66,4 @@ export function createTally() {
   };
 }
 
-export type Tally = ReturnType<typeof createTally>;
+export type ModemStatistics = ReturnType<typeof createModemStatistics>;

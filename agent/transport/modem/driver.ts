@@ -1,38 +1,39 @@
 import type { SupersimError } from '../../../shared/errors.js';
 import { createAlarm } from '../../base/alarm.js';
 import type { Log } from '../../base/log.js';
-import { createEngine, type Effect, type Engine, PLAIN, type When } from './at/engine.js';
+import { createEngine, type Engine, type EngineEffect, type QueuePosition } from './at/engine.js';
 import type { Grammar } from './at/grammar.js';
-import type { Notice } from './at/modem-event.js';
-import { ModemTrouble, type Script } from './at/script.js';
+import type { ModemEvent } from './at/modem-event.js';
+import { ModemFaultError, type Script } from './at/script.js';
 import { type Traffic, withoutPin } from './console/traffic.js';
+import { PLAIN } from './dialects/index.js';
 import type { PortOptions } from './port/port.js';
-import { keepPort } from './port/reopening-port.js';
+import { createReopeningPort } from './port/reopening-port.js';
 
-/** Below it a payload may pause longer. */
-const USUAL_BAUD_RATE = 19_200;
+/** On a slower line a payload may pause longer. */
+const NORMAL_BAUD_RATE = 19_200;
 
 export interface DriverEvents {
-  /** The port is open; the modem's settings are unknown. */
+  /** The port was opened; the modem's settings are unknown. */
   opened(): void;
-  /** The port is not open any more, or could not be opened. */
+  /** The port was lost, or could not be opened. */
   down(error: SupersimError): void;
-  notice(notice: Notice): void;
+  event(event: ModemEvent): void;
 }
 
-/** Runs scripts on the modem behind a port. */
+/** Runs scripts on the modem behind a serial port, which is reopened when it is lost. */
 export type Driver = ReturnType<typeof createDriver>;
 
 export function createDriver(options: PortOptions, events: DriverEvents, traffic: Traffic, log: Log, pace = 1) {
-  const slowness = Math.max(1, USUAL_BAUD_RATE / options.baudRate);
+  const slowness = Math.max(1, NORMAL_BAUD_RATE / options.baudRate);
   let engine: Engine | undefined;
-  const effects: Effect[] = [];
+  const effects: EngineEffect[] = [];
   let performing = false;
   const alarm = createAlarm(() => {
     if (engine !== undefined) perform(engine.tick(performance.now()));
   });
 
-  const port = keepPort(
+  const port = createReopeningPort(
     options,
     {
       opened() {
@@ -40,7 +41,7 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
         events.opened();
       },
       data(bytes) {
-        traffic.came(bytes);
+        traffic.received(bytes);
         trace('rx', bytes);
         if (engine !== undefined) perform(engine.receive(bytes, performance.now()));
       },
@@ -55,15 +56,15 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     pace,
   );
 
-  /** In order, also what comes of doing them. */
-  function perform(more: readonly Effect[]): void {
+  /** Performs effects in order, including those that arise meanwhile. */
+  function perform(more: readonly EngineEffect[]): void {
     effects.push(...more);
     if (performing) return;
     performing = true;
     for (let effect = effects.shift(); effect !== undefined; effect = effects.shift()) {
       if (effect.type === 'write') write(effect.bytes);
       else if (effect.type === 'ended') effect.run();
-      else events.notice(effect.notice);
+      else events.event(effect.event);
     }
     performing = false;
     alarm.set((engine?.wakeAt() ?? Number.POSITIVE_INFINITY) - performance.now());
@@ -72,8 +73,8 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
   function write(bytes: Buffer): void {
     traffic.sent(bytes);
     trace('tx', withoutPin(bytes));
-    // A port that fails is told as down; what it has not taken otherwise ends in a time-out.
-    port.write(bytes).catch((error: unknown) => log.debug({ error: String(error) }, 'not written to the modem'));
+    // The port reports its own failure as down; a command that was not written ends with a time-out.
+    port.write(bytes).catch((error: unknown) => log.debug({ error: String(error) }, 'cannot write to the modem'));
   }
 
   function trace(dir: string, bytes: Buffer): void {
@@ -84,19 +85,19 @@ export function createDriver(options: PortOptions, events: DriverEvents, traffic
     isOpen: (): boolean => engine !== undefined,
 
     /**
-     * Runs a script after those that wait, before them, or as soon as nothing else is said to the modem.
+     * Runs a script at this position of the queue.
      *
-     * @throws ModemTrouble `closed` when the port is not open, or goes; else what the script throws
+     * @throws ModemFaultError `closed` when the port is not open or is lost; otherwise what the script throws
      */
-    run<T>(script: Script<T>, when: When = 'last'): Promise<T> {
+    run<T>(script: Script<T>, position: QueuePosition = 'back'): Promise<T> {
       return new Promise((resolve, reject) => {
-        if (engine === undefined) reject(new ModemTrouble('closed', 'the port is not open'));
-        else perform(engine.run(script, resolve, reject, performance.now(), when));
+        if (engine === undefined) reject(new ModemFaultError('closed', 'the port is not open'));
+        else perform(engine.run(script, resolve, reject, performance.now(), position));
       });
     },
 
-    /** Which language the modem speaks. Only between scripts. */
-    speak: (grammar: Grammar): void => engine?.speak(grammar),
+    /** Sets the modem's grammar. Only between scripts. */
+    setGrammar: (grammar: Grammar): void => engine?.setGrammar(grammar),
 
     reopen: port.reopen,
 

@@ -1,135 +1,146 @@
+import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { createModemFile } from '../../base/json-file.js';
+import { createJsonFile } from '../../base/json-file.js';
 import type { Log } from '../../base/log.js';
-import { createMinuteLog } from '../../base/rate-limited-log.js';
-import { type Datagram, formatEndpoint, type ModemConsole, onlyLink, wallTime } from '../transport.js';
-import type { Notice } from './at/modem-event.js';
-import { ModemTrouble } from './at/script.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import { formatEndpoint } from '../endpoint.js';
+import { type Datagram, type ModemConsole, type ModemCounters, onlyLink, wallTime } from '../transport.js';
+import type { ModemEvent } from './at/modem-event.js';
+import { ModemFaultError } from './at/script.js';
 import { createTraffic } from './console/traffic.js';
-import { explainTrouble, runAnyCommand } from './console/user-command.js';
-import { createTally, type ModemCounters } from './counters.js';
+import { runUserCommand, toSupersimError } from './console/user-command.js';
+import { createModemStatistics } from './counters.js';
 import { sendDatagram } from './dialects/sockets.js';
 import { createDriver } from './driver.js';
 import type { ModemOptions, ModemTransport } from './options.js';
 import { createPoll } from './poll.js';
-import { createRivalWatch, isForeign } from './port-contention.js';
+import { createContentionCheck, isForeign } from './port-contention.js';
 import { createReceiver } from './receiver.js';
-import { createPinTries } from './recovery/pin-attempts.js';
+import { createPinAttempts } from './recovery/pin-attempts.js';
 import { createRecovery } from './recovery/recovery.js';
-import { createSendQueue, type Outgoing, troubleOfSends } from './send-queue.js';
+import { createSendQueue, faultAfterFailedSends, type QueuedDatagram } from './send-queue.js';
 import { createSession } from './session.js';
 
-/** How long what is to be sent when it stops may take. */
+/** How long a stop waits for queued datagrams. */
 const FLUSH_MS = 3000;
 
-/** How fast time passes; tests have no time to wait. */
-export interface Tempo {
-  /** Of the waits of the recovery, and of the port's: 2 is twice as fast. */
+/** Timing of polls and recovery; tests shorten it. */
+export interface Timing {
+  /** Speed of the delays of the recovery and of the port: 2 is twice as fast. */
   readonly pace: number;
   readonly pollMs: number;
 }
 
-const USUAL: Tempo = { pace: 1, pollMs: 45_000 };
+const DEFAULT_TIMING: Timing = { pace: 1, pollMs: 45_000 };
 
-/** What there is to see of it besides its link. */
-export interface ModemView extends ModemTransport {
+/** The modem transport with its console and counters. */
+export interface MonitoredModemTransport extends ModemTransport {
   readonly modem: ModemConsole;
   counts(): ModemCounters;
 }
 
-/** Datagrams by the UDP sockets of a modem behind a serial port. It never gives the modem up. */
-export function createModemTransport(options: ModemOptions, log: Log, { pace, pollMs }: Tempo = USUAL): ModemView {
+/**
+ * Creates the transport over the UDP sockets of a modem behind a serial port. It tries to recover the modem for ever.
+ */
+export function createModemTransport(
+  options: ModemOptions,
+  log: Log,
+  { pace, pollMs }: Timing = DEFAULT_TIMING,
+): MonitoredModemTransport {
   const { gateway } = options;
   const created = performance.now();
-  const minuteLog = createMinuteLog(log);
+  const rateLimitedLog = createRateLimitedLog(log);
   const traffic = createTraffic();
   let receive: (datagram: Datagram) => void = () => undefined;
   let changedAt = created;
   let portError: string | undefined;
-  const tally = createTally();
-  /** In a row. */
+  const statistics = createModemStatistics();
+  /** Failed sends in a row. */
   let failedSends = 0;
-  const rivals = createRivalWatch(options.path, log);
+  const contention = createContentionCheck(options.path, log);
   let stopped = false;
   let mayInterrupt = true;
-  const file = createModemFile(options.stateFolder, log);
+  const file = createJsonFile(options.stateFolder && join(options.stateFolder, 'modem.json'), log);
   let started: ReturnType<typeof open> | undefined;
 
   function open(saved: unknown) {
-    const driver = createDriver(options, { opened, down, notice: takeNotice }, traffic, log, pace);
-    const tries = options.pin === undefined ? undefined : createPinTries(options.pin, saved, file);
-    const session = createSession(options, driver, tries, log);
-    const { act } = session;
-    const recovery = createRecovery({ act, changed, file, saved, mayInterrupt: () => mayInterrupt, pace }, log);
+    const driver = createDriver(options, { opened, down, event: onEvent }, traffic, log, pace);
+    const pinAttempts = options.pin === undefined ? undefined : createPinAttempts(options.pin, saved, file);
+    const session = createSession(options, driver, pinAttempts, log);
+    const { perform } = session;
+    const recovery = createRecovery(
+      { perform, onHealthChange, file, saved, mayInterrupt: () => mayInterrupt, pace },
+      log,
+    );
     const receiver = createReceiver(driver, session, (socket, error) => {
-      // A socket that is not ours may be gone before it could be read.
-      if (session.lost(socket)) fail(error);
+      // A socket that is not ours may be closed before it is read.
+      if (session.removeSocket(socket)) fail(error);
     });
-    const poll = createPoll({ driver, session, recovery, tally, pollMs, fail });
+    const poll = createPoll({ driver, session, recovery, statistics, pollMs, onError: fail });
     return { driver, session, recovery, receiver, poll };
 
     function opened(): void {
       portError = undefined;
-      tally.opened();
-      void rivals.opened();
-      session.forget();
+      statistics.opened();
+      void contention.opened();
+      session.reset();
       recovery.begin();
     }
 
     function down(error: SupersimError): void {
       portError = error.message;
-      session.forget();
-      recovery.trouble('closed', error.message);
+      session.reset();
+      recovery.report('closed', error.message);
     }
 
-    function takeNotice(notice: Notice): void {
-      tally.notice(notice);
-      if (isForeign(notice)) void rivals.suspect();
-      switch (notice.kind) {
+    function onEvent(event: ModemEvent): void {
+      statistics.event(event);
+      if (isForeign(event)) void contention.check();
+      switch (event.kind) {
         case 'datagram':
-          hand(notice, session.portOf(notice.socket));
+          deliver(event, session.portOf(event.socket));
           break;
         case 'pending':
-          receiver.pending(notice.socket);
+          receiver.pending(event.socket);
           break;
         case 'closed':
-          if (session.lost(notice.socket)) recovery.trouble('socket', 'the socket was closed');
+          if (session.removeSocket(event.socket)) recovery.report('socket', 'the socket was closed');
           break;
         case 'information':
         case 'urc':
-          if (/^\+CPIN: ?READY$/.test(notice.line)) recovery.simReady();
-          if (notice.kind === 'urc' && notice.loss !== undefined) recovery.trouble(notice.loss, notice.line);
+          if (/^\+CPIN: ?READY$/.test(event.line)) recovery.simReady();
+          if (event.kind === 'urc' && event.loss !== undefined) recovery.report(event.loss, event.line);
           break;
         case 'discarded':
-          discard(notice);
+          discard(event);
       }
     }
 
     function fail(error: unknown): void {
-      if (error instanceof ModemTrouble) recovery.trouble(error.trouble, error.message);
-      else recovery.trouble('refused', messageOf(error));
+      if (error instanceof ModemFaultError) recovery.report(error.fault, error.message);
+      else recovery.report('refused', messageOf(error));
     }
 
-    function changed(isWell: boolean): void {
+    function onHealthChange(isHealthy: boolean): void {
       changedAt = performance.now();
-      if (isWell) log.info({ ...session.view(), address: session.health()?.address }, 'modem up');
+      if (isHealthy) log.info({ ...session.view(), address: session.health()?.address }, 'modem up');
       else log.warn({ why: recovery.reason() }, 'modem down');
-      if (!isWell && portError === undefined) void rivals.suspect();
-      if (!isWell) queue.fail(downError());
-      poll.run(isWell);
+      if (!isHealthy && portError === undefined) void contention.check();
+      if (!isHealthy) queue.fail(downError());
+      poll.run(isHealthy);
     }
   }
 
-  function hand({ bytes, source }: Extract<Notice, { kind: 'datagram' }>, port: number): void {
+  function deliver({ bytes, source }: Extract<ModemEvent, { kind: 'datagram' }>, port: number): void {
     receive({ bytes, source, port, transport: 'modem', receivedAt: performance.now() });
   }
 
-  function discard({ bytes, why }: Extract<Notice, { kind: 'discarded' }>): void {
-    minuteLog(why, { bytes: bytes.length }, 'bytes from the modem that mean nothing');
+  function discard({ bytes, reason }: Extract<ModemEvent, { kind: 'discarded' }>): void {
+    rateLimitedLog(reason, { bytes: bytes.length }, 'discarded unrecognised modem bytes');
   }
 
-  const queue = createSendQueue(async ({ bytes, destination, port }: Outgoing) => {
+  const queue = createSendQueue(async ({ bytes, destination, port }: QueuedDatagram) => {
     const { driver, session, recovery } = started ?? {};
     const dialect = session?.dialect();
     const socket = session?.socketOf(port);
@@ -138,10 +149,10 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
       await driver.run(sendDatagram(dialect, socket, destination, bytes, gateway));
       failedSends = 0;
     } catch (error) {
-      if (error instanceof ModemTrouble && error.trouble !== 'closed') {
-        if (error.trouble === 'socket') session?.lost(socket);
-        const repeated = error.trouble === 'send' ? troubleOfSends(++failedSends) : undefined;
-        recovery?.trouble(repeated ?? error.trouble, error.message);
+      if (error instanceof ModemFaultError && error.fault !== 'closed') {
+        if (error.fault === 'socket') session?.removeSocket(socket);
+        const repeated = error.fault === 'send' ? faultAfterFailedSends(++failedSends) : undefined;
+        recovery?.report(repeated ?? error.fault, error.message);
       }
       throw new SupersimError('link-down', `cannot send to ${formatEndpoint(destination)}: ${messageOf(error)}`, {
         cause: error,
@@ -153,21 +164,21 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     if (started === undefined || portError !== undefined) {
       throw new SupersimError('modem-port-lost', portError ?? `the serial port ${options.path} is not open`);
     }
-    return started.driver.run(runAnyCommand(command), 'aside').catch((error: unknown) => {
-      throw explainTrouble(error);
+    return started.driver.run(runUserCommand(command), 'during-pause').catch((error: unknown) => {
+      throw toSupersimError(error);
     });
   }
 
-  const isUp = (): boolean => started?.recovery.isWell() === true && started.session.isRegistered();
+  const isUp = (): boolean => started?.recovery.isHealthy() === true && started.session.isRegistered();
 
   function reason(): string {
     if (portError !== undefined) return portError;
-    if (started?.recovery.isWell()) return `the modem is not registered: ${started.session.health()?.registration}`;
+    if (started?.recovery.isHealthy()) return `the modem is not registered: ${started.session.health()?.registration}`;
     return started?.recovery.reason() ?? 'the modem is being brought up';
   }
 
   const downError = () => new SupersimError('link-down', `no link by the modem: ${reason()}`);
-  const counts = () => tally.counters(started?.recovery.counts(), started?.recovery.timesWithheld() ?? 0);
+  const counts = () => statistics.counters(started?.recovery.counts(), started?.recovery.deferredCount() ?? 0);
   const modemHealth = () => ({ ...started?.session.view(), counters: counts() });
   const address = () => (isUp() ? started?.session.health()?.address : undefined);
   const maxBytes = () => Math.min(MAX_PAYLOAD_BYTES, started?.session.dialect()?.maxSend ?? MAX_PAYLOAD_BYTES);
@@ -182,7 +193,12 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     send(bytes, destination, port, done) {
       const most = maxBytes();
       if (bytes.length > most) {
-        done(new SupersimError('too-large', `a datagram of ${bytes.length} bytes; the modem sends at most ${most}`));
+        done(
+          new SupersimError(
+            'too-large',
+            `cannot send a datagram of ${bytes.length} bytes: the modem sends at most ${most}`,
+          ),
+        );
       } else if (!isUp()) done(downError());
       else queue.push({ bytes: Buffer.from(bytes), destination, port, done });
     },
@@ -196,7 +212,7 @@ export function createModemTransport(options: ModemOptions, log: Log, { pace, po
     kernelDrops: () => undefined,
     allowInterruption(allowed) {
       mayInterrupt = allowed;
-      if (allowed) started?.recovery.mayInterruptNow();
+      if (allowed) started?.recovery.interruptionAllowed();
     },
     modem: { at, log: traffic.after },
     counts,

@@ -1,30 +1,22 @@
-import type { Log } from '../../base/log.js';
 import type { Config } from '../../config/schema.js';
-import type { Endpoint, Transport } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
+import type { Transport } from '../transport.js';
 
-/** The transport by a modem's own sockets. */
+/** The transport over the UDP sockets of a modem. */
 export interface ModemTransport extends Transport {
   /**
-   * Tells whether it may do what interrupts the modem: radio off and on, a reset. It may until it is told otherwise.
-   * While UDP is used and works it may not, as the same modem may carry that.
+   * Sets whether the recovery may interrupt the modem's radio (switch it off and on, reset the modem); by default it
+   * may. It may not while UDP is in use, which the same modem may carry.
    */
   allowInterruption(allowed: boolean): void;
 }
 
 export interface ModemOptions extends Omit<Config['modem'], 'path'> {
-  /** Its serial port. */
+  /** The modem's serial port. */
   readonly path: string;
   /** The device ports to listen on. */
   readonly ports: readonly number[];
   readonly gateway: Endpoint;
-  /** Where what must survive a restart lies; undefined where nothing does. */
+  /** The folder of what survives a restart; undefined keeps nothing. */
   readonly stateFolder: string | undefined;
-}
-
-export type CreateModemTransport = (options: ModemOptions, log: Log) => ModemTransport;
-
-/** Imported only where a modem is configured. */
-export async function loadModemTransport(): Promise<CreateModemTransport> {
-  const { createModemTransport } = await import('./modem-transport.js');
-  return createModemTransport;
 }

@@ -1,36 +1,36 @@
 import type { Script } from './at/script.js';
-import type { Tally } from './counters.js';
+import type { ModemStatistics } from './counters.js';
 import type { Dialect } from './dialects/dialect.js';
 import type { Driver } from './driver.js';
 import type { createRecovery } from './recovery/recovery.js';
 import { contextAddress } from './scripts/health.js';
 import type { Session } from './session.js';
 
-/** While the modem is not registered it is asked more often. */
+/** While the modem is not registered it is polled more often, by this factor. */
 const UNREGISTERED_SHARE = 0.1;
 
 export interface PollOptions {
   readonly driver: Driver;
   readonly session: Session;
   readonly recovery: ReturnType<typeof createRecovery>;
-  readonly tally: Tally;
+  readonly statistics: ModemStatistics;
   readonly pollMs: number;
-  readonly fail: (error: unknown) => void;
+  readonly onError: (error: unknown) => void;
 }
 
-/** Looks now and then at what the modem may have failed to say: data that wait, a lost socket, another address. */
-export function createPoll({ driver, session, recovery, tally, pollMs, fail }: PollOptions) {
+/** Polls the modem for what it may have failed to announce: waiting data, a lost socket, another address. */
+export function createPoll({ driver, session, recovery, statistics, pollMs, onError }: PollOptions) {
   let timer: NodeJS.Timeout | undefined;
   let running = false;
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     const dialect = session.dialect();
     if (dialect === undefined) return;
     for (const socket of session.sockets()) {
       try {
         await driver.run(countedPoll(dialect, socket));
       } catch (error) {
-        session.lost(socket);
+        session.removeSocket(socket);
         throw error;
       }
     }
@@ -39,20 +39,20 @@ export function createPoll({ driver, session, recovery, tally, pollMs, fail }: P
     if (!running) return;
     recovery.registered(session.isRegistered());
     if (!session.isRegistered() || address === before) return;
-    session.lostAll();
-    if (address === undefined) recovery.trouble('context', 'the modem has no address any more');
-    else recovery.trouble('socket', `the modem has another address: ${address}`);
+    session.removeAllSockets();
+    if (address === undefined) recovery.report('context', 'the modem has lost its address');
+    else recovery.report('socket', `the modem has another address: ${address}`);
   }
 
-  /** The answer may have been lost on the line, and to activate the context anew makes the SIM attach. */
+  /** Asks for the address again: the answer may have been lost, and activating the context makes the SIM attach. */
   const askAgain = () => driver.run(contextAddress());
 
   function* countedPoll(dialect: Dialect, socket: number): Script<void> {
-    tally.beginPoll();
+    statistics.beginPoll();
     try {
       yield* dialect.poll(socket);
     } finally {
-      tally.endPoll(dialect.receive !== undefined);
+      statistics.endPoll(dialect.receive !== undefined);
     }
   }
 
@@ -61,14 +61,14 @@ export function createPoll({ driver, session, recovery, tally, pollMs, fail }: P
     if (!running) return;
     const ms = session.isRegistered() ? pollMs : pollMs * UNREGISTERED_SHARE;
     timer = setTimeout(() => {
-      look()
-        .catch((error: unknown) => running && fail(error))
+      poll()
+        .catch((error: unknown) => running && onError(error))
         .finally(schedule);
     }, ms);
   }
 
   return {
-    /** Begins, or ends. */
+    /** Starts or stops polling. */
     run(now: boolean): void {
       running = now;
       schedule();

@@ -1,33 +1,34 @@
 import { SupersimError } from '../../../shared/errors.js';
-import type { Endpoint } from '../transport.js';
-import type { Trouble } from './at/script.js';
+import type { Endpoint } from '../endpoint.js';
+import type { ModemFault } from './at/script.js';
 
-/** Most that waits for the modem; what is above waits in the outbox. */
+/** Bounds of the queue; further datagrams wait in the outbox. */
 const MAX_DATAGRAMS = 256;
 const MAX_BYTES = 262_144;
 
+/** Failed sends in a row until the socket is reopened. */
 const SOCKET_AFTER = 3;
 
 /**
- * What is taken to be wrong after so many sends that failed in a row although nothing else is: the socket, then the
- * context, again after twice as many, as it may be just the datagram.
+ * Returns the fault to assume after this many failed sends in a row without another fault: first the socket, then the
+ * context, and the context again each time the number doubles, as the cause may be just the datagram.
  */
-export function troubleOfSends(failures: number): Trouble | undefined {
+export function faultAfterFailedSends(failures: number): ModemFault | undefined {
   if (failures === SOCKET_AFTER) return 'socket';
   const rounds = failures / (2 * SOCKET_AFTER);
   return rounds >= 1 && Number.isInteger(Math.log2(rounds)) ? 'context' : undefined;
 }
 
-export interface Outgoing {
+export interface QueuedDatagram {
   readonly bytes: Buffer;
   readonly destination: Endpoint;
   readonly port: number;
   readonly done: (error?: Error) => void;
 }
 
-/** Datagrams that leave one after the other; each is told whether it has, in order. */
-export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>) {
-  let waiting: Outgoing[] = [];
+/** Creates a queue that sends datagrams one after the other and calls `done` of each in order. */
+export function createSendQueue(transmit: (outgoing: QueuedDatagram) => Promise<void>) {
+  let waiting: QueuedDatagram[] = [];
   let bytes = 0;
   let sending = false;
   let emptied: (() => void) | undefined;
@@ -43,14 +44,14 @@ export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>)
     emptied?.();
   }
 
-  function take(): Outgoing | undefined {
+  function take(): QueuedDatagram | undefined {
     const next = waiting.shift();
     bytes -= next?.bytes.length ?? 0;
     return next;
   }
 
   return {
-    push(outgoing: Outgoing): void {
+    push(outgoing: QueuedDatagram): void {
       if (waiting.length >= MAX_DATAGRAMS || bytes + outgoing.bytes.length > MAX_BYTES) {
         outgoing.done(new SupersimError('link-down', `${waiting.length} datagrams already wait for the modem`));
         return;
@@ -60,7 +61,7 @@ export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>)
       void pump();
     },
 
-    /** What waits does not leave; what is being sent has its own end. */
+    /** Fails all waiting datagrams; the one being sent ends by itself. */
     fail(error: Error): void {
       const failed = waiting;
       waiting = [];
@@ -68,13 +69,13 @@ export function createSendQueue(transmit: (outgoing: Outgoing) => Promise<void>)
       for (const { done } of failed) done(error);
     },
 
-    /** Waits, for so long, until all has left. */
-    async flush(withinMs: number): Promise<void> {
+    /** Waits until the queue is empty, at most this long. */
+    async flush(timeoutMs: number): Promise<void> {
       if (!sending) return;
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         emptied = resolve;
-        timer = setTimeout(resolve, withinMs);
+        timer = setTimeout(resolve, timeoutMs);
       });
       clearTimeout(timer);
     },

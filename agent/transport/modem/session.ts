@@ -1,145 +1,147 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.js';
-import type { ModemHealth } from '../transport.js';
-import { ModemTrouble } from './at/script.js';
+import type { ModemHealth, Rung } from '../transport.js';
+import { ModemFaultError } from './at/script.js';
 import type { Dialect } from './dialects/dialect.js';
 import { DIALECTS, dialectOf } from './dialects/index.js';
 import type { Driver } from './driver.js';
 import type { ModemOptions } from './options.js';
-import type { Rung } from './recovery/ladder.js';
-import type { createPinTries } from './recovery/pin-attempts.js';
-import { type Air, bringUp } from './scripts/bring-up.js';
+import type { createPinAttempts } from './recovery/pin-attempts.js';
+import { bringUp, type RadioPermit } from './scripts/bring-up.js';
 import { checkHealth, type Health, isRegistered } from './scripts/health.js';
-import { cycleRadio, type Identity, identify, readIccid, reset } from './scripts/identify.js';
-import { asksForPin, enterPin, notTaken } from './scripts/sim.js';
+import { cycleRadio, identify, type ModemIdentity, readIccid, reset } from './scripts/identify.js';
+import { asksForPin, enterPin, pinRefused } from './scripts/sim.js';
 
-/** After its reset a modem's port goes within a few seconds, if it goes at all. */
+/** After a reset the port of a modem disappears within a few seconds, if at all. */
 const RESET_MS = 3000;
-/** How long it may take until it is there again. */
+/** How long the port may take to come back. */
 const PORT_BACK_MS = 60_000;
-const PORT_LOOK_MS = 100;
+const PORT_CHECK_INTERVAL_MS = 100;
 
 export type SessionOptions = Pick<ModemOptions, 'dialect' | 'apn' | 'flowControl' | 'pin' | 'ports' | 'gateway'>;
 
-/** What is said to the modem: from silence to open sockets, and each rung of the ladder. */
+/** Brings a modem from an open port to open sockets, and performs the rungs of the recovery. */
 export type Session = ReturnType<typeof createSession>;
 
 export function createSession(
   options: SessionOptions,
   driver: Driver,
-  tries: ReturnType<typeof createPinTries> | undefined,
+  pinAttempts: ReturnType<typeof createPinAttempts> | undefined,
   log: Log,
 ) {
   const { ports, gateway, apn, flowControl, pin } = options;
   let dialect: Dialect | undefined = options.dialect === 'auto' ? undefined : DIALECTS[options.dialect];
-  /** The engine speaks the dialect. */
-  let spoken = false;
-  let identity: Identity | undefined;
+  /** Whether the engine has the grammar of the dialect. */
+  let isIdentified = false;
+  let identity: ModemIdentity | undefined;
   let iccid: string | undefined;
   let health: Health | undefined;
-  /** By device port; those that are lost are not there. */
+  /** Open sockets by device port. */
   const sockets = new Map<number, number>();
-  /** Settings that the modem was last left without, as one text. */
-  let unset = '';
+  /** Settings that the last bring-up deferred, as one text. */
+  let lastDeferred = '';
 
-  async function bringAllUp(air: Air): Promise<void> {
+  async function bringUpFromStart(permit: RadioPermit): Promise<void> {
     sockets.clear();
     const found = await driver.run(identify());
-    if (found.model === '') throw new ModemTrouble('silent', 'the modem does not tell its model');
+    if (found.model === '') throw new ModemFaultError('silent', 'the modem does not report its model');
     const name = options.dialect === 'auto' ? dialectOf(found.model) : options.dialect;
     if (identity?.imei !== found.imei || identity.model !== found.model) log.info({ ...found, dialect: name }, 'modem');
     identity = found;
     dialect = DIALECTS[name];
-    driver.speak(dialect.grammar);
-    spoken = true;
-    await attach(dialect, air);
+    driver.setGrammar(dialect.grammar);
+    isIdentified = true;
+    await attach(dialect, permit);
   }
 
-  async function unlock(speaking: Dialect): Promise<void> {
-    if (pin === undefined || tries === undefined) return;
-    if (!(await driver.run(asksForPin()))) return tries.notAsked();
-    const card = await driver.run(readIccid(speaking));
-    if (!(await tries.mayEnter(card))) throw notTaken();
-    await tries.entering(card);
-    const { taken, error } = await driver.run(enterPin(pin));
-    if (taken === true) return tries.taken();
-    if (taken === false) await tries.refused();
-    throw notTaken(error);
+  async function unlock(used: Dialect): Promise<void> {
+    if (pin === undefined || pinAttempts === undefined) return;
+    if (!(await driver.run(asksForPin()))) return pinAttempts.recordUnlocked();
+    const card = await driver.run(readIccid(used));
+    if (!(await pinAttempts.mayEnter(card))) throw pinRefused();
+    await pinAttempts.recordAttempt(card);
+    const { accepted, error } = await driver.run(enterPin(pin));
+    if (accepted === true) return pinAttempts.recordAccepted();
+    if (accepted === false) await pinAttempts.recordRefused();
+    throw pinRefused(error);
   }
 
-  async function attach(speaking: Dialect, air: Air): Promise<void> {
-    await unlock(speaking);
-    const attachment = await driver.run(bringUp(speaking, { apn, flowControl, air }));
+  async function attach(used: Dialect, permit: RadioPermit): Promise<void> {
+    await unlock(used);
+    const attachment = await driver.run(bringUp(used, { apn, flowControl, permit }));
     iccid = attachment.iccid ?? iccid;
-    const left = attachment.unset.join('; ');
-    if (left !== '' && left !== unset) {
+    const deferred = attachment.deferred.join('; ');
+    if (deferred !== '' && deferred !== lastDeferred) {
       log.warn(
-        { commands: attachment.unset },
-        'the modem is left as it is set: what these commands set needs its radio to go off and on, which is not allowed now',
+        { commands: attachment.deferred },
+        'modem settings: deferred, as they need the radio to be switched off and on, which is not allowed now',
       );
     }
-    unset = left;
-    await driver.run(speaking.activate(apn));
-    await open(speaking, ports);
+    lastDeferred = deferred;
+    await driver.run(used.activate(apn));
+    await openSockets(used, ports);
   }
 
-  async function open(speaking: Dialect, which: readonly number[]): Promise<void> {
-    const most = ports.slice(0, speaking.maxSockets);
-    if (most.length < ports.length) {
-      log.warn({ ports: most }, `the modem listens on ${most.length} of ${ports.length} ports: it has no more sockets`);
+  async function openSockets(used: Dialect, which: readonly number[]): Promise<void> {
+    const possible = ports.slice(0, used.maxSockets);
+    if (possible.length < ports.length) {
+      log.warn(
+        { ports: possible },
+        `modem sockets: listening on ${possible.length} of ${ports.length} ports, as the modem has no more sockets`,
+      );
     }
-    for (const [index, port] of most.entries()) {
-      if (which.includes(port)) sockets.set(port, await driver.run(speaking.listen(port, index, gateway)));
+    for (const [index, port] of possible.entries()) {
+      if (which.includes(port)) sockets.set(port, await driver.run(used.listen(port, index, gateway)));
     }
     health = await driver.run(checkHealth());
   }
 
-  async function resetModem(speaking: Dialect): Promise<void> {
-    await driver.run(reset(speaking));
+  async function resetModem(used: Dialect): Promise<void> {
+    await driver.run(reset(used));
     await sleep(RESET_MS);
-    // It may be the port that is not as it was opened: another program can have set its line.
+    // Reopen it in any case: another program may have changed the settings of the line.
     if (driver.isOpen()) driver.reopen('the modem was reset');
     const until = performance.now() + PORT_BACK_MS;
-    while (!driver.isOpen() && performance.now() < until) await sleep(PORT_LOOK_MS);
+    while (!driver.isOpen() && performance.now() < until) await sleep(PORT_CHECK_INTERVAL_MS);
   }
 
-  /** What is not known to be there is opened; all, where nothing is known to be missing. */
-  async function reopen(speaking: Dialect): Promise<void> {
-    const missing = ports.slice(0, speaking.maxSockets).filter((port) => !sockets.has(port));
+  /** Opens the missing sockets; all, where none is known to be missing. */
+  async function reopenSockets(used: Dialect): Promise<void> {
+    const missing = ports.slice(0, used.maxSockets).filter((port) => !sockets.has(port));
     if (missing.length === 0) sockets.clear();
-    await open(speaking, missing.length === 0 ? ports : missing);
+    await openSockets(used, missing.length === 0 ? ports : missing);
   }
 
   return {
-    /** The port is open: what was known of the modem's state is not known any more. */
-    forget(): void {
-      spoken = false;
+    /** The port was opened anew: the state of the modem is unknown. */
+    reset(): void {
+      isIdentified = false;
       sockets.clear();
     },
 
-    /** Does a rung, and what has to follow it until the sockets are open. @throws ModemTrouble */
-    async act(rung: Rung, air: Air): Promise<void> {
-      if (!driver.isOpen()) throw new ModemTrouble('closed', 'the port is not open');
-      if (dialect === undefined || !spoken) return bringAllUp(air);
+    /** Performs a rung, and what follows it until the sockets are open. @throws ModemFaultError */
+    async perform(rung: Rung, permit: RadioPermit): Promise<void> {
+      if (!driver.isOpen()) throw new ModemFaultError('closed', 'the port is not open');
+      if (dialect === undefined || !isIdentified) return bringUpFromStart(permit);
       switch (rung) {
         case 'socket':
-          return reopen(dialect);
+          return reopenSockets(dialect);
         case 'context':
           sockets.clear();
           await driver.run(dialect.deactivate());
-          return attach(dialect, air);
+          return attach(dialect, permit);
         case 'airplane':
           sockets.clear();
           await driver.run(cycleRadio(dialect));
-          return attach(dialect, air);
+          return attach(dialect, permit);
         case 'reset':
           sockets.clear();
           await resetModem(dialect);
-          return bringAllUp(air);
+          return bringUpFromStart(permit);
         case 'power':
-          throw new ModemTrouble('silent', 'nothing here can switch the modem’s power');
+          throw new ModemFaultError('silent', 'the agent cannot switch the power of the modem');
         default:
-          return bringAllUp(air);
+          return bringUpFromStart(permit);
       }
     },
 
@@ -147,20 +149,19 @@ export function createSession(
     socketOf: (port: number): number | undefined => sockets.get(port),
     sockets: (): readonly number[] => [...sockets.values()],
 
-    /** The device port that a socket listens on; a socket that is none of these was made by the one that listens. */
+    /** Returns the device port of a socket. An unknown socket was made by the one that listens on the first port. */
     portOf(socket: number | null): number {
       const [port] = [...sockets].find(([, one]) => one === socket) ?? [];
       return port ?? ports[0] ?? 0;
     },
 
     /** @returns whether the socket was one of ours */
-    lost(socket: number): boolean {
+    removeSocket(socket: number): boolean {
       const [port] = [...sockets].find(([, one]) => one === socket) ?? [];
       return port !== undefined && sockets.delete(port);
     },
 
-    /** All sockets are stale. */
-    lostAll: (): void => sockets.clear(),
+    removeAllSockets: (): void => sockets.clear(),
 
     health: (): Health | undefined => health,
 
@@ -171,7 +172,7 @@ export function createSession(
 
     isRegistered: (): boolean => health !== undefined && isRegistered(health.registration),
 
-    /** For status, info and health. */
+    /** Returns the modem's health for `status`, `info` and `health`. */
     view(): ModemHealth {
       const registration = health?.registration === 'idle' ? 'none' : health?.registration;
       const { operator, signalDbm } = health ?? {};

@@ -1,10 +1,10 @@
 import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { type Endpoint, isVersion6 } from '../transport.js';
+import { type Endpoint, isVersion6 } from '../endpoint.js';
 
 /**
- * The local address to listen on, as it is now.
+ * Returns the local address to listen on now.
  *
  * @param listen `auto` (that of the interface which routes to the gateway), an address, or an interface's name
  * @returns undefined while there is none
@@ -15,18 +15,18 @@ export async function resolveAddress(listen: string, gateway: Endpoint): Promise
   return interfaceAddress(listen, isVersion6(gateway.address) ? 6 : 4);
 }
 
-/** The interface's first address of a family (4 or 6), link-local ones left out. */
+/** Returns the first address of an interface in a family (4 or 6) that is not link-local. */
 function interfaceAddress(name: string, family: number): string | undefined {
   const addresses = networkInterfaces()[name] ?? [];
   return addresses.find((entry) => entry.family === `IPv${family}` && !entry.address.startsWith('fe80:'))?.address;
 }
 
 /**
- * The source address of what is sent to the gateway. Connecting a UDP socket sends nothing; it makes the kernel look up
- * the route and choose the source address.
+ * Returns the source address of datagrams to the gateway. Connecting a UDP socket sends nothing; it makes the kernel
+ * look up the route and choose the source address.
  *
- * @param from the source address, where that is given: then it only tells whether there is a route
- * @returns undefined where there is none
+ * @param from a fixed source address: then the result only says whether there is a route
+ * @returns undefined without a route
  */
 export function routeSource(gateway: Endpoint, from?: string): Promise<string | undefined> {
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { endianness } from 'node:os';
-import type { Endpoint } from '../transport.js';
+import type { Endpoint } from '../endpoint.js';
 
 /**
  * Reads from the kernel how many datagrams a socket lost because its receive buffer was full.
@@ -16,7 +16,7 @@ export function readKernelDrops(local: Endpoint): number | undefined {
   }
 }
 
-/** The `drops` column (the last) of the row of a local address and port in `/proc/net/udp{,6}`. */
+/** Returns the `drops` column (the last one) in the row of a local address and port of `/proc/net/udp{,6}`. */
 export function parseKernelDrops(table: string, local: Endpoint): number | undefined {
   const wanted = `${hexAddress(local.address)}:${local.port.toString(16).toUpperCase().padStart(4, '0')}`;
   for (const line of table.split('\n')) {
@@ -26,7 +26,7 @@ export function parseKernelDrops(table: string, local: Endpoint): number | undef
   return undefined;
 }
 
-/** The kernel prints an address as 32-bit words in the machine's own byte order. */
+/** Formats an address as the kernel does: 32-bit words in the machine's byte order. */
 function hexAddress(address: string): string {
   const bytes = isIPv6(address) ? ipv6Bytes(address) : address.split('.').map(Number);
   if (endianness() === 'LE') {

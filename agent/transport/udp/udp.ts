@@ -3,23 +3,17 @@ import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../.
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createBackOff } from '../../base/backoff.js';
 import type { Log } from '../../base/log.js';
+import { type Endpoint, formatEndpoint, isVersion6, plainAddress } from '../endpoint.js';
 import { createSentCounts, type SentCounts } from '../sent-counts.js';
-import {
-  type Datagram,
-  type Endpoint,
-  formatEndpoint,
-  isVersion6,
-  onlyLink,
-  plainAddress,
-  type Transport,
-  wallTime,
-} from '../transport.js';
+import { type Datagram, onlyLink, type Transport, wallTime } from '../transport.js';
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
 
-/** How often the address to listen on is looked up again, to follow an interface that comes, goes or changes. */
+/**
+ * Interval between look-ups of the address to listen on, to follow an interface that appears, disappears or changes.
+ */
 const FOLLOW_INTERVAL_MS = 1000;
-/** How long a stop waits for what has been handed to the kernel. */
+/** How long a stop waits for sends in progress. */
 const FLUSH_MS = 1000;
 
 export interface UdpOptions {
@@ -27,20 +21,20 @@ export interface UdpOptions {
   readonly listen: string;
   readonly ports: readonly number[];
   readonly gateway: Endpoint;
-  /** Asked of the kernel for each socket, in bytes. */
+  /** Receive buffer to request for each socket, in bytes. */
   readonly receiveBufferBytes: number;
-  /** Where it counts what leaves by it. */
+  /** Send counters. */
   readonly counts?: SentCounts | undefined;
 }
 
 export interface UdpTransport extends Transport {
-  /** Listens on another address or interface from its next look on, within 1 s; where that is the same, nothing happens. */
+  /** Sets another address or interface to listen on; it takes effect within 1 s. */
   listenOn(listen: string): void;
 }
 
 /**
- * The transport over `node:dgram`: one unconnected socket a device port, all on one address. It follows the address
- * when that changes, and opens its sockets again, with back-off, when one of them errs.
+ * Creates the transport over `node:dgram`: one unconnected socket for each device port, all on one address. It follows
+ * changes of the address, and reopens its sockets with back-off when one of them fails.
  */
 export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport {
   const { counts = createSentCounts() } = options;
@@ -49,18 +43,18 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
   const created = performance.now();
   let { listen } = options;
   let address: string | undefined;
-  /** When it last got an address, or lost it. */
+  /** Time when it last got or lost its address. */
   let changed = created;
   let receive: (datagram: Datagram) => void = () => undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  /** A socket has failed since they were opened. */
+  /** Whether a socket has failed since the last open. */
   let broken = false;
   let dropsOfClosed = 0;
   let sending = 0;
   let flushed: (() => void) | undefined;
 
-  /** Opens all sockets on an address, or none. */
+  /** Opens all sockets on an address; none if one fails. */
   async function open(on: string): Promise<void> {
     try {
       for (const port of options.ports) sockets.set(port, await bind(on, port));
@@ -75,7 +69,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     if (receiveBufferBytes < options.receiveBufferBytes) {
       log.warn(
         { asked: options.receiveBufferBytes, got: receiveBufferBytes },
-        `the receive buffer is smaller than asked: sysctl -w net.core.rmem_max=${options.receiveBufferBytes} raises it`,
+        `receive buffer: smaller than configured; raise it with sysctl -w net.core.rmem_max=${options.receiveBufferBytes}`,
       );
     }
   }
@@ -86,7 +80,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       const socket = createSocket({
         type: v6 ? 'udp6' : 'udp4',
         recvBufferSize: options.receiveBufferBytes,
-        // Destinations are address literals: answer at once instead of asking the resolver for each datagram.
+        // Destinations are address literals: skip the resolver, which would be called for each datagram.
         lookup: (host, _options, callback) => (v6 ? callback(null, mapped(host), 6) : callback(null, host, 4)),
       });
       socket.once('error', (error) => {
@@ -97,15 +91,15 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
         socket.removeAllListeners('error');
         socket.on('error', (error) => {
           broken = true;
-          log.error({ error: error.message, address: on, port }, 'a socket failed; it will be opened again');
+          log.error({ error: error.message, address: on, port }, 'UDP socket failed; reopening all sockets');
         });
-        socket.on('message', (bytes, remote) => hand(bytes, remote, port));
+        socket.on('message', (bytes, remote) => deliver(bytes, remote, port));
         resolve(socket);
       });
     });
   }
 
-  function hand(bytes: Buffer, remote: RemoteInfo, port: number): void {
+  function deliver(bytes: Buffer, remote: RemoteInfo, port: number): void {
     const source = { address: plainAddress(remote.address), port: remote.port };
     receive({ bytes, source, port, transport: 'udp', receivedAt: performance.now() });
   }
@@ -161,7 +155,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     });
   }
 
-  /** Drops of the sockets that are open now. */
+  /** Returns the drops of the open sockets. */
   function openDrops(): number | undefined {
     const on = address;
     if (on === undefined) return undefined;
@@ -188,7 +182,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       const socket = sockets.get(port);
       if (socket === undefined) {
         counts.failed++;
-        done(new SupersimError('link-down', `there is no address to send to ${formatEndpoint(destination)} from`));
+        done(new SupersimError('link-down', `no address to send to ${formatEndpoint(destination)} from`));
         return;
       }
       sending++;
@@ -205,7 +199,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       try {
         socket.send(bytes, destination.port, destination.address, sent);
       } catch (error) {
-        // Node throws for the destination port 0, and a datagram's source may be that.
+        // Node throws for destination port 0, which the source of a datagram may be.
         sent(error);
       }
     },
@@ -215,7 +209,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     maxBytes: () => MAX_PAYLOAD_BYTES,
     link() {
       const up = address !== undefined;
-      const reason = up ? undefined : 'there is no address to listen on';
+      const reason = up ? undefined : 'no address to listen on';
       return onlyLink({ name: 'udp', up, reason, since: wallTime(changed), address }, wallTime(created));
     },
     address: () => address,
@@ -231,10 +225,13 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
 
 const sumDrops = (closed: number, open: number | undefined) => (open === undefined ? undefined : closed + open);
 
-/** An IPv4 destination as a dual-stack IPv6 socket takes it. */
+/** Maps an IPv4 destination to the form that a dual-stack IPv6 socket takes. */
 const mapped = (host: string) => (isVersion6(host) ? host : `::ffff:${host}`);
 
-/** Linux doubles what it is asked for, to have room for its own bookkeeping, and reports the double (socket(7)). */
+/**
+ * Returns the usable size: Linux doubles the requested size for its own bookkeeping, and reports the double
+ * (socket(7)).
+ */
 function usableReceiveBuffer(socket: Socket): number {
   const reported = socket.getRecvBufferSize();
   return process.platform === 'linux' ? reported / 2 : reported;
@@ -249,7 +246,7 @@ function sendError(error: unknown, destination: Endpoint): Error {
 function bindError(error: Error, local: Endpoint): Error {
   const code = systemCodeOf(error);
   if (code === 'EADDRINUSE') {
-    return new SupersimError('port-in-use', `UDP ${formatEndpoint(local)} is taken by another process`, {
+    return new SupersimError('port-in-use', `another process listens on UDP ${formatEndpoint(local)}`, {
       cause: error,
     });
   }

@@ -1,4 +1,4 @@
-/** 3GPP TS 27.007, 9.2, as far as the modems use it. */
+/** The error texts that the modems use (3GPP TS 27.007, 9.2). */
 const TEXTS: Readonly<Record<number, string>> = {
   3: 'operation not allowed',
   4: 'operation not supported',
@@ -15,7 +15,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   148: 'unspecified GPRS error',
 };
 
-/** An error result in the form that `AT+CMEE` asks for: 0 plain, 1 the number, 2 the text. */
+/** Formats an error result as `AT+CMEE` sets it: 0 plain, 1 the number, 2 the text. */
 export function formatCme(code: number, mode: number): string {
   if (mode === 0) return 'ERROR';
   return `+CME ERROR: ${mode === 1 ? code : (TEXTS[code] ?? code)}`;

@@ -1,20 +1,20 @@
 /** One command of a command line. */
-export interface Command {
+export interface AtCommand {
   /** Upper case: `+QIOPEN`, `&D`, `E`. */
   readonly name: string;
   readonly kind: 'execute' | 'read' | 'test' | 'set';
-  /** Of `set`: without quotes; an empty one is undefined. */
+  /** Arguments of `set` without quotes; an empty one is undefined. */
   readonly args: readonly (string | undefined)[];
-  /** As the host wrote it, after `AT`. */
+  /** The command as written, without `AT`. */
   readonly text: string;
 }
 
 const EXTENDED = /^([+#%^$][A-Za-z0-9]+)(=\?|\?|=(.*))?$/s;
 const BASIC = /^([A-Za-z&\\][A-Za-z]?|[A-Za-z])(\d*)$/;
 
-/** The commands of a line, in order; undefined for one that is none. The line is what comes after `AT`. */
-export function parseCommands(line: string): Command[] | undefined {
-  const commands: Command[] = [];
+/** Parses the part of a line after `AT`; returns undefined when it is not a list of commands. */
+export function parseCommands(line: string): AtCommand[] | undefined {
+  const commands: AtCommand[] = [];
   for (const part of splitOutsideQuotes(line, ';')) {
     const parsed = /^[+#%^$]/.test(part.trim()) ? [parseExtended(part.trim())] : parseBasics(part);
     for (const command of parsed) {
@@ -25,7 +25,7 @@ export function parseCommands(line: string): Command[] | undefined {
   return commands;
 }
 
-function parseExtended(text: string): Command | undefined {
+function parseExtended(text: string): AtCommand | undefined {
   const [, name, tail, written = ''] = EXTENDED.exec(text) ?? [];
   if (name === undefined) return undefined;
   const base = { name: name.toUpperCase(), text, args: [] };
@@ -35,8 +35,8 @@ function parseExtended(text: string): Command | undefined {
   return { ...base, kind: 'set', args: splitOutsideQuotes(written, ',').map(unquoted) };
 }
 
-/** `E0V1` is two commands; `&D0` is one. An extended one may follow without a semicolon. */
-function parseBasics(text: string): (Command | undefined)[] {
+/** Parses basic commands: `E0V1` is two, `&D0` is one. An extended one may follow without a semicolon. */
+function parseBasics(text: string): (AtCommand | undefined)[] {
   const pieces = text.replaceAll(' ', '').match(/[&\\]?[A-Za-z]\d*|[+#%^$].*|./gs) ?? [];
   return pieces.map((piece) => {
     if (/^[+#%^$]/.test(piece)) return parseExtended(piece);
@@ -63,14 +63,14 @@ function unquoted(text: string): string | undefined {
   return /^".*"$/s.test(trimmed) ? trimmed.slice(1, -1) : trimmed;
 }
 
-/** A whole number of a command, from `least` to `most`; undefined for anything else. */
+/** Parses an integer from `least` to `most`; returns undefined for anything else. */
 export function integer(argument: string | undefined, least: number, most: number): number | undefined {
   if (argument === undefined || !/^\d{1,9}$/.test(argument)) return undefined;
   const number = Number(argument);
   return number >= least && number <= most ? number : undefined;
 }
 
-/** The bytes of hexadecimal text; undefined when it is none. */
+/** Parses hexadecimal digits; returns undefined for anything else. */
 export function hexBytes(text: string | undefined): Buffer | undefined {
   return text !== undefined && /^(?:[0-9A-Fa-f]{2})+$/.test(text) ? Buffer.from(text, 'hex') : undefined;
 }

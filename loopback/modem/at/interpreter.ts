@@ -1,11 +1,11 @@
-import type { Clock } from '../clock.js';
-import { type Command, parseCommands } from './command-line.js';
-import { framed, latin1, type Unit } from './unit.js';
+import type { ModemClock } from '../clock.js';
+import { type AtCommand, parseCommands } from './command-line.js';
+import { framed, latin1, type OutputUnit } from './unit.js';
 
 /** Longest command line; u-blox takes 512 bytes as hexadecimal digits in one. */
 const MAX_LINE = 2048;
-/** Input that waits while a command runs. */
-const MAX_WAITING = 8192;
+/** Bytes of input kept while a command runs. */
+const MAX_INPUT = 8192;
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -13,52 +13,52 @@ const BACKSPACE = 0x08;
 const CTRL_Z = 0x1a;
 const ESC = 0x1b;
 
-/** How a command's handler answers: any lines, then exactly one result. */
-export interface Answer {
+/** The answer of a command's handler: any lines, then exactly one result. */
+export interface AtAnswer {
   line(text: string): void;
-  /** Header, raw payload and what ends it, in one piece. */
+  /** Prints header, raw payload and end in one piece. */
   data(header: string, payload: Buffer, end: string): void;
   ok(): void;
   /** A plain `ERROR`, whatever CMEE says. */
   error(): void;
   /** `+CME ERROR` in the form that CMEE asks for. */
   cme(code: number): void;
-  /** A result of the dialect's own, as it stands on the line. */
+  /** Prints a result of the dialect's own, with its line ends. */
   result(bytes: Buffer, ok: boolean): void;
-  /** Prints the prompt and collects what the host writes then. */
+  /** Prints the prompt and collects the host's next bytes. */
   collect(input: DataInput): void;
-  /** Goes on after so many milliseconds. Other commands wait meanwhile; `deaf`: they are lost. */
-  later(ms: number, task: () => void, deaf?: 'deaf'): void;
+  /** Calls `task` after `ms`. Input waits meanwhile, or is discarded. */
+  later(ms: number, task: () => void, input?: 'ignore-input'): void;
 }
 
 export interface DataInput {
   readonly prompt: string;
-  /** Undefined: until Ctrl-Z. ESC gives up, also when a length is missing. */
+  /** Bytes to collect; undefined: until Ctrl-Z. ESC cancels where there is no length. */
   readonly length: number | undefined;
   readonly echo: boolean;
-  /** What comes sooner after the prompt is lost. */
-  readonly deafMs?: number;
-  /** How long the host may take for all of it; default: for ever. */
+  /** Time after the prompt in which input is discarded. */
+  readonly ignoreMs?: number;
+  /** Time for the host to write all of it; default: no limit. */
   readonly timeoutMs?: number | undefined;
-  /** @param bytes undefined when the host gave up or the time was over */
+  /** @param bytes undefined when the host cancelled or the time was over */
   readonly done: (bytes: Buffer | undefined) => void;
 }
 
-export type Handler = (command: Command, answer: Answer) => void;
+export type AtHandler = (command: AtCommand, answer: AtAnswer) => void;
 
 export interface InterpreterOptions {
-  readonly clock: Clock;
-  readonly emit: (unit: Unit) => void;
-  readonly handler: (name: string) => Handler | undefined;
-  /** Refuses a command before it runs: a fault. */
+  readonly clock: ModemClock;
+  readonly emit: (unit: OutputUnit) => void;
+  readonly handler: (name: string) => AtHandler | undefined;
+  /** Returns the CME number with which a fault refuses a command. */
   readonly refuse: (text: string) => number | undefined;
   readonly formatCme: (code: number) => string;
-  readonly unknown: (answer: Answer) => void;
-  /** A command has its result. */
+  readonly unknown: (answer: AtAnswer) => void;
+  /** Called with the command line and its result. */
   readonly onResult: (text: string, result: string) => void;
 }
 
-/** The line that the modem is spoken to on: echo, line editing, one command after the other, data after prompts. */
+/** The AT command interpreter: echo, line editing, one command after the other, data after prompts. */
 export interface Interpreter {
   input(bytes: Buffer): void;
   readonly echo: boolean;
@@ -69,21 +69,21 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
   const { clock, emit } = options;
   let echo = true;
   let line: number[] = [];
-  let waiting = Buffer.alloc(0);
+  let pending = Buffer.alloc(0);
   let running = false;
-  let isDeaf = false;
+  let ignoresInput = false;
   let collecting: { input: DataInput; bytes: number[]; since: number; stop: () => void } | undefined;
 
   function input(bytes: Buffer): void {
-    if (isDeaf) return;
-    waiting = Buffer.concat([waiting, bytes]);
-    if (waiting.length > MAX_WAITING) waiting = waiting.subarray(waiting.length - MAX_WAITING);
+    if (ignoresInput) return;
+    pending = Buffer.concat([pending, bytes]);
+    if (pending.length > MAX_INPUT) pending = pending.subarray(pending.length - MAX_INPUT);
     drain();
   }
 
-  /** Takes what there is, until a command runs that is not done at once. */
+  /** Processes the input, until a command runs that does not end at once. */
   function drain(): void {
-    while (waiting.length > 0) {
+    while (pending.length > 0) {
       if (collecting !== undefined) takeData();
       else if (running) return;
       else takeLine();
@@ -91,17 +91,17 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
   }
 
   function takeLine(): void {
-    const end = waiting.indexOf(CR);
+    const end = pending.indexOf(CR);
     // A line feed behind it is echoed before the answer.
-    const taken = waiting.subarray(0, end === -1 ? waiting.length : end + (waiting[end + 1] === LF ? 2 : 1));
-    waiting = waiting.subarray(taken.length);
+    const taken = pending.subarray(0, end === -1 ? pending.length : end + (pending[end + 1] === LF ? 2 : 1));
+    pending = pending.subarray(taken.length);
     if (echo) emit({ kind: 'echo', bytes: taken });
     for (const byte of taken) edit(byte);
     if (end === -1) return;
     const text = Buffer.from(line).toString('latin1');
     const tooLong = line.length >= MAX_LINE;
     line = [];
-    // What comes before is not for the modem (V.250, 5.2.1).
+    // Characters before AT are ignored (V.250, 5.2.1).
     const start = text.search(/at/i);
     if (start === -1) return;
     if (tooLong) emit({ kind: 'result', bytes: framed('ERROR') });
@@ -136,7 +136,7 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     else next(0);
   }
 
-  function runCommand(command: Command, answer: Answer): void {
+  function runCommand(command: AtCommand, answer: AtAnswer): void {
     const code = options.refuse(`AT${command.text}`);
     const handler = options.handler(command.name);
     if (code !== undefined) answer.cme(code);
@@ -144,7 +144,7 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     else handler(command, answer);
   }
 
-  function answerTo(end: (bytes: Buffer, ok: boolean) => void): Answer {
+  function answerTo(end: (bytes: Buffer, ok: boolean) => void): AtAnswer {
     return {
       line: (text) => emit({ kind: 'line', bytes: framed(text) }),
       data: (header, payload, ending) =>
@@ -154,10 +154,10 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
       cme: (code) => end(framed(options.formatCme(code)), false),
       result: end,
       collect,
-      later(ms, task, deaf) {
-        isDeaf = deaf === 'deaf';
+      later(ms, task, input) {
+        ignoresInput = input === 'ignore-input';
         clock.after(ms, () => {
-          isDeaf = false;
+          ignoresInput = false;
           task();
         });
       },
@@ -176,12 +176,12 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
   function takeData(): void {
     if (collecting === undefined) return;
     const { input: expected, bytes, since } = collecting;
-    const ends = waiting.findIndex((byte) => byte === CTRL_Z || byte === ESC);
+    const ends = pending.findIndex((byte) => byte === CTRL_Z || byte === ESC);
     const open = expected.length === undefined;
-    const count = open ? (ends === -1 ? waiting.length : ends + 1) : expected.length - bytes.length;
-    const taken = waiting.subarray(0, count);
-    waiting = waiting.subarray(taken.length);
-    if (expected.deafMs !== undefined && clock.now() - since < expected.deafMs) return;
+    const count = open ? (ends === -1 ? pending.length : ends + 1) : expected.length - bytes.length;
+    const taken = pending.subarray(0, count);
+    pending = pending.subarray(taken.length);
+    if (expected.ignoreMs !== undefined && clock.now() - since < expected.ignoreMs) return;
     if (expected.echo) emit({ kind: 'echo', bytes: taken });
     bytes.push(...taken);
     if (open ? ends !== -1 : bytes.length === expected.length) {

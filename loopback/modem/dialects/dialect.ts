@@ -1,36 +1,37 @@
 import type { Endpoint } from '../../network/network.js';
-import type { Handler } from '../at/interpreter.js';
-import type { Unit } from '../at/unit.js';
+import type { AtHandler } from '../at/interpreter.js';
+import type { OutputUnit } from '../at/unit.js';
 import type { Cellular } from '../cellular.js';
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
-/** A datagram that has come from the network. */
+/** A datagram from the network. */
 export interface Received {
   readonly bytes: Buffer;
   readonly source: Endpoint;
 }
 
-/** What a dialect is built on. */
-export interface Kit {
-  readonly clock: Clock;
+/** The parts of the modem that a dialect uses. */
+export interface DialectContext {
+  readonly clock: ModemClock;
   readonly cellular: Cellular;
-  emit(unit: Unit): void;
-  /** Prints `\r\n`, the text and `\r\n`, unasked. */
-  urc(text: string): void;
-  /** The second, later result of a command that has had its first. */
-  late(text: string): void;
+  emit(unit: OutputUnit): void;
+  /** Prints `\r\n`, the text and `\r\n` as an unsolicited line. */
+  readonly urc: (text: string) => void;
+  /** Prints the second result of a command whose first one was printed before. */
+  readonly delayedResult: (text: string) => void;
+  /** Whether the host's input is echoed. */
   echo(): boolean;
-  /** Whether the datagram has left; only an attached modem sends. */
+  /** Sends a datagram. Returns false while the modem is not attached. */
   transmit(bytes: Buffer, port: number, destination: Endpoint): boolean;
-  /** Whether a fault hits the send command that has just come. */
+  /** Whether a fault refuses the current send command. */
   sendIsBusy(): boolean;
-  /** Whether a fault hits the datagram whose bytes have just come. */
+  /** Whether a fault refuses the datagram whose bytes were received. */
   sendFails(): boolean;
-  /** The prompt, or what a fault makes of it. */
+  /** The prompt as the faults change it. */
   prompt(usual: string): string;
-  /** Something that people want to know and the host does not hear of. */
+  /** Emits an event for the loopback's user; nothing is printed to the host. */
   note(text: string): void;
-  /** Restarts the modem: the tty vanishes, all settings are lost. */
+  /** Restarts the modem: the tty vanishes, and all settings are lost. */
   restart(): void;
 }
 
@@ -41,31 +42,31 @@ export interface SocketView {
   readonly waiting: number;
 }
 
-/** What one modem family has of its own. */
+/** The part of a modem that depends on its family. */
 export interface Dialect {
-  readonly commands: Readonly<Record<string, Handler>>;
+  readonly commands: Readonly<Record<string, AtHandler>>;
   readonly model: { readonly manufacturer: string; readonly name: string; readonly revision: string };
-  /** What it prints after power-on, and when, in milliseconds. */
+  /** Output after power-on, with its times in milliseconds. */
   readonly boot: readonly { readonly at: number; readonly bytes: Buffer }[];
-  /** Lines after power-on that go unanswered: it finds out the baud rate by them. */
-  readonly deafLines?: number;
-  /** Printed before it restarts. */
-  readonly farewell?: string;
-  /** Whether it tells of the SIM as the radio goes off and on. */
-  readonly tellsSim?: boolean;
+  /** Number of lines after power-on that get no answer, because the modem detects the baud rate from them. */
+  readonly autobaudLines?: number;
+  /** Printed before a restart. */
+  readonly shutdownUrc?: string;
+  /** Whether the SIM's status is printed when the radio is switched off or on. */
+  readonly printsSimStatus?: boolean;
   /** Whether `+CGPADDR` has its address without quotes. */
-  readonly bareAddress?: boolean;
-  /** Levels of `AT+CFUN` beside the standard’s that restart it. */
+  readonly unquotedAddress?: boolean;
+  /** Levels of `AT+CFUN` beside the standard's that restart the modem. */
   readonly restartLevels?: readonly number[];
-  /** Of what kind its answer to an unknown command is. */
+  /** AtAnswer to an unknown command: a plain `ERROR` or a `+CME ERROR`. */
   readonly unknown: 'plain' | 'cme';
-  /** A URC that means nothing to a receiver of datagrams. */
+  /** A URC that has nothing to do with datagrams. */
   readonly idleUrc: string;
-  /** Whether a socket takes what comes to this port. */
+  /** Delivers a datagram from the network. Returns whether a socket takes it. */
   receive(port: number, datagram: Received): boolean;
-  /** The context is gone: the network dropped it, or the modem is no longer attached. */
-  contextLost(): void;
-  /** The network closes a socket, the first one if no id is given. Whether there was one. */
+  /** The network dropped the context, or the modem is no longer attached. */
+  onContextLost(): void;
+  /** Closes a socket as the network does, the first one if no id is given. Returns whether there was one. */
   closeSocket(id: number | undefined): boolean;
   sockets(): readonly SocketView[];
 }

@@ -1,21 +1,25 @@
 import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
-import type { Dialect, Kit } from './dialect.js';
-import { createQuectel, quectelQuirks } from './quectel.js';
-import { createSimcom7080, simcom7080Quirks } from './simcom7080.js';
-import { createSimcom7600, simcom7600Quirks } from './simcom7600.js';
-import { createUblox, ubloxQuirks } from './ublox.js';
+import type { Dialect, DialectContext } from './dialect.js';
+import { createQuectel } from './quectel/quectel.js';
+import { quectelQuirks } from './quectel/state.js';
+import { createSimcom7080 } from './simcom7080/simcom7080.js';
+import { simcom7080Quirks } from './simcom7080/state.js';
+import { createSimcom7600 } from './simcom7600/simcom7600.js';
+import { simcom7600Quirks } from './simcom7600/state.js';
+import { ubloxQuirks } from './ublox/state.js';
+import { createUblox } from './ublox/ublox.js';
 
-/** A modem family, with quirks that are settled. */
-export type BuildDialect = (kit: Kit) => Dialect;
+/** Builds a dialect whose quirks are resolved. */
+export type DialectBuilder = (context: DialectContext) => Dialect;
 
-function row<S extends z.ZodObject>(schema: S, create: (kit: Kit, quirks: z.output<S>) => Dialect) {
+function row<S extends z.ZodObject>(schema: S, create: (context: DialectContext, quirks: z.output<S>) => Dialect) {
   return {
     quirks: schema,
     /** @throws SupersimError `bad-input` */
-    settle(input: unknown, remedy: string): BuildDialect {
+    settle(input: unknown, remedy: string): DialectBuilder {
       const quirks = checkInput(schema, input, 'modem quirks', remedy);
-      return (kit) => create(kit, quirks);
+      return (context) => create(context, quirks);
     },
   };
 }
@@ -30,16 +34,16 @@ const DIALECTS = {
 export type DialectName = keyof typeof DIALECTS;
 export const DIALECT_NAMES = ['quectel', 'simcom7600', 'simcom7080', 'ublox'] as const satisfies DialectName[];
 
-/** What the firmware of a family does in more than one way. */
+/** Variants of a family's firmware. */
 export type Quirks = Readonly<Record<string, string>>;
 
-/** @throws SupersimError `bad-input` for an unknown quirk, or a value that it cannot have */
-export function settleDialect(name: DialectName, quirks: Quirks = {}): BuildDialect {
+/** @throws SupersimError `bad-input` for an unknown quirk or an invalid value */
+export function resolveDialect(name: DialectName, quirks: Quirks = {}): DialectBuilder {
   const { settle, quirks: known } = DIALECTS[name];
   return settle(quirks, `Correct it; the quirks of ${name} are ${Object.keys(known.shape).join(', ')}.`);
 }
 
-/** Lines for each quirk of each family, with its values and its default. */
+/** Returns lines for each quirk of each family, with its values and its default. */
 export function quirksHelp(): string {
   return DIALECT_NAMES.map((name) => {
     const lines = Object.entries<z.ZodType>(DIALECTS[name].quirks.shape).map(([key, schema]) => {

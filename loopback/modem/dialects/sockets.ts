@@ -1,40 +1,44 @@
 import type { Endpoint } from '../../network/network.js';
 import type { Received, SocketView } from './dialect.js';
 
-/** Bytes that a socket keeps for the host; what comes on top is lost. */
-const MAX_WAITING_BYTES = 32_768;
+/** Bytes that a socket keeps for the host; datagrams beyond that are discarded. */
+const MAX_UNREAD_BYTES = 32_768;
 const FIRST_EPHEMERAL = 50_000;
 
-export interface Socket {
+export interface ModemSocket {
   readonly id: number;
   readonly port: number;
-  /** Only datagrams from here are taken. */
+  /** The only source whose datagrams are taken; undefined: every source's. */
   peer: Endpoint | undefined;
-  /** Datagrams, or what is left of the first one. */
+  /** Datagrams that the host has not read; the first one may be read in part. */
   queue: Received[];
-  /** Whether the next datagram is told of. */
+  /** Whether the next datagram is announced by a URC. */
   armed: boolean;
   /** The network has closed it. */
   closed: boolean;
 }
 
-/** The UDP sockets of a modem, by the dialect's numbers. */
-export interface Sockets {
-  get(id: number): Socket | undefined;
-  all(): Socket[];
-  /** Undefined when the port is another socket's. @param port 0 takes any free one */
-  open(id: number, port: number, peer?: Endpoint): Socket | undefined;
-  /** A socket of its own for one peer of a listener. */
-  accept(id: number, port: number, peer: Endpoint): Socket;
+/** The UDP sockets of a modem, by the numbers that the dialect gives them. */
+export interface ModemSockets {
+  get(id: number): ModemSocket | undefined;
+  all(): ModemSocket[];
+  /**
+   * Opens a socket; returns undefined when another one has the port.
+   *
+   * @param port 0 takes any free one
+   */
+  open(id: number, port: number, peer?: Endpoint): ModemSocket | undefined;
+  /** Opens a socket for one peer of a listener, on the listener's port. */
+  accept(id: number, port: number, peer: Endpoint): ModemSocket;
   close(id: number): void;
-  closeAll(): Socket[];
-  /** The socket that takes what comes to this port from this source. */
-  taker(port: number, source: Endpoint): Socket | undefined;
+  closeAll(): ModemSocket[];
+  /** The socket that takes datagrams from this source to this port. */
+  receiverAt(port: number, source: Endpoint): ModemSocket | undefined;
   views(): SocketView[];
 }
 
-export function createSockets(): Sockets {
-  const sockets = new Map<number, Socket>();
+export function createSockets(): ModemSockets {
+  const sockets = new Map<number, ModemSocket>();
   const all = () => [...sockets.values()];
   const isFree = (port: number) => all().every((socket) => socket.port !== port);
   const freePort = () => {
@@ -43,7 +47,7 @@ export function createSockets(): Sockets {
     return port;
   };
   const add = (id: number, port: number, peer: Endpoint | undefined) => {
-    const socket: Socket = { id, port, peer, queue: [], armed: true, closed: false };
+    const socket: ModemSocket = { id, port, peer, queue: [], armed: true, closed: false };
     sockets.set(id, socket);
     return socket;
   };
@@ -62,7 +66,7 @@ export function createSockets(): Sockets {
       sockets.clear();
       return closed;
     },
-    taker: (port, source) =>
+    receiverAt: (port, source) =>
       all().find(
         ({ port: own, peer, closed }) =>
           own === port &&
@@ -73,17 +77,17 @@ export function createSockets(): Sockets {
   };
 }
 
-/** Whether there was room for the datagram. */
-export function enqueue(socket: Socket, datagram: Received): boolean {
-  if (waitingBytes(socket) + datagram.bytes.length > MAX_WAITING_BYTES) return false;
+/** Queues a datagram. Returns false when there is no room for it. */
+export function enqueue(socket: ModemSocket, datagram: Received): boolean {
+  if (unreadBytes(socket) + datagram.bytes.length > MAX_UNREAD_BYTES) return false;
   socket.queue.push(datagram);
   return true;
 }
 
-export const waitingBytes = ({ queue }: Socket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
+export const unreadBytes = ({ queue }: ModemSocket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
-/** Takes up to so many bytes, of as many datagrams as it has: a stream, in which none has an end. */
-export function takeStream(socket: Socket, most: number): Buffer {
+/** Takes up to `most` bytes of all queued datagrams, as a stream without boundaries. */
+export function takeStream(socket: ModemSocket, most: number): Buffer {
   const parts: Buffer[] = [];
   let room = most;
   while (room > 0) {
@@ -95,8 +99,8 @@ export function takeStream(socket: Socket, most: number): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Takes up to so many bytes of the first datagram; what is left of it comes next. */
-export function takeFirst(socket: Socket, most: number): Received | undefined {
+/** Takes up to `most` bytes of the first datagram; the rest of it stays first. */
+export function takeFirst(socket: ModemSocket, most: number): Received | undefined {
   const first = socket.queue.shift();
   if (first === undefined || first.bytes.length <= most) return first;
   socket.queue.unshift({ ...first, bytes: first.bytes.subarray(most) });

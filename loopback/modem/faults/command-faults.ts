@@ -1,20 +1,20 @@
 import type { CommandFaults } from '../core.js';
 import type { ModemFaults } from './faults.js';
-import type { Dice, FaultKind } from './sampler.js';
+import type { FaultKind, Sampler } from './sampler.js';
 
 const PROMPT_ENDS = { bare: '', space: ' ', newline: '\r\n' } as const;
 
 export interface CommandFaultsOptions {
-  /** As they are now. */
+  /** The current faults. */
   readonly faults: () => ModemFaults;
-  readonly dice: () => Dice;
+  readonly sampler: () => Sampler;
   readonly onHit: (fault: FaultKind, text: string) => void;
 }
 
-/** What faults do to commands, as they are run. */
-export function createCommandFaults({ faults, dice, onHit }: CommandFaultsOptions): CommandFaults {
+/** Applies the faults to commands. */
+export function createCommandFaults({ faults, sampler, onHit }: CommandFaultsOptions): CommandFaults {
   const hitsSend = (fault: 'sendBusy' | 'sendFail') => {
-    const isHit = dice().throw(fault, faults()[fault]) !== undefined;
+    const isHit = sampler().sample(fault, faults()[fault]) !== undefined;
     if (isHit) onHit(fault, '');
     return isHit;
   };
@@ -25,7 +25,7 @@ export function createCommandFaults({ faults, dice, onHit }: CommandFaultsOption
       const [prefix, refusal] = entries.find(([beginning]) => command.startsWith(beginning.toUpperCase())) ?? [];
       if (prefix === undefined || refusal === undefined) return undefined;
       const on = 'on' in refusal && refusal.on !== undefined ? refusal.on : 1;
-      if (dice().throw(`error ${prefix}`, on) === undefined) return undefined;
+      if (sampler().sample(`error ${prefix}`, on) === undefined) return undefined;
       onHit('error', text);
       return refusal.cme;
     },

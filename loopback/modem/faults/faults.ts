@@ -19,14 +19,14 @@ const shape = {
   urcBetween: hitsSchema
     .default(0)
     .describe('The URC waits for the next command, and comes between two lines of its answer, or before the first.'),
-  urcExtra: hitsSchema.default(0).describe('A URC that means nothing comes before the line, prompt or result.'),
-  lineLoss: hitsSchema.default(0).describe('The line, no result and no URC, is not printed.'),
+  urcExtra: hitsSchema.default(0).describe('An unrelated URC comes before the line, prompt or result.'),
+  lineLoss: hitsSchema.default(0).describe('The line (not a result, not a URC) is not printed.'),
   byteLoss: hitsSchema.default(0).describe('One byte of the line, data or result is lost.'),
   byteDamage: hitsSchema
     .default(0)
-    .describe('One byte of the line or result is another, of 0x80 to 0xff; never one of a payload.'),
+    .describe('One byte of the line or result is replaced by one of 0x80 to 0xff; never one of a payload.'),
   garbage: hitsSchema.default(0).describe('A burst of up to 32 bytes comes before the line, data or result.'),
-  sendFail: hitsSchema.default(0).describe('The datagram is refused after its bytes have come.'),
+  sendFail: hitsSchema.default(0).describe('The datagram is refused after its bytes were received.'),
   sendBusy: hitsSchema.default(0).describe('The send command is refused before the prompt.'),
   chunks: z
     .enum(CHUNKS)
@@ -35,20 +35,25 @@ const shape = {
   prompt: z
     .enum(PROMPTS)
     .default('usual')
-    .describe('What stands behind the prompt: the usual, nothing, a space, or a line end.'),
+    .describe('Characters after the prompt: the usual ones, none, a space, or a line end.'),
   lineEnds: z
     .enum(LINE_ENDS)
     .default('usual')
     .describe('How lines, results and URCs begin and end: CR LF, LF alone, or CR CR LF.'),
-  silent: z.enum(['no', 'yes']).default('no').describe('The modem hears and says nothing.'),
+  silent: z.enum(['no', 'yes']).default('no').describe('The modem ignores its input and prints nothing.'),
   resetAfterSent: z
     .int()
     .min(0)
     .max(MAX_RESET_BYTES)
     .default(0)
-    .describe('Once the modem has said so many bytes, it restarts: the tty vanishes and comes back. 0 is never.'),
-  resetAfterHeard: z.int().min(0).max(MAX_RESET_BYTES).default(0).describe('The same once it has heard so many bytes.'),
-  away: awaySchema.default('500ms').describe('How long the tty is away when the modem restarts.'),
+    .describe('The modem restarts after sending this many bytes: the tty vanishes and comes back. 0: never.'),
+  resetAfterHeard: z
+    .int()
+    .min(0)
+    .max(MAX_RESET_BYTES)
+    .default(0)
+    .describe('The modem restarts after receiving this many bytes. 0: never.'),
+  away: awaySchema.default('500ms').describe('Time that the tty is away in a restart.'),
 };
 
 const schema = strictShape({
@@ -56,15 +61,15 @@ const schema = strictShape({
   errors: z
     .record(z.string().regex(/^AT\S*$/i, 'must begin with AT'), refusal)
     .default({})
-    .describe('Commands that begin so end with this CME number.'),
+    .describe('Commands with this beginning end with this CME number.'),
 });
 
-/** What a modem does wrong. Hits are probabilities, or lists of numbers, from 1, of the things of their kind. */
+/** Faults of a modem. Hits are probabilities, or lists of numbers, from 1, of the things of their kind. */
 export type ModemFaultsInput = z.input<typeof schema>;
 export type ModemFaults = z.output<typeof schema>;
 
 /**
- * Fills in what is not said: no faults.
+ * Fills in the defaults: no faults.
  *
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
@@ -73,10 +78,10 @@ export function resolveModemFaults(input: unknown): ModemFaults {
 }
 
 /**
- * Faults written as `urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30#1`: `#` begins the numbers of things; behind an
- * error’s number, those of the commands that end with it.
+ * Parses faults of the form `urcLoss=0.2,sendFail=#2+5,error.AT+QIACT=30#1`: `#` begins a list of numbers; after an
+ * error's number, of the commands that end with it.
  *
- * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveModemFaults}
+ * @throws SupersimError `bad-input` for another form, and as {@link resolveModemFaults}
  */
 export function parseModemFaults(written: string): ModemFaults {
   const settings = new Map<string, unknown>();
@@ -88,7 +93,7 @@ export function parseModemFaults(written: string): ModemFaults {
     }
     const [, command] = /^error\.(.+)$/.exec(name) ?? [];
     const [into, key] = command === undefined ? [settings, name] : [errors, command];
-    if (into.has(key)) throw modemFaultsError(`${name} is there twice`);
+    if (into.has(key)) throw modemFaultsError(`${name} is given twice`);
     into.set(key, command === undefined ? parseValue(value) : parseRefusal(value));
   }
   return resolveModemFaults({ ...Object.fromEntries(settings), errors: Object.fromEntries(errors) });
@@ -100,7 +105,7 @@ function parseRefusal(value: string): unknown {
   return numbers === undefined ? Number(code) : { cme: Number(code), on: parseValue(numbers) };
 }
 
-/** Faults as {@link parseModemFaults} reads them, without what is as usual; `none` when nothing is left. */
+/** Formats faults as {@link parseModemFaults} reads them, without the defaults; `none` when there are no others. */
 export function formatModemFaults(faults: ModemFaults): string {
   const { errors, ...settings } = faults;
   const usual: Readonly<Record<string, unknown>> = resolveModemFaults({});
@@ -114,7 +119,7 @@ export function formatModemFaults(faults: ModemFaults): string {
   return [...written, ...refusals].join(',') || 'none';
 }
 
-/** A line for each fault, with its values and its default. */
+/** Returns a line for each fault, with its values and its default. */
 export function modemFaultsHelp(): string {
   const lines = Object.entries<z.ZodType>(shape).map(([name, setting]) => {
     const inner = setting instanceof z.ZodDefault ? setting.unwrap() : setting;
@@ -123,7 +128,7 @@ export function modemFaultsHelp(): string {
   return [
     ...lines,
     '  error.COMMAND=CME[#N+N]',
-    '    Commands that begin so (AT+QIACT) end with this CME number.',
+    '    Commands with this beginning (AT+QIACT) end with this CME number.',
   ].join('\n');
 }
 

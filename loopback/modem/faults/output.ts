@@ -1,11 +1,11 @@
-import { framed, type Unit } from '../at/unit.js';
-import type { Clock } from '../clock.js';
+import { framed, type OutputUnit } from '../at/unit.js';
+import type { ModemClock } from '../clock.js';
 import type { ModemFaults } from './faults.js';
-import type { Dice, FaultKind } from './sampler.js';
+import type { FaultKind, Sampler } from './sampler.js';
 
-/** How long output must have been silent to be written as one. */
+/** Silence after which gathered output is written. */
 const SILENCE_MS = 20;
-/** A URC does not wait longer than this for a command. */
+/** Maximum time that a URC waits for a command. */
 const HELD_MS = 2000;
 const LINE_ENDS = { usual: '\r\n', lf: '\n', 'doubled-cr': '\r\r\n' } as const;
 const MAX_GARBAGE = 32;
@@ -13,41 +13,41 @@ const MAX_GARBAGE = 32;
 type OutputFault = Exclude<FaultKind, 'error'>;
 
 export interface OutputOptions {
-  readonly clock: Clock;
-  /** As they are now. */
+  readonly clock: ModemClock;
+  /** The current faults. */
   readonly faults: () => ModemFaults;
-  readonly dice: () => Dice;
+  readonly sampler: () => Sampler;
   readonly idleUrc: () => string;
   readonly write: (chunk: Buffer) => void;
   readonly onHit: (fault: OutputFault, bytes: Buffer) => void;
 }
 
-/** What faults make of the modem’s units, and how these are cut into chunks. */
+/** Applies the faults to units of output, and cuts these into chunks. */
 export interface Output {
-  emit(unit: Unit): void;
-  /** Forgets what has not been written. */
+  emit(unit: OutputUnit): void;
+  /** Discards output that was not written. */
   clear(): void;
 }
 
-export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: OutputOptions): Output {
-  let held: Unit[] = [];
+export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: OutputOptions): Output {
+  let held: OutputUnit[] = [];
   let gathered: Buffer[] = [];
   let cancelGathering = () => {};
   let cancelHolding = () => {};
 
-  function emit(unit: Unit): void {
+  function emit(unit: OutputUnit): void {
     if (faults().silent === 'yes') return;
     if (unit.kind === 'urc') emitUrc(unit);
     else emitReply(unit);
   }
 
   const hits = (fault: OutputFault, bytes: Buffer) => {
-    const random = dice().throw(fault, faults()[fault]);
+    const random = sampler().sample(fault, faults()[fault]);
     if (random !== undefined) onHit(fault, bytes);
     return random;
   };
 
-  function emitUrc(unit: Unit) {
+  function emitUrc(unit: OutputUnit) {
     const { bytes } = unit;
     const [lost, twice, between] = [hits('urcLoss', bytes), hits('urcDuplicate', bytes), hits('urcBetween', bytes)];
     if (lost) return;
@@ -65,11 +65,11 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     units.forEach(put);
   }
 
-  function emitReply(unit: Unit) {
+  function emitReply(unit: OutputUnit) {
     const { kind, bytes } = unit;
     if (kind === 'echo' || kind === 'noise') return put(unit);
-    // At the latest before the result; at which line sooner is left to chance.
-    if (held.length > 0 && (kind === 'result' || dice().throw('place', 0.5))) release();
+    // Before a random line of the answer, at the latest before its result.
+    if (held.length > 0 && (kind === 'result' || sampler().sample('place', 0.5))) release();
     if (hits('urcExtra', bytes)) put({ kind: 'urc', bytes: framed(idleUrc()) });
     if (kind === 'prompt') return put(unit);
     const random = hits('garbage', bytes);
@@ -78,17 +78,17 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
     put(unit);
   }
 
-  function put({ kind, bytes }: Unit): void {
+  function put({ kind, bytes }: OutputUnit): void {
     const damaging = kind === 'line' || kind === 'data' || kind === 'result' ? hits('byteLoss', bytes) : undefined;
     const ended = kind === 'line' || kind === 'result' || kind === 'urc' ? withLineEnds(bytes) : bytes;
     const changing = kind === 'line' || kind === 'result' ? hits('byteDamage', bytes) : undefined;
-    const changed = changing ? withJunk(ended, changing) : ended;
+    const changed = changing ? withDamagedByte(ended, changing) : ended;
     cut(damaging ? without(changed, Math.floor(damaging() * changed.length)) : changed);
   }
 
   function withLineEnds(bytes: Buffer): Buffer {
     const end = LINE_ENDS[faults().lineEnds];
-    // Not those of a payload: a URC that holds one is left as it is.
+    // A URC with a payload is not changed, as the payload may contain line ends.
     if (end === '\r\n' || bytes.subarray(2, -2).includes('\r\n')) return bytes;
     return Buffer.from(bytes.toString('latin1').replaceAll('\r\n', end), 'latin1');
   }
@@ -125,7 +125,7 @@ export function createOutput({ clock, faults, dice, idleUrc, write, onHit }: Out
 export const garbage = (random: () => number): Buffer =>
   Buffer.from(Array.from({ length: 1 + Math.floor(random() * MAX_GARBAGE) }, () => Math.floor(random() * 256)));
 
-function withJunk(bytes: Buffer, random: () => number): Buffer {
+function withDamagedByte(bytes: Buffer, random: () => number): Buffer {
   const changed = Buffer.from(bytes);
   changed.writeUInt8(0x80 + Math.floor(random() * 0x80), Math.floor(random() * bytes.length));
   return changed;

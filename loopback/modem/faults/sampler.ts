@@ -2,7 +2,7 @@ import { includes } from '../../network/faults/apply.js';
 import { numberedRandom } from '../../network/faults/random.js';
 import type { Hits } from '../../network/faults/settings.js';
 
-/** What faults hit; each kind has numbers of its own, from 1. */
+/** Kinds of things that faults hit; the things of each kind are numbered from 1. */
 const KINDS = [
   'urcLoss',
   'urcDuplicate',
@@ -21,15 +21,15 @@ const SALTS: readonly string[] = KINDS;
 type Kind = (typeof KINDS)[number] | `error ${string}`;
 export type FaultKind = Exclude<(typeof KINDS)[number], 'place' | 'noise'> | 'error';
 
-/** Chance, the same for the same seed and the same things in their order. */
-export interface Dice {
-  /** Whether the next thing of this kind is hit; if so, random numbers for how. */
-  throw(kind: Kind, hits: Hits): (() => number) | undefined;
-  /** A random number, from 0 up to but not 1. */
-  number(kind: Kind): number;
+/** Decides by chance what is hit: the same for the same seed and the same things in the same order. */
+export interface Sampler {
+  /** Returns random numbers for the details when the next thing of this kind is hit, else undefined. */
+  sample(kind: Kind, hits: Hits): (() => number) | undefined;
+  /** Returns a random number from 0 up to but not 1. */
+  random(kind: Kind): number;
 }
 
-export function createDice(seed: number): Dice {
+export function createSampler(seed: number): Sampler {
   const counts = new Map<string, number>();
   function next(kind: Kind) {
     const number = (counts.get(kind) ?? 0) + 1;
@@ -37,10 +37,10 @@ export function createDice(seed: number): Dice {
     return { number, random: numberedRandom(seed, SALTS.indexOf(kind) + 1, number) };
   }
   return {
-    throw(kind, hits) {
+    sample(kind, hits) {
       const { number, random } = next(kind);
       return includes(hits, number, random()) ? random : undefined;
     },
-    number: (kind) => next(kind).random(),
+    random: (kind) => next(kind).random(),
   };
 }

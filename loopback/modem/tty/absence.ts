@@ -1,41 +1,41 @@
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
-/** How long the tty is away: for a time, or, once it is unplugged, until it is plugged. */
+/** Time without a tty: a duration, or, once unplugged, until it is plugged. */
 export interface Absence {
-  /** It is away now; resolves when it may come back. */
+  /** Begins an absence; resolves when the tty may come back. */
   begin(ms: number): Promise<void>;
-  /** From now it may not come back; resolves when it is away, or plugged again before. */
+  /** Unplugs the tty; resolves when it is away, or plugged again before. */
   unplug(): Promise<void>;
-  /** It may come back now, however long it was to be away. */
+  /** Plugs the tty, which ends an absence of any duration. */
   plug(): void;
   isPlugged(): boolean;
-  /** It is never away again. */
+  /** Ends the absence and prevents further ones. */
   close(): void;
 }
 
-export function createAbsence(clock: Clock): Absence {
+export function createAbsence(clock: ModemClock): Absence {
   let plugged = true;
   let closed = false;
-  /** Ends the one that there is. */
+  /** Ends the current absence. */
   let end: (() => void) | undefined;
   let cancelTimer = () => {};
-  const unpluggers = new Set<() => void>();
+  const unplugWaiters = new Set<() => void>();
 
-  function tellUnpluggers(): void {
-    for (const tell of unpluggers) tell();
-    unpluggers.clear();
+  function resolveUnplugWaiters(): void {
+    for (const resolve of unplugWaiters) resolve();
+    unplugWaiters.clear();
   }
 
   function plug(): void {
     plugged = true;
     cancelTimer();
-    tellUnpluggers();
+    resolveUnplugWaiters();
     end?.();
   }
 
   return {
     begin(ms) {
-      tellUnpluggers();
+      resolveUnplugWaiters();
       if (closed) return Promise.resolve();
       return new Promise((resolve) => {
         end = () => {
@@ -49,7 +49,7 @@ export function createAbsence(clock: Clock): Absence {
       plugged = false;
       cancelTimer();
       if (end !== undefined || closed) return Promise.resolve();
-      return new Promise((resolve) => unpluggers.add(resolve));
+      return new Promise((resolve) => unplugWaiters.add(resolve));
     },
     plug,
     isPlugged: () => plugged,

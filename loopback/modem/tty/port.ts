@@ -3,18 +3,18 @@ import { placeLink, removeLink } from './symlink.js';
 import { type TtyUsers, watchTtyUsers } from './tty-users.js';
 
 export interface PortOptions {
-  /** A symbolic link that leads to the tty while there is one. */
+  /** Symbolic link to the tty while there is one. */
   readonly link: string | undefined;
   readonly onData: (bytes: Buffer) => void;
-  /** The terminal is gone though nobody asked for it. */
+  /** The terminal vanished unexpectedly. */
   readonly onLost: () => void;
-  /** Somebody has opened it, with the processes that were found, or the last one has closed it. */
+  /** Processes opened the tty; an empty list: the last one closed it. */
   readonly onUsers: (pids: readonly number[]) => void;
 }
 
 /** The modem’s serial port: a tty that can vanish and come back, perhaps under another path. */
 export interface Port {
-  /** Undefined while it is away. */
+  /** Path of the tty; undefined while it is away. */
   path(): string | undefined;
   write(bytes: Buffer): void;
   /** @throws SupersimError `pty-missing`, or `bad-input` for a link that cannot be made */
@@ -39,12 +39,12 @@ export function createPort({ link, onData, onLost, onUsers }: PortOptions): Port
     path: () => tty?.path,
     write(bytes) {
       tty?.write(bytes);
-      if (tty !== undefined) users?.said();
+      if (tty !== undefined) users?.outputWritten();
     },
     async appear() {
       const opened = await openTty({
         onData(bytes) {
-          users?.heard();
+          users?.inputReceived();
           if (tty !== undefined) onData(bytes);
         },
         onLost() {

@@ -2,37 +2,41 @@ import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
 
 /**
- * Holds the terminal: makes it raw before anybody knows its name, tells the name, and keeps it open so that it outlives
- * those who open and close it. The terminal’s end is its end: it is the session’s leader.
+ * Program that holds the terminal: it makes it raw, prints its name, and keeps it open so that it outlives the programs
+ * that open and close it. It is the session's leader, and so ends with the terminal.
  */
 const HOLDER = 'stty raw -echo -echoe -echok -iexten cs8 && tty && exec tail -f /dev/null';
 const HOLDER_STARTS_MS = 5000;
 const HOLDER_ENDS_MS = 1000;
 const FULL_RETRY_MS = 5;
-/** What nobody reads is lost beyond this. */
-const MAX_WAITING_BYTES = 65_536;
+/** Maximum of output that waits to be read; further output is discarded. */
+const MAX_UNREAD_BYTES = 65_536;
 
-/** A terminal that other processes open by its path, as they would a serial port. All byte values pass both ways. */
+/** A terminal that other processes open by its path like a serial port. It passes all byte values both ways. */
 export interface Tty {
   readonly path: string;
-  /** The process that holds it. */
+  /** Process id of the program that holds it. */
   readonly holder: number;
-  /** Writes in one piece what can be; each call’s bytes by themselves. */
+  /** Writes the bytes of each call in one piece where possible. */
   write(bytes: Buffer): void;
-  /** Throws away what was written and nobody has read. */
+  /** Discards output that was not read. */
   drain(): void;
-  /** Ends the holder: the path is gone, and whoever has it open reads its end. */
+  /** Ends the holder: the path vanishes, and programs that have it open read its end. */
   close(): Promise<void>;
 }
 
 export interface TtyOptions {
-  /** What somebody wrote to it. */
+  /** Called with the bytes that other processes write. */
   readonly onData: (bytes: Buffer) => void;
-  /** The holder has ended by itself. */
+  /** The holder ended unexpectedly. */
   readonly onLost: () => void;
 }
 
-/** @throws SupersimError `pty-missing` */
+/**
+ * Opens a terminal.
+ *
+ * @throws SupersimError `pty-missing`
+ */
 export async function openTty({ onData, onLost }: TtyOptions): Promise<Tty> {
   const terminal = await spawnHolder();
   const { pid } = terminal;
@@ -58,7 +62,7 @@ export async function openTty({ onData, onLost }: TtyOptions): Promise<Tty> {
     await end;
     clearTimeout(late);
   };
-  /** Not by the terminal’s own methods: they may signal everybody. */
+  /** Signals the holder by its pid: the terminal's own methods may signal every process. */
   function signalHolder(signal: NodeJS.Signals): void {
     if (!ended && Number.isInteger(pid) && pid > 1) process.kill(pid, signal);
   }
@@ -94,27 +98,27 @@ async function spawnHolder() {
 type Terminal = Awaited<ReturnType<typeof spawnHolder>>;
 
 /**
- * The terminal's own descriptor. Its stream must not write: on a terminal that nobody reads that would block the
- * process, and not only the stream.
+ * Returns the master's file descriptor. Writing by the terminal's stream would block the whole process while nobody
+ * reads.
  */
 function masterOf(terminal: Terminal): number {
   if ('fd' in terminal && typeof terminal.fd === 'number' && terminal.fd > 2) return terminal.fd;
-  throw new SupersimError('pty-missing', 'this version of @lydell/node-pty does not tell its terminal’s descriptor');
+  throw new SupersimError('pty-missing', 'this version of @lydell/node-pty does not expose its terminal’s descriptor');
 }
 
-/** Before the holder's end is known: from then on the descriptor's number may be somebody else's. */
+/** Calls `task` when the master closes, from when on its descriptor may be reused. */
 function whenMasterCloses(terminal: Terminal, task: () => void): void {
   if ('on' in terminal && typeof terminal.on === 'function') Reflect.apply(terminal.on, terminal, ['close', task]);
 }
 
-/** The path, which the holder tells; what comes later is for `onData`. */
+/** Reads the path that the holder prints; later bytes go to `onData`. */
 async function firstLine(terminal: Terminal, onData: (bytes: Buffer) => void, end: Promise<void>): Promise<string> {
   let head: Buffer | undefined = Buffer.alloc(0);
-  const told = new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(() => reject(notHeld('its holder did not start')), HOLDER_STARTS_MS);
+  const printed = new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(() => reject(noTerminal('its holder did not start')), HOLDER_STARTS_MS);
     void end.then(() => {
       clearTimeout(timer);
-      reject(notHeld(`its holder ended: ${JSON.stringify(head?.toString('latin1'))}`));
+      reject(noTerminal(`its holder ended: ${JSON.stringify(head?.toString('latin1'))}`));
     });
     terminal.onData((data: string | Buffer) => {
       const bytes = Buffer.from(data);
@@ -129,10 +133,10 @@ async function firstLine(terminal: Terminal, onData: (bytes: Buffer) => void, en
       if (rest.length > 0) onData(rest);
     });
   });
-  return told;
+  return printed;
 }
 
-const notHeld = (why: string) => new SupersimError('pty-missing', `no terminal for the virtual modem: ${why}`);
+const noTerminal = (why: string) => new SupersimError('pty-missing', `no terminal for the virtual modem: ${why}`);
 
 function createWriter(fd: number, isClosed: () => boolean) {
   let queue: Buffer[] = [];
@@ -155,7 +159,7 @@ function createWriter(fd: number, isClosed: () => boolean) {
 
   return {
     write(bytes: Buffer): void {
-      if (isClosed() || waiting + bytes.length > MAX_WAITING_BYTES || bytes.length === 0) return;
+      if (isClosed() || waiting + bytes.length > MAX_UNREAD_BYTES || bytes.length === 0) return;
       queue.push(bytes);
       waiting += bytes.length;
       if (!scheduled) pump();
@@ -167,7 +171,7 @@ function createWriter(fd: number, isClosed: () => boolean) {
   };
 }
 
-/** How many bytes were taken: none while the terminal is full, or when it has just gone. */
+/** Writes bytes and returns their number: 0 while the terminal is full, or when it has vanished. */
 function tryWrite(fd: number, bytes: Buffer): number {
   try {
     return writeSync(fd, bytes);
@@ -181,10 +185,10 @@ function drainSlave(path: string): void {
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
-    const buffer = Buffer.alloc(MAX_WAITING_BYTES);
+    const buffer = Buffer.alloc(MAX_UNREAD_BYTES);
     for (let rounds = 0; rounds < 64 && readSync(fd, buffer) > 0; rounds += 1);
   } catch {
-    // EAGAIN: it is empty. Any other: it is gone, and what was in it too.
+    // EAGAIN: it is empty. Any other code: it has vanished with its contents.
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

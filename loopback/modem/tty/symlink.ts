@@ -12,7 +12,7 @@ export async function placeLink(link: string, target: string): Promise<void> {
       if (systemCodeOf(error) === 'ENOENT') return undefined;
       throw error;
     });
-    if (there !== undefined && !there.isSymbolicLink()) throw new Error('it exists, and is no symbolic link');
+    if (there !== undefined && !there.isSymbolicLink()) throw new Error('it exists and is not a symbolic link');
     const fresh = `${link}.${process.pid}`;
     await symlink(target, fresh);
     await rename(fresh, link);

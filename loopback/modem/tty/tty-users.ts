@@ -1,27 +1,27 @@
 import { readlinkSync } from 'node:fs';
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { systemCodeOf } from '../../../shared/errors.js';
 
-const LOOK_MS = 100;
-/** Looking through all processes takes time; not more often than this. */
-const SEARCH_MS = 500;
+const CHECK_INTERVAL_MS = 100;
+/** Interval between searches through all processes, which take time. */
+const SEARCH_INTERVAL_MS = 500;
 
 export interface TtyUsersOptions {
   readonly path: string;
-  /** The process that holds the terminal, and is no user. */
+  /** The process that holds the terminal, which does not count as a user. */
   readonly holder: number;
   readonly onOpen: (pids: readonly number[]) => void;
   readonly onClose: () => void;
-  /** Something was written, and nobody is there to read it. */
+  /** Output was written while nobody had the terminal open. */
   readonly onUnread: () => void;
 }
 
-/** Who has the terminal open: a serial port does not keep what comes while nobody has. */
+/** Watches which processes have the terminal open: a serial port discards output while none has. */
 export interface TtyUsers {
-  /** Somebody has written to it. */
-  heard(): void;
-  /** Something was written for them. */
-  said(): void;
+  /** Input arrived. */
+  inputReceived(): void;
+  /** Output was written. */
+  outputWritten(): void;
   close(): void;
 }
 
@@ -30,17 +30,17 @@ interface User {
   readonly link: string;
 }
 
-/** Off Linux nobody is found: the terminal then keeps what is written. */
+/** Off Linux no process is found; the terminal then keeps its output. */
 export function watchTtyUsers({ path, holder, onOpen, onClose, onUnread }: TtyUsersOptions): TtyUsers {
   let users: User[] = [];
   let unread = false;
   let searching = false;
-  let hasHeard = false;
-  /** Somebody writes to it who cannot be seen: a process of another user. */
+  let hasInput = false;
+  /** Whether a process of another user, which cannot be found, writes to the terminal. */
   let unseen = false;
   let closed = false;
   let wanted: NodeJS.Timeout | undefined;
-  const looking = setInterval(look, LOOK_MS);
+  const looking = setInterval(look, CHECK_INTERVAL_MS);
 
   function look(): void {
     if (users.length === 0) return;
@@ -59,22 +59,22 @@ export function watchTtyUsers({ path, holder, onOpen, onClose, onUnread }: TtyUs
       if (closed) return;
       if (users.length === 0 && found.length > 0) onOpen([...new Set(found.map(({ pid }) => pid))]);
       users = found;
-      unseen ||= blind && hasHeard && users.length === 0;
+      unseen ||= blind && hasInput && users.length === 0;
       if (users.length === 0 && unread && !unseen) onUnread();
       unread = false;
     }, inMs);
   }
 
   return {
-    heard() {
+    inputReceived() {
       if (users.length > 0) return;
-      hasHeard = true;
+      hasInput = true;
       search(0);
     },
-    said() {
+    outputWritten() {
       if (users.length > 0) return;
       unread = true;
-      search(SEARCH_MS);
+      search(SEARCH_INTERVAL_MS);
     },
     close() {
       closed = true;
@@ -85,10 +85,11 @@ export function watchTtyUsers({ path, holder, onOpen, onClose, onUnread }: TtyUs
   };
 }
 
-/** `blind`: there are processes that cannot be looked at. */
+/** `blind`: there are processes whose files cannot be listed. */
 async function findUsers(path: string, holder: number): Promise<{ found: User[]; blind: boolean }> {
   const found: User[] = [];
   let blind = false;
+  const device = await identityOf(path);
   const pids = await readdir('/proc').catch(() => undefined);
   for (const pid of (pids ?? []).filter((name) => /^\d+$/.test(name) && Number(name) !== holder)) {
     const folder = `/proc/${pid}/fd`;
@@ -97,11 +98,18 @@ async function findUsers(path: string, holder: number): Promise<{ found: User[];
       return [];
     });
     const links = await Promise.all(fds.map((fd) => readlink(`${folder}/${fd}`).catch(() => undefined)));
-    links.forEach((target, index) => {
-      if (target === path) found.push({ pid: Number(pid), link: `${folder}/${fds[index]}` });
-    });
+    for (const [index, target] of links.entries()) {
+      const link = `${folder}/${fds[index]}`;
+      // In a container the same path is another device.
+      if (target === path && (await identityOf(link)) === device) found.push({ pid: Number(pid), link });
+    }
   }
   return { found, blind: blind || pids === undefined };
+}
+
+async function identityOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found && `${found.dev} ${found.ino}`;
 }
 
 function linkedTo(link: string): string | undefined {

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
 /** A start bit, eight bits of data, a stop bit. */
 const BITS_PER_BYTE = 10;
@@ -6,21 +6,21 @@ const BITS_PER_BYTE = 10;
 /** One direction of a serial line. */
 export interface Wire {
   send(bytes: Buffer): void;
-  /** Bytes that are still on it. */
+  /** Number of bytes that have not arrived. */
   waiting(): number;
   clear(): void;
 }
 
 /**
- * A line of so many bits a second: a byte arrives when its last bit has. Timers that are late are made up for.
+ * Creates a line with a speed: a byte arrives when its last bit has. Late timers do not slow it down.
  *
- * @param baud 0: everything arrives at once, in the chunks that it was sent in
+ * @param baud bits per second; 0: bytes arrive at once, in the chunks of their writes
  */
-export function createWire(baud: number, clock: Clock, deliver: (bytes: Buffer) => void): Wire {
+export function createWire(baud: number, clock: ModemClock, deliver: (bytes: Buffer) => void): Wire {
   if (baud === 0) return { send: deliver, waiting: () => 0, clear: () => undefined };
   const byteMs = (BITS_PER_BYTE * 1000) / baud;
   let queue = Buffer.alloc(0);
-  /** When the line began, or begins, to carry the queue’s first byte. */
+  /** When the transmission of the queue's first byte began or begins. */
   let since = 0;
   let cancel: (() => void) | undefined;
 
@@ -29,7 +29,7 @@ export function createWire(baud: number, clock: Clock, deliver: (bytes: Buffer) 
   }
 
   function tick(): void {
-    // Times are sums of fractions: a byte that is due may be short of it by a rounding error.
+    // Tolerance for rounding errors in the sums of fractional times.
     const arrived = Math.min(queue.length, Math.floor((clock.now() - since) / byteMs + 1e-6));
     const bytes = queue.subarray(0, arrived);
     queue = queue.subarray(arrived);

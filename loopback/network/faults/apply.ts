@@ -2,11 +2,11 @@ import { milliseconds } from '../../../shared/duration.js';
 import { packetRandom } from './random.js';
 import type { Faults, Hits, Way } from './settings.js';
 
-/** What the radio needs to know from packet to packet. */
+/** State of the faults from packet to packet. */
 export interface FaultState {
   readonly faults: Faults;
   readonly seed: number;
-  /** How many packets there were each way since the faults were set. */
+  /** Number of packets in each direction since the faults were set. */
   readonly packets: Readonly<Record<Way, number>>;
 }
 
@@ -15,8 +15,8 @@ export interface Packet {
   readonly bytes: Buffer;
 }
 
-/** A packet that arrives, and when, on the clock of the `now` that was given. */
-export interface Delivery {
+/** A packet that arrives, and its time on the clock of `now`. */
+export interface PacketDelivery {
   readonly at: number;
   readonly bytes: Buffer;
 }
@@ -25,14 +25,15 @@ export interface Delivery {
 export type Hit =
   | { readonly fault: 'loss' | 'corrupt' }
   | { readonly fault: 'truncate'; readonly keptBytes: number }
-  /** `delayMs`: of `delay` and `reorder` what each adds; of `duplicate` how long the copy takes in all. */
+  /** `delayMs`: the additional delay by `delay` or `reorder`, or the whole delay of the copy by `duplicate`. */
   | { readonly fault: 'delay' | 'reorder' | 'duplicate'; readonly delayMs: number };
 
-export interface Passage {
+/** The result of applying faults to a packet. */
+export interface FaultResult {
   readonly state: FaultState;
-  /** The packet's number on its way, from 1. */
+  /** The packet's number in its direction, from 1. */
   readonly packet: number;
-  readonly deliveries: readonly Delivery[];
+  readonly deliveries: readonly PacketDelivery[];
   readonly hits: readonly Hit[];
 }
 
@@ -42,8 +43,8 @@ export const newFaultState = (faults: Faults, seed: number): FaultState => ({
   packets: { down: 0, up: 0 },
 });
 
-/** What becomes of one packet: the same for the same seed, faults, way and number. */
-export function applyFaults(state: FaultState, { way, bytes }: Packet, now: number): Passage {
+/** Applies the faults to one packet: with the same result for the same seed, faults, direction and number. */
+export function applyFaults(state: FaultState, { way, bytes }: Packet, now: number): FaultResult {
   const packet = state.packets[way] + 1;
   const rules = state.faults[way];
   const next = { ...state, packets: { ...state.packets, [way]: packet } };
@@ -78,7 +79,7 @@ export function applyFaults(state: FaultState, { way, bytes }: Packet, now: numb
   if (delayMs > 0) hits.push({ fault: 'delay', delayMs });
   const heldMs = isHit('reorder') ? milliseconds(rules.reorderDelay) : 0;
   if (isHit('reorder')) hits.push({ fault: 'reorder', delayMs: heldMs });
-  const deliveries: Delivery[] = [{ at: now + delayMs + heldMs, bytes: arriving }];
+  const deliveries: PacketDelivery[] = [{ at: now + delayMs + heldMs, bytes: arriving }];
   if (isHit('duplicate')) {
     const copyMs =
       milliseconds(rules.delay) + draw.copyJitter * milliseconds(rules.jitter) + milliseconds(rules.duplicateDelay);
@@ -88,11 +89,11 @@ export function applyFaults(state: FaultState, { way, bytes }: Packet, now: numb
   return { state: next, packet, deliveries, hits };
 }
 
-/** Whether the packet of this number is hit, with a draw from 0 up to but not 1. */
+/** Whether the packet with this number is hit, given a random number from 0 up to but not 1. */
 export const includes = (hits: Hits, packet: number, draw: number): boolean =>
   typeof hits === 'number' ? draw < hits : hits.includes(packet);
 
-/** Flips one to eight bits of one byte, both by chance, in a copy. */
+/** Flips one to eight random bits of one random byte, in a copy. */
 function flipBits(bytes: Buffer, whichByte: number, whichBits: number): Buffer {
   const index = Math.floor(whichByte * bytes.length);
   const flipped = Buffer.from(bytes);

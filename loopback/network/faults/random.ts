@@ -5,13 +5,13 @@ const WAY_SALTS = { down: 0x243f6a88, up: 0x85a308d3 } as const;
 const GOLDEN = 0x9e3779b9;
 
 /**
- * Random numbers of one packet, from 0 up to but not 1, by splitmix32. Each packet has numbers of its own, from the
- * seed, its way and its number: what hits the fifth packet up does not depend on when those down came between.
+ * Returns a generator of one packet's random numbers, from 0 up to but not 1, by splitmix32. They follow from the seed,
+ * the direction and the packet's number: what hits the fifth packet up does not depend on packets down in between.
  */
 export const packetRandom = (seed: number, way: 'down' | 'up', packet: number): (() => number) =>
   numberedRandom(seed, WAY_SALTS[way], packet);
 
-/** Random numbers of one thing of a kind that has numbers; `salt` tells the kinds apart. */
+/** Returns a generator for one of the numbered things of a kind; `salt` tells the kinds apart. */
 export function numberedRandom(seed: number, salt: number, number: number): () => number {
   let state = mix(mix(seed ^ salt) + number);
   return () => {

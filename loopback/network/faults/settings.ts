@@ -5,13 +5,13 @@ import { durationSchema } from '../../../shared/duration.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { MAX_SEED } from './random.js';
 
-/** `down` is to the device, `up` from it. */
+/** Directions: `down` is to the device, `up` from it. */
 export const WAYS = ['down', 'up'] as const;
 export type Way = (typeof WAYS)[number];
 
-/** Most packet numbers in one list. */
+/** Maximum of packet numbers in one list. */
 export const MAX_EXACT_PACKETS = 1000;
-/** Most that one setting can delay a packet by. */
+/** Maximum delay of a packet by one setting. */
 export const MAX_DELAY = '10min';
 
 export const hitsSchema = z.union([z.number().min(0).max(1), z.array(z.int().min(1)).max(MAX_EXACT_PACKETS)], {
@@ -25,10 +25,10 @@ const rulesShape = {
   reorder: hitsSchema.describe('The packet is held back for `reorderDelay`, so that later ones overtake it.'),
   corrupt: hitsSchema.describe('One to eight bits of one byte are flipped.'),
   truncate: hitsSchema.describe('The packet loses its end: one byte to all.'),
-  delay: delay.describe('How long every packet takes.'),
-  jitter: delay.describe('Up to this much longer, each packet by chance; so they may overtake each other.'),
+  delay: delay.describe('Delay of every packet.'),
+  jitter: delay.describe('Random additional delay of up to this much per packet; packets may overtake each other.'),
   reorderDelay: delay.describe('How long `reorder` holds a packet back.'),
-  duplicateDelay: delay.describe('How much longer the copy takes.'),
+  duplicateDelay: delay.describe('Additional delay of the copy.'),
 };
 
 const NO_RULES = {
@@ -47,7 +47,7 @@ const completeSchema = z.object(rulesShape);
 const RULES = completeSchema.keyof().options;
 const bothWaysSchema = strictShape(rulesShape).partial();
 
-/** Faults of both ways, and under `down` and `up` what is different in one of them. */
+/** Faults of both directions; those under `down` and `up` override them in one. */
 export const faultsSchema = strictShape({
   ...bothWaysSchema.shape,
   down: bothWaysSchema.optional(),
@@ -56,14 +56,14 @@ export const faultsSchema = strictShape({
 
 export const seedSchema = z.int().min(0).max(MAX_SEED);
 
-/** Which packets are hit: each with a probability, or those with these numbers, from 1. */
+/** The packets that a fault hits: a probability, or a list of packet numbers, from 1. */
 export type Hits = z.infer<typeof hitsSchema>;
 export type Rules = z.infer<typeof completeSchema>;
 export type FaultsInput = z.input<typeof faultsSchema>;
-/** The faults of each way, with everything filled in. It is a {@link FaultsInput} too. */
+/** The faults of each direction, with all defaults filled in; a {@link FaultsInput} too. */
 export type Faults = Readonly<Record<Way, Rules>>;
 
-/** Nothing but these names; a wrong one is told the nearest. */
+/** A schema of exactly these names, whose error for another name suggests the nearest one. */
 export function strictShape<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, {
     error: (issue) => {
@@ -75,7 +75,7 @@ export function strictShape<S extends z.ZodRawShape>(shape: S) {
 }
 
 /**
- * Fills in what is not said: no faults.
+ * Fills in the defaults: no faults.
  *
  * @throws SupersimError `bad-input` for an unknown name or a value that cannot be used
  */
@@ -89,10 +89,10 @@ export function resolveFaults(input: unknown): Faults {
 }
 
 /**
- * Faults written as `loss=0.2,delay=50ms,up.loss=#2+5`: both ways, or after `down.` or `up.` one; `#` begins the
- * numbers of packets.
+ * Parses faults of the form `loss=0.2,delay=50ms,up.loss=#2+5`: for both directions, or after `down.` or `up.` for one;
+ * `#` begins a list of packet numbers.
  *
- * @throws SupersimError `bad-input` for what is not written so, and as {@link resolveFaults}
+ * @throws SupersimError `bad-input` for another form, and as {@link resolveFaults}
  */
 export function parseFaults(written: string): Faults {
   const groups: Record<Way | 'both', [string, unknown][]> = { both: [], down: [], up: [] };
@@ -102,7 +102,7 @@ export function parseFaults(written: string): Faults {
     if (name === undefined || rule === undefined || value === undefined) {
       throw faultsError(`${JSON.stringify(part)} is not NAME=VALUE`);
     }
-    if (seen.has(name)) throw faultsError(`${name} is there twice`);
+    if (seen.has(name)) throw faultsError(`${name} is given twice`);
     seen.add(name);
     groups[way === 'down' || way === 'up' ? way : 'both'].push([rule, parseValue(value)]);
   }
@@ -110,12 +110,12 @@ export function parseFaults(written: string): Faults {
   return resolveFaults({
     down: Object.fromEntries(down),
     up: Object.fromEntries(up),
-    // Last, so that a `down=1` is refused like any other that makes no sense.
+    // Last, so that `down=1` overrides the objects and is refused like any other wrong value.
     ...Object.fromEntries(both),
   });
 }
 
-/** A number, a list of numbers as `#2+5`, or a word. */
+/** Parses a number, a list of numbers such as `#2+5`, or a word. */
 export function parseValue(text: string): unknown {
   if (text === '#') return [];
   if (text.startsWith('#')) return text.slice(1).split('+').map(Number);
@@ -123,10 +123,10 @@ export function parseValue(text: string): unknown {
   return Number.isNaN(number) ? text : number;
 }
 
-/** A value as {@link parseValue} reads it. */
+/** Formats a value as {@link parseValue} reads it. */
 export const formatValue = (value: unknown): string => (Array.isArray(value) ? `#${value.join('+')}` : String(value));
 
-/** Faults as {@link parseFaults} reads them, without what is as usual; `none` when nothing is left. */
+/** Formats faults as {@link parseFaults} reads them, without the defaults; `none` when there are no others. */
 export function formatFaults({ down, up }: Faults): string {
   const [one, other] = [formatRules(down), formatRules(up)];
   const shared = one.filter((rule) => other.includes(rule));
@@ -139,7 +139,7 @@ function formatRules(rules: Rules): string[] {
   return RULES.filter((rule) => rules[rule] !== NO_RULES[rule]).map((rule) => `${rule}=${formatValue(rules[rule])}`);
 }
 
-/** A line for each fault, with its values and its default. */
+/** Returns a line for each fault, with its values and its default. */
 export function faultsHelp(): string {
   return RULES.map((rule) => {
     const schema = rulesShape[rule];

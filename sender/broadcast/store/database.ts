@@ -1,14 +1,7 @@
 import { messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
-import {
-  type Connection,
-  type Library,
-  loadLibrary,
-  lockFile,
-  openConnection,
-  type SqlValue,
-  transaction,
-} from '../../../shared/sqlite/connection.js';
+import { type Connection, lockFile, openConnection, transaction } from '../../../shared/sqlite/connection.js';
 import { createGroupCommitter } from '../../../shared/sqlite/group-commit.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
 
 export interface BroadcastDatabase extends Pick<Connection, 'exec' | 'run' | 'all'> {
   /** Lets others read the file meanwhile (write-ahead log), until it is closed. */
@@ -42,11 +35,10 @@ const BUSY_TIMEOUT_MS = 10_000;
  * @throws SupersimError `bad-input`
  */
 export async function openBroadcastDatabase(path: string): Promise<BroadcastDatabase> {
-  const library = await loadLibrary();
-  const unlock = lock(library, path);
+  const unlock = lock(path);
   let connection: Connection | undefined;
   try {
-    connection = openConnection(library, path, BUSY_TIMEOUT_MS);
+    connection = openConnection(path, BUSY_TIMEOUT_MS);
     connection.exec('PRAGMA synchronous = FULL');
     return databaseOf(connection, path, unlock);
   } catch (error) {
@@ -105,9 +97,9 @@ function databaseOf(connection: Connection, path: string, unlock: () => void): B
   };
 }
 
-function lock(library: Library, path: string): () => void {
+function lock(path: string): () => void {
   try {
-    return lockFile(library, `${path}.lock`);
+    return lockFile(`${path}.lock`);
   } catch (error) {
     if (systemCodeOf(error) !== 'SQLITE_BUSY') throw notUsable(path, error);
     throw new SupersimError('bad-input', `another process runs the broadcast in ${path}`, {

@@ -5,8 +5,8 @@ import { fromCbor, isRecord } from '../../../shared/format/value.js';
 import { type IpCommand, payloadBytes } from '../../../shared/ip-command.js';
 
 /**
- * Formats a payload for people, on one line and safe for a terminal: text as it is, JSON without white space, CBOR in its
- * diagnostic notation (RFC 8949 §8), anything else in hexadecimal.
+ * Formats a payload for people, on one line and safe for a terminal: text as it is, JSON without white space, CBOR in
+ * its diagnostic notation (RFC 8949 §8), anything else in hexadecimal.
  */
 export function showPayload(command: Pick<IpCommand, 'payload' | 'payload_type'>): string {
   const bytes = payloadBytes(command);
@@ -17,7 +17,9 @@ export function showPayload(command: Pick<IpCommand, 'payload' | 'payload_type'>
   return printable(shown ?? `0x${bytes.toString('hex')}`);
 }
 
-/** Removes white space from JSON; not by parsing it, which would round long numbers. Other text is returned as it is. */
+/**
+ * Removes white space from JSON; not by parsing it, which would round long numbers. Other text is returned as it is.
+ */
 function compactJson(text: string): string {
   try {
     JSON.parse(text);

@@ -10,29 +10,29 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('rings once, at the time that was set last', () => {
-  const ring = vi.fn();
-  const alarm = createAlarm(ring);
+it('an alarm fires once, at the time that was set last', () => {
+  const onFire = vi.fn();
+  const alarm = createAlarm(onFire);
   alarm.set(100);
   alarm.set(300.5);
   vi.advanceTimersByTime(300);
-  expect(ring).not.toHaveBeenCalled();
+  expect(onFire).not.toHaveBeenCalled();
   vi.advanceTimersByTime(1);
-  expect(ring).toHaveBeenCalledTimes(1);
+  expect(onFire).toHaveBeenCalledTimes(1);
   vi.advanceTimersByTime(YEAR_MS);
-  expect(ring).toHaveBeenCalledTimes(1);
+  expect(onFire).toHaveBeenCalledTimes(1);
 });
 
-it('rings at once for what is past', () => {
-  const ring = vi.fn();
-  createAlarm(ring).set(-5);
+it('an alarm fires at once when the time is past', () => {
+  const onFire = vi.fn();
+  createAlarm(onFire).set(-5);
   vi.advanceTimersByTime(0);
-  expect(ring).toHaveBeenCalledTimes(1);
+  expect(onFire).toHaveBeenCalledTimes(1);
 });
 
-it('does not ring for never, when it is cleared, or early for what is far away', () => {
-  const ring = vi.fn();
-  const alarm = createAlarm(ring);
+it('an alarm does not fire when it is set to infinity or cleared, nor early when it is set beyond the longest timer', () => {
+  const onFire = vi.fn();
+  const alarm = createAlarm(onFire);
   alarm.set(10);
   alarm.set(Number.POSITIVE_INFINITY);
   expect(vi.getTimerCount()).toBe(0);
@@ -41,5 +41,5 @@ it('does not ring for never, when it is cleared, or early for what is far away',
   expect(vi.getTimerCount()).toBe(0);
   alarm.set(YEAR_MS);
   vi.advanceTimersByTime(1000);
-  expect(ring).not.toHaveBeenCalled();
+  expect(onFire).not.toHaveBeenCalled();
 });

@@ -3,12 +3,12 @@ import { createBackOff } from '../../../agent/base/backoff.js';
 
 const waits = (backOff: ReturnType<typeof createBackOff>, count: number) => Array.from({ length: count }, backOff.next);
 
-it('waits twice as long each time, up to 30 s', () => {
+it('the back-off doubles its delay with each failure, up to 30 s', () => {
   const longest = createBackOff(() => 1);
   expect(waits(longest, 9)).toEqual([250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 });
 
-it('waits at least half of that, by chance', () => {
+it('the back-off shortens its delay by up to half at random', () => {
   expect(
     waits(
       createBackOff(() => 0),
@@ -17,7 +17,7 @@ it('waits at least half of that, by chance', () => {
   ).toEqual([125, 250, 500]);
 });
 
-it('begins anew after a success', () => {
+it('the back-off starts again after a success', () => {
   const backOff = createBackOff(() => 1);
   waits(backOff, 5);
   backOff.reset();

@@ -21,13 +21,13 @@ describe('ageOf', () => {
 });
 
 describe('systemClock', () => {
-  it('has the boot in common with other clocks of this machine', () => {
+  it('has the same boot ID as other clocks of this machine', () => {
     const [one, other] = [systemClock()(), systemClock()()];
     expect(one.boot).toBe(other.boot);
     expect(ageOf(one, other).most).toBeLessThan(5000);
   });
 
-  it('makes a boot of each process where there is no boot id', () => {
+  it('treats each process as a boot of its own without a boot ID', () => {
     expect(systemClock('/nonexistent')().boot).not.toBe(systemClock('/nonexistent')().boot);
   });
 });

@@ -9,7 +9,7 @@ import {
   commandSchema,
   purgedSchema,
 } from '../../../agent/service/control/schema.js';
-import type { ControlCommands } from '../../../agent/service/control/socket.js';
+import type { ControlCommands } from '../../../agent/service/control/target.js';
 import { temporaryFolder } from '../../support/files.js';
 import { command, keyOf, openTestJournal, REPLY, standingClock, told } from '../command/journal/support.js';
 import { openControl } from '../service/control/support.js';
@@ -91,7 +91,7 @@ describe('supersim-agent commands ls', () => {
     );
   });
 
-  it('lists 50 unless told how many', async () => {
+  it('lists 50 by default', async () => {
     const { accept, run } = await openCommands();
     await Promise.all(Array.from({ length: 60 }, (_, index) => accept(index + 1)));
     const idsOf = (stdout: string) => stdout.trimEnd().split('\n').slice(1).map(Number.parseFloat);
@@ -100,7 +100,7 @@ describe('supersim-agent commands ls', () => {
     expect(idsOf((await run('ls', '--limit=1000')).stdout)).toHaveLength(60);
   });
 
-  it('prints what the agent says with --json', async () => {
+  it('prints the agent’s answer with --json', async () => {
     const { journal, accept, live, run } = await openCommands();
     await live(1, { id: 'a1' });
     await accept(2);
@@ -112,7 +112,7 @@ describe('supersim-agent commands ls', () => {
     });
   });
 
-  it('says that there are none', async () => {
+  it('reports an empty journal', async () => {
     const { run } = await openCommands();
     expect(await run('ls')).toMatchObject({ code: 0, stdout: 'The journal has no commands.\n' });
     expect(await run('ls', '--json')).toMatchObject({ code: 0, stdout: '{"commands":[]}\n' });
@@ -120,7 +120,7 @@ describe('supersim-agent commands ls', () => {
 });
 
 describe('supersim-agent commands show', () => {
-  it('shows all of a command that has ended', async () => {
+  it('shows a finished command', async () => {
     const { pass, accept, start, finish, run } = await openCommands();
     await accept(1, { id: 'a1', port: 6970, idempotent: true, deadline: Date.UTC(2027, 0, 15, 9) });
     pass(1000);
@@ -151,7 +151,7 @@ describe('supersim-agent commands show', () => {
     });
   });
 
-  it('shows what is not there yet', async () => {
+  it('shows a command that has not started', async () => {
     const { accept, run } = await openCommands();
     await accept(1, { id: undefined });
     const none = {
@@ -166,7 +166,7 @@ describe('supersim-agent commands show', () => {
     expect(members((await run('show', '1')).stdout)).toMatchObject({ state: 'accepted', runs: '0', ...none });
   });
 
-  it('shows a deadline that no date can say', async () => {
+  it('shows a deadline beyond the range of dates', async () => {
     const { accept, run } = await openCommands();
     await accept(1, { deadline: 1e300 });
     const { code, stdout } = await run('show', '1');
@@ -179,7 +179,7 @@ describe('supersim-agent commands show', () => {
     ['CBOR', Buffer.from('a26269640166726573756c74626f6b', 'hex'), '0xa26269640166726573756c74626f6b'],
     ['bytes that happen to be UTF-8', Buffer.from([0, 1, 2]), '0x000102'],
     ['256 bytes', Buffer.alloc(256, 0xff), `0x${'ff'.repeat(256)}`],
-    ['more bytes', Buffer.alloc(1300, 0xff), `0x${'ff'.repeat(256)}… (1300 bytes in all)`],
+    ['more bytes', Buffer.alloc(1300, 0xff), `0x${'ff'.repeat(256)}… (1300 bytes)`],
   ])('shows a reply: %s', async (_what, reply, shown) => {
     const { live, run } = await openCommands();
     await live(1, {}, { outcome: 'done', reply });
@@ -190,7 +190,7 @@ describe('supersim-agent commands show', () => {
     });
   });
 
-  it('prints what the agent says with --json', async () => {
+  it('prints the agent’s answer with --json', async () => {
     const { journal, live, run } = await openCommands();
     await live(1, { id: 7 }, { outcome: 'done', reply: REPLY });
     const [entry] = journal.list({ limit: 1 });
@@ -201,13 +201,13 @@ describe('supersim-agent commands show', () => {
 });
 
 describe('supersim-agent commands cancel', () => {
-  it('ends a command that has not started', async () => {
+  it('cancels a command that has not started', async () => {
     const { journal, accept, run } = await openCommands();
     await accept(1);
     await accept(2);
     expect(await run('cancel', '1')).toMatchObject({
       code: 0,
-      stdout: 'command 1 is cancelled: it will not run\n',
+      stdout: 'command 1 cancelled: it will not run\n',
       stderr: '',
     });
     expect(journal.get(1)).toMatchObject({ state: 'refused', code: 'cancelled', runs: 0 });
@@ -217,7 +217,7 @@ describe('supersim-agent commands cancel', () => {
     expect(cancelledSchema.parse(JSON.parse(stdout))).toEqual({ cancelled: 2 });
   });
 
-  it('says that it is too late for one that has started or ended', async () => {
+  it('refuses to cancel a started or finished command', async () => {
     const { journal, accept, start, live, run } = await openCommands();
     await live(1);
     await accept(2);
@@ -232,12 +232,12 @@ describe('supersim-agent commands cancel', () => {
 });
 
 describe('supersim-agent commands purge', () => {
-  it('forgets what has ended, and says how many those were', async () => {
+  it('deletes finished commands and prints their number', async () => {
     const { journal, accept, live, run } = await openCommands();
     await live(1);
     await live(2);
     await accept(3);
-    expect(await run('purge')).toMatchObject({ code: 0, stdout: 'ended commands forgotten: 2\n', stderr: '' });
+    expect(await run('purge')).toMatchObject({ code: 0, stdout: 'finished commands deleted: 2\n', stderr: '' });
     expect(journal.list({ limit: 10 }).map(({ seq }) => seq)).toEqual([3]);
     // A repeat of it is taken in as if it were new.
     await accept(1);
@@ -246,9 +246,9 @@ describe('supersim-agent commands purge', () => {
   });
 });
 
-describe('every one of them', () => {
+describe('supersim-agent commands', () => {
   it.each([[['ls']], [['show', '1']], [['cancel', '1']], [['purge']]])(
-    'says that the agent has no journal: %j',
+    'reports that the agent has no journal: %j',
     async (args) => {
       const { path } = await openControl({ target: { status: () => ({}), commands: undefined } });
       const { code, stdout, stderr } = await supersimAgent(['commands', ...args, '--socket', path]);
@@ -257,7 +257,7 @@ describe('every one of them', () => {
     },
   );
 
-  it.each(['show', 'cancel'])('says that there is no such command: %s', async (action) => {
+  it.each(['show', 'cancel'])('reports an unknown ID: %s', async (action) => {
     const { live, run } = await openCommands();
     await live(1);
     const { code, stdout, stderr } = await run(action, '2');
@@ -288,14 +288,14 @@ describe('every one of them', () => {
     [['purge', '--limit', '1']],
     [['bogus']],
     [[]],
-  ])('ends with exit code 2, and asks nothing: %j', async (args) => {
+  ])('exits with 2 without a request for wrong arguments: %j', async (args) => {
     // Whatever is asked here fails with exit code 1.
     const socket = join(temporaryFolder(), 'absent.sock');
     const { code, stdout } = await supersimAgent(['commands', '--socket', socket, ...args]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
-  it('lets nothing of a command control a terminal', async () => {
+  it('escapes control characters of commands', async () => {
     const { journal, live, run } = await openCommands();
     const hostile = '\u001b[2J\u001b]0;x\u0007\r\n\u{9b}31m\u{202e}';
     const change = { id: hostile, name: hostile, peer: hostile, transport: hostile };

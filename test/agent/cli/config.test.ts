@@ -6,7 +6,7 @@ import { needs } from '../../support/needs.js';
 import { supersimAgent, supersimAgentAsNobody } from './support.js';
 
 describe('supersim-agent config check', () => {
-  it('finds programs that could not run: not to be executed, no file, in a folder that is not there', async () => {
+  it('finds programs that are not executable, not files, or in a missing directory', async () => {
     const plain = writeFile(temporaryFolder(), 'plain', '#!/bin/sh\n');
     const config = [
       'handlers:',
@@ -16,10 +16,10 @@ describe('supersim-agent config check', () => {
     ];
     const { code, stderr } = await supersimAgent(['config', 'check'], config.join('\n'));
     expect(code).toBe(1);
-    expect(stderr.match(/its program cannot run now: [abc]: /g)).toHaveLength(3);
+    expect(stderr.match(/handler program not runnable: [abc]: /g)).toHaveLength(3);
   });
 
-  it('ends with exit code 0 for a configuration whose handlers can be used', async () => {
+  it('exits with 0 for a valid configuration with valid handlers', async () => {
     const module = writeFile(
       temporaryFolder(),
       'handler.mjs',
@@ -33,7 +33,7 @@ describe('supersim-agent config check', () => {
     });
   });
 
-  it('ends with exit code 1 and a line for each finding, with its place', async () => {
+  it('exits with 1 and a line with its place for each mistake', async () => {
     const { code, stdout, stderr, file } = await supersimAgent(
       ['config', 'check'],
       'lissten: {}\nlog:\n  level: loud\n',
@@ -47,7 +47,7 @@ describe('supersim-agent config check', () => {
     expect(lines).toHaveLength(4);
   });
 
-  it('names each handler that cannot be used, and why', async () => {
+  it('names each invalid handler and the reason', async () => {
     const unsafe = writeFile(temporaryFolder(), 'script.sh', '', 0o777);
     const config = [
       `handlers: {unsafe: {program: [${unsafe}]}, relative: {program: [df]}}`,
@@ -64,13 +64,13 @@ describe('supersim-agent config check', () => {
   it.each([
     ['is not there', ['--config', '/nowhere/config.yaml']],
     ['is a folder', ['--config', '/tmp']],
-  ])('ends with exit code 1 when the file %s', async (_what, args) => {
+  ])('exits with 1 when the file %s', async (_what, args) => {
     const { code, stderr } = await supersimAgent(['config', 'check', ...args]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error config-unreadable: /);
   });
 
-  it.skipIf(needs('root'))('tells a user who may not read the file to use sudo, as all do that read it', async () => {
+  it.skipIf(needs('root'))('tells a user who may not read the file to use sudo', async () => {
     const folder = temporaryFolder();
     chmodSync(folder, 0o755);
     const file = writeFile(folder, 'config.yaml', '', 0o640);
@@ -83,15 +83,15 @@ describe('supersim-agent config check', () => {
     }
   });
 
-  it('names the variable that is wrong, and the nearest one', async () => {
+  it('names an unknown variable and the nearest one', async () => {
     const { code, stderr } = await supersimAgent(['config', 'check'], '', { SUPERSIM_AGENT_LOG_LEVLE: 'warn' });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    expect(stderr).toMatch(/SUPERSIM_AGENT_LOG_LEVLE; did you mean SUPERSIM_AGENT_LOG_LEVEL\?/);
   });
 });
 
 describe('supersim-agent config show', () => {
-  it('prints what is in force, as a file would say it, with secrets masked', async () => {
+  it('prints the effective configuration as YAML with secrets masked', async () => {
     const config = 'handlers: {a: {program: [/a], environment: [TOKEN=s3cret]}}\nlog: {level: warn}';
     const { code, stdout } = await supersimAgent(['config', 'show'], config, { SUPERSIM_AGENT_LIMITS_RUNNING: '3' });
     expect(code).toBe(0);
@@ -118,9 +118,9 @@ describe('supersim-agent config schema', () => {
   });
 });
 
-describe('a wrong command line', () => {
+describe('supersim-agent with wrong arguments', () => {
   it.each([[['config']], [['config', 'chekc']], [['config', 'check', '--bogus']], [['frobnicate']], [[]]])(
-    'ends with exit code 2: %j',
+    'exits with 2: %j',
     async (args) => {
       const { code, stdout, stderr } = await supersimAgent(args);
       expect(code).toBe(2);

@@ -8,7 +8,7 @@ import { freeTcpPort } from '../../support/tcp.js';
 import { startAgent, supersimAgent, supersimAgentAsNobody } from './support.js';
 
 describe.skipIf(needs('python3-prometheus-client'))('supersim-agent metrics', () => {
-  it('prints the same as the configured port serves', async () => {
+  it('prints the metrics that the configured port serves', async () => {
     const socket = join(temporaryFolder(), 'control.sock');
     const port = await freeTcpPort();
     const config = `
@@ -17,7 +17,7 @@ metrics: { port: ${port} }
 handlers:
   says: { program: [/bin/echo, hello], safe: true }
 `;
-    const { peer, device } = await startAgent(config, { ready: /metrics are served/ });
+    const { peer, device } = await startAgent(config, { ready: /serving metrics/ });
     expect((await peer.ask('#1 says', device)).toString()).toBe('#1 ok hello');
     expect((await supersimAgent(['send', '--socket', socket, 'x'])).code).toBe(0);
     const { code, stdout, stderr } = await supersimAgent(['metrics', '--socket', socket]);
@@ -31,14 +31,14 @@ handlers:
     expect(names(served)).toEqual(names(printed));
   });
 
-  it('says that no agent is there, and who may not ask', async () => {
+  it('reports that no agent answers, and that a user may not use the socket', async () => {
     const path = join(temporaryFolder(), 'control.sock');
     const { code, stdout, stderr } = await supersimAgent(['metrics', '--socket', path]);
     expect(stderr).toMatch(/^error control-unreachable: /);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   });
 
-  it.skipIf(needs('root'))('is refused to users whom the socket’s permissions keep out', async () => {
+  it.skipIf(needs('root'))('refuses users without permission for the socket', async () => {
     const socket = join(temporaryFolder(), 'control.sock');
     await startAgent(`control: { socket: ${socket} }`);
     chmodSync(dirname(socket), 0o755);
@@ -48,12 +48,12 @@ handlers:
   });
 });
 
-describe('an agent whose port for metrics is taken', () => {
-  it('says so, and runs commands without it', async () => {
+describe('an agent whose metrics port is in use', () => {
+  it('logs that and runs commands without it', async () => {
     const port = await freeTcpPort();
-    await startAgent(`metrics: { port: ${port} }`, { ready: /metrics are served/ });
-    const { peer, device, log } = await startAgent(`metrics: { port: ${port} }`, { ready: /no metrics on a port/ });
+    await startAgent(`metrics: { port: ${port} }`, { ready: /serving metrics/ });
+    const { peer, device, log } = await startAgent(`metrics: { port: ${port} }`, { ready: /metrics port: not opened/ });
     expect((await peer.ask('#1 ping', device)).toString()).toBe('#1 ok pong');
-    expect(log()).toContainEqual(expect.objectContaining({ level: 'warn', msg: 'no metrics on a port' }));
+    expect(log()).toContainEqual(expect.objectContaining({ level: 'warn', msg: 'metrics port: not opened' }));
   });
 });

@@ -1,14 +1,14 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../../agent/agent.js';
-import { viewedCommands } from '../../../agent/service/control/command-view.js';
-import { createEvents } from '../../../agent/service/control/events.js';
-import type { Endpoint } from '../../../agent/transport/transport.js';
+import { createControlCommands } from '../../../agent/service/control/command-view.js';
+import { createControlEvents } from '../../../agent/service/control/events.js';
+import type { Endpoint } from '../../../agent/transport/endpoint.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 import { openControl } from '../service/control/support.js';
+import { managedAgent } from '../support.js';
 import { startAgent, supersimAgent, supersimAgentAsNobody } from './support.js';
 
 const NO_INTERFACE = 'nosuch0';
@@ -24,21 +24,21 @@ async function startSender() {
 
 /** An agent that has no link, and so keeps what is sent; on the disk if it has a folder. */
 async function startWithoutLink(gateway: Endpoint, folder?: string) {
-  const agent = createAgent({ config: { listen: { address: NO_INTERFACE }, gateway, state: { folder } } });
+  const agent = managedAgent({ config: { listen: { address: NO_INTERFACE }, gateway, state: { folder } } });
   await agent.start();
   onTestFinished(() => agent.stop());
   const commands = agent.commands();
   const target = {
     status: agent.status,
-    commands: commands && viewedCommands(commands),
-    events: createEvents(agent),
+    commands: commands && createControlCommands(commands),
+    events: createControlEvents(agent),
   };
   const { path } = await openControl({ target });
   return { agent, path };
 }
 
 describe('supersim-agent send', () => {
-  it('sends an argument, standard input or a file as they are', async () => {
+  it('sends an argument, standard input or a file unchanged', async () => {
     const { gateway, send } = await startSender();
     const bytes = Buffer.from([0, 1, 0xff, 0x0a]);
     const file = writeFile(temporaryFolder(), 'reading.bin', bytes);
@@ -71,7 +71,7 @@ describe('supersim-agent send', () => {
     expect(log()).toContainEqual(expect.objectContaining({ msg: 'event', event: 'door.opened' }));
   });
 
-  it('sends up to 1300 bytes, and says what is too long', async () => {
+  it('sends up to 1300 bytes, and refuses more', async () => {
     const { gateway, send } = await startSender();
     expect(await send([], 'x'.repeat(1300))).toMatchObject({ code: 0 });
     expect((await gateway.next()).bytes).toHaveLength(1300);
@@ -104,20 +104,20 @@ describe('supersim-agent send', () => {
     [['--json'], undefined],
     [['--file'], undefined],
     [['--bogus', 'x'], undefined],
-  ])('sends nothing, and ends with exit code 2: %j', async (args, input) => {
+  ])('sends nothing and exits with 2: %j', async (args, input) => {
     // Nobody listens there: what is wrong is found before anything is asked.
     const socket = join(temporaryFolder(), 'control.sock');
     const { code, stdout } = await supersimAgent(['send', '--socket', socket, ...args], '', {}, input);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
-  it('says that it waits for a link, on the disk or in memory, and it leaves when there is one', async () => {
+  it('reports that an event waits on disk or in memory, and sends it once a link is up', async () => {
     const folder = temporaryFolder();
     const gateway = await openPeer();
     const { agent, path } = await startWithoutLink(gateway.endpoint, folder);
     const sent = await supersimAgent(['send', '--socket', path, 'kept']);
     expect(sent).toMatchObject({ code: 0, stderr: '' });
-    expect(sent.stdout).toMatch(/^waiting: .* on the disk$/m);
+    expect(sent.stdout).toMatch(/^waiting .* on disk$/m);
     expect(agent.status().outbox).toMatchObject({ entries: 1 });
     await agent.stop();
 
@@ -126,25 +126,25 @@ describe('supersim-agent send', () => {
       gateway: gateway.endpoint,
       state: { folder },
     };
-    const next = createAgent({ config });
+    const next = managedAgent({ config });
     await next.start();
     onTestFinished(() => next.stop());
     expect((await gateway.next()).bytes.toString()).toBe('kept');
 
     const forgetful = await startWithoutLink(gateway.endpoint);
     const held = await supersimAgent(['send', '--socket', forgetful.path, 'held']);
-    expect(held.stdout).toMatch(/^waiting: .* in memory only/);
+    expect(held.stdout).toMatch(/^waiting .* in memory/);
     expect(held.code).toBe(0);
   });
 
-  it('says that nobody is there to send it', async () => {
+  it('reports that no agent answers', async () => {
     const socket = join(temporaryFolder(), 'control.sock');
     const { code, stdout, stderr } = await supersimAgent(['send', '--socket', socket, 'x']);
     expect(stderr).toMatch(/^error control-unreachable: /);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   });
 
-  it.skipIf(needs('root'))('is refused to users whom the socket’s permissions keep out', async () => {
+  it.skipIf(needs('root'))('refuses users without permission for the socket', async () => {
     const { socket, gateway, send } = await startSender();
     chmodSync(join(socket, '..'), 0o755);
     const asNobody = supersimAgentAsNobody();

@@ -23,7 +23,7 @@ const startWatch = (socket: string, ...more: readonly string[]) =>
 const socketPath = () => join(temporaryFolder(), 'control.sock');
 
 describe('supersim-agent status --watch', () => {
-  it('goes on while there is no agent and when there is another, and says so', { timeout: 40_000 }, async () => {
+  it('continues while no agent answers, and reports a restart', { timeout: 40_000 }, async () => {
     const socket = socketPath();
     const config = `control: { socket: ${socket} }`;
     const watch = startWatch(socket);
@@ -32,10 +32,10 @@ describe('supersim-agent status --watch', () => {
     await watch.line(new RegExp(`, process ${first.agent.pid}$`));
     first.agent.kill('SIGTERM');
     await first.agent.ended;
-    await expect.poll(() => watch.output().match(/^No agent since \d\d:\d\d:\d\d UTC/gm)?.length, WAIT).toBe(2);
+    await expect.poll(() => watch.output(), WAIT).toMatch(/(?:^No agent since \d\d:\d\d:\d\d UTC[\s\S]*){2}/m);
     const second = await startAgent(config);
     await watch.line(
-      new RegExp(`^The agent was started again: process ${first.agent.pid}, .* ${second.agent.pid}\\.$`),
+      new RegExp(`^The agent was restarted at .*: process ${first.agent.pid} became ${second.agent.pid}\\.$`),
     );
     // That nobody answers is said once, not each second.
     expect(watch.output().match(/^No agent since/gm)).toHaveLength(2);
@@ -43,7 +43,7 @@ describe('supersim-agent status --watch', () => {
     expect(await watch.ended).toBe(0);
   });
 
-  it('tells of an agent that hangs, and goes on when it answers again', { timeout: 30_000 }, async () => {
+  it('reports an agent that hangs, and continues when it answers again', { timeout: 30_000 }, async () => {
     const socket = socketPath();
     const { agent } = await startAgent(`control: { socket: ${socket} }`);
     const watch = startWatch(socket);
@@ -53,11 +53,11 @@ describe('supersim-agent status --watch', () => {
     const shown = () => watch.output().match(/^commands /gm)?.length ?? 0;
     const before = shown();
     agent.kill('SIGCONT');
-    await expect.poll(shown, WAIT).toBeGreaterThan(before);
-    expect(watch.output()).not.toContain('started again');
+    await expect.poll(() => shown() > before || watch.output(), WAIT).toBe(true);
+    expect(watch.output()).not.toContain('was restarted');
   });
 
-  it('prints one line of JSON each second with --json, and ends when nobody reads', async () => {
+  it('prints a line of JSON each second with --json, and ends when the pipe is closed', async () => {
     const socket = socketPath();
     const { agent } = await startAgent(`control: { socket: ${socket} }`);
     const script = '"$0" "$@" | head -n 2; echo "$PIPESTATUS"';
@@ -70,7 +70,7 @@ describe('supersim-agent status --watch', () => {
     expect(ended).toBe('0');
   });
 
-  it('ends with an error where waiting does not help', async () => {
+  it('exits with an error that waiting does not fix', async () => {
     const socket = socketPath();
     const server = createServer((client) => void client.on('error', () => undefined).end('SSH-2.0-OpenSSH_9.2\r\n'));
     server.listen(socket);
@@ -82,8 +82,8 @@ describe('supersim-agent status --watch', () => {
   });
 });
 
-describe.skipIf(needs('python3'))('its screen on a terminal', () => {
-  it('is drawn over itself, is no longer than the terminal, and stays when Ctrl-C ends it', async () => {
+describe.skipIf(needs('python3'))('supersim-agent status --watch on a terminal', () => {
+  it('redraws in place within the terminal’s size, and leaves the text on Ctrl-C', async () => {
     const socket = socketPath();
     const { agent } = await startAgent(`control: { socket: ${socket} }`);
     const terminal = await openPty(linkPath());
@@ -94,7 +94,7 @@ describe.skipIf(needs('python3'))('its screen on a terminal', () => {
     const exit = new Promise((resolve) => child.once('close', (code, signal) => resolve(code ?? signal)));
     const shown = () => terminal.received().toString();
     const frames = () => shown().split('\u001b[H').slice(1);
-    await expect.poll(() => frames().length, WAIT).toBeGreaterThan(2);
+    await expect.poll(() => frames().length > 2 || shown(), WAIT).toBe(true);
     child.kill('SIGINT');
     expect(await exit).toBe(0);
     expect(shown().startsWith('\u001b[2J')).toBe(true);

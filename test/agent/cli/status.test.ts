@@ -43,7 +43,7 @@ const http = (body: string, status = '200 OK') =>
   `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
 describe('supersim-agent status', () => {
-  it('shows on one screen how a real agent is doing', async () => {
+  it('shows the status of a real agent on one screen', async () => {
     const { path, address } = await startAgent();
     const peer = await openPeer();
     await peer.ask('ping', { address, port: 6969 });
@@ -56,17 +56,17 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
     expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
-    expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 could not leave at once$/m);
+    expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);
     expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
-    expect(stdout).toMatch(/^journal +0 commands, 0 not ended, 0 bytes, in memory only$/m);
+    expect(stdout).toMatch(/^journal +0 commands, 0 unfinished, 0 bytes, in memory only$/m);
     expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
-    expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it in JavaScript$/m);
-    expect(stdout).toMatch(/^processor +\d+\.\d s, \d+\.\d %$/m);
+    expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it JavaScript heap$/m);
+    expect(stdout).toMatch(/^CPU +\d+\.\d s, \d+\.\d %$/m);
     expect(stdout.split('\n').length).toBeLessThan(25);
   });
 
-  it('prints all that the agent says with --json', async () => {
+  it('prints the agent’s whole answer with --json', async () => {
     const { agent, path, address } = await startAgent();
     await (await openPeer()).ask('nope', { address, port: 6969 });
     const { code, stdout } = await supersimAgent(['status', '--socket', path, '--json']);
@@ -87,7 +87,7 @@ describe('supersim-agent status', () => {
     [59.9, '59 s'],
     [3600, '1 h 0 min'],
     [100_000, '1 d 3 h'],
-  ])('says that a link is down; up %d s is %s', async (uptime, shown) => {
+  ])('shows a link that is down, and %d s as %s', async (uptime, shown) => {
     const { address, ...status } = createAgent().status();
     const { path } = await openControl({ target: { status: () => ({ ...status, uptime }), commands: undefined } });
     const { stdout } = await supersimAgent(['status', '--socket', path]);
@@ -95,7 +95,7 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^link +down/m);
   });
 
-  it('shows a command that failed last, when that was, and that nothing has left', async () => {
+  it('shows a failed last command with its age, and that nothing was sent', async () => {
     const lastCommand = {
       ...{ name: 'relay.set', outcome: 'failed', code: 'handler-timeout', peer: 'gateway', transport: 'modem' },
       at: Date.now() - 3_725_000,
@@ -109,7 +109,7 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^last sent +nothing$/m);
   });
 
-  it('shows two links: which is in use, and how each is', async () => {
+  it('shows two links, the one in use and the state of each', async () => {
     const now = Date.now();
     const link = {
       name: 'modem',
@@ -123,12 +123,12 @@ describe('supersim-agent status', () => {
     const status = { ...createAgent().status(), link, uptime: 1 };
     const { path } = await openControl({ target: { status: () => status, commands: undefined } });
     const { stdout } = await supersimAgent(['status', '--socket', path]);
-    expect(stdout).toMatch(/^link +modem for 2 min 5 s, 3 switches$/m);
+    expect(stdout).toMatch(/^link +modem for 2 min \d+ s, 3 switches$/m);
     expect(stdout).toMatch(/^modem +up, 10\.1\.2\.3, roaming, 23415, -71 dBm$/m);
     expect(stdout).toMatch(/^udp +down: there is no address to listen on$/m);
-    expect(stdout).toMatch(/^modem recovery +socket 2, context 1, bring-up 4; 3 put off while UDP works$/m);
+    expect(stdout).toMatch(/^modem recovery +socket 2, context 1, bring-up 4; 3 deferred while UDP works$/m);
     expect(stdout).toMatch(
-      /^modem line +120 URCs of data, 6 lost and found by 700 polls; bytes discarded: noise 40, unknown-line 2$/m,
+      /^modem line +120 data URCs, 6 lost ones detected by 700 polls; bytes discarded: noise 40, unknown-line 2$/m,
     );
     const { stdout: json } = await supersimAgent(['status', '--socket', path, '--json']);
     expect(statusSchema.parse(JSON.parse(json)).link?.links[0]?.modem?.counters).toEqual(MODEM_HEALTH.counters);
@@ -138,12 +138,12 @@ describe('supersim-agent status', () => {
     expect(shown).toMatch(/^link +modem up, 10\.1\.2\.3, /m);
   });
 
-  it('finds the socket in the service’s own folder', async () => {
+  it('finds the socket in the service’s runtime directory', async () => {
     const { path } = await startAgent();
     expect((await supersimAgent(['status'], '', { RUNTIME_DIRECTORY: dirname(path) })).code).toBe(0);
   });
 
-  it('says which socket nobody listens on, and what to do', async () => {
+  it('names the socket that nobody listens on, and what to do', async () => {
     const path = join(temporaryFolder(), 'absent.sock');
     const { code, stderr, stdout } = await supersimAgent(['status', '--socket', path]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -152,7 +152,7 @@ describe('supersim-agent status', () => {
     expect(stderr).toContain('systemctl start');
   });
 
-  it('says so when the agent is gone, and its file is still there', async () => {
+  it('reports that the agent has ended and left its socket file', async () => {
     const path = join(temporaryFolder(), 'control.sock');
     const leave = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
     spawnSync(process.execPath, ['-e', leave, path]);
@@ -161,7 +161,7 @@ describe('supersim-agent status', () => {
     expect(stderr).toMatch(/^error control-unreachable: .*ECONNREFUSED/);
   });
 
-  it.skipIf(needs('root'))('says so when the user has no right to it', async () => {
+  it.skipIf(needs('root'))('reports that the user may not use the socket', async () => {
     const { path } = await startAgent();
     chmodSync(dirname(path), 0o755);
     const runAsNobody = supersimAgentAsNobody();
@@ -195,14 +195,14 @@ describe('supersim-agent status', () => {
       'control-invalid-response',
     ],
     ['does not answer', (socket) => void socket.resume(), 'control-unreachable'],
-  ])('is not confused by another program that %s', async (_what, answer, expected) => {
+  ])('rejects the answer of another program that %s', async (_what, answer, expected) => {
     const path = await listenAs(answer);
     const { code, stderr } = await supersimAgent(['status', '--socket', path]);
     expect(stderr).toMatch(new RegExp(`^error ${expected}: `));
     expect(code).toBe(1);
   });
 
-  it('lets nothing that was answered control a terminal', async () => {
+  it('escapes control characters of the answer', async () => {
     const status = { ...createAgent().status(), address: 'a\u001b[2J\n', version: '\u001b]0;x\u0007' };
     const { path } = await openControl({ target: { status: () => status, commands: undefined } });
     for (const flags of [[], ['--json']]) {
@@ -222,7 +222,7 @@ describe('supersim-agent status', () => {
     [['status', '--socket=']],
     [['status', '--socket', 'a', '--socket', 'b']],
     [['status', 'more']],
-  ])('ends with exit code 2: %j', async (args) => {
+  ])('exits with 2 for wrong arguments: %j', async (args) => {
     expect((await supersimAgent(args)).code).toBe(2);
   });
 });

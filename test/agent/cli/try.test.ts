@@ -44,13 +44,13 @@ describe('supersim-agent try', () => {
     expect(parseJsonRpc(JSON.parse(json?.shown ?? ''), () => Buffer.alloc(0)).entries).toEqual([]);
   });
 
-  it('runs a handler of a module anywhere on the disk, which imports the package by its name', async () => {
+  it('runs a handler of a module outside the package that imports the package by name', async () => {
     const { code, stdout } = await supersimAgent(['try', 'relay.set', '3', 'on=off'], withRelay());
     expect(formatsOf(stdout)['text']?.shown).toBe('#try ok channel=3 on=false');
     expect(code).toBe(0);
   });
 
-  it('ends although the module has left a timer running, and says what event would have been sent', async () => {
+  it('exits despite a running timer of the module, and logs events instead of sending them', async () => {
     const { code, stderr } = await supersimAgent(['try', 'relay.set', 'channel=3'], withRelay());
     expect(code).toBe(0);
     expect(stderr).toContain('"event":["switched",3]');
@@ -62,13 +62,13 @@ describe('supersim-agent try', () => {
     expect(raw).toEqual({ bytes: 2, shown: '00ff' });
   });
 
-  it('shows one line a format, whatever the reply does to a terminal', async () => {
+  it('escapes control characters of the reply', async () => {
     const { stdout } = await supersimAgent(['try', 'echo', 'a\nb\u001b[2J']);
     expect(formatsOf(stdout)['text']?.shown).toBe('#try ok a\\nb\\u001b[2J');
     expect(stdout.trimEnd().split('\n')).toHaveLength(5);
   });
 
-  it('takes words as they are: negative numbers, leading zeros, and flags behind --', async () => {
+  it('accepts negative numbers, leading zeros, and flags after --', async () => {
     const shown = async (...args: string[]) =>
       formatsOf((await supersimAgent(['try', 'echo', ...args])).stdout)['json']?.shown;
     expect(await shown('-5', '007', '1e3')).toContain('["-5","007","1e3"]');
@@ -79,20 +79,20 @@ describe('supersim-agent try', () => {
     ['throws', 'broken', 'handler-failed'],
     ['does not end', 'slow', 'handler-timeout'],
     ['is given wrong parameters', 'relay.set', 'bad-params'],
-  ])('ends with exit code 1 when the handler %s', async (_what, name, error) => {
+  ])('exits with 1 when the handler %s', async (_what, name, error) => {
     const { code, stdout } = await supersimAgent(['try', name], withRelay());
     expect(code).toBe(1);
     expect(stdout).toMatch(new RegExp(`^${error} after `, 'm'));
     expect(formatsOf(stdout)['text']?.shown).toMatch(new RegExp(`^#try error ${error} `));
   });
 
-  it('names the commands that there are when it does not know one', async () => {
+  it('lists the known commands for an unknown one', async () => {
     const { code, stderr } = await supersimAgent(['try', 'pong']);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error unknown-command: .*\n.*ping, echo/);
   });
 
-  it('says which module is broken, and runs the others', async () => {
+  it('names a broken module, and runs the others', async () => {
     const broken = writeFile(temporaryFolder(), 'broken.mjs', 'export default {');
     const { code, stderr } = await supersimAgent(['try', 'ping'], `modules: [${broken}]`);
     expect(stderr).toContain(broken);
@@ -109,7 +109,7 @@ describe('supersim-agent try', () => {
     expect(formatsOf(stdout)['raw']?.shown).toBe('{"a":"$(id)"} $(id) show.it try');
   });
 
-  it('kills what a program leaves behind, even when that ignores SIGTERM', async () => {
+  it('kills processes that a program leaves behind, even when they ignore SIGTERM', async () => {
     const folder = temporaryFolder();
     const child = 'sh -c \'trap "" TERM; echo $$ > pid; exec sleep 1000\'';
     const script = writeScript(`${child} & while [ ! -s pid ]; do :; done; cat pid`, folder);
@@ -120,12 +120,12 @@ describe('supersim-agent try', () => {
     await expect.poll(() => isRunning(pid)).toBe(false);
   });
 
-  it('needs a name', async () => {
+  it('requires a name', async () => {
     expect((await supersimAgent(['try'])).code).toBe(2);
     expect((await supersimAgent(['try', 'ping', '--bogus'])).code).toBe(2);
   });
 
-  it('says what is wrong with a configuration that is not there', async () => {
+  it('reports a missing configuration file', async () => {
     const absent = join(temporaryFolder(), 'absent.yaml');
     const { code, stderr } = await supersimAgent(['try', 'ping', '--config', absent]);
     expect(code).toBe(1);

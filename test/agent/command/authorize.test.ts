@@ -1,12 +1,14 @@
 import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import { createAuthorize, describeSecurity } from '../../../agent/command/authorize.js';
+import type { Verdict } from '../../../agent/command/runner/deadline.js';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
+import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
 import type { Handler } from '../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
 import { socketHandler } from '../../../agent/handlers/socket.js';
-import { requestBytes, summary, withoutId } from '../../support/coap.js';
+import { type RequestSetup, requestBytes, summary, withoutId } from '../../support/coap.js';
+import { deferred } from '../../support/deferred.js';
 import { startPipeline } from '../../support/pipeline.js';
 import { asAfterKill, heldHandler, lookingHandler, settled, startWired } from './wired-support.js';
 
@@ -24,7 +26,7 @@ describe('a handler', () => {
   const program = compileHandler({ name: 'look', description: '', run: () => 1 });
 
   it.each<[Handler, boolean]>([
-    ...endingHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
+    ...restartHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
     [socket, true],
     [program, false],
   ])('$name needs authentication: %s', (handler, needed) => {
@@ -153,6 +155,73 @@ describe('a command that ends or changes the device', () => {
       expect(seen).toHaveLength(1);
     },
   );
+
+  it('waits, and is refused when a reload forbids it before it starts; its repeat is told the same', async () => {
+    const held = heldHandler();
+    const { handler, seen } = guarded();
+    const { registry, receive, pipeline, sent } = startPipeline({
+      config: { ...ALLOW, limits: { running: 1 } },
+      handlers: [held.handler],
+    });
+    registry.set('look', handler);
+    receive('#1 hold');
+    receive('#2 look');
+    receive('{"method":"look"}');
+    receive(requestBytes({ path: 'look', token: 'a', messageId: 9 }));
+    pipeline.change(resolveConfig({}));
+    held.release('ok');
+    await expect.poll(() => sent).toHaveLength(3);
+    receive('#2 look');
+    expect(
+      sent
+        .map(({ bytes }) => bytes)
+        .filter((bytes) => bytes[0] === 35)
+        .map(String),
+    ).toEqual([
+      '#1 ok ok',
+      expect.stringMatching(/^#2 error authentication-required /),
+      expect.stringMatching(/^#2 repeat error authentication-required /),
+    ]);
+    expect(summary(sent[2]?.bytes ?? Buffer.alloc(0))).toMatch(/^ACK 4\.01 #9 "a"/);
+    expect(seen).toEqual([]);
+  });
+
+  it('waits for its deadline to be judged, and is refused when a reload forbids it meanwhile', async () => {
+    const { handler, seen } = guarded();
+    const verdict = deferred<Verdict>();
+    const { registry, receive, pipeline, sent } = startPipeline({ config: ALLOW, judge: () => verdict.promise });
+    registry.set('look', handler);
+    receive('{"id":1,"method":"look","deadline":4000000000}');
+    pipeline.change(resolveConfig({}));
+    verdict.resolve({ run: true, clockSynchronized: true });
+    await expect.poll(() => sent).toHaveLength(1);
+    expect(JSON.parse(String(sent[0]?.bytes))).toMatchObject({ error: { code: -32009 } });
+    expect(seen).toEqual([]);
+  });
+
+  it.each(FORMATS.filter(([format]) => !format.includes('without')))(
+    'that is idempotent and ran while it was allowed is answered as then: %s',
+    async (_, request, refused, read) => {
+      const { handler, seen } = guarded();
+      const { registry, reply, pipeline } = await startWired({ config: ALLOW });
+      registry.set('look', { ...handler, idempotent: true, safe: true });
+      await reply(request);
+      pipeline.change(resolveConfig({}));
+      expect(read(await reply(request))).not.toEqual(refused);
+      expect(seen).toHaveLength(1);
+    },
+  );
+
+  it('is refused in CoAP by any method, and at the first block of its body', async () => {
+    const { handler } = guarded();
+    const { registry, reply } = startPipeline();
+    registry.set('look', handler);
+    const block1 = { number: 0, more: true, exponent: 6 };
+    const requests: RequestSetup[] = [{ method: '0.01' }, { method: '0.03' }, { block1, payload: Buffer.alloc(1024) }];
+    for (const [messageId, setup] of requests.entries()) {
+      expect(summary(await reply(requestBytes({ path: 'look', messageId, ...setup })))).toMatch(/^ACK 4\.01 /);
+    }
+  });
 
   it('that had started when the agent was killed may have run, though it is refused now', async () => {
     const held = heldHandler('look', true);

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
-import { createSeen } from '../../../agent/command/dedup/duplicate-table.js';
+import { createDuplicateTable } from '../../../agent/command/dedup/duplicate-table.js';
 import { probe } from '../../../agent/command/probe.js';
 import { createRunner } from '../../../agent/command/runner/runner.js';
 import { createCounters } from '../../../agent/command/stats/counters.js';
@@ -22,13 +22,10 @@ describe('the probe', () => {
   it('comes back, and leaves no trace: nothing is sent, counted, logged or journalled', async () => {
     const { log, lines } = recordingLog();
     const { journal } = await openTestJournal(undefined);
-    const { pipeline, counters, last, sent } = startPipeline({ log, journal });
+    const { pipeline, counters, recent, sent } = startPipeline({ log, journal });
     await pipeline.probe(ownPlace());
-    expect({ sent, counters, last }).toEqual({
-      sent: [],
-      counters: createCounters(),
-      last: { command: undefined, sent: undefined },
-    });
+    expect({ sent, counters }).toEqual({ sent: [], counters: createCounters() });
+    expect(recent).toMatchObject({ command: undefined, sent: undefined });
     expect(lines).toEqual([]);
     expect(journal.size).toMatchObject({ entries: 0 });
   });
@@ -69,11 +66,11 @@ describe('the probe', () => {
   });
 
   it('fails when commands are refused although what is remembered of earlier ones has expired', async () => {
-    const seen = { ...createSeen(), isClogged: () => true };
-    const life = { registry: new Map(), launch: ownPlace(), maxBytes: () => 1300 };
-    await expect(probe({ ...life, seen, refusalOf: () => undefined, source: '100.64.0.1' })).rejects.toMatchObject({
+    const duplicates = { ...createDuplicateTable(), isClogged: () => true };
+    const rest = { registry: new Map(), submit: ownPlace(), maxBytes: () => 1300, refusalOf: () => undefined };
+    await expect(probe({ ...rest, duplicates, source: '100.64.0.1' })).rejects.toMatchObject({
       code: 'probe-failed',
-      message: expect.stringContaining('does not expire'),
+      message: expect.stringContaining('have expired'),
     });
   });
 

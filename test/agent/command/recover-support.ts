@@ -1,7 +1,6 @@
 import { encode } from 'cborg';
-import { datagramKey } from '../../../agent/command/dedup/duplicate-table.js';
+import { datagramKey, digestOf } from '../../../agent/command/dedup/entry.js';
 import type { JournalCommand } from '../../../agent/command/journal/entry.js';
-import { journalKey } from '../../../agent/command/journal/handle.js';
 import { requestBytes } from '../../support/coap.js';
 import { FROM_CARRIER } from '../../support/pipeline.js';
 import { asAfterKill, heldHandler, settled, startWired, type WiredSetup } from './wired-support.js';
@@ -50,7 +49,7 @@ export async function killedWhileWaiting(request: Uint8Array | string, setup: Wi
 export function journalled(request: string | Uint8Array, change: Partial<JournalCommand> = {}): JournalCommand {
   const bytes = Buffer.from(request);
   return {
-    key: journalKey(datagramKey('gateway', bytes)),
+    key: digestOf(datagramKey('gateway', bytes)),
     peer: 'gateway',
     name: 'hold',
     format: 'text',

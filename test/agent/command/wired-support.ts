@@ -1,6 +1,5 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import library from 'libsql';
 import { onTestFinished } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
 import { type Clock, systemClock } from '../../../agent/base/moment.js';
@@ -48,7 +47,7 @@ const textsOf = (sent: readonly { readonly bytes: Buffer }[]) => sent.map(({ byt
 
 /** What another program that opens the database now finds committed in it, oldest first. */
 export function onDisk(folder: string): JournalEntry[] {
-  const connection = connect(library, join(folder, DATABASE_NAME));
+  const connection = connect(join(folder, DATABASE_NAME));
   try {
     return readRows(connection, 'newest', 0, 1000)
       .map(({ entry }) => entry)

@@ -66,15 +66,15 @@ const NEEDS_RESTART = [
   'metrics.port',
 ];
 
-describe('each setting', () => {
-  it('is either taken up at once or needs a restart, and is named', () => {
+describe('compareConfigs for each setting', () => {
+  it('names it as changed or as needing a restart', () => {
     const found = OTHERS.map((other) => changes({}, other));
     const names = listSettings().map(({ path }) => path.join('.'));
     expect(found.flatMap(({ changed, needsRestart }) => [...changed, ...needsRestart]).sort()).toEqual(names.sort());
     expect(found.flatMap(({ needsRestart }) => needsRestart)).toEqual(NEEDS_RESTART);
   });
 
-  it('that needs a restart stays as it was, and is named again the next time', () => {
+  it('names it again at the next reload when it needs a restart, which withoutRestart defers', () => {
     const before = resolveConfig({});
     for (const other of OTHERS) {
       const next = resolveConfig(other);
@@ -86,10 +86,10 @@ describe('each setting', () => {
   });
 });
 
-describe('a handler', () => {
+describe('compareConfigs for a handler', () => {
   const program = ['/bin/true'];
 
-  it('is named when it is new, another, or gone', () => {
+  it('names it when it is added, changed or removed', () => {
     const before = { a: { program }, 'b.c': { program }, d: { program } };
     const after = { a: { program }, 'b.c': { program, safe: true }, e: { program } };
     expect(changes({ handlers: before }, { handlers: after })).toEqual({
@@ -99,14 +99,14 @@ describe('a handler', () => {
   });
 });
 
-it('nothing is named where nothing is different, however it is written', () => {
+it('compareConfigs names nothing for equal configurations in different notation', () => {
   expect(changes({}, { listen: { ports: [{ port: 6969 }] }, limits: { stop: '10s' }, modules: [] })).toEqual({
     changed: [],
     needsRestart: [],
   });
 });
 
-it('a complete configuration is a configuration, and stays the same', () => {
+it('a complete configuration is a valid input and resolves to itself', () => {
   for (const other of [{}, ...OTHERS, { handlers: { a: { program: ['/bin/true'] } } }]) {
     const config = resolveConfig(other);
     expect(resolveConfig(config)).toEqual(config);

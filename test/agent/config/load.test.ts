@@ -52,8 +52,8 @@ function findings(text: string, overrides: Override[] = []): string[] {
   return [];
 }
 
-describe('the configuration', () => {
-  it('is complete without a file', () => {
+describe('loadConfig', () => {
+  it('returns all defaults without a file', () => {
     expect(parse('')).toEqual({
       device: { id: hostname() },
       listen: {
@@ -80,13 +80,13 @@ describe('the configuration', () => {
     });
   });
 
-  it('is the same from an empty file, one with comments only, and an empty object', () => {
+  it('returns the same for an empty file, only comments, and an empty object', () => {
     expect(parse('# nothing\n')).toEqual(parse(''));
     expect(resolveConfig({})).toEqual(parse(''));
     expect(resolveConfig(undefined)).toEqual(parse(''));
   });
 
-  it('takes all that a file says', () => {
+  it('reads all settings of a file', () => {
     expect(parse(SAMPLE)).toMatchObject({
       listen: {
         ports: [
@@ -99,13 +99,13 @@ describe('the configuration', () => {
     });
   });
 
-  it('stays what it is when it is resolved a second time', () => {
+  it('resolves a complete configuration to itself', () => {
     const config = parse(SAMPLE);
     expect(resolveConfig(config)).toEqual(config);
   });
 });
 
-describe('an unknown key is named with its place and the nearest known key', () => {
+describe('loadConfig names an unknown key with its place and the nearest known key', () => {
   it.each([
     ['lissten:\n  address: auto', 'c.yaml:1:1: lissten is unknown; did you mean listen?'],
     ['listen:\n  adress: auto', 'c.yaml:2:3: listen.adress is unknown; did you mean address?'],
@@ -122,7 +122,7 @@ describe('an unknown key is named with its place and the nearest known key', () 
     expect(findings(text)).toEqual([finding]);
   });
 
-  it('and each of several on a line of its own', () => {
+  it('each of several on a line of its own', () => {
     expect(findings('a: 1\nb: 2\nlog:\n  c: 3')).toEqual([
       expect.stringMatching(/^c\.yaml:4:3: log\.c is unknown/),
       expect.stringMatching(/^c\.yaml:1:1: a is unknown/),
@@ -131,7 +131,7 @@ describe('an unknown key is named with its place and the nearest known key', () 
   });
 });
 
-describe('a wrong value is named with its place', () => {
+describe('loadConfig names an invalid value with its place', () => {
   it.each([
     ['a word for a section', 'listen: here', '1:1: listen: '],
     ['a list for the whole', '- 1', '1:1: the configuration: '],
@@ -195,12 +195,12 @@ describe('a wrong value is named with its place', () => {
     expect(findings(text)).toEqual([expect.stringContaining('c.yaml:4:5: handlers.a.user: ')]);
   });
 
-  it('and an embedding program, which has no lines, gets the setting’s name alone', () => {
+  it('the setting’s name alone, for an embedding program', () => {
     expect(() => resolveConfig({ log: { level: 'loud' } })).toThrow(/^the configuration: log\.level: /);
   });
 });
 
-describe('a file that is not YAML is unreadable, with the place', () => {
+describe('loadConfig rejects invalid YAML with the place', () => {
   it.each([
     ['a key given twice', 'log: {}\nlisten: {}\nlog: {}', 'c.yaml:3:1: '],
     ['a bracket that is not closed', 'allow: [1', 'c.yaml:1:'],
@@ -213,7 +213,7 @@ describe('a file that is not YAML is unreadable, with the place', () => {
     expect(read).toThrow(place);
   });
 
-  it('nor is one that unfolds to billions of entries, or is nested without end', () => {
+  it('aliases that expand to billions of entries, and endless nesting', () => {
     const levels = Array.from({ length: 20 }, (_, level) => {
       const above = level === 0 ? 'x' : `*a${level - 1}`;
       return `k${level}: &a${level} [${Array(10).fill(above).join(', ')}]`;
@@ -224,8 +224,8 @@ describe('a file that is not YAML is unreadable, with the place', () => {
   });
 });
 
-describe('a file', () => {
-  it('is read from where it is named, by flag or by variable', async () => {
+describe('a configuration file', () => {
+  it('is named by a flag or a variable', async () => {
     const folder = temporaryFolder();
     const one = writeFile(folder, 'one.yaml', 'device: {id: one}');
     const two = writeFile(folder, 'two.yaml', 'device: {id: two}');
@@ -253,7 +253,7 @@ describe('a file', () => {
     expect(config.handlers['relay.set']).toMatchObject({ idempotent: true, timeout: '10s' });
   });
 
-  it('that is named must be there, be a file, and not be huge', async () => {
+  it('that is named must exist, be a file, and not be huge', async () => {
     const folder = temporaryFolder();
     const huge = writeFile(folder, 'huge.yaml', `# ${'x'.repeat(1_048_576)}`);
     for (const path of [`${folder}/absent.yaml`, folder, huge, '/dev/null/x']) {
@@ -264,23 +264,23 @@ describe('a file', () => {
   });
 });
 
-describe('flags stand above variables, those above the file, that above the defaults', () => {
+describe('flags override variables, variables the file, the file the defaults', () => {
   const file = () => writeFile(temporaryFolder(), 'c.yaml', 'log: {level: warn}\nlisten: {address: 127.0.0.3}');
   const variable = { SUPERSIM_AGENT_LOG_LEVEL: 'debug' };
   const flag = { path: ['log', 'level'], value: 'trace', from: '--log-level' };
 
-  it('each where the one above says nothing', async () => {
+  it('for each setting that the former leaves out', async () => {
     expect((await loadConfig(file(), [flag], variable)).log.level).toBe('trace');
     expect((await loadConfig(file(), [], variable)).log.level).toBe('debug');
     expect((await loadConfig(file(), [], {})).log.level).toBe('warn');
     expect(parse('').log.level).toBe('info');
   });
 
-  it('and leave what they do not name as it is', async () => {
+  it('and other settings keep their values', async () => {
     expect((await loadConfig(file(), [flag], variable)).listen.address).toBe('127.0.0.3');
   });
 
-  it('and an error names the one that it came from', async () => {
+  it('and an error names its origin', async () => {
     const loud = { ...flag, value: 'loud' };
     expect(findings('log: {level: loud}', [])).toEqual([expect.stringMatching(/^c\.yaml:1:7: log\.level: /)]);
     expect(findings('log: {level: info}', [loud])).toEqual([expect.stringMatching(/^--log-level: log\.level: /)]);
@@ -291,8 +291,8 @@ describe('flags stand above variables, those above the file, that above the defa
   });
 });
 
-describe('what may be secret', () => {
-  it('is masked: the values that programs get in their environment', () => {
+describe('maskSecrets', () => {
+  it('masks the environment values of programs', () => {
     const config = parse('handlers: {a: {program: [/a], environment: [PATH, TOKEN=s3cret, "PAIRS=a=s3cret", EMPTY=]}}');
     const shown = JSON.stringify(maskSecrets(config));
     expect(shown).toContain('["PATH","TOKEN=***","PAIRS=***","EMPTY=***"]');
@@ -304,7 +304,7 @@ describe('what may be secret', () => {
   });
 });
 
-describe('the JSON Schema', () => {
+describe('configJsonSchema', () => {
   /** zod reads it back, so that it is checked as any editor would check it. */
   const accepts = (text: string) => {
     const schema = z.fromJSONSchema(JSON.parse(JSON.stringify(configJsonSchema())));

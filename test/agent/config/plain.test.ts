@@ -11,14 +11,14 @@ const SETTINGS = {
   log: { level: 'warn' },
 };
 
-describe('without the YAML parser', () => {
+describe('readPlain', () => {
   it.each([
     ['an empty file', ''],
     ['comments', '# one\n\n   # two: three\r\n\t\n#'],
     ['the sample', readFileSync('systemd/config.yaml', 'utf8')],
     ['JSON on one line', JSON.stringify(SETTINGS)],
     ['JSON with a layout', `\n${JSON.stringify(SETTINGS, null, 2)}\n`],
-  ])('%s is read, as the parser reads it', (_what, text) => {
+  ])('reads %s like the YAML parser', (_what, text) => {
     const plain = readPlain(text);
     expect(plain).toBeDefined();
     expect(plain).toEqual(parseYaml('c.yaml', text).settings);
@@ -33,19 +33,19 @@ describe('without the YAML parser', () => {
     ['JSON with a comment', '{"log":{"level":"warn"}} # one'],
     ['a list', '[]'],
     ['nothing, in words', 'null'],
-  ])('%s is not read', (_what, text) => {
+  ])('leaves %s to the YAML parser', (_what, text) => {
     expect(readPlain(text)).toBeUndefined();
   });
 });
 
-describe('a file written as JSON', () => {
+describe('a configuration file in JSON', () => {
   const load = (text: string) => loadConfig(writeFile(temporaryFolder(), 'c.json', text), [], {});
 
-  it('is read', async () => {
+  it('is loaded', async () => {
     expect(await load(JSON.stringify(SETTINGS, null, 2))).toMatchObject({ device: SETTINGS.device, log: SETTINGS.log });
   });
 
-  it('is an error with the place of what is wrong, a key given twice among that', async () => {
+  it('is rejected with the place of a mistake, such as a duplicate key', async () => {
     await expect(load('{\n  "log": { "levle": "warn" }\n}')).rejects.toThrow(/c\.json:2:12: log\.levle is unknown/);
     await expect(load('{\n  "log": {},\n  "log": {}\n}')).rejects.toThrow(/c\.json:3:3: /);
   });

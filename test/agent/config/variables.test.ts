@@ -7,8 +7,8 @@ import { temporaryFolder, writeFile } from '../../support/files.js';
 const load = (environment: Record<string, string>) =>
   loadConfig(writeFile(temporaryFolder(), 'empty.yaml', ''), [], environment);
 
-describe('a variable', () => {
-  it('is there for every setting that stands alone, and for no other', () => {
+describe('a SUPERSIM_AGENT_ variable', () => {
+  it('exists for every scalar and list setting, and for no other', () => {
     expect(listSettings().map(({ path }) => variableName(path))).toEqual([
       'SUPERSIM_AGENT_DEVICE_ID',
       'SUPERSIM_AGENT_DEVICE_REBOOT',
@@ -50,7 +50,7 @@ describe('a variable', () => {
     ]);
   });
 
-  it('sets what it names: numbers, lists and objects as YAML', async () => {
+  it('sets numbers, lists and objects in YAML', async () => {
     const config = await load({
       SUPERSIM_AGENT_LISTEN_PORTS: '[7000, {port: 7001, format: text}]',
       SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES: '65536',
@@ -69,21 +69,23 @@ describe('a variable', () => {
   });
 
   it.each(['00123', '1e5', 'true', 'null', 'a: b', '[x', 'gate #1', '@home'])(
-    'for a string is taken as it is: a device may be called %s',
+    'of a string setting is taken literally: %s',
     async (id) => {
       expect((await load({ SUPERSIM_AGENT_DEVICE_ID: id })).device.id).toBe(id);
     },
   );
 
-  it('that names no setting is an error, with the nearest one', async () => {
+  it('that is unknown is an error that names the nearest one', async () => {
     const read = (name: string) => readVariables({ [name]: '1' });
     await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
-    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(/LOG_LEVLE .*SUPERSIM_AGENT_LOG_LEVEL\?/);
+    await expect(read('SUPERSIM_AGENT_LOG_LEVLE')).rejects.toThrow(
+      /LOG_LEVLE; did you mean SUPERSIM_AGENT_LOG_LEVEL\?/,
+    );
     await expect(read('SUPERSIM_AGENT_HANDLERS')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
     await expect(read('SUPERSIM_AGENT_')).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
   });
 
-  it('that is not YAML, or of the wrong type, is an error that names it', async () => {
+  it('with invalid YAML or a wrong type is an error that names it', async () => {
     await expect(load({ SUPERSIM_AGENT_ALLOW: '[1' })).rejects.toThrow('SUPERSIM_AGENT_ALLOW');
     await expect(load({ SUPERSIM_AGENT_ALLOW: 'everybody' })).rejects.toThrow('SUPERSIM_AGENT_ALLOW: allow.0: ');
     await expect(load({ SUPERSIM_AGENT_GATEWAY_PORT: 'x' })).rejects.toThrow(
@@ -91,17 +93,17 @@ describe('a variable', () => {
     );
   });
 
-  it('that holds one thing where a list is asked for is a list of one', async () => {
+  it('with a single value for a list setting is a list of one', async () => {
     expect((await load({ SUPERSIM_AGENT_ALLOW: '127.0.0.0/8' })).allow).toEqual(['127.0.0.0/8']);
     expect((await load({ SUPERSIM_AGENT_LISTEN_PORTS: '7000' })).listen.ports).toMatchObject([{ port: 7000 }]);
   });
 
-  it('that is empty is as good as none', async () => {
+  it('that is empty is ignored', async () => {
     expect((await load({ SUPERSIM_AGENT_GATEWAY_PORT: '' })).gateway.port).toBe(6969);
     expect((await loadConfig(undefined, [], { SUPERSIM_AGENT_CONFIG: '' })).gateway.port).toBe(6969);
   });
 
-  it('of another program is none of the agent’s business', async () => {
+  it('with another prefix is ignored', async () => {
     expect(await readVariables({ SUPERSIM_AUTH_TOKEN: 'x', PATH: '/bin', SUPERSIM_AGENT_CONFIG: '/x' })).toEqual([]);
   });
 });

@@ -21,7 +21,7 @@ const config = resolveConfig({
 });
 const mask = createMask(config);
 
-describe('secrets are hidden', () => {
+describe('createMask', () => {
   it.each([
     ['password=hunter2 user=joe', 'password=*** user=joe'],
     ['{"token":"abc","port":6969}', '{"token":"***","port":6969}'],
@@ -38,9 +38,9 @@ describe('secrets are hidden', () => {
     ['the SIM asks for its PIN, and MODE=auto is a warning'],
     ['{"level":"warning","msg":"listening","address":"100.64.5.6","ports":[6969]}'],
     ['mapping=1 opinion=2 spinning: 3'],
-  ])('and nothing else: %s', (text) => expect(mask(text)).toBe(text));
+  ])('keeps other text: %s', (text) => expect(mask(text)).toBe(text));
 
-  it('in the configuration, by its schema and by names', () => {
+  it('maskedConfig masks by schema and by names', () => {
     const shown = JSON.stringify(maskedConfig(config, mask));
     for (const secret of ['4711', 'xyz9', 'harmless-looking', 'argument-x', 'bearer-x'])
       expect(shown).not.toContain(secret);
@@ -49,7 +49,7 @@ describe('secrets are hidden', () => {
     expect(shown).toContain('/dev/ttyUSB2');
   });
 
-  it('that stand in a configuration that cannot be used', () => {
+  it('hides secrets of an invalid configuration', () => {
     const text = [
       'modem: { path: /dev/ttyUSB2, pni: x, "pin": "9876" }',
       'handlers:',
@@ -63,14 +63,14 @@ describe('secrets are hidden', () => {
     expect(hide('9876 first-secret second secret, quoted third secret auto')).toBe('*** *** *** *** auto');
   });
 
-  it('in no more time than it takes to read the text', () => {
+  it('takes linear time', () => {
     const long = `${'x'.repeat(50_000)} ${'token'.repeat(5000)} ${'"'.repeat(20_000)}${'a=b '.repeat(10_000)}`;
     const began = performance.now();
     createMask(config, long)(long);
     expect(performance.now() - began).toBeLessThan(2000);
   });
 
-  it('in a tree, under names that say so', () => {
+  it('maskTree masks values of secret names', () => {
     expect(maskTree({ a: [{ apiKey: 'x' }, 'token=y'], secret: 'z', n: 1 }, mask)).toEqual({
       a: [{ apiKey: '***' }, 'token=***'],
       secret: '***',
@@ -78,7 +78,7 @@ describe('secrets are hidden', () => {
     });
   });
 
-  it('in a unit’s file', () => {
+  it('maskUnit masks a unit file', () => {
     const unit = [
       '[Service]',
       'ExecStart=/usr/bin/supersim-agent run --token abc',

@@ -22,8 +22,8 @@ async function load(config: ConfigInput, own: HandlerDefinition[] = []) {
   return { registry, names: [...registry.keys()].slice(BUILT_INS.length), lines };
 }
 
-describe('a module', () => {
-  it('gives the handlers that it exports, by default or by name, each once', async () => {
+describe('loadHandlers for a module', () => {
+  it('loads each exported handler once, by default or by name', async () => {
     const path = writeModule(`
       const one = { name: 'one', description: 'One', safe: true, timeout: '5s', run: () => 1 };
       export default one;
@@ -38,7 +38,7 @@ describe('a module', () => {
     expect(lines).toEqual([]);
   });
 
-  it('may export an instance of a class', async () => {
+  it('accepts an instance of a class', async () => {
     const path = writeModule(`
       class Relay { name = 'relay'; description = 'A relay'; run() { return this.name; } }
       export default new Relay();`);
@@ -53,7 +53,7 @@ describe('a module', () => {
     ['imports what is not there', `import 'a-package-that-is-not-there'`],
     ['exports nothing', ''],
     ['exports no handler', 'export const a = 1, b = null, c = { name: "x" }'],
-  ])('that %s is set aside with a line in the log, and the next one is loaded', async (_what, text) => {
+  ])('logs a module that %s, and loads the next one', async (_what, text) => {
     const bad = writeModule(text);
     const { names, lines } = await load({ modules: [bad, writeModule(GOOD)] });
     expect(names).toEqual(['good']);
@@ -61,13 +61,13 @@ describe('a module', () => {
     expect(lines[0]?.details['error']).toContain(bad);
   });
 
-  it('that is not there, or that others can write, is set aside', async () => {
+  it('logs a module that is missing or that others can write', async () => {
     const { names, lines } = await load({ modules: ['/nowhere/handler.mjs', writeModule(GOOD, 0o666)] });
     expect(names).toEqual([]);
     expect(lines.map(({ details }) => details['code'])).toEqual(['handler-invalid', 'program-unsafe']);
   });
 
-  it('that never finishes loading is set aside after a while', async () => {
+  it('logs a module that exceeds the time limit', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const bad = writeModule('await new Promise(() => {});');
@@ -91,7 +91,7 @@ describe('a module', () => {
     ['has params of another library', `name: 'bad', description: '', params: { parse() {} }, run() {}`],
     ['has params that are no object of zod', `name: 'bad', description: '', params: { _zod: 1 }, run() {}`],
     ['throws when its name is looked at', `get name() { throw new Error('hidden'); }, run() {}`],
-  ])('loses only the handler that %s', async (_what, members) => {
+  ])('leaves out only the handler that %s', async (_what, members) => {
     const path = writeModule(`
       export const a = { name: 'good', description: '', run() {} };
       export const b = { ${members} };
@@ -101,7 +101,7 @@ describe('a module', () => {
     expect(lines).toMatchObject([{ level: 'error', details: { module: path } }]);
   });
 
-  it('keeps the handlers behind a bad one', async () => {
+  it('loads the handlers after an invalid one', async () => {
     const path = writeModule(`
       export const a = { name: 'error', description: '', run() {} };
       export const b = { name: 'after', description: '', run() {} };`);
@@ -111,22 +111,22 @@ describe('a module', () => {
   });
 });
 
-describe('a program of the configuration', () => {
-  it('is there beside the built-ins', async () => {
+describe('loadHandlers for a configured program', () => {
+  it('loads it beside the built-in handlers', async () => {
     const { registry, names, lines } = await load({ handlers: { 'disk.free': { program: [writeScript('df')] } } });
     expect(names).toEqual(['disk.free']);
     expect(registry.get('disk.free')?.usage).toBe('[anything]');
     expect(lines).toEqual([]);
   });
 
-  it('that others can write stays, to fail until that is mended, and is named in the log', async () => {
+  it('loads and logs a program that others can write, which fails until corrected', async () => {
     const path = writeFile(temporaryFolder(), 'script.sh', '#!/bin/sh\n', 0o777);
     const { names, lines } = await load({ handlers: { unsafe: { program: [path] } } });
     expect(names).toEqual(['unsafe']);
     expect(lines).toMatchObject([{ level: 'error', details: { handler: 'unsafe', code: 'program-unsafe' } }]);
   });
 
-  it('that cannot be one is set aside, and the others go on', async () => {
+  it('logs an invalid program, and loads the others', async () => {
     const { names, lines } = await load({
       handlers: {
         ping: { program: ['/bin/true'] },
@@ -139,29 +139,29 @@ describe('a program of the configuration', () => {
   });
 });
 
-describe('an embedding program’s handlers', () => {
-  it('are there, and may be what a raw port hands its bytes to', async () => {
+describe('loadHandlers for handlers of an embedding program', () => {
+  it('loads them, also for a raw port', async () => {
     const own = { name: 'frames', description: '', run: () => undefined };
     const raw = { listen: { ports: [{ port: 7000, format: 'raw' as const, handler: 'frames' }] } };
     expect((await load(raw, [own])).lines).toEqual([]);
     expect((await load(raw)).lines).toMatchObject([{ level: 'error', details: { port: 7000, handler: 'frames' } }]);
   });
 
-  it('are an error at once when they are wrong: their author is there to mend them', async () => {
+  it('throws for an invalid one', async () => {
     const own = { name: 'ping', description: '', run: () => undefined };
     await expect(load({}, [own])).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 });
 
-describe('a socket of the configuration', () => {
-  it('stays when it is not there yet, and is named in the log', async () => {
+describe('loadHandlers for a configured socket', () => {
+  it('loads and logs a missing socket', async () => {
     const { registry, names, lines } = await load({ handlers: { update: { socket: '/nowhere/update.sock' } } });
     expect(names).toEqual(['update']);
     expect(registry.get('update')?.usage).toBe('[anything]');
     expect(lines).toMatchObject([{ level: 'error', details: { handler: 'update', code: 'handler-invalid' } }]);
   });
 
-  it('is set aside when its name is taken', async () => {
+  it('logs a duplicate name', async () => {
     const { names, lines } = await load({ handlers: { ping: { socket: '/nowhere/ping.sock' } } });
     expect(names).toEqual([]);
     expect(lines).toMatchObject([{ details: { handler: 'ping', code: 'handler-invalid' } }]);

@@ -18,54 +18,54 @@ function bind(schema: z.ZodType | undefined, params: Partial<Params>, words = tr
 
 const badParams = { error: { code: 'bad-params', message: expect.any(String) } };
 
-describe('parameters', () => {
+describe('bindSchema', () => {
   it.each([
     ['by position', { positional: ['2', 'on'] }],
     ['by name', { named: { on: 'on', channel: '2' } }],
     ['both ways', { positional: ['2'], named: { on: 'on' } }],
-  ])('can be given %s, and get their defaults', (_how, params) => {
+  ])('accepts parameters %s, and sets defaults', (_how, params) => {
     expect(bind(relay, params)).toEqual({ value: { channel: 2, on: true, mode: 'hold' } });
   });
 
-  it('by position come in the schema’s order', () => {
+  it('names positional parameters in the schema’s order', () => {
     expect(bind(relay, { positional: ['1', 'off', 'pulse', 'pump'] })).toEqual({
       value: { channel: 1, on: false, mode: 'pulse', label: 'pump' },
     });
   });
 
-  it('are refused when there are too many, one is given twice, or one is missing', () => {
+  it('refuses too many parameters, duplicate ones, and missing ones', () => {
     expect(bind(relay, { positional: ['1', 'on', 'hold', 'x', 'y'] })).toEqual(badParams);
     expect(bind(relay, { positional: ['1', 'on'], named: { channel: '1' } })).toEqual(badParams);
     expect(bind(relay, { positional: ['1'] })).toEqual(badParams);
     expect(bind(z.object({}), { positional: ['1'] })).toEqual(badParams);
   });
 
-  it('are refused with the name of the one that is wrong', () => {
+  it('names the invalid parameter', () => {
     expect(bind(relay, { positional: ['1', 'perhaps'] })).toMatchObject({ error: { message: /^on: / } });
     const nested = z.object({ list: z.array(z.number()) });
     expect(bind(nested, { named: { list: [1, 'x'] } }, false)).toMatchObject({ error: { message: /^list\.1: / } });
   });
 
-  it('that the schema does not know are left out, or refused where it is strict', () => {
+  it('drops unknown parameters, or refuses them where the schema is strict', () => {
     expect(bind(z.object({}), { named: { unknown: 1 } })).toEqual({ value: {} });
     expect(bind(z.strictObject({}), { named: { unknown: 1 } })).toEqual(badParams);
     expect(bind(z.looseObject({ a: z.number() }), { named: { a: '1', b: '2' } })).toEqual({ value: { a: 1, b: '2' } });
   });
 
-  it('with the names of an object’s own members change no object but theirs', () => {
+  it('accepts names of members of Object.prototype without side effects', () => {
     const named = JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1, "toString": 2}');
     expect(bind(z.looseObject({}), { named }, false)).not.toHaveProperty('error');
     expect(bind(undefined, { named }, false)).not.toHaveProperty('error');
     expect({}).not.toHaveProperty('polluted');
   });
 
-  it('are handed on as they came where the handler has no schema, those by position as args', () => {
+  it('passes parameters on unchanged without a schema, positional ones as args', () => {
     expect(bind(undefined, { named: { a: '1' } })).toEqual({ value: { a: '1' } });
     expect(bind(undefined, { positional: ['x'], named: { a: '1' } })).toEqual({ value: { a: '1', args: ['x'] } });
   });
 });
 
-describe('words', () => {
+describe('bindSchema for words of a text command', () => {
   it.each<[string, z.ZodType, string, unknown]>([
     ['a number', z.number(), '1.5', 1.5],
     ['a negative number', z.number(), '-3', -3],
@@ -88,7 +88,7 @@ describe('words', () => {
     ['a string that looks like a boolean', z.string(), 'true', 'true'],
     ['an empty string', z.string(), '', ''],
     ['either a number or a string', z.union([z.number(), z.string()]), '5', '5'],
-  ])('are read as the schema asks: %s', (_what, schema, word, value) => {
+  ])('converts them to the type of the schema: %s', (_what, schema, word, value) => {
     expect(bind(z.object({ it: schema }), { named: { it: word } })).toEqual({ value: { it: value } });
   });
 
@@ -100,18 +100,18 @@ describe('words', () => {
     ['no boolean', z.boolean(), 'TRUE!'],
     ['half a list', z.array(z.number()), '[1,'],
     ['a choice that is not there', z.enum(['a', 'b']), 'c'],
-  ])('are refused where they cannot be: %s', (_what, schema, word) => {
+  ])('refuses words that do not convert: %s', (_what, schema, word) => {
     expect(bind(z.object({ it: schema }), { named: { it: word } })).toEqual(badParams);
   });
 
-  it('are read as such only in text: JSON and CBOR have types of their own', () => {
+  it('does not convert strings of JSON and CBOR', () => {
     expect(bind(relay, { named: { channel: '2', on: true } }, false)).toEqual(badParams);
     expect(bind(relay, { named: { channel: 2, on: 'on' } }, false)).toEqual(badParams);
     expect(bind(relay, { named: { channel: 2, on: true } }, false)).not.toHaveProperty('error');
   });
 });
 
-describe('an author’s own checks', () => {
+describe('a handler’s own refinements', () => {
   it('answer with their message', () => {
     const even = z.object({ n: z.number().refine((n) => n % 2 === 0, 'must be even') });
     expect(bind(even, { positional: ['3'] })).toEqual({ error: { code: 'bad-params', message: 'n: must be even' } });
@@ -135,19 +135,19 @@ describe('an author’s own checks', () => {
       },
     ],
     ['are asynchronous', async () => true],
-  ])('that %s make the command fail, and nothing else', (_how, check) => {
+  ])('that %s make only the command fail', (_how, check) => {
     const schema = z.object({ n: z.number().refine(check) });
     expect(bind(schema, { positional: ['3'] })).toMatchObject({ error: { code: 'handler-failed' } });
   });
 
-  it('may change the parameters', () => {
+  it('may transform the parameters', () => {
     const upper = z.object({ a: z.string().transform((text) => text.toUpperCase()) });
     expect(bind(upper, { positional: ['x'] })).toEqual({ value: { a: 'X' } });
   });
 });
 
-describe('a schema', () => {
-  it('tells how its parameters are written', () => {
+describe('a handler’s schema', () => {
+  it('gives the usage of the parameters', () => {
     const schema = relay.extend({ list: z.array(z.string()), when: z.union([z.number(), z.string()]) });
     const { usage } = compileHandler({ name: 'tried', description: '', params: schema, run: () => undefined });
     expect(usage).toBe('channel:integer on:boolean [mode:string] [label:string] list:array when:any');
@@ -157,7 +157,7 @@ describe('a schema', () => {
     ['a string', z.string()],
     ['a choice of objects', z.union([z.object({ a: z.string() }), z.object({ b: z.string() })])],
     ['a list', z.array(z.string())],
-  ])('that is no object is refused when the handler is made: %s', (_what, params) => {
+  ])('that is not an object is refused: %s', (_what, params) => {
     expect(() => compileHandler({ name: 'tried', description: '', params, run: () => undefined })).toThrow(
       expect.objectContaining({ code: 'handler-invalid' }),
     );

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, openSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { programHandler } from '../../../agent/handlers/program.js';
-import { lookUpUser } from '../../../agent/handlers/user.js';
+import { findUserIds } from '../../../agent/handlers/user.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';
@@ -22,25 +22,25 @@ async function abortOnceStarted(script: string): Promise<unknown> {
     {},
     contextFor({}, controller.signal),
   ).catch((error: unknown) => error);
-  await expect.poll(() => existsSync(join(folder, 'started')), { timeout: 5000 }).toBe(true);
+  await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('started');
   controller.abort();
   return run;
 }
 
-describe('what a program writes', () => {
-  it('is the reply, without its last line break', async () => {
+describe('output of a program handler', () => {
+  it('is the reply without its last line break', async () => {
     expect(await runProgram([writeScript('printf "one\\ntwo\\n\\n"')])).toBe('one\ntwo\n');
     expect(await runProgram([writeScript('printf "dos\\r\\n"')])).toBe('dos');
     expect(await runProgram([writeScript('exit 0')])).toBe('');
   });
 
-  it('is drained from both pipes at once, while only the head is kept', async () => {
+  it('is read from both pipes concurrently, and only its head is kept', async () => {
     const script = writeScript(`head -c ${FLOOD} /dev/zero >&2 & head -c ${FLOOD} /dev/zero; wait`);
     const result = await runProgram([script], { outputBytes: 1000 });
     expect(result).toBe(`${'\0'.repeat(1000)} …[cut, ${FLOOD} bytes]`);
   });
 
-  it('does not block when stderr is flooded before stdout is touched, or after', async () => {
+  it('does not block when stderr is flooded before or after stdout', async () => {
     expect(await runProgram([writeScript(`head -c ${FLOOD} /dev/zero >&2; echo done`)])).toBe('done');
     expect(await runProgram([writeScript(`echo done; exec 1>&-; head -c ${FLOOD} /dev/zero >&2`)])).toBe('done');
   });
@@ -51,22 +51,22 @@ describe('what a program writes', () => {
     expect(result).toBe(`${kept} …[cut, 9 bytes]`);
   });
 
-  it('bears no mark when it just fits', async () => {
+  it('has no mark when it just fits', async () => {
     expect(await runProgram([writeScript('printf "a€😀z"')], { outputBytes: 9 })).toBe('a€😀z');
   });
 
-  it('stays bytes when it is not UTF-8, its last line break included', async () => {
+  it('stays bytes with its last line break when it is not UTF-8', async () => {
     expect(await runProgram([writeScript("printf '\\377\\000\\200\\n'")])).toEqual(Buffer.from([0xff, 0, 0x80, 0x0a]));
   });
 
-  it('is marked as cut when it is bytes, too', async () => {
+  it('has a cut mark also when it is bytes', async () => {
     const result = await runProgram([writeScript("printf '\\377\\376\\375\\374\\373\\372'")], { outputBytes: 5 });
     expect(result).toEqual(Buffer.concat([Buffer.from([255, 254, 253, 252, 251]), Buffer.from(' …[cut, 6 bytes]')]));
   });
 });
 
-describe('a program that goes wrong', () => {
-  it('fails with its exit code and the end of its stderr', async () => {
+describe('a program handler that fails', () => {
+  it('reports its exit code and the end of stderr', async () => {
     const script = writeScript(`echo out; yes ä | head -n 1000 >&2; echo 'the last words' >&2; exit 3`);
     const error = await runProgram([script]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(Error);
@@ -76,33 +76,33 @@ describe('a program that goes wrong', () => {
     expect(Buffer.byteLength(message)).toBeLessThan(500);
   });
 
-  it('fails with the name of the signal that ended it', async () => {
+  it('reports the signal that killed it', async () => {
     await expect(runProgram([writeScript('kill -SEGV $$')])).rejects.toThrow('SIGSEGV');
   });
 
-  it('fails when it is not there, and names it', async () => {
+  it('reports a missing program', async () => {
     const path = join(temporaryFolder(), 'absent');
     await expect(runProgram([path])).rejects.toMatchObject({ code: 'handler-invalid' });
     await expect(runProgram([path])).rejects.toThrow(path);
   });
 
-  it('fails when it may not be executed', async () => {
+  it('reports a program that is not executable', async () => {
     const path = writeFile(temporaryFolder(), 'script.sh', '#!/bin/sh\n', 0o600);
     await expect(runProgram([path])).rejects.toThrow('EACCES');
   });
 
-  it('fails when its interpreter is not there', async () => {
+  it('reports a missing interpreter', async () => {
     const path = writeFile(temporaryFolder(), 'script', '#!/nowhere/interpreter\n', 0o700);
     await expect(runProgram([path])).rejects.toThrow('ENOENT');
   });
 
-  it('fails when its working directory is not there, and names that', async () => {
+  it('reports a missing working directory', async () => {
     await expect(runProgram([writeScript('echo')], { directory: '/nowhere/at/all' })).rejects.toThrow(
       '/nowhere/at/all',
     );
   });
 
-  it('is refused when others can write it, looked at before each run', async () => {
+  it('refuses a program that others can write, checked before each run', async () => {
     const script = writeScript('echo fine');
     expect(await runProgram([script])).toBe('fine');
     chmodSync(script, 0o777);
@@ -111,12 +111,12 @@ describe('a program that goes wrong', () => {
     expect(await runProgram([script])).toBe('fine');
   });
 
-  it('is no handler at all by a relative path', async () => {
+  it('refuses a relative path', async () => {
     const config = programConfig({ program: ['bin/script'] });
     await expect(programHandler('tried', config)).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 
-  it.skipIf(needs('prlimit'))('fails, and does no more harm, when the agent has too many files open', async () => {
+  it.skipIf(needs('prlimit'))('reports that the agent has too many open files', async () => {
     const script = writeScript('echo fine');
     const limit = (files: string) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${files}:`]);
     const before = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '-o', 'SOFT']);
@@ -135,21 +135,21 @@ describe('a program that goes wrong', () => {
   });
 });
 
-describe('a program that does not end by itself', () => {
-  it('ends by SIGTERM when its time is up', async () => {
+describe('a program handler that does not exit', () => {
+  it('is sent SIGTERM at its timeout', async () => {
     expect(String(await abortOnceStarted('touch started; exec sleep 1000'))).toContain('SIGTERM');
   });
 
-  it('ends by SIGKILL when it ignores SIGTERM', async () => {
+  it('is sent SIGKILL when it ignores SIGTERM', async () => {
     expect(String(await abortOnceStarted("trap '' TERM; touch started; exec sleep 1000"))).toContain('SIGKILL');
   });
 
-  it('is ended with all that it has started', async () => {
+  it('is killed with its children', async () => {
     const script = '(sleep 1000 & sleep 1001) & sleep 1002 & touch started; wait';
     expect(String(await abortOnceStarted(script))).toContain('SIGTERM');
   });
 
-  it('is not even started when its time is up before', async () => {
+  it('is not started after its timeout', async () => {
     const folder = temporaryFolder();
     const script = writeScript('touch started', folder);
     const context = contextFor({}, AbortSignal.abort(new Error('too late')));
@@ -158,19 +158,19 @@ describe('a program that does not end by itself', () => {
   });
 });
 
-describe('what a program leaves behind when it ends', () => {
-  it('is ended too, and keeps nobody waiting although it holds the pipes', async () => {
+describe('processes that a program handler leaves behind', () => {
+  it('are killed without waiting for their pipes', async () => {
     expect(await runProgram([writeScript('sleep 1000 & echo replied')])).toBe('replied');
   });
 
-  it('is killed when it ignores SIGTERM', async () => {
+  it('are sent SIGKILL when they ignore SIGTERM', async () => {
     const script = writeScript(
       "(trap '' TERM; touch started; exec sleep 1000) & while [ ! -e started ]; do :; done; echo replied",
     );
     expect(await runProgram([script], { directory: temporaryFolder() })).toBe('replied');
   });
 
-  it('keeps nobody waiting even when it left the process group with setsid', async () => {
+  it('delay nothing even after setsid', async () => {
     const script = writeScript(
       "setsid sh -c 'echo $$ > escaped; exec sleep 1000' & while [ ! -s escaped ]; do :; done; echo replied",
     );
@@ -182,27 +182,27 @@ describe('what a program leaves behind when it ends', () => {
   });
 });
 
-describe('a program’s stdin', () => {
-  it('holds the parameters as one line of JSON', async () => {
+describe('stdin of a program handler', () => {
+  it('has the parameters as one line of JSON', async () => {
     const params = { on: true, channel: 2, args: ['a b'], wide: 2n ** 64n, bytes: new Uint8Array([255]), none: null };
     expect(await runProgram(['/bin/cat'], {}, params)).toBe(
       '{"on":true,"channel":2,"args":["a b"],"wide":"18446744073709551616","bytes":{"base64":"/w=="},"none":null}',
     );
   });
 
-  it.each([10, 10_000_000])('need not be read: %i characters of it do no harm', async (length) => {
+  it.each([10, 10_000_000])('need not be read, with %i characters', async (length) => {
     expect(await runProgram([writeScript('echo done')], {}, { long: ['x'.repeat(length)] })).toBe('done');
     expect(await runProgram([writeScript('exec 0<&-; echo done')], {}, { long: ['x'.repeat(length)] })).toBe('done');
   });
 
-  it('may be closed by a program that has already ended, a hundred times over', async () => {
+  it('may be closed by a program that has already exited', async () => {
     const script = writeScript('exit 0');
     const runs = Array.from({ length: 100 }, () => runProgram([script], {}, { long: ['x'.repeat(300_000)] }));
     expect(new Set(await Promise.all(runs))).toEqual(new Set(['']));
   });
 });
 
-describe('a program’s environment', () => {
+describe('environment of a program handler', () => {
   const variables = async (environment: string[] | undefined, params: unknown = {}, context = contextFor()) => {
     const printed = String(
       await runProgram(['/usr/bin/env', '-0'], environment ? { environment } : {}, params, context),
@@ -213,7 +213,7 @@ describe('a program’s environment', () => {
     );
   };
 
-  it('tells the command, the device and the parameters that are words, numbers or booleans', async () => {
+  it('has the command, the device, and parameters that are strings, numbers or booleans', async () => {
     const context = contextFor({ id: '7', name: 'relay.set', format: 'json', peer: 'gateway' });
     const params = { on: true, channel: 2, 'odd-näme.x': '$(reboot); `reboot`', list: [1], wide: 2n ** 64n };
     expect(await variables([], params, context)).toEqual({
@@ -229,7 +229,7 @@ describe('a program’s environment', () => {
     });
   });
 
-  it('numbers the parameters that have no name', async () => {
+  it('numbers positional parameters', async () => {
     const context = contextFor({ params: { positional: ['2', 'on', [1]], named: {} } });
     expect(await variables([], { args: ['2', 'on', [1]] }, context)).toMatchObject({
       SUPERSIM_ARG_1: '2',
@@ -237,7 +237,7 @@ describe('a program’s environment', () => {
     });
   });
 
-  it('has no NUL bytes, which a caller could send in the id and the parameters', async () => {
+  it('has no NUL bytes of the ID and the parameters', async () => {
     const told = await variables([], { a: 'x\0y', 'b\0c': 'z', '': 'empty', __proto__: 1 }, contextFor({ id: 'i\0d' }));
     expect(told).toMatchObject({
       SUPERSIM_ID: 'id',
@@ -247,7 +247,7 @@ describe('a program’s environment', () => {
     });
   });
 
-  it('cannot be changed by a parameter’s name', async () => {
+  it('is not changed by parameter names', async () => {
     const told = await variables(['LD_PRELOAD=', 'PATH=/bin'], {
       PATH: '/evil',
       LD_PRELOAD: '/evil',
@@ -256,7 +256,7 @@ describe('a program’s environment', () => {
     expect(told).toMatchObject({ PATH: '/bin', LD_PRELOAD: '', SUPERSIM_PEER: '127.0.0.1:1' });
   });
 
-  it('hands on what is listed, sets what is given, and nothing else of the agent’s', async () => {
+  it('passes on and sets only the configured variables', async () => {
     vi.stubEnv('HANDED_ON', 'from the agent');
     vi.stubEnv('KEPT_BACK', 'secret');
     const told = await variables(['HANDED_ON', 'SET=a=b', 'EMPTY=', 'NOT_THERE']);
@@ -264,69 +264,69 @@ describe('a program’s environment', () => {
     expect(Object.keys(told).filter((name) => !name.startsWith('SUPERSIM_'))).toEqual(['HANDED_ON', 'SET', 'EMPTY']);
   });
 
-  it('does not tell an id that is not there', async () => {
+  it('has no variable for a missing ID', async () => {
     expect(await variables([])).not.toHaveProperty('SUPERSIM_ID');
     expect(await variables([], {}, contextFor({ id: null }))).not.toHaveProperty('SUPERSIM_ID');
     expect(await variables([], {}, contextFor({ id: 0 }))).toMatchObject({ SUPERSIM_ID: '0' });
   });
 });
 
-describe('a program’s arguments', () => {
-  it('reach it as they are written, never through a shell', async () => {
+describe('arguments of a program handler', () => {
+  it('are passed without a shell', async () => {
     const args = ['$(touch /tmp/never)', '; echo hi', '*', 'a b', '`id`', '-n', '$HOME'];
     const script = writeScript('for argument do printf "<%s>" "$argument"; done');
     expect(await runProgram([script, ...args])).toBe(args.map((argument) => `<${argument}>`).join(''));
   });
 
-  it('begin with the path that is configured, as systemctl does another thing when it is called reboot', async () => {
+  it('begin with the configured path as argv[0]', async () => {
     const link = join(temporaryFolder(), 'reboot');
     symlinkSync('/bin/sh', link);
     expect(await runProgram([link, '-c', 'echo "$0"'])).toBe(link);
   });
 
-  it('do not change where it runs: in / unless configured', async () => {
+  it('leave the working directory at / by default', async () => {
     expect(await runProgram([writeScript('pwd')])).toBe('/');
     const directory = temporaryFolder();
     expect(await runProgram([writeScript('pwd')], { directory })).toBe(directory);
   });
 });
 
-describe('a program on a raw port', () => {
+describe('a program handler on a raw port', () => {
   const raw = contextFor({ format: 'raw' });
   const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
-  it('gets the datagram’s bytes on its stdin, and its own go back as they are', async () => {
+  it('gets the datagram on stdin, and its output is sent unchanged', async () => {
     expect(await runProgram(['/bin/cat'], {}, everyByte, raw)).toEqual(everyByte);
     expect(await runProgram(['/bin/cat'], {}, Buffer.from('text\n'), raw)).toEqual(Buffer.from('text\n'));
   });
 
-  it('has no variable for each byte', async () => {
+  it('has no variables for bytes', async () => {
     expect(String(await runProgram(['/usr/bin/env'], {}, everyByte, raw))).not.toContain('SUPERSIM_PARAM');
   });
 
-  it('fails when more comes than is kept, rather than to send a part of it', async () => {
+  it('fails instead of sending cut output', async () => {
     await expect(runProgram(['/bin/cat'], { outputBytes: 255 }, everyByte, raw)).rejects.toThrow('256 bytes');
   });
 });
 
-describe('a program with a user', () => {
-  it.skipIf(needs('root'))('runs with the user’s ids, and no group of root’s', async () => {
+describe('a program handler with a user', () => {
+  it.skipIf(needs('root'))('runs with the user’s IDs and no group of root', async () => {
     const ids = (flag: string) => execFileSync('id', [flag, 'nobody']).toString().trim();
     const told = await runProgram(['/bin/sh', '-c', 'id -u; id -g; id -G'], { user: 'nobody' });
     expect(told).toBe([ids('-u'), ids('-g'), ids('-g')].join('\n'));
   });
 
-  it.skipIf(needs('root'))('is no handler when the agent is not root, or there is no such user', async () => {
+  it.skipIf(needs('root'))('is refused when the agent is not root or the user is unknown', async () => {
     const noUser = programConfig({ program: ['/bin/true'], user: 'no-such-user' });
     await expect(programHandler('tried', noUser)).rejects.toMatchObject({ code: 'handler-invalid' });
     vi.spyOn(process, 'getuid').mockReturnValue(1000);
     onTestFinished(() => void vi.restoreAllMocks());
-    await expect(lookUpUser('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(findUserIds('nobody')).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 });
 
-describe('a program handler’s promises', () => {
-  it('are those of its configuration: what is safe is idempotent as well', async () => {
+describe('safe and idempotent of a program handler', () => {
+  it('are configured, and safe implies idempotent', async () => {
     const handler = (input: object) => programHandler('tried', programConfig({ program: ['/bin/true'], ...input }));
     expect(await handler({})).toMatchObject({ safe: false, idempotent: false, timeoutMs: 30_000 });
     expect(await handler({ safe: true, timeout: '2min' })).toMatchObject({ idempotent: true, timeoutMs: 120_000 });

@@ -6,8 +6,8 @@ import { addHandler, compileHandler, type Registry } from '../../../agent/handle
 const named = (name: string) => compileHandler({ name, description: '', run: () => undefined });
 const invalid = expect.objectContaining({ code: 'handler-invalid' });
 
-describe('a registry', () => {
-  it.each(['ping', 'relay.set', 'a', 'a.1', 'A-b_c.d-e', `a${'b'.repeat(63)}`])('takes the name %s', (name) => {
+describe('addHandler', () => {
+  it.each(['ping', 'relay.set', 'a', 'a.1', 'A-b_c.d-e', `a${'b'.repeat(63)}`])('accepts the name %s', (name) => {
     const registry: Registry = new Map();
     addHandler(registry, named(name));
     expect([...registry.keys()]).toEqual([name]);
@@ -22,7 +22,7 @@ describe('a registry', () => {
     },
   );
 
-  it('refuses a second handler with the same name, and keeps the first', () => {
+  it('refuses a duplicate name and keeps the first handler', () => {
     const registry: Registry = new Map();
     const first = named('a');
     addHandler(registry, first);
@@ -31,25 +31,25 @@ describe('a registry', () => {
   });
 });
 
-describe('a handler’s definition', () => {
-  it('is not safe, not idempotent and has 30 s unless it says otherwise', () => {
+describe('compileHandler', () => {
+  it('defaults to not safe, not idempotent and 30 s', () => {
     expect(named('a')).toMatchObject({ safe: false, idempotent: false, timeoutMs: 30_000 });
   });
 
-  it('is idempotent when it is safe', () => {
+  it('makes a safe handler idempotent', () => {
     const define = (promises: object) => compileHandler({ name: 'a', description: '', run: () => 1, ...promises });
     expect(define({ safe: true })).toMatchObject({ safe: true, idempotent: true });
     expect(define({ idempotent: true })).toMatchObject({ safe: false, idempotent: true });
   });
 
-  it('is refused with a timeout that is no duration', () => {
+  it('refuses an invalid timeout', () => {
     const timeout: string = 'soon';
     const definition = Object.assign({ name: 'a', description: '', run: () => 1 }, { timeout });
     expect(() => compileHandler(JSON.parse(JSON.stringify(definition)))).toThrow();
     expect(compileHandler({ name: 'a', description: '', timeout: '500ms', run: () => 1 }).timeoutMs).toBe(500);
   });
 
-  it('may be an object whose run uses its other members', () => {
+  it('keeps this in run', () => {
     const counter = {
       name: 'count',
       description: '',
@@ -66,7 +66,7 @@ describe('a handler’s definition', () => {
     expect(run({}, context)).toBe(2);
   });
 
-  it('types the parameters by its schema', () => {
+  it('types the parameters by the schema', () => {
     const handler = defineHandler({
       name: 'relay.set',
       description: 'Switches a relay',

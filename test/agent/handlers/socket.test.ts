@@ -3,8 +3,8 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { endingHandlers } from '../../../agent/handlers/builtin/end.js';
-import { checkedSocket, socketHandler } from '../../../agent/handlers/socket.js';
+import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
+import { resolveSafeSocket, socketHandler } from '../../../agent/handlers/socket.js';
 import { deferred } from '../../support/deferred.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
@@ -46,7 +46,7 @@ async function call(path: string, params: unknown = {}, limits: Limits = {}, con
   return socketHandler('tried', socketConfig({ socket: path, ...limits })).run(params, context);
 }
 
-describe('what a service writes before its last line ok', () => {
+describe('output of a service before its last line ok', () => {
   it.each([
     ['ok\n', ''],
     ['ok', ''],
@@ -55,11 +55,11 @@ describe('what a service writes before its last line ok', () => {
     ['one\ntwo\n\nok\n', 'one\ntwo\n'],
     ['ok\nok\n', 'ok'],
     ['dos\r\nok\n', 'dos'],
-  ])('is the reply, as of a program: %j', async (written, reply) => {
+  ])('is the reply like a program’s output: %j', async (written, reply) => {
     expect(await call(await answering(written))).toBe(reply);
   });
 
-  it('is put together again, however it comes', async () => {
+  it('is reassembled from chunks', async () => {
     const path = await listen(async (socket) => {
       for (const byte of 'a€😀z\nok\n') {
         socket.write(byte);
@@ -81,17 +81,17 @@ describe('what a service writes before its last line ok', () => {
     expect(await call(await answering('a€😀z!\nok\n'), {}, { outputBytes })).toBe(`${kept} …[cut, 11 bytes]`);
   });
 
-  it('bears no mark when it just fits', async () => {
+  it('has no mark when it just fits', async () => {
     expect(await call(await answering('a€😀z\nok\n'), {}, { outputBytes: 10 })).toBe('a€😀z');
   });
 
-  it('is drained while only the head is kept', async () => {
+  it('is read to the end, and only its head is kept', async () => {
     const path = await answering('head', Buffer.alloc(FLOOD, 'x'), '\nok\n');
     expect(await call(path, {}, { outputBytes: 6 })).toBe(`headxx …[cut, ${FLOOD + 5} bytes]`);
   });
 });
 
-describe('a service that does not end with a line ok', () => {
+describe('a service without a last line ok', () => {
   it.each(['half of it\n', 'ok\nand more\n', 'not ok\n', 'OK\n', ' ok\n', 'ok \n', 'ok\n\n'])(
     'has failed, with what it wrote: %j',
     async (written) => {
@@ -101,17 +101,17 @@ describe('a service that does not end with a line ok', () => {
     },
   );
 
-  it('has failed when it says nothing at all', async () => {
+  it('fails when it has no output', async () => {
     await expect(call(await answering())).rejects.toThrow('without ok');
   });
 
-  it('has failed with the end of it where it is long', async () => {
+  it('fails with the end of long output', async () => {
     const error = await call(await answering(`${'ä'.repeat(5000)}\nthe last words\n`)).catch(String);
     expect(error).toMatch(/: ä+\nthe last words$/);
     expect(Buffer.byteLength(String(error))).toBeLessThan(600);
   });
 
-  it('has failed when it closes the connection at once, as one does that has too many', async () => {
+  it('fails when it closes the connection at once', async () => {
     for (const length of [10, 300_000]) {
       const path = await listen((socket) => socket.destroy());
       await expect(call(path, { long: 'x'.repeat(length) })).rejects.toThrow('without ok');
@@ -119,8 +119,8 @@ describe('a service that does not end with a line ok', () => {
   });
 });
 
-describe('a service that cannot be reached', () => {
-  it('is told, with its path', async () => {
+describe('a service that is not reachable', () => {
+  it('is reported with its path', async () => {
     const folder = temporaryFolder();
     const absent = join(folder, 'absent.sock');
     await expect(call(absent)).rejects.toMatchObject({ code: 'handler-invalid' });
@@ -130,7 +130,7 @@ describe('a service that cannot be reached', () => {
     await expect(call(file)).rejects.toMatchObject({ code: 'handler-invalid' });
   });
 
-  it('is told when nobody listens there any more', async () => {
+  it('is reported when nobody listens on the socket', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'left.sock');
     const listening = createServer();
@@ -143,7 +143,7 @@ describe('a service that cannot be reached', () => {
   });
 });
 
-describe('what a service gets', () => {
+describe('input of a service', () => {
   /** A service that says how many bytes it got, and what, once that has ended. */
   const echoing = () =>
     listen((socket) => {
@@ -152,14 +152,14 @@ describe('what a service gets', () => {
       socket.once('end', () => socket.end(Buffer.concat([...got, Buffer.from('\nok\n')])));
     });
 
-  it('is the parameters as one line of JSON, and then the end', async () => {
+  it('is the parameters as one line of JSON, then the end', async () => {
     const params = { on: true, args: ['a b'], wide: 2n ** 64n, bytes: new Uint8Array([255]), none: null };
     expect(await call(await echoing(), params)).toBe(
       '{"on":true,"args":["a b"],"wide":"18446744073709551616","bytes":{"base64":"/w=="},"none":null}\n',
     );
   });
 
-  it('on a raw port is the datagram’s bytes, and its own go back as they are', async () => {
+  it('on a raw port is the datagram, and its output is sent unchanged', async () => {
     const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
     const raw = contextFor({ format: 'raw' });
     for (const bytes of [everyByte, Buffer.from('text\n'), Buffer.alloc(0)]) {
@@ -168,7 +168,7 @@ describe('what a service gets', () => {
     await expect(call(await echoing(), everyByte, { outputBytes: 255 }, raw)).rejects.toThrow('256 bytes');
   });
 
-  it.each([10, 150_000])('need not be read: %i characters of it do no harm', async (length) => {
+  it.each([10, 150_000])('need not be read, with %i characters', async (length) => {
     const path = await listen((socket) => {
       // Once they are there: what is closed before is a connection refused.
       socket.once('readable', () => {
@@ -178,14 +178,14 @@ describe('what a service gets', () => {
     expect(await call(path, { long: 'x'.repeat(length) })).toBe('done');
   });
 
-  it('need not be read to the end by one that says ok, and ends its direction', async () => {
+  it('need not be read to the end by a service that answers ok and closes its side', async () => {
     const path = await listen((socket) => void socket.end('done\nok\n'));
     expect(await call(path, { long: 'x'.repeat(10_000_000) })).toBe('done');
   });
 });
 
-describe('when a service’s time is up', () => {
-  it('the connection is closed', async () => {
+describe('a socket handler’s timeout', () => {
+  it('closes the connection', async () => {
     const controller = new AbortController();
     const closed = deferred<void>();
     const path = await listen((socket) => {
@@ -196,7 +196,7 @@ describe('when a service’s time is up', () => {
     await closed.promise;
   });
 
-  it('before it began, there is no connection', async () => {
+  it('prevents the connection when it has expired before', async () => {
     let connections = 0;
     const path = await listen(() => connections++);
     await expect(call(path, {}, {}, contextFor({}, AbortSignal.abort(new Error('too late'))))).rejects.toThrow(
@@ -206,8 +206,8 @@ describe('when a service’s time is up', () => {
   });
 });
 
-describe('a socket', () => {
-  it('may belong to a group, but not to everybody, looked at before each use', async () => {
+describe('resolveSafeSocket', () => {
+  it('accepts a socket of a group but not of everybody, checked before each use', async () => {
     const path = await answering('ok\n');
     expect(await call(path)).toBe('');
     chmodSync(path, 0o666);
@@ -216,17 +216,17 @@ describe('a socket', () => {
     expect(await call(path)).toBe('');
   });
 
-  it('may not lie where others can put another in its place, nor be a link', async () => {
+  it('refuses a socket that others can replace, and a link', async () => {
     const path = await answering('ok\n');
     const folder = join(temporaryFolder(), 'folder');
     mkdirSync(folder);
     symlinkSync(path, join(folder, 'link.sock'));
-    await expect(checkedSocket(join(folder, 'link.sock'))).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(resolveSafeSocket(join(folder, 'link.sock'))).rejects.toMatchObject({ code: 'handler-invalid' });
     chmodSync(join(path, '..'), 0o777);
     await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
   });
 
-  it.skipIf(needs('root'))('may not belong to another user', async () => {
+  it.skipIf(needs('root'))('refuses a socket of another user', async () => {
     const path = await answering('ok\n');
     chownSync(path, STRANGER, 0);
     await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
@@ -234,23 +234,23 @@ describe('a socket', () => {
     expect(await call(path)).toBe('');
   });
 
-  it('is found by its real path', async () => {
+  it('returns its real path', async () => {
     const path = await answering('ok\n');
     const link = join(temporaryFolder(), 'link');
     symlinkSync(join(path, '..'), link);
-    expect(await checkedSocket(join(link, 'service.sock'))).toBe(path);
+    expect(await resolveSafeSocket(join(link, 'service.sock'))).toBe(path);
   });
 });
 
-describe('device.reboot by a socket', () => {
+describe('device.reboot through a socket', () => {
   const reboot = (path: string, signal: AbortSignal) =>
-    endingHandlers(resolveConfig({ device: { reboot: { socket: path } } }))[0]?.run({}, contextFor({}, signal));
+    restartHandlers(resolveConfig({ device: { reboot: { socket: path } } }))[0]?.run({}, contextFor({}, signal));
 
-  it('has failed when its service fails, and says why', async () => {
+  it('fails with the service’s message when the service fails', async () => {
     await expect(reboot(await answering('inhibited\n'), new AbortController().signal)).rejects.toThrow('inhibited');
   });
 
-  it('is not done when its service says ok, but after the reboot', async () => {
+  it('is done only after the reboot', async () => {
     const said = deferred<void>();
     const path = await listen((socket) => {
       socket.once('data', () => socket.end('ok\n'));
@@ -263,8 +263,8 @@ describe('device.reboot by a socket', () => {
   });
 });
 
-describe('a socket handler’s promises', () => {
-  it('are those of its configuration: what is safe is idempotent as well', () => {
+describe('safe and idempotent of a socket handler', () => {
+  it('are configured, and safe implies idempotent', () => {
     const handler = (input: object) => socketHandler('tried', socketConfig({ socket: '/run/a.sock', ...input }));
     expect(handler({})).toMatchObject({ safe: false, idempotent: false, timeoutMs: 30_000 });
     expect(handler({ safe: true, timeout: '2min' })).toMatchObject({ idempotent: true, timeoutMs: 120_000 });

@@ -8,7 +8,7 @@ import { recordingLog } from '../../support/log.js';
 
 const NOTHING: Reloaded = { changed: [], needsRestart: [], modules: [] };
 
-it('reloads one at a time; all who ask while one waits share that one', async () => {
+it('createReloader runs one reload at a time, and calls share a waiting one', async () => {
   const gates = Array.from({ length: 3 }, () => deferred<void>());
   let reads = 0;
   let reloading = 0;
@@ -27,7 +27,7 @@ it('reloads one at a time; all who ask while one waits share that one', async ()
       reads++;
       return resolveConfig({});
     },
-    taken: () => undefined,
+    onReloaded: () => undefined,
     log,
   });
   const first = reload();
@@ -46,7 +46,7 @@ it('reloads one at a time; all who ask while one waits share that one', async ()
   expect([reads, most]).toEqual([3, 1]);
 });
 
-it('logs what came of each, and goes on after a failure', async () => {
+it('createReloader logs each result, and continues after a failure', async () => {
   const { log, lines } = recordingLog();
   const failures: unknown[] = [new SupersimError('config-invalid', 'line 3'), new SupersimError('busy', 'stopping')];
   const taken: string[] = [];
@@ -57,7 +57,7 @@ it('logs what came of each, and goes on after a failure', async () => {
       if (failure !== undefined) throw failure;
       return resolveConfig({ log: { level: 'debug' } });
     },
-    taken: (config) => void taken.push(config.log.level),
+    onReloaded: (config) => void taken.push(config.log.level),
     log,
   });
   await expect(reload()).rejects.toMatchObject({ code: 'config-invalid', message: 'line 3' });
@@ -70,5 +70,5 @@ it('logs what came of each, and goes on after a failure', async () => {
     { level: 'error', details: { code: 'busy' } },
     { level: 'warn', details: { needsRestart: ['listen.ports'] } },
   ]);
-  expect(String(lines[0]?.details['remedy'])).toContain('goes on');
+  expect(String(lines[0]?.details['remedy'])).toContain('keeps its present configuration');
 });

@@ -11,7 +11,7 @@ const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 const RECORD = Buffer.from('record');
 
 describe('group commits', () => {
-  it('commits a turn’s writes together, in order, and tells each afterwards', async () => {
+  it('commit the writes of one turn together and in order, and then call back each', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const order: string[] = [];
     const first = told((done) =>
@@ -44,7 +44,7 @@ describe('group commits', () => {
     expect(order).toEqual(['write 1', 'write 2', 'told 1', 'told 2']);
   });
 
-  it('commits together what comes in one turn after the other', async () => {
+  it('commit the writes of consecutive turns together', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const order: string[] = [];
     const write = (name: string) =>
@@ -66,7 +66,7 @@ describe('group commits', () => {
     }
   });
 
-  it('commits at last also when each turn brings more', async () => {
+  it('commit in the end also when each turn brings more writes', async () => {
     const database = await openTestDatabase(temporaryFolder());
     let committed = 0;
     let turns = 0;
@@ -81,7 +81,7 @@ describe('group commits', () => {
     expect(committed).toBeGreaterThan(4);
   });
 
-  it('refuses one row that breaks a constraint, and commits the others', async () => {
+  it('refuse one row that violates a constraint, and commit the others', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const insert = (seq: number) => told((done) => database.write((c) => void c.run(INSERT, [seq, RECORD]), done));
     const [one, again, two] = await Promise.all([insert(1), insert(1), insert(2)]);
@@ -89,7 +89,7 @@ describe('group commits', () => {
     expect(database.read((c) => c.get(COUNT))).toMatchObject({ count: 2 });
   });
 
-  it('fails all writes of a group that fails, and goes on with the next', async () => {
+  it('fail all writes of a failed group, and continue with the next', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const good = () => told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done));
     const bad = told((done) => database.write((c) => void c.run('INSERT INTO nowhere VALUES (1)'), done));
@@ -99,7 +99,7 @@ describe('group commits', () => {
     expect(await good()).toBeUndefined();
   });
 
-  it('commits what waits when it is closed, and refuses what comes later', async () => {
+  it('commit waiting writes on close, and refuse later ones', async () => {
     const folder = temporaryFolder();
     const database = await openTestDatabase(folder);
     let late: Promise<{ code: string } | undefined> | undefined;
@@ -116,20 +116,20 @@ describe('group commits', () => {
 });
 
 describe('a state folder', () => {
-  it('is made, for its owner alone', async () => {
+  it('is created for its owner only', async () => {
     const folder = join(temporaryFolder(), 'a', 'b');
     const database = await openTestDatabase(folder);
     expect(database.persistent).toBe(true);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
   });
 
-  it('syncs at every commit, to a log of its own', async () => {
+  it('has a write-ahead log that is synced at every commit', async () => {
     const database = await openTestDatabase(temporaryFolder());
     expect(database.read((c) => c.get('PRAGMA journal_mode'))).toMatchObject({ journal_mode: 'wal' });
     expect(database.read((c) => c.get('PRAGMA synchronous'))).toMatchObject({ synchronous: 2 });
   });
 
-  it('that cannot be used is replaced by memory, with a warning', async () => {
+  it('that cannot be used is replaced by memory with a warning', async () => {
     const { log, lines } = recordingLog();
     const database = await openTestDatabase(join(writeFile(temporaryFolder(), 'file', ''), 'folder'), log);
     expect(database.persistent).toBe(false);
@@ -137,7 +137,7 @@ describe('a state folder', () => {
     expect(await told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done))).toBeUndefined();
   });
 
-  it('is for one agent', async () => {
+  it('can be used by one agent at a time', async () => {
     const folder = temporaryFolder();
     const first = await openTestDatabase(folder);
     await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'state-in-use' });

@@ -90,7 +90,7 @@ describe('a damaged database', () => {
     60_000,
   );
 
-  it('whose structure is good, but not what is in it, is set aside too', async () => {
+  it('with a sound structure and damaged records is set aside too', async () => {
     const folder = await filledFolder();
     const path = join(folder, 'journal.db');
     // In every request, and in what SQLite has left of them in free space.
@@ -120,7 +120,7 @@ describe('a damaged database', () => {
     expect(await useFolder(folder)).toMatchObject({ damaged: 1, known: 0, errors: [] });
   });
 
-  it('found while it runs loses what has ended, and neither what is written nor what runs', async () => {
+  it('that is found at run time loses ended commands, and neither pending writes nor running commands', async () => {
     const folder = temporaryFolder();
     const { database, journal } = await openTestJournal(folder);
     await told((done) => void journal.accept(command(1), done));
@@ -147,7 +147,7 @@ describe('a damaged database', () => {
     expect(after.journal.find(keyOf(3))).toMatchObject({ command: { name: 'relay.set' } });
   });
 
-  it('is kept a bounded number of times, each under a name of its own', () => {
+  it('is kept under a name of its own, up to a bound', () => {
     const folder = temporaryFolder();
     const path = join(folder, 'journal.db');
     for (let time = 0; time < KEPT_DAMAGED + 4; time++) {

@@ -8,12 +8,12 @@ const list = (n: number) => Array.from({ length: n }, (_, index) => ({ sid: sid(
 const all = () => true;
 const sids = (items: readonly { sid: string }[]) => items.map((item) => item.sid);
 
-test('a list that fits has no neighbours', () => {
+test('a list that fits on a page has no other page', () => {
   expect(pageOf(list(3), all, { pageSize: 3, page: 0 })).toEqual({ items: list(3) });
   expect(pageOf([], all, { pageSize: 3, page: 0 })).toEqual({ items: [] });
 });
 
-test('forth and back meets everything once, whatever the sizes', () => {
+test('paging forth and back returns every item once, whatever the sizes', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 10 }), (length, pageSize) => {
       const items = list(length);
@@ -43,7 +43,7 @@ test('pages stay the same while new resources arrive', () => {
   expect(sids(second.items)).toEqual([sid(4), sid(3), sid(2)]);
 });
 
-test('a filter counts before the page is cut, and a neighbour with nothing in it is not offered', () => {
+test('a filter applies before the page is cut, and an empty page is not offered', () => {
   const odd = (item: { sid: string }) => Number.parseInt(item.sid.slice(-1), 16) % 2 === 1;
   const page = pageOf(list(6), odd, { pageSize: 2, page: 0 });
   expect(sids(page.items)).toEqual([sid(5), sid(3)]);
@@ -53,7 +53,7 @@ test('a filter counts before the page is cut, and a neighbour with nothing in it
   expect(page.previousToken).toBeUndefined();
 });
 
-test('a token whose resource has gone out leads to nothing after it, and to the oldest before it', () => {
+test('a token whose resource was evicted leads to nothing after it, and to the oldest before it', () => {
   const kept = list(6).slice(0, 3);
   expect(pageOf(kept, all, { pageSize: 2, page: 1, pageToken: `PA${sid(2)}` }).items).toEqual([]);
   expect(sids(pageOf(kept, all, { pageSize: 2, page: 1, pageToken: `PB${sid(2)}` }).items)).toEqual([sid(5), sid(4)]);

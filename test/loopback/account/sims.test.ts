@@ -2,7 +2,7 @@ import { platform } from 'node:os';
 import { expect, test } from 'vitest';
 import { parseSimsFile, resolveSims } from '../../../loopback/account/sims.js';
 
-test('a sims file: names alone are enough', () => {
+test('a sims file needs only names', () => {
   const sims = resolveSims(
     parseSimsFile(`
 - name: pump
@@ -24,7 +24,7 @@ test('a sims file: names alone are enough', () => {
   expect(sims[0]?.fleetSid).not.toBe(sims[1]?.fleetSid);
 });
 
-test('SIDs and ICCIDs come from the names and survive a restart', () => {
+test('SIDs and ICCIDs are derived from the names and survive a restart', () => {
   const [once, again] = [resolveSims([{ name: 'a' }, { name: 'b' }]), resolveSims([{ name: 'x' }, { name: 'b' }])];
   expect(again[1]).toEqual(once[1]);
   expect(once[0]?.sid).toMatch(/^HS[0-9a-f]{32}$/);
@@ -33,7 +33,7 @@ test('SIDs and ICCIDs come from the names and survive a restart', () => {
   expect(once[0]?.sid).not.toBe(once[1]?.sid);
 });
 
-test('addresses go on beyond 127.0.0.255', () => {
+test('addresses continue beyond 127.0.0.255', () => {
   const sims = resolveSims(Array.from({ length: 300 }, (_, index) => ({ name: `sim-${index}` })));
   expect(sims.at(-1)?.address).toBe(platform() === 'linux' ? '127.0.1.45' : '127.0.1.44');
 });

@@ -19,7 +19,7 @@ const FIELDS = [
   'url',
 ];
 
-test('the official client creates, and fetches what became of it', async () => {
+test('the official client creates a command and fetches its status', async () => {
   const loopback = await start();
   const { port, next } = await device();
   const { ipCommands } = client(loopback);
@@ -43,7 +43,7 @@ test('the official client creates, and fetches what became of it', async () => {
   expect(fetched.dateCreated).toBeInstanceOf(Date);
 });
 
-test('a SIM can be named by its SID, and a binary payload is decoded on the way', async () => {
+test('a SIM can be addressed by its SID, and a binary payload is decoded before delivery', async () => {
   const loopback = await start();
   const { port, next } = await device();
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
@@ -56,7 +56,7 @@ test('a SIM can be named by its SID, and a binary payload is decoded on the way'
   expect((await next()).bytes).toEqual(bytes);
 });
 
-test('every resource has the thirteen fields and nothing else, and dates to the second', async () => {
+test('every resource has exactly the thirteen fields, with dates to the second', async () => {
   const loopback = await start();
   const { port, send, next } = await device();
   const { body: created } = await post(loopback, '/v1/IpCommands', {
@@ -105,7 +105,7 @@ test('lists are newest first, filtered and paged; the official client follows th
   expect(await payloads({ sim: 'nobody' })).toEqual([]);
 });
 
-test('pages are stable while commands arrive, and lead back', async () => {
+test('pages are stable while commands arrive, and link back', async () => {
   const loopback = await start();
   const { ipCommands } = client(loopback);
   const create = (payload: string) => ipCommands.create({ sim: 'gateway-1', payload, devicePort: 9 });
@@ -122,7 +122,7 @@ test('pages are stable while commands arrive, and lead back', async () => {
   expect(payloads(await back?.previousPage())).toEqual(['7', '6']);
 });
 
-test('meta has absolute URLs of the host that was asked, with the filters', async () => {
+test('meta has absolute URLs of the requested host, with the filters', async () => {
   const loopback = await start();
   const asked = `${loopback.url.replace('127.0.0.1', 'localhost')}`;
   await client(loopback).ipCommands.create({ sim: 'gateway-1', payload: '1', devicePort: 9 });
@@ -163,7 +163,7 @@ test.each<[string, Record<string, string | undefined>, number, number]>([
   ['a CallbackUrl that is none', { ...fine, CallbackUrl: 'ftp://example.com' }, 400, 20001],
   ['an unknown CallbackMethod', { ...fine, CallbackUrl: 'http://127.0.0.1/', CallbackMethod: 'PUT' }, 400, 20001],
   ['a body over the bound', { ...fine, Payload: 'x'.repeat(70_000) }, 413, 20001],
-])('POST with %s is refused in the vendor’s way', async (_, form, status, code) => {
+])('POST with %s is refused with the vendor’s error', async (_, form, status, code) => {
   const loopback = await start();
   const given = Object.entries(form).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
   expect(await post(loopback, '/v1/IpCommands', Object.fromEntries(given))).toEqual({
@@ -184,7 +184,7 @@ test('1300 bytes are accepted, as text and as binary', async () => {
   expect((await next()).bytes).toEqual(Buffer.alloc(1300, 0xff));
 });
 
-test('a body that comes in chunks, of unknown length, is read within the same bound', async () => {
+test('a chunked body of unknown length is read within the same bound', async () => {
   const loopback = await start();
   const { port, next } = await device();
   const chunked = (...chunks: string[]) =>
@@ -199,7 +199,7 @@ test('a body that comes in chunks, of unknown length, is read within the same bo
   expect((await chunked('Payload=', 'x'.repeat(40_000), 'x'.repeat(40_000))).status).toBe(413);
 });
 
-test('JSON is no form: the parameters are missing', async () => {
+test('a JSON body is refused, as its parameters are missing', async () => {
   const loopback = await start();
   const response = await fetch(`${loopback.url}/v1/IpCommands`, {
     method: 'POST',
@@ -222,7 +222,7 @@ test.each([
   expect((await get(loopback, `/v1/IpCommands?${query}`)).status).toBe(status);
 });
 
-test('the official client meets 401, 404 and 400 as it would at the vendor', async () => {
+test('the official client gets 401, 404 and 400 as from the vendor', async () => {
   const loopback = await start();
   const { ipCommands } = client(loopback);
   const command = { sim: 'gateway-1', payload: 'x', devicePort: 9 };
@@ -240,7 +240,7 @@ test('the official client meets 401, 404 and 400 as it would at the vendor', asy
   await expect(ipCommands.list({ limit: 5000 })).rejects.toMatchObject({ status: 400, code: 20001 });
 });
 
-test('without credentials everything is 401, even what does not exist', async () => {
+test('without credentials every path is 401, even an unknown one', async () => {
   const loopback = await start();
   for (const path of ['/v1/IpCommands', '/v1/Sims', '/nothing']) {
     const response = await fetch(`${loopback.url}${path}`);
@@ -250,7 +250,7 @@ test('without credentials everything is 401, even what does not exist', async ()
   }
 });
 
-test('an unknown path is 404/20404, a wrong method 405/20004', async () => {
+test('an unknown path is 404/20404, and a wrong method 405/20004', async () => {
   const loopback = await start();
   expect(await get(loopback, '/v1/Nothing')).toMatchObject({ status: 404, body: { code: 20404, status: 404 } });
   for (const [method, path] of [
@@ -264,7 +264,7 @@ test('an unknown path is 404/20404, a wrong method 405/20004', async () => {
   }
 });
 
-test('the CORS headers that the vendor declares, and a preflight without credentials', async () => {
+test('responses have the CORS headers of the vendor, and a preflight needs no credentials', async () => {
   const loopback = await start();
   const response = await fetch(`${loopback.url}/v1/IpCommands`, { headers: authorization(loopback) });
   expect(Object.fromEntries(response.headers)).toMatchObject({

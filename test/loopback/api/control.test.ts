@@ -17,7 +17,7 @@ async function call(loopback: Target, method: string, path: string, body?: strin
 const put = (loopback: Target, path: string, body: unknown) => call(loopback, 'PUT', path, JSON.stringify(body));
 
 describe('/loopback/faults', () => {
-  test('what was set at the start, and the seed', async () => {
+  test('shows the faults of the start and the seed', async () => {
     const loopback = await start({ faults: { loss: 0.2, up: { duplicate: [3] } }, seed: 42 });
     expect(await get(loopback, '/loopback/faults')).toMatchObject({
       status: 200,
@@ -31,7 +31,7 @@ describe('/loopback/faults', () => {
     });
   });
 
-  test('set, read and cleared while it runs, as the methods do', async () => {
+  test('sets, shows and clears the faults of a running loopback, as the methods do', async () => {
     const loopback = await start({ seed: 42 });
     const faults = resolveFaults({ down: { delay: '1ms' } });
     expect(await put(loopback, '/loopback/faults', { faults: { down: { delay: '1ms' } } })).toMatchObject({
@@ -54,14 +54,14 @@ describe('/loopback/faults', () => {
     });
   });
 
-  test('without a seed there is a random one', async () => {
+  test('shows a random seed if none was set', async () => {
     const [a, b] = [await start(), await start()];
     expect(a.faults().seed).not.toBe(b.faults().seed);
   });
 
   test.each([
-    ['', 'the body is no JSON'],
-    ['{"faults":{', 'the body is no JSON'],
+    ['', 'the body is not JSON'],
+    ['{"faults":{', 'the body is not JSON'],
     ['[]', 'expected object'],
     ['{}', 'faults: is missing'],
     ['{"loss":0.2}', 'loss'],
@@ -70,7 +70,7 @@ describe('/loopback/faults', () => {
     ['{"faults":{},"seed":-1}', 'seed'],
     ['{"faults":{},"seed":4294967296}', 'seed'],
     ['{"faults":null}', 'expected object'],
-  ])('%s is refused, and nothing changes', async (body, part) => {
+  ])('refuses the body %s and changes nothing', async (body, part) => {
     const loopback = await start({ faults: { loss: [9] } });
     const before = loopback.faults();
     expect(await call(loopback, 'PUT', '/loopback/faults', body)).toEqual({
@@ -81,12 +81,12 @@ describe('/loopback/faults', () => {
     expect(loopback.events.items).toEqual([]);
   });
 
-  test('a body over the limit is refused', async () => {
+  test('refuses a body over the limit', async () => {
     const loopback = await start();
     expect(await call(loopback, 'PUT', '/loopback/faults', ' '.repeat(65_537))).toMatchObject({ status: 413 });
   });
 
-  test('another method: 405, with those that there are', async () => {
+  test('refuses another method with 405 and the allowed ones', async () => {
     const loopback = await start();
     const response = await fetch(`${loopback.url}/loopback/faults`, {
       method: 'POST',
@@ -104,7 +104,7 @@ test.each([
   ['GET', '/loopback/sims'],
   ['PUT', '/loopback/sims'],
   ['PUT', '/loopback/sims/gateway-1'],
-])('%s %s needs the credentials', async (method, path) => {
+])('%s %s requires the credentials', async (method, path) => {
   const loopback = await start();
   expect((await fetch(`${loopback.url}${path}`, { method })).status).toBe(401);
   expect(await call({ ...loopback, authToken: 'wrong' }, method, path)).toMatchObject({ status: 401 });
@@ -112,7 +112,7 @@ test.each([
 });
 
 describe('/loopback/sims', () => {
-  test('one SIM by name or SID, or all', async () => {
+  test('sets the state of one SIM by name or SID, or of all', async () => {
     const loopback = await start({ sims: [{ name: 'a b' }, { name: 'c', state: 'inactive' }] });
     const [sid] = loopback.sims.map((sim) => sim.sid);
     const view = { name: 'a b', sid, address: '127.0.0.2' };
@@ -141,7 +141,7 @@ describe('/loopback/sims', () => {
     expect(loopback.sims.map(({ state }) => state)).toEqual(['active', 'active']);
   });
 
-  test.each([{ state: 'asleep' }, {}, { state: 'active', why: '' }])('%j is refused', async (body) => {
+  test.each([{ state: 'asleep' }, {}, { state: 'active', why: '' }])('refuses %j', async (body) => {
     const loopback = await start();
     expect(await put(loopback, '/loopback/sims/gateway-1', body)).toMatchObject({
       status: 400,
@@ -151,13 +151,13 @@ describe('/loopback/sims', () => {
     expect(loopback.sims).toMatchObject([{ state: 'active' }]);
   });
 
-  test('an unknown SIM is not found', async () => {
+  test('does not find an unknown SIM', async () => {
     const loopback = await start();
     expect(await put(loopback, '/loopback/sims/nobody', { state: 'active' })).toMatchObject({ status: 404 });
     expect(await get(loopback, '/loopback/sims/nobody')).toMatchObject({ status: 404 });
   });
 
-  test('the vendor’s Sim resource shows that one is inactive, and not that one is detached', async () => {
+  test('the vendor’s Sim resource shows that a SIM is inactive, and not that it is detached', async () => {
     const loopback = await start({ sims: [{ name: 'a' }, { name: 'b' }, { name: 'c' }] });
     loopback.setSimState('inactive', 'b');
     loopback.setSimState('detached', 'c');

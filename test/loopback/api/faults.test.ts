@@ -24,8 +24,8 @@ async function statusesOf(loopback: Loopback, count: number): Promise<number[]> 
 const startWith = (apiFaults: LoopbackOptions['apiFaults'], more: LoopbackOptions = {}) =>
   start({ ...more, ...(apiFaults && { apiFaults }) });
 
-describe('a request', () => {
-  it('is refused by its number, as the vendor does, and not processed', async () => {
+describe('a request to the API with faults', () => {
+  it('is refused by its number, with the vendor’s error, and not processed', async () => {
     const loopback = await startWith({ busy: [1], unavailable: [3] });
     expect(await post(loopback, '/v1/IpCommands', ping)).toMatchObject({
       status: 429,
@@ -40,21 +40,21 @@ describe('a request', () => {
     expect(formatFaultCounts(loopback.counters)).toBe('1 apiBusy, 1 apiUnavailable');
   });
 
-  it('is processed and its answer lost', async () => {
+  it('is processed and its response lost', async () => {
     const loopback = await startWith({ answerLoss: [1, 3] });
     expect(await statusesOf(loopback, 4)).toEqual([0, 201, 0, 201]);
     expect(loopback.counters).toMatchObject({ toSim: 4, apiAnswersLost: 2 });
   });
 
-  it('takes its time', async () => {
+  it('is delayed', async () => {
     const loopback = await startWith({ delay: '60ms', jitter: '40ms' });
     const begun = performance.now();
     await list(loopback);
     expect(performance.now() - begun).toBeGreaterThanOrEqual(59);
   });
 
-  it('beyond so many at once is refused, and the load is told', async () => {
-    const loopback = await startWith({ atOnce: 3, delay: '50ms' });
+  it('is refused beyond the concurrency limit, and the load is reported', async () => {
+    const loopback = await startWith({ atOnce: 3, delay: '500ms' });
     const all = await Promise.all(
       Array.from({ length: 8 }, () => fetch(`${loopback.url}/v1/Sims`, { headers: authorization(loopback) })),
     );
@@ -69,7 +69,7 @@ describe('a request', () => {
     expect((await list(loopback)).status).toBe(200);
   });
 
-  it('meets the same for the same seed, and what is not the vendor’s meets nothing', async () => {
+  it('has the same faults for the same seed, and none on the loopback’s own routes', async () => {
     const runs = [];
     for (const seed of [7, 7, 8]) {
       const loopback = await startWith({ busy: 0.3, unavailable: 0.2, answerLoss: 0.1 }, { seed });
@@ -94,7 +94,7 @@ describe('/loopback/api-faults', () => {
     return { status: response.status, body: answer };
   }
 
-  test('sets, shows and takes them away while it runs', async () => {
+  test('sets, shows and removes the faults of a running loopback', async () => {
     const loopback = await start({ seed: 42 });
     expect(await call(loopback, 'PUT', { faults: { busy: 1 } })).toMatchObject({
       ...{ status: 200, body: { seed: 42, requests: 0, faults: { busy: 1, delay: '0ms' }, counters: { apiBusy: 0 } } },
@@ -125,22 +125,22 @@ describe('/loopback/api-faults', () => {
     },
   );
 
-  test('needs the credentials', async () => {
+  test('requires the credentials', async () => {
     const loopback = await start();
     expect(await call({ ...loopback, authToken: 'wrong' }, 'PUT', { faults: {} })).toMatchObject({ status: 401 });
   });
 });
 
-describe('what is written', () => {
+describe('API faults in their written form', () => {
   test.each(['atOnce=20', 'busy=0.05,unavailable=#2+5', 'answerLoss=0.01,delay=50ms,jitter=1s', 'none'])(
-    'as %s is read',
+    '%s are parsed',
     (text) => {
       expect(formatApiFaults(text === 'none' ? resolveApiFaults({}) : parseApiFaults(text))).toBe(text);
     },
   );
 
   test.each(['', 'busy', 'busy=', 'busy=2', 'busy=#0', 'busi=1', 'delay=5', 'busy=1,busy=1', 'atOnce=1.5'])(
-    'as “%s” is refused',
+    '“%s” are refused',
     (text) => {
       expect(() => parseApiFaults(text)).toThrow(expect.objectContaining({ code: 'bad-input' }));
     },

@@ -31,7 +31,7 @@ async function signIn(options?: LoopbackOptions) {
   return { loopback, token, list };
 }
 
-test('a token signs in until it expires', async () => {
+test('a token authenticates until it expires', async () => {
   const { token, list } = await signIn({ tokenLife: '1s' });
   expect(token.expires_in).toBe(1);
   expect(await list()).toMatchObject({ status: 200, body: { ip_commands: [] } });
@@ -39,7 +39,7 @@ test('a token signs in until it expires', async () => {
   expect(await list()).toMatchObject({ status: 401, body: { code: 20003, status: 401 } });
 });
 
-test('tokens can be ended before their time, by the library and over HTTP', async () => {
+test('tokens can be revoked by the library and over HTTP', async () => {
   const { loopback, list } = await signIn();
   loopback.revokeTokens();
   expect(await list()).toMatchObject({ status: 401 });
@@ -49,7 +49,7 @@ test('tokens can be ended before their time, by the library and over HTTP', asyn
   expect((await fetch(`${loopback.url}/v1/Sims`, { headers })).status).toBe(401);
 });
 
-test('another secret can take the place of the one that there is', async () => {
+test('the client secret can be replaced', async () => {
   const { loopback, list } = await signIn();
   expect(loopback.counters.tokens).toBe(1);
   loopback.revokeTokens('another');
@@ -65,12 +65,12 @@ test.each([
   ['another secret', { client_secret: 'wrong' }, 401, 'invalid_client'],
   ['another client', { client_id: 'wrong' }, 401, 'invalid_client'],
   ['another grant', { grant_type: 'password' }, 400, 'unsupported_grant_type'],
-])('there is none for %s', async (_, form, status, error) => {
+])('no token is issued for %s', async (_, form, status, error) => {
   const { loopback } = await signIn();
   expect(await ask(loopback, form)).toMatchObject({ status, answer: { error, error_description: expect.any(String) } });
 });
 
-test('who signs in by a token gets KORE’s errors and pages of 100 at most', async () => {
+test('a client with a token gets KORE’s errors and pages of at most 100', async () => {
   const { list } = await signIn();
   expect(await list('/HG1')).toMatchObject({
     status: 404,

@@ -16,7 +16,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test('without the package there is no modem, and nothing stays open', async () => {
+test('without the package @lydell/node-pty the start fails with pty-missing, and nothing stays open', async () => {
   const gatewayPort = await freePort();
   const options = { httpPort: 0, gatewayPort };
   await expect(startLoopback({ ...options, modem: { dialect: 'quectel' } })).rejects.toMatchObject({

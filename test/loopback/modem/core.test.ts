@@ -48,8 +48,8 @@ function play(dialect: DialectName, cuts: (part: string) => string[]) {
   return { said, sent: modem.sent };
 }
 
-describe.each(DIALECT_NAMES)('%s', (dialect) => {
-  test('how input is cut means nothing', () => {
+describe.each(DIALECT_NAMES)('a %s modem', (dialect) => {
+  test('gives the same output however its input is chunked', () => {
     const whole = play(dialect, (part) => [part]);
     expect(whole.sent).toMatchObject([{ bytes: 'OK\r\n' }]);
     expect(whole.said).toContain('datagram');
@@ -62,7 +62,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     );
   });
 
-  test('no input and no fault makes it throw or hang', () => {
+  test('neither throws nor hangs with any input and any faults', () => {
     const words = fc.constantFrom(...SCRIPTS[dialect], 'AT', '+', '=', '"', ',', ';', '\r', '\n', '\x1a', '\x1b', '?');
     const input = fc.oneof(words, fc.string({ unit: 'binary-ascii', maxLength: 40 }));
     const probability = fc.constantFrom(0, 0.3, 1);

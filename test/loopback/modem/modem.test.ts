@@ -110,21 +110,21 @@ const RECIPES: Readonly<Record<DialectName, Recipe>> = {
 
 async function listen({ port }: Started, dialect: DialectName): Promise<void> {
   const { setUp, listens } = RECIPES[dialect];
-  const heard = [];
-  for (const command of setUp) heard.push(await port.ask(`${command}\r`));
-  if (!heard.join('').includes(listens)) await port.hear(listens);
+  const output = [];
+  for (const command of setUp) output.push(await port.ask(`${command}\r`));
+  if (!output.join('').includes(listens)) await port.readThrough(listens);
   if (dialect === 'simcom7600') await port.ask('AT+CIPOPEN=0,"UDP",,,6969\r');
   if (dialect === 'ublox') await port.ask('AT+USOCR=17,6969\r');
 }
 
-describe.each(DIALECT_NAMES)('%s', (dialect) => {
-  test('a command comes and a reply goes, through the tty', async () => {
+describe.each(DIALECT_NAMES)('a virtual %s modem', (dialect) => {
+  test('delivers a command to its tty, and sends a reply from there', async () => {
     const started = await start({ dialect });
     const { port, modem, loopback } = started;
     const recipe = RECIPES[dialect];
     await listen(started, dialect);
     await toSim(started, P12);
-    await port.hear(recipe.told);
+    await port.readThrough(recipe.told);
     const read = await port.ask(recipe.read, '+Q>');
     const [before = ''] = read.split(P12);
     expect(read).toContain(P12);
@@ -144,8 +144,8 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
   });
 });
 
-describe('the SIM', () => {
-  test('is detached until the modem is attached, and whenever it is not', async () => {
+describe('the SIM of a virtual modem', () => {
+  test('is detached whenever the modem is not attached', async () => {
     const loopback = await startAny({ modem: { dialect: 'quectel' } });
     const state = () => loopback.sims.find(({ uniqueName }) => uniqueName === 'modem-1')?.state;
     expect(state()).toBe('detached');
@@ -164,7 +164,7 @@ describe('the SIM', () => {
     expect(state()).toBe('inactive');
   });
 
-  test('is one of those that there are, if it is named; what no socket takes goes out by UDP', async () => {
+  test('can be a SIM of the loopback, whose datagrams go out by UDP when no socket takes them', async () => {
     const started = await start({ dialect: 'quectel', sim: 'gateway-1' });
     expect(started.loopback.sims.map(({ uniqueName }) => uniqueName)).toEqual(['gateway-1']);
     const socket = await device();
@@ -172,14 +172,14 @@ describe('the SIM', () => {
     expect(String((await socket.next()).bytes)).toBe('by UDP');
     await listen(started, 'quectel');
     await toSim(started, 'by AT', 6969);
-    await started.port.hear(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.told);
   });
 
-  test('what the modem sends to where commands come from is not for the gateway', async () => {
+  test('does not reach the gateway with datagrams to the source port of commands', async () => {
     const started = await start({ dialect: 'quectel' });
     await listen(started, 'quectel');
     await toSim(started, P12);
-    await started.port.hear(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.told);
     const [, port = ''] = /"100\.64\.0\.1",(\d+)/.exec(await started.port.ask('AT+QIRD=0\r', '+Q>')) ?? [];
     await pause(30);
     await started.port.ask(`AT+QISEND=0,1,"100.64.0.1",${port}\r`, '> ');
@@ -189,18 +189,18 @@ describe('the SIM', () => {
     });
   });
 
-  test('the radio’s faults are between', async () => {
+  test('is subject to the faults of the radio network', async () => {
     const started = await start({ dialect: 'quectel' }, { faults: { down: { loss: [1] } } });
     await listen(started, 'quectel');
     await toSim(started, 'lost');
     await toSim(started, 'found');
-    await started.port.hear(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.told);
     expect(await started.port.ask('AT+QIRD=0\r')).toContain('found');
   });
 });
 
-describe('the tty', () => {
-  test('vanishes and comes back at a reset, and so does the link; settings are lost', async () => {
+describe('the tty of a virtual modem', () => {
+  test('vanishes with its link in a reset, and comes back with default settings', async () => {
     const link = join(temporaryFolder(), 'modem');
     symlinkSync('/dev/pts/none', link);
     const { modem, port, loopback } = await start({ dialect: 'quectel', path: link });
@@ -215,13 +215,13 @@ describe('the tty', () => {
     await back;
     expect(readlinkSync(link)).toBe(modem.path);
     const again = openPort(link);
-    await again.hear('+QIND: SMS DONE\r\n');
+    await again.readThrough('+QIND: SMS DONE\r\n');
     expect(await again.ask('AT\r')).toContain('AT\r\r\nOK\r\n');
     await loopback.stop();
     expect(() => lstatSync(link)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });
 
-  test('stays away for as long as is set, and comes back at once when it is plugged', async () => {
+  test('stays away for the time of the fault away, and comes back at once when it is plugged', async () => {
     const link = join(temporaryFolder(), 'modem');
     const { modem, loopback } = await start({ dialect: 'quectel', path: link, faults: { away: '1h' } });
     const isThere = () => modem.path !== undefined && readlinkSync(link) === modem.path;
@@ -242,7 +242,7 @@ describe('the tty', () => {
     await loopback.stop();
   });
 
-  test('unplugged it is gone until it is plugged, whatever happens meanwhile', async () => {
+  test('is gone from unplugging until plugging, whatever happens meanwhile', async () => {
     const link = join(temporaryFolder(), 'modem');
     const started = await start({ dialect: 'quectel', path: link, faults: { away: '0ms' } });
     const { modem, port, loopback } = started;
@@ -263,12 +263,12 @@ describe('the tty', () => {
     await modem.plug();
     expect(modem.status()).toMatchObject({ plugged: true, sockets: [] });
     const again = openPort(link);
-    await again.hear('+QIND: SMS DONE\r\n');
+    await again.readThrough('+QIND: SMS DONE\r\n');
     expect(await again.ask('AT\r')).toContain('AT\r\r\nOK\r\n');
     await vi.waitFor(() => expect(modem.status().registration).toBe('home'), { timeout: 5000, interval: 5 });
   });
 
-  test('unplugged while it comes back, it goes again', async () => {
+  test('vanishes again when it is unplugged while it comes back', async () => {
     const { modem, loopback } = await start({ dialect: 'quectel', faults: { away: '0ms' } });
     for (const ms of [0, 1, 2, 5, 10, 20]) {
       const back = modem.reset();
@@ -284,14 +284,14 @@ describe('the tty', () => {
     expect(loopback.events.items.filter(isType('error'))).toEqual([]);
   });
 
-  test('AT+CFUN=1,1 is answered before it goes', async () => {
+  test('vanishes after the answer to AT+CFUN=1,1', async () => {
     const { port, loopback } = await start({ dialect: 'quectel' });
     expect(await port.ask('AT+CFUN=1,1\r', 'POWERED DOWN\r\n')).toContain('\r\nOK\r\n');
     await loopback.events.take(isModem('restart'));
     await loopback.events.take(isModem('tty'));
   });
 
-  test('goes after exactly so many bytes, said or heard', async () => {
+  test('restarts after exactly as many bytes, sent or received, as the fault says', async () => {
     const { port, modem, loopback } = await start({ dialect: 'quectel', faults: {} });
     await port.ask('ATE0\r');
     modem.setFaults({ resetAfterSent: 9 });
@@ -301,11 +301,11 @@ describe('the tty', () => {
     modem.setFaults({ resetAfterHeard: 3 });
     again.write(Buffer.from('AT+CSQ\r'));
     expect(
-      await loopback.events.take((event) => isModem('restart')(event) && formatEvent(event).includes('heard')),
+      await loopback.events.take((event) => isModem('restart')(event) && formatEvent(event).includes('bytes received')),
     ).toBeDefined();
   });
 
-  test('who opens and closes it is seen; what nobody heard is not kept', async () => {
+  test('reports which processes open and close it, and keeps no output for nobody', async () => {
     const { port, modem, loopback } = await start({ dialect: 'quectel' });
     await port.ask('ATE0\r');
     expect(await loopback.events.take(isModem('users'))).toMatchObject({ event: { pids: [process.pid] } });
@@ -318,7 +318,7 @@ describe('the tty', () => {
     expect(await again.ask('AT\r')).toBe('\r\nOK\r\n');
   });
 
-  test('a line of 9600 baud takes its time, both ways', async () => {
+  test('carries bytes at 9600 baud in both directions', async () => {
     const { port } = await start({ dialect: 'quectel', baud: 9600 });
     await port.ask('ATE0\r');
     const before = performance.now();
@@ -327,14 +327,14 @@ describe('the tty', () => {
     expect(performance.now() - before).toBeGreaterThan(115);
   });
 
-  test('its link cannot take the place of a file', async () => {
+  test('does not replace a file by its link', async () => {
     const path = writeFile(temporaryFolder(), 'modem', 'precious');
     await expect(startAny({ modem: { dialect: 'quectel', path } })).rejects.toMatchObject({ code: 'bad-input' });
   });
 });
 
 describe('/loopback/modem', () => {
-  test('state, faults and what happens to it', async () => {
+  test('shows and changes the state, the faults and the tty', async () => {
     const started = await start({ dialect: 'quectel', faults: { urcLoss: [9] }, seed: 7 });
     const { modem, port, loopback } = started;
     await listen(started, 'quectel');
@@ -365,11 +365,11 @@ describe('/loopback/modem', () => {
     await control(started, 'PUT', '', { dbm: -113, simStatus: 'ready' });
     expect(await port.ask('AT+CSQ\r')).toContain('+CSQ: 0,99');
     await control(started, 'POST', '', { action: 'urc', text: '+UMWI: 0,1' });
-    expect(await port.hear('+UMWI: 0,1\r\n')).toBe('\r\n+UMWI: 0,1\r\n');
+    expect(await port.readThrough('+UMWI: 0,1\r\n')).toBe('\r\n+UMWI: 0,1\r\n');
     await control(started, 'POST', '', { action: 'close-socket', id: 0 });
-    await port.hear('+QIURC: "closed",0\r\n');
+    await port.readThrough('+QIURC: "closed",0\r\n');
     await control(started, 'POST', '', { action: 'drop-context' });
-    await port.hear('+QIURC: "pdpdeact",1\r\n');
+    await port.readThrough('+QIURC: "pdpdeact",1\r\n');
     await control(started, 'POST', '', { action: 'garbage' });
     await vi.waitFor(() => expect(port.read()?.length).toBeGreaterThan(0), { timeout: 5000, interval: 5 });
     expect(await control(started, 'PUT', '', { registration: 'searching' })).toMatchObject({
@@ -397,7 +397,7 @@ describe('/loopback/modem', () => {
     expect(await control(started, method, path, body)).toMatchObject({ status: 400, body: { code: 'bad-input' } });
   });
 
-  test('without a modem there is nothing here', async () => {
+  test('is not found without a modem', async () => {
     const loopback = await startAny();
     expect(loopback.modem).toBeUndefined();
     expect(await control({ loopback: Object.assign(loopback) }, 'GET', '')).toMatchObject({ status: 404 });
@@ -410,18 +410,18 @@ test.each<ModemInput | object>([
   { dialect: 'quectel', quirks: { model: '3310' } },
   { dialect: 'quectel', quirks: { colour: 'red' } },
   { dialect: 'quectel', faults: { urcLoss: -1 } },
-])('%j cannot be', async (modem) => {
+])('the modem options %j are refused', async (modem) => {
   await expect(startAny(JSON.parse(JSON.stringify({ modem })))).rejects.toMatchObject({ code: 'bad-input' });
 });
 
-test('what it does is printed', async () => {
+test('the events of a virtual modem are printed', async () => {
   const started = await start({ dialect: 'quectel', faults: { sendBusy: [1] }, seed: 3 });
   const { loopback, port, modem } = started;
   expect(formatBanner(loopback)).toContain(`quectel at ${modem.path}, with the SIM modem-1`);
   expect(formatBanner(loopback)).toContain('faults sendBusy=#1 (seed 3)');
   await listen(started, 'quectel');
   await toSim(started, P12);
-  await port.hear(RECIPES.quectel.told);
+  await port.readThrough(RECIPES.quectel.told);
   await port.ask('AT+QISEND=0,1,"100.64.0.1",6969\r', 'ERROR\r\n');
   await port.ask('AT+QISEND=0,1,"100.64.0.1",6969\r', '> ');
   await port.ask('x', 'SEND OK\r\n');

@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { systemCodeOf } from '../../../shared/errors.js';
 
-const PATIENCE_MS = 5000;
+const WAIT_MS = 5000;
 
-/** A host's end of a tty, opened as a program opens a serial port; it sets nothing. */
+/** Opens a tty as a program opens a serial port, without setting anything. */
 export function openPort(path: string) {
   const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
   const buffer = Buffer.alloc(65_536);
@@ -16,7 +16,7 @@ export function openPort(path: string) {
     isOpen = false;
   }
 
-  /** What has come; undefined when the terminal has hung up. */
+  /** Returns the bytes that arrived; undefined when the terminal has hung up. */
   function read(): Buffer | undefined {
     try {
       const count = readSync(fd, buffer);
@@ -26,11 +26,15 @@ export function openPort(path: string) {
     }
   }
 
-  /** Reads until there is enough, for a while. */
-  async function readUntil(enough: (bytes: Buffer) => boolean): Promise<Buffer> {
+  /** Reads until there is enough, or the terminal hangs up. Fails after 5 s with the bytes that arrived instead. */
+  async function readUntil(what: string, enough: (bytes: Buffer) => boolean): Promise<Buffer> {
     let bytes = Buffer.alloc(0);
-    const until = performance.now() + PATIENCE_MS;
-    while (!enough(bytes) && performance.now() < until) {
+    const deadline = performance.now() + WAIT_MS;
+    while (!enough(bytes)) {
+      if (performance.now() > deadline) {
+        const arrived = JSON.stringify(bytes.toString('latin1'));
+        throw new Error(`${what} did not arrive at ${path} in ${WAIT_MS} ms; instead: ${arrived}`);
+      }
       const part = read();
       if (part === undefined) break;
       bytes = Buffer.concat([bytes, part]);
@@ -39,19 +43,22 @@ export function openPort(path: string) {
     return bytes;
   }
 
+  const readThrough = async (end: string) =>
+    (await readUntil(JSON.stringify(end), (bytes) => bytes.includes(end, 0, 'latin1'))).toString('latin1');
+
   onTestFinished(close);
   return {
     close,
     read,
     write: (bytes: Buffer) => writeSync(fd, bytes),
-    readAll: (count: number) => readUntil((bytes) => bytes.length >= count),
-    /** Writes, and gives all that comes until this has come. */
+    readAll: (count: number) => readUntil(`${count} bytes`, (bytes) => bytes.length >= count),
+    /** Writes `text`, and returns everything that arrives until `end` has. */
     async ask(text: string, end = '\r\nOK\r\n'): Promise<string> {
       writeSync(fd, Buffer.from(text, 'latin1'));
-      return (await readUntil((bytes) => bytes.includes(end, 0, 'latin1'))).toString('latin1');
+      return readThrough(end);
     },
-    /** Gives all that comes until this has come. */
-    hear: async (end: string) => (await readUntil((bytes) => bytes.includes(end, 0, 'latin1'))).toString('latin1'),
+    /** Returns everything that arrives until `end` has. */
+    readThrough,
   };
 }
 

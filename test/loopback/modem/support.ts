@@ -1,23 +1,26 @@
-import { newWorld } from '../../../loopback/modem/cellular.js';
-import type { Clock } from '../../../loopback/modem/clock.js';
+import { newPersistentState } from '../../../loopback/modem/cellular.js';
+import type { ModemClock } from '../../../loopback/modem/clock.js';
 import { createCore } from '../../../loopback/modem/core.js';
-import { type DialectName, type Quirks, settleDialect } from '../../../loopback/modem/dialects/index.js';
+import { type DialectName, type Quirks, resolveDialect } from '../../../loopback/modem/dialects/index.js';
 import { createCommandFaults } from '../../../loopback/modem/faults/command-faults.js';
 import { type ModemFaultsInput, resolveModemFaults } from '../../../loopback/modem/faults/faults.js';
 import { createOutput } from '../../../loopback/modem/faults/output.js';
-import { createDice } from '../../../loopback/modem/faults/sampler.js';
+import { createSampler } from '../../../loopback/modem/faults/sampler.js';
 
-/** The fact sheet's nasty payload: NUL, Ctrl-Z, ESC, line ends, `OK`, a URC's beginning and a prompt. */
+/**
+ * A payload of all that trips a parser (docs/vendor-facts.md, "AT: payload framing"): NUL, Ctrl-Z, ESC, line ends,
+ * `OK`, a URC's beginning and a prompt.
+ */
 export const P12 = '\x00\x1a\x1b\r\nOK\r\n+Q>';
 export const GATEWAY = { address: '100.64.0.1', port: 6969 };
-/** Beyond every delay but time-outs. */
+/** Longer than every delay but time-outs. */
 export const SOON_MS = 900;
 
-/** Time that passes when the test says so; what is due happens in its order. */
+/** A clock that the test advances; due tasks run in the order of their times. */
 export function testClock() {
   let time = 0;
   let tasks: { at: number; task: () => void }[] = [];
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: () => time,
     after(ms, task) {
       const entry = { at: time + ms, task };
@@ -48,24 +51,24 @@ export interface TestModemOptions {
   readonly faults?: ModemFaultsInput;
   readonly seed?: number;
   readonly iccid?: string;
-  /** Leave it just switched on, with echo. */
+  /** Return the modem just switched on, with echo. */
   readonly fresh?: boolean;
 }
 
-/** A modem's core with its output, without a tty: strings in and out, a character a byte. */
+/** Makes a modem's core with its output but without a tty: strings in and out, one character per byte. */
 export function testModem(
   dialect: DialectName,
   { quirks, faults = {}, seed = 1, iccid = '89883070000001234567', fresh = false }: TestModemOptions = {},
 ) {
   const { clock, pass } = testClock();
-  const world = newWorld({
+  const persistent = newPersistentState({
     address: '10.1.2.3',
     iccid,
     imei: '863427000000017',
     imsi: '732123000000017',
   });
   let resolved = resolveModemFaults(faults);
-  let dice = createDice(seed);
+  let sampler = createSampler(seed);
   const chunks: string[] = [];
   const sent: { bytes: string; port: number; destination: { address: string; port: number } }[] = [];
   const attached: boolean[] = [];
@@ -74,18 +77,18 @@ export function testModem(
   const output = createOutput({
     clock,
     faults: () => resolved,
-    dice: () => dice,
+    sampler: () => sampler,
     idleUrc: () => core.idleUrc,
     write: (chunk) => chunks.push(chunk.toString('latin1')),
     onHit: () => undefined,
   });
   const core = createCore({
     clock,
-    world,
-    dialect: settleDialect(dialect, quirks),
+    persistent,
+    dialect: resolveDialect(dialect, quirks),
     emit: output.emit,
     transmit: (bytes, port, destination) => void sent.push({ bytes: bytes.toString('latin1'), port, destination }),
-    faults: createCommandFaults({ faults: () => resolved, dice: () => dice, onHit: () => undefined }),
+    faults: createCommandFaults({ faults: () => resolved, sampler: () => sampler, onHit: () => undefined }),
     onRestart: () => {
       restarts += 1;
     },
@@ -95,12 +98,12 @@ export function testModem(
     onNote: (text) => notes.push(text),
   });
 
-  /** All that has been said since it was last asked for. */
+  /** Returns the output since the last call. */
   const said = () => chunks.splice(0).join('');
   const write = (text: string) => core.input(Buffer.from(text, 'latin1'));
   const modem = {
     core,
-    world,
+    persistent,
     sent,
     attached,
     notes,
@@ -111,20 +114,20 @@ export function testModem(
     restarts: () => restarts,
     setFaults(next: ModemFaultsInput) {
       resolved = resolveModemFaults(next);
-      dice = createDice(seed);
+      sampler = createSampler(seed);
     },
-    /** What it says to this at once. */
+    /** Writes `text` and returns the immediate output. */
     ask(text: string): string {
       write(text);
       return said();
     },
-    /** What it says to this at once and soon after. */
+    /** Writes `text` and returns the output of the next 900 ms. */
     askAndWait(text: string): string {
       write(text);
       pass(SOON_MS);
       return said();
     },
-    /** A command line, and all that comes of it. */
+    /** Runs a command line and returns its output. */
     at: (command: string) => modem.askAndWait(`${command}\r`),
     receive: (text: string, port = 6969, source = GATEWAY) =>
       core.receive(port, { bytes: Buffer.from(text, 'latin1'), source }),

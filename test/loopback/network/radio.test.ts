@@ -28,8 +28,8 @@ async function received(loopback: Target): Promise<string> {
   return event.type === 'command' ? Buffer.from(event.command.payload, 'base64').toString() : '';
 }
 
-describe('down, to the device', () => {
-  test('drop 2 and 5: the others arrive, and all are sent for the API', async () => {
+describe('faults of packets to the device', () => {
+  test('lose packets 2 and 5, while all commands are sent for the API', async () => {
     const loopback = await start({ faults: { down: { loss: [2, 5] } }, seed: 1 });
     const gateway = await device();
     expect(await send(loopback, gateway.port, ['1', '2', '3', '4', '5', '6'])).toEqual(Array(6).fill('sent'));
@@ -53,7 +53,7 @@ describe('down, to the device', () => {
     expect(loopback.faults()).toMatchObject({ packets: { down: 6, up: 0 }, inFlight: 0 });
   });
 
-  test('a duplicate, a damaged one, a short one', async () => {
+  test('duplicate, corrupt and truncate packets', async () => {
     const loopback = await start({ faults: { down: { duplicate: [1], corrupt: [2], truncate: [3] } }, seed: 1 });
     const gateway = await device();
     await send(loopback, gateway.port, ['twice', 'damaged', 'short', 'whole']);
@@ -72,7 +72,7 @@ describe('down, to the device', () => {
     expect(loopback.counters).toMatchObject({ duplicated: 1, corrupted: 1, truncated: 1 });
   });
 
-  test('a packet held back comes after the next', async () => {
+  test('reorder a packet behind the next one', async () => {
     const loopback = await start({ faults: { down: { reorder: [1], reorderDelay: '1s' } } });
     const gateway = await device();
     await send(loopback, gateway.port, ['1', '2']);
@@ -80,7 +80,7 @@ describe('down, to the device', () => {
     expect(loopback.counters).toMatchObject({ reordered: 1, delayed: 0 });
   });
 
-  test('a packet on its way does not reach a device that is gone by then', async () => {
+  test('deliver no delayed packet to a SIM that is detached by then', async () => {
     const loopback = await start({ faults: { down: { delay: '1s' } } });
     const gateway = await device();
     expect(await send(loopback, gateway.port, ['1'])).toEqual(['sent']);
@@ -96,7 +96,7 @@ describe('down, to the device', () => {
     expect(loopback.faults().inFlight).toBe(0);
   });
 
-  test('a delayed datagram that cannot leave is an error, as its command is sent already', async () => {
+  test('report an error when a delayed datagram cannot be sent, as its command is sent already', async () => {
     const sims = [{ name: 'gateway-1', address: '255.255.255.255' }];
     const loopback = await start({ sims, faults: { delay: '1ms' } });
     expect(await send(loopback, 9, ['x'])).toEqual(['sent']);
@@ -104,8 +104,8 @@ describe('down, to the device', () => {
   });
 });
 
-describe('up, from the device', () => {
-  test('what is lost is no resource and no webhook; a duplicate is two of both', async () => {
+describe('faults of packets from the device', () => {
+  test('make no resource and no webhook of a lost packet, and two of a duplicate', async () => {
     const loopback = await start({ faults: { up: { loss: [1], duplicate: [2] } } });
     const hook = await receiver();
     await client(loopback).fleets('fleet-1').update({ ipCommandsUrl: hook.url });
@@ -129,7 +129,7 @@ describe('up, from the device', () => {
     expect(hook.count()).toBe(2);
   });
 
-  test('only what comes from a SIM is counted as a packet', async () => {
+  test('count only packets of SIMs', async () => {
     const loopback = await start({ faults: { up: { loss: [1] } } });
     const [stranger, gateway] = [await device('127.0.0.99'), await device()];
     await stranger.send('x', loopback.gateway);
@@ -139,7 +139,7 @@ describe('up, from the device', () => {
     expect(await received(loopback)).toBe('found');
   });
 
-  test('reordered and delayed', async () => {
+  test('reorder and delay packets', async () => {
     const loopback = await start({ faults: { up: { reorder: [1], reorderDelay: '200ms', delay: '5ms' } } });
     const gateway = await device();
     await gateway.send('1', loopback.gateway);
@@ -149,7 +149,7 @@ describe('up, from the device', () => {
   });
 });
 
-test('one way only: the other is as it was', async () => {
+test('of one direction leave the other as it was', async () => {
   const loopback = await start({ faults: { up: { loss: 1 } } });
   const gateway = await device();
   await send(loopback, gateway.port, ['down']);
@@ -159,7 +159,7 @@ test('one way only: the other is as it was', async () => {
   expect(loopback.counters.fromSim).toBe(0);
 });
 
-test('setting faults counts from 1 again, and the same seed does the same again', async () => {
+test('setting faults counts packets from 1 again, and the same seed hits the same again', async () => {
   const loopback = await start();
   const gateway = await device();
   const lost = async () => {
@@ -182,7 +182,7 @@ test('setting faults counts from 1 again, and the same seed does the same again'
   expect(await lost()).toEqual(first);
 });
 
-test('faults or a seed that cannot be used change nothing', async () => {
+test('invalid faults or an invalid seed change nothing', async () => {
   const loopback = await start({ faults: { loss: 1 }, seed: 3 });
   const before = loopback.faults();
   expect(() => loopback.setFaults({ loss: 2 })).toThrow(expect.objectContaining({ code: 'bad-input' }));
@@ -192,7 +192,7 @@ test('faults or a seed that cannot be used change nothing', async () => {
   await expect(start({ seed: -1 })).rejects.toMatchObject({ code: 'bad-input' });
 });
 
-test.each(SIM_STATES)('a SIM that is %s', async (state) => {
+test.each(SIM_STATES)('faults apply to packets of a SIM that is %s only while it is active', async (state) => {
   const [code, dropped] = { active: [], inactive: [83705, 'droppedInactive'], detached: [83401, 'droppedDetached'] }[
     state
   ];
@@ -220,7 +220,7 @@ test.each(SIM_STATES)('a SIM that is %s', async (state) => {
   expect(loopback.faults().packets).toEqual({ down: 0, up: 0 });
 });
 
-test('what is in flight is bounded; what comes on top is dropped, and told', async () => {
+test('datagrams in flight are bounded, and further ones are dropped and reported', async () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const events: LoopbackEvent[] = [];
@@ -249,7 +249,7 @@ test('what is in flight is bounded; what comes on top is dropped, and told', asy
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('stopping forgets what is on its way', async () => {
+test('stopping discards packets in flight', async () => {
   const loopback = await start({ faults: { delay: '10min' } });
   expect(await send(loopback, 9, ['x'])).toEqual(['sent']);
   await loopback.stop();

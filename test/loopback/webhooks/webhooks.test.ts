@@ -5,8 +5,8 @@ import twilio from 'twilio';
 import { expect, onTestFinished, test } from 'vitest';
 import type { WebhookResult } from '../../../loopback/index.js';
 import { MAX_WEBHOOK_RESPONSE_BYTES } from '../../../loopback/webhooks/attempt.js';
+import { twilioHeaders } from '../../../loopback/webhooks/headers.js';
 import { parseOverrides } from '../../../loopback/webhooks/overrides.js';
-import { twilioSender } from '../../../loopback/webhooks/sender.js';
 import { createWebhooks, MAX_WEBHOOKS_IN_FLIGHT, MAX_WEBHOOKS_WAITING } from '../../../loopback/webhooks/webhooks.js';
 import { client, device, inbox, isType, type ReceivedRequest, receiver, start } from '../support.js';
 
@@ -74,7 +74,7 @@ test.each(['', '?tenant=a%20b', '?'])(
   },
 );
 
-test('a command that was sent calls its CallbackUrl back, by the asked method', async () => {
+test('a sent command calls its CallbackUrl by the requested method', async () => {
   const loopback = await start({ webhooks: 'twilio' });
   const hook = await receiver();
   const { ipCommands } = client(loopback);
@@ -117,7 +117,7 @@ test('a command to a detached SIM calls back with failed and 83401', async () =>
   expect(params.has('DeviceIp')).toBe(false);
 });
 
-test('a fragment is neither sent nor signed', async () => {
+test('the fragment of a webhook’s URL is neither sent nor signed', async () => {
   const loopback = await start({ webhooks: 'twilio' });
   const hook = await receiver();
   const callbackUrl = `${hook.url}/status?a=1#rc=2`;
@@ -130,39 +130,39 @@ test('a fragment is neither sent nor signed', async () => {
 /** Sends one webhook by itself and gives its result. */
 async function send(url: string): Promise<WebhookResult> {
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   onTestFinished(() => webhooks.close());
   webhooks.send({ commandSid: 'HG1', url, method: 'POST', params: { a: 'b' } });
   return results.take();
 }
 
-test.each([408, 423, 500, 503])('HTTP %i is tried once more', async (status) => {
+test.each([408, 423, 500, 503])('a webhook is retried once after HTTP %i', async (status) => {
   const hook = await receiver(status, 200);
   expect(await send(hook.url)).toMatchObject({ ok: true, attempts: 2 });
   expect(hook.count()).toBe(2);
 });
 
-test.each([302, 400, 404, 429])('HTTP %i is not tried again, nor followed', async (status) => {
+test.each([302, 400, 404, 429])('a webhook is neither retried nor redirected after HTTP %i', async (status) => {
   const hook = await receiver(status, 200);
   expect(await send(hook.url)).toMatchObject({ ok: false, attempts: 1, errorCode: 83402, reason: `HTTP ${status}` });
   expect(hook.requests.items.map(({ url }) => url)).toEqual(['/']);
 });
 
-test('rc sets how often it is tried again', async () => {
+test('the override rc sets the number of retries', async () => {
   const hook = await receiver(500);
   expect(await send(`${hook.url}#rc=0`)).toMatchObject({ ok: false, attempts: 1, errorCode: 83402 });
   expect(await send(`${hook.url}#rc=5`)).toMatchObject({ ok: false, attempts: 6, errorCode: 83402 });
   expect(await send(hook.url)).toMatchObject({ ok: false, attempts: 2, errorCode: 83402 });
 });
 
-test('silence ends after the read time-out, and is tried again', async () => {
+test('a webhook without a response ends after the read time-out, and is retried', async () => {
   const hook = await receiver('silent');
   expect(await send(`${hook.url}#rt=100`)).toMatchObject({ ok: false, attempts: 2, errorCode: 11205 });
   const recovering = await receiver('silent', 200);
   expect(await send(`${recovering.url}#rt=100`)).toMatchObject({ ok: true, attempts: 2 });
 });
 
-test('all attempts together end after the total time-out', async () => {
+test('all attempts of a webhook end after the total time-out', async () => {
   const hook = await receiver('silent');
   const result = await send(`${hook.url}#rt=200&tt=100&rc=5`);
   expect(result).toMatchObject({ ok: false, attempts: 1, errorCode: 11205 });
@@ -186,7 +186,7 @@ async function tcpServer(onConnection: (socket: Socket) => void): Promise<number
   return typeof bound === 'object' && bound !== null ? bound.port : 0;
 }
 
-test('a TLS handshake that never ends is a connection that timed out', async () => {
+test('a TLS handshake that never ends is a connection time-out', async () => {
   const port = await tcpServer(() => undefined);
   expect(await send(`https://127.0.0.1:${port}/#ct=100&rc=0`)).toMatchObject({
     ok: false,
@@ -196,12 +196,12 @@ test('a TLS handshake that never ends is a connection that timed out', async () 
   });
 });
 
-test('a connection that breaks is tried again, then 11205', async () => {
+test('a webhook whose connection breaks is retried, then fails with 11205', async () => {
   const port = await tcpServer((socket) => socket.resetAndDestroy());
   expect(await send(`http://127.0.0.1:${port}/`)).toMatchObject({ ok: false, attempts: 2, errorCode: 11205 });
 });
 
-test('a URL that Node cannot take apart is a failure, not a crash', async () => {
+test('a webhook with a URL that Node cannot parse fails without a crash', async () => {
   expect(await send('http://%zz@127.0.0.1/#rc=0')).toEqual({
     webhook: expect.objectContaining({ url: 'http://%zz@127.0.0.1/#rc=0' }),
     attempts: 1,
@@ -211,12 +211,12 @@ test('a URL that Node cannot take apart is a failure, not a crash', async () => 
   });
 });
 
-test('an answer that is no HTTP is 11206', async () => {
+test('a response that is not HTTP fails with 11206', async () => {
   const port = await tcpServer((socket) => socket.end('220 mail.example.com ESMTP\r\n'));
   expect(await send(`http://127.0.0.1:${port}/#rc=0`)).toMatchObject({ ok: false, errorCode: 11206 });
 });
 
-test('a body without end is cut off, and the status counts', async () => {
+test('an endless response is cut off, and its status counts', async () => {
   const closed = inbox<true>('closed connections');
   const port = await tcpServer((socket) => {
     socket.on('close', () => closed.push(true));
@@ -226,7 +226,7 @@ test('a body without end is cut off, and the status counts', async () => {
   await closed.take();
 });
 
-test('the read time-out counts from the last byte', async () => {
+test('the read time-out starts again with each byte', async () => {
   const port = await tcpServer((socket) => {
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n');
     setTimeout(() => socket.write('o'), 600);
@@ -235,10 +235,10 @@ test('the read time-out counts from the last byte', async () => {
   expect(await send(`http://127.0.0.1:${port}/#rt=1000&rc=0`)).toMatchObject({ ok: true });
 });
 
-test('webhooks under way and waiting are bounded', async () => {
+test('webhooks in flight and waiting are bounded', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   onTestFinished(() => webhooks.close());
   const room = MAX_WEBHOOKS_IN_FLIGHT + MAX_WEBHOOKS_WAITING;
   for (let index = 0; index < room + 1; index += 1) {
@@ -257,10 +257,10 @@ test('webhooks under way and waiting are bounded', async () => {
   }
 });
 
-test('stopping ends webhooks under way and forgets those that wait', async () => {
+test('stopping aborts webhooks in flight and discards those that wait', async () => {
   const hook = await receiver('silent');
   const results = inbox<WebhookResult>('webhook results');
-  const webhooks = createWebhooks(twilioSender('token'), results.push);
+  const webhooks = createWebhooks(twilioHeaders('token'), results.push);
   for (let index = 0; index < MAX_WEBHOOKS_IN_FLIGHT + 5; index += 1) {
     webhooks.send({ commandSid: `${index}`, url: hook.url, method: 'POST', params: {} });
   }
@@ -271,7 +271,7 @@ test('stopping ends webhooks under way and forgets those that wait', async () =>
   expect(hook.count()).toBeLessThanOrEqual(MAX_WEBHOOKS_IN_FLIGHT);
 });
 
-test('overrides within range count, others do not', () => {
+test('overrides apply only within their range', () => {
   const defaults = { connectMs: 5000, readMs: 15_000, totalMs: 15_000, retries: 1 };
   expect(parseOverrides('http://a/')).toEqual(defaults);
   expect(parseOverrides('http://a/?ct=200')).toEqual(defaults);
@@ -285,7 +285,7 @@ test('overrides within range count, others do not', () => {
   expect(parseOverrides('http://a/#rc=-1&x=1')).toEqual(defaults);
 });
 
-test('KORE’s are signed with the secret, and have a token of their own that a repeat keeps', async () => {
+test('webhooks of KORE are signed with the secret, and keep their idempotency token in a retry', async () => {
   const loopback = await start();
   const hook = await receiver(503, 200);
   const { ipCommands } = client(loopback);

@@ -1,47 +1,47 @@
 import { stat } from 'node:fs/promises';
 import { isSupersimError, SupersimError, systemCodeOf } from '../../../../shared/errors.js';
 import type { Config } from '../../../config/schema.js';
-import { defaultReboot } from '../../../handlers/builtin/end.js';
-import { checkedPath } from '../../../handlers/file-safety.js';
-import { checkedSocket } from '../../../handlers/socket.js';
+import { defaultReboot } from '../../../handlers/builtin/restart.js';
+import { resolveSafePath } from '../../../handlers/file-safety.js';
+import { resolveSafeSocket } from '../../../handlers/socket.js';
 import { defineCheck } from '../../check.js';
 import { fromError, good, type Judgement, note, warning } from '../../finding.js';
-import { type Identity, mayUse } from '../../identity.js';
+import { canAccess, type Identity } from '../../identity.js';
 
-/** What may be wanted of a file, and the right that it takes. */
-const RIGHT = { run: 'run', read: 'read', connect: 'write' } as const;
+/** The permission that each use of a file needs. */
+const PERMISSION = { run: 'run', read: 'read', connect: 'write' } as const;
 
 interface File {
-  /** Of the handler, or what the file is. */
+  /** The handler's name, or the kind of file. */
   readonly name: string;
   readonly path: string;
-  /** Run, or read as a module; or the socket of a service. */
-  readonly want: keyof typeof RIGHT;
-  /** As whom, where that is not the agent: then only safety is looked at. */
+  /** How the agent uses it: runs a program, reads a module, or connects to a socket. */
+  readonly use: keyof typeof PERMISSION;
+  /** The user to run it as, if not the agent: then only safety is checked. */
   readonly user?: string | undefined;
-  /** Where it is run. */
+  /** Its working directory. */
   readonly folder?: string | undefined;
   /** The agent works without it. */
-  readonly isSpare?: true;
+  readonly isOptional?: true;
 }
 
-interface Looked extends File {
+interface InspectedFile extends File {
   readonly problem?: SupersimError;
-  /** This user may not see. */
+  /** This user may not inspect it. */
   readonly isHidden?: true;
 }
 
-interface Seen {
+interface Observation {
   readonly agent: Identity;
-  readonly files: readonly Looked[];
+  readonly files: readonly InspectedFile[];
 }
 
-/** Whether the handlers' files are there, and safe to run by the rules that the agent has. None of them is run. */
-export const handlers = defineCheck<Seen>({
+/** Checks whether the handlers' files exist and are safe by the agent's own rules. Runs none of them. */
+export const handlers = defineCheck<Observation>({
   name: 'handlers',
   async look(context) {
     const agent = await context.agent();
-    return { agent, files: await Promise.all(filesOf(context.config).map((file) => lookAt(file, agent))) };
+    return { agent, files: await Promise.all(filesOf(context.config).map((file) => inspect(file, agent))) };
   },
   judge: judgeHandlers,
 });
@@ -49,23 +49,23 @@ export const handlers = defineCheck<Seen>({
 function filesOf({ handlers: configured, modules, device }: Config): File[] {
   return [
     ...Object.entries(configured).map(([name, handler]): File => {
-      if ('socket' in handler) return { name, path: handler.socket, want: 'connect' };
+      if ('socket' in handler) return { name, path: handler.socket, use: 'connect' };
       const { program, user, directory: folder } = handler;
-      return { name, path: program[0] ?? '', want: 'run', user, folder };
+      return { name, path: program[0] ?? '', use: 'run', user, folder };
     }),
-    ...modules.map((path): File => ({ name: 'module', path, want: 'read' })),
-    ...spareFile('device.reboot', device.reboot ?? defaultReboot()),
-    ...spareFile('agent.restart', device.restart ?? []),
+    ...modules.map((path): File => ({ name: 'module', path, use: 'read' })),
+    ...optionalFile('device.reboot', device.reboot ?? defaultReboot()),
+    ...optionalFile('agent.restart', device.restart ?? []),
   ];
 }
 
-function spareFile(name: string, way: readonly string[] | { readonly socket: string }): File[] {
-  if ('socket' in way) return [{ name, path: way.socket, want: 'connect', isSpare: true }];
+function optionalFile(name: string, way: readonly string[] | { readonly socket: string }): File[] {
+  if ('socket' in way) return [{ name, path: way.socket, use: 'connect', isOptional: true }];
   const [path] = way;
-  return path === undefined ? [] : [{ name, path, want: 'run', isSpare: true }];
+  return path === undefined ? [] : [{ name, path, use: 'run', isOptional: true }];
 }
 
-async function lookAt(file: File, agent: Identity): Promise<Looked> {
+async function inspect(file: File, agent: Identity): Promise<InspectedFile> {
   try {
     await check(file, agent);
     return file;
@@ -76,42 +76,42 @@ async function lookAt(file: File, agent: Identity): Promise<Looked> {
   }
 }
 
-/** @throws SupersimError, or the system's error where this user may not look */
-async function check({ path, want, user, folder }: File, agent: Identity): Promise<void> {
+/** @throws SupersimError; the system's error where this user may not inspect the file */
+async function check({ path, use, user, folder }: File, agent: Identity): Promise<void> {
   if (user !== undefined && agent.uid !== 0) {
-    const found = `only an agent that runs as root can run it as ${user}, and this one is ${agent.name}`;
-    throw new SupersimError('handler-invalid', found, { remedy: 'Leave `user` out.' });
+    const found = `only an agent of root can run it as ${user}; this one runs as ${agent.name}`;
+    throw new SupersimError('handler-invalid', found, { remedy: 'Remove `user`.' });
   }
-  const real = await (want === 'connect' ? checkedSocket : checkedPath)(path, agent.uid);
-  if (want !== 'connect' && !(await stat(real)).isFile())
-    throw new SupersimError('handler-invalid', `${path} is no file`);
+  const real = await (use === 'connect' ? resolveSafeSocket : resolveSafePath)(path, agent.uid);
+  if (use !== 'connect' && !(await stat(real)).isFile())
+    throw new SupersimError('handler-invalid', `${path} is not a file`);
   if (folder !== undefined && !(await stat(folder).catch(() => undefined))?.isDirectory()) {
-    throw new SupersimError('handler-invalid', `there is no folder ${folder} to run it in`);
+    throw new SupersimError('handler-invalid', `its working directory ${folder} does not exist`);
   }
-  if (user === undefined && (await mayUse(real, agent, RIGHT[want])) === false) {
-    throw new SupersimError('handler-invalid', `the agent’s user ${agent.name} may not ${DOING[want]} ${path}`, {
-      remedy: REMEDY[want](path),
+  if (user === undefined && (await canAccess(real, agent, PERMISSION[use])) === false) {
+    throw new SupersimError('handler-invalid', `the agent’s user ${agent.name} may not ${VERB[use]} ${path}`, {
+      remedy: REMEDY[use](path),
     });
   }
 }
 
-const DOING = { run: 'run', read: 'read', connect: 'connect to' } as const;
+const VERB = { run: 'run', read: 'read', connect: 'connect to' } as const;
 const REMEDY = {
-  run: (path: string) => `Run \`sudo chmod a+rx ${path}\`, and let its folders be entered.`,
-  read: (path: string) => `Run \`sudo chmod a+r ${path}\`, and let its folders be entered.`,
-  connect: () => 'Give its unit `SocketGroup=supersim-agent` and `SocketMode=0660`, and restart it.',
+  run: (path: string) => `Run \`sudo chmod a+rx ${path}\`, and make its folders accessible.`,
+  read: (path: string) => `Run \`sudo chmod a+r ${path}\`, and make its folders accessible.`,
+  connect: () => 'Set `SocketGroup=supersim-agent` and `SocketMode=0660` in its unit, then restart it.',
 } as const;
 
-export function judgeHandlers({ agent, files }: Seen): Judgement[] {
-  const looked = `files of handlers, as the user ${agent.name} sees them`;
+export function judgeHandlers({ agent, files }: Observation): Judgement[] {
+  const looked = `handlers’ files, for the user ${agent.name}`;
   const judgements = files.flatMap((file): Judgement[] => {
     const what = `${file.name} (${file.path})`;
-    if (file.isHidden) return [note(looked, `${what}: this user may not look at it`, 'Run it with sudo.')];
+    if (file.isHidden) return [note(looked, `${what}: this user may not inspect it`, 'Run it with sudo.')];
     if (file.problem === undefined) return [];
     const { code, message, remedy } = file.problem;
-    if (file.isSpare) return [warning(looked, `${what}: ${message}`, remedy, code)];
+    if (file.isOptional) return [warning(looked, `${what}: ${message}`, remedy, code)];
     return [fromError(looked, new SupersimError(code, `${what}: ${message}`, { remedy }))];
   });
   if (judgements.length > 0) return judgements;
-  return [good(looked, `${files.length} files: there, and nobody else can change them`)];
+  return [good(looked, `${files.length} files exist, and only their owner can change them`)];
 }

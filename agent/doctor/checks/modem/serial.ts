@@ -12,12 +12,12 @@ import {
 } from '../../../transport/modem/port/port-holders.js';
 import { defineCheck } from '../../check.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
-import { formatOwner, groupName, type Identity, mayUse } from '../../identity.js';
+import { canAccess, formatOwner, groupName, type Identity } from '../../identity.js';
 
-interface Seen {
+interface Observation {
   /** `modem.path`. */
   readonly path: string | undefined;
-  /** The device that it leads to. */
+  /** The device that the path resolves to. */
   readonly device: string;
   /** Of the device, or the system's error code. */
   readonly status: Pick<Stats, 'uid' | 'gid' | 'mode'> | string;
@@ -25,18 +25,18 @@ interface Seen {
   readonly agent: Identity;
   readonly isPermitted: boolean | undefined;
   readonly holders: readonly PortHolder[];
-  /** Process of the agent that runs. */
+  /** Process of the running agent. */
   readonly pid: number | undefined;
   /** The kernel's command line. */
   readonly kernel: string;
-  /** Ports that there are. */
+  /** Serial ports found on this machine. */
   readonly others: readonly string[];
 }
 
 const LOGIN = /^(?:a?getty|login)$/;
 
-/** Whether the modem's serial port is there, the agent's to open, and nobody else's. It is not opened. */
-export const serial = defineCheck<Seen>({
+/** Checks whether the modem's serial port exists, is permitted to the agent and unused by others. Does not open it. */
+export const serial = defineCheck<Observation>({
   name: 'serial',
   async look(context) {
     const { path } = context.config.modem;
@@ -51,7 +51,7 @@ export const serial = defineCheck<Seen>({
       status,
       isSerial,
       agent,
-      isPermitted: isSerial ? await mayUse(place, agent, 'write') : undefined,
+      isPermitted: isSerial ? await canAccess(place, agent, 'write') : undefined,
       holders: isSerial ? await holdersInTheWay(place) : [],
       pid: running instanceof Error ? undefined : running.pid,
       kernel: await readFile('/proc/cmdline', 'utf8').catch(() => ''),
@@ -61,7 +61,7 @@ export const serial = defineCheck<Seen>({
   judge: judgeSerial,
 });
 
-/** By its driver: to open it could disturb the modem. */
+/** Judges by the driver: opening the port could disturb the modem. */
 async function isTty(device: number): Promise<boolean> {
   const drivers = await readFile('/proc/tty/drivers', 'utf8').catch(() => undefined);
   // `name /dev/name MAJOR MINORS type`
@@ -69,54 +69,58 @@ async function isTty(device: number): Promise<boolean> {
   return majors?.includes((device >> 8) & 0xfff) ?? true;
 }
 
-export function judgeSerial(seen: Seen): Judgement[] {
-  const { path, device, status, isSerial, others } = seen;
-  if (path === undefined) return [note('modem.path', 'no serial port is configured: the agent uses no modem itself')];
+export function judgeSerial(observed: Observation): Judgement[] {
+  const { path, device, status, isSerial, others } = observed;
+  if (path === undefined) return [note('modem.path', 'no serial port configured: the agent drives no modem')];
   const looked = `serial port ${path}${device === path ? '' : ` (${device})`}`;
   if (typeof status === 'string' || !isSerial) {
-    const found = status === 'EACCES' ? 'this user may not look at it' : isAbsent(status);
+    const found = status === 'EACCES' ? 'this user may not inspect it' : whyUnusable(status);
     if (status === 'EACCES') return [note(looked, found, 'Run it with sudo.')];
-    const remedy = `There are: ${others.join(', ') || 'none'}. Check cable and power, and \`lsusb\`; \`sudo supersim-agent modem probe\` finds the right one.`;
-    return [failure(looked, found, 'modem-port-missing', remedy)];
+    const remedy = `Serial ports found: ${others.join(', ') || 'none'}. Check cable, power and \`lsusb\`; \`sudo supersim-agent modem probe\` finds the right one.`;
+    return [failure(looked, found, remedy, 'modem-port-missing')];
   }
   const whole = `${looked} (${formatOwner(status)})`;
   const judgements = [
-    ...judgePermission(whole, seen, status),
-    ...judgeConsole(whole, seen),
-    ...judgeHolders(whole, seen),
+    ...judgePermission(whole, observed, status),
+    ...judgeConsole(whole, observed),
+    ...judgeHolders(whole, observed),
   ];
-  return judgements.length > 0 ? judgements : [good(whole, 'it is there, permitted, and free for the agent')];
+  return judgements.length > 0 ? judgements : [good(whole, 'exists, is permitted to the agent, and free')];
 }
 
-const isAbsent = (status: Seen['status']): string =>
-  typeof status === 'string' ? `it is not there (${status})` : 'it is no serial port';
+const whyUnusable = (status: Observation['status']): string =>
+  typeof status === 'string' ? `does not exist (${status})` : 'not a serial port';
 
-function judgePermission(looked: string, { agent, isPermitted }: Seen, { gid }: { readonly gid: number }): Judgement[] {
+function judgePermission(
+  looked: string,
+  { agent, isPermitted }: Observation,
+  { gid }: { readonly gid: number },
+): Judgement[] {
   if (isPermitted !== false) return [];
-  const remedy = `Run \`sudo usermod -a -G ${groupName(gid)} ${agent.name}\`, and restart the agent.`;
-  return [failure(looked, `the agent’s user ${agent.name} may not open it`, 'modem-port-forbidden', remedy)];
+  const remedy = `Run \`sudo usermod -a -G ${groupName(gid)} ${agent.name}\`, then restart the agent.`;
+  return [failure(looked, `the agent’s user ${agent.name} may not open it`, remedy, 'modem-port-forbidden')];
 }
 
-/** A login console, or the kernel's own messages, are written to the modem. */
-function judgeConsole(looked: string, { device, kernel }: Seen): Judgement[] {
+/** A console on the port writes kernel messages or a login prompt to the modem. */
+function judgeConsole(looked: string, { device, kernel }: Observation): Judgement[] {
   const name = basename(device);
   const consoles = [...kernel.matchAll(/(?:^|\s)console=([^\s,]+)/g)].map(([, console]) => console);
-  // The firmware of a Raspberry Pi puts the device in serial0's place.
+  // The firmware of a Raspberry Pi replaces serial0 by the device.
   if (!consoles.includes(name) && !(consoles.includes('serial0') && /^tty(?:AMA0|S0)$/.test(name))) return [];
-  const remedy = `Run \`sudo raspi-config nonint do_serial_cons 1\`, or take \`console=${name}\` out of /boot/firmware/cmdline.txt, and reboot.`;
-  return [warning(looked, 'the kernel has its console there (/proc/cmdline)', remedy, 'modem-port-busy')];
+  const remedy = `Run \`sudo raspi-config nonint do_serial_cons 1\`, or remove \`console=${name}\` from /boot/firmware/cmdline.txt; then reboot.`;
+  return [warning(looked, 'the kernel uses it as a console (/proc/cmdline)', remedy, 'modem-port-busy')];
 }
 
-function judgeHolders(looked: string, { device, holders, pid }: Seen): Judgement[] {
+function judgeHolders(looked: string, { device, holders, pid }: Observation): Judgement[] {
   const others = holders.filter((holder) => holder.pid !== pid && !isAgent(holder));
   if (others.length === 0) return [];
-  const found = `it is in use by ${others.map(formatHolder).join(', ')}`;
-  return [failure(looked, found, 'modem-port-busy', remedyFor(others, basename(device)))];
+  const found = `in use by ${others.map(formatHolder).join(', ')}`;
+  return [failure(looked, found, remedyFor(others, basename(device)), 'modem-port-busy')];
 }
 
 function remedyFor(holders: readonly PortHolder[], name: string): string {
   if (holders.some(isModemManager)) {
-    return 'Install the udev rule 78-supersim-modem.rules, which keeps ModemManager off this port, or run `sudo systemctl disable --now ModemManager`.';
+    return 'Install the udev rule 78-supersim-modem.rules, which makes ModemManager ignore this port, or run `sudo systemctl disable --now ModemManager`.';
   }
   if (holders.some(({ command }) => LOGIN.test(command))) {
     return `Run \`sudo systemctl disable --now serial-getty@${name}.service\`, and \`sudo raspi-config nonint do_serial_cons 1\`.`;

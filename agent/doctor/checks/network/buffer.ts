@@ -3,18 +3,18 @@ import { defineCheck } from '../../check.js';
 import { usesUdp } from '../../context.js';
 import { good, type Judgement, note, warning } from '../../finding.js';
 
-interface Seen {
+interface Observation {
   readonly isUsed: boolean;
-  /** What the agent asks the kernel for, in bytes. */
+  /** Size that the agent requests, in bytes. */
   readonly asked: number;
-  /** The most that the kernel gives; undefined where it does not tell. */
+  /** `net.core.rmem_max`; undefined where it cannot be read. */
   readonly most: number | undefined;
-  /** Datagrams that did not fit since the agent started; undefined where nobody tells. */
+  /** Datagrams that the kernel dropped since the agent started; undefined where unknown. */
   readonly drops: number | undefined;
 }
 
-/** Whether the receive buffer has the size that is asked for, and whether it was enough. */
-export const buffer = defineCheck<Seen>({
+/** Checks whether the kernel allows the receive buffer that the agent requests, and whether datagrams were dropped. */
+export const buffer = defineCheck<Observation>({
   name: 'buffer',
   async look(context) {
     const most = await readFile('/proc/sys/net/core/rmem_max', 'utf8').catch(() => undefined);
@@ -29,19 +29,19 @@ export const buffer = defineCheck<Seen>({
   judge: judgeBuffer,
 });
 
-export function judgeBuffer({ isUsed, asked, most, drops = 0 }: Seen): Judgement[] {
-  if (!isUsed) return [note('link.policy', 'only the modem is used: no receive buffer is needed')];
+export function judgeBuffer({ isUsed, asked, most, drops = 0 }: Observation): Judgement[] {
+  if (!isUsed) return [note('link.policy', 'the agent uses only the modem: it needs no receive buffer')];
   const looked = 'listen.receiveBufferBytes, net.core.rmem_max';
-  const raise = `Install the file 60-supersim-agent.conf in /etc/sysctl.d, or run \`sudo sysctl -w net.core.rmem_max=${asked}\`; then restart the agent.`;
-  const lost = drops > 0 ? `; the kernel threw away ${drops} datagrams, as it was full` : '';
-  if (most === undefined) return [note(looked, `the kernel does not tell here what it gives${lost}`, raise)];
+  const raise = `Install 60-supersim-agent.conf in /etc/sysctl.d, or run \`sudo sysctl -w net.core.rmem_max=${asked}\`; then restart the agent.`;
+  const lost = drops > 0 ? `; the kernel dropped ${drops} datagrams because it was full` : '';
+  if (most === undefined) return [note(looked, `net.core.rmem_max cannot be read${lost}`, raise)];
   if (most < asked) {
-    return [warning(looked, `the agent asks for ${asked} bytes, the kernel gives ${most} at most${lost}`, raise)];
+    return [warning(looked, `the agent requests ${asked} bytes, the kernel allows ${most}${lost}`, raise)];
   }
   if (drops > 0) {
     const remedy =
-      'Raise `listen.receiveBufferBytes` and net.core.rmem_max, or find the handler that keeps the agent busy.';
+      'Raise `listen.receiveBufferBytes` and net.core.rmem_max, or find the handler that blocks the agent.';
     return [warning(looked, `${asked} bytes${lost}`, remedy)];
   }
-  return [good(looked, `${asked} bytes asked, ${most} allowed, nothing lost`)];
+  return [good(looked, `${asked} bytes requested, ${most} allowed, no datagram dropped`)];
 }

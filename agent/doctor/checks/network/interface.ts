@@ -1,26 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isVersion6 } from '../../../transport/endpoint.js';
 import { isCellularName } from '../../../transport/links/reach.js';
-import { isVersion6 } from '../../../transport/transport.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
 
-interface Seen {
+interface Observation {
   readonly isUsed: boolean;
-  /** What the agent falls back to. */
+  /** A modem is configured as the other link. */
   readonly hasModem: boolean;
-  /** `listen.address`, or `link.interface` where that says more. */
+  /** `listen.address`; `link.interface` instead of `auto`. */
   readonly listen: string;
   /** Addresses of each interface that could reach the gateway. */
   readonly addresses: Readonly<Record<string, readonly string[]>>;
-  /** `up`, `down`, `unknown`, …, of each interface that there is. */
+  /** `operstate` of each interface: `up`, `down`, `unknown`, …. */
   readonly states: Readonly<Record<string, string>>;
 }
 
-/** Whether there is an interface to listen on, and whether it has an address. */
-export const networkInterface = defineCheck<Seen>({
+/** Checks whether the interface to listen on exists and has an address. */
+export const networkInterface = defineCheck<Observation>({
   name: 'interface',
   async look({ config }) {
     const { listen, link } = config;
@@ -40,7 +40,7 @@ export const networkInterface = defineCheck<Seen>({
   judge: judgeInterface,
 });
 
-/** Those without an address too. */
+/** Includes interfaces without an address. */
 async function interfaceStates(): Promise<Record<string, string>> {
   const table = await readFile('/proc/net/dev', 'utf8').catch(() => '');
   const names = [...table.matchAll(/^\s*([^\s:|]+):/gm)].map(([, name = '']) => name);
@@ -51,47 +51,49 @@ async function interfaceStates(): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(states));
 }
 
-export function judgeInterface(seen: Seen): Judgement[] {
-  if (!seen.isUsed) return [note('link.policy', 'only the modem is used: no interface is needed')];
-  if (seen.listen === 'auto') return [judgeAuto(seen)];
-  return [isIP(seen.listen) === 0 ? judgeNamed(seen.listen, seen) : judgeAddress(seen.listen, seen)];
+export function judgeInterface(observed: Observation): Judgement[] {
+  if (!observed.isUsed) return [note('link.policy', 'the agent uses only the modem: it needs no interface')];
+  if (observed.listen === 'auto') return [judgeAuto(observed)];
+  return [
+    isIP(observed.listen) === 0 ? judgeNamed(observed.listen, observed) : judgeAddress(observed.listen, observed),
+  ];
 }
 
-function judgeAuto({ addresses, states }: Seen): Judgement {
-  const looked = 'interfaces with names of cellular ones: ww…, ppp…, rmnet…';
+function judgeAuto({ addresses, states }: Observation): Judgement {
+  const looked = 'cellular interfaces by name: ww…, ppp…, rmnet…';
   const names = Object.keys(states).filter(isCellularName);
   const [withAddress] = names.filter((name) => (addresses[name] ?? []).length > 0);
   if (withAddress !== undefined) return good(looked, `${withAddress} has ${addresses[withAddress]?.join(', ')}`);
   const [name] = names;
-  if (name !== undefined) return without(looked, name, states[name]);
+  if (name !== undefined) return withoutAddress(looked, name, states[name]);
   const others = Object.keys(addresses).filter((one) => one !== 'lo' && addresses[one]?.length !== 0);
-  const found = `there is none; with an address: ${others.join(', ') || 'nothing'}`;
-  return note(looked, found, 'If the cellular interface is called otherwise, name it in `listen.address`.');
+  const found = `none found; other interfaces with an address: ${others.join(', ') || 'none'}`;
+  return note(looked, found, 'If the cellular interface has another name, set it in `listen.address`.');
 }
 
-function judgeNamed(name: string, { addresses, states, hasModem }: Seen): Judgement {
+function judgeNamed(name: string, { addresses, states, hasModem }: Observation): Judgement {
   const looked = `interface ${name}`;
   const own = addresses[name] ?? [];
   if (own.length > 0) return good(looked, `it has ${own.join(', ')}`);
-  if (states[name] !== undefined) return without(looked, name, states[name], hasModem);
-  const found = 'there is no interface of this name';
-  const remedy = `There are: ${Object.keys(states).join(', ') || 'none'}. Check the modem with \`mmcli -m any\` or \`lsusb\`, or correct \`listen.address\` and \`link.interface\`.`;
-  return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, 'link-down', remedy);
+  if (states[name] !== undefined) return withoutAddress(looked, name, states[name], hasModem);
+  const found = 'no interface has this name';
+  const remedy = `Interfaces: ${Object.keys(states).join(', ') || 'none'}. Check the modem with \`mmcli -m any\` or \`lsusb\`, or correct \`listen.address\` and \`link.interface\`.`;
+  return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, remedy, 'link-down');
 }
 
-function judgeAddress(address: string, { addresses }: Seen): Judgement {
+function judgeAddress(address: string, { addresses }: Observation): Judgement {
   const looked = `address ${address}`;
-  // All of it is this machine's, whether it is listed or not.
+  // All of 127.0.0.0/8 is local, whether listed or not.
   const owner = address.startsWith('127.')
     ? 'lo'
     : Object.keys(addresses).find((name) => addresses[name]?.includes(address));
-  if (owner !== undefined) return good(looked, `${owner} has it`);
-  const remedy = 'Write the interface’s name into `listen.address`, such as wwan0: the SIM’s address may change.';
-  return failure(looked, 'no interface has it', 'link-down', remedy);
+  if (owner !== undefined) return good(looked, `assigned to ${owner}`);
+  const remedy = 'Set `listen.address` to the interface’s name, such as wwan0: the SIM’s address may change.';
+  return failure(looked, 'no interface has it', remedy, 'link-down');
 }
 
-function without(looked: string, name: string, state = 'unknown', isSpare = false): Judgement {
+function withoutAddress(looked: string, name: string, state = 'unknown', isSpare = false): Judgement {
   const found = `${name} has no address; it is ${state}`;
-  const remedy = `Bring the connection up: \`sudo nmcli connection up\` with its name, or \`mmcli -m any --simple-connect=apn=super\`; \`ip address show ${name}\` shows it.`;
-  return isSpare ? warning(looked, found, remedy, 'link-down') : failure(looked, found, 'link-down', remedy);
+  const remedy = `Bring the connection up: \`sudo nmcli connection up NAME\`, or \`mmcli -m any --simple-connect=apn=super\`; \`ip address show ${name}\` shows the address.`;
+  return isSpare ? warning(looked, found, remedy, 'link-down') : failure(looked, found, remedy, 'link-down');
 }

@@ -1,31 +1,31 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isVersion6 } from '../../../transport/endpoint.js';
 import { interfaceOf, isCellularName } from '../../../transport/links/reach.js';
-import { isVersion6 } from '../../../transport/transport.js';
 import { routeSource } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
 
-interface Seen {
+interface Observation {
   readonly isUsed: boolean;
   readonly hasModem: boolean;
   /** Address of the gateway. */
   readonly gateway: string;
-  /** The source address of what is sent there; undefined without a route. */
+  /** Source address of datagrams to the gateway; undefined without a route. */
   readonly source: string | undefined;
-  /** The interface that has it. */
+  /** The interface that has the source address. */
   readonly device: string | undefined;
-  /** The cellular interface as the configuration names it. */
+  /** The interface named in the configuration. */
   readonly named: string | undefined;
-  /** An address to listen on, as the configuration names it. */
+  /** The listen address named in the configuration. */
   readonly address: string | undefined;
-  /** Interfaces with an address and a name of cellular ones. */
+  /** Interfaces that have an address and a cellular name. */
   readonly cellular: readonly string[];
 }
 
-/** By which interface replies leave for the gateway. The kernel is asked; nothing is sent. */
-export const route = defineCheck<Seen>({
+/** Checks by which interface replies to the gateway leave. Asks the kernel; sends nothing. */
+export const route = defineCheck<Observation>({
   name: 'route',
   async look({ config }) {
     const { gateway, link, listen } = config;
@@ -46,39 +46,46 @@ export const route = defineCheck<Seen>({
   judge: judgeRoute,
 });
 
-export function judgeRoute(seen: Seen): Judgement[] {
-  const { isUsed, gateway, source, device, named, address, cellular } = seen;
-  if (!isUsed) return [note('link.policy', 'only the modem is used: no route is needed')];
+export function judgeRoute(observed: Observation): Judgement[] {
+  const { isUsed, gateway, source, device, named, address, cellular } = observed;
+  if (!isUsed) return [note('link.policy', 'the agent uses only the modem: it needs no route')];
   const looked = `route to ${gateway}`;
   const wanted = named ?? cellular[0];
   const add = hostRoute(gateway, wanted ?? 'wwan0');
   if (source === undefined) {
     const remedy =
       wanted === undefined
-        ? `Bring the cellular interface up; where it is no default route, add one to the gateway: ${add}`
-        : `Add it: ${add}`;
-    return [bad(seen, looked, 'there is none: no reply can leave', remedy)];
+        ? `Bring the cellular interface up; where it is not the default route, add a route to the gateway: ${add}`
+        : `Add a route: ${add}`;
+    return [noReplyPath(observed, looked, 'there is no route: replies cannot be sent', remedy)];
   }
-  const by = `by ${device ?? 'an unknown interface'}, from ${source}`;
+  const by = `by ${device ?? 'an unknown interface'}, source ${source}`;
   if (address !== undefined && named === undefined) return [good(looked, by)];
-  if (wanted === undefined) return [unsure(looked, by, device)];
+  if (wanted === undefined) return [judgeUnknown(looked, by, device)];
   if (device === wanted || (named === undefined && isCellularName(device ?? ''))) return [good(looked, by)];
-  return [bad(seen, looked, `it is ${by}, and not by ${wanted}: there replies get lost`, `Add one: ${add}`)];
+  return [
+    noReplyPath(
+      observed,
+      looked,
+      `replies leave ${by} instead of by ${wanted}, and get lost there`,
+      `Add a route: ${add}`,
+    ),
+  ];
 }
 
-/** Nothing tells which interface is the cellular one. */
-function unsure(looked: string, by: string, device: string | undefined): Judgement {
+/** Judges a route where no interface is known to be cellular. */
+function judgeUnknown(looked: string, by: string, device: string | undefined): Judgement {
   if (device === 'lo') return good(looked, by);
-  const remedy = `If ${device} is the cellular interface, write \`listen.address: ${device}\`. If not, bring that up: commands come by no other.`;
-  return warning(looked, `it is ${by}, which is not known to be cellular`, remedy);
+  const remedy = `If ${device} is the cellular interface, set \`listen.address: ${device}\`. If not, bring the cellular interface up: commands arrive only there.`;
+  return warning(looked, `replies leave ${by}: not known to be the cellular interface`, remedy);
 }
 
-/** It lasts until the interface goes down. */
+/** Returns the command that adds a route, which lasts until the interface goes down. */
 const hostRoute = (gateway: string, device: string): string =>
   isVersion6(gateway)
     ? `\`sudo ip -6 route add ${gateway}/128 dev ${device}\``
     : `\`sudo ip route add ${gateway}/32 dev ${device}\``;
 
-function bad({ hasModem }: Seen, looked: string, found: string, remedy: string): Judgement {
-  return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, 'link-down', remedy);
+function noReplyPath({ hasModem }: Observation, looked: string, found: string, remedy: string): Judgement {
+  return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, remedy, 'link-down');
 }

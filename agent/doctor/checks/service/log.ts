@@ -3,21 +3,23 @@ import { defineCheck } from '../../check.js';
 import { good, type Judgement, note, warning } from '../../finding.js';
 import { fromJson, type LogLine, UNIT, type UnitLog } from '../../unit.js';
 
-/** How many of the last errors are told. */
-const SHOWN = 3;
+/** How many of the last errors are shown. */
+const MAX_SHOWN = 3;
 const MAX_CHARACTERS = 240;
-/** Of syslog: `err`. */
+/** `err` of syslog(3). */
 const ERROR_PRIORITY = 3;
 
-/** What the agent prints when it does not get as far as its log, what Node prints, and how systemd says that it ended. */
+/**
+ * Errors that the agent prints before it can log, that Node prints, and that systemd logs when the process is killed.
+ */
 const PLAIN_ERROR = /^(?:error(?: [a-z-]+)?: |\w*Error: |.*: Main process exited, code=(?:killed|dumped))/;
 
-interface Seen extends UnitLog {
-  /** When the agent that runs was started, in Unix milliseconds. */
+interface Observation extends UnitLog {
+  /** When the running agent was started, in Unix milliseconds. */
   readonly startedAt: number | undefined;
 }
 
-/** A line of the agent's own. */
+/** A line of the agent's log. */
 const lineSchema = z.looseObject({
   level: z.string(),
   msg: z.string(),
@@ -26,8 +28,8 @@ const lineSchema = z.looseObject({
   remedy: z.string().optional(),
 });
 
-/** The last errors in the service's log. */
-export const log = defineCheck<Seen>({
+/** Shows the last errors in the service's log. */
+export const log = defineCheck<Observation>({
   name: 'log',
   async look(context) {
     const status = await context.status();
@@ -37,26 +39,20 @@ export const log = defineCheck<Seen>({
   judge: judgeLog,
 });
 
-export function judgeLog({ lines, failed, startedAt }: Seen): Judgement[] {
-  const looked = `journalctl -u ${UNIT}, the last day`;
+export function judgeLog({ lines, failed, startedAt }: Observation): Judgement[] {
+  const looked = `journalctl -u ${UNIT}, last 24 hours`;
   const errors = lines.flatMap((line) => errorOf(line) ?? []);
   if (errors.length > 0) {
-    const told = errors.slice(-SHOWN).map(({ text }) => text);
-    const remedy = errors.at(-1)?.remedy ?? 'Read what stands around them: `journalctl -u supersim-agent`.';
-    const found = (when: string) => [`${errors.length} errors${when}, the last:`, ...told].join('\n');
+    const told = errors.slice(-MAX_SHOWN).map(({ text }) => text);
+    const remedy = errors.at(-1)?.remedy ?? 'Read the lines around them: `journalctl -u supersim-agent`.';
+    const found = (when: string) => [`${errors.length} errors${when}; the last:`, ...told].join('\n');
     const isOver = startedAt !== undefined && errors.every(({ at }) => at < startedAt);
-    return [
-      isOver ? note(looked, found(' before the agent that runs was started')) : warning(looked, found(''), remedy),
-    ];
+    return [isOver ? note(looked, found(' before the running agent was started')) : warning(looked, found(''), remedy)];
   }
-  if (lines.length > 0) return [good(looked, `${lines.length} lines, no error`)];
-  if (failed !== undefined) return [note(looked, failed, 'Run it with sudo, where there is a journal.')];
+  if (lines.length > 0) return [good(looked, `${lines.length} lines, no errors`)];
+  if (failed !== undefined) return [note(looked, failed, 'Run it with sudo, on a system with a journal.')];
   return [
-    note(
-      looked,
-      'no line that this user can see',
-      'Run it with sudo; where there is no systemd, read the agent’s output.',
-    ),
+    note(looked, 'no lines that this user can see', 'Run it with sudo; without systemd, read the agent’s output.'),
   ];
 }
 

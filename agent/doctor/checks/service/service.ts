@@ -1,34 +1,25 @@
 import { defineCheck } from '../../check.js';
-import { fault, good, type Judgement, note, warning } from '../../finding.js';
+import { failure, good, type Judgement, note, warning } from '../../finding.js';
 import { UNIT, type Unit } from '../../unit.js';
 
-interface Seen {
+interface Observation {
   readonly unit: Unit;
-  /** An agent answers on the control socket, whoever started it. */
+  /** An agent answers on the control socket, as a service or not. */
   readonly isRunning: boolean;
 }
 
 /** Exit codes that systemd gives where it could not start a service: systemd.exec(5), "Process Exit Codes". */
 const SYSTEMD_CODES: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
-  '203': [
-    'its program cannot be run',
-    'Look whether the program of `ExecStart=`, and Node, are installed and may be run.',
-  ],
-  '217': [
-    'its user is not there',
-    'Run `sudo systemd-sysusers`, and look whether the file in sysusers.d is installed.',
-  ],
-  '216': [
-    'its group is not there',
-    'Run `sudo systemd-sysusers`, and look whether the file in sysusers.d is installed.',
-  ],
-  '226': ['its view of the file system cannot be made', 'Look whether the paths that the unit names are there.'],
-  '233': ['its folder in /run cannot be made', 'Look whether /run is writable, and has room.'],
-  '238': ['its state folder cannot be made', 'Look whether /var/lib is writable, and has room.'],
+  '203': ['its program cannot be run', 'Check that the program of `ExecStart=` and Node are installed and executable.'],
+  '217': ['its user does not exist', 'Run `sudo systemd-sysusers`; check that the file in sysusers.d is installed.'],
+  '216': ['its group does not exist', 'Run `sudo systemd-sysusers`; check that the file in sysusers.d is installed.'],
+  '226': ['its mount namespace cannot be set up', 'Check that the paths in the unit exist.'],
+  '233': ['its folder in /run cannot be created', 'Check that /run is writable and has space.'],
+  '238': ['its state folder cannot be created', 'Check that /var/lib is writable and has space.'],
 };
 
-/** What systemd says of the service, and how its process ended last. */
-export const service = defineCheck<Seen>({
+/** Checks the service's state, its settings, and how its process ended last. */
+export const service = defineCheck<Observation>({
   name: 'service',
   look: async (context) => ({
     unit: await context.unit(),
@@ -37,14 +28,14 @@ export const service = defineCheck<Seen>({
   judge: judgeService,
 });
 
-export function judgeService({ unit, isRunning }: Seen): Judgement[] {
+export function judgeService({ unit, isRunning }: Observation): Judgement[] {
   const looked = `systemctl show ${UNIT}`;
   const { properties, failed } = unit;
-  if (properties === undefined) return [note(looked, `systemd cannot be asked: ${failed}`)];
+  if (properties === undefined) return [note(looked, `systemctl failed: ${failed}`)];
   if (properties.LoadState !== 'loaded') {
     const found = `the service is not installed (${properties.LoadState ?? 'unknown'})`;
-    if (isRunning) return [note(looked, `${found}; an agent runs all the same`)];
-    return [warning(looked, found, 'Install the package, or the unit file as the README says.')];
+    if (isRunning) return [note(looked, `${found}, but an agent is running`)];
+    return [warning(looked, found, 'Install the package, or the unit file as described in the README.')];
   }
   return [stateOf(looked, properties, isRunning), ...settings(looked, properties)];
 }
@@ -57,43 +48,44 @@ function stateOf(looked: string, properties: Properties, isRunning: boolean): Ju
   const state = `${active} (${sub})`;
   if (active === 'active') {
     if (restarts === '0') return good(looked, `${state}${since}`);
-    const remedy = 'Read what it said before it ended: `journalctl -u supersim-agent -b`.';
-    return warning(looked, `${state}${since}; it ended by itself and was started again ${restarts} times`, remedy);
+    const remedy = 'Read why it exited: `journalctl -u supersim-agent -b`.';
+    return warning(looked, `${state}${since}; restarted ${restarts} times after it exited`, remedy);
   }
   const last = lastExit(properties);
   if (active === 'inactive') {
     const remedy = 'Run `sudo systemctl enable --now supersim-agent`.';
-    if (isRunning) return warning(looked, `${state}, while another agent runs that is not the service`, remedy);
-    return fault(looked, state, remedy);
+    if (isRunning) return warning(looked, `${state}, but an agent runs outside the service`, remedy);
+    return failure(looked, state, remedy);
   }
-  if (active === 'activating' && sub !== 'auto-restart') return note(looked, `${state}: it is just starting`);
-  return fault(looked, `${state}, ${last.what}; started again ${restarts} times`, last.remedy);
+  if (active === 'activating' && sub !== 'auto-restart') return note(looked, `${state}: starting`);
+  return failure(looked, `${state}, ${last.what}; restarted ${restarts} times`, last.remedy);
 }
 
-/** How the service's process ended last, and what helps. */
+/** Explains how the service's process ended last. */
 function lastExit({ Result: result, ExecMainStatus: status = '' }: Properties): { what: string; remedy: string } {
   const [what, remedy] = SYSTEMD_CODES[status] ?? [];
   const read =
     'Read why with `journalctl -u supersim-agent -n 50`; `sudo supersim-agent config check` finds mistakes in the configuration.';
   if (result === 'oom-kill') {
-    const own = 'Look which handler takes so much memory, or raise `MemoryMax=` of the service.';
+    const own = 'Find the handler that uses the memory, or raise `MemoryMax=` of the service.';
     return { what: 'it ran out of memory', remedy: own };
   }
-  if (result === 'watchdog') return { what: 'the watchdog ended it', remedy: read };
+  if (result === 'watchdog') return { what: 'the watchdog killed it', remedy: read };
   if (what !== undefined && remedy !== undefined) return { what: `${what} (status ${status})`, remedy };
-  return { what: `last it ended with ${result}, status ${status}`, remedy: read };
+  return { what: `the last exit was ${result}, status ${status}`, remedy: read };
 }
 
 function settings(looked: string, { UnitFileState: file, NeedDaemonReload: changed }: Properties): Judgement[] {
   const judgements: Judgement[] = [];
   if (file === 'disabled') {
     const remedy = 'Run `sudo systemctl enable supersim-agent`.';
-    judgements.push(warning(looked, 'it is not started when the device boots', remedy));
+    judgements.push(warning(looked, 'it does not start at boot', remedy));
   }
-  if (file === 'masked') judgements.push(fault(looked, 'it is masked', 'Run `sudo systemctl unmask supersim-agent`.'));
+  if (file === 'masked')
+    judgements.push(failure(looked, 'it is masked', 'Run `sudo systemctl unmask supersim-agent`.'));
   if (changed === 'yes') {
     const remedy = 'Run `sudo systemctl daemon-reload && sudo systemctl restart supersim-agent`.';
-    judgements.push(warning(looked, 'the unit’s file was changed, and systemd still goes by the old one', remedy));
+    judgements.push(warning(looked, 'the unit file was changed, but systemd has not read it again', remedy));
   }
   return judgements;
 }

@@ -2,7 +2,7 @@
 export interface CommandPart {
   /** In capitals, without AT: `+QIRD`, `I`, `E0`. */
   readonly verb: string;
-  /** `=` with arguments, `?` a question, empty when it just acts. */
+  /** `=` with arguments, `?` for a query, empty for a command that just acts. */
   readonly form: '=' | '?' | '';
   /** Without quotation marks. */
   readonly args: readonly string[];
@@ -10,7 +10,7 @@ export interface CommandPart {
 
 const PART = /^([+&#%$^*\\]?[A-Z0-9_]+)(=\?|\?|=)?(.*)$/i;
 
-/** Splits a command line into its commands; something that is no AT command has none. */
+/** Splits a command line into its commands; a line that is no AT command has none. */
 export function splitCommand(line: string): readonly CommandPart[] {
   if (!/^AT/i.test(line)) return [];
   return splitOutsideQuotes(line.slice(2), ';').flatMap((text) => {
@@ -22,7 +22,7 @@ export function splitCommand(line: string): readonly CommandPart[] {
   });
 }
 
-/** The fields of what stands behind the colon of a line, without quotation marks. */
+/** Returns the fields after the colon of a line, without quotation marks. */
 export const fieldsOf = (line: string): readonly string[] =>
   splitOutsideQuotes(line.slice(line.indexOf(':') + 1), ',').map(unquote);
 
@@ -39,6 +39,6 @@ function splitOutsideQuotes(text: string, separator: string): string[] {
 
 const unquote = (field: string): string => field.trim().replaceAll('"', '');
 
-/** A whole number from 0; undefined for anything else. */
+/** Parses a whole number from 0; undefined for anything else. */
 export const wholeNumber = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;

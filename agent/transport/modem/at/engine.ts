@@ -1,61 +1,61 @@
-import { createDialogue, type Dialogue } from './dialogue.js';
+import { createDialogue, type Dialogue } from './dialogue/dialogue.js';
 import type { Grammar } from './grammar.js';
-import type { Notice } from './modem-event.js';
+import type { ModemEvent } from './modem-event.js';
 import { PAYLOAD_IDLE_MS } from './parser.js';
-import type { Outcome } from './request.js';
-import { type Ask, ModemTrouble, type Script } from './script.js';
-import { idle, type State, step, type Effect as TransactionEffect } from './transaction.js';
+import type { AtOutcome } from './request.js';
+import { ModemFaultError, type Script, type ScriptStep } from './script.js';
+import { idleTransaction, stepTransaction, type TransactionEffect, type TransactionState } from './transaction.js';
 
-/** What the port is to do, and what is to be handed up. */
-export type Effect =
-  /** In one write. */
+/** What the owner of the engine has to do. */
+export type EngineEffect =
+  /** Write these bytes to the port, in one write. */
   | { readonly type: 'write'; readonly bytes: Buffer }
-  /** Understood of what came. */
-  | { readonly type: 'notice'; readonly notice: Notice }
-  /** A script has ended; what follows it has been begun. */
+  /** An event of the modem. */
+  | { readonly type: 'event'; readonly event: ModemEvent }
+  /** A script has ended and the next one was started: call its callback. */
   | { readonly type: 'ended'; readonly run: () => void };
 
-/** When a script runs: see {@link Engine}'s `run`. */
-export type When = 'first' | 'last' | 'aside';
+/** When a script runs: before or after those that wait, or as soon as no other script has a command in flight. */
+export type QueuePosition = 'front' | 'back' | 'during-pause';
 
 interface Job {
-  readonly advance: (outcome: Outcome | undefined) => Ask | undefined;
+  readonly advance: (outcome: AtOutcome | undefined) => ScriptStep | undefined;
   readonly fail: (error: unknown) => void;
 }
 
 /**
- * Runs scripts on a modem, one after the other. It has no port and no clock: bytes and the time are handed in, and
- * what is to be done is handed out, in order. It lives as long as its port is open.
+ * Runs scripts on a modem, one after the other. It has no port and no clock: it is given bytes and the time, and
+ * returns effects in order. It lives as long as its port is open.
  */
 export type Engine = ReturnType<typeof createEngine>;
 
-/** @param slowness how much longer a payload may pause: more than 1 on a slow line */
+/** @param slowness factor by which a payload may pause longer: more than 1 on a slow line */
 export function createEngine(grammar: Grammar, slowness = 1) {
   let dialogue: Dialogue = createDialogue(grammar);
-  let transaction: State = idle;
+  let transaction: TransactionState = idleTransaction;
   const waiting: Job[] = [];
-  /** They may run while another lets time pass. */
-  const asides: Job[] = [];
+  /** Scripts that may run while another one pauses. */
+  const duringPauses: Job[] = [];
   let job: Job | undefined;
   let pausedUntil: number | undefined;
-  /** What has let time pass, while an aside runs. */
+  /** The script that pauses while another one runs. */
   let held: { readonly job: Job; readonly until: number } | undefined;
   let lastByteAt = Number.NEGATIVE_INFINITY;
-  /** How many have been written. */
+  /** Number of commands written. */
   let commands = 0;
-  let effects: Effect[] = [];
+  let effects: EngineEffect[] = [];
 
-  function hand(notices: readonly Notice[], now: number): void {
+  function handle(events: readonly ModemEvent[], now: number): void {
     const before = commands;
-    for (const notice of notices) {
-      effects.push({ type: 'notice', notice });
-      // What came before a command was written is no answer to it.
-      if (commands === before) feed({ type: 'notice', notice }, now);
+    for (const event of events) {
+      effects.push({ type: 'event', event });
+      // What was received before a command was written is no answer to it.
+      if (commands === before) feed({ type: 'event', event }, now);
     }
   }
 
-  function feed(input: Parameters<typeof step>[1], now: number): void {
-    const next = step(transaction, input, now);
+  function feed(input: Parameters<typeof stepTransaction>[1], now: number): void {
+    const next = stepTransaction(transaction, input, now);
     transaction = next.state;
     for (const effect of next.effects) carryOut(effect, now);
   }
@@ -65,11 +65,11 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       case 'command':
         commands++;
         write(Buffer.from(`${effect.command}\r`, 'latin1'));
-        hand(dialogue.command(effect.command), now);
+        handle(dialogue.command(effect.command), now);
         break;
       case 'payload':
         write(effect.bytes);
-        hand(dialogue.payload(effect.bytes), now);
+        handle(dialogue.payload(effect.bytes), now);
         break;
       case 'unstick':
         write(Buffer.from('\r'));
@@ -77,8 +77,8 @@ export function createEngine(grammar: Grammar, slowness = 1) {
       case 'pad':
         write(Buffer.from(`${'\0'.repeat(effect.bytes)}\r`));
         break;
-      case 'give-up':
-        hand(dialogue.giveUp(), now);
+      case 'abandon-command':
+        handle(dialogue.abandonCommand(), now);
         break;
       case 'end':
         advance(effect.outcome, now);
@@ -87,14 +87,14 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
   const write = (bytes: Buffer) => effects.push({ type: 'write', bytes });
 
-  function advance(outcome: Outcome | undefined, now: number): void {
+  function advance(outcome: AtOutcome | undefined, now: number): void {
     const ask = job?.advance(outcome);
     if (ask === undefined) {
       job = undefined;
       beginNext(now);
     } else if ('waitMs' in ask) {
       pausedUntil = now + ask.waitMs;
-      beginAside(now);
+      beginDuringPause(now);
     } else {
       feed({ type: 'run', request: ask }, now);
     }
@@ -102,7 +102,7 @@ export function createEngine(grammar: Grammar, slowness = 1) {
 
   function beginNext(now: number): void {
     if (job !== undefined) return;
-    const next = asides.shift();
+    const next = duringPauses.shift();
     if (next === undefined && held !== undefined) {
       pausedUntil = held.until;
       job = held.job;
@@ -113,59 +113,58 @@ export function createEngine(grammar: Grammar, slowness = 1) {
     if (job !== undefined) advance(undefined, now);
   }
 
-  /** While the script that runs only lets time pass. */
-  function beginAside(now: number): void {
-    if (job === undefined || pausedUntil === undefined || held !== undefined || asides.length === 0) return;
+  /** Starts a waiting script while the current one pauses. */
+  function beginDuringPause(now: number): void {
+    if (job === undefined || pausedUntil === undefined || held !== undefined || duringPauses.length === 0) return;
     held = { job, until: pausedUntil };
     pausedUntil = undefined;
     job = undefined;
     beginNext(now);
   }
 
-  function handedOut(): Effect[] {
+  function takeEffects(): EngineEffect[] {
     const all = effects;
     effects = [];
     return all;
   }
 
   return {
-    /** Bytes came from the port. */
-    receive(bytes: Buffer, now: number): Effect[] {
+    /** Bytes were received from the port. */
+    receive(bytes: Buffer, now: number): EngineEffect[] {
       lastByteAt = now;
       feed({ type: 'bytes' }, now);
-      hand(dialogue.receive(bytes), now);
-      return handedOut();
+      handle(dialogue.receive(bytes), now);
+      return takeEffects();
     },
 
-    /** Time has passed; to be called at {@link wakeAt}, or more often. */
-    tick(now: number): Effect[] {
-      if (dialogue.inPayload() && now - lastByteAt >= PAYLOAD_IDLE_MS * slowness) hand(dialogue.abandon(), now);
+    /** To be called at {@link wakeAt}, or more often. */
+    tick(now: number): EngineEffect[] {
+      if (dialogue.inPayload() && now - lastByteAt >= PAYLOAD_IDLE_MS * slowness)
+        handle(dialogue.abandonIncomplete(), now);
       feed({ type: 'tick' }, now);
       if (pausedUntil !== undefined && now >= pausedUntil) {
         pausedUntil = undefined;
         advance({ ok: true, lines: [], payloads: 0 }, now);
       }
-      return handedOut();
+      return takeEffects();
     },
 
-    /** When the next `tick` is due. */
+    /** Returns when the next `tick` is due. */
     wakeAt(): number {
       const payloadAt = dialogue.inPayload() ? lastByteAt + PAYLOAD_IDLE_MS * slowness : Number.POSITIVE_INFINITY;
       return Math.min(transaction.dueAt, pausedUntil ?? Number.POSITIVE_INFINITY, payloadAt);
     },
 
     /**
-     * Queues a script. `done` and `failed` are handed out to be run when it ends, never called from within.
-     *
-     * @param when before those that wait, after them, or as soon as nothing else is said to the modem
+     * Queues a script. When it ends, `done` or `failed` is in an `ended` effect; neither is called from within.
      */
     run<T>(
       script: Script<T>,
       done: (value: T) => void,
       failed: (error: unknown) => void,
       now: number,
-      when: When = 'last',
-    ): Effect[] {
+      position: QueuePosition = 'back',
+    ): EngineEffect[] {
       const end = (run: () => void) => void effects.push({ type: 'ended', run });
       const added: Job = {
         advance(outcome) {
@@ -180,50 +179,41 @@ export function createEngine(grammar: Grammar, slowness = 1) {
         },
         fail: (error) => end(() => failed(error)),
       };
-      if (when === 'first') waiting.unshift(added);
-      else if (when === 'aside') asides.push(added);
+      if (position === 'front') waiting.unshift(added);
+      else if (position === 'during-pause') duringPauses.push(added);
       else waiting.push(added);
       beginNext(now);
-      beginAside(now);
-      return handedOut();
+      beginDuringPause(now);
+      return takeEffects();
     },
 
-    /** The modem is known now, or it is another: its own language from here on. Only between scripts. */
-    speak(next: Grammar): void {
+    /** Sets the grammar of the modem once its model is known. Only between scripts. */
+    setGrammar(next: Grammar): void {
       dialogue = createDialogue(next);
     },
 
-    /** The port is gone: the script that runs fails, and so do those that wait. */
-    close(now: number): Effect[] {
-      const left = [...asides.splice(0), ...waiting.splice(0)];
+    /** The port was lost: fails the current script and those that wait. */
+    close(now: number): EngineEffect[] {
+      const left = [...duringPauses.splice(0), ...waiting.splice(0)];
       if (held !== undefined) left.unshift(held.job);
       held = undefined;
-      hand(dialogue.end(), now);
+      handle(dialogue.end(), now);
       const paused = pausedUntil !== undefined;
       pausedUntil = undefined;
       if (paused) {
-        job?.fail(new ModemTrouble('closed', 'the port is gone'));
+        job?.fail(new ModemFaultError('closed', 'the serial port was lost'));
         job = undefined;
       }
       feed({ type: 'closed' }, now);
-      for (const one of left) one.fail(new ModemTrouble('closed', 'the port is gone'));
-      return handedOut();
+      for (const one of left) one.fail(new ModemFaultError('closed', 'the serial port was lost'));
+      return takeEffects();
     },
 
-    /** Whether nothing runs and nothing waits. */
+    /** Whether no script runs or waits. */
     isIdle: (): boolean => job === undefined,
     inPayload: (): boolean => dialogue.inPayload(),
   };
 }
 
-/** What a script's first step is given; nobody reads it. */
-const NOTHING: Outcome = { ok: true, lines: [], payloads: 0 };
-
-/** Before it is known which modem it is: commands and lines, no sockets. */
-export const PLAIN: Grammar = {
-  confirmation: 'result',
-  echoesPayloads: false,
-  action: () => undefined,
-  header: () => undefined,
-  said: () => undefined,
-};
+/** The argument of a script's first step, which ignores it. */
+const NOTHING: AtOutcome = { ok: true, lines: [], payloads: 0 };

@@ -1,32 +1,32 @@
-import type { Endpoint } from '../../transport.js';
-import type { Action, Loss } from './grammar.js';
-import type { Why } from './parser.js';
+import type { Endpoint } from '../../endpoint.js';
+import type { DiscardReason } from '../../transport.js';
+import type { Action, LossKind } from './grammar.js';
 
-/** What is understood of what a modem says. */
-export type Notice =
-  /** `socket` is null where several are open and the modem does not tell which. */
+/** An event that was recognised in the bytes from a modem. */
+export type ModemEvent =
+  /** `socket` is null where several are open and the modem does not name one. */
   | { readonly kind: 'datagram'; readonly socket: number | null; readonly source: Endpoint; readonly bytes: Buffer }
   | { readonly kind: 'sent'; readonly socket: number; readonly error?: string }
   | { readonly kind: 'opened'; readonly socket: number; readonly error?: string }
   | { readonly kind: 'closed'; readonly socket: number }
-  /** Data wait to be read; `asked` when the modem did not say so by itself. */
+  /** Data wait to be read; `asked` when this answers a command. */
   | { readonly kind: 'pending'; readonly socket: number; readonly bytes?: number; readonly asked?: true }
-  | { readonly kind: 'urc'; readonly line: string; readonly loss?: Loss }
+  | { readonly kind: 'urc'; readonly line: string; readonly loss?: LossKind }
   | { readonly kind: 'prompt' }
   /** A line of the answer to the command in flight. */
   | { readonly kind: 'information'; readonly line: string }
-  | Result
-  | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly why: Why };
+  | FinalResult
+  | { readonly kind: 'discarded'; readonly bytes: Buffer; readonly reason: DiscardReason };
 
-/** The final result of the command in flight; of none, when it is stray. */
-export interface Result {
+/** The final result of the command in flight; without a command, a stray one. */
+export interface FinalResult {
   readonly kind: 'result';
   readonly command?: string;
   readonly action?: Action;
   readonly text: string;
   readonly ok: boolean;
-  /** Of the answer, in order. */
+  /** The lines of the answer, in order. */
   readonly lines: readonly string[];
-  /** Payloads that came with the answer. */
+  /** Number of payloads in the answer. */
   readonly payloads: number;
 }

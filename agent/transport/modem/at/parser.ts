@@ -1,65 +1,49 @@
+import type { DiscardReason } from '../../transport.js';
+
 /** Longest line, in bytes without its end. */
 export const MAX_LINE = 2048;
 /** Most payload bytes that a header may announce. */
 export const MAX_PAYLOAD = 2048;
-/** A payload whose bytes stop coming for longer, in milliseconds, is not going on. */
+/** A payload is abandoned when no byte of it arrives for this long, in milliseconds. */
 export const PAYLOAD_IDLE_MS = 2000;
-/** How many bytes that are no text are gathered into one discarded unit. */
+/** Most bytes that are no text in one discarded unit. */
 const MAX_NOISE = 256;
-/** A header within a line is shorter: address, port, count and the punctuation. */
+/** Longest header within a line: address, port, count and punctuation. */
 const MAX_INLINE_HEADER = 96;
 
-/** What a line says about the raw bytes that follow it. */
+/** What a line announces about the raw bytes that follow it. */
 export interface Header {
-  /** Payload bytes; twice as many come when they are written in hexadecimal. */
+  /** Payload bytes; in hexadecimal, twice as many are received. */
   readonly length: number;
   readonly hex?: boolean;
   /** A quotation mark follows the payload, and belongs to it. */
   readonly quoted?: boolean;
-  /** Undefined where the modem does not tell. */
+  /** Undefined where the modem does not name it. */
   readonly socket?: number;
   readonly address?: string;
   readonly port?: number;
-  /** Whether it answers the command in flight, or comes unasked. */
+  /** Whether it answers the command in flight, or is unsolicited. */
   readonly from: 'read' | 'push';
-  /** How many bytes at the end of the text that was matched are no part of the header: the payload has begun. */
+  /** Bytes at the end of the matched text that belong to the payload already. */
   readonly ahead?: number;
 }
 
-/** Why bytes were thrown away. */
-export type Why =
-  /** Bytes that are no text, before a line: a UART that powers up. */
-  | 'noise'
-  /** A line with bytes that are no text. */
-  | 'not-text'
-  /** A line that no modem of this dialect says. */
-  | 'unknown-line'
-  /** A header without its command, or whose count or socket cannot be. */
-  | 'bad-header'
-  /** The echo of a command that was not written here: another program uses the port. */
-  | 'foreign-echo'
-  | 'line-too-long'
-  /** A line or payload that was cut short. */
-  | 'incomplete'
-  /** A payload that should be hexadecimal. */
-  | 'not-hexadecimal';
-
-/** What the parser makes of the bytes. */
-export type Unit =
+/** One unit of the modem's output. */
+export type ParsedUnit =
   | { readonly type: 'line'; readonly text: string }
   | { readonly type: 'prompt' }
   | { readonly type: 'payload'; readonly header: Header; readonly bytes: Buffer }
-  /** The payload that was written came back whole. */
+  /** The complete echo of the payload that was written. */
   | { readonly type: 'payload-echo'; readonly bytes: Buffer }
-  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly why: Why };
+  | { readonly type: 'discarded'; readonly bytes: Buffer; readonly reason: DiscardReason };
 
-/** What may come next. The same text means different things, and the command in flight decides which. */
+/** What may come next: the same text has different meanings, and the command in flight decides which. */
 export interface Expectation {
-  /** A command that is to be followed by a payload waits for the modem to ask for it. */
+  /** Whether the command in flight waits for the modem's prompt for a payload. */
   readonly prompt: boolean;
-  /** The header that a complete line is. */
+  /** Returns the header that a complete line is. */
   header(line: string): Header | undefined;
-  /** The header that a line's beginning is, for dialects whose payload starts within the line. */
+  /** Returns the header that the beginning of a line is, for dialects whose payload starts within the line. */
   readonly inline: ((beginning: string) => Header | undefined) | undefined;
 }
 
@@ -73,46 +57,49 @@ const HEX = /^(?:[0-9a-f]{2})*$/i;
 
 const isText = (byte: number) => (byte >= SPACE && byte <= 0x7e) || byte === 0x09;
 
-/** Bytes in any chunking in, units out. It keeps at most one line or one payload. */
-
+/** Creates a parser that takes bytes in any chunking and returns units. It buffers at most one line or one payload. */
 export function createParser() {
   let input: Buffer = Buffer.alloc(0);
   let at = 0;
   const line = Buffer.alloc(MAX_LINE);
   let size = 0;
-  /** A CR has come behind the line. */
+  /** Whether a CR follows the line. */
   let ended = false;
-  /** The rest of a line that is too long is thrown away. */
+  /** Whether the rest of a line that is too long is being discarded. */
   let overlong = false;
   const noise = Buffer.alloc(MAX_NOISE);
   let noiseSize = 0;
   let raw: { readonly header: Header; readonly bytes: Buffer; filled: number } | undefined;
-  /** A byte that is passed over when it is the very next: the space of a prompt, the quotation mark of a payload. */
+  /** A byte to skip if it is the very next: the space of a prompt, the quotation mark of a payload. */
   let optional: number | undefined;
   let echo: { readonly bytes: Buffer; matched: number } | undefined;
 
-  const discard = (bytes: Buffer, why: Why): Unit => ({ type: 'discarded', bytes: Buffer.from(bytes), why });
+  const discard = (bytes: Buffer, reason: DiscardReason): ParsedUnit => ({
+    type: 'discarded',
+    bytes: Buffer.from(bytes),
+    reason,
+  });
 
-  function takeNoise(): Unit {
+  function takeNoise(): ParsedUnit {
     const unit = discard(noise.subarray(0, noiseSize), 'noise');
     noiseSize = 0;
     return unit;
   }
 
-  function takeLine(why: Why): Unit {
-    const unit = discard(line.subarray(0, size), why);
+  function takeLine(reason: DiscardReason): ParsedUnit {
+    const unit = discard(line.subarray(0, size), reason);
     size = 0;
     ended = false;
     return unit;
   }
 
-  /** Puts bytes back before those that are still to be read. */
+  /** Puts bytes back before the unread ones. */
   function unread(bytes: Buffer): void {
     input = at >= input.length ? bytes : Buffer.concat([bytes, input.subarray(at)]);
     at = 0;
   }
 
-  function begin(header: Header, text: string): Unit | undefined {
+  function begin(header: Header, text: string): ParsedUnit | undefined {
     raw = { header, bytes: Buffer.alloc(header.hex ? 2 * header.length : header.length), filled: 0 };
     size = 0;
     ended = false;
@@ -120,7 +107,7 @@ export function createParser() {
     return undefined;
   }
 
-  function complete({ header, bytes }: NonNullable<typeof raw>): Unit {
+  function complete({ header, bytes }: NonNullable<typeof raw>): ParsedUnit {
     raw = undefined;
     optional = header.quoted ? QUOTE : undefined;
     if (!header.hex) return { type: 'payload', header, bytes };
@@ -130,14 +117,14 @@ export function createParser() {
       : discard(bytes, 'not-hexadecimal');
   }
 
-  function takeRaw(payload: NonNullable<typeof raw>): Unit | undefined {
+  function takeRaw(payload: NonNullable<typeof raw>): ParsedUnit | undefined {
     const copied = input.copy(payload.bytes, payload.filled, at);
     at += copied;
     payload.filled += copied;
     return payload.filled === payload.bytes.length ? complete(payload) : undefined;
   }
 
-  function endLine(expectation: Expectation): Unit | undefined {
+  function endLine(expectation: Expectation): ParsedUnit | undefined {
     ended = false;
     if (overlong) {
       overlong = false;
@@ -153,7 +140,7 @@ export function createParser() {
     return { type: 'line', text };
   }
 
-  /** Compares with the payload that was written; what turns out not to be its echo is read again as what it is. */
+  /** Compares with the payload that was written; bytes that turn out not to be its echo are read again. */
   function matchEcho(byte: number): 'matched' | 'whole' | 'other' {
     if (echo === undefined) return 'other';
     const { bytes, matched } = echo;
@@ -171,7 +158,7 @@ export function createParser() {
     return 'other';
   }
 
-  function takeByte(expectation: Expectation): Unit | undefined {
+  function takeByte(expectation: Expectation): ParsedUnit | undefined {
     let byte = input[at++] ?? 0;
     if (size === 0 && echo !== undefined && !overlong && noiseSize === 0) {
       const { bytes } = echo;
@@ -220,21 +207,21 @@ export function createParser() {
     return takeLine('line-too-long');
   }
 
-  /** The byte that ended something is not part of it, and is read again. */
-  function retryAfter(unit: Unit | undefined): Unit | undefined {
+  /** Reads the last byte again: it ended the unit and is not part of it. */
+  function retryAfter(unit: ParsedUnit | undefined): ParsedUnit | undefined {
     at--;
     return unit;
   }
 
   return {
-    /** Takes a chunk; {@link next} is to be called until it gives nothing more. */
+    /** Takes a chunk; call {@link next} until it returns undefined. */
     feed(bytes: Buffer): void {
       input = at >= input.length ? bytes : Buffer.concat([input.subarray(at), bytes]);
       at = 0;
     },
 
-    /** The next unit; undefined when more bytes are needed. What is expected may change from one to the next. */
-    next(expectation: Expectation): Unit | undefined {
+    /** Returns the next unit; undefined when more bytes are needed. The expectation may change between units. */
+    next(expectation: Expectation): ParsedUnit | undefined {
       while (at < input.length) {
         const unit = raw === undefined ? takeByte(expectation) : takeRaw(raw);
         if (unit !== undefined) return unit;
@@ -242,12 +229,12 @@ export function createParser() {
       return undefined;
     },
 
-    /** A payload was written whose echo is to be passed over. Only for a modem that is known to echo it. */
+    /** Skips the echo of a payload that was written. Only for a modem that is known to echo it. */
     expectEcho(bytes: Buffer): void {
       if (bytes.length > 0) echo = { bytes, matched: 0 };
     },
 
-    /** The echo will not come any more; what had looked like its beginning is read as what it is. */
+    /** Stops waiting for the echo; what looked like its beginning is read again. */
     forgetEcho(): void {
       const held = echo?.bytes.subarray(0, echo.matched);
       echo = undefined;
@@ -256,12 +243,12 @@ export function createParser() {
 
     unread,
 
-    /** Where a payload that has not come whole is from. */
+    /** Returns the origin of an incomplete payload. */
     waitsFor: (): Header['from'] | undefined => raw?.header.from,
 
-    /** Gives up what is not complete: the rest will not come. */
-    abandon(): Unit[] {
-      const units: Unit[] = [];
+    /** Discards an incomplete line or payload: the rest will not arrive. */
+    abandon(): ParsedUnit[] {
+      const units: ParsedUnit[] = [];
       if (raw !== undefined && raw.filled > 0) units.push(discard(raw.bytes.subarray(0, raw.filled), 'incomplete'));
       if (noiseSize > 0) units.push(takeNoise());
       if (size > 0) units.push(takeLine(overlong ? 'line-too-long' : 'incomplete'));

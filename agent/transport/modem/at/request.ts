@@ -1,52 +1,52 @@
-import type { Notice, Result } from './modem-event.js';
+import type { FinalResult, ModemEvent } from './modem-event.js';
 
-/** What a notice says about a command that the modem has accepted, or is about to: it worked, or why not. */
-export type Second = 'done' | { readonly error: string };
+/** The second, asynchronous result of a command that the modem has accepted: success, or an error. */
+export type SecondResult = 'done' | { readonly error: string };
 
-/** A command, and how its end is known. */
-export interface Request {
-  /** Without its end. */
+/** A command, and how its end is recognised. */
+export interface AtRequest {
+  /** Without the CR that ends it. */
   readonly command: string;
-  /** Written in one piece when the modem asks for it. */
+  /** Written in one piece after the modem's prompt. */
   readonly payload?: Buffer;
-  /** From the prompt to the payload: u-blox asks for 50 ms. */
+  /** Delay from the prompt to the payload: u-blox requires 50 ms. */
   readonly payloadDelayMs?: number;
   readonly timeoutMs: number;
   /** An asynchronous second result, which may come before `OK`. */
   readonly second?: {
-    readonly find: (notice: Notice) => Second | undefined;
+    readonly find: (event: ModemEvent) => SecondResult | undefined;
     readonly timeoutMs: number;
-    /** That it does not come is no failure. */
+    /** A missing second result is no failure. */
     readonly optional?: true;
   };
-  /** Results after which the command may be written again: the modem says that it has done nothing. */
-  readonly busy?: { readonly is: (result: Result) => boolean; readonly waitMs: number; readonly times: number };
-  /** Not to be repeated after a time-out, and the modem not probed: it is a probe itself, or ends the modem. */
+  /** Results after which the command may be repeated, as the modem reports that it did nothing. */
+  readonly busy?: { readonly is: (result: FinalResult) => boolean; readonly waitMs: number; readonly times: number };
+  /** Neither repeated after a time-out nor followed by a probe: the command is a probe itself, or resets the modem. */
   readonly once?: true;
-  /** Probed but not repeated after a time-out: nobody knows what it does. */
+  /** Not repeated after a time-out, as its effect is unknown; the modem is probed. */
   readonly unrepeated?: true;
 }
 
-export type Failure =
-  /** The modem said so. */
+export type AtFailure =
+  /** The modem reported an error. */
   | 'refused'
-  /** No result in time, though the modem is alive; a send may have been sent. */
+  /** No result in time although the modem answers; a datagram may have been sent. */
   | 'timeout'
   /** No result, and no answer to `AT` either. */
   | 'silent'
-  /** The modem started anew meanwhile. */
+  /** The modem restarted meanwhile. */
   | 'reset'
   | 'aborted'
-  /** The port is gone. */
+  /** The port was lost. */
   | 'closed';
 
-/** How a command ended. */
-export type Outcome =
+/** The end of a command. */
+export type AtOutcome =
   | { readonly ok: true; readonly lines: readonly string[]; readonly payloads: number }
   | {
       readonly ok: false;
-      readonly failure: Failure;
-      /** The modem's own words. */
+      readonly failure: AtFailure;
+      /** The modem's error, as it reported it. */
       readonly error: string;
       readonly lines: readonly string[];
     };

@@ -1,43 +1,43 @@
-import type { Outcome, Request } from './request.js';
+import type { AtOutcome, AtRequest } from './request.js';
 
-/** What a script asks for: a command to be run, or time to pass. */
-export type Ask = Request | { readonly waitMs: number };
+/** What a script asks for: a command to be run, or a pause. */
+export type ScriptStep = AtRequest | { readonly waitMs: number };
 
 /**
- * A sequence of commands as a generator: it gives what it asks for, and gets each command's outcome. It knows no port
- * and no clock.
+ * A sequence of commands as a generator: it yields what it asks for and gets each command's outcome. It has no port and
+ * no clock.
  */
-export type Script<T> = Generator<Ask, T, Outcome>;
+export type Script<T> = Generator<ScriptStep, T, AtOutcome>;
 
-/** What is wrong, as far as it decides what helps. */
-export type Trouble =
-  /** The modem does not answer, or answers nothing sensible. */
+/** A fault of a modem, as far as the recovery has to tell one from another. */
+export type ModemFault =
+  /** The modem does not answer, or gives no usable answer. */
   | 'silent'
   | 'reset'
   | 'closed'
   | 'aborted'
-  /** No SIM, or one that wants a PIN. */
+  /** There is no SIM, or it asks for a PIN. */
   | 'sim'
   | 'registration'
   | 'context'
   | 'socket'
-  /** A datagram did not leave; the socket is as good as before. */
+  /** A datagram was not sent; the socket can still be used. */
   | 'send'
-  /** The modem refused a command that has to work. */
+  /** The modem refused a command that has to succeed. */
   | 'refused';
 
-/** Why a script did not end well. */
-export class ModemTrouble extends Error {
-  readonly trouble: Trouble;
+/** The error that a script throws for a fault of the modem. */
+export class ModemFaultError extends Error {
+  readonly fault: ModemFault;
 
-  constructor(trouble: Trouble, message: string) {
+  constructor(fault: ModemFault, message: string) {
     super(message);
-    this.name = 'ModemTrouble';
-    this.trouble = trouble;
+    this.name = 'ModemFaultError';
+    this.fault = fault;
   }
 }
 
-/** Time-outs in milliseconds, as the manuals give them. */
+/** Time-outs in milliseconds (docs/vendor-facts.md, "AT: time-outs"). */
 export const TIMEOUT = {
   at: 1000,
   plain: 5000,
@@ -45,39 +45,39 @@ export const TIMEOUT = {
   operator: 60_000,
 } as const;
 
-/** Runs one command; its outcome is the caller's to judge. */
+/** Runs one command and returns its outcome, also when the modem refuses it. */
 export function* attempt(
   command: string,
   timeoutMs: number = TIMEOUT.plain,
-  more: Omit<Request, 'command' | 'timeoutMs'> = {},
-): Script<Outcome> {
+  more: Omit<AtRequest, 'command' | 'timeoutMs'> = {},
+): Script<AtOutcome> {
   const outcome = yield { command, timeoutMs, ...more };
   if (outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout') return outcome;
-  throw new ModemTrouble(outcome.failure, `${command}: ${outcome.error}`);
+  throw new ModemFaultError(outcome.failure, `${command}: ${outcome.error}`);
 }
 
 /**
- * Runs a command that has to work.
+ * Runs a command that has to succeed.
  *
- * @throws ModemTrouble
+ * @throws ModemFaultError
  */
-export function* must(
-  trouble: Trouble,
+export function* mustSucceed(
+  fault: ModemFault,
   command: string,
   timeoutMs: number = TIMEOUT.plain,
-  more: Omit<Request, 'command' | 'timeoutMs'> = {},
-): Script<Extract<Outcome, { ok: true }>> {
+  more: Omit<AtRequest, 'command' | 'timeoutMs'> = {},
+): Script<Extract<AtOutcome, { ok: true }>> {
   const outcome = yield* attempt(command, timeoutMs, more);
   if (outcome.ok) return outcome;
-  throw new ModemTrouble(trouble, `${command}: ${outcome.error}`);
+  throw new ModemFaultError(fault, `${command}: ${outcome.error}`);
 }
 
 export function* pause(waitMs: number): Script<void> {
   yield { waitMs };
 }
 
-/** The fields of the first line of an answer that has a name: `+CSQ` of `+CSQ: 21,99` gives `21` and `99`. */
-export function answerOf(outcome: Outcome, name: string): string | undefined {
+/** Returns the text of the first line of an answer with this name: `+CSQ` of `+CSQ: 21,99` gives `21,99`. */
+export function answerOf(outcome: AtOutcome, name: string): string | undefined {
   const line = outcome.ok ? outcome.lines.find((one) => one.startsWith(`${name}:`)) : undefined;
   return line?.slice(name.length + 1).trim();
 }

@@ -46,8 +46,8 @@ const CME: Readonly<Record<string, string>> = {
   150: 'invalid mobile class',
 };
 
-/** A result with what its number means behind it: `+CME ERROR: 10 (SIM not inserted)`. */
-export function withMeaning(line: string): string {
+/** Appends the meaning of its number to a result: `+CME ERROR: 10 (SIM not inserted)`. */
+export function explainCmeError(line: string): string {
   const number = /^\+CME ERROR: ?(\d+)$/.exec(line)?.[1];
   const meaning = number === undefined ? undefined : CME[Number(number)];
   return meaning === undefined ? line : `${line} (${meaning})`;

@@ -1,46 +1,72 @@
-import type { Dialogue } from '../at/dialogue.js';
-import type { Notice } from '../at/modem-event.js';
+import { createDialogue, type Dialogue } from '../at/dialogue/dialogue.js';
+import type { Grammar } from '../at/grammar.js';
+import type { ModemEvent } from '../at/modem-event.js';
+import { PAYLOAD_IDLE_MS } from '../at/parser.js';
 
-/** Longest command that is gathered; hexadecimal sends are the longest. */
+/** Longest command that is buffered; hexadecimal sends are the longest. */
 const MAX_COMMAND = 4096;
 const CR = 0x0d;
 const LF = 0x0a;
 const CTRL_Z = 0x1a;
 const ESC = 0x1b;
-/** Passed over before a command: ends of lines, and what some hosts write behind a payload. */
+/** Skipped before a command: line ends, and what some hosts write after a payload. */
 const BETWEEN: readonly number[] = [0, CR, LF, CTRL_Z, ESC, 0x20];
-/** The command at the end of a line; before it may be what is left of a payload that the modem had refused. */
+/** The command at the end of a line, which may follow the rest of a payload that the modem refused. */
 const COMMAND = /^AT.*$|AT(?:[+&#%$^*].{2,}|[EZVI]\d?|)$/i;
 
+/** A chunk of a log: bytes that went one way. The boundaries between chunks carry no meaning. */
+export interface LogChunk {
+  /** Milliseconds, of any clock. */
+  readonly at: number;
+  readonly direction: 'tx' | 'rx';
+  readonly bytes: Buffer;
+}
+
+/** Reads a log of what a host and a modem sent each other. */
+export function createLogReader(grammar: Grammar) {
+  const dialogue = createDialogue(grammar);
+  const host = createHostReader(dialogue);
+  let lastReceivedAt = Number.NaN;
+  return {
+    read({ at, direction, bytes }: LogChunk): ModemEvent[] {
+      if (direction === 'tx') return host.write(bytes);
+      const isLate = dialogue.inPayload() && at - lastReceivedAt > PAYLOAD_IDLE_MS;
+      lastReceivedAt = at;
+      return isLate ? [...dialogue.abandonIncomplete(), ...dialogue.receive(bytes)] : dialogue.receive(bytes);
+    },
+    end: (): ModemEvent[] => dialogue.end(),
+  };
+}
+
 /**
- * Reads what a host wrote to a modem, in any chunking: commands, and the payloads that belong to them. The dialogue
- * is told of each.
+ * Splits what a host wrote to a modem, in any chunking, into commands and the payloads that belong to them, and hands
+ * each to the dialogue.
  */
-export function createHostSide(dialogue: Dialogue) {
+export function createHostReader(dialogue: Dialogue) {
   let command: number[] = [];
   let payload: number[] = [];
 
-  /** Not yet asked for, a payload cannot be told from the next command but by its first letters. */
+  /** Before the prompt only its first letters tell the next command from a payload; undefined if more are needed. */
   function startsCommand(): boolean | undefined {
     const start = Buffer.from(command.slice(0, 2)).toString('latin1').toUpperCase();
     return start === 'AT' ? true : start === 'A' ? undefined : false;
   }
 
-  function take(byte: number): Notice[] {
-    const awaited = dialogue.awaited();
+  function take(byte: number): ModemEvent[] {
+    const awaited = dialogue.awaitedPayload();
     if (awaited === undefined || payload.length === 0) {
       if (awaited === undefined) payload = [];
       if (awaited?.prompted !== true) return takeOfCommand(byte, awaited !== undefined);
     }
-    // What was taken for the beginning of a command before the prompt came is a payload's.
+    // What was taken for the beginning of a command before the prompt belongs to the payload.
     payload.push(...command, byte);
     command = [];
     return endPayload(awaited?.bytes);
   }
 
-  function takeOfCommand(byte: number, maybePayload: boolean): Notice[] {
+  function takeOfCommand(byte: number, maybePayload: boolean): ModemEvent[] {
     if (command.length === 0 && !maybePayload && BETWEEN.includes(byte)) {
-      dialogue.wrote(byte);
+      dialogue.control(byte);
       return [];
     }
     if (byte === CR || byte === LF) {
@@ -55,20 +81,20 @@ export function createHostSide(dialogue: Dialogue) {
     if (!maybePayload || startsCommand() !== false) return [];
     payload = command;
     command = [];
-    return endPayload(dialogue.awaited()?.bytes);
+    return endPayload(dialogue.awaitedPayload()?.bytes);
   }
 
-  function endPayload(expected: number | 'ctrl-z' | undefined): Notice[] {
+  function endPayload(expected: number | 'ctrl-z' | undefined): ModemEvent[] {
     const last = payload.at(-1);
     const whole = expected === 'ctrl-z' ? last === CTRL_Z || last === ESC : payload.length === expected;
     if (!whole && payload.length < MAX_COMMAND) return [];
     const bytes = Buffer.from(expected === 'ctrl-z' ? payload.slice(0, -1) : payload);
     payload = [];
-    if (expected === 'ctrl-z' && last !== undefined) dialogue.wrote(last);
+    if (expected === 'ctrl-z' && last !== undefined) dialogue.control(last);
     return dialogue.payload(bytes);
   }
 
   return {
-    write: (bytes: Buffer): Notice[] => [...bytes].flatMap(take),
+    write: (bytes: Buffer): ModemEvent[] => [...bytes].flatMap(take),
   };
 }

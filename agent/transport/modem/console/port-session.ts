@@ -1,18 +1,19 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { createEngine, type Effect, PLAIN } from '../at/engine.js';
-import type { Notice } from '../at/modem-event.js';
+import { createEngine, type EngineEffect } from '../at/engine.js';
+import type { ModemEvent } from '../at/modem-event.js';
 import type { Script } from '../at/script.js';
+import { PLAIN } from '../dialects/index.js';
 import { openPort, type Port, type PortOptions } from '../port/port.js';
 import { busyError } from '../port/port-error.js';
 import { holdersInTheWay } from '../port/port-holders.js';
-import { explainTrouble } from './user-command.js';
+import { toSupersimError } from './user-command.js';
 
 export interface PortSessionEvents {
   bytes?(bytes: Buffer): void;
-  notice?(notice: Notice): void;
+  event?(event: ModemEvent): void;
 }
 
-/** A port for a few scripts of somebody at the device, without a dialect, and without opening it again. */
+/** A port that was opened once for scripts of a command-line tool; it has no dialect. */
 export interface PortSession {
   /** The device that the path leads to. */
   readonly device: string;
@@ -22,7 +23,7 @@ export interface PortSession {
 }
 
 /**
- * Opens a port that nobody else has.
+ * Opens a port that no other program uses.
  *
  * @throws SupersimError `modem-port-missing`, `modem-port-forbidden`, `modem-port-busy`, `modem-port-lost`
  */
@@ -42,11 +43,11 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
     },
   });
 
-  function perform(effects: readonly Effect[]): void {
+  function perform(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
-      // A port that takes no bytes is lost, which is told.
+      // A port that takes no bytes is lost, which `lost` reports.
       if (effect.type === 'write') port.write(effect.bytes).catch(() => undefined);
-      else if (effect.type === 'notice') events.notice?.(effect.notice);
+      else if (effect.type === 'event') events.event?.(effect.event);
       else effect.run();
     }
     clearTimeout(timer);
@@ -59,7 +60,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
     device: port.device,
     run: (script) =>
       new Promise((resolve, reject) => {
-        const failed = (error: unknown) => reject(lost ?? explainTrouble(error));
+        const failed = (error: unknown) => reject(lost ?? toSupersimError(error));
         if (lost !== undefined) reject(lost);
         else perform(engine.run(script, resolve, failed, performance.now()));
       }),
@@ -71,7 +72,7 @@ export async function openPortSession(options: PortOptions, events: PortSessionE
   };
 }
 
-/** Root may open even what another program has claimed for itself, and many programs claim nothing. */
+/** Refuses a port that is in use: root can open even a locked port, and many programs lock nothing. */
 async function refuseIfHeld(path: string): Promise<void> {
   if ((await holdersInTheWay(path)).length > 0) throw await busyError(path);
 }

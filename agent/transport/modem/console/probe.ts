@@ -1,70 +1,71 @@
 import { isSupersimError, messageOf, type SupersimError } from '../../../../shared/errors.js';
+import type { DialectName } from '../../../config/dialect-names.js';
 import { answerOf, attempt, type Script } from '../at/script.js';
-import { DIALECTS, type DialectName, dialectOf } from '../dialects/index.js';
+import { DIALECTS, dialectOf } from '../dialects/index.js';
 import { type PortHolder, portHolders } from '../port/port-holders.js';
 import { checkHealth, type Health } from '../scripts/health.js';
 import { identify, readIccid } from '../scripts/identify.js';
 import { openPortSession } from './port-session.js';
 
-/** How long an answer to `AT` is waited for. */
-const KNOCK_MS = 300;
-/** A UART that finds its speed by itself needs several. */
-const KNOCKS = 3;
-/** Enough to tell what a port is. */
-const MAX_HEARD_BYTES = 4096;
-/** Of a modem whose dialect is not known. */
+/** Time-out of an answer to `AT`. */
+const PROBE_TIMEOUT_MS = 300;
+/** Attempts of `AT`: a UART with automatic baud rate needs several. */
+const PROBES = 3;
+/** Enough to tell the kind of a port. */
+const MAX_RECEIVED_BYTES = 4096;
+/** For a modem whose dialect is unknown. */
 const ICCID_COMMAND = 'AT+CCID';
 const HDLC_FLAG = 0x7e;
 
-/** What a port turned out to be. */
+/** The kind of a port. */
 export type PortKind =
   | 'at'
-  /** Positions, once a second or so. */
+  /** Positions of a satellite receiver. */
   | 'nmea'
-  /** Frames of the chip maker's diagnosis. */
+  /** Frames of the chip maker's diagnostic protocol. */
   | 'diag'
-  /** It says something else, such as a login console. */
+  /** Other output, such as a login console's. */
   | 'other'
   | 'silent'
-  /** It could not be opened; the error says why. */
+  /** It cannot be opened; the error says why. */
   | 'unusable';
 
 export interface ProbedPort {
   readonly path: string;
   readonly kind: PortKind;
   readonly error?: SupersimError;
-  /** Who has it, of one that is in use. */
+  /** The programs that use it. */
   readonly holders?: readonly PortHolder[];
 }
 
-/** What a modem says of its SIM and of its network. */
+/** SIM and network of a modem. */
 export interface ProbedNetwork extends Health {
-  /** `READY`, what the SIM asks for, or what is wrong with it. */
+  /** `READY`, what the SIM asks for, or its error. */
   readonly sim: string;
   /** Access point name of its first context. */
   readonly apn?: string;
 }
 
-/** What a modem says of itself, of its SIM and of its network. */
+/** A modem with its SIM and network. */
 export interface ProbedModem extends ProbedNetwork {
   readonly path: string;
   readonly model: string;
   readonly firmware: string;
   readonly imei: string;
   readonly dialect?: DialectName;
-  /** Why the agent cannot use it. */
+  /** Why the agent does not support it. */
   readonly unsupported?: string;
   readonly iccid?: string;
 }
 
-export interface Probe {
+export interface PortProbe {
   readonly ports: readonly ProbedPort[];
-  /** The one behind the first port that takes AT commands. */
+  /** The modem behind the first port that takes AT commands. */
   readonly modem?: ProbedModem;
 }
 
-/** Looks at ports, one after the other, and asks the first modem that is there. */
-export async function probePorts(paths: readonly string[], baudRate: number): Promise<Probe> {
+/** Probes ports one after the other, and inspects the first modem found. */
+export async function probePorts(paths: readonly string[], baudRate: number): Promise<PortProbe> {
   const ports: ProbedPort[] = [];
   let modem: ProbedModem | undefined;
   for (const path of paths) {
@@ -81,20 +82,20 @@ interface Found {
 }
 
 async function probePort(path: string, baudRate: number, isWanted: boolean): Promise<Found> {
-  const heard: Buffer[] = [];
+  const received: Buffer[] = [];
   let size = 0;
   try {
     const session = await openPortSession(
       { path, baudRate, flowControl: 'none' },
       {
         bytes(bytes) {
-          if (size < MAX_HEARD_BYTES) heard.push(bytes);
+          if (size < MAX_RECEIVED_BYTES) received.push(bytes);
           size += bytes.length;
         },
       },
     );
     try {
-      if (!(await session.run(knock()))) return { port: { path, kind: kindOf(Buffer.concat(heard)) } };
+      if (!(await session.run(probeAt()))) return { port: { path, kind: kindOf(Buffer.concat(received)) } };
       const modem = isWanted ? await session.run(inspect(path)) : undefined;
       return { port: { path, kind: 'at' }, modem };
     } finally {
@@ -111,30 +112,30 @@ async function unusable(path: string, error: unknown): Promise<ProbedPort> {
   return { path, kind: 'unusable', error, ...holders };
 }
 
-/** Whether something takes AT commands here. */
-export function* knock(): Script<boolean> {
-  for (let tries = 0; tries < KNOCKS; tries++) {
-    const outcome = yield* attempt('AT', KNOCK_MS, { once: true });
+/** Asks whether something on this port answers AT commands. */
+export function* probeAt(): Script<boolean> {
+  for (let tries = 0; tries < PROBES; tries++) {
+    const outcome = yield* attempt('AT', PROBE_TIMEOUT_MS, { once: true });
     if (outcome.ok || outcome.failure === 'refused') return true;
   }
   return false;
 }
 
-/** What a port is that does not answer AT, by what it said meanwhile. */
-function kindOf(heard: Buffer): PortKind {
-  if (heard.length === 0) return 'silent';
-  if (/\$G[A-Z]{4},/.test(heard.toString('latin1'))) return 'nmea';
-  return heard.includes(HDLC_FLAG) ? 'diag' : 'other';
+/** Tells the kind of a port that does not answer AT by what it sent meanwhile. */
+function kindOf(received: Buffer): PortKind {
+  if (received.length === 0) return 'silent';
+  if (/\$G[A-Z]{4},/.test(received.toString('latin1'))) return 'nmea';
+  return received.includes(HDLC_FLAG) ? 'diag' : 'other';
 }
 
 function* inspect(path: string): Script<ProbedModem> {
   const identity = yield* identify();
-  const spoken = dialectFor(identity.model);
-  const iccid = yield* readIccid(spoken.dialect === undefined ? { iccid: ICCID_COMMAND } : DIALECTS[spoken.dialect]);
-  return { path, ...identity, ...spoken, ...(iccid !== undefined && { iccid }), ...(yield* inspectNetwork()) };
+  const support = dialectFor(identity.model);
+  const iccid = yield* readIccid(support.dialect === undefined ? { iccid: ICCID_COMMAND } : DIALECTS[support.dialect]);
+  return { path, ...identity, ...support, ...(iccid !== undefined && { iccid }), ...(yield* inspectNetwork()) };
 }
 
-/** Asks for what can be asked at any time, in any dialect, and changes nothing. */
+/** Reads the state of SIM and network with commands of every dialect that change nothing. */
 export function* inspectNetwork(): Script<ProbedNetwork> {
   const pin = yield* attempt('AT+CPIN?');
   const sim = answerOf(pin, '+CPIN') ?? (pin.ok ? 'unknown' : pin.error);

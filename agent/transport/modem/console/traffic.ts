@@ -1,24 +1,24 @@
 import type { ModemRecord } from '../../transport.js';
 
-/** Most that is kept of what was said. */
+/** Bounds of the log. */
 const MAX_RECORDS = 4000;
 const MAX_BYTES = 262_144;
 const COMMAND = /^AT[ -~]*\r$/i;
-/** The digits of what is a PIN or a PUK. */
+/** The digits of a PIN or a PUK. */
 const PIN_DIGITS = /(?<=\+(?:CPIN=|CLCK="SC",\d,|CPWD="SC",)[^\r]*)\d/gi;
 
-interface Kept {
+interface Entry {
   readonly n: number;
   readonly t: number;
   readonly dir: ModemRecord['dir'];
   readonly bytes: Buffer;
 }
 
-/** The last of what was said to the modem and by it. */
+/** The latest bytes to and from the modem. */
 export type Traffic = ReturnType<typeof createTraffic>;
 
 export function createTraffic(now: () => number = () => performance.now()) {
-  const records: Kept[] = [];
+  const records: Entry[] = [];
   let size = 0;
   let count = 0;
 
@@ -30,14 +30,14 @@ export function createTraffic(now: () => number = () => performance.now()) {
 
   return {
     sent: (bytes: Buffer): void => add('tx', withoutPin(bytes)),
-    came: (bytes: Buffer): void => add('rx', bytes),
-    /** The records that are kept and have a number above this one, oldest first. */
+    received: (bytes: Buffer): void => add('rx', bytes),
+    /** Returns the kept records with a number above this one, oldest first. */
     after: (last: number): readonly ModemRecord[] =>
       records.filter(({ n }) => n > last).map(({ bytes, ...record }) => ({ ...record, hex: bytes.toString('hex') })),
   };
 }
 
-/** The SIM's PIN is never kept. */
+/** Masks the SIM's PIN in a command, so that it is never kept. */
 export function withoutPin(bytes: Buffer): Buffer {
   const text = bytes.toString('latin1');
   return COMMAND.test(text) ? Buffer.from(text.replace(PIN_DIGITS, '*'), 'latin1') : bytes;

@@ -1,10 +1,19 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
-import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
+import {
+  type Action,
+  endpointOf,
+  type Grammar,
+  isLength,
+  type LineMeaning,
+  type ModemState,
+  matchGroups,
+  peerOf,
+} from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { answerOf, attempt, ModemTrouble, must, type Script, TIMEOUT } from '../at/script.js';
+import { answerOf, attempt, ModemFaultError, mustSucceed, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
-import { MOST_READS, opened, readUntilEmpty, sendRequest, sendTrouble } from './sockets.js';
+import { MAX_READS, opened, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
 const QIRD = /^\+QIRD: ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
 const PUSH = /^\+QIURC: ?"recv", ?(\d+), ?(\d+)(?:, ?"([^"]*)", ?(\d+))?$/;
@@ -13,11 +22,17 @@ const URC = /^\+QIURC: ?"([a-z ]+)"(?:, ?(.*))?$/;
 /** BG95, BG96, BG77, EC2x, EG2x, EG91: "TCP/IP Application Note", BG95&BG77&BG600L V1.1. */
 const grammar: Grammar = {
   confirmation: 'result',
+  words: {
+    sendResults: ['SEND OK', 'SEND FAIL'],
+    errorNames: [],
+    answerNames: {},
+    namedAnswers: ['+QIGETERROR'],
+  },
   // QISDE=1 is the default, and has nothing to do with ATE.
   echoesPayloads: true,
   action,
   header,
-  said,
+  meaning,
 };
 
 function action({ verb, form, args: [first, second, third, ...rest] }: CommandPart): Action | undefined {
@@ -25,17 +40,17 @@ function action({ verb, form, args: [first, second, third, ...rest] }: CommandPa
   const socket = wholeNumber(first);
   switch (verb) {
     case '+QISDE':
-      return set((known) => {
-        known.payloadEcho = first === '1';
+      return set((modem) => {
+        modem.payloadEcho = first === '1';
       });
     case '+QICFG':
       return first === 'dataformat' && third !== undefined
-        ? set((known) => {
-            known.hex = third === '1';
+        ? set((modem) => {
+            modem.hex = third === '1';
           })
         : undefined;
     case '+QIDEACT':
-      return set((known) => known.sockets.clear());
+      return set((modem) => modem.sockets.clear());
     case '+QIOPEN': {
       const [host, remotePort, , mode] = [rest[0], rest[1], rest[2], rest[3]];
       const id = wholeNumber(second);
@@ -61,32 +76,32 @@ function action({ verb, form, args: [first, second, third, ...rest] }: CommandPa
   return undefined;
 }
 
-const set = (apply: (known: Known) => void): Action => ({ type: 'set', apply });
+const set = (apply: (modem: ModemState) => void): Action => ({ type: 'set', apply });
 
-function header(line: string, known: Known, inFlight: Action | undefined): Header | undefined {
+function header(line: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type === 'read') {
-    const [count, address, port] = match(QIRD, line) ?? [];
+    const [count, address, port] = matchGroups(QIRD, line) ?? [];
     const length = wholeNumber(count) ?? 0;
     if (isLength(length, inFlight.most)) {
-      return { from: 'read', socket: inFlight.socket, length, hex: known.hex, ...endpoint(address, port) };
+      return { from: 'read', socket: inFlight.socket, length, hex: modem.hex, ...endpointOf(address, port) };
     }
   }
-  const [id, count, address, port] = match(PUSH, line) ?? [];
+  const [id, count, address, port] = matchGroups(PUSH, line) ?? [];
   const length = wholeNumber(count) ?? 0;
-  if (id === undefined || !isPush(known, Number(id), address) || !isLength(length)) return undefined;
-  return { from: 'push', socket: Number(id), length, hex: known.hex, ...endpoint(address, port) };
+  if (id === undefined || !isPush(modem, Number(id), address) || !isLength(length)) return undefined;
+  return { from: 'push', socket: Number(id), length, hex: modem.hex, ...endpointOf(address, port) };
 }
 
 /**
  * `+QIURC: "recv",0,25` has data behind it in push mode, and none in buffer mode with "recvind": the mode that was
- * opened decides. Where nobody saw that, only a push has an address.
+ * opened decides. Where that is unknown, only a push has an address.
  */
-const isPush = (known: Known, socket: number, address: string | undefined): boolean =>
-  known.sockets.get(socket)?.push ?? address !== undefined;
+const isPush = (modem: ModemState, socket: number, address: string | undefined): boolean =>
+  modem.sockets.get(socket)?.push ?? address !== undefined;
 
-function said(line: string, known: Known, inFlight: Action | undefined): Said | undefined {
-  const [what, rest = ''] = match(URC, line) ?? [];
-  if (what !== undefined) return saidByUrc(line, what, rest.split(','), known);
+function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
+  const [what, rest = ''] = matchGroups(URC, line) ?? [];
+  if (what !== undefined) return meaningOfUrc(line, what, rest.split(','), modem);
   const [first, second, third] = fieldsOf(line).map(wholeNumber);
   if (line.startsWith('+QIRD:')) {
     if (inFlight?.type === 'count' && third !== undefined) {
@@ -101,19 +116,19 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   if (line.startsWith('+QISEND:') && inFlight?.type === 'send' && first === inFlight.socket) {
     return { type: 'sent', socket: first, ...(second !== 0 && { error: `status ${second}` }) };
   }
-  if (line.startsWith('+QISTATE:')) learnState(fieldsOf(line), known);
+  if (line.startsWith('+QISTATE:')) recordState(fieldsOf(line), modem);
   return undefined;
 }
 
-function saidByUrc(line: string, what: string, rest: readonly string[], known: Known): Said {
+function meaningOfUrc(line: string, what: string, rest: readonly string[], modem: ModemState): LineMeaning {
   const [socket, bytes] = rest.map((field) => wholeNumber(field.trim()));
   if (what === 'incoming' && socket !== undefined && bytes !== undefined) {
     // A connection to a socket that listens is a socket itself, of the same mode.
-    known.sockets.set(socket, { ...known.sockets.get(bytes), ...peerOf(...endpointFields(rest)) });
+    modem.sockets.set(socket, { ...modem.sockets.get(bytes), ...peerOf(...endpointFields(rest)) });
   }
   if (what === 'recv') {
     if (socket === undefined) return { type: 'garbage' };
-    const isHeader = isPush(known, socket, match(PUSH, line)?.[2]);
+    const isHeader = isPush(modem, socket, matchGroups(PUSH, line)?.[2]);
     if (isHeader && rest.length > 1) return { type: 'garbage' };
     return { type: 'pending', sockets: [socket], ...(bytes !== undefined && { bytes }) };
   }
@@ -124,12 +139,12 @@ function saidByUrc(line: string, what: string, rest: readonly string[], known: K
 const endpointFields = ([, , address, port]: readonly string[]) => [address?.replaceAll('"', ''), port] as const;
 
 /** `+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,<mode>,"usbat"`: the next to last field is the access mode. */
-function learnState(fields: readonly string[], known: Known): void {
+function recordState(fields: readonly string[], modem: ModemState): void {
   const socket = wholeNumber(fields[0]);
   const mode = wholeNumber(fields[8]);
   if (socket === undefined || mode === undefined) return;
   const peer = fields[1] === 'UDP' || fields[1] === 'TCP' ? peerOf(fields[2], fields[3]) : {};
-  known.sockets.set(socket, { push: mode === 1, ...peer });
+  modem.sockets.set(socket, { push: mode === 1, ...peer });
 }
 
 /** QIOPEN's result and QIGETERROR have the same numbers. */
@@ -169,12 +184,14 @@ const CLOSE_TIMEOUT_MS = 10_000;
 const SEND_TIMEOUT_MS = 120_000;
 const IN_USE = /error 563/;
 const CONTEXT_LOST = /error (?:561|570)/;
-/** After these the socket is of no use. */
+/** Errors after which the socket cannot be used. */
 const SOCKET_LOST: readonly (number | undefined)[] = [552, 566, 567];
 
 export const quectel: Dialect = {
   grammar,
   models: /^(?:Quectel[ _])?(?:BG(?:95|96|77|600)|E[CG]\d\d)/i,
+  slowCommands: ['+QIACT', '+QIDEACT', '+QIOPEN', '+QICLOSE', '+QPING'],
+  hexSends: ['+QISENDEX'],
   maxSend: 1460,
   maxSockets: 12,
   iccid: 'AT+QCCID',
@@ -187,10 +204,10 @@ export const quectel: Dialect = {
   listen,
   receive: (socket, most) => readUntilEmpty(`AT+QIRD=${socket}`, most, 'gone'),
   *poll(socket) {
-    const outcome = yield* must('socket', `AT+QIRD=${socket},0`);
-    // In all, read, and not read.
+    const outcome = yield* mustSucceed('socket', `AT+QIRD=${socket},0`);
+    // The fields are: received, read, and not read.
     const waiting = answerOf(outcome, '+QIRD')?.split(',')[2];
-    if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MOST_READS, 'gone');
+    if (Number(waiting) > 0) yield* readUntilEmpty(`AT+QIRD=${socket}`, MAX_READS, 'gone');
   },
   send,
   *close(socket) {
@@ -208,14 +225,14 @@ const SETTINGS = [
 ] as const;
 
 function* activate(apn: string): Script<void> {
-  // Not saved over a reset; other hosts may have left them otherwise.
+  // Lost by a reset, and another host may have changed them.
   for (const setting of SETTINGS) yield* attempt(setting);
   yield* attempt('AT+QURCCFG="urcport","all"');
   const state = yield* attempt('AT+QIACT?');
   // `AT+QIACT=1` is refused while the context is active.
   if (state.ok && state.lines.some((line) => /^\+QIACT: ?1,1/.test(line))) return;
-  yield* must('context', `AT+QICSGP=1,1,"${apn}","","",0`);
-  yield* must('context', 'AT+QIACT=1', OPEN_TIMEOUT_MS);
+  yield* mustSucceed('context', `AT+QICSGP=1,1,"${apn}","","",0`);
+  yield* mustSucceed('context', 'AT+QIACT=1', OPEN_TIMEOUT_MS);
 }
 
 function* listen(port: number, index: number): Script<number> {
@@ -228,19 +245,19 @@ function* listen(port: number, index: number): Script<number> {
     outcome = yield* attempt(command, TIMEOUT.plain, { second });
   }
   if (outcome.ok) return index;
-  throw new ModemTrouble(CONTEXT_LOST.test(outcome.error) ? 'context' : 'socket', `${command}: ${outcome.error}`);
+  throw new ModemFaultError(CONTEXT_LOST.test(outcome.error) ? 'context' : 'socket', `${command}: ${outcome.error}`);
 }
 
 function* send(socket: number, { address, port }: Endpoint, bytes: Buffer): Script<void> {
   const command = `AT+QISEND=${socket},${bytes.length},"${address}",${port}`;
   const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
-    // The buffer is full: nothing was sent.
+    // The buffer is full, and nothing was sent.
     busy: { is: ({ text }) => text === 'SEND FAIL', waitMs: 200, times: 3 },
   });
   if (outcome.ok) return;
-  if (outcome.failure !== 'refused') throw sendTrouble(command, outcome);
+  if (outcome.failure !== 'refused') throw sendFault(command, outcome);
   const reason = yield* attempt('AT+QIGETERROR');
   const code = wholeNumber(answerOf(reason, '+QIGETERROR')?.split(',')[0]);
-  const trouble = SOCKET_LOST.includes(code) ? 'socket' : code === 561 || code === 570 ? 'context' : 'send';
-  throw new ModemTrouble(trouble, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
+  const fault = SOCKET_LOST.includes(code) ? 'socket' : code === 561 || code === 570 ? 'context' : 'send';
+  throw new ModemFaultError(fault, `${command}: ${code === undefined ? outcome.error : describe(code)}`);
 }

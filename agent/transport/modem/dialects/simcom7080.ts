@@ -1,30 +1,52 @@
-import type { Endpoint } from '../../transport.js';
+import type { Endpoint } from '../../endpoint.js';
 import { type CommandPart, fieldsOf, wholeNumber } from '../at/command-line.js';
-import { type Action, endpoint, type Grammar, isLength, type Known, match, peerOf, type Said } from '../at/grammar.js';
+import {
+  type Action,
+  endpointOf,
+  type Grammar,
+  isLength,
+  type LineMeaning,
+  type ModemState,
+  matchGroups,
+  peerOf,
+} from '../at/grammar.js';
 import type { Header } from '../at/parser.js';
-import { attempt, ModemTrouble, must, type Script, TIMEOUT } from '../at/script.js';
+import { attempt, ModemFaultError, mustSucceed, type Script, TIMEOUT } from '../at/script.js';
 import type { Dialect } from './dialect.js';
-import { MOST_READS, opened, readUntilEmpty, says, sendRequest, sendTrouble } from './sockets.js';
+import { lineMatching, MAX_READS, opened, readUntilEmpty, sendFault, sendRequest } from './sockets.js';
 
-/** As it comes with CASRIP=1, with and without the socket that some manuals put first. */
+/** The form with CASRIP=1, with and without the socket that some manuals put first. */
 const WITH_SOURCE = /^\+CARECV: ?(?:(\d+), ?)?"?(\d+\.\d+\.\d+\.\d+)"?, ?(\d+), ?(\d+),$/;
 const TWO_NUMBERS = /^\+CARECV: ?(\d+),(\d+),$/;
 const ONE_NUMBER = /^\+CARECV: ?(\d+),$/;
 const ONE_AND_MORE = /^\+CARECV: ?(\d+),(.+)$/s;
-/** What may become a second number, or an address. */
+/** The beginning of what may become a second number or an address. */
 const UNDECIDED = /^"?[\d., ]*"?[\d, ]*$/;
 const ON_ITS_OWN_LINE = /^\+CARECV: ?(\d+),(\d+)$/;
 const PUSH = /^\+CAURC: ?"recv", ?(\d+), ?(\d+)(?:, ?"?([\d.]+)"?, ?(\d+))?$/;
 const NEW = /^\+CANEW: ?(\d+), ?(\d+)(?:, ?"?([\d.]+)"?, ?(\d+))?/;
 const STATE = /^\+CASTATE: ?(\d+), ?(\d+)$/;
 const CLOSED = 0;
-/** Such sockets are not ours, which listen. */
+/** The state of sockets that a peer has connected; ours listen. */
 const CONNECTED = 1;
 /** cids are 0 to 12; others are ignored. */
 const MAX_SOCKET = 12;
 
 /** SIM7070, SIM7080, SIM7090: the CA commands of "SIM7000 Series AT Command Manual" V1.06, chapter 18. */
-const grammar: Grammar = { confirmation: 'may', echoesPayloads: false, action, header, inline, said };
+const grammar: Grammar = {
+  confirmation: 'may',
+  words: {
+    sendResults: [],
+    errorNames: [],
+    answerNames: { '+CCID': ['+ICCID'] },
+    namedAnswers: [],
+  },
+  echoesPayloads: false,
+  action,
+  header,
+  inline,
+  meaning,
+};
 
 function action({ verb, form, args }: CommandPart): Action | undefined {
   const [first, second, third, fourth, fifth, sixth] = args;
@@ -35,7 +57,7 @@ function action({ verb, form, args }: CommandPart): Action | undefined {
       return { type: 'set', apply: ({ sockets }) => sockets.clear() };
     case '+CACFG':
       if (first !== 'REMOTEADDR') return undefined;
-      return { type: 'set', apply: (known) => learnPeer(known, socket, third, fourth) };
+      return { type: 'set', apply: (modem) => recordPeer(modem, socket, third, fourth) };
     case '+CAOPEN':
       return { type: 'open', socket, state: { ...pushMode(sixth), ...peerOf(fourth, fifth) } };
     case '+CASERVER':
@@ -55,41 +77,41 @@ function action({ verb, form, args }: CommandPart): Action | undefined {
 
 const pushMode = (mode: string | undefined) => (mode === undefined ? {} : { push: mode === '1' });
 
-function learnPeer(known: Known, socket: number, address: string | undefined, port: string | undefined): void {
-  known.sockets.set(socket, { ...known.sockets.get(socket), ...peerOf(address, port) });
+function recordPeer(modem: ModemState, socket: number, address: string | undefined, port: string | undefined): void {
+  modem.sockets.set(socket, { ...modem.sockets.get(socket), ...peerOf(address, port) });
 }
 
-function header(line: string, known: Known, inFlight: Action | undefined): Header | undefined {
-  const [cid, count, address, port] = match(PUSH, line) ?? [];
+function header(line: string, modem: ModemState, inFlight: Action | undefined): Header | undefined {
+  const [cid, count, address, port] = matchGroups(PUSH, line) ?? [];
   if (cid !== undefined) {
-    const isPush = known.sockets.get(Number(cid))?.push !== false;
+    const isPush = modem.sockets.get(Number(cid))?.push !== false;
     if (!isPush || !isLength(Number(count))) return undefined;
-    return { from: 'push', socket: Number(cid), length: Number(count), ...endpoint(address, port) };
+    return { from: 'push', socket: Number(cid), length: Number(count), ...endpointOf(address, port) };
   }
-  const [read, length] = match(ON_ITS_OWN_LINE, line) ?? [];
+  const [read, length] = matchGroups(ON_ITS_OWN_LINE, line) ?? [];
   if (inFlight?.type !== 'read' || Number(read) !== inFlight.socket) return undefined;
   return readHeader(inFlight, Number(length));
 }
 
 /**
- * The payload begins right behind the comma after its length. Devices print `<len>,`, manuals also `<cid>,<len>,`:
- * where the number could be either, what comes next decides.
+ * The payload begins right after the comma that follows its length. Devices print `<len>,`, manuals also
+ * `<cid>,<len>,`: where the number could be either, the next bytes decide.
  */
-function inline(beginning: string, _known: Known, inFlight: Action | undefined): Header | undefined {
+function inline(beginning: string, _modem: ModemState, inFlight: Action | undefined): Header | undefined {
   if (inFlight?.type !== 'read' || !beginning.startsWith('+CARECV:')) return undefined;
   const { socket } = inFlight;
-  const [cid, address, port, count] = match(WITH_SOURCE, beginning) ?? [];
+  const [cid, address, port, count] = matchGroups(WITH_SOURCE, beginning) ?? [];
   if (address !== undefined) {
     return cid === undefined || Number(cid) === socket
-      ? readHeader(inFlight, Number(count), endpoint(address, port))
+      ? readHeader(inFlight, Number(count), endpointOf(address, port))
       : undefined;
   }
-  const [number, length] = match(TWO_NUMBERS, beginning) ?? [];
+  const [number, length] = matchGroups(TWO_NUMBERS, beginning) ?? [];
   if (number !== undefined) return Number(number) === socket ? readHeader(inFlight, Number(length)) : undefined;
-  const [alone] = match(ONE_NUMBER, beginning) ?? [];
+  const [alone] = matchGroups(ONE_NUMBER, beginning) ?? [];
   if (alone !== undefined) return Number(alone) === socket ? undefined : readHeader(inFlight, Number(alone));
-  // `+CARECV: 1,` from socket 1, and nothing like a second number behind it: the payload has begun.
-  const [ambiguous, ahead = ''] = match(ONE_AND_MORE, beginning) ?? [];
+  // `+CARECV: 1,` from socket 1, and no second number after it: the payload has begun.
+  const [ambiguous, ahead = ''] = matchGroups(ONE_AND_MORE, beginning) ?? [];
   if (UNDECIDED.test(ahead) || Number(ambiguous) !== socket || ahead.length > socket + 1) return undefined;
   return readHeader(inFlight, socket, { ahead: ahead.length });
 }
@@ -102,23 +124,23 @@ function readHeader(
   return isLength(length, most) ? { from: 'read', socket, length, ...more } : undefined;
 }
 
-function said(line: string, known: Known, inFlight: Action | undefined): Said | undefined {
+function meaning(line: string, modem: ModemState, inFlight: Action | undefined): LineMeaning | undefined {
   const fields = fieldsOf(line);
   const [first, second] = fields.map(wholeNumber);
-  const [server, client, address, port] = match(NEW, line) ?? [];
+  const [server, client, address, port] = matchGroups(NEW, line) ?? [];
   if (server !== undefined) {
-    // Whether the data are to be had from the new socket or from the one that listens is not documented.
+    // It is not documented whether the data are read from the new socket or from the one that listens.
     const sockets = [...new Set([Number(server), Number(client)])];
-    for (const socket of sockets) learnPeer(known, socket, address, port);
+    for (const socket of sockets) recordPeer(modem, socket, address, port);
     return { type: 'pending', sockets };
   }
   if (line.startsWith('+CADATAIND:')) {
     return first === undefined ? { type: 'garbage' } : { type: 'pending', sockets: [first] };
   }
-  if (line.startsWith('+CARECV:')) return saidOfReceive(line, first, inFlight);
-  const [cid, count] = match(PUSH, line) ?? [];
+  if (line.startsWith('+CARECV:')) return meaningOfReceive(line, first, inFlight);
+  const [cid, count] = matchGroups(PUSH, line) ?? [];
   if (cid !== undefined) {
-    const isPush = known.sockets.get(Number(cid))?.push !== false;
+    const isPush = modem.sockets.get(Number(cid))?.push !== false;
     return isPush ? { type: 'garbage' } : { type: 'pending', sockets: [Number(cid)], bytes: Number(count) };
   }
   if (/^\+APP PDP: ?\d+, ?DEACTIVE$/.test(line)) return { type: 'urc', loss: 'context' };
@@ -133,7 +155,11 @@ function said(line: string, known: Known, inFlight: Action | undefined): Said | 
   return undefined;
 }
 
-function saidOfReceive(line: string, first: number | undefined, inFlight: Action | undefined): Said | undefined {
+function meaningOfReceive(
+  line: string,
+  first: number | undefined,
+  inFlight: Action | undefined,
+): LineMeaning | undefined {
   // The answer to `AT+CARECV?`.
   if (inFlight === undefined) return undefined;
   const isEmpty = (/^\+CARECV: ?\d+$/.test(line) && first === 0) || /^\+CARECV: ?\d+,0$/.test(line);
@@ -165,13 +191,15 @@ const describe = (code: number): string => `error ${code}${ERRORS[code] ? ` (${E
 const ACTIVATE_TIMEOUT_MS = 60_000;
 const PDP_TIMEOUT_MS = 10_000;
 const SEND_TIMEOUT_MS = 30_000;
-const MOST_BYTES = 1459;
+const MAX_BYTES = 1459;
 const NETWORK_NOT_ACTIVE = /error 21\b/;
 
 export const simcom7080: Dialect = {
   grammar,
   models: /^(?:SIMCOM_)?SIM70[789]0/i,
-  maxSend: MOST_BYTES,
+  slowCommands: ['+CNACT', '+CAOPEN', '+CASERVER', '+SNPING4'],
+  hexSends: [],
+  maxSend: MAX_BYTES,
   maxSockets: MAX_SOCKET + 1,
   iccid: 'AT+CCID',
   radio: [
@@ -183,7 +211,7 @@ export const simcom7080: Dialect = {
   activate,
   *deactivate() {
     yield* attempt('AT+CNACT=0,0', ACTIVATE_TIMEOUT_MS, {
-      second: { find: says(/^\+APP PDP: ?0, ?DEACTIVE$/), timeoutMs: PDP_TIMEOUT_MS, optional: true },
+      second: { find: lineMatching(/^\+APP PDP: ?0, ?DEACTIVE$/), timeoutMs: PDP_TIMEOUT_MS, optional: true },
     });
   },
   listen,
@@ -195,35 +223,35 @@ export const simcom7080: Dialect = {
   },
 };
 
-const readCommand = (socket: number) => `AT+CARECV=${socket},${MOST_BYTES}`;
+const readCommand = (socket: number) => `AT+CARECV=${socket},${MAX_BYTES}`;
 const peerCommand = (socket: number, { address, port }: Endpoint) =>
   // Without quotation marks, as the vendor's own example has it.
   `AT+CACFG="REMOTEADDR",${socket},${address},${port}`;
 
 function* activate(apn: string): Script<void> {
-  // Not all firmware tells the source.
+  // Not all firmware reports the source.
   yield* attempt('AT+CASRIP=1');
   const state = yield* attempt('AT+CNACT?');
   if (state.ok && state.lines.some((line) => /^\+CNACT: ?0,[12],/.test(line))) return;
   yield* attempt(`AT+CNCFG=0,1,"${apn}"`);
-  yield* must('context', 'AT+CNACT=0,1', ACTIVATE_TIMEOUT_MS, {
+  yield* mustSucceed('context', 'AT+CNACT=0,1', ACTIVATE_TIMEOUT_MS, {
     second: {
-      find: says(/^\+APP PDP: ?0, ?ACTIVE$/, /^\+APP PDP: ?0, ?DEACTIVE$/),
+      find: lineMatching(/^\+APP PDP: ?0, ?ACTIVE$/, /^\+APP PDP: ?0, ?DEACTIVE$/),
       timeoutMs: PDP_TIMEOUT_MS,
     },
   });
 }
 
-/** Reads also from sockets that one which listens has made for its peers: nobody may have said that they are there. */
+/** Reads also from sockets that a listening one has made for its peers, as the modem may not have announced them. */
 function* poll(socket: number): Script<void> {
   const states = yield* attempt('AT+CASTATE?');
   for (const line of states.lines) {
-    const [cid, state] = (match(STATE, line) ?? []).map((field) => wholeNumber(field));
+    const [cid, state] = (matchGroups(STATE, line) ?? []).map((field) => wholeNumber(field));
     if (cid === undefined || cid > MAX_SOCKET) continue;
-    if (cid === socket && state === CLOSED) throw new ModemTrouble('socket', `socket ${socket} is closed`);
-    if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MOST_READS, 'empty');
+    if (cid === socket && state === CLOSED) throw new ModemFaultError('socket', `socket ${socket} is closed`);
+    if (cid !== socket && state === CONNECTED) yield* readUntilEmpty(readCommand(cid), MAX_READS, 'empty');
   }
-  yield* readUntilEmpty(readCommand(socket), MOST_READS, 'gone');
+  yield* readUntilEmpty(readCommand(socket), MAX_READS, 'gone');
 }
 
 function* listen(port: number, index: number, gateway: Endpoint): Script<number> {
@@ -233,24 +261,24 @@ function* listen(port: number, index: number, gateway: Endpoint): Script<number>
     second: { find: opened(index), timeoutMs: TIMEOUT.radio, optional: true },
   });
   if (!outcome.ok) {
-    throw new ModemTrouble(
+    throw new ModemFaultError(
       NETWORK_NOT_ACTIVE.test(outcome.error) ? 'context' : 'socket',
       `${command}: ${outcome.error}`,
     );
   }
-  yield* must('socket', peerCommand(index, gateway));
+  yield* mustSucceed('socket', peerCommand(index, gateway));
   return index;
 }
 
 function* send(socket: number, to: Endpoint, bytes: Buffer, gateway: Endpoint): Script<void> {
   const isElsewhere = to.address !== gateway.address || to.port !== gateway.port;
-  if (isElsewhere) yield* must('send', peerCommand(socket, to));
+  if (isElsewhere) yield* mustSucceed('send', peerCommand(socket, to));
   const command = `AT+CASEND=${socket},${bytes.length}`;
   const outcome = yield sendRequest(command, bytes, socket, SEND_TIMEOUT_MS, {
     busy: { is: ({ text }) => text === 'ERROR', waitMs: 500, times: 2 },
   });
   const answers = outcome.ok || outcome.failure === 'refused' || outcome.failure === 'timeout';
-  // Else what is sent next to the gateway would go there as well.
-  if (isElsewhere && answers) yield* must('socket', peerCommand(socket, gateway));
-  if (!outcome.ok) throw sendTrouble(command, outcome);
+  // Otherwise the next datagram to the gateway would go there as well.
+  if (isElsewhere && answers) yield* mustSucceed('socket', peerCommand(socket, gateway));
+  if (!outcome.ok) throw sendFault(command, outcome);
 }

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 /** The interface that takes AT commands on most modems. */
 const AT_INTERFACE = /-if02(?:-|$)/;
 const USB = /^tty(?:USB|ACM)\d+$/;
-/** UARTs that a HAT may be on, as Raspberry Pis call them. */
+/** Names of the UARTs that a HAT of a Raspberry Pi may use. */
 const UARTS: readonly string[] = ['serial0', 'ttyAMA0', 'ttyS0'];
 
 /**
- * The serial ports that a modem may have, likely ones first: those that have a name that stays, and others.
+ * Lists the serial ports that may belong to a modem, likely ones first: those with a persistent name, and others.
  *
- * @param folder where the devices are
+ * @param folder the folder of the devices
  */
 export async function findPorts(
   folder = '/dev',
@@ -37,7 +37,7 @@ const byInterface = (a: string, b: string): number =>
 
 const list = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
 
-/** Of several names of a device the first. */
+/** Keeps only the first of several names of a device. */
 async function firstNames(paths: readonly string[], seen: Set<string>): Promise<string[]> {
   const first: string[] = [];
   for (const path of paths) {

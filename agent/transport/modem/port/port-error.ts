@@ -7,7 +7,10 @@ import { formatHolder, isAgent, isModemManager, type PortHolder, portHolders } f
 
 const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
 
-/** Why a port cannot be opened. `serialport` says it in words only, so that the system is asked again. */
+/**
+ * Returns why a port cannot be opened. The error of `serialport` has no code, so the port is opened once more to get
+ * one.
+ */
 export async function openError(path: string, cause: unknown): Promise<SupersimError> {
   const code = await tryOpening(path);
   switch (code) {
@@ -19,20 +22,20 @@ export async function openError(path: string, cause: unknown): Promise<SupersimE
     case 'EBUSY':
       return busyError(path, cause);
     case 'no-tty':
-      return new SupersimError('modem-port-missing', `${path} is no serial port`, { cause });
+      return new SupersimError('modem-port-missing', `${path} is not a serial port`, { cause });
     case undefined:
-      // It opens: then it was somebody's lock.
+      // The port opens: then another program's lock was the cause.
       return /lock/i.test(messageOf(cause)) ? busyError(path, cause) : lostError(path, cause);
     default:
       return new SupersimError('modem-port-missing', `there is no serial port ${path} (${code})`, { cause });
   }
 }
 
-/** The port was open, and is not any more. */
+/** The error of a port that was open and failed. */
 export const lostError = (path: string, cause: unknown): SupersimError =>
   new SupersimError('modem-port-lost', `the serial port ${path} failed: ${messageOf(cause)}`, { cause });
 
-/** Somebody else has the port. */
+/** The error of a port that another program uses. */
 export async function busyError(path: string, cause?: unknown): Promise<SupersimError> {
   const holders = await portHolders(path);
   const who = holders.length === 0 ? 'another program' : holders.map(formatHolder).join(', ');
@@ -43,18 +46,18 @@ export async function busyError(path: string, cause?: unknown): Promise<Supersim
   });
 }
 
-/** What to do about them, where that is known. */
+/** Says what to do about programs that use the port, where that is known. */
 export function remedyFor(holders: readonly PortHolder[]): string | undefined {
   if (holders.some(isModemManager)) {
     return 'Keep ModemManager off this modem with the udev rule, or stop it: `sudo systemctl disable --now ModemManager`.';
   }
   if (holders.some(isAgent)) {
-    return 'The agent uses it: `sudo supersim-agent status` tells of the modem, `sudo supersim-agent modem at` asks it.';
+    return 'The agent uses it: `sudo supersim-agent status` shows the modem, `sudo supersim-agent modem at` sends it a command.';
   }
   return undefined;
 }
 
-/** The error code of opening it, `no-tty` where it is something else, or undefined when it opens. */
+/** Opens a port to get the error code: `no-tty` where it is no terminal, undefined when it opens. */
 async function tryOpening(path: string): Promise<string | undefined> {
   try {
     const file = await open(path, O_RDWR | O_NOCTTY | O_NONBLOCK);
@@ -70,7 +73,7 @@ function userName(): string {
   try {
     return userInfo().username;
   } catch {
-    // A user without an entry in the password file.
+    // The user has no entry in the password file.
     return String(process.getuid?.());
   }
 }

@@ -3,27 +3,27 @@ import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 /** A process that has a port open. */
 export interface PortHolder {
   readonly pid: number;
-  /** Its name, as `ps` shows it. */
+  /** Its name as `ps` shows it. */
   readonly command: string;
-  /** The systemd service that it belongs to. */
+  /** The systemd service of the process. */
   readonly service?: string | undefined;
-  /** False: this user may not see what it has open, but it is known to take modems' ports. */
+  /** False: this user may not see its open files, but the program is known to open the ports of modems. */
   readonly certain: boolean;
 }
 
-/** Opens every modem that it finds, and so the first suspect. */
+/** ModemManager opens every modem that it finds. */
 const MODEM_MANAGER = 'ModemManager';
 const SERIAL_PORTS = '/dev/tty';
 
 /**
- * Finds who has a port open, this process left out. Of other users' processes only root sees what they have open: to
- * others a ModemManager that runs is a suspect.
+ * Finds the other processes that have a port open. Only root sees the open files of other users' processes; for other
+ * users a running ModemManager is listed as not certain.
  */
 export async function portHolders(path: string): Promise<PortHolder[]> {
   return holdersOf(await realpath(path).catch(() => path));
 }
 
-/** Those of them that certainly have it, and keep others from using it. */
+/** Finds the processes that certainly have a port open and keep others from using it. */
 export async function holdersInTheWay(path: string): Promise<readonly PortHolder[]> {
   return inTheWay(
     path,
@@ -31,7 +31,7 @@ export async function holdersInTheWay(path: string): Promise<readonly PortHolder
   );
 }
 
-/** The same of whatever processes have open, as /proc calls it: a device, or `socket:[INODE]`. */
+/** Finds the processes that have a file open, named as in /proc: a device, or `socket:[INODE]`. */
 export async function holdersOf(target: string): Promise<PortHolder[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
   const found = await Promise.all(pids.map((pid) => holderOf(pid, target)));
@@ -39,15 +39,15 @@ export async function holdersOf(target: string): Promise<PortHolder[]> {
 }
 
 /**
- * Those of the holders that are in the way. A pseudo-terminal is also open at whoever provides it, and /dev/null at many:
- * there only ModemManager is.
+ * Filters the holders that keep others from using the port. A pseudo-terminal is also open in the program that provides
+ * it, and /dev/null in many: of their holders only ModemManager counts.
  */
 export async function inTheWay(path: string, holders: readonly PortHolder[]): Promise<readonly PortHolder[]> {
   const device = await realpath(path).catch(() => path);
   return device.startsWith(SERIAL_PORTS) ? holders : holders.filter(isModemManager);
 }
 
-/** `ModemManager (pid 812, ModemManager.service)`. */
+/** Formats a holder as `ModemManager (pid 812, ModemManager.service)`. */
 export function formatHolder({ pid, command, service, certain }: PortHolder): string {
   const details = [`pid ${pid}`, ...(service === undefined ? [] : [service])].join(', ');
   return `${certain ? '' : 'perhaps '}${command} (${details})`;
@@ -64,7 +64,7 @@ async function holderOf(pid: string, target: string): Promise<PortHolder | undef
   return { pid: Number(pid), command, service: await serviceOf(pid), certain: certain ?? false };
 }
 
-/** @returns undefined where this user may not see it */
+/** @returns undefined where this user may not see the open files */
 async function hasOpen(pid: string, target: string): Promise<boolean | undefined> {
   try {
     const folder = `/proc/${pid}/fd`;
@@ -76,12 +76,12 @@ async function hasOpen(pid: string, target: string): Promise<boolean | undefined
   }
 }
 
-/** The innermost service of its control group. */
+/** Returns the innermost service of the control group of a process. */
 const serviceOf = async (pid: string): Promise<string | undefined> =>
   (await readText(`/proc/${pid}/cgroup`))
     .split(/[/\n]/)
     .filter((part) => part.endsWith('.service'))
     .at(-1);
 
-/** Processes end while they are looked at. */
+/** Reads a file of /proc; empty when the process has ended meanwhile. */
 const readText = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');

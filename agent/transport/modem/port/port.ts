@@ -3,29 +3,29 @@ import type { SupersimError } from '../../../../shared/errors.js';
 import { raceTimeout } from '../../../../shared/with-timeout.js';
 import { lostError, openError } from './port-error.js';
 
-/** Most bytes that are read at once, and so kept. */
+/** Most bytes of one read. */
 const READ_BYTES = 4096;
 /** Most bytes that wait to be written. */
 const MAX_UNWRITTEN_BYTES = 16_384;
-/** How much longer than its bytes take on the line a write may take, in which they move to the system's buffer. */
+/** Time-out of a write to the system's buffer, in addition to the time that its bytes take on the line. */
 const WRITE_SLACK_MS = 2000;
 const BITS_PER_BYTE = 10;
-/** How long a system call of a dead modem's port is waited for. */
+/** Time-out of a flush or close, which may hang on the port of a dead modem. */
 const CLOSE_MS = 1000;
-/** How often it is looked whether the port is still there. */
+/** Interval between checks that the port still exists. */
 const WATCH_INTERVAL_MS = 1000;
 
 export interface PortOptions {
-  /** Best one of /dev/serial/by-id, which stays the same. */
+  /** Preferably a name of /dev/serial/by-id, which is persistent. */
   readonly path: string;
   readonly baudRate: number;
   readonly flowControl: 'none' | 'rtscts';
 }
 
 export interface PortEvents {
-  /** Bytes came in, in any chunking. */
+  /** Bytes were received, in any chunking. */
   data(bytes: Buffer): void;
-  /** It is gone, or does not take bytes; it is closed, and nothing more comes. Told once. */
+  /** The port disappeared or takes no bytes. It is closed and sends no more events. Called once. */
   lost(error: SupersimError): void;
 }
 
@@ -33,17 +33,17 @@ export interface Port {
   /** The device that the path leads to. */
   readonly device: string;
   /**
-   * Resolves when the system has taken all of it. Writes keep their order.
+   * Resolves when the system has taken all bytes. Writes keep their order.
    *
-   * @throws SupersimError `modem-port-lost`; what of it has gone nobody knows
+   * @throws SupersimError `modem-port-lost`; a part of the bytes may have been written
    */
   write(bytes: Uint8Array): Promise<void>;
-  /** What has not gone yet does not go any more. Can be called again. */
+  /** Closes the port; waiting writes fail. May be called again. */
   close(): Promise<void>;
 }
 
 /**
- * Opens a serial port: 8N1, raw, with no byte of any meaning.
+ * Opens a serial port: 8N1 and raw, so that no byte has a special meaning.
  *
  * @throws SupersimError `modem-port-missing`, `modem-port-forbidden`, `modem-port-busy`, or `modem-port-lost`
  */
@@ -58,9 +58,9 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
   let lastWrite = Promise.resolve();
   let closed: Promise<void> | undefined;
 
-  /** Only to the system's buffer: `drain` may never come back from a dead modem, and holds up a thread meanwhile. */
+  /** Writes to the system's buffer. `drain` is not used: on a dead modem it may never return, and blocks a thread. */
   async function transfer(bytes: Uint8Array): Promise<void> {
-    if (closed !== undefined) throw lostError(path, 'it is closed');
+    if (closed !== undefined) throw lostError(path, 'the port is closed');
     const most = WRITE_SLACK_MS + (bytes.length * BITS_PER_BYTE * 1000) / baudRate;
     try {
       await raceTimeout(most, line.write(Buffer.from(bytes)), { reason: tookNothing });
@@ -81,9 +81,9 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
     }
   }
 
-  // A port that was hung up between two reads yields nothing for ever, which `serialport` takes for no error.
+  // A port that hangs up between two reads returns nothing for ever, which `serialport` does not report as an error.
   const watch = setInterval(async () => {
-    if ((await identity(device)) !== id) lose('it has vanished');
+    if ((await identity(device)) !== id) lose('the device has disappeared');
   }, WATCH_INTERVAL_MS);
 
   function lose(error: unknown): void {
@@ -99,7 +99,7 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
 
   async function shut(): Promise<void> {
     clearInterval(watch);
-    // Else the system waits in the close until a dead modem has taken what is left, 30 s by default.
+    // Otherwise the close waits, 30 s by default, until a dead modem has taken the remaining bytes.
     await raceTimeout(CLOSE_MS, line.flush()).catch(() => undefined);
     await raceTimeout(CLOSE_MS, line.close()).catch(() => undefined);
   }
@@ -120,7 +120,7 @@ export async function openPort(options: PortOptions, events: PortEvents): Promis
   };
 }
 
-/** Imported only now: few gateways have a modem on a serial port. */
+/** Imports `serialport` here, as few gateways have a modem on a serial port. */
 async function openLine({ path, baudRate, flowControl }: PortOptions) {
   const { SerialPort } = await import('serialport');
   return SerialPort.binding.open({
@@ -139,7 +139,7 @@ async function openLine({ path, baudRate, flowControl }: PortOptions) {
   });
 }
 
-/** Tells a device from another that has got its name. */
+/** Returns the identity of a device, to tell it from a later one with the same name. */
 async function identity(device: string): Promise<string | undefined> {
   try {
     const { dev, ino, rdev } = await stat(device);
@@ -149,4 +149,4 @@ async function identity(device: string): Promise<string | undefined> {
   }
 }
 
-const tookNothing = (ms: number) => new Error(`it took no bytes for ${Math.round(ms)} ms`);
+const tookNothing = (ms: number) => new Error(`no bytes were taken for ${Math.round(ms)} ms`);

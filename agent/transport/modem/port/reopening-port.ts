@@ -3,50 +3,55 @@ import { createBackOff } from '../../../base/backoff.js';
 import type { Log } from '../../../base/log.js';
 import { openPort, type Port, type PortOptions } from './port.js';
 
-/** A port that has stayed open for so long is opened again without delay when it goes. */
+/** A port that was open for this long is reopened with a short delay when it is lost. */
 const STEADY_MS = 10_000;
 
-export interface KeptPortEvents {
-  /** It is open; a modem behind it may have been reset. */
+export interface ReopeningPortEvents {
+  /** The port is open. The modem may have been reset meanwhile. */
   opened(device: string): void;
   data(bytes: Buffer): void;
-  /** It is not open any more, or could not be opened; it is tried again. Told for each attempt. */
+  /** The port was lost, or an attempt to open it failed; the next attempt follows. */
   down(error: SupersimError): void;
 }
 
-export interface KeptPort {
+export interface ReopeningPort {
   /** @throws SupersimError `modem-port-lost`, also while it is not open */
   write(bytes: Uint8Array): Promise<void>;
-  /** Closes it and opens it again, as if it had been lost. */
+  /** Closes the port and opens it again, as after a loss. */
   reopen(why: string): void;
   close(): Promise<void>;
 }
 
 /**
- * A serial port that is opened again, with back-off, whenever it is not there.
+ * Opens a serial port, and reopens it with back-off whenever it is lost.
  *
  * @param pace how much faster than usual the back-off passes: more than 1 in tests
  */
-export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log, pace = 1): KeptPort {
+export function createReopeningPort(
+  options: PortOptions,
+  events: ReopeningPortEvents,
+  log: Log,
+  pace = 1,
+): ReopeningPort {
   const { path, baudRate } = options;
   const backOff = createBackOff();
   let port: Port | undefined;
-  /** Still being closed, perhaps: two at once would be in each other's way. */
-  let before: Port | undefined;
+  /** The previous port, which may still be closing: the next one is opened after that. */
+  let previous: Port | undefined;
   let timer: NodeJS.Timeout | undefined;
   let opening: Promise<void> | undefined;
   let closed = false;
   let openedAt = 0;
-  /** What is logged is the change, not each attempt. */
+  /** Error code of the last logged failure: each change is logged, not each attempt. */
   let logged: string | undefined;
 
   async function open(): Promise<void> {
     try {
-      await before?.close();
+      await previous?.close();
       const opened = await openPort(options, { data: events.data, lost });
       if (closed) return await opened.close();
       port = opened;
-      before = opened;
+      previous = opened;
     } catch (error) {
       down(isSupersimError(error) ? error : new SupersimError('modem-port-lost', messageOf(error), { cause: error }));
       return;
@@ -87,7 +92,7 @@ export function keepPort(options: PortOptions, events: KeptPortEvents, log: Log,
     reopen(why) {
       if (port === undefined) return;
       void port.close();
-      lost(new SupersimError('modem-port-lost', `the serial port ${path} is opened again: ${why}`));
+      lost(new SupersimError('modem-port-lost', `the serial port ${path} is being reopened: ${why}`));
     },
     async close() {
       closed = true;

@@ -1,23 +1,24 @@
 import * as z from 'zod';
-import { ATTACHES, BACKOFF, MOST_ATTACHES, RUNGS, type Rung, recent, type State, well } from './ladder.js';
+import type { Rung } from '../../transport.js';
+import { ATTACHES, BACKOFF, healthy, type LadderState, MAX_ATTACHES, RUNGS, recentAttaches } from './ladder.js';
 
 const REDO_ATTACH_MS = 60_000;
 
 const savedSchema = z.object({
   rung: z.enum(RUNGS).nullable(),
   failures: z.int().nonnegative(),
-  /** Milliseconds until it is due; null while it was being done. */
+  /** Milliseconds until it is due; null while it was performed. */
   dueIn: z.number().nullable(),
   rounds: z.int().nonnegative(),
   unregisteredFor: z.number().nonnegative().nullable(),
   cycled: z.boolean(),
-  attachesAgo: z.array(z.number().nonnegative()).max(MOST_ATTACHES),
+  attachesAgo: z.array(z.number().nonnegative()).max(MAX_ATTACHES),
   counts: z.record(z.enum(RUNGS), z.int().nonnegative()),
 });
-/** The state in JSON, with times as ages: the clock begins anew with the process. */
-export type Saved = z.output<typeof savedSchema>;
+/** The state as JSON. Times are ages, as the monotonic clock restarts with the process. */
+export type SavedLadder = z.output<typeof savedSchema>;
 
-export function save(state: State, now: number): Saved {
+export function saveLadder(state: LadderState, now: number): SavedLadder {
   const { rung, failures, dueAt, rounds, unregisteredSince, cycled, attaches, counts } = state;
   return {
     rung: rung ?? null,
@@ -26,22 +27,22 @@ export function save(state: State, now: number): Saved {
     rounds,
     unregisteredFor: unregisteredSince === undefined ? null : now - unregisteredSince,
     cycled,
-    attachesAgo: recent(attaches, now)
-      .slice(-MOST_ATTACHES)
+    attachesAgo: recentAttaches(attaches, now)
+      .slice(-MAX_ATTACHES)
       .map((at) => now - at),
     counts: { ...counts },
   };
 }
 
 /**
- * The state of an earlier process. What was being done is done anew after its back-off. How long the agent was not
- * there counts for nothing: it may have been no time.
+ * Restores the state of an earlier process. A rung that was being performed is performed again after its back-off. The
+ * time between the processes is unknown and counts as none.
  *
- * @returns {@link well} for what is no state
+ * @returns {@link healthy} for anything that is not a saved state
  */
-export function restore(saved: unknown, now: number): State {
+export function restoreLadder(saved: unknown, now: number): LadderState {
   const { data } = savedSchema.safeParse(saved);
-  if (data === undefined) return well;
+  if (data === undefined) return healthy;
   const { rung, failures, dueIn, rounds, unregisteredFor, cycled, attachesAgo, counts } = data;
   return {
     rung: rung ?? undefined,
@@ -55,5 +56,7 @@ export function restore(saved: unknown, now: number): State {
   };
 }
 
-/** An agent that is ended by what it does must not make the SIM attach again and again. */
+/**
+ * Returns the delay before a rung is repeated: an agent that a rung kills must not make the SIM attach again and again.
+ */
 const redoAfter = (rung: Rung): number => Math.max(BACKOFF[rung][0] ?? 0, ATTACHES.includes(rung) ? REDO_ATTACH_MS : 0);

@@ -1,27 +1,20 @@
-import type { Trouble } from '../at/script.js';
+import type { Rung } from '../../transport.js';
+import type { ModemFault } from '../at/script.js';
 
-/** What can be done about a modem, the mildest first. */
+/** All rungs, the mildest first. */
 export const RUNGS = [
-  /** Close the socket and open it again. */
   'socket',
-  /** Deactivate the context, activate it, and open all sockets again. */
   'context',
-  /** Ask whether it answers, and bring it up from the beginning. */
   'bring-up',
-  /** Open the port again, then bring it up: its settings are lost. */
   'port',
-  /** Off the air and on it again. */
   'airplane',
-  /** The modem's own reset. */
   'reset',
-  /** Its power, where the agent has been told how. */
   'power',
-] as const;
-export type Rung = (typeof RUNGS)[number];
+] as const satisfies readonly Rung[];
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
-/** Waits before the next try of one rung; the last one is for all that follow. */
+/** Delays before the next attempt of a rung; the last one is for all further attempts. */
 export const BACKOFF: Readonly<Record<Rung, readonly number[]>> = {
   socket: [0, 1, 2, 5, 10, 30].map((seconds) => seconds * SECOND),
   context: [1, 2, 5, 10, 30].map((seconds) => seconds * SECOND),
@@ -31,10 +24,10 @@ export const BACKOFF: Readonly<Record<Rung, readonly number[]>> = {
   reset: [0, 2 * MINUTE, 5 * MINUTE],
   power: [0],
 };
-/** Between rounds of the upper rungs, when they did not help: the network limits how often a SIM attaches. */
+/** Delays between rounds of the ladder that did not help: the network limits how often a SIM attaches. */
 export const RESTS: readonly number[] = [10 * MINUTE, 30 * MINUTE, 60 * MINUTE];
-/** How often a rung may fail before the next one is tried. */
-const TRIES: Readonly<Record<Rung, number>> = {
+/** Attempts of a rung before the next one. */
+const ATTEMPTS: Readonly<Record<Rung, number>> = {
   socket: 3,
   context: 5,
   'bring-up': 3,
@@ -43,25 +36,25 @@ const TRIES: Readonly<Record<Rung, number>> = {
   reset: 3,
   power: 1,
 };
-/** Each of these makes the SIM attach anew. */
+/** Rungs that make the SIM attach again. */
 export const ATTACHES: readonly Rung[] = ['context', 'airplane', 'reset', 'power'];
-/** Not more attaches in an hour, and not closer together once several have been used. */
-export const MOST_ATTACHES = 12;
+/** Most attaches in {@link ATTACH_WINDOW_MS}. */
+export const MAX_ATTACHES = 12;
 export const ATTACH_WINDOW_MS = 60 * MINUTE;
-/** From 1 to this: devices that lost the network together must not come back together. */
+/** Delays are multiplied by 1 to this at random: devices that lost the network together must not return together. */
 const JITTER = 1.25;
 
-/** How long without registration before the radio is cycled, and before the modem is reset. */
+/** Time without registration until the radio is cycled, and until the modem is reset. */
 export const AIRPLANE_AFTER_MS = 3 * MINUTE;
 export const RESET_AFTER_MS = 15 * MINUTE;
 
-/** Where trouble begins on the ladder; undefined for what is no fault of the link. */
-const FIRST: Readonly<Record<Trouble, Rung | undefined>> = {
+/** The first rung for a fault; undefined for what is no fault of the link. */
+const FIRST: Readonly<Record<ModemFault, Rung | undefined>> = {
   aborted: undefined,
   send: undefined,
   socket: 'socket',
   context: 'context',
-  // How long it has lasted decides.
+  // Depends on how long it has lasted: see rungFor.
   registration: 'airplane',
   refused: 'bring-up',
   reset: 'bring-up',
@@ -79,40 +72,40 @@ const NEXT: Readonly<Record<Rung, Rung | undefined>> = {
   power: undefined,
 };
 
-export interface State {
-  /** What is being done, or waited for; undefined while all is well. */
+export interface LadderState {
+  /** The rung that is performed or waited for; undefined while the link is healthy. */
   readonly rung: Rung | undefined;
-  /** How often this rung has failed. */
+  /** Failures of this rung in a row. */
   readonly failures: number;
-  /** When it is to be done; undefined while it is being done. */
+  /** When it is to be performed; undefined while it is performed. */
   readonly dueAt: number | undefined;
-  /** Rounds of the whole ladder that did not help. */
+  /** Rounds of the whole ladder without success. */
   readonly rounds: number;
   /** Since when the modem is not registered. */
   readonly unregisteredSince: number | undefined;
-  /** The radio has been cycled since then. */
+  /** Whether the radio was cycled since then. */
   readonly cycled: boolean;
-  /** When the SIM was made to attach, of the last hour. */
+  /** Times of the attaches within {@link ATTACH_WINDOW_MS}. */
   readonly attaches: readonly number[];
-  /** How often each rung was tried since the beginning. */
+  /** How often each rung was performed, over all restarts. */
   readonly counts: Readonly<Record<Rung, number>>;
 }
 
-export type Input =
-  /** Something is wrong. While a rung is being done, it has failed with this. */
-  | { readonly type: 'trouble'; readonly trouble: Trouble }
-  /** The rung that was to be done is done; whether it helped shows. */
+export type LadderInput =
+  /** A fault occurred. While a rung is performed, it has failed with this fault. */
+  | { readonly type: 'fault'; readonly fault: ModemFault }
+  /** The rung was performed; whether it helped is not known yet. */
   | { readonly type: 'done' }
   /** The sockets are open and answer. */
-  | { readonly type: 'well' }
-  /** The modem says whether it is registered. */
+  | { readonly type: 'healthy' }
+  /** The modem reports whether it is registered. */
   | { readonly type: 'registered'; readonly registered: boolean }
   | { readonly type: 'tick' };
 
-export type Effect =
-  /** To be done now, and to be answered with `done` or `trouble`. */
+export type LadderEffect =
+  /** Perform this rung now; `done` or `fault` follows. */
   | { readonly type: 'climb'; readonly rung: Rung }
-  /** For the log. */
+  /** A delay before this rung, for the log. */
   | {
       readonly type: 'wait';
       readonly rung: Rung;
@@ -120,12 +113,12 @@ export type Effect =
       readonly why: 'back-off' | 'attach-limit' | 'rest';
     };
 
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
+export interface LadderStep {
+  readonly state: LadderState;
+  readonly effects: readonly LadderEffect[];
 }
 
-export const well: State = {
+export const healthy: LadderState = {
   rung: undefined,
   failures: 0,
   dueAt: undefined,
@@ -137,20 +130,20 @@ export const well: State = {
 };
 
 /**
- * What an input leads to. It never gives up: after the last rung comes a rest, then the ladder again.
+ * Returns the next state and its effects. The ladder never ends: after the last rung and a rest it starts again.
  *
- * @param now milliseconds of a clock that does not jump
+ * @param now monotonic clock in milliseconds
  * @param random from 0 to below 1
  */
-export function step(state: State, input: Input, now: number, random: number): Step {
+export function stepLadder(state: LadderState, input: LadderInput, now: number, random: number): LadderStep {
   switch (input.type) {
-    case 'trouble':
-      return trouble(state, input.trouble, now, random);
+    case 'fault':
+      return takeFault(state, input.fault, now, random);
     case 'done':
-      // It is the link's being well again that ends it.
+      // Only `healthy` ends the recovery.
       return stay(state);
-    case 'well':
-      return stay({ ...well, attaches: recent(state.attaches, now), counts: state.counts });
+    case 'healthy':
+      return stay({ ...healthy, attaches: recentAttaches(state.attaches, now), counts: state.counts });
     case 'registered':
       return registered(state, input.registered, now, random);
     case 'tick':
@@ -158,70 +151,73 @@ export function step(state: State, input: Input, now: number, random: number): S
   }
 }
 
-/** Whether the network's limit allows to make the SIM attach now. */
-export const mayAttach = ({ attaches }: State, now: number): boolean => attachWait(recent(attaches, now), now) <= 0;
+/** Whether the limit of attaches allows one now. */
+export const mayAttach = ({ attaches }: LadderState, now: number): boolean =>
+  attachWait(recentAttaches(attaches, now), now) <= 0;
 
-/** The SIM attaches anew, by something else than a rung of {@link ATTACHES}. */
-export const attached = (state: State, now: number): State => ({
+/** Counts an attach that was not caused by a rung of {@link ATTACHES}. */
+export const countAttach = (state: LadderState, now: number): LadderState => ({
   ...state,
-  attaches: [...recent(state.attaches, now), now],
+  attaches: [...recentAttaches(state.attaches, now), now],
 });
 
-/** The rung that is being done may not be; `bring-up` is, in its place, which costs no attach. */
-export const withheld = (state: State, rung: Rung): State => ({
+/** Replaces the current rung, which may not be performed now, by `bring-up`, which costs no attach. */
+export const deferRung = (state: LadderState, rung: Rung): LadderState => ({
   ...state,
   attaches: state.attaches.slice(0, -1),
   counts: { ...state.counts, [rung]: state.counts[rung] - 1, 'bring-up': state.counts['bring-up'] + 1 },
 });
 
-/** When the next `tick` is due. */
-export const wakeAt = ({ dueAt }: State): number => dueAt ?? Number.POSITIVE_INFINITY;
+/** Returns when the next `tick` is due. */
+export const wakeAt = ({ dueAt }: LadderState): number => dueAt ?? Number.POSITIVE_INFINITY;
 
-const stay = (state: State): Step => ({ state, effects: [] });
+const stay = (state: LadderState): LadderStep => ({ state, effects: [] });
 const height = (rung: Rung): number => RUNGS.indexOf(rung);
 
-function trouble(before: State, what: Trouble, now: number, random: number): Step {
-  const state = what === 'registration' ? unregistered(before, now - AIRPLANE_AFTER_MS) : before;
-  const first = what === 'registration' ? rungFor(state, now) : FIRST[what];
+function takeFault(before: LadderState, fault: ModemFault, now: number, random: number): LadderStep {
+  const state = fault === 'registration' ? unregistered(before, now - AIRPLANE_AFTER_MS) : before;
+  const first = fault === 'registration' ? rungFor(state, now) : FIRST[fault];
   if (first === undefined) return stay(state);
   const { rung, dueAt } = state;
   const start = () => plan({ ...state, failures: 0 }, first, now, random);
   if (rung === undefined) return start();
-  // Without the port nothing else can be done; once it is back, what is wrong then counts.
+  // Without the port no other rung can be performed; once it is open, the next fault counts.
   if (first === 'port' && rung !== 'port') return start();
   if (first !== 'port' && rung === 'port') return dueAt === undefined ? start() : stay(state);
   if (height(first) > height(rung)) return start();
   if (dueAt !== undefined) return stay(state);
-  // Nothing but a hand helps.
-  if (what === 'sim') return rest({ ...state, failures: 0 }, now, random);
-  if (what === 'registration' && first === 'bring-up') return start();
+  // Only a person can help.
+  if (fault === 'sim') return rest({ ...state, failures: 0 }, now, random);
+  if (fault === 'registration' && first === 'bring-up') return start();
   return failed(state, rung, now, random);
 }
 
-/** A rung did not help: the same again, or the next. */
-function failed(state: State, rung: Rung, now: number, random: number): Step {
+/** The rung failed: plans its next attempt, or the next rung. */
+function failed(state: LadderState, rung: Rung, now: number, random: number): LadderStep {
   const failures = state.failures + 1;
-  if (failures < TRIES[rung]) return plan({ ...state, failures }, rung, now, random);
+  if (failures < ATTEMPTS[rung]) return plan({ ...state, failures }, rung, now, random);
   const next = NEXT[rung];
   if (next !== undefined) return plan({ ...state, failures: 0 }, next, now, random);
   return rest({ ...state, failures: 0 }, now, random);
 }
 
-/** The modem has been without registration for as long as bring-up waits, if nothing else is known. */
-const unregistered = (state: State, since: number): State =>
+/** Sets since when the modem is without registration, unless that is known. */
+const unregistered = (state: LadderState, since: number): LadderState =>
   state.unregisteredSince === undefined ? { ...state, unregisteredSince: since } : state;
 
-/** The radio is cycled once, then the network is left alone until it is time for a reset. */
-function rungFor({ unregisteredSince = 0, cycled }: State, now: number): Rung {
+/**
+ * Returns the rung for a missing registration: the radio is cycled once, then the modem is reset after a longer wait.
+ */
+function rungFor({ unregisteredSince = 0, cycled }: LadderState, now: number): Rung {
   if (now - unregisteredSince >= RESET_AFTER_MS) return 'reset';
   return cycled ? 'bring-up' : 'airplane';
 }
 
-/** A rung is to be done after its back-off, and not before the network's limit allows it. */
-function plan(state: State, rung: Rung, now: number, random: number): Step {
+/** Plans a rung after its back-off, and not before the limit of attaches allows it. */
+function plan(state: LadderState, rung: Rung, now: number, random: number): LadderStep {
   const waits = BACKOFF[rung];
   const backOff = jittered(waits[Math.min(state.failures, waits.length - 1)] ?? 0, random);
-  const attaches = recent(state.attaches, now);
+  const attaches = recentAttaches(state.attaches, now);
   const limited = ATTACHES.includes(rung) ? attachWait(attaches, now) : 0;
   const ms = Math.max(backOff, limited);
   const next = { ...state, rung, attaches, dueAt: now + ms };
@@ -229,27 +225,27 @@ function plan(state: State, rung: Rung, now: number, random: number): Step {
   return { state: next, effects: [{ type: 'wait', rung, ms, why: limited > backOff ? 'attach-limit' : 'back-off' }] };
 }
 
-function rest(state: State, now: number, random: number): Step {
+function rest(state: LadderState, now: number, random: number): LadderStep {
   const ms = jittered(RESTS[Math.min(state.rounds, RESTS.length - 1)] ?? 0, random);
-  const next: State = { ...state, rung: 'bring-up', rounds: state.rounds + 1, dueAt: now + ms };
+  const next: LadderState = { ...state, rung: 'bring-up', rounds: state.rounds + 1, dueAt: now + ms };
   return { state: next, effects: [{ type: 'wait', rung: 'bring-up', ms, why: 'rest' }] };
 }
 
 const jittered = (ms: number, random: number): number => Math.round(ms * (1 + random * (JITTER - 1)));
 
-export const recent = (attaches: readonly number[], now: number): readonly number[] =>
+export const recentAttaches = (attaches: readonly number[], now: number): readonly number[] =>
   attaches.filter((at) => now - at < ATTACH_WINDOW_MS);
 
-/** How long until another attach is allowed. */
+/** Returns the time until another attach is allowed. */
 function attachWait(attaches: readonly number[], now: number): number {
-  const oldest = attaches[attaches.length - MOST_ATTACHES];
+  const oldest = attaches[attaches.length - MAX_ATTACHES];
   return oldest === undefined ? 0 : oldest + ATTACH_WINDOW_MS - now;
 }
 
-function tick(state: State, now: number): Step {
+function tick(state: LadderState, now: number): LadderStep {
   const { rung, dueAt } = state;
   if (rung === undefined || dueAt === undefined || now < dueAt) return stay(state);
-  const limited = ATTACHES.includes(rung) ? attachWait(recent(state.attaches, now), now) : 0;
+  const limited = ATTACHES.includes(rung) ? attachWait(recentAttaches(state.attaches, now), now) : 0;
   if (limited > 0) {
     return {
       state: { ...state, dueAt: now + limited },
@@ -261,14 +257,14 @@ function tick(state: State, now: number): Step {
       ...state,
       dueAt: undefined,
       cycled: state.cycled || rung === 'airplane',
-      attaches: ATTACHES.includes(rung) ? [...recent(state.attaches, now), now] : state.attaches,
+      attaches: ATTACHES.includes(rung) ? [...recentAttaches(state.attaches, now), now] : state.attaches,
       counts: { ...state.counts, [rung]: state.counts[rung] + 1 },
     },
     effects: [{ type: 'climb', rung }],
   };
 }
 
-function registered(before: State, isRegistered: boolean, now: number, random: number): Step {
+function registered(before: LadderState, isRegistered: boolean, now: number, random: number): LadderStep {
   if (isRegistered) return stay({ ...before, unregisteredSince: undefined, cycled: false });
   const state = unregistered(before, now);
   const lasted = now - (state.unregisteredSince ?? now);

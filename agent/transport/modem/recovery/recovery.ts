@@ -1,75 +1,83 @@
 import { isSupersimError, messageOf } from '../../../../shared/errors.js';
 import { createAlarm } from '../../../base/alarm.js';
-import type { ModemFile } from '../../../base/json-file.js';
+import type { JsonFile } from '../../../base/json-file.js';
 import type { Log } from '../../../base/log.js';
-import { createMinuteLog } from '../../../base/rate-limited-log.js';
-import { ModemTrouble, type Trouble } from '../at/script.js';
-import type { Air } from '../scripts/bring-up.js';
+import { createRateLimitedLog } from '../../../base/rate-limited-log.js';
+import type { Rung } from '../../transport.js';
+import { type ModemFault, ModemFaultError } from '../at/script.js';
+import type { RadioPermit } from '../scripts/bring-up.js';
 import {
-  attached,
-  type Effect,
-  type Input,
+  countAttach,
+  deferRung,
+  healthy,
+  type LadderEffect,
+  type LadderInput,
+  type LadderState,
   mayAttach,
-  type Rung,
-  type State,
-  step,
+  stepLadder,
   wakeAt,
-  well,
-  withheld,
 } from './ladder.js';
-import { restore, save } from './ladder-store.js';
+import { restoreLadder, saveLadder } from './ladder-store.js';
 
-/** These take the modem off the air, and with it whatever else it carries. */
+/** Rungs that switch the radio off, and so cut whatever else the modem carries. */
 const INTERRUPTING: readonly Rung[] = ['airplane', 'reset', 'power'];
 
 export interface RecoveryOptions {
-  /** Does a rung until the sockets are open. @throws ModemTrouble */
-  readonly act: (rung: Rung, air: Air) => Promise<void>;
-  /** The link is well, or it is not any more. */
-  readonly changed: (isWell: boolean) => void;
-  readonly file: ModemFile;
-  /** What the file had at the start. */
+  /** Performs a rung and what follows it until the sockets are open. @throws ModemFaultError */
+  readonly perform: (rung: Rung, permit: RadioPermit) => Promise<void>;
+  /** Called when the link becomes healthy or fails. */
+  readonly onHealthChange: (isHealthy: boolean) => void;
+  readonly file: JsonFile;
+  /** The file's object at start. */
   readonly saved: unknown;
-  /** Whether it may take the modem off the air. */
+  /** Whether the radio may be switched off. */
   readonly mayInterrupt: () => boolean;
   /** How much faster than usual time passes: more than 1 in tests. */
   readonly pace: number;
 }
 
-/** Climbs the ladder: one rung at a time, each logged, counted, and noted in the file before it is done. */
-export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }: RecoveryOptions, log: Log) {
-  const minuteLog = createMinuteLog(log);
+interface Failure {
+  readonly fault: ModemFault;
+  readonly reason: string;
+}
+
+/**
+ * Runs the recovery ladder: one rung at a time, each logged, counted, and stored in the file before it is performed.
+ */
+export function createRecovery(options: RecoveryOptions, log: Log) {
+  const { perform, onHealthChange, file, saved, mayInterrupt, pace } = options;
+  const rateLimitedLog = createRateLimitedLog(log);
   const now = () => performance.now() * pace;
-  let state: State = restore(saved, now());
+  let state: LadderState = restoreLadder(saved, now());
   const alarm = createAlarm(() => feed({ type: 'tick' }));
   let stopped = false;
-  let isWell = false;
+  let isHealthy = false;
   let working = false;
-  let doing: Rung | undefined;
-  /** What is to be done if that which is being done does not help. */
+  let current: Rung | undefined;
+  /** The rung to perform if the current one fails. */
   let next: Rung | undefined;
-  /** What has happened to the modem while a rung was being done. */
-  let late: { readonly trouble: Trouble; readonly why: string } | undefined;
-  let last: { readonly trouble: Trouble; readonly why: string } | undefined;
-  /** A rung was not done, or settings not made, because the modem may not be taken off the air. */
-  let isWithheld = false;
-  let timesWithheld = 0;
-  /** The SIM said so while a rung was being done. */
+  /** A fault of the modem while a rung was performed. */
+  let late: Failure | undefined;
+  let last: Failure | undefined;
+  /** A rung or a setting was deferred because the radio may not be switched off. */
+  let isDeferred = false;
+  let deferredCount = 0;
+  /** The SIM became ready while a rung was performed. */
   let isSimReady = false;
-  const air: Air = {
-    mayLeave() {
-      if (!mayInterrupt()) isWithheld = true;
+  const permit: RadioPermit = {
+    allowed() {
+      if (!mayInterrupt()) isDeferred = true;
       return mayInterrupt() && mayAttach(state, now());
     },
-    left() {
-      state = attached(state, now());
-      void file.write(save(state, now()));
+    used() {
+      state = countAttach(state, now());
+      void file.write(saveLadder(state, now()));
     },
   };
 
-  function feed(input: Input): void {
+  function feed(input: LadderInput): void {
     if (stopped) return;
-    const { state: after, effects } = step(state, input, now(), Math.random());
+    const { state: after, effects } = stepLadder(state, input, now(), Math.random());
     state = after;
     for (const effect of effects) {
       if (effect.type === 'climb') climb(effect.rung);
@@ -78,9 +86,9 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     schedule();
   }
 
-  function logWait({ rung, ms, why }: Extract<Effect, { type: 'wait' }>): void {
+  function logWait({ rung, ms, why }: Extract<LadderEffect, { type: 'wait' }>): void {
     if (why === 'back-off') log.debug({ rung, ms, why }, 'modem recovery waits');
-    else log.warn({ rung, ms, why, trouble: last?.trouble, reason: last?.why }, 'modem recovery waits');
+    else log.warn({ rung, ms, why, trouble: last?.fault, reason: last?.reason }, 'modem recovery waits');
   }
 
   function schedule(): void {
@@ -89,8 +97,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   }
 
   function climb(rung: Rung): void {
-    const { trouble, why } = last ?? {};
-    minuteLog(rung, { rung, times: state.counts[rung], trouble, why }, 'modem recovery');
+    const { fault, reason } = last ?? {};
+    rateLimitedLog(rung, { rung, times: state.counts[rung], trouble: fault, why: reason }, 'modem recovery');
     if (working) next = rung;
     else void work(rung);
   }
@@ -106,99 +114,103 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
     next = undefined;
     failure ??= late;
     if (failure !== undefined && waiting !== undefined) return work(waiting);
-    if (failure?.trouble === 'sim' && isSimReady) return work('bring-up');
+    if (failure?.fault === 'sim' && isSimReady) return work('bring-up');
     if (failure !== undefined) {
-      take(failure.trouble, failure.why);
-      // Meanwhile it was allowed.
-      if (mayInterrupt()) retryWithheld();
+      take(failure);
+      // The radio may have been released while the rung was performed.
+      if (mayInterrupt()) retryDeferred();
       return;
     }
-    isWithheld = false;
+    isDeferred = false;
     last = undefined;
-    feed({ type: 'well' });
-    await file.write(save(state, now()));
-    if (!stopped && !working && state.rung === undefined) setWell(true);
+    feed({ type: 'healthy' });
+    await file.write(saveLadder(state, now()));
+    if (!stopped && !working && state.rung === undefined) setHealthy(true);
   }
 
-  async function tryRung(rung: Rung): Promise<typeof late> {
+  async function tryRung(rung: Rung): Promise<Failure | undefined> {
     try {
-      doing = rung;
-      if (INTERRUPTING.includes(rung) && !mayInterrupt()) withhold(rung);
-      await file.write(save(state, now()));
+      current = rung;
+      if (INTERRUPTING.includes(rung) && !mayInterrupt()) defer(rung);
+      await file.write(saveLadder(state, now()));
       if (stopped) return undefined;
-      await act(doing, air);
+      await perform(current, permit);
       return undefined;
     } catch (error) {
-      if (!(error instanceof ModemTrouble) && !isSupersimError(error)) {
+      if (!(error instanceof ModemFaultError) && !isSupersimError(error)) {
         log.error({ rung, error: messageOf(error) }, 'modem recovery failed');
       }
-      return { trouble: troubleOf(error), why: messageOf(error) };
+      return { fault: faultOf(error), reason: messageOf(error) };
     }
   }
 
-  function withhold(rung: Rung): void {
-    isWithheld = true;
-    timesWithheld++;
-    state = withheld(state, rung);
-    doing = 'bring-up';
-    minuteLog('withheld', { rung }, 'modem recovery: not done while UDP works, which the same modem may carry');
+  function defer(rung: Rung): void {
+    isDeferred = true;
+    deferredCount++;
+    state = deferRung(state, rung);
+    current = 'bring-up';
+    rateLimitedLog(
+      'deferred',
+      { rung },
+      'modem recovery: deferred while UDP is in use, which the same modem may carry',
+    );
   }
 
-  function retryWithheld(): void {
-    if (!isWithheld || working || last === undefined) return;
-    isWithheld = false;
+  function retryDeferred(): void {
+    if (!isDeferred || working || last === undefined) return;
+    isDeferred = false;
     const { attaches, counts, unregisteredSince } = state;
-    state = { ...well, attaches, counts, unregisteredSince };
-    feed({ type: 'trouble', trouble: last.trouble });
+    state = { ...healthy, attaches, counts, unregisteredSince };
+    feed({ type: 'fault', fault: last.fault });
   }
 
-  function take(trouble: Trouble, why: string): void {
-    last = { trouble, why };
-    feed({ type: 'trouble', trouble });
-    if (state.rung !== undefined) setWell(false);
+  function take(failure: Failure): void {
+    last = failure;
+    feed({ type: 'fault', fault: failure.fault });
+    if (state.rung !== undefined) setHealthy(false);
   }
 
-  function setWell(nowWell: boolean): void {
-    if (isWell === nowWell) return;
-    isWell = nowWell;
-    changed(nowWell);
+  function setHealthy(nowHealthy: boolean): void {
+    if (isHealthy === nowHealthy) return;
+    isHealthy = nowHealthy;
+    onHealthChange(nowHealthy);
   }
 
   schedule();
   return {
-    /** The port is open: without waiting for anything the modem is brought up. */
+    /** The port is open: brings the modem up without a delay. */
     begin(): void {
       if (!working && !stopped) void work('port');
     },
 
-    /** Something is wrong that nobody has caused. */
-    trouble(trouble: Trouble, why: string): void {
+    /** Reports a fault that no rung has caused. */
+    report(fault: ModemFault, reason: string): void {
       if (stopped) return;
-      if (!working) take(trouble, why);
-      // Of the others the rung itself is the cause, or it fails with them.
-      else if (trouble === 'socket' || (trouble === 'reset' && doing !== 'reset')) late = { trouble, why };
+      if (!working) take({ fault, reason });
+      // The rung itself causes the other faults, or fails with them.
+      else if (fault === 'socket' || (fault === 'reset' && current !== 'reset')) late = { fault, reason };
     },
 
-    /** The SIM has been unlocked, or put in: nothing has to be waited for any more. */
+    /** The SIM was unlocked or inserted: the modem is brought up without a delay. */
     simReady(): void {
       if (working) isSimReady = true;
-      else if (!stopped && last?.trouble === 'sim') void work('bring-up');
+      else if (!stopped && last?.fault === 'sim') void work('bring-up');
     },
 
     registered(registered: boolean): void {
       if (!working) feed({ type: 'registered', registered });
-      if (state.rung !== undefined) setWell(false);
+      if (state.rung !== undefined) setHealthy(false);
     },
 
-    /** It may take the modem off the air now: what was withheld gets its turn. */
-    mayInterruptNow: retryWithheld,
+    /** The radio may be switched off now: retries what was deferred. */
+    interruptionAllowed: retryDeferred,
 
-    isWell: (): boolean => isWell,
-    /** Why the link is not well. */
-    reason: (): string | undefined => last?.why,
+    isHealthy: (): boolean => isHealthy,
+    /** Returns why the link is not healthy. */
+    reason: (): string | undefined => last?.reason,
     rung: (): Rung | undefined => state.rung,
     counts: (): Readonly<Record<Rung, number>> => state.counts,
-    timesWithheld: (): number => timesWithheld,
+    deferredCount: (): number => deferredCount,
 
     stop(): void {
       stopped = true;
@@ -207,8 +219,8 @@ export function createRecovery({ act, changed, file, saved, mayInterrupt, pace }
   };
 }
 
-function troubleOf(error: unknown): Trouble {
-  if (error instanceof ModemTrouble) return error.trouble;
-  // Another modem is for somebody's hands, as another SIM is.
+function faultOf(error: unknown): ModemFault {
+  if (error instanceof ModemFaultError) return error.fault;
+  // An unsupported modem needs a person, as a SIM that asks for its PIN does.
   return isSupersimError(error, 'modem-unknown') ? 'sim' : 'refused';
 }

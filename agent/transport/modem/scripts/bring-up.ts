@@ -1,95 +1,97 @@
-import { answerOf, attempt, ModemTrouble, must, pause, type Script, TIMEOUT } from '../at/script.js';
-import type { Dialect, FlowControl, Setting } from '../dialects/dialect.js';
-import { isRegistered, type Registration, registration } from './health.js';
-import { goOnAir, leaveAir, readIccid } from './identify.js';
+import { answerOf, attempt, ModemFaultError, mustSucceed, pause, type Script, TIMEOUT } from '../at/script.js';
+import type { Dialect, FlowControl, RadioSetting } from '../dialects/dialect.js';
+import { isRegistered, type RegistrationState, readRegistration } from './health.js';
+import { disableRadio, enableRadio, readIccid } from './identify.js';
 import { waitForSim } from './sim.js';
 
 const REGISTRATION_POLL_MS = 2000;
-/** The recovery ladder takes over then. */
+/** How long a bring-up waits for the registration; then the recovery ladder takes over. */
 export const REGISTRATION_PATIENCE_MS = 180_000;
 const FLOW: Readonly<Record<FlowControl, string>> = { none: 'AT+IFC=0,0', rtscts: 'AT+IFC=2,2' };
 
-/** Whether the modem may be taken off the air for its settings: whatever else it carries is cut, and the SIM attaches anew. */
-export interface Air {
-  mayLeave(): boolean;
-  /** It has been left. */
-  left(): void;
+/**
+ * Decides whether the radio may be switched off and on for settings, which cuts other traffic and makes the SIM attach
+ * again.
+ */
+export interface RadioPermit {
+  allowed(): boolean;
+  /** The radio is about to be switched off. */
+  used(): void;
 }
 
 export interface BringUpOptions {
   readonly apn: string;
   readonly flowControl: FlowControl;
-  readonly air: Air;
+  readonly permit: RadioPermit;
 }
 
-/** What the SIM and the network gave. */
+/** The result of a bring-up. */
 export interface Attachment {
   readonly iccid?: string;
-  readonly registration: Registration;
-  /** Settings that were left as they are, as the radio may not be cycled for them now. */
-  readonly unset: readonly string[];
+  readonly registration: RegistrationState;
+  /** Commands of settings that were not made, as the radio may not be switched off for them now. */
+  readonly deferred: readonly string[];
 }
 
 /**
- * Brings a modem from whatever state it is in to being registered and attached; its context is the dialect's to
- * activate.
+ * Brings a modem from any state to being registered and attached. The dialect activates the context afterwards.
  *
- * @throws ModemTrouble `sim`, `registration`, `refused`
+ * @throws ModemFaultError `sim`, `registration`, `refused`
  */
-export function* bringUp(dialect: Dialect, { apn, flowControl, air }: BringUpOptions): Script<Attachment> {
-  // A port that keeps another discipline than its modem loses bytes.
+export function* bringUp(dialect: Dialect, { apn, flowControl, permit }: BringUpOptions): Script<Attachment> {
+  // Port and modem must use the same flow control, or bytes are lost.
   yield* attempt((dialect.flow ?? FLOW)[flowControl]);
   yield* waitForSim();
   const iccid = yield* readIccid(dialect);
-  // A device that sleeps cannot be reached.
+  // A modem that sleeps cannot be reached.
   yield* attempt('AT+CPSMS=0');
   yield* attempt('AT+CEDRXS=0');
   for (;;) {
-    const unset = yield* settle(dialect, apn, air);
-    const state = yield* waitForRegistration(() => unset.length > 0 && air.mayLeave());
+    const deferred = yield* applySettings(dialect, apn, permit);
+    const state = yield* waitForRegistration(() => deferred.length > 0 && permit.allowed());
     if (state === undefined) continue;
     yield* attach();
-    return { ...(iccid !== undefined && { iccid }), registration: state, unset };
+    return { ...(iccid !== undefined && { iccid }), registration: state, deferred };
   }
 }
 
 /**
- * Sets what takes effect at the next attach only, and has the modem attach anew where something was changed.
+ * Makes the settings that take effect at the next attach, and makes the modem attach again if one was changed.
  *
- * @returns what would have to be set, and may not
+ * @returns the commands that were deferred
  */
-function* settle(dialect: Dialect, apn: string, air: Air): Script<readonly string[]> {
+function* applySettings(dialect: Dialect, apn: string, permit: RadioPermit): Script<readonly string[]> {
   const context = yield* contextCommand(apn);
   const radio = yield* applyRadioSettings(dialect);
   const wanted = [...(context === undefined ? [] : [context]), ...radio];
-  const isOnAir = answerOf(yield* attempt('AT+CFUN?'), '+CFUN')?.startsWith('1') === true;
-  if (isOnAir && wanted.length > 0 && !air.mayLeave()) return wanted;
-  if (context !== undefined) yield* must('refused', context);
+  const isRadioOn = answerOf(yield* attempt('AT+CFUN?'), '+CFUN')?.startsWith('1') === true;
+  if (isRadioOn && wanted.length > 0 && !permit.allowed()) return wanted;
+  if (context !== undefined) yield* mustSucceed('refused', context);
   let changed = context !== undefined;
-  // A modem that refuses one does without.
+  // A modem may refuse one: the bring-up goes on without it.
   for (const command of radio) changed = (yield* attempt(command)).ok || changed;
-  if (isOnAir && !changed) return [];
-  if (isOnAir) {
-    air.left();
-    yield* leaveAir(dialect);
+  if (isRadioOn && !changed) return [];
+  if (isRadioOn) {
+    permit.used();
+    yield* disableRadio(dialect);
   }
-  yield* goOnAir(dialect, 'refused');
+  yield* enableRadio(dialect, 'refused');
   yield* waitForSim();
   return [];
 }
 
-/** The command that sets the APN; undefined where it is set already. */
+/** Returns the command that sets the APN; undefined where it is set already. */
 function* contextCommand(apn: string): Script<string | undefined> {
   const contexts = yield* attempt('AT+CGDCONT?');
   const current = contexts.lines.map((line) => /^\+CGDCONT: ?1, ?"([^"]*)", ?"([^"]*)"/.exec(line)).find((one) => one);
   const wanted = apn.toLowerCase();
-  // Some networks' names come back with their operator's code behind them.
+  // Some networks report the name followed by the operator's code.
   const name = current?.[2]?.toLowerCase();
   const isSet = current?.[1] === 'IP' && (name === wanted || name?.startsWith(`${wanted}.mnc`) === true);
   return isSet ? undefined : `AT+CGDCONT=1,"IP","${apn}"`;
 }
 
-/** @returns those that need the radio to start anew, and are not as they should be */
+/** Makes the radio settings. @returns the commands that are needed and take effect only when the radio restarts */
 function* applyRadioSettings({ radio }: Dialect): Script<readonly string[]> {
   const wanted: string[] = [];
   for (const { command, unless } of radio) {
@@ -99,24 +101,24 @@ function* applyRadioSettings({ radio }: Dialect): Script<readonly string[]> {
   return wanted;
 }
 
-function* isAlready({ ask, answer }: NonNullable<Setting['unless']>): Script<boolean> {
+function* isAlready({ ask, answer }: NonNullable<RadioSetting['unless']>): Script<boolean> {
   const name = ask.slice(2, -1);
   const value = answerOf(yield* attempt(ask), name);
   return value === answer || value?.startsWith(`${answer},`) === true;
 }
 
-/** @returns undefined when it is stopped */
-function* waitForRegistration(stop: () => boolean): Script<Registration | undefined> {
+/** @returns undefined when `stop` returned true */
+function* waitForRegistration(stop: () => boolean): Script<RegistrationState | undefined> {
   for (let waited = 0; ; waited += REGISTRATION_POLL_MS) {
-    const state = yield* registration();
+    const state = yield* readRegistration();
     if (isRegistered(state)) return state;
     if (stop()) return undefined;
-    if (waited >= REGISTRATION_PATIENCE_MS) throw new ModemTrouble('registration', `not registered: ${state}`);
+    if (waited >= REGISTRATION_PATIENCE_MS) throw new ModemFaultError('registration', `not registered: ${state}`);
     yield* pause(REGISTRATION_POLL_MS);
   }
 }
 
 function* attach(): Script<void> {
   const state = answerOf(yield* attempt('AT+CGATT?'), '+CGATT');
-  if (state !== undefined && !state.startsWith('1')) yield* must('registration', 'AT+CGATT=1', TIMEOUT.operator);
+  if (state !== undefined && !state.startsWith('1')) yield* mustSucceed('registration', 'AT+CGATT=1', TIMEOUT.operator);
 }

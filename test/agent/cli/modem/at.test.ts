@@ -19,12 +19,12 @@ const at = (path: string, ...commands: readonly string[]) =>
   supersimAgent(['modem', 'at', '--path', path, ...commands]);
 
 describe('supersim-agent modem at', () => {
-  it('gives the modem one command, and prints its answer', async () => {
+  it('sends one command and prints the response', async () => {
     const { path } = await startModem();
     expect(await at(path, 'AT+CSQ')).toMatchObject({ code: 0, stdout: '+CSQ: 21,99\nOK\n', stderr: '' });
   });
 
-  it('takes several in order, says what an error’s number means, and ends with 1 for it', async () => {
+  it('sends several commands in order, explains error numbers, and exits with 1 for an error', async () => {
     const { path, modem } = await startModem();
     modem?.setSim('absent');
     const { code, stdout } = await at(path, 'AT+CGMM', 'at+cpin?', 'AT+CSQ;+CGMM');
@@ -35,7 +35,7 @@ describe('supersim-agent modem at', () => {
     expect(code).toBe(1);
   });
 
-  it('takes the port from the configuration', async () => {
+  it('uses the configured port', async () => {
     const { path } = await startModem();
     const result = await supersimAgent(['modem', 'at', 'AT'], `modem: { path: ${path} }\nlink: { policy: udp }`);
     expect(result).toMatchObject({ code: 0, stdout: 'OK\n' });
@@ -51,7 +51,7 @@ describe('supersim-agent modem at', () => {
     ['AT+CMGS="123"'],
     ['ATD*99#'],
     ['ATO'],
-  ])('refuses %s: the next command would become the data', async (command) => {
+  ])('refuses %s, which would take the next command as data', async (command) => {
     const link = linkPath();
     const pty = await openPty(link);
     const { code, stdout, stderr } = await at(link, command);
@@ -77,7 +77,7 @@ describe('supersim-agent modem at', () => {
     expect(code).toBe(status);
   });
 
-  it('says who has the port', async () => {
+  it('names the process that has the port open', async () => {
     const link = linkPath();
     const { pid } = await openPty(link, 'locked');
     const { code, stderr } = await at(link, 'AT');
@@ -85,13 +85,13 @@ describe('supersim-agent modem at', () => {
     expect(code).toBe(1);
   });
 
-  it('says that nothing answers', async () => {
+  it('reports a silent port', async () => {
     const link = linkPath();
     await openPty(link);
     expect(await at(link, 'AT')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^error modem-silent: /) });
   });
 
-  it('is a console without commands: one a line, those that are wrong are told, `exit` ends it', async () => {
+  it('starts a console without commands, reports invalid ones, and ends at exit', async () => {
     const { path } = await startModem();
     const input = 'AT+CGMM\n\n+CSQ\nAT+QISEND=0,1\nAT+NONSENSE\nAT+CSQ\nexit\nAT\n';
     const { code, stdout, stderr } = await supersimAgent(['modem', 'at', '--path', path], '', {}, input);
@@ -100,7 +100,7 @@ describe('supersim-agent modem at', () => {
     expect(code).toBe(1);
   });
 
-  it('ends with 0 when all that it was given on stdin went well', async () => {
+  it('exits with 0 when all commands on stdin ended with OK', async () => {
     const { path } = await startModem();
     expect(await supersimAgent(['modem', 'at', '--path', path], '', {}, 'AT\nATI')).toMatchObject({
       code: 0,
@@ -109,8 +109,8 @@ describe('supersim-agent modem at', () => {
   });
 });
 
-describe.skipIf(needs('python3'))('its console at a terminal', () => {
-  it('has a prompt and a history, and shows what the modem says unasked', async () => {
+describe.skipIf(needs('python3'))('supersim-agent modem at on a terminal', () => {
+  it('has a prompt and a history, and shows unsolicited lines', async () => {
     const { path, modem } = await startModem();
     const link = linkPath();
     const terminal = await openPty(link);
@@ -124,7 +124,7 @@ describe.skipIf(needs('python3'))('its console at a terminal', () => {
     const ended = new Promise((resolve) => child.once('close', resolve));
     const shown = () => terminal.received().toString();
     const count = (text: string) => shown().split(text).length - 1;
-    const until = (fits: () => boolean) => expect.poll(fits, { timeout: 10_000, message: shown() }).toBe(true);
+    const until = (fits: () => boolean) => expect.poll(() => fits() || shown(), { timeout: 10_000 }).toBe(true);
 
     await until(() => shown().includes('AT> '));
     terminal.send('AT+CGMM\r');

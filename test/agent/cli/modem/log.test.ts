@@ -32,7 +32,7 @@ async function serve(path: string, run: string, said: readonly string[], from = 
 const lineOf = (text: string) => new RegExp(`"hex":"${Buffer.from(text).toString('hex')}"`);
 
 describe('supersim-agent modem log', () => {
-  it('prints what is kept, also where its first records are not any more', async () => {
+  it('prints the kept records, also after the first ones were dropped', async () => {
     const path = join(temporaryFolder(), 'control.sock');
     const control = await serve(path, 'a', ['AT\r', 'ATE0\r'], 500);
     const { code, stdout, stderr } = await supersimAgent(['modem', 'log', '--socket', path]);
@@ -41,16 +41,16 @@ describe('supersim-agent modem log', () => {
     await control.stop();
   });
 
-  it('goes on with --follow when the agent restarts, from the beginning of the new log, and says so', async () => {
+  it('continues with --follow at the start of the new log after a restart', async () => {
     const path = join(temporaryFolder(), 'control.sock');
     const first = await serve(path, 'a', ['AT\r', 'AT+CSQ\r', 'AT+CGMM\r']);
     const args = [program('supersim-agent'), 'modem', 'log', '--follow', '--socket', path];
     const follower = startProcess(process.execPath, args, environment());
     await follower.line(lineOf('AT+CGMM\r'));
     await first.stop();
-    await follower.line(/^the agent does not answer; waiting for it$/);
+    await follower.line(/^the agent does not answer: waiting for it$/);
     const second = await serve(path, 'b', ['AT\r', 'AT+CREG?\r']);
-    await follower.line(/^the agent has restarted, and its log begins anew$/);
+    await follower.line(/^the agent has restarted: its modem log starts again$/);
     await follower.line(lineOf('AT+CREG?\r'));
     const firsts = follower
       .output()
@@ -60,7 +60,7 @@ describe('supersim-agent modem log', () => {
     await second.stop();
   });
 
-  it('ends with 1 when no agent answers to begin with', async () => {
+  it('exits with 1 when no agent answers at first', async () => {
     const path = join(temporaryFolder(), 'control.sock');
     const { code, stderr } = await supersimAgent(['modem', 'log', '--follow', '--socket', path]);
     expect(code).toBe(1);

@@ -7,7 +7,7 @@ import { supersimAgent } from '../support.js';
 const probe = (path: string, ...args: readonly string[]) => supersimAgent(['modem', 'probe', '--path', path, ...args]);
 
 describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
-  it('shows the port, the modem, and what to write into the configuration', async () => {
+  it('shows the port, the modem, and the setting for the configuration', async () => {
     const path = linkPath();
     const { events } = await startLoopback({ modem: { dialect: 'ublox', path } });
     await events.take((event) => event.type === 'sim' && event.state === 'active');
@@ -25,7 +25,7 @@ describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
     });
   });
 
-  it('says what to do about a SIM that asks for its PIN', async () => {
+  it('explains what to do about a SIM that asks for its PIN', async () => {
     const path = linkPath();
     const { modem } = await startLoopback({ modem: { dialect: 'quectel', path } });
     modem?.setSim('pin');
@@ -34,7 +34,7 @@ describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
     expect(code).toBe(0);
   });
 
-  it('names who has a port that is in use, what to do, and ends with 1', async () => {
+  it('names the process that has the port open, and exits with 1', async () => {
     const link = linkPath();
     const { pid } = await openPty(link, 'locked');
     const { code, stdout, stderr } = await probe(link);
@@ -49,24 +49,24 @@ describe.skipIf(needs('python3'))('supersim-agent modem probe', () => {
   it.each([
     ['a port that is not there', '/dev/nowhere', 'modem-port-missing'],
     ['what is no serial port', '/dev/null', 'modem-port-missing'],
-  ])('ends with 1 for %s', async (_what, path, error) => {
+  ])('exits with 1 for %s', async (_what, path, error) => {
     expect(await probe(path)).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(new RegExp(`^error ${error}: `)),
     });
   });
 
-  it('ends with 1 for a port that is silent, at any speed', async () => {
+  it('exits with 1 for a silent port, at any speed', async () => {
     const link = linkPath();
     await openPty(link);
     expect(await probe(link, '--baud', '9600')).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining('silent'),
+      stdout: expect.stringContaining('no response'),
       stderr: expect.stringMatching(/^error modem-silent: /),
     });
   });
 
-  it('ends with 2 for wrong arguments', async () => {
+  it('exits with 2 for wrong arguments', async () => {
     expect(await probe('/dev/null', '--baud', 'x')).toMatchObject({ code: 2 });
     expect(await probe('/dev/null', '--bogus')).toMatchObject({ code: 2 });
   });

@@ -36,7 +36,7 @@ const linesOf = (stdout: string): unknown[] =>
     .map((line) => JSON.parse(line));
 
 describe('supersim-agent modem replay', () => {
-  it('prints what is understood, one JSON line each, and ends with 0', async () => {
+  it('prints the recognised events as JSON lines, and exits with 0', async () => {
     const { code, stdout, stderr } = await supersimAgent([
       'modem',
       'replay',
@@ -60,7 +60,7 @@ describe('supersim-agent modem replay', () => {
     expect(code).toBe(0);
   });
 
-  it('ends with 1 when bytes were discarded, and says which and why', async () => {
+  it('exits with 1 when bytes were discarded, and prints which and why', async () => {
     const log = logFile(record('rx', '\0\xff\r\nRDY\r\n'), record('rx', '\r\n+QIURC: "re'));
     const { code, stdout } = await supersimAgent(['modem', 'replay', '--dialect', 'quectel', log]);
     expect(linesOf(stdout)).toEqual([
@@ -71,7 +71,7 @@ describe('supersim-agent modem replay', () => {
     expect(code).toBe(1);
   });
 
-  it('gives up a payload after two seconds without a byte of it', async () => {
+  it('discards a payload after two seconds without a byte', async () => {
     const log = logFile(record('rx', '\r\n+CAURC: "recv",0,12\r\nabc', 0), record('rx', '\r\n+CADATAIND: 0\r\n', 2500));
     const { code, stdout } = await supersimAgent(['modem', 'replay', '--dialect', 'simcom7080', log]);
     expect(linesOf(stdout)).toEqual([
@@ -86,7 +86,7 @@ describe('supersim-agent modem replay', () => {
     ['another direction', '{"t":1,"dir":"up","hex":"00"}'],
     ['half a byte', '{"t":1,"dir":"rx","hex":"0"}'],
     ['no time', '{"dir":"rx","hex":"00"}'],
-  ])('ends with 2 at a line with %s, and names it', async (_what, line) => {
+  ])('exits with 2 at a line with %s, and names it', async (_what, line) => {
     const { code, stdout, stderr } = await supersimAgent([
       'modem',
       'replay',
@@ -99,7 +99,7 @@ describe('supersim-agent modem replay', () => {
     expect(code).toBe(2);
   });
 
-  it.each([['/nowhere/modem.log'], ['/tmp']])('ends with 2 when %s cannot be read', async (file) => {
+  it.each([['/nowhere/modem.log'], ['/tmp']])('exits with 2 when %s cannot be read', async (file) => {
     const { code, stderr } = await supersimAgent(['modem', 'replay', '--dialect', 'quectel', file]);
     expect(stderr).toMatch(/^error bad-input: /);
     expect(code).toBe(2);
@@ -111,7 +111,7 @@ describe('supersim-agent modem replay', () => {
     [['modem', 'replay', 'file']],
     [['modem', 'replay', '--dialect', 'hayes', 'file']],
     [['modem', 'replay', '--dialect', 'quectel', '--bogus', 'file']],
-  ])('ends with 2 for a wrong command line: %j', async (args) => {
+  ])('exits with 2 for wrong arguments: %j', async (args) => {
     const { code, stdout, stderr } = await supersimAgent(args);
     expect(code).toBe(2);
     expect(stdout).toBe('');

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { readRunFlags } from '../../../../agent/cli/run/flags.js';
 
-it('reads the flags of run as yargs would', () => {
+it('readRunFlags parses the flags of run like yargs', () => {
   const args =
     'run --config c.yaml --port 6969 --port=7000 --address wwan0 --gateway 1.2.3.4:5 --log-level=debug --dev';
   expect(readRunFlags(args.split(' '))).toEqual({
@@ -23,6 +23,6 @@ it.each([
   ['run', '--prot', '1'],
   ['run', '--port', 'x'],
   ['run', 'ping'],
-])('leaves %j %j to yargs, which explains', (...args) => {
+])('readRunFlags leaves %j %j to yargs', (...args) => {
   expect(readRunFlags(args.filter((arg) => arg !== undefined))).toBeUndefined();
 });

@@ -20,7 +20,7 @@ function pipe(): { read: number; write: number } {
   return { read: open(path, constants.O_RDONLY | constants.O_NONBLOCK), write: open(path, 'w') };
 }
 
-it('writes lines in their order, whatever their length', async () => {
+it('createLineWriter writes lines of any length in order', async () => {
   const path = join(temporaryFolder(), 'log');
   const writer = createLineWriter(open(path, 'w'), explainDrops);
   const lines = Array.from({ length: 1000 }, (_, index) => `${index} ${'ä'.repeat(index % 50)}\n`);
@@ -31,7 +31,7 @@ it('writes lines in their order, whatever their length', async () => {
   expect(readFileSync(path, 'utf8')).toBe(lines.join(''));
 });
 
-it('drops lines while nobody reads, and tells how many when somebody does', async () => {
+it('createLineWriter drops lines while the reader is too slow, and writes their number later', async () => {
   const { read, write } = pipe();
   const writer = createLineWriter(write, explainDrops);
   const line = `${'x'.repeat(999)}\n`;
@@ -57,7 +57,7 @@ it('drops lines while nobody reads, and tells how many when somebody does', asyn
   expect(text).toBe(line.repeat(kept) + end);
 });
 
-it('writes what is left at the last moment', () => {
+it('createLineWriter flushes synchronously at the exit', () => {
   const path = join(temporaryFolder(), 'log');
   const writer = createLineWriter(open(path, 'w'), explainDrops);
   writer.write('last words\n');
@@ -65,7 +65,7 @@ it('writes what is left at the last moment', () => {
   expect(readFileSync(path, 'utf8')).toBe('last words\n');
 });
 
-it('does not throw, nor go round for ever, when nobody can read any more', async () => {
+it('createLineWriter neither throws nor loops when the reader is gone', async () => {
   const writer = createLineWriter(open('/dev/full', 'w'), explainDrops);
   writer.write('lost\n');
   await writer.flush();

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFolder, writeFile, writeScript } from '../../../support/files.js';
@@ -19,16 +19,25 @@ function heldProgram() {
   );
   return {
     config: `handlers: {hold: {program: [${script}], directory: ${folder}}}`,
-    running: () => expect.poll(() => existsSync(join(folder, 'running')), { timeout: 5000 }).toBe(true),
+    running: () => expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running'),
     pid: () => readFileSync(join(folder, 'pid'), 'utf8').trim(),
     release: () => writeFileSync(join(folder, 'go'), ''),
   };
 }
 
+/** The command line of a process; undefined once it has ended. */
+function commandOf(pid: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+  } catch {
+    return undefined;
+  }
+}
+
 const moduleWith = (text: string) => `modules: [${writeFile(temporaryFolder(), 'handler.mjs', text)}]`;
 
 describe('supersim-agent run', () => {
-  it('answers, and logs one JSON object a command on stdout', async () => {
+  it('answers, and logs a JSON object per command on stdout', async () => {
     const { agent, peer, device, log } = await startAgent();
     expect((await peer.ask('#7 ping', device)).toString()).toBe('#7 ok pong');
     expect((await peer.ask('{"id":8,"method":"nope"}', device)).toString()).toContain('unknown-command');
@@ -75,7 +84,7 @@ describe('supersim-agent run', () => {
     ]);
   });
 
-  it('lets flags override variables, and these the file', async () => {
+  it('lets flags override variables, and variables the file', async () => {
     const { agent, log } = await startAgent('device: {id: from-file}\nlog: {level: error}', {
       args: ['--log-level', 'debug', '--port', '7001', '--port', '7002'],
       env: { SUPERSIM_AGENT_DEVICE_ID: 'from-variable', SUPERSIM_AGENT_LOG_LEVEL: 'fatal' },
@@ -85,7 +94,7 @@ describe('supersim-agent run', () => {
     expect(log()).toContainEqual(expect.objectContaining({ msg: 'listening', ports: [7001, 7002] }));
   });
 
-  it('with --dev lets this machine send commands', async () => {
+  it('accepts commands from this machine with --dev', async () => {
     const { peer, device } = await startAgent('', {
       args: ['--dev'],
       env: { SUPERSIM_AGENT_ALLOW: '[100.64.0.0/10]' },
@@ -93,7 +102,7 @@ describe('supersim-agent run', () => {
     expect((await peer.ask('ping', device)).toString()).toBe('ok pong');
   });
 
-  it('starts without the handlers that cannot be used, and names them in the log', async () => {
+  it('starts without invalid handlers, and logs them', async () => {
     const config = `${moduleWith('throw new Error("no such board")')}\nhandlers: {mine: {program: [df]}}`;
     const { peer, device, log } = await startAgent(config);
     expect((await peer.ask('ping', device)).toString()).toBe('ok pong');
@@ -104,7 +113,7 @@ describe('supersim-agent run', () => {
     ]);
   });
 
-  it('goes on when a handler leaves a rejected promise behind', async () => {
+  it('keeps running after an unhandled rejection of a handler', async () => {
     const config = moduleWith(
       `export default { name: 'bad', description: '', run() { Promise.reject(new Error('forgotten')); return 'ran'; } };`,
     );
@@ -114,7 +123,7 @@ describe('supersim-agent run', () => {
     expect((await peer.ask('ping', device)).toString()).toBe('ok pong');
   });
 
-  it('logs why, and ends with exit code 1, when a handler throws where nobody can catch it', async () => {
+  it('logs an uncaught exception of a handler, and exits with 1', async () => {
     const config = moduleWith(
       `export default { name: 'bad', description: '', run() { setImmediate(() => { throw new Error('in the void'); }); } };`,
     );
@@ -125,7 +134,7 @@ describe('supersim-agent run', () => {
   });
 });
 
-it('leaves no program running when a handler’s stray error ends the process', async () => {
+it('supersim-agent run leaves no program running after an uncaught exception', async () => {
   const held = heldProgram();
   const stray = `export default { name: 'stray', description: '', run() { setTimeout(() => { throw new Error('stray'); }); } };`;
   const { agent, peer, device } = await startAgent(`${held.config}\n${moduleWith(stray)}`);
@@ -135,10 +144,10 @@ it('leaves no program running when a handler’s stray error ends the process', 
   await peer.send('#2 stray', device);
   expect(await agent.ended).toBe(1);
   expect(agent.output()).toContain('uncaught exception');
-  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
 });
 
-it('leaves no program running when try is interrupted', async () => {
+it('supersim-agent try leaves no program running when it is interrupted', async () => {
   const held = heldProgram();
   const file = writeFile(temporaryFolder(), 'config.yaml', held.config);
   const tried = startProcess(process.execPath, [program('supersim-agent'), 'try', 'hold', '--config', file]);
@@ -147,12 +156,12 @@ it('leaves no program running when try is interrupted', async () => {
   tried.kill('SIGINT');
   expect(await tried.ended).toBe(1);
   expect(tried.output()).toContain('handler-failed');
-  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
 });
 
-describe('on SIGTERM and SIGINT', () => {
+describe('supersim-agent run on a signal', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s: it waits for what runs, sends its reply, and ends with 0',
+    '%s waits for running commands, sends their replies, and exits with 0',
     async (signal) => {
       const held = heldProgram();
       const { agent, peer, device, log } = await startAgent(held.config);
@@ -169,20 +178,20 @@ describe('on SIGTERM and SIGINT', () => {
     },
   );
 
-  it('a program that does not end is ended with all its group', async () => {
+  it('SIGTERM kills the process group of a program that does not exit', async () => {
     const folder = temporaryFolder();
     const script = writeScript("trap '' TERM; sleep 1000 & echo $! > pid; mv pid running; wait; wait", folder);
     const config = `limits: {stop: 0s}\nhandlers: {hang: {program: [${script}], directory: ${folder}}}`;
     const { agent, peer, device } = await startAgent(config);
     await peer.send('#1 hang', device);
-    await expect.poll(() => existsSync(join(folder, 'running')), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running');
     agent.kill('SIGTERM');
     expect((await peer.next()).bytes.toString()).toMatch(/^#1 error handler-failed /);
     expect(await agent.ended).toBe(0);
     await expect.poll(() => processesIn(folder)).toEqual([]);
   });
 
-  it('an agent that is still loading a module ends, too', async () => {
+  it('SIGTERM ends an agent that is still loading a module', async () => {
     const folder = temporaryFolder();
     const path = writeFile(folder, 'stuck.mjs', 'console.log("loading"); await new Promise(() => {});');
     const { agent } = await startAgent(`modules: [${path}]`, { ready: /loading/ });
@@ -205,8 +214,8 @@ describe('on SIGTERM and SIGINT', () => {
   });
 });
 
-describe('what stands in the way of a start', () => {
-  it('a port in use: exit code 1, with what to do', async () => {
+describe('supersim-agent run fails to start', () => {
+  it('with exit code 1 and a remedy for a port in use', async () => {
     const { endpoint } = await openPeer();
     const args = ['run', '--address', endpoint.address, '--port', String(endpoint.port), '--gateway', '127.0.0.1:9'];
     const { code, stderr } = await supersimAgent(args);
@@ -230,7 +239,7 @@ describe('what stands in the way of a start', () => {
   });
 });
 
-describe('whoever reads the log', () => {
+describe('the reader of the log of supersim-agent run', () => {
   /** The agent with a pipe as its stdout, which the test itself holds. */
   async function startWithPipe() {
     const device = { address: randomAddress(), port: 6969 };
@@ -246,7 +255,7 @@ describe('whoever reads the log', () => {
     return { child, device, peer: await openPeer() };
   }
 
-  it('may go away: the agent goes on, and ends with 0 when told to', async () => {
+  it('may disappear, and the agent keeps running and exits with 0', async () => {
     const { child, device, peer } = await startWithPipe();
     child.stdout.destroy();
     for (let id = 0; id < 20; id++) expect((await peer.ask(`#${id} ping`, device)).toString()).toBe(`#${id} ok pong`);
@@ -255,7 +264,7 @@ describe('whoever reads the log', () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it('may stop reading: the agent goes on answering', async () => {
+  it('may stop reading, and the agent keeps answering', async () => {
     const { child, device, peer } = await startWithPipe();
     child.stdout.pause();
     // Some 200 bytes a line: more than a pipe holds, and more than the agent keeps.

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
-import { createSeen, MAX_DISPOSABLE, MAX_SEEN } from '../../../../agent/command/dedup/duplicate-table.js';
+import {
+  createDuplicateTable,
+  MAX_EVICTABLE,
+  MAX_REMEMBERED,
+} from '../../../../agent/command/dedup/duplicate-table.js';
 import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../../shared/coap/options.js';
 import { numberOption, requestBytes, summary, withoutId } from '../../../support/coap.js';
@@ -20,12 +24,20 @@ const content = (text: string): ResponseParts => ({ code: '2.04', options: [], p
 function startEndpoint({ disposable = false, random = 0 } = {}) {
   const handled: Handled[] = [];
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
+  const duplicates = createDuplicateTable();
   const endpoint = createCoapEndpoint({
-    seen: createSeen(),
+    duplicates,
     recall: () => undefined,
-    handle: (request, _peer, _key, { response }) => handled.push({ request, respond: response }),
-    careOf: () => (disposable ? 'none' : 'remembered'),
-    counters: { repeats: 0 },
+    handle({ request, seen, encode, send }) {
+      const respond = (parts: ResponseParts) => {
+        const encoded = encode(parts);
+        duplicates.finish(seen, encoded);
+        send(parts, encoded);
+      };
+      handled.push({ request, respond });
+    },
+    dedupPolicyOf: () => (disposable ? 'none' : 'track'),
+    stats: { repeated: () => undefined },
     random: () => random,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
@@ -38,7 +50,7 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
     /** Hands bytes over; gives what went out at once. */
     receive(bytes: Buffer, name = DIRECT_PEER, route = name): string[] {
       const before = sent.length;
-      endpoint.receive(bytes, peerOf(name, route));
+      endpoint.receive(parseMessage(bytes), bytes, peerOf(name, route));
       return sent.slice(before).map((one) => summary(one.bytes));
     },
     /** Answers a request; gives what went out at once. */
@@ -359,7 +371,7 @@ describe('bytes that are no message', () => {
 describe('when no more requests can be remembered', () => {
   it('one that must not run twice is refused as busy until the others’ time is over', () => {
     const { receive, handled, answer, sent } = startEndpoint();
-    for (let index = 0; index < MAX_SEEN; index++) {
+    for (let index = 0; index < MAX_REMEMBERED; index++) {
       receive(requestBytes({ messageId: index & 0xffff, token: 'old' }));
       answer('x', index);
     }
@@ -369,23 +381,23 @@ describe('when no more requests can be remembered', () => {
     const [busy] = sent;
     expect(numberOption(parseMessage(busy?.bytes ?? Buffer.alloc(0)), OPTION.maxAge)).toBe(5);
     expect(receive(requestBytes({ type: 'NON', token: 'new' }))).toEqual([expect.stringMatching(/^NON 5\.03 /)]);
-    expect(handled).toHaveLength(MAX_SEEN);
+    expect(handled).toHaveLength(MAX_REMEMBERED);
     // Nothing that is remembered has been given up for it.
     expect(receive(requestBytes({ messageId: 0, token: 'old' }))).toEqual(['ACK 2.04 #0 "old" x']);
     vi.advanceTimersByTime(247_000);
     expect(receive(bytes)).toEqual([]);
-    expect(handled).toHaveLength(MAX_SEEN + 1);
+    expect(handled).toHaveLength(MAX_REMEMBERED + 1);
   });
 
   it('those that may run twice are forgotten early, the oldest first', () => {
     const { receive, handled, answer } = startEndpoint({ disposable: true });
-    for (let index = 0; index <= MAX_DISPOSABLE; index++) {
+    for (let index = 0; index <= MAX_EVICTABLE; index++) {
       receive(requestBytes({ messageId: index & 0xffff }));
       answer('x', index);
     }
     expect(receive(requestBytes({ messageId: 1 }))).toEqual(['ACK 2.04 #1 x']);
-    expect(handled).toHaveLength(MAX_DISPOSABLE + 1);
+    expect(handled).toHaveLength(MAX_EVICTABLE + 1);
     receive(requestBytes({ messageId: 0 }));
-    expect(handled).toHaveLength(MAX_DISPOSABLE + 2);
+    expect(handled).toHaveLength(MAX_EVICTABLE + 2);
   });
 });

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { silentLog } from '../../../../agent/base/log.js';
 import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
-import { createResources } from '../../../../agent/command/coap/resources.js';
+import { createResources, type RequestContext } from '../../../../agent/command/coap/resources.js';
 import { MAX_BODY_BYTES, MAX_TRANSFER_BYTES } from '../../../../agent/command/coap/transfers.js';
-import type { Launch } from '../../../../agent/command/runner/deadline-gate.js';
+import type { SubmitCommand } from '../../../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../../../agent/command/runner/runner.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
 import { defineHandler, type HandlerDefinition } from '../../../../agent/handlers/handler.js';
@@ -20,14 +20,15 @@ import { numberOption, type RequestSetup, requestMessage } from '../../../suppor
 const PEER = '192.0.2.1:5683';
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 
-const NO_JOURNAL = {
-  resumed: false,
-  later: () => undefined,
-  enter: () => undefined,
-  fail(_name: string | undefined, error: unknown) {
+/** What a request's handling gets, where commands are run without a journal. */
+const contextWith = (submit: SubmitCommand, respond: RequestContext['respond']): RequestContext => ({
+  life: { run: ({ settle, ...ready }) => submit({ ...ready, done: settle }) },
+  acknowledge: () => undefined,
+  respond,
+  fail(_name, error) {
     throw error;
   },
-};
+});
 
 /** Resources with a clock that the test moves. */
 function startResources(handlers: readonly HandlerDefinition[] = []) {
@@ -39,23 +40,20 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
   const resources = createResources({
     registry,
     authorize: () => undefined,
-    launch: runner.submit,
     now: () => clock.now,
   });
   const reports: { readonly name: string | undefined; readonly reply: Reply }[] = [];
   return {
     clock,
     reports,
-    careOf: (setup: RequestSetup) => resources.careOf(requestMessage(setup)),
+    dedupPolicyOf: (setup: RequestSetup) => resources.dedupPolicyOf(requestMessage(setup)),
     ask(setup: RequestSetup, peer = PEER): ResponseParts {
       const responses: ResponseParts[] = [];
-      resources.handle(requestMessage(setup), peer, {
-        respond(parts, ended) {
-          responses.push(parts);
-          if (ended !== undefined) reports.push(ended);
-        },
-        ...NO_JOURNAL,
+      const context = contextWith(runner.submit, (parts, ended) => {
+        responses.push(parts);
+        if (ended !== undefined) reports.push(ended);
       });
+      resources.handle(requestMessage(setup), peer, context);
       const [response] = responses;
       if (response === undefined || responses.length > 1) throw new Error(`it responded ${responses.length} times`);
       return response;
@@ -255,13 +253,14 @@ describe('a result whose deadline could not be judged', () => {
   ])('says so in the response to %s', (_name, method) => {
     const registry: Registry = new Map();
     addHandler(registry, compileHandler(ping));
-    const launch: Launch = ({ done }) => done({ result: 'pong', clockSynchronized: false });
-    const { handle } = createResources({ registry, authorize: () => undefined, launch });
+    const submit: SubmitCommand = ({ done }) => done({ result: 'pong', clockSynchronized: false });
+    const { handle } = createResources({ registry, authorize: () => undefined });
     const responses: ResponseParts[] = [];
-    handle(requestMessage({ path: 'ping', method }), PEER, {
-      respond: (parts) => responses.push(parts),
-      ...NO_JOURNAL,
-    });
+    handle(
+      requestMessage({ path: 'ping', method }),
+      PEER,
+      contextWith(submit, (parts) => void responses.push(parts)),
+    );
     expect(responses).toHaveLength(1);
     expect(findOption(responses[0]?.options ?? [], OPTION.clockUnsynchronized)).toEqual(Buffer.alloc(0));
   });
@@ -290,11 +289,10 @@ describe('a handler', () => {
     addHandler(registry, compileHandler(never));
     const limits = { running: 1, waiting: 0, waitingBytes: 0 };
     const runner = createRunner(limits, { deviceId: '', log: silentLog, emit: async () => undefined });
-    const { handle } = createResources({ registry, authorize: () => undefined, launch: runner.submit });
+    const { handle } = createResources({ registry, authorize: () => undefined });
     const responses: ResponseParts[] = [];
-    for (let index = 0; index < 2; index++) {
-      handle(requestMessage({ path: 'never' }), PEER, { respond: (parts) => responses.push(parts), ...NO_JOURNAL });
-    }
+    const context = contextWith(runner.submit, (parts) => void responses.push(parts));
+    for (let index = 0; index < 2; index++) handle(requestMessage({ path: 'never' }), PEER, context);
     expect(responses.map(({ code }) => code)).toEqual(['5.03']);
     expect(responses.map((parts) => numberOption(parts, OPTION.maxAge))).toEqual([5]);
   });
@@ -477,14 +475,14 @@ describe('a long request', () => {
 describe('what needs no care when it comes again', () => {
   it('is all that does no harm twice, and nothing else', () => {
     const { handler } = countingHandler();
-    const { careOf } = startResources([
+    const { dedupPolicyOf } = startResources([
       handler,
       defineHandler({ name: 'idempotent', description: '', idempotent: true, run: () => 'x' }),
     ]);
-    expect(careOf({ path: 'count/up' })).toBe('remembered');
-    expect(careOf({ path: 'count/up', block1: at(0, 6, true) })).toBe('remembered');
-    expect(careOf({ path: 'count/up', block2: at(0) })).toBe('remembered');
-    expect(careOf({ path: 'nowhere' })).toBe('recalled');
+    expect(dedupPolicyOf({ path: 'count/up' })).toBe('track');
+    expect(dedupPolicyOf({ path: 'count/up', block1: at(0, 6, true) })).toBe('track');
+    expect(dedupPolicyOf({ path: 'count/up', block2: at(0) })).toBe('track');
+    expect(dedupPolicyOf({ path: 'nowhere' })).toBe('lookup');
     for (const harmless of [
       { path: 'ping' },
       { path: 'idempotent' },
@@ -494,7 +492,7 @@ describe('what needs no care when it comes again', () => {
       // A later block of a reply never runs what is not safe.
       { path: 'count/up', block2: at(1) },
     ]) {
-      expect(careOf(harmless), JSON.stringify(harmless)).toBe('none');
+      expect(dedupPolicyOf(harmless), JSON.stringify(harmless)).toBe('none');
     }
   });
 });

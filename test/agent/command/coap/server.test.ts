@@ -88,31 +88,23 @@ describe('a mistake of the agent over a request', () => {
     throw new Error('broken');
   };
 
-  /** Where something may throw, and whether the handler has run by then. */
-  const MISTAKES: [where: string, change: (parts: { journal: Journal }) => Partial<Journal>, runs: number][] = [
-    ['the journal when it is to accept', () => ({ accept: fail }), 0],
-    ['the journal when it is to write the start', () => ({ start: fail }), 0],
-    ['the journal when it is to write the end', () => ({ finish: fail }), 1],
-  ];
-
-  it.each(MISTAKES)('in %s is answered by 5.00, once for all repeats', async (_where, change, runs) => {
+  it.each<[where: string, change: Partial<Journal>, runs: number, outcome: string, answer: string]>([
+    ['the journal when it is to accept', { accept: fail }, 0, 'failed', '5.00 #9 "a" internal-error: broken'],
+    ['the journal when it is to write the start', { start: fail }, 0, 'failed', '5.00 #9 "a" internal-error: broken'],
+    // The handler has run, and its result is known.
+    ['the journal when it is to write the end', { finish: fail }, 1, 'done', '2.04 #9 "a" ok'],
+  ])('in %s ends it, once for all repeats', async (_where, change, runs, outcome, answer) => {
     const { journal } = await openTestJournal(undefined);
     const { handler, seen } = lookingHandler('look', () => 1);
     const { log, withMessage } = recordingLog();
-    const { receive, sent, counters } = startPipeline({
-      handlers: [handler],
-      journal: { ...journal, ...change({ journal }) },
-      log,
-    });
+    const { receive, sent, counters } = startPipeline({ handlers: [handler], journal: { ...journal, ...change }, log });
     for (let times = 0; times < 3; times++) {
       receive(REQUEST);
       await settled();
     }
-    expect(sent.map(({ bytes }) => summary(bytes))).toEqual(
-      Array.from({ length: 3 }, () => 'ACK 5.00 #9 "a" internal-error: broken'),
-    );
+    expect(sent.map(({ bytes }) => summary(bytes))).toEqual(Array.from({ length: 3 }, () => `ACK ${answer}`));
     expect(seen).toHaveLength(runs);
-    expect(counters).toMatchObject({ repeats: 2, outcomes: { failed: 1 } });
+    expect(counters).toMatchObject({ repeats: 2, outcomes: { [outcome]: 1 } });
     expect(withMessage('internal error')).not.toHaveLength(0);
   });
 

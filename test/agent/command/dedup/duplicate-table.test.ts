@@ -1,17 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import {
-  createSeen,
-  datagramKey,
-  MAX_DISPOSABLE,
-  MAX_SEEN,
-  MAX_SEEN_BYTES,
+  createDuplicateTable,
+  MAX_EVICTABLE,
+  MAX_REMEMBERED,
+  MAX_REMEMBERED_BYTES,
 } from '../../../../agent/command/dedup/duplicate-table.js';
 
 const LATER = 1000;
 
 describe('a command that has come', () => {
   it('is found by its key until its time is over, which begins when it has ended', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     const entry = seen.begin('a', false, LATER, 0);
     expect(seen.find('a', LATER - 1)).toBe(entry);
     expect(seen.find('b', 0)).toBeUndefined();
@@ -22,7 +21,7 @@ describe('a command that has come', () => {
   });
 
   it('is known while it runs, however long that is, and however many come after it', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     const entry = seen.begin('a', false, LATER, 0);
     for (let index = 0; index < 10; index++) seen.begin(`later ${index}`, false, LATER, index * LATER);
     expect(seen.find('a', 100 * LATER)).toBe(entry);
@@ -30,7 +29,7 @@ describe('a command that has come', () => {
   });
 
   it('may come without an answer, and has none when it comes again', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     const entry = seen.begin('a', false, LATER, 0);
     if (entry === undefined) expect.unreachable();
     seen.finish(entry, undefined, 0);
@@ -38,7 +37,7 @@ describe('a command that has come', () => {
   });
 
   it('is forgotten when others come after its time', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     for (let index = 0; index < 100; index++) {
       const entry = seen.begin(String(index), false, LATER, 0);
       if (entry !== undefined) seen.finish(entry, Buffer.alloc(1), 0);
@@ -50,32 +49,32 @@ describe('a command that has come', () => {
 });
 
 describe('expiry', () => {
-  function endedAt(seen: ReturnType<typeof createSeen>, key: string, now: number, lifetime = LATER): void {
+  function endedAt(seen: ReturnType<typeof createDuplicateTable>, key: string, now: number, lifetime = LATER): void {
     const entry = seen.begin(key, false, lifetime, now);
     if (entry === undefined) expect.unreachable();
     seen.finish(entry, Buffer.from('reply'), now);
   }
 
   it('passes a command that runs for hours, and frees the place of those that came after it', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     const slow = seen.begin('slow', false, LATER, 0);
-    for (let now = 0; now < 3 * MAX_SEEN; now++) endedAt(seen, `quick ${now}`, now);
+    for (let now = 0; now < 3 * MAX_REMEMBERED; now++) endedAt(seen, `quick ${now}`, now);
     expect(seen.size).toBe(1 + LATER);
-    expect(seen.find('slow', 3 * MAX_SEEN)).toBe(slow);
+    expect(seen.find('slow', 3 * MAX_REMEMBERED)).toBe(slow);
   });
 
   it('of commands with a short lifetime does not wait for those with a long one', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     endedAt(seen, 'long', 0, 1000 * LATER);
-    for (let now = 0; now < 2 * MAX_SEEN; now++) endedAt(seen, `short ${now}`, now);
+    for (let now = 0; now < 2 * MAX_REMEMBERED; now++) endedAt(seen, `short ${now}`, now);
     expect(seen.size).toBe(1 + LATER);
-    expect(seen.find('long', 2 * MAX_SEEN)).toBeDefined();
+    expect(seen.find('long', 2 * MAX_REMEMBERED)).toBeDefined();
   });
 
   it('of bytes passes a running command as well', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     expect(seen.begin('slow', false, LATER, 0)).toBeDefined();
-    const key = (index: number) => `${index} `.padEnd(MAX_SEEN_BYTES / 8, 'x');
+    const key = (index: number) => `${index} `.padEnd(MAX_REMEMBERED_BYTES / 8, 'x');
     for (let index = 0; index < 32; index++) endedAt(seen, key(index), index * LATER);
     expect(seen.size).toBe(2);
   });
@@ -84,8 +83,8 @@ describe('expiry', () => {
 describe('a table that refuses commands although entries in it have expired', () => {
   /** Time goes backwards after the first: it expires last, and is the first to be looked at. */
   function clogged() {
-    const seen = createSeen();
-    for (let index = 0; index < MAX_SEEN; index++) {
+    const seen = createDuplicateTable();
+    for (let index = 0; index < MAX_REMEMBERED; index++) {
       const entry = seen.begin(String(index), false, LATER, 0);
       if (entry !== undefined) seen.finish(entry, undefined, index === 0 ? 1000 * LATER : 0);
     }
@@ -98,18 +97,18 @@ describe('a table that refuses commands although entries in it have expired', ()
     expect(table.isClogged(2 * LATER)).toBe(true);
     expect(table.isClogged(LATER - 1)).toBe(false);
 
-    const busy = createSeen();
-    for (let index = 0; index < MAX_SEEN; index++) busy.begin(String(index), false, LATER, 0);
+    const busy = createDuplicateTable();
+    for (let index = 0; index < MAX_REMEMBERED; index++) busy.begin(String(index), false, LATER, 0);
     expect(busy.begin('new', false, LATER, 2 * LATER)).toBeUndefined();
     expect(busy.isClogged(2 * LATER)).toBe(false);
-    expect(createSeen().isClogged(0)).toBe(false);
+    expect(createDuplicateTable().isClogged(0)).toBe(false);
   });
 });
 
 describe('the bound', () => {
   /** Fills it with commands that have ended. */
   function full(count: number, isDisposable: (index: number) => boolean, reply = Buffer.alloc(0)) {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     for (let index = 0; index < count; index++) {
       const entry = seen.begin(String(index), isDisposable(index), LATER, 0);
       if (entry !== undefined) seen.finish(entry, reply, 0);
@@ -118,45 +117,45 @@ describe('the bound', () => {
   }
 
   it('of commands refuses the next, and forgets none that must not run twice', () => {
-    const seen = full(MAX_SEEN, () => false);
+    const seen = full(MAX_REMEMBERED, () => false);
     expect(seen.begin('new', false, LATER, 1)).toBeUndefined();
     expect(seen.begin('new', true, LATER, 1)).toBeUndefined();
-    expect(seen.size).toBe(MAX_SEEN);
+    expect(seen.size).toBe(MAX_REMEMBERED);
     expect(seen.find('0', 1)).toBeDefined();
   });
 
   it('of commands gives the place of the oldest that may run twice, and of no other', () => {
-    const seen = full(MAX_SEEN, (index) => index === 5 || index === 9);
+    const seen = full(MAX_REMEMBERED, (index) => index === 5 || index === 9);
     expect(seen.begin('first', false, LATER, 1)).toBeDefined();
     expect([seen.find('5', 1), seen.find('9', 1)]).toEqual([undefined, expect.anything()]);
     expect(seen.begin('second', false, LATER, 1)).toBeDefined();
     expect(seen.find('9', 1)).toBeUndefined();
     expect(seen.begin('third', false, LATER, 1)).toBeUndefined();
-    expect(seen.size).toBe(MAX_SEEN);
+    expect(seen.size).toBe(MAX_REMEMBERED);
   });
 
   it('of bytes holds as well, and is free again after their time', () => {
-    const count = MAX_SEEN_BYTES / 1024;
+    const count = MAX_REMEMBERED_BYTES / 1024;
     const seen = full(count, () => false, Buffer.alloc(1024));
     expect(seen.begin('new', false, LATER, 1)).toBeUndefined();
     expect(seen.begin('new', false, LATER, LATER)).toBeDefined();
   });
 
   it('of bytes is not used up by answers to what has been forgotten already', () => {
-    const seen = createSeen();
-    const slow = Array.from({ length: MAX_DISPOSABLE }, (_, index) => seen.begin(String(index), true, LATER, 0));
-    for (let index = 0; index < MAX_DISPOSABLE; index++) seen.begin(`other ${index}`, true, LATER, 0);
+    const seen = createDuplicateTable();
+    const slow = Array.from({ length: MAX_EVICTABLE }, (_, index) => seen.begin(String(index), true, LATER, 0));
+    for (let index = 0; index < MAX_EVICTABLE; index++) seen.begin(`other ${index}`, true, LATER, 0);
     expect(slow).not.toContain(undefined);
     for (const entry of slow) {
       // Were they counted, they would fill all of it.
-      if (entry !== undefined) seen.finish(entry, Buffer.alloc(MAX_SEEN_BYTES / MAX_DISPOSABLE), 0);
+      if (entry !== undefined) seen.finish(entry, Buffer.alloc(MAX_REMEMBERED_BYTES / MAX_EVICTABLE), 0);
     }
     expect(seen.begin('must not run twice', false, LATER, 1)).toBeDefined();
-    expect(seen.size).toBe(MAX_DISPOSABLE + 1);
+    expect(seen.size).toBe(MAX_EVICTABLE + 1);
   });
 
   it('leaves nothing behind of commands that are forgotten at once, while one before them is still remembered', () => {
-    const seen = createSeen();
+    const seen = createDuplicateTable();
     expect(seen.begin('stays', false, LATER, 0)).toBeDefined();
     const heap = process.memoryUsage().heapUsed;
     for (let index = 0; index < 200_000; index++) {
@@ -174,22 +173,5 @@ describe('the bound', () => {
     const again = seen.begin('1', false, LATER, LATER);
     expect(again).toMatchObject({ running: true, reply: undefined });
     expect(seen.size).toBe(1);
-  });
-});
-
-describe('the key of a datagram', () => {
-  const long = Buffer.alloc(1300, 'x');
-
-  it('is the same for the same peer and bytes only', () => {
-    for (const bytes of [Buffer.from('#1 ping'), long]) {
-      const key = datagramKey('gateway', bytes);
-      expect(datagramKey('gateway', Buffer.from(bytes))).toBe(key);
-      expect(datagramKey('192.0.2.1:5', bytes)).not.toBe(key);
-      for (let at = 0; at < bytes.length; at += 100) {
-        const changed = Buffer.from(bytes);
-        changed[at] = (changed[at] ?? 0) ^ 0x80;
-        expect(datagramKey('gateway', changed)).not.toBe(key);
-      }
-    }
   });
 });

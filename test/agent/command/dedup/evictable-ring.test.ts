@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Seen } from '../../../../agent/command/dedup/duplicate-table.js';
-import { createDisposable } from '../../../../agent/command/dedup/evictable-ring.js';
+import type { SeenRequest } from '../../../../agent/command/dedup/entry.js';
+import { createEvictableRing } from '../../../../agent/command/dedup/evictable-ring.js';
 import { MAX_PAYLOAD_BYTES } from '../../../../shared/limits.js';
 
 const CAPACITY = 8;
@@ -8,43 +8,43 @@ const LATER = 1000;
 
 /** A memory of eight commands, and how they begin and end. */
 function start() {
-  const disposable = createDisposable(CAPACITY);
-  const begin = (key: string): Seen => {
+  const ring = createEvictableRing(CAPACITY);
+  const begin = (key: string): SeenRequest => {
     const [lifetime, expiresAt] = [LATER, LATER];
-    const rest = { reply: undefined, running: true, accepted: false, forgotten: false, place: undefined };
+    const rest = { reply: undefined, running: true, accepted: false, forgotten: false, slot: undefined };
     const seen = { key, lifetime, expiresAt, ...rest };
-    disposable.begin(seen);
+    ring.begin(seen);
     return seen;
   };
   return {
-    disposable,
+    ring,
     begin,
-    end: (key: string, reply = Buffer.from(`reply to ${key}`)) => disposable.finish(begin(key), reply),
-    replyTo: (key: string) => disposable.find(key, 0)?.reply?.toString(),
+    end: (key: string, reply = Buffer.from(`reply to ${key}`)) => ring.finish(begin(key), reply),
+    replyTo: (key: string) => ring.find(key, 0)?.reply?.toString(),
   };
 }
 
 describe('a command that may be forgotten early', () => {
   it('is the very same while it runs, and afterwards what it was answered', () => {
-    const { disposable, begin, replyTo } = start();
+    const { ring, begin, replyTo } = start();
     const seen = begin('a');
-    expect(disposable.find('a', LATER)).toBe(seen);
-    disposable.finish(seen, Buffer.from('x'));
-    expect(disposable.find('a', LATER - 1)).toMatchObject({ running: false, reply: Buffer.from('x') });
-    expect(disposable.find('a', LATER)).toBeUndefined();
+    expect(ring.find('a', LATER)).toBe(seen);
+    ring.finish(seen, Buffer.from('x'));
+    expect(ring.find('a', LATER - 1)).toMatchObject({ running: false, reply: Buffer.from('x') });
+    expect(ring.find('a', LATER)).toBeUndefined();
     expect(replyTo('b')).toBeUndefined();
   });
 
   it('may have been answered nothing, which is no empty answer', () => {
-    const { disposable, begin, end } = start();
-    disposable.finish(begin('silent'), undefined);
+    const { ring, begin, end } = start();
+    ring.finish(begin('silent'), undefined);
     end('empty', Buffer.alloc(0));
-    expect(disposable.find('silent', 0)).toMatchObject({ running: false, reply: undefined });
-    expect(disposable.find('empty', 0)?.reply).toEqual(Buffer.alloc(0));
+    expect(ring.find('silent', 0)).toMatchObject({ running: false, reply: undefined });
+    expect(ring.find('empty', 0)?.reply).toEqual(Buffer.alloc(0));
   });
 
   it('is one of the newest that there is room for, whatever their keys', () => {
-    const { disposable, end, replyTo } = start();
+    const { ring, end, replyTo } = start();
     const keys = Array.from({ length: 1000 }, (_, index) => `${index}\xff`.padEnd(1 + (index % 300), 'k'));
     for (const [index, key] of keys.entries()) {
       end(key);
@@ -52,7 +52,7 @@ describe('a command that may be forgotten early', () => {
       if (index >= CAPACITY) expect(replyTo(oldest ?? '')).toBeUndefined();
       for (const other of others) expect(replyTo(other)).toBe(`reply to ${Buffer.from(other)}`);
     }
-    expect(disposable.length).toBe(CAPACITY);
+    expect(ring.length).toBe(CAPACITY);
   });
 
   it('is told from another with the same checksum', () => {
@@ -68,44 +68,44 @@ describe('a command that may be forgotten early', () => {
   });
 
   it('that ends when it has been forgotten takes no other’s place', () => {
-    const { disposable, begin, end, replyTo } = start();
+    const { ring, begin, end, replyTo } = start();
     const slow = begin('slow');
     for (let index = 0; index < CAPACITY; index++) end(String(index));
     expect(slow.forgotten).toBe(true);
-    disposable.finish(slow, Buffer.from('too late'));
-    disposable.forget(slow);
+    ring.finish(slow, Buffer.from('too late'));
+    ring.forget(slow);
     expect(replyTo('slow')).toBeUndefined();
     for (let index = 0; index < CAPACITY; index++) expect(replyTo(String(index))).toBe(`reply to ${index}`);
   });
 
   it('keeps its answer although its place is taken while that is on its way', () => {
-    const { disposable, end } = start();
+    const { ring, end } = start();
     end('a');
-    const reply = disposable.find('a', 0)?.reply;
+    const reply = ring.find('a', 0)?.reply;
     for (let index = 0; index < CAPACITY; index++) end(`b${index}`);
     expect(reply?.toString()).toBe('reply to a');
   });
 
   it('has room for the longest datagrams, and is forgotten when it needs more', () => {
-    const { disposable, end } = start();
+    const { ring, end } = start();
     const key = `[fe80::ffff:ffff:ffff:ffff%interface-name0]:65535\n${'k'.repeat(MAX_PAYLOAD_BYTES)}`;
     const neighbour = 'next';
     end(key, Buffer.alloc(MAX_PAYLOAD_BYTES, 'r'));
     end(neighbour);
-    expect(disposable.find(key, 0)?.reply).toEqual(Buffer.alloc(MAX_PAYLOAD_BYTES, 'r'));
+    expect(ring.find(key, 0)?.reply).toEqual(Buffer.alloc(MAX_PAYLOAD_BYTES, 'r'));
     end('long', Buffer.alloc(10 * MAX_PAYLOAD_BYTES));
-    expect(disposable.find('long', 0)).toBeUndefined();
-    expect(disposable.find(neighbour, 0)?.reply?.toString()).toBe('reply to next');
+    expect(ring.find('long', 0)).toBeUndefined();
+    expect(ring.find(neighbour, 0)?.reply?.toString()).toBe('reply to next');
   });
 
   it('is forgotten when it was not run after all, and the oldest when there is to be room', () => {
-    const { disposable, begin, end, replyTo } = start();
+    const { ring, begin, end, replyTo } = start();
     for (const key of ['a', 'b', 'c']) end(key);
     const busy = begin('busy');
-    disposable.forget(busy);
-    expect(disposable.find('busy', 0)).toBeUndefined();
-    disposable.forgetOldest();
+    ring.forget(busy);
+    expect(ring.find('busy', 0)).toBeUndefined();
+    ring.forgetOldest();
     expect(['a', 'b', 'c'].map(replyTo)).toEqual([undefined, 'reply to b', 'reply to c']);
-    expect(disposable.length).toBe(3);
+    expect(ring.length).toBe(3);
   });
 });

@@ -5,7 +5,7 @@ import type { Moment } from '../../../../agent/base/moment.js';
 import type { JournalCommand } from '../../../../agent/command/journal/entry.js';
 import { createJournal } from '../../../../agent/command/journal/journal.js';
 import type { JournalLimits } from '../../../../agent/command/journal/types.js';
-import { type Database, type Done, openDatabase } from '../../../../agent/storage/database.js';
+import { type Database, openDatabase, type WriteCallback } from '../../../../agent/storage/database.js';
 import type { SupersimError } from '../../../../shared/errors.js';
 
 export const keyOf = (id: number): Buffer => createHash('sha256').update(String(id)).digest();
@@ -64,5 +64,5 @@ export async function openTestJournal(
 }
 
 /** What a write is told. */
-export const told = (write: (done: Done) => void): Promise<SupersimError | undefined> =>
+export const told = (write: (done: WriteCallback) => void): Promise<SupersimError | undefined> =>
   new Promise((resolve) => write(resolve));

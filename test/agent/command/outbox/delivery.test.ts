@@ -3,9 +3,9 @@ import { systemClock } from '../../../../agent/base/moment.js';
 import { createDelivery, type Outgoing } from '../../../../agent/command/outbox/delivery.js';
 import { openOutbox } from '../../../../agent/command/outbox/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../../agent/command/outbox/policy.js';
-import { createCounters } from '../../../../agent/command/stats/counters.js';
-import { createLast } from '../../../../agent/command/stats/recent.js';
-import { formatEndpoint, onlyLink, type Transport } from '../../../../agent/transport/transport.js';
+import { createStats } from '../../../../agent/command/stats/stats.js';
+import { formatEndpoint } from '../../../../agent/transport/endpoint.js';
+import { onlyLink, type Transport } from '../../../../agent/transport/transport.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { recordingLog } from '../../../support/log.js';
 import { openTestDatabase } from '../journal/support.js';
@@ -50,11 +50,11 @@ async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOut
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const counters = createCounters();
-  const last = createLast();
+  const stats = createStats(log);
+  const { counters } = stats;
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
   onTestFinished(() => void vi.useRealTimers());
-  const delivery = createDelivery({ transport, outbox, keepMs, counters, last, log });
+  const delivery = createDelivery({ transport, outbox, keepMs, stats, log });
   onTestFinished(() => delivery.stop());
   delivery.start();
   const send = (text: string, change: Partial<Outgoing> = {}) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createLaunch } from '../../../../agent/command/runner/deadline-gate.js';
+import { createDeadlineGate } from '../../../../agent/command/runner/deadline-gate.js';
 import { compileHandler } from '../../../../agent/handlers/registry.js';
 import type { Reply } from '../../../../shared/command.js';
 import { deferred } from '../../../support/deferred.js';
@@ -8,7 +8,9 @@ import { lookingHandler } from '../wired-support.js';
 describe('a command with a deadline', () => {
   it('ends when the deadline cannot be judged, and does not run', async () => {
     const { handler, seen } = lookingHandler('look', () => 1);
-    const broken = createLaunch({ submit: () => expect.unreachable() }, () => Promise.reject(new Error('no clock')));
+    const broken = createDeadlineGate({ submit: () => expect.unreachable() }, () =>
+      Promise.reject(new Error('no clock')),
+    );
     const ended = deferred<Reply>();
     const params = { positional: [], named: {} };
     broken({

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createRunner, type RunLimits, type Task } from '../../../../agent/command/runner/runner.js';
+import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
+import type { Task } from '../../../../agent/command/runner/task.js';
 import type { Handler, HandlerContext } from '../../../../agent/handlers/handler.js';
 import type { Reply } from '../../../../shared/command.js';
 import { recordingLog } from '../../../support/log.js';
@@ -229,7 +230,7 @@ describe('a handler that does not finish', () => {
     expect(runner.running).toBe(0);
   });
 
-  it('gives its place away some time after it was told to end', async () => {
+  it('releases its slot some time after its abort', async () => {
     const { submit, started, ends, runner, withMessage } = start({ running: 1 });
     submit('stuck', () => NEVER, { timeoutMs: 1000 });
     submit('next', () => 1);
@@ -242,7 +243,7 @@ describe('a handler that does not finish', () => {
       ['next', 'done'],
     ]);
     expect([runner.running, runner.waiting]).toEqual([0, 0]);
-    expect(withMessage('a handler goes on after its time-out; its place is given away')).toHaveLength(1);
+    expect(withMessage('handler still running after its timeout; slot released')).toHaveLength(1);
   });
 
   it('gives its place away at once when it ends on being told to', async () => {
@@ -318,10 +319,10 @@ describe('a mistake of the agent’s own', () => {
   it('in having its start written ends it', async () => {
     const { submit, ends, runner } = start({ running: 1, waiting: 1 });
     const before = { key: undefined, accept: () => undefined, start: mistake };
-    submit('wrong', () => 1, { before });
+    submit('wrong', () => 1, { startGate: before });
     expect(ends()).toEqual([['wrong', 'internal-error']]);
     submit('before', () => resolveIn(50, 1));
-    submit('wrong too', () => 1, { before });
+    submit('wrong too', () => 1, { startGate: before });
     await vi.advanceTimersByTimeAsync(50);
     expect(ends().slice(1)).toEqual([
       ['before', 'done'],

@@ -12,8 +12,8 @@ const OUT: Packet = {
   interface: undefined,
 };
 
-describe('rules', () => {
-  it('that depend on what is not known are suspects, and no more', () => {
+describe('followPacket', () => {
+  it('lists rules that depend on unknown properties as possible drops only', () => {
     const chains = parseIptables(
       [
         ...['*filter', ':INPUT ACCEPT [0:0]', ':OUTPUT ACCEPT [0:0]', ':odd - [0:0]'],
@@ -22,27 +22,27 @@ describe('rules', () => {
         ...['-A odd -d 203.0.113.0/24 -j DROP', 'COMMIT'],
       ].join('\n'),
     );
-    const { closed, droppedBy, suspects } = followPacket(OUT, chains);
-    expect({ closed, droppedBy }).toEqual({ closed: undefined, droppedBy: [] });
-    expect(suspects).toEqual([expect.stringContaining('eth0'), expect.stringContaining('--uid-owner 33')]);
+    const { blockingChain, droppedBy, possibleDrops } = followPacket(OUT, chains);
+    expect({ blockingChain, droppedBy }).toEqual({ blockingChain: undefined, droppedBy: [] });
+    expect(possibleDrops).toEqual([expect.stringContaining('eth0'), expect.stringContaining('--uid-owner 33')]);
   });
 
-  it('that let it through only perhaps do not close the chain', () => {
+  it('does not report a chain as blocking that may accept the packet', () => {
     const rules = (...lines: string[]) => parseIptables(['*filter', ':OUTPUT DROP [0:0]', ...lines].join('\n'));
-    const closed = (...lines: string[]) => followPacket(OUT, rules(...lines)).closed;
-    expect(closed()).toBe('iptables filter OUTPUT');
-    expect(closed('-A OUTPUT -s 10.0.0.0/8 -j ACCEPT')).toBeUndefined();
-    expect(closed('-A OUTPUT -d 10.0.0.0/8 -j ACCEPT')).toBe('iptables filter OUTPUT');
+    const blockingChain = (...lines: string[]) => followPacket(OUT, rules(...lines)).blockingChain;
+    expect(blockingChain()).toBe('iptables filter OUTPUT');
+    expect(blockingChain('-A OUTPUT -s 10.0.0.0/8 -j ACCEPT')).toBeUndefined();
+    expect(blockingChain('-A OUTPUT -d 10.0.0.0/8 -j ACCEPT')).toBe('iptables filter OUTPUT');
   });
 
-  it('are followed to an end, even when they were read in a circle', () => {
+  it('ends also when chains form a loop', () => {
     const circle = parseIptables(
       ['*filter', ':OUTPUT ACCEPT [0:0]', ':a - [0:0]', '-A OUTPUT -j a', '-A a -j a', '-A a -j DROP'].join('\n'),
     );
-    expect(followPacket(OUT, circle).closed).toBe('iptables filter OUTPUT');
+    expect(followPacket(OUT, circle).blockingChain).toBe('iptables filter OUTPUT');
   });
 
-  it('of another form are none', () => {
+  it('finds no chains in other input', () => {
     expect(parseNft(undefined)).toBeUndefined();
     expect(parseNft({ nftables: [{ metainfo: {} }, { rule: { family: 'ip' } }, { chain: 7 }] })).toEqual([]);
     expect(parseIptables('')).toEqual([]);

@@ -29,8 +29,8 @@ function disk(imports: Readonly<Record<string, readonly string[]>>) {
   };
 }
 
-describe('a module is loaded anew', () => {
-  it('when it has changed, once', () => {
+describe('createModuleFiles gives a module a new edition', () => {
+  it('once when it has changed', () => {
     const { load, change, files } = disk({ a: ['b'], b: [] });
     expect([load('a'), load('a')]).toEqual([[], []]);
     change('a');
@@ -38,7 +38,7 @@ describe('a module is loaded anew', () => {
     expect([files.editionOf('a'), files.editionOf('b')]).toEqual([1, 0]);
   });
 
-  it('when a file that it imports has changed, however far away; all between with it, and nothing else', () => {
+  it('when an indirect import has changed, together with the files between them only', () => {
     const { load, change, files } = disk({ a: ['b', 'x'], b: ['c'], c: ['d'], x: [] });
     load('a');
     change('d');
@@ -50,7 +50,7 @@ describe('a module is loaded anew', () => {
     expect(files.editionOf('d')).toBe(2);
   });
 
-  it('where files import each other in a circle', () => {
+  it('where files import each other in a loop', () => {
     const { load, change } = disk({ a: ['b'], b: ['c'], c: ['b', 'a'] });
     load('a');
     expect(load('a')).toEqual([]);
@@ -58,7 +58,7 @@ describe('a module is loaded anew', () => {
     expect([load('a'), load('a')]).toEqual([['a', 'b', 'c'], []]);
   });
 
-  it('with what it shares with another: that one gets the same', () => {
+  it('together with modules that share the changed file', () => {
     const { load, change, files } = disk({ a: ['shared'], b: ['shared', 'own'] });
     load('a');
     load('b');
@@ -70,7 +70,7 @@ describe('a module is loaded anew', () => {
     expect([load('a'), load('b')]).toEqual([[], ['b', 'own']]);
   });
 
-  it('when it could not be loaded the last time, although it is as it was', () => {
+  it('when it failed to load before, even without a change', () => {
     const { load, files } = disk({ a: ['b'] });
     load('a');
     files.failed('a');
@@ -78,7 +78,7 @@ describe('a module is loaded anew', () => {
   });
 });
 
-it('news of a file’s edition before change nothing', () => {
+it('createModuleFiles ignores an import of an older edition', () => {
   const { load, change, files } = disk({ a: ['b'] });
   load('a');
   change('b');

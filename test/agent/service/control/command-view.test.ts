@@ -29,7 +29,7 @@ const entry: JournalEntry = {
   reply: Buffer.from([0, 255]),
 };
 
-it('shows a journal entry, its request and key left out', () => {
+it('commandView leaves out the request and the key of a journal entry', () => {
   expect(commandView(entry)).toEqual({
     id: 7,
     name: 'relay.set',
@@ -51,7 +51,7 @@ it('shows a journal entry, its request and key left out', () => {
   });
 });
 
-it('has the reply in Base64 where one is shown in full', () => {
+it('fullCommandView has the reply in Base64', () => {
   const full = { ...commandView(entry), reply: 'AP8=' };
   expect(fullCommandView(entry)).toEqual(full);
   expect(commandSchema.parse(JSON.parse(JSON.stringify(full)))).toEqual(full);

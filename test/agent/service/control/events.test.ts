@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import type { Whereabouts } from '../../../../agent/command/outbox/delivery.js';
-import { createEvents } from '../../../../agent/service/control/events.js';
+import { createControlEvents } from '../../../../agent/service/control/events.js';
 import { MAX_EVENT_BODY } from '../../../../agent/service/control/schema.js';
+import type { EventState } from '../../../../agent/service/control/target.js';
 import { SupersimError } from '../../../../shared/errors.js';
 import { deferred } from '../../../support/deferred.js';
 import { ask, connect, fakeTarget, openControl, talk } from './support.js';
 
 /** A control socket whose events go to the test. */
-async function openEvents(answer: () => Promise<Whereabouts> = async () => 'sent') {
+async function openEvents(answer: () => Promise<EventState> = async () => 'sent') {
   const dispatched: unknown[][] = [];
   const dispatch = (...args: unknown[]) => {
     dispatched.push(args);
     return answer();
   };
-  const { path } = await openControl({ target: { ...fakeTarget(), events: createEvents({ dispatch }) } });
+  const { path } = await openControl({ target: { ...fakeTarget(), events: createControlEvents({ dispatch }) } });
   return { path, dispatched };
 }
 
@@ -22,8 +22,8 @@ const post = (body: string, headers = '') =>
 
 const JSON_TYPE = 'Content-Type: application/json; charset=utf-8\r\n';
 
-describe('events by the control socket', () => {
-  it('are bytes, or a name and data in JSON, and tell where they are', async () => {
+describe('POST /events of the control socket', () => {
+  it('sends bytes, or a name and data in JSON, and answers where the event is', async () => {
     const { path, dispatched } = await openEvents(async () => 'on-disk');
     expect(await ask(path, 'POST', '/events', '{"event":"x"}')).toMatchObject({
       status: 200,
@@ -46,13 +46,13 @@ describe('events by the control socket', () => {
     ['an empty name', '{"event":""}'],
     ['a name that is none', '{"event":5}'],
     ['something more', '{"event":"x","dta":1}'],
-  ])('are refused when they are %s', async (_what, body) => {
+  ])('refuses an event that is %s', async (_what, body) => {
     const { path, dispatched } = await openEvents();
     expect(await talk(path, post(body, JSON_TYPE))).toMatch(/^HTTP\/1\.1 400 .*"code":"bad-input"/s);
     expect(dispatched).toEqual([]);
   });
 
-  it('are refused above the bound, whether their length is told before or not', async () => {
+  it('refuses a body above the limit, with or without Content-Length', async () => {
     const { path, dispatched } = await openEvents();
     const most = 'x'.repeat(MAX_EVENT_BODY);
     expect(await ask(path, 'POST', '/events', most)).toMatchObject({ status: 200 });
@@ -63,7 +63,7 @@ describe('events by the control socket', () => {
     expect(dispatched).toHaveLength(1);
   });
 
-  it('that do not come whole are none', async () => {
+  it('refuses an incomplete body', async () => {
     const { path, dispatched } = await openEvents();
     const socket = await connect(path);
     socket.end('POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc');
@@ -72,11 +72,11 @@ describe('events by the control socket', () => {
     expect(dispatched).toEqual([[Buffer.from('x'), undefined]]);
   });
 
-  it('are four at most that wait to leave, so that others can ask for the status', async () => {
-    const left = deferred<Whereabouts>();
+  it('accepts four concurrent events at most, so that the status stays available', async () => {
+    const left = deferred<EventState>();
     const { path, dispatched } = await openEvents(() => left.promise);
     const waiting = Array.from({ length: 4 }, () => ask(path, 'POST', '/events', 'x'));
-    await expect.poll(() => dispatched.length).toBe(4);
+    await expect.poll(() => dispatched).toHaveLength(4);
     expect(await ask(path, 'POST', '/events', 'x')).toMatchObject({ status: 503, code: 'busy' });
     expect(await ask(path, 'GET', '/status')).toMatchObject({ status: 200 });
     left.resolve('sent');
@@ -84,7 +84,7 @@ describe('events by the control socket', () => {
     expect(await ask(path, 'POST', '/events', 'x')).toMatchObject({ status: 200 });
   });
 
-  it('say why they cannot be sent', async () => {
+  it('answers why an event cannot be sent', async () => {
     const failures = [new SupersimError('link-down', 'm'), new SupersimError('too-large', 'm'), new Error('m')];
     const { path } = await openEvents(() => Promise.reject(failures.shift()));
     for (const [status, code] of [
@@ -96,7 +96,7 @@ describe('events by the control socket', () => {
     }
   });
 
-  it('and metrics are not there where nobody has any', async () => {
+  it('is unsupported without events, as is /metrics without metrics', async () => {
     const { path } = await openControl();
     expect(await ask(path, 'POST', '/events', 'x')).toMatchObject({ status: 400, code: 'bad-input' });
     expect(await ask(path, 'GET', '/metrics')).toMatchObject({ status: 400, code: 'bad-input' });

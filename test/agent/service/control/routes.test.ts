@@ -8,8 +8,8 @@ import { recordingLog } from '../../../support/log.js';
 import { SEED, seededRandom } from '../../../support/seed.js';
 import { ask, connect, ENDED, fakeCommands, fakeTarget, openControl, talk, WAITING } from './support.js';
 
-describe('the routes of the control socket', () => {
-  it('show the status, with the version and the uptime', async () => {
+describe('the control socket', () => {
+  it('answers the status with version and uptime', async () => {
     const { path } = await openControl();
     const { status, headers, body } = await ask(path, 'GET', '/status');
     expect(status).toBe(200);
@@ -17,7 +17,7 @@ describe('the routes of the control socket', () => {
     expect(body).toMatchObject({ running: 3, version: VERSION, pid: process.pid, uptime: expect.any(Number) });
   });
 
-  it('list, show, cancel and purge commands', async () => {
+  it('lists, shows, cancels and purges commands', async () => {
     const { path } = await openControl();
     expect((await ask(path, 'GET', '/commands')).body).toEqual({ commands: [WAITING, ENDED] });
     expect((await ask(path, 'GET', '/commands?limit=1')).body).toEqual({ commands: [WAITING] });
@@ -27,7 +27,7 @@ describe('the routes of the control socket', () => {
     expect((await ask(path, 'GET', '/commands')).body).toEqual({ commands: [] });
   });
 
-  it('list 50 unless told otherwise, and wait for a target that answers later', async () => {
+  it('lists 50 commands by default, and waits for an asynchronous target', async () => {
     const limits: number[] = [];
     const list = async (limit: number) => {
       limits.push(limit);
@@ -42,7 +42,7 @@ describe('the routes of the control socket', () => {
     expect((await ask(path, 'GET', '/status')).body).toMatchObject({ running: 9 });
   });
 
-  it('run AT commands by the modem, and tell what was said after a record', async () => {
+  it('runs AT commands, and answers the modem log after a record', async () => {
     const records = Array.from({ length: 5 }, (_, index) => {
       const dir = index % 2 === 0 ? ('tx' as const) : ('rx' as const);
       return { n: index + 3, t: index * 1.5, dir, hex: 'ab'.repeat(200_000) };
@@ -71,7 +71,7 @@ describe('the routes of the control socket', () => {
     }
   });
 
-  it('reload, and set the log level; tell what is wrong with either', async () => {
+  it('reloads and sets the log level, and answers the errors of both', async () => {
     let level = 'info';
     const levels = {
       get: () => ({ level, configured: 'info' }),
@@ -108,7 +108,7 @@ describe('the routes of the control socket', () => {
     }
   });
 
-  it('wait for an AT command longer than for anything else', { timeout: 20_000 }, async () => {
+  it('has a longer time limit for an AT command', { timeout: 20_000 }, async () => {
     const at = async () => {
       await pause(10_500);
       return ['OK'];
@@ -118,7 +118,7 @@ describe('the routes of the control socket', () => {
     expect(await ask(path, 'POST', '/modem/at?command=AT%2BCOPS%3D%3F')).toMatchObject({ status: 200 });
   });
 
-  it('say that the modem does not answer, and that there is none', async () => {
+  it('answers that the modem is silent, and that there is none', async () => {
     const at = () => Promise.reject(new SupersimError('modem-silent', 'no answer to AT'));
     const modem = { path: '/dev/ttyUSB2', run: 'a', dialect: () => undefined, at, log: () => [] };
     const { path } = await openControl({ target: { ...fakeTarget(), modem } });
@@ -151,7 +151,7 @@ describe('the routes of the control socket', () => {
     ['GET', '/commands/99', 404, 'no-such-command'],
     ['DELETE', '/commands/99', 404, 'no-such-command'],
     ['DELETE', '/commands/1', 409, 'too-late'],
-  ])('answer %s %s with %i %s', async (method, url, status, code) => {
+  ])('answers %s %s with %i %s', async (method, url, status, code) => {
     const { path } = await openControl();
     const answer = await ask(path, method, url);
     expect(answer).toMatchObject({ status, code });
@@ -163,7 +163,7 @@ describe('the routes of the control socket', () => {
     ['DELETE', '/commands', 'GET'],
     ['GET', '/commands/purge', 'POST'],
     ['PUT', '/commands/1', 'GET, DELETE'],
-  ])('say which methods there are: not %s %s', async (method, url, allow) => {
+  ])('answers %s %s with the allowed methods', async (method, url, allow) => {
     const { path } = await openControl();
     const answer = await ask(path, method, url);
     expect(answer).toMatchObject({ status: 405, code: 'bad-input', headers: { allow } });
@@ -174,12 +174,12 @@ describe('the routes of the control socket', () => {
     ['GET', '/commands/1'],
     ['DELETE', '/commands/1'],
     ['POST', '/commands/purge'],
-  ])('say that there is no journal: %s %s', async (method, url) => {
+  ])('answers %s %s with no-journal without a journal', async (method, url) => {
     const { path } = await openControl({ target: { ...fakeTarget(), commands: undefined } });
     expect(await ask(path, method, url)).toMatchObject({ status: 503, code: 'no-journal' });
   });
 
-  it('hand on the errors of the target, and tell others only to the log', async () => {
+  it('answers errors of the target, and logs unexpected ones', async () => {
     const { log, withMessage } = recordingLog();
     const commands = {
       ...fakeCommands(),
@@ -195,13 +195,13 @@ describe('the routes of the control socket', () => {
     expect(failed).toMatchObject({ status: 500, code: 'internal-error' });
     expect(JSON.stringify(failed.body)).not.toContain('secret');
     expect(await ask(path, 'GET', '/status')).toMatchObject({ status: 500, code: 'internal-error' });
-    expect(withMessage('the control socket could not answer').map(({ details }) => details['error'])).toEqual([
+    expect(withMessage('control socket: request failed').map(({ details }) => details['error'])).toEqual([
       'secret',
       expect.stringContaining('BigInt'),
     ]);
   });
 
-  it('give no answer that is too long', async () => {
+  it('refuses an answer that is too long', async () => {
     const { path } = await openControl({
       target: { ...fakeTarget(), status: () => ({ text: 'x'.repeat(MAX_RESPONSE_BYTES) }) },
     });
@@ -209,7 +209,7 @@ describe('the routes of the control socket', () => {
   });
 });
 
-describe('what is no good request', () => {
+describe('a malformed request to the control socket', () => {
   const statusLine = (answer: string) => answer.split('\r\n', 1)[0];
 
   it.each<[string, Uint8Array | string, string]>([
@@ -243,13 +243,13 @@ describe('what is no good request', () => {
     ],
     ['no such target', 'GET * HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP/1.1 404 Not Found'],
     ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', ''],
-  ])('is answered and closed: %s', async (_what, bytes, expected) => {
+  ])('is answered and its connection closed: %s', async (_what, bytes, expected) => {
     const { path } = await openControl();
     expect(statusLine(await talk(path, bytes))).toBe(expected);
     expect((await ask(path, 'GET', '/status')).status).toBe(200);
   });
 
-  it('does no harm, whatever it is made of', async () => {
+  it('does no harm with random bytes', async () => {
     const { path } = await openControl();
     const random = seededRandom(SEED);
     const parts = [
@@ -270,7 +270,7 @@ describe('what is no good request', () => {
     expect((await ask(path, 'GET', '/status')).status).toBe(200);
   });
 
-  it('answers one request a connection', async () => {
+  it('allows one request per connection', async () => {
     let purges = 0;
     const purge = () => ++purges;
     const { path } = await openControl({ target: { ...fakeTarget(), commands: { ...fakeCommands(), purge } } });
@@ -278,7 +278,7 @@ describe('what is no good request', () => {
     expect(purges).toBe(1);
   });
 
-  it('goes on when a client does not wait for its answer', async () => {
+  it('does no harm when the client disconnects early', async () => {
     const asked = deferred();
     const answer = deferred<object>();
     const { path } = await openControl({
@@ -300,8 +300,8 @@ describe('what is no good request', () => {
   });
 });
 
-describe('the connections of the control socket', () => {
-  it('are 8 at most; one more is closed, and the others are served', async () => {
+describe('connections of the control socket', () => {
+  it('are limited to 8, and further ones closed', async () => {
     const { path } = await openControl();
     const sockets = [];
     for (let count = 0; count < 8; count++) sockets.push(await connect(path));
@@ -316,12 +316,12 @@ describe('the connections of the control socket', () => {
     expect((await ask(path, 'GET', '/status')).status).toBe(200);
   });
 
-  it('are served when many come one after the other', async () => {
+  it('are served one after the other', async () => {
     const { path } = await openControl();
     for (let count = 0; count < 100; count++) expect((await ask(path, 'GET', '/status')).status).toBe(200);
   });
 
-  it('end after 10 s, whatever they do', async () => {
+  it('end after 10 s', async () => {
     const { path } = await openControl();
     const began = performance.now();
     await Promise.all([talk(path, ''), talk(path, 'GET /status HTTP/1.1\r\n')]);
@@ -330,7 +330,7 @@ describe('the connections of the control socket', () => {
   });
 });
 
-describe('stopping the control socket', () => {
+describe('stop of the control socket', () => {
   function slowStatus() {
     const asked = deferred();
     const answer = deferred<object>();
@@ -341,7 +341,7 @@ describe('stopping the control socket', () => {
     return { asked, answer, target: { ...fakeTarget(), status } };
   }
 
-  it('gives the answers that are being made, and ends the other connections at once', async () => {
+  it('finishes pending answers, and closes other connections at once', async () => {
     const { asked, answer, target } = slowStatus();
     const { path, control } = await openControl({ target });
     const idle = talk(path, 'GET /st');
@@ -357,7 +357,7 @@ describe('stopping the control socket', () => {
     await expect(ask(path, 'GET', '/status')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('does not wait for an answer that does not come', async () => {
+  it('does not wait for an answer that never comes', async () => {
     const { asked, target } = slowStatus();
     const { path, control } = await openControl({ target });
     const answered = ask(path, 'GET', '/status');

@@ -17,19 +17,19 @@ function leaveStaleFile(path: string): void {
   spawnSync(process.execPath, ['-e', script]);
 }
 
-it('is for its owner and its group, and the only file there', async () => {
+it('the socket file is accessible to owner and group, and the only file in its folder', async () => {
   const { path } = await openControl();
   expect((lstatSync(path).mode & 0o7777).toString(8)).toBe('660');
   expect(readdirSync(dirname(path))).toEqual(['control.sock']);
 });
 
-it('is gone when the socket has stopped', async () => {
+it('the socket file is removed at the stop', async () => {
   const { path, control } = await openControl();
   await control.stop();
   expect(readdirSync(dirname(path))).toEqual([]);
 });
 
-it('is made with its folder, if that can be made', async () => {
+it('the socket file’s folder is created if possible', async () => {
   const folder = join(temporaryFolder(), 'run');
   await openControl({ path: join(folder, 'control.sock') });
   expect((lstatSync(folder).mode & 0o7777).toString(8)).toBe('750');
@@ -38,7 +38,7 @@ it('is made with its folder, if that can be made', async () => {
   await deeper.stop();
 });
 
-it('replaces the file of an agent that is gone', async () => {
+it('the socket file of an ended agent is replaced', async () => {
   const path = newPath();
   leaveStaleFile(path);
   expect(lstatSync(path).isSocket()).toBe(true);
@@ -46,7 +46,7 @@ it('replaces the file of an agent that is gone', async () => {
   expect((await ask(path, 'GET', '/status')).status).toBe(200);
 });
 
-it('leaves a live one alone, and names it', async () => {
+it('the socket file of a running agent is kept and named', async () => {
   const { path } = await openControl();
   const second = createControlSocket({ path, target: fakeTarget(), log: silentLog });
   await expect(second.start()).rejects.toMatchObject({ code: 'port-in-use', message: expect.stringContaining(path) });
@@ -55,7 +55,7 @@ it('leaves a live one alone, and names it', async () => {
   expect(readdirSync(dirname(path))).toEqual(['control.sock']);
 });
 
-it('leaves a live one alone that answers nobody', async () => {
+it('the socket file of a listener that accepts nobody is kept', async () => {
   const path = newPath();
   const server = createServer({ pauseOnConnect: true });
   await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -64,13 +64,13 @@ it('leaves a live one alone that answers nobody', async () => {
   await expect(openControl({ path })).rejects.toMatchObject({ code: 'port-in-use' });
 });
 
-it('leaves alone what is no socket', async () => {
+it('a file that is not a socket is kept', async () => {
   const path = writeFile(temporaryFolder(), 'control.sock', 'precious');
   await expect(openControl({ path })).rejects.toMatchObject({ code: 'bad-input' });
   expect(readFileSync(path, 'utf8')).toBe('precious');
 });
 
-it('is not removed at the stop when it has become somebody else’s', async () => {
+it('a socket file that was replaced is kept at the stop', async () => {
   const { path, control } = await openControl();
   renameSync(path, `${path}.old`);
   await openControl({ path });
@@ -78,14 +78,14 @@ it('is not removed at the stop when it has become somebody else’s', async () =
   expect((await ask(path, 'GET', '/status')).status).toBe(200);
 });
 
-it('may be gone at the stop', async () => {
+it('a removed socket file does no harm at the stop', async () => {
   const { path, control } = await openControl();
   renameSync(path, `${path}.old`);
   await control.stop();
   expect(existsSync(path)).toBe(false);
 });
 
-it('has a path that fits into a socket’s address', async () => {
+it('a socket path that is too long is refused', async () => {
   const folder = temporaryFolder();
   const ofLength = (length: number) => join(folder, 'x'.repeat(length - folder.length - 1));
   await expect(openControl({ path: ofLength(100) })).rejects.toMatchObject({ code: 'bad-input' });
@@ -93,7 +93,7 @@ it('has a path that fits into a socket’s address', async () => {
   expect((await ask(path, 'GET', '/status')).status).toBe(200);
 });
 
-it('can be stopped before it is started, and while it starts', async () => {
+it('a control socket can be stopped before and during its start', async () => {
   const path = newPath();
   await createControlSocket({ path, target: fakeTarget(), log: silentLog }).stop();
   const control = createControlSocket({ path, target: fakeTarget(), log: silentLog });
@@ -103,7 +103,7 @@ it('can be stopped before it is started, and while it starts', async () => {
   expect(readdirSync(dirname(path))).toEqual([]);
 });
 
-it('is in the service’s own folder by default', () => {
+it('the default socket is in the service’s runtime directory', () => {
   expect(defaultControlSocket({})).toBe('/run/supersim-agent/control.sock');
   expect(defaultControlSocket({ RUNTIME_DIRECTORY: '/run/a:/run/b' })).toBe('/run/a/control.sock');
 });

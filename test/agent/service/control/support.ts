@@ -6,11 +6,8 @@ import { text } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 import { silentLog } from '../../../../agent/base/log.js';
 import type { CommandView } from '../../../../agent/service/control/schema.js';
-import {
-  type ControlCommands,
-  type ControlOptions,
-  createControlSocket,
-} from '../../../../agent/service/control/socket.js';
+import { type ControlOptions, createControlSocket } from '../../../../agent/service/control/socket.js';
+import type { ControlCommands } from '../../../../agent/service/control/target.js';
 import { temporaryFolder } from '../../../support/files.js';
 
 export const ENDED: CommandView = {

@@ -1,13 +1,14 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createMeters, observe } from '../../../../agent/command/stats/meters.js';
-import { createAgent, defineHandler } from '../../../../agent/index.js';
+import { defineHandler } from '../../../../agent/index.js';
 import { renderMetrics } from '../../../../agent/service/metrics/metrics.js';
 import type { AgentStatus } from '../../../../agent/status.js';
-import type { ModemCounters } from '../../../../agent/transport/modem/counters.js';
+import type { ModemCounters } from '../../../../agent/transport/transport.js';
 import { VERSION } from '../../../../shared/version.js';
 import { needs } from '../../../support/needs.js';
 import { readMetrics } from '../../../support/prometheus.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
+import { managedAgent } from '../../support.js';
 
 const MODEM: ModemCounters = {
   rungs: { socket: 0, context: 0, 'bring-up': 0, port: 0, airplane: 3, reset: 0, power: 0 },
@@ -27,7 +28,7 @@ const MODEM: ModemCounters = {
 async function startAgent() {
   const peer = await openPeer();
   const device = { address: randomAddress(), port: 6969 };
-  const agent = createAgent({
+  const agent = managedAgent({
     config: { listen: { address: device.address, receiveBufferBytes: 65_536 }, allow: [`${peer.endpoint.address}/32`] },
     handlers: [
       defineHandler({ name: 'fails', description: '', run: () => Promise.reject(new Error('no')) }),
@@ -41,9 +42,9 @@ async function startAgent() {
 
 const metricsOf = async (agent: Parameters<typeof renderMetrics>[0]) => readMetrics(await renderMetrics(agent));
 
-describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
-  it('are all there before the agent has started and after it, each family of one kind', async () => {
-    const early = await metricsOf(createAgent());
+describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
+  it('renders all families before and after the start, each of one type', async () => {
+    const early = await metricsOf(managedAgent());
     expect(early.value('supersim_agent_build_info', { version: VERSION, node_version: process.version })).toBe(1);
     expect(early.value('supersim_agent_link_up')).toBeUndefined();
     const { families } = await metricsOf((await startAgent()).agent);
@@ -56,7 +57,7 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
     }
   });
 
-  it('count what came, what ran, how long that took, and what left', async () => {
+  it('counts received and sent datagrams, commands and durations', async () => {
     const { agent, peer, device } = await startAgent();
     const stranger = await openPeer();
     for (const command of ['#1 ping', '#2 ping', '#3 fails', '#4 slow', '#5 nope', '#3 fails']) {
@@ -91,7 +92,7 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
     expect(value('supersim_agent_reply_seconds_sum')).toBeGreaterThan(0.1);
   });
 
-  it('show the queue, the journal, the outbox and the links', async () => {
+  it('renders the queue, the journal, the outbox and the links', async () => {
     const { agent } = await startAgent();
     const status: AgentStatus = {
       ...agent.status(),
@@ -144,7 +145,7 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
     ).toEqual([1, 2, 40, 5, 60]);
   });
 
-  it('are bounded, and readable, whatever names commands come with', async () => {
+  it('stays bounded and parsable for any command names', async () => {
     const { agent, peer, device } = await startAgent();
     const names = ['a"b', 'a\\b', 'a\nb', '{}', '__proto__', '', 'é\u2028', 'x'.repeat(200)];
     for (const [id, method] of names.entries()) await peer.ask(JSON.stringify({ method, id }), device);
@@ -157,8 +158,8 @@ describe.skipIf(needs('python3-prometheus-client'))('the metrics', () => {
     expect(length).toBeLessThan(1_000_000);
   });
 
-  it('tell of the process', async () => {
-    const { value } = await metricsOf(createAgent());
+  it('renders process metrics', async () => {
+    const { value } = await metricsOf(managedAgent());
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(10 * 1024 * 1024);
     expect(value('process_heap_bytes')).toBeGreaterThan(1024 * 1024);
     expect(value('process_cpu_seconds_total')).toBeGreaterThan(0);

@@ -29,8 +29,8 @@ async function read(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-describe('the port for metrics', () => {
-  it('answers as Prometheus asks, and a connection once', async () => {
+describe('openMetricsPort', () => {
+  it('answers a scrape of Prometheus, one per connection', async () => {
     const { url, port } = await open();
     const answer = await fetch(`${url}/metrics`);
     expect(answer.status).toBe(200);
@@ -50,12 +50,12 @@ describe('the port for metrics', () => {
     ['GET', '//metrics', 404],
     ['POST', '/metrics', 405],
     ['DELETE', '/metrics', 405],
-  ])('answers nothing else: %s %s with %i', async (method, path, status) => {
+  ])('answers %s %s with %i', async (method, path, status) => {
     const { url } = await open();
     expect((await fetch(`${url}${path}`, { method })).status).toBe(status);
   });
 
-  it('goes on after what is no request, and when the metrics cannot be written', async () => {
+  it('survives malformed requests, and metrics that cannot be rendered', async () => {
     const { log, withMessage } = recordingLog();
     let broken = true;
     const render = async () => {
@@ -64,7 +64,7 @@ describe('the port for metrics', () => {
     };
     const { url, port } = await open(render, log);
     await expect(fetch(`${url}/metrics`)).rejects.toThrow();
-    expect(withMessage('the metrics cannot be written')).toHaveLength(1);
+    expect(withMessage('metrics port: cannot render the metrics')).toHaveLength(1);
     broken = false;
     for (const bytes of ['hello\r\n\r\n', '\x16\x03\x01\r\n\r\n', `GET /${'x'.repeat(100_000)}`]) {
       const socket = await connect(port);
@@ -74,7 +74,7 @@ describe('the port for metrics', () => {
     expect((await fetch(`${url}/metrics`)).status).toBe(200);
   });
 
-  it('serves 8 connections at once, and none for longer than 10 s', async () => {
+  it('serves 8 concurrent connections, for 10 s at most', async () => {
     const { url, port } = await open();
     const idle = [];
     for (let count = 0; count < 8; count++) idle.push(await connect(port));
@@ -87,7 +87,7 @@ describe('the port for metrics', () => {
     expect((await fetch(`${url}/metrics`)).status).toBe(200);
   });
 
-  it('is on the loopback address only, and closed with the agent', async () => {
+  it('listens on the loopback address only, and closes at the stop', async () => {
     const { url, port, opened } = await open();
     const elsewhere = createConnection(port, '127.0.0.2');
     const [refused] = await once(elsewhere, 'error');
@@ -99,7 +99,7 @@ describe('the port for metrics', () => {
     await expect(fetch(`${url}/metrics`)).rejects.toThrow();
   });
 
-  it('says that another program has the port', async () => {
+  it('reports that another program uses the port', async () => {
     const { port } = await open();
     await expect(openMetricsPort(port, async () => '', silentLog)).rejects.toMatchObject({ code: 'port-in-use' });
   });

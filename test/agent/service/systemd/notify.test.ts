@@ -19,7 +19,7 @@ function start() {
   });
   return {
     notify,
-    complaints: () => withMessage('systemd cannot be told'),
+    complaints: () => withMessage('systemd-notify failed'),
     told: () => children.map(({ args }) => args),
     async end(child: number, error?: Error): Promise<void> {
       children[child]?.end(error);
@@ -28,8 +28,8 @@ function start() {
   };
 }
 
-describe('what systemd is told', () => {
-  it('is in one message, and is heard when the child ends well', async () => {
+describe('createNotify', () => {
+  it('sends all variables in one message, and succeeds when the child exits with 0', async () => {
     const { notify, told, end } = start();
     const heard = notify({ READY: '1', STATUS: 'udp up' });
     await settled();
@@ -38,7 +38,7 @@ describe('what systemd is told', () => {
     expect(await heard).toBe(true);
   });
 
-  it('has one child at a time for each kind, and of what waits only the newest is told', async () => {
+  it('runs one child at a time for each kind, and sends only the newest waiting notification', async () => {
     const { notify, told, end } = start();
     const first = notify({ STATUS: 'a' });
     const second = notify({ STATUS: 'b' });
@@ -53,7 +53,7 @@ describe('what systemd is told', () => {
     expect(told()).toHaveLength(2);
   });
 
-  it('is no sign of life that waits for others', async () => {
+  it('does not make keep-alives wait for other kinds', async () => {
     const { notify, told } = start();
     void notify({ STATUS: 'a' });
     void notify({ READY: '1', STATUS: 'b' });
@@ -62,7 +62,7 @@ describe('what systemd is told', () => {
     expect(told()).toEqual([['STATUS=a'], ['WATCHDOG=1']]);
   });
 
-  it('is the state last: what is on its way cannot be heard after it', async () => {
+  it('sends the state after pending notifications of other kinds', async () => {
     const { notify, told, end } = start();
     void notify({ STATUS: 'a' });
     void notify({ WATCHDOG: '1' });
@@ -75,13 +75,13 @@ describe('what systemd is told', () => {
     expect(await heard).toBe(true);
   });
 
-  it('has no line break in a value: what follows would be a variable of its own', () => {
+  it('escapes line breaks in values, which would start another variable', () => {
     const { notify, told } = start();
     void notify({ STATUS: 'last command x\nMAINPID=1\r\0' });
     expect(told()).toEqual([[String.raw`STATUS=last command x\nMAINPID=1\r\u0000`]]);
   });
 
-  it('fails without harm: what comes next is told, and the log says so once a minute', async () => {
+  it('logs failures once a minute, and sends the next notification', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     onTestFinished(() => void vi.useRealTimers());
     const { notify, told, end, complaints } = start();
@@ -102,18 +102,18 @@ describe('what systemd is told', () => {
   });
 });
 
-describe('a child that cannot do its work', () => {
-  it('for it is not there', async () => {
+describe('createNotify with a failing systemd-notify', () => {
+  it('reports that the program is missing', async () => {
     vi.stubEnv('PATH', temporaryFolder());
     const { log, withMessage } = recordingLog();
     expect(await createNotify(log)({ READY: '1' })).toBe(false);
-    expect(withMessage('systemd cannot be told')[0]?.details['error']).toContain('ENOENT');
+    expect(withMessage('systemd-notify failed')[0]?.details['error']).toContain('ENOENT');
   });
 
-  it.skipIf(needs('systemd-notify'))('for nobody listens: the log has what it said', async () => {
+  it.skipIf(needs('systemd-notify'))('logs the child’s stderr when nobody listens', async () => {
     vi.stubEnv('NOTIFY_SOCKET', `${temporaryFolder()}/absent`);
     const { log, withMessage } = recordingLog();
     expect(await createNotify(log)({ READY: '1' })).toBe(false);
-    expect(withMessage('systemd cannot be told')[0]?.details['error']).toContain('No such file');
+    expect(withMessage('systemd-notify failed')[0]?.details['error']).toContain('No such file');
   });
 });

@@ -36,7 +36,7 @@ it.each<[string, Partial<AgentStatus>, string]>([
   expect(lineOf(change)).toBe(line);
 });
 
-it('is never longer than systemd reads, also when every character becomes six', () => {
+it('statusLine is never longer than systemd accepts, even when every character becomes six', () => {
   const link = onlyLink({ ...DOWN, reason: '\n'.repeat(5000) }, AT);
   expect(Buffer.byteLength(lineOf({ link })) * 6).toBeLessThan(4096);
 });

@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createAgent } from '../../../../agent/index.js';
 import type { Variables } from '../../../../agent/service/systemd/notify.js';
 import { createSystemdService } from '../../../../agent/service/systemd/systemd.js';
 import type { AgentStatus } from '../../../../agent/status.js';
 import { onlyLink } from '../../../../agent/transport/transport.js';
 import { deferred } from '../../../support/deferred.js';
 import { recordingLog } from '../../../support/log.js';
+import { managedAgent } from '../../support.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
 });
 
-const { config, ...embedded } = createAgent();
+const { config, ...embedded } = managedAgent();
 const idle = embedded.status();
 
 /** The service of an agent that the test plays, and a systemd that hears all but what it is told not to. */
@@ -59,23 +59,23 @@ interface Parts {
 const READY = { READY: '1', STATUS: expect.any(String) };
 const MINUTE = 60_000;
 
-describe('that it is ready', () => {
-  it('is told once, with how it is, when the probe has come back', async () => {
+describe('createSystemdService notifies systemd that the agent is ready', () => {
+  it('once, with the status, when the probe succeeds', async () => {
     const back = deferred();
     const { toldIn, withMessage } = start({ probe: () => back.promise });
     expect(await toldIn(MINUTE)).toEqual([]);
     back.resolve();
     expect(await toldIn(MINUTE)).toEqual([READY]);
-    expect(withMessage('systemd knows that the agent is ready')).toHaveLength(1);
+    expect(withMessage('systemd notified: ready')).toHaveLength(1);
   });
 
-  it('is told without a link, which the status says', async () => {
+  it('also without a link, which the status says', async () => {
     const { toldIn, agent } = start();
     agent.now = { link: onlyLink({ name: 'udp', up: false, since: 0, reason: 'no address' }, 0) };
     expect(await toldIn(0)).toEqual([{ READY: '1', STATUS: expect.stringMatching(/^udp down: no address; /) }]);
   });
 
-  it('is not told while the probe fails; the log says so once a minute', async () => {
+  it('not while the probe fails, which is logged once a minute', async () => {
     let broken = true;
     const { toldIn, withMessage } = start({
       async probe() {
@@ -88,7 +88,7 @@ describe('that it is ready', () => {
     expect(await toldIn(5000)).toEqual([READY]);
   });
 
-  it('is told again until it has been heard; before that there are no signs of life', async () => {
+  it('again until systemd received it, without keep-alives before', async () => {
     const { toldIn, systemd } = start({ environment: { WATCHDOG_USEC: '3000000' } });
     systemd.deaf = true;
     expect(await toldIn(9999)).toEqual([READY, READY]);
@@ -98,8 +98,8 @@ describe('that it is ready', () => {
   });
 });
 
-describe('how it is', () => {
-  it('is told soon after it has changed, and not again while it stays', async () => {
+describe('createSystemdService notifies systemd of the status', () => {
+  it('soon after a change, and not again without a change', async () => {
     const { toldIn, agent } = start();
     await toldIn(MINUTE);
     agent.now = { running: 1 };
@@ -107,7 +107,7 @@ describe('how it is', () => {
     expect(await toldIn(10 * MINUTE)).toEqual([]);
   });
 
-  it('is told every 10 s at most, however often it changes, and then as it is', async () => {
+  it('every 10 s at most, with the latest status', async () => {
     const { toldIn, agent } = start();
     await toldIn(MINUTE);
     let running = 0;
@@ -119,7 +119,7 @@ describe('how it is', () => {
     expect((await toldIn(MINUTE)).at(-1)).toEqual({ STATUS: expect.stringContaining(`${running} running`) });
   });
 
-  it('is told again when it was not heard', async () => {
+  it('again when systemd did not receive it', async () => {
     const { toldIn, agent, systemd } = start();
     await toldIn(MINUTE);
     systemd.deaf = true;
@@ -131,11 +131,11 @@ describe('how it is', () => {
   });
 });
 
-describe('that it stops', () => {
+describe('createSystemdService notifies systemd that the agent stops', () => {
   /** `limits.stop` of 10 s, and what a stop takes besides. */
   const STOPPING = { STOPPING: '1', STATUS: 'stopping', EXTEND_TIMEOUT_USEC: '30000000' };
 
-  it('is told, and nothing after it', async () => {
+  it('and sends nothing afterwards', async () => {
     const { service, agent, toldIn } = start({ environment: { WATCHDOG_USEC: '3000000' } });
     await toldIn(500);
     void service.stop();
@@ -143,7 +143,7 @@ describe('that it stops', () => {
     expect(await toldIn(MINUTE)).toEqual([STOPPING]);
   });
 
-  it.each(['never comes back', 'fails'])('is told also while the first probe %s', async (how) => {
+  it.each(['never settles', 'fails'])('also while the first probe %s', async (how) => {
     const probe = () => (how === 'fails' ? Promise.reject(new Error('no ping')) : new Promise<void>(() => undefined));
     const { service, toldIn } = start({ probe });
     await toldIn(100);
@@ -151,14 +151,14 @@ describe('that it stops', () => {
     expect(await toldIn(MINUTE)).toEqual([STOPPING]);
   });
 
-  it('is told also before it has started, and nothing when it does after that', async () => {
+  it('also before the start, and sends nothing at a later start', async () => {
     const { service, toldIn } = create();
     void service.stop();
     service.start();
     expect(await toldIn(MINUTE)).toEqual([STOPPING]);
   });
 
-  it('is told without a sign of life after it, though a probe was on its way', async () => {
+  it('without a keep-alive afterwards, even when a probe was pending', async () => {
     const back = deferred();
     let probes = 0;
     const probe = () => (++probes === 1 ? Promise.resolve() : back.promise);
@@ -170,7 +170,7 @@ describe('that it stops', () => {
     expect(await toldIn(MINUTE)).toEqual([STOPPING]);
   });
 
-  it('waits for systemd for a second at most', async () => {
+  it('and waits a second for systemd at most', async () => {
     const service = createSystemdService({
       agent: { config, probe: async () => undefined, status: () => idle },
       log: recordingLog().log,

@@ -3,14 +3,14 @@ import { startWatchdog, watchdogInterval } from '../../../../agent/service/syste
 import { deferred } from '../../../support/deferred.js';
 import { recordingLog } from '../../../support/log.js';
 
-describe('the time between two signs of life', () => {
+describe('watchdogInterval', () => {
   it.each([
     ['60000000', undefined, 20_000],
     ['60000000', '17', 20_000],
     ['1000', '17', 1],
     ['1', undefined, 1],
     ['7776000000000', undefined, 2_147_483_647],
-  ])('WATCHDOG_USEC=%s and WATCHDOG_PID=%s: less than half of it', (usec, pid, expected) => {
+  ])('is less than half of WATCHDOG_USEC=%s with WATCHDOG_PID=%s', (usec, pid, expected) => {
     expect(watchdogInterval({ WATCHDOG_USEC: usec, WATCHDOG_PID: pid }, 17)).toBe(expected);
   });
 
@@ -20,12 +20,12 @@ describe('the time between two signs of life', () => {
     ['it is no number', 'soon', undefined],
     ['it is none', '0', undefined],
     ['it is empty', '', undefined],
-  ])('there is none when %s', (_why, usec, pid) => {
+  ])('is undefined when %s', (_why, usec, pid) => {
     expect(watchdogInterval({ WATCHDOG_USEC: usec, WATCHDOG_PID: pid }, 17)).toBeUndefined();
   });
 });
 
-describe('signs of life', () => {
+describe('startWatchdog', () => {
   beforeEach(() => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
@@ -43,7 +43,7 @@ describe('signs of life', () => {
     onTestFinished(stop);
     return {
       stop,
-      complaints: () => withMessage('no sign of life for systemd: the probe failed'),
+      complaints: () => withMessage('watchdog: probe failed, no keep-alive sent'),
       /** How many there are in so long. */
       async signsIn(ms: number): Promise<number> {
         const before = signs;
@@ -53,7 +53,7 @@ describe('signs of life', () => {
     };
   }
 
-  it('come as often as they should, until it is stopped', async () => {
+  it('sends keep-alives at the interval until it is stopped', async () => {
     const { signsIn, stop, complaints } = start(async () => undefined);
     expect(await signsIn(1000)).toBe(10);
     stop();
@@ -61,7 +61,7 @@ describe('signs of life', () => {
     expect(complaints()).toEqual([]);
   });
 
-  it('end while the probe does not come back, and no second one is sent', async () => {
+  it('sends none while a probe is pending, and starts no second probe', async () => {
     const back = deferred();
     const probe = vi.fn(() => back.promise);
     const { signsIn, complaints } = start(probe);
@@ -72,7 +72,7 @@ describe('signs of life', () => {
     expect(await signsIn(100)).toBe(2);
   });
 
-  it('end while the probe fails, and come again when it does not', async () => {
+  it('sends none while the probe fails, and continues when it succeeds', async () => {
     let broken = true;
     const { signsIn, complaints } = start(async () => {
       if (broken) throw new Error('no ping');

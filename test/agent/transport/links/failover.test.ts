@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createFailover, type FailoverOptions } from '../../../../agent/transport/links/failover.js';
 import { countSent, createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint } from '../../../../agent/transport/transport.js';
+import type { Datagram } from '../../../../agent/transport/transport.js';
 import { createUdpTransport } from '../../../../agent/transport/udp/udp.js';
 import { MODEM_HEALTH, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';
@@ -26,7 +27,7 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
       gateway: gateway.endpoint,
       downForMs: 1000,
       upForMs: 1000,
-      whyNotReached: async () => route.gone,
+      routeProblem: async () => route.gone,
       ...options,
     },
     recording.log,
@@ -54,8 +55,8 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
   };
 }
 
-describe('two links', () => {
-  it('count each what leaves by them, and what cannot and takes the other', async () => {
+describe('a failover between two links', () => {
+  it('counts the sends of each link, and the failed ones that the other link takes over', async () => {
     const counts = createSentCounts();
     const modem = countSent(playModem([6969], { address: '127.0.0.1', port: 6969 }), counts);
     const { send, gateway } = await startBoth({ modem });
@@ -68,7 +69,7 @@ describe('two links', () => {
     expect(counts).toMatchObject({ sent: 1, sentBytes: 12 });
   });
 
-  it('both receive, and say which of them it was', async () => {
+  it('receives by both, and names the link of each datagram', async () => {
     const { gateway, listen, modem, received } = await startBoth();
     await gateway.send('a', { address: listen, port: 6969 });
     await gateway.send('b', { address: modem.listens, port: 6969 });
@@ -76,7 +77,7 @@ describe('two links', () => {
     expect(received.map(({ transport }) => transport).sort()).toEqual(['modem', 'udp']);
   });
 
-  it('take a reply by the link that its command came by, and what is unasked by the one in use', async () => {
+  it('sends a reply by the link of its command, and an event by the link in use', async () => {
     const { send, from, listen, modem } = await startBoth();
     for (const [via, address] of [
       ['modem', modem.listens],
@@ -89,7 +90,7 @@ describe('two links', () => {
     }
   });
 
-  it('tell by which of them it left', async () => {
+  it('reports which link sent a datagram', async () => {
     const { failover, gateway, modem } = await startBoth();
     const leftBy = (via: string, destination = gateway.endpoint) =>
       new Promise((resolve) =>
@@ -102,7 +103,7 @@ describe('two links', () => {
     expect(await leftBy('modem')).toBe('udp');
   });
 
-  it('take a reply by the other link where that one is gone', async () => {
+  it('sends a reply by the other link when that of its command is down', async () => {
     const { send, from, listen, modem, route } = await startBoth();
     await modem.plug(false);
     expect(await send('x', 'modem')).toBeUndefined();
@@ -112,7 +113,7 @@ describe('two links', () => {
     await expect.poll(async () => ((await send('x', 'udp')) === undefined ? from() : 'lost')).toBe(modem.listens);
   });
 
-  it('take what goes elsewhere than to the gateway by the link that it came by, and by no other', async () => {
+  it('sends a datagram to another destination only by the link of its command', async () => {
     const { send, modem, route, failover } = await startBoth();
     const lan = await openPeer();
     route.gone = 'the cable is cut';
@@ -124,13 +125,13 @@ describe('two links', () => {
     expect(await lan.everythingSoFar()).toEqual([]);
   });
 
-  it('that are both down refuse, so that the outbox keeps it', async () => {
+  it('refuses while both are down, so that the outbox keeps the datagram', async () => {
     const { send, modem, udp } = await startBoth();
     await Promise.all([modem.plug(false), udp.stop()]);
     for (const via of ['udp', 'modem', undefined]) expect(await send('x', via)).toMatchObject({ code: 'link-down' });
   });
 
-  it('tell the lesser of what they take, and take what is longer by the one that it fits, or not now, or never', async () => {
+  it('reports the smaller limit, and sends a longer datagram by the link that can take it, not now, or never', async () => {
     const { send, from, listen, modem, failover, route } = await startBoth();
     expect(failover.maxBytes()).toBe(1300);
     modem.take(1024);
@@ -146,8 +147,8 @@ describe('two links', () => {
   });
 });
 
-describe('a switch', () => {
-  it('comes when the route is gone, goes back after its time, and is logged and told', async () => {
+describe('a switch of the link', () => {
+  it('happens when the route is lost, is undone after its time, and is logged and reported', async () => {
     const { failover, recording, route, inUse, listen, modem } = await startBoth();
     expect(failover.link()).toMatchObject({ name: 'udp', switches: 0 });
     expect([failover.name, failover.address()]).toEqual(['udp', listen]);
@@ -176,7 +177,7 @@ describe('a switch', () => {
     expect(failover.link().links).toMatchObject([{ name: 'udp', up: true }, { name: 'modem' }]);
   });
 
-  it('comes at once when something cannot leave by UDP, which leaves by the modem', async () => {
+  it('happens at once when a send by UDP fails, and the modem sends it', async () => {
     // A broadcast address, which the kernel refuses to send to from a socket that has not asked for it.
     const gateway = { address: '127.255.255.255', port: 6969 };
     const modem = playModem([6969], gateway);
@@ -198,7 +199,7 @@ describe('a switch', () => {
     expect(modem.interruptions).toEqual([false, true]);
   });
 
-  it('lets the modem be interrupted only while UDP is not used, or does not work', async () => {
+  it('allows interruptions of the modem only while UDP is not in use or fails', async () => {
     const { modem, route, inUse } = await startBoth();
     expect(modem.interruptions).toEqual([false]);
     await modem.plug(false);

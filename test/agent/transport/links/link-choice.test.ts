@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  type Choice,
-  choose,
-  firstChoice,
-  type Seen,
+  chooseLink,
+  initialLinkChoice,
+  type LinkChoice,
+  type LinkConditions,
   type SwitchReason,
   type UdpCondition,
 } from '../../../../agent/transport/links/link-choice.js';
@@ -18,18 +18,23 @@ type Look = readonly [second: number, udp: UdpCondition, modem: 'up' | 'down', f
 /** The links that are taken, and when and why. */
 function story(looks: readonly Look[]): string[] {
   const taken: string[] = [];
-  let choice = firstChoice(0);
+  let choice = initialLinkChoice(0);
   for (const [second, udp, modem, failed] of looks) {
-    choice = choose(choice, { udp, modemUp: modem === 'up', udpFailed: failed !== undefined }, TIMES, second * 1000);
+    choice = chooseLink(
+      choice,
+      { udp, modemUp: modem === 'up', udpFailed: failed !== undefined },
+      TIMES,
+      second * 1000,
+    );
     if (choice.why !== undefined) taken.push(`${second} ${choice.link} ${choice.why}`);
   }
   return taken;
 }
 
-describe('the link', () => {
+describe('the chosen link', () => {
   it.each<[string, Look[], string[]]>([
     [
-      'is UDP while that is up',
+      'is UDP while UDP is up',
       [
         [0, 'up', 'up'],
         [1000, 'up', 'up'],
@@ -37,7 +42,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is UDP at the start, until it has had time for an address',
+      'is UDP at the start, until downFor is over',
       [
         [1, 'no-address', 'up'],
         [9.9, 'no-address', 'up'],
@@ -45,7 +50,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is the modem when that time is over',
+      'is the modem when UDP has no address after downFor',
       [
         [1, 'no-address', 'up'],
         [10, 'no-address', 'up'],
@@ -53,7 +58,7 @@ describe('the link', () => {
       ['10 modem no-address'],
     ],
     [
-      'is the modem when UDP has lost its address for so long',
+      'is the modem when UDP was without an address for downFor',
       [
         [0, 'up', 'up'],
         [100, 'no-address', 'up'],
@@ -63,7 +68,7 @@ describe('the link', () => {
       ['110 modem no-address'],
     ],
     [
-      'stays UDP when the address comes back in time',
+      'stays UDP when the address returns in time',
       [
         [0, 'up', 'up'],
         [100, 'no-address', 'up'],
@@ -74,7 +79,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is the modem as soon as the route is gone',
+      'is the modem as soon as the route is lost',
       [
         [0, 'up', 'up'],
         [1, 'no-route', 'up'],
@@ -82,7 +87,7 @@ describe('the link', () => {
       ['1 modem no-route'],
     ],
     [
-      'is the modem as soon as something cannot leave',
+      'is the modem as soon as a send fails',
       [
         [0, 'up', 'up'],
         [1, 'up', 'up', 'failed'],
@@ -90,7 +95,7 @@ describe('the link', () => {
       ['1 modem send-failed'],
     ],
     [
-      'stays UDP while the modem is down too, and is the modem when that comes up',
+      'stays UDP while the modem is down too, and is the modem once it comes up',
       [
         [0, 'no-address', 'down'],
         [100, 'no-address', 'down'],
@@ -99,7 +104,7 @@ describe('the link', () => {
       ['101 modem no-address'],
     ],
     [
-      'stays UDP when something cannot leave and the modem is down',
+      'stays UDP when a send fails and the modem is down',
       [
         [0, 'up', 'down'],
         [1, 'up', 'down', 'failed'],
@@ -108,7 +113,7 @@ describe('the link', () => {
       [],
     ],
     [
-      'is UDP again when that has been up long enough',
+      'is UDP again after UDP was up for upFor',
       [
         [1, 'no-route', 'up'],
         [100, 'up', 'up'],
@@ -174,18 +179,23 @@ describe('the link', () => {
     });
     fc.assert(
       fc.property(fc.array(look, { maxLength: 60 }), (looks) => {
-        let choice = firstChoice(0);
+        let choice = initialLinkChoice(0);
         let second = 0;
         let wrongSince: number | undefined;
-        for (const { lasts, ...seen } of looks) {
+        for (const { lasts, ...conditions } of looks) {
           for (let i = 0; i <= lasts; i++, second++) {
             const before = choice;
-            choice = choose(before, { ...seen, udpFailed: seen.udpFailed && i === 0 }, TIMES, second * 1000);
+            choice = chooseLink(
+              before,
+              { ...conditions, udpFailed: conditions.udpFailed && i === 0 },
+              TIMES,
+              second * 1000,
+            );
             expect(choice.link !== before.link).toBe(choice.why !== undefined);
-            const wrong = isWrong(choice, seen);
+            const wrong = isWrong(choice, conditions);
             wrongSince = wrong ? (wrongSince ?? second) : undefined;
             expect(second - (wrongSince ?? second)).toBeLessThanOrEqual(10);
-            if (choice.why !== undefined) expect(isAllowed(choice.why, seen)).toBe(true);
+            if (choice.why !== undefined) expect(isAllowed(choice.why, conditions)).toBe(true);
           }
         }
       }),
@@ -194,8 +204,8 @@ describe('the link', () => {
   });
 });
 
-const isWrong = ({ link }: Choice, { udp, modemUp }: Seen) =>
+const isWrong = ({ link }: LinkChoice, { udp, modemUp }: LinkConditions) =>
   link === 'udp' ? udp !== 'up' && modemUp : udp === 'up' && !modemUp;
 
-const isAllowed = (why: SwitchReason, { udp, modemUp }: Seen) =>
+const isAllowed = (why: SwitchReason, { udp, modemUp }: LinkConditions) =>
   why === 'udp-up' || why === 'modem-down' ? udp === 'up' : modemUp;

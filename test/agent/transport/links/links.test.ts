@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { resolveConfig } from '../../../../agent/config/load.js';
 import type { ConfigInput } from '../../../../agent/config/schema.js';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createTransport } from '../../../../agent/transport/links/links.js';
 import type { ModemOptions } from '../../../../agent/transport/modem/options.js';
 import { createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint } from '../../../../agent/transport/transport.js';
+import type { Datagram } from '../../../../agent/transport/transport.js';
 import { type PlayedModem, playModem } from '../../../support/links.js';
 import { recordingLog } from '../../../support/log.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
@@ -13,8 +14,8 @@ const linkCounts = () => ({ udp: createSentCounts(), modem: createSentCounts() }
 
 /** The modems that were made, and what for. */
 const made: { readonly modem: PlayedModem; readonly options: ModemOptions }[] = [];
-vi.mock('../../../../agent/transport/modem/options.js', () => ({
-  loadModemTransport: async () => (options: ModemOptions) => {
+vi.mock('../../../../agent/transport/modem/modem-transport.js', () => ({
+  createModemTransport: (options: ModemOptions) => {
     const modem = playModem(options.ports, options.gateway);
     made.push({ modem, options });
     return modem;
@@ -73,15 +74,15 @@ const listensOn = async (address: string) => {
   }
 };
 
-describe('a start', () => {
-  it('fails when UDP’s port is in use, and leaves the modem alone', async () => {
+describe('the start of the links', () => {
+  it('fails when the UDP port is in use, and does not start the modem', async () => {
     const taken = await openPeer(randomAddress(), 6969);
     const { start } = await make({ modem: MODEM }, taken.endpoint.address);
     await expect(start()).rejects.toMatchObject({ code: 'port-in-use' });
     expect(made[0]?.modem.address()).toBeUndefined();
   });
 
-  it('that is stopped meanwhile leaves nothing open', async () => {
+  it('leaves nothing open when it is stopped meanwhile', async () => {
     for (let moment = 0; moment < 12; moment++) {
       const { transport, start, listen } = await make({ modem: MODEM });
       const { modem } = made[moment] ?? {};
@@ -94,8 +95,8 @@ describe('a start', () => {
   });
 });
 
-describe('a change', () => {
-  it('of the modem’s settings closes the modem and opens another; UDP’s socket stays', async () => {
+describe('a change of the links', () => {
+  it('of the modem’s settings reopens the modem, and keeps the UDP socket', async () => {
     const { start, change, gateway, listen, received, transport } = await make({ modem: MODEM });
     await start();
     const sent = 400;
@@ -121,7 +122,7 @@ describe('a change', () => {
     ]);
   });
 
-  it('of anything else leaves the modem as it is', async () => {
+  it('of other settings keeps the modem', async () => {
     const { start, change, transport } = await make({ modem: MODEM });
     await start();
     const since = transport.link();
@@ -156,14 +157,14 @@ describe('a change', () => {
     }
   });
 
-  it('to the modem alone lets it do what interrupts it', async () => {
+  it('to the modem alone allows interruptions', async () => {
     const { start, change } = await make({ modem: MODEM });
     await start();
     await change({ modem: MODEM, link: { policy: 'modem' } });
     expect(made[0]?.modem.interruptions.at(-1)).toBe(true);
   });
 
-  it('of the interface has UDP listen there', async () => {
+  it('of the interface makes UDP listen there', async () => {
     const gateway = await openPeer('127.0.0.1');
     const configure = (link: ConfigInput['link']) =>
       resolveConfig({
@@ -180,7 +181,7 @@ describe('a change', () => {
     await expect.poll(() => transport.address(), { timeout: 5000 }).toBe('127.0.0.1');
   });
 
-  it('to UDP whose port is in use fails, and all stays as it was', async () => {
+  it('to UDP with its port in use fails, and changes nothing', async () => {
     const { start, change, arrives, listen, transport } = await make({ modem: MODEM, link: { policy: 'modem' } });
     await start();
     const taken = await openPeer(listen, 6969);
@@ -193,7 +194,7 @@ describe('a change', () => {
     expect(await arrives(device(listen))).toBe(true);
   });
 
-  it('that is stopped meanwhile leaves nothing open', async () => {
+  it('leaves nothing open when it is stopped meanwhile', async () => {
     for (let moment = 0; moment < 24; moment++) {
       made.length = 0;
       const { start, change, listen, transport } = await make({ modem: MODEM, link: { policy: 'modem' } });

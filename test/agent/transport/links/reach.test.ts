@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { whyNotReached } from '../../../../agent/transport/links/reach.js';
+import { routeProblem } from '../../../../agent/transport/links/reach.js';
 import { interfacesOf } from '../../../support/links.js';
 
 vi.mock('node:os', { spy: true });
@@ -14,38 +14,43 @@ function interfaces(all: Record<string, string[]>): void {
   onTestFinished(() => void vi.mocked(networkInterfaces).mockReset());
 }
 
-describe('the gateway', () => {
+describe('the gateway over UDP', () => {
   beforeEach(() => vi.mocked(networkInterfaces).mockReset());
 
   it.each([
-    ['by an interface that is named', { listen: '127.0.0.5', interface: 'wwan0' }, ['wwan0'], true],
-    ['by one that is named to listen on', { listen: 'wwan0', interface: undefined }, ['wwan0'], true],
-    ['by one that is called otherwise, when it is named', { listen: 'auto', interface: 'usb0' }, ['usb0'], true],
-    ['not when the route is by another', { listen: 'wwan0', interface: undefined }, ['eth0', 'wwan0'], false],
-    ['not when the named one has no address', { listen: 'auto', interface: 'wwan0' }, ['eth0'], false],
-    ['by whichever has a cellular name: wwan0', { listen: 'auto', interface: undefined }, ['wwan0'], true],
-    ['by whichever has a cellular name: wwp0s20u4i4', { listen: 'auto', interface: undefined }, ['wwp0s20u4i4'], true],
-    ['by whichever has a cellular name: ppp0', { listen: 'auto', interface: undefined }, ['ppp0'], true],
-    ['not by a name that is not cellular: eth0', { listen: 'auto', interface: undefined }, ['eth0'], false],
-    ['not by a name that is not cellular: wlan0', { listen: 'auto', interface: undefined }, ['wlan0'], false],
+    ['by a configured interface', { listen: '127.0.0.5', interface: 'wwan0' }, ['wwan0'], true],
+    ['by an interface that is configured to listen on', { listen: 'wwan0', interface: undefined }, ['wwan0'], true],
     [
-      'by an address that was chosen, whatever the interface is',
-      { listen: '127.0.0.1', interface: undefined },
-      ['eth0'],
+      'by an interface without a cellular name, when it is configured',
+      { listen: 'auto', interface: 'usb0' },
+      ['usb0'],
       true,
     ],
+    ['not when the route uses another interface', { listen: 'wwan0', interface: undefined }, ['eth0', 'wwan0'], false],
+    ['not when the configured interface has no address', { listen: 'auto', interface: 'wwan0' }, ['eth0'], false],
+    ['by an interface with a cellular name: wwan0', { listen: 'auto', interface: undefined }, ['wwan0'], true],
+    [
+      'by an interface with a cellular name: wwp0s20u4i4',
+      { listen: 'auto', interface: undefined },
+      ['wwp0s20u4i4'],
+      true,
+    ],
+    ['by an interface with a cellular name: ppp0', { listen: 'auto', interface: undefined }, ['ppp0'], true],
+    ['not by an interface without a cellular name: eth0', { listen: 'auto', interface: undefined }, ['eth0'], false],
+    ['not by an interface without a cellular name: wlan0', { listen: 'auto', interface: undefined }, ['wlan0'], false],
+    ['by a configured address, with any interface', { listen: '127.0.0.1', interface: undefined }, ['eth0'], true],
   ] as const)('is reached %s', async (_, configured, [first, ...others], reached) => {
     interfaces({ [first]: ['127.0.0.1'], ...Object.fromEntries(others.map((name) => [name, ['127.0.0.5']])) });
-    const why = await whyNotReached({ ...configured, gateway: HERE }, '127.0.0.1');
+    const why = await routeProblem({ ...configured, gateway: HERE }, '127.0.0.1');
     expect(typeof why).toBe(reached ? 'undefined' : 'string');
   });
 
-  it('is not reached where there is no route', async () => {
+  it('is not reached without a route', async () => {
     // From an address of this machine alone to one that is not, in the range for documentation.
     const gateway = { address: '192.0.2.1', port: 6969 };
-    expect(await whyNotReached({ listen: '127.0.0.1', interface: undefined, gateway }, '127.0.0.1')).toMatch(
+    expect(await routeProblem({ listen: '127.0.0.1', interface: undefined, gateway }, '127.0.0.1')).toMatch(
       /127\.0\.0\.1/,
     );
-    expect(await whyNotReached({ listen: 'lo', interface: undefined, gateway }, '127.0.0.1')).toMatch(/192\.0\.2\.1/);
+    expect(await routeProblem({ listen: 'lo', interface: undefined, gateway }, '127.0.0.1')).toMatch(/192\.0\.2\.1/);
   });
 });

@@ -3,16 +3,18 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { attempt } from '../../../../agent/transport/modem/at/script.js';
 import { openPortSession } from '../../../../agent/transport/modem/console/port-session.js';
-import { knock } from '../../../../agent/transport/modem/console/probe.js';
+import { probeAt } from '../../../../agent/transport/modem/console/probe.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { openBy } from '../../../support/holder.js';
 import { makeModemLink, startModemLink } from '../../../support/modem.js';
 import { needs } from '../../../support/needs.js';
 
 const PIN = '1234';
+/** Ample: a port that vanishes is noticed within a second, and other programs may keep the machine busy. */
+const WAIT = { timeout: 10_000 };
 
 describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, () => {
-  test('enters a right PIN whenever the SIM has lost its power, and writes it nowhere', async () => {
+  test('enters a correct PIN whenever the SIM lost its power, and stores it nowhere', async () => {
     const link = await makeModemLink('quectel', { pin: PIN });
     link.modem.setSim('pin');
     link.answer();
@@ -64,7 +66,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(entered()).toHaveLength(2);
   });
 
-  test('comes up when somebody has entered the PIN, or has taken the lock away', async () => {
+  test('comes up after the PIN was entered by hand, or the lock removed', async () => {
     const link = await makeModemLink('quectel', { pin: '9999' });
     link.modem.setSim('pin');
     await link.start();
@@ -80,7 +82,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await link.up();
   });
 
-  test('takes no interruption upon itself while it may not, and does so once it may', async () => {
+  test('defers interruptions of the radio until they are allowed', async () => {
     const link = await makeModemLink('quectel');
     const off = () => link.commands.filter((command) => /^AT\+CFUN=(?:0|4|1,1)/.test(command)).length;
     link.transport.allowInterruption(false);
@@ -90,7 +92,9 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await expect.poll(() => link.transport.counts().withheld, { timeout: 40_000 }).toBeGreaterThan(0);
     expect(off()).toBe(0);
     expect(link.commands.filter((command) => command.startsWith('AT+CGDCONT='))).toEqual([]);
-    expect(link.recording.lines.filter(({ message }) => message.includes('not done while UDP works'))).not.toEqual([]);
+    expect(link.recording.lines.filter(({ message }) => message.includes('deferred while UDP is in use'))).not.toEqual(
+      [],
+    );
     link.answer();
     link.modem.setFaults({});
     link.transport.allowInterruption(true);
@@ -101,7 +105,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     );
   });
 
-  test('leaves the radio alone where nothing has to be set', async () => {
+  test('does not switch the radio off when no setting is needed', async () => {
     const link = await startModemLink('simcom7080');
     const off = () => link.commands.filter((command) => /^AT\+CFUN=/.test(command)).length;
     const before = off();
@@ -115,10 +119,10 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(again.counts().withheld).toBe(0);
   });
 
-  test('sets what another host has left', async () => {
+  test('makes the settings that another host has changed', async () => {
     const link = await makeModemLink('quectel', { modem: { quirks: { model: 'EC200U' } } });
     const host = await openPortSession({ path: link.path, baudRate: 115_200, flowControl: 'none' });
-    await expect.poll(() => host.run(knock()).catch(() => false), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => host.run(probeAt()).catch(() => false), { timeout: 5000 }).toBe(true);
     for (const command of [
       ...['AT+CGDCONT=1,"IP","super"', 'AT+CFUN=0', 'AT+CFUN=1', 'AT+QICFG="dataformat",0,1', 'AT+QICFG="viewmode",1'],
       ...['AT+QICFG="udp/readmode",1', 'AT+QURCCFG="urcport","usbmodem"'],
@@ -136,14 +140,14 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await expect.poll(() => link.replies.map(String).sort(), { timeout: 20_000 }).toEqual([...texts].sort());
   });
 
-  test('does something about a link by which nothing leaves, although the modem finds nothing wrong', async () => {
+  test('recovers a link whose sends fail although the modem reports no fault', async () => {
     const link = await startModemLink('quectel');
     link.modem.setFaults({ sendFail: 1 });
     const rungs = () => link.transport.counts().rungs;
     for (let sends = 0; sends < 6; sends++) {
       await link.up();
       expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
-      if (sends === 2) await expect.poll(rungs).toMatchObject({ socket: 1, context: 0 });
+      if (sends === 2) await expect.poll(rungs, WAIT).toMatchObject({ socket: 1, context: 0 });
     }
     await expect.poll(rungs, { timeout: 10_000 }).toMatchObject({ socket: 1, context: 1 });
     link.modem.setFaults({});
@@ -151,7 +155,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(await link.send(Buffer.from('y'))).toBeUndefined();
   });
 
-  test('asks again before it takes the address for gone: to activate the context makes the SIM attach', async () => {
+  test('asks twice before it takes the address for lost, as activating the context makes the SIM attach', async () => {
     const link = await startModemLink('quectel');
     const { polls } = link.transport.counts();
     link.modem.setFaults({ errors: { 'AT+CGPADDR': { cme: 100, on: [1] } } });
@@ -160,7 +164,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(link.isUp()).toBe(true);
   });
 
-  test('answers somebody at the device while it waits for a registration', async () => {
+  test('runs a user’s command while it waits for a registration', async () => {
     const link = await makeModemLink('quectel');
     link.modem.setRegistration('searching');
     await link.start();
@@ -173,48 +177,48 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(link.isUp()).toBe(false);
   });
 
-  test('names in its log who else has the port open', async () => {
+  test('logs which other programs have the port open', async () => {
     const link = await startModemLink('ublox');
     const seen = () => link.recording.withMessage('another program has the modem’s port open');
     expect(seen()).toEqual([]);
     const pid = await openBy('ModemManager', link.modem.path ?? '');
     link.modem.sendGarbage(Buffer.from('\r\nAT+GCAP\r\n'));
-    await expect.poll(seen).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
+    await expect.poll(seen, WAIT).toMatchObject([{ details: { holders: [expect.stringContaining(`(pid ${pid}`)] } }]);
     // It is still there when the port comes back.
     await link.transport.stop();
     const again = link.another();
     await again.start();
-    await expect.poll(seen).toHaveLength(2);
+    await expect.poll(seen, WAIT).toHaveLength(2);
   });
 
-  test('keeps its state over a restart, before it acts; a damaged file is no state', async () => {
+  test('stores its state before it acts, restores it after a restart, and ignores a damaged file', async () => {
     const stateFolder = temporaryFolder();
     const path = join(stateFolder, 'modem.json');
     writeFileSync(path, '{"rung":');
     const link = await startModemLink('quectel', { stateFolder });
-    expect(link.recording.withMessage('what was kept of the modem cannot be read; it begins anew')).toHaveLength(1);
+    expect(link.recording.withMessage('state file: cannot be read; starting without it')).toHaveLength(1);
     link.answer();
     link.modem.dropContext();
     await link.roundTrip('after the context');
     await expect
-      .poll(() => JSON.parse(readFileSync(path, 'utf8')))
+      .poll(() => JSON.parse(readFileSync(path, 'utf8')), WAIT)
       .toMatchObject({ rung: null, counts: { context: 1 } });
     await link.transport.stop();
     const again = await startModemLink('quectel', { stateFolder });
     expect(again.transport.counts().rungs.context).toBe(1);
   });
 
-  test('waits for a port that is not there, and sends nothing meanwhile', async () => {
+  test('waits for a missing port, and sends nothing meanwhile', async () => {
     const link = await startModemLink('quectel');
     const resetting = link.modem.reset();
-    await expect.poll(link.isUp).toBe(false);
+    await expect.poll(link.isUp, WAIT).toBe(false);
     expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
     await resetting;
     await link.up();
     expect(await link.send(Buffer.from('x'))).toBeUndefined();
   });
 
-  test('tells in order which of a burst have left, and takes no more than it can keep', async () => {
+  test('reports the sends of a burst in order, and refuses what exceeds its queue', async () => {
     const link = await startModemLink('quectel');
     const ended: number[] = [];
     const sends = Array.from({ length: 400 }, async (_, n) => {
@@ -226,6 +230,6 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     expect(errors.length).toBeGreaterThan(0);
     for (const error of errors) expect(error).toMatchObject({ code: 'link-down' });
     expect(ended).toEqual([...ended].sort((a, b) => a - b));
-    await expect.poll(() => link.replies.map(String)).toEqual(ended.map((n) => `datagram ${n}`));
+    await expect.poll(() => link.replies.map(String), WAIT).toEqual(ended.map((n) => `datagram ${n}`));
   });
 });

@@ -1,6 +1,7 @@
-import type { Notice } from '../../../../agent/transport/modem/at/modem-event.js';
-import { createObserver, type Piece } from '../../../../agent/transport/modem/console/observer.js';
-import { DIALECTS, type DialectName } from '../../../../agent/transport/modem/dialects/index.js';
+import type { DialectName } from '../../../../agent/config/dialect-names.js';
+import type { ModemEvent } from '../../../../agent/transport/modem/at/modem-event.js';
+import { createLogReader, type LogChunk } from '../../../../agent/transport/modem/console/log-reader.js';
+import { DIALECTS } from '../../../../agent/transport/modem/dialects/index.js';
 
 /** NUL, Ctrl-Z, ESC, and what looks like results and URCs. */
 export const P12 = Buffer.from('001a1b0d0a4f4b0d0a2b513e', 'hex').toString('latin1');
@@ -18,69 +19,67 @@ export function conversation(...lines: readonly string[]): Exchange {
 }
 
 /** What is understood, one short line each; what others tell better is left out. */
-export function tell(notices: readonly Notice[]): string[] {
-  return notices.flatMap((notice) => {
-    switch (notice.kind) {
+export function tell(events: readonly ModemEvent[]): string[] {
+  return events.flatMap((event) => {
+    switch (event.kind) {
       case 'datagram':
-        return [
-          `datagram ${notice.socket} ${notice.source.address}:${notice.source.port} ${notice.bytes.toString('hex')}`,
-        ];
+        return [`datagram ${event.socket} ${event.source.address}:${event.source.port} ${event.bytes.toString('hex')}`];
       case 'sent':
       case 'opened':
-        return [`${notice.kind} ${notice.socket}${notice.error === undefined ? '' : `: ${notice.error}`}`];
+        return [`${event.kind} ${event.socket}${event.error === undefined ? '' : `: ${event.error}`}`];
       case 'closed':
-        return [`closed ${notice.socket}`];
+        return [`closed ${event.socket}`];
       case 'pending':
-        return [`pending ${notice.socket}${notice.bytes === undefined ? '' : ` ${notice.bytes}`}`];
+        return [`pending ${event.socket}${event.bytes === undefined ? '' : ` ${event.bytes}`}`];
       case 'urc':
-        return [`urc ${notice.line}`];
+        return [`urc ${event.line}`];
       case 'result': {
-        if (notice.action?.type === 'send') return [];
-        const lines = notice.lines.length === 0 ? '' : ` ${notice.lines.join(' ')}`;
-        return [`${notice.command ?? 'stray'}${lines} ${notice.text}`];
+        if (event.action?.type === 'send') return [];
+        const lines = event.lines.length === 0 ? '' : ` ${event.lines.join(' ')}`;
+        return [`${event.command ?? 'stray'}${lines} ${event.text}`];
       }
       case 'discarded':
-        return [`discarded ${notice.why} ${notice.bytes.toString('hex')}`];
+        return [`discarded ${event.reason} ${event.bytes.toString('hex')}`];
       default:
         return [];
     }
   });
 }
 
-const pieces = (exchange: Exchange): Piece[] =>
+const chunks = (exchange: Exchange): LogChunk[] =>
   exchange.map(([direction, text], index) => ({ at: index, direction, bytes: Buffer.from(text, 'latin1') }));
 
-/** Pieces that follow each other in one direction made one. */
-export function atOnce(all: readonly Piece[]): Piece[] {
-  const merged: Piece[] = [];
-  for (const piece of all) {
+/** Chunks that follow each other in one direction made one. */
+export function atOnce(all: readonly LogChunk[]): LogChunk[] {
+  const merged: LogChunk[] = [];
+  for (const chunk of all) {
     const last = merged.at(-1);
-    if (last?.direction !== piece.direction) merged.push(piece);
-    else merged.splice(-1, 1, { ...last, bytes: Buffer.concat([last.bytes, piece.bytes]) });
+    if (last?.direction !== chunk.direction) merged.push(chunk);
+    else merged.splice(-1, 1, { ...last, bytes: Buffer.concat([last.bytes, chunk.bytes]) });
   }
   return merged;
 }
 
-/** Every chunking worth trying: as given, at once, byte by byte, and each piece cut in two at each place. */
-export function* chunkings(exchange: Exchange): Generator<Piece[]> {
-  const given = pieces(exchange);
+/** Every chunking worth trying: as given, at once, byte by byte, and each chunk cut in two at each place. */
+export function* chunkings(exchange: Exchange): Generator<LogChunk[]> {
+  const given = chunks(exchange);
   const merged = atOnce(given);
   yield given;
   yield merged;
-  yield given.flatMap((piece) => [...piece.bytes].map((byte) => ({ ...piece, bytes: Buffer.from([byte]) })));
-  for (const [index, piece] of merged.entries()) {
-    for (let cut = 1; cut < piece.bytes.length; cut++) {
-      const halves = [piece.bytes.subarray(0, cut), piece.bytes.subarray(cut)].map((bytes) => ({ ...piece, bytes }));
+  yield given.flatMap((chunk) => [...chunk.bytes].map((byte) => ({ ...chunk, bytes: Buffer.from([byte]) })));
+  for (const [index, chunk] of merged.entries()) {
+    for (let cut = 1; cut < chunk.bytes.length; cut++) {
+      const halves = [chunk.bytes.subarray(0, cut), chunk.bytes.subarray(cut)].map((bytes) => ({ ...chunk, bytes }));
       yield [...merged.slice(0, index), ...halves, ...merged.slice(index + 1)];
     }
   }
 }
 
-/** What an observer understands of a log. */
-export function observe(dialect: DialectName, log: readonly Piece[]): string[] {
-  const observer = createObserver(DIALECTS[dialect].grammar);
-  return tell([...log.flatMap((piece) => observer.observe(piece)), ...observer.end()]);
+/** What the log reader understands of a log. */
+export function observe(dialect: DialectName, log: readonly LogChunk[]): string[] {
+  const reader = createLogReader(DIALECTS[dialect].grammar);
+  return tell([...log.flatMap((chunk) => reader.read(chunk)), ...reader.end()]);
 }
 
 export const observeExchange = (dialect: DialectName, exchange: Exchange): string[] =>
-  observe(dialect, pieces(exchange));
+  observe(dialect, chunks(exchange));

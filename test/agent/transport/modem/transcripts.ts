@@ -1,4 +1,4 @@
-import type { DialectName } from '../../../../agent/transport/modem/dialects/index.js';
+import type { DialectName } from '../../../../agent/config/dialect-names.js';
 import { conversation, type Exchange, P12_HEX } from './support.js';
 
 /** A conversation, and all that is to be understood of it. */
@@ -68,13 +68,13 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'recvind: a count in the URC, and no data behind it in buffer mode',
+    'recvind: a count in the URC, and no data after it in buffer mode',
     [...QUECTEL_OPEN, '< \r\n+QIURC:"recv",0,12\r\n', '< \r\n+QIURC: "closed",0\r\n'],
     [...QUECTEL_OPENED, 'pending 0 12', 'closed 0'],
   ),
   transcript(
     'quectel',
-    'push mode: the same words have data behind them, and the next line follows at once',
+    'push mode: the same URC has data after it, and the next line follows at once',
     [
       '> AT+QIOPEN=1,1,"UDP SERVICE","127.0.0.1",0,6969,1\r',
       '< \r\nOK\r\n\r\n+QIOPEN: 1,0\r\n',
@@ -114,7 +114,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'the mode that QISTATE tells, in a log that begins after the open',
+    'the mode from QISTATE, in a log that begins after the open',
     [
       '> AT+QISTATE=1,0\r',
       '< \r\n+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,1,"usbat"\r\n\r\nOK\r\n',
@@ -165,7 +165,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'with echo off a payload that reads like a result eats none',
+    'with echo off, a payload that reads like a result does not swallow one',
     [
       '> AT+QISDE=0\r',
       '< \r\nOK\r\n',
@@ -178,7 +178,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'nobody has said whether payloads are echoed, and they are',
+    'payloads are echoed, and the setting is unknown',
     [QUECTEL_SEND, '< \r\n> ', '> <P12>', '< <P12>\r\nSEND OK\r\n'],
     ['sent 0'],
   ),
@@ -218,7 +218,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'a send of variable length, and one in hexadecimal; the acknowledged bytes are no send',
+    'a send of variable length, and one in hexadecimal; the query of acknowledged bytes is no send',
     [
       '> AT+QISEND=0\r',
       '< \r\n> ',
@@ -233,13 +233,13 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'a Ctrl-Z behind the payload is harmless',
+    'a Ctrl-Z after the payload is harmless',
     [QUECTEL_SEND, '< \r\n> ', '> <P12>\x1a', '< \r\nSEND OK\r\n', '> AT+QIRD=0\r', '< \r\n+QIRD: 0\r\n\r\nOK\r\n'],
     ['sent 0', 'AT+QIRD=0 +QIRD: 0 OK'],
   ),
   transcript(
     'quectel',
-    'a Ctrl-Z behind the payload that is echoed with it, and one that ends a send of variable length',
+    'a Ctrl-Z after the payload that is echoed with it, and one that ends a send of variable length',
     [
       ...['> AT+QISDE=1\r', '< \r\nOK\r\n'],
       ...[QUECTEL_SEND, '< \r\n> ', '> <P12>\x1a', '< <P12>\x1a\r\nSEND OK\r\n'],
@@ -249,7 +249,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'a connection to a listening socket has that one’s mode',
+    'a connection to a listening socket has the mode of that socket',
     [
       '> AT+QIOPEN=1,1,"TCP LISTENER","127.0.0.1",0,6969,1\r',
       '< \r\nOK\r\n\r\n+QIOPEN: 1,0\r\n\r\n+QIURC: "incoming",11,1,"10.9.8.7",7000\r\n',
@@ -264,7 +264,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'what is left of a refused payload is no command, and the next command is found behind it',
+    'the rest of a refused payload is no command, and the next command is found after it',
     [
       ...[
         QUECTEL_SEND,
@@ -309,7 +309,7 @@ const quectel: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'starting: documented URCs are understood, noise is not',
+    'start: documented URCs are recognised, noise is discarded',
     [
       '< \r\nPOWERED DOWN\r\n\0\xff\xfe\r\nRDY\r\n\r\n+CFUN: 1\r\n\r\n+CPIN: READY\r\n\r\n+QUSIM: 1\r\n\r\n+QIND: SMS DONE\r\n',
     ],
@@ -332,7 +332,7 @@ const SIMCOM_OPENED = ['opened 0', 'AT+CIPOPEN=0,"UDP",,,6969 +CIPOPEN: 0,0 OK']
 const simcom7600: readonly Transcript[] = [
   transcript(
     'simcom7600',
-    'the network, the socket, and payloads that come by themselves',
+    'the network, the socket, and unsolicited payloads',
     [
       ...['> AT+NETOPEN\r', '< \r\nOK\r\n\r\n+NETOPEN: 0\r\n'],
       ...['> AT+NETOPEN\r', '< \r\n+IP ERROR: Network is already opened\r\n\r\nERROR\r\n'],
@@ -431,7 +431,7 @@ const simcom7600: readonly Transcript[] = [
   ),
   transcript(
     'simcom7600',
-    'what is said of an earlier send before this one has its prompt',
+    'the confirmation of an earlier send before the prompt of this one',
     [SIMCOM_SEND, '< \r\n+CIPSEND: 0,12,-1\r\n', '< \r\n>', '> <P12>', '< \r\nOK\r\n\r\n+CIPSEND: 0,12,12\r\n'],
     ['sent 0: link lost', 'sent 0'],
   ),
@@ -449,7 +449,7 @@ const simcom7600: readonly Transcript[] = [
   ),
   transcript(
     'simcom7600',
-    'several sockets: the count does not say which, unless it has the socket',
+    'several sockets: the count names none, except in the form with the socket',
     [
       ...[...SIMCOM_OPEN, ...SIMCOM_OPEN.map((text) => text.replace('=0', '=1').replace(': 0,0', ': 1,0'))],
       '< \r\n+IPD12\r\n<P12>\r\n\r\n+RECEIVE,1,12:\r\n<P12>\r\n',
@@ -461,7 +461,7 @@ const simcom7600: readonly Transcript[] = [
   ),
   transcript(
     'simcom7600',
-    'with CIPRXGET=1 nothing comes by itself: what looks so is none',
+    'with CIPRXGET=1 no payload is unsolicited: what looks like one is discarded',
     [...['> AT+CIPRXGET=1\r', '< \r\nOK\r\n'], '< \r\n+IPD12\r\n', '< \r\n+RECEIVE,0,12:\r\n'],
     [
       'AT+CIPRXGET=1 OK',
@@ -477,7 +477,7 @@ const simcom7600: readonly Transcript[] = [
   ),
   transcript(
     'simcom7600',
-    'starting, and lost bytes',
+    'start, and lost bytes',
     [
       '< \r\nRDY\r\n\r\n+CPIN: READY\r\n\r\nSMS DONE\r\n\r\nPB DONE\r\n\r\n*ATREADY: 1\r\n',
       ...['> AT+CGDCONT=1,"IP","super"\r', '< K\r\n', '> AT\r', '< \r\nOK\r\n'],
@@ -584,13 +584,13 @@ const simcom7080: readonly Transcript[] = [
   ),
   transcript(
     'simcom7080',
-    'CANEW names the source of what is read then',
+    'CANEW names the source of the next reads',
     ['< \r\n+CANEW: 0,1,"10.9.8.7",7000\r\n', ...['> AT+CARECV=0,1459\r', '< \r\n+CARECV: 12,<P12>\r\n\r\nOK\r\n']],
     ['pending 0', 'pending 1', `datagram 0 10.9.8.7:7000 ${P12_HEX}`, 'AT+CARECV=0,1459 OK'],
   ),
   transcript(
     'simcom7080',
-    'payloads that come by themselves',
+    'unsolicited payloads',
     [
       '> AT+CAOPEN=0,0,"UDP","10.9.8.7",7000,1\r',
       '< \r\n+CAOPEN: 0,0\r\n\r\nOK\r\n',
@@ -747,7 +747,7 @@ const ublox: readonly Transcript[] = [
     [
       'sent 0',
       'sent 0',
-      'sent 0: the modem did not confirm it',
+      'sent 0: the modem did not confirm the send',
       'pending 0 5',
       'sent 0: ERROR',
       'sent 0: 5 of 12 bytes sent',
@@ -806,7 +806,7 @@ const common: readonly Transcript[] = [
   ),
   transcript(
     'quectel',
-    'a line without an end is thrown away in pieces, and what follows is understood',
+    'a line without an end is discarded in pieces, and what follows is read',
     [`< \r\n${'x'.repeat(5000)}\r\nRDY\r\n`],
     [2048, 2048, 904].map((size) => `discarded line-too-long ${'78'.repeat(size)}`).concat('urc RDY'),
   ),

@@ -10,28 +10,28 @@ const loopback =
   Object.entries(networkInterfaces()).find(([, all]) => all?.some(({ address }) => address === '127.0.0.1'))?.[0] ?? '';
 
 describe('the address to listen on', () => {
-  it('is the one that is given', async () => {
+  it('is a configured address', async () => {
     for (const address of ['127.0.0.1', '100.64.3.4', '0.0.0.0', '::', '::1']) {
       expect(await resolveAddress(address, GATEWAY)).toBe(address);
     }
   });
 
-  it('is by default that of the interface which routes to the gateway', async () => {
+  it('is by default the address of the interface that routes to the gateway', async () => {
     const address = await resolveAddress('auto', GATEWAY);
     expect(address).toMatch(/^127\./);
   });
 
-  it('is none, and not every address, when there is no way to the gateway', async () => {
+  it('is none without a route to the gateway', async () => {
     // The kernel lets no socket connect to the broadcast address that has not asked for it: no datagram is sent.
     expect(await resolveAddress('auto', { address: '255.255.255.255', port: 6969 })).toBe(undefined);
   });
 
-  it('is that of the interface that is named, or none', async () => {
+  it('is the address of a configured interface, or none', async () => {
     expect(await resolveAddress(loopback, GATEWAY)).toBe('127.0.0.1');
     expect(await resolveAddress('nosuch0', GATEWAY)).toBe(undefined);
   });
 
-  it.skipIf(needs('ipv6'))('is of the gateway’s family', async () => {
+  it.skipIf(needs('ipv6'))('has the address family of the gateway', async () => {
     expect(await resolveAddress(loopback, { address: '::1', port: 6969 })).toBe('::1');
     expect(await resolveAddress('auto', { address: '::1', port: 6969 })).toBe('::1');
   });

@@ -36,7 +36,7 @@ describe('the kernel’s table of sockets', () => {
     ['127.0.0.1', 6969, undefined],
     ['100.64.0.7', 6970, undefined],
     ['7.0.64.100', 6969, undefined],
-  ])('tells the drops of %s port %i: %s', (address, port, drops) => {
+  ])('gives the drops of %s port %i: %s', (address, port, drops) => {
     expect(parseKernelDrops(native(UDP), { address, port })).toBe(drops);
   });
 
@@ -51,11 +51,11 @@ describe('the kernel’s table of sockets', () => {
     ['2001:DB8:0:1:0:2:DEAD:BEEF', 6969, 8],
     ['::ffff:7f00:1', 6969, 9],
     ['::2', 6969, undefined],
-  ])('tells the drops of [%s] port %i: %s', (address, port, drops) => {
+  ])('gives the drops of [%s] port %i: %s', (address, port, drops) => {
     expect(parseKernelDrops(native(UDP6), { address, port })).toBe(drops);
   });
 
-  it('tells nothing when there is none, or no socket in it', () => {
+  it('gives nothing when it does not exist or does not list the socket', () => {
     expect(parseKernelDrops('', { address: '::1', port: 1 })).toBe(undefined);
     expect(readKernelDrops({ address: '127.0.0.1', port: 0 })).toBe(undefined);
     expect(readKernelDrops({ address: '::1', port: 0 })).toBe(undefined);

@@ -3,8 +3,9 @@ import { createSocket } from 'node:dgram';
 import dns from 'node:dns';
 import { existsSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Endpoint } from '../../../../agent/transport/endpoint.js';
 import { createSentCounts } from '../../../../agent/transport/sent-counts.js';
-import type { Datagram, Endpoint, Transport } from '../../../../agent/transport/transport.js';
+import type { Datagram, Transport } from '../../../../agent/transport/transport.js';
 import { createUdpTransport, type UdpOptions } from '../../../../agent/transport/udp/udp.js';
 import { isSupersimError } from '../../../../shared/errors.js';
 import { recordingLog } from '../../../support/log.js';
@@ -43,8 +44,8 @@ async function listening(options: Partial<UdpOptions> = {}, answer = true) {
 const send = (transport: Transport, destination: Endpoint, port = 6969, bytes = Buffer.from('x')) =>
   new Promise<Error | undefined>((resolve) => transport.send(bytes, destination, port, resolve));
 
-describe('datagrams by UDP', () => {
-  it('come in with their source, port and time, and go out from the port that is asked', async () => {
+describe('datagrams over UDP', () => {
+  it('are received with source, port and time, and sent from the requested port', async () => {
     const peer = await openPeer();
     const { address, received } = await listening({ ports: [6969, 7000, 7001] });
     for (const port of [7001, 6969, 7000]) {
@@ -64,7 +65,7 @@ describe('datagrams by UDP', () => {
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
 
-  it('keep every byte value, and may be empty or as long as UDP takes', async () => {
+  it('keep every byte value, and may be empty or as long as UDP allows', async () => {
     const peer = await openPeer();
     const { address, transport, received } = await listening({ receiveBufferBytes: 1_048_576 });
     const all = Buffer.from(Array.from({ length: 65_507 }, (_, index) => index & 0xff));
@@ -76,7 +77,7 @@ describe('datagrams by UDP', () => {
     }
   });
 
-  it.skipIf(needs('ipv6'))('go by IPv6', async () => {
+  it.skipIf(needs('ipv6'))('work over IPv6', async () => {
     const port = randomInt(20_000, 30_000);
     const peer = await openPeer('::1');
     const { received } = await listening({ listen: '::1', ports: [port] });
@@ -98,7 +99,7 @@ describe('datagrams by UDP', () => {
     },
   );
 
-  it('need no name to be looked up', async () => {
+  it('are sent without a name lookup', async () => {
     const lookup = vi.spyOn(dns, 'lookup');
     onTestFinished(() => lookup.mockRestore());
     const { transport } = await listening();
@@ -117,13 +118,13 @@ describe('datagrams by UDP', () => {
   });
 });
 
-describe('a datagram that cannot leave', () => {
+describe('a datagram that cannot be sent', () => {
   const codeOf = async (sent: Promise<Error | undefined>) => {
     const error = await sent;
     return isSupersimError(error) ? error.code : error;
   };
 
-  it('is an error of the link, told once, and harms no other', async () => {
+  it('is reported once as an error of the link, and affects no other', async () => {
     const peer = await openPeer();
     const { transport } = await listening();
     // To no port: where a datagram from port 0 would be answered.
@@ -141,15 +142,15 @@ describe('a datagram that cannot leave', () => {
   });
 });
 
-describe('a transport without a link', () => {
-  it('starts all the same, and says that it waits', async () => {
+describe('a UDP transport without a link', () => {
+  it('starts, and logs that it waits for an address', async () => {
     const { transport, recording } = await listening({ listen: 'nosuch0' });
     expect(transport.address()).toBe(undefined);
     expect(recording.withMessage('no link: waiting for an address')).toHaveLength(1);
     expect(await send(transport, { address: '127.0.0.1', port: 6969 })).toMatchObject({ code: 'link-down' });
   });
 
-  it('says so too when the address is none of this machine, and goes on trying', async () => {
+  it('logs a foreign address, and keeps trying', async () => {
     // TEST-NET-1: bound to, never sent to.
     const { transport, recording } = await listening({ listen: '192.0.2.77' });
     expect(transport.address()).toBe(undefined);
@@ -158,8 +159,8 @@ describe('a transport without a link', () => {
   });
 });
 
-describe('a port that another process has', () => {
-  it('is an error that says so, and no port is kept', async () => {
+describe('a UDP port that another process uses', () => {
+  it('fails the start with port-in-use, and no port stays open', async () => {
     const address = randomAddress();
     const taken = await openPeer(address, 7001);
     const { start, transport } = create({ listen: address, ports: [7000, 7001, 7002] });
@@ -170,8 +171,8 @@ describe('a port that another process has', () => {
   });
 });
 
-describe('stopping', () => {
-  it('sends first what was to be sent', async () => {
+describe('a stop of the UDP transport', () => {
+  it('waits for sends in progress', async () => {
     const peer = await openPeer();
     const { transport } = await listening();
     let done = 0;
@@ -181,7 +182,7 @@ describe('stopping', () => {
     for (let i = 0; i < 20; i++) expect((await peer.next()).bytes.toString()).toBe(String(i));
   });
 
-  it('gives the ports back, receives nothing more, and may be done twice, or before the start', async () => {
+  it('releases the ports, ends receiving, and may be repeated or precede the start', async () => {
     const { transport, address, received } = await listening();
     await transport.stop();
     await transport.stop();
@@ -194,7 +195,7 @@ describe('stopping', () => {
     await create().transport.stop();
   });
 
-  it('at any moment of the start leaves no socket behind', async () => {
+  it('at any moment of the start leaves no socket open', async () => {
     const listen = randomAddress();
     const ports = [7000, 7001, 7002];
     for (let moment = 0; moment < 30; moment++) {
@@ -209,8 +210,8 @@ describe('stopping', () => {
   });
 });
 
-describe('the receive buffer', () => {
-  it('is reported as it was got, with the setting that would raise it when it is smaller than asked', async () => {
+describe('the receive buffer of UDP', () => {
+  it('is logged with its actual size, and with the setting to raise when it is smaller than configured', async () => {
     const { recording } = await listening({ receiveBufferBytes: 1_000_000_000 });
     const got = recording.withMessage('listening')[0]?.details['receiveBufferBytes'];
     const [warning] = recording.lines.filter(({ level }) => level === 'warn');
@@ -220,7 +221,7 @@ describe('the receive buffer', () => {
     expect(small.recording.lines.filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
-  it.skipIf(!existsSync('/proc/net/udp'))('loses what it has no room for, and every loss is counted', async () => {
+  it.skipIf(!existsSync('/proc/net/udp'))('drops what exceeds it, and every drop is counted', async () => {
     const { address, transport, received } = await listening({ ports: [6969, 7000], receiveBufferBytes: 4096 }, false);
     expect(transport.kernelDrops()).toBe(0);
     const count = 300;
@@ -241,7 +242,7 @@ describe('the receive buffer', () => {
   });
 });
 
-it('a UDP transport counts what leaves by it, and what cannot', async () => {
+it('a UDP transport counts successful and failed sends', async () => {
   const counts = createSentCounts();
   const { transport, start } = create({ counts });
   const peer = await openPeer();

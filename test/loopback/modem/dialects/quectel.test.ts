@@ -19,8 +19,8 @@ function listening(options: TestModemOptions = {}) {
 
 const lastError = (modem: ReturnType<typeof testModem>) => modem.at('AT+QIGETERROR').split('\r\n')[1];
 
-describe('the context', () => {
-  test('is asked for, activated once, and given up', () => {
+describe('the PDP context of a Quectel modem', () => {
+  test('is reported, activated once, and deactivated', () => {
     const modem = testModem('quectel');
     expect(modem.at('AT+QICSGP=1,1,"super","","",0')).toBe(OK);
     expect(modem.at('AT+QIACT?')).toBe(OK);
@@ -32,17 +32,17 @@ describe('the context', () => {
     expect(modem.at('AT+QIACT?')).toBe(OK);
   });
 
-  test('is not to be had with another APN, or off the network', () => {
+  test('is refused with another APN, or without a network', () => {
     const modem = testModem('quectel');
     modem.at('AT+QICSGP=1,1,"internet","","",0');
     expect(modem.at('AT+QIACT=1')).toBe(ERROR);
     modem.at('AT+QICSGP=1,1,"super","","",0');
-    modem.world.network = 'searching';
+    modem.persistent.network = 'searching';
     modem.core.refresh();
     expect(modem.at('AT+QIACT=1')).toBe(ERROR);
   });
 
-  test('when the network drops it, all sockets are gone', () => {
+  test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
     expect(modem.said()).toBe('\r\n+QIURC: "pdpdeact",1\r\n');
@@ -55,8 +55,8 @@ describe('the context', () => {
   });
 });
 
-describe('opening', () => {
-  test('a listener: OK, and the result later', () => {
+describe('opening a socket of a Quectel modem', () => {
+  test('answers OK, and has the result of a listener later', () => {
     const modem = active();
     expect(modem.ask(`${OPEN}\r`)).toBe(OK);
     modem.pass(SOON_MS);
@@ -69,12 +69,12 @@ describe('opening', () => {
   test.each([
     ['an id in use', 563, OPEN],
     ['a port in use', 556, OPEN.replace('=1,0,', '=1,1,')],
-  ])('%s: %i', (_, code, command) => {
+  ])('of %s fails with %i', (_, code, command) => {
     const id = command === OPEN ? 0 : 1;
     expect(listening().at(command)).toBe(`\r\nOK\r\n\r\n+QIOPEN: ${id},${code}\r\n`);
   });
 
-  test('without a context: 561', () => {
+  test('fails with 561 without a context', () => {
     expect(testModem('quectel').at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n');
   });
 
@@ -83,13 +83,13 @@ describe('opening', () => {
     OPEN.replace('UDP SERVICE', 'SCTP'),
     OPEN.replace('6969,0', '0,0'),
     OPEN.replace('6969,0', '6969,2'),
-  ])('%s is refused', (command) => {
+  ])('by %s is refused', (command) => {
     const modem = active();
     expect(modem.at(command)).toBe(ERROR);
     expect(lastError(modem)).toBe('+QIGETERROR: 552,invalid parameters');
   });
 
-  test('a client hears its peer only, and reads without an address', () => {
+  test('makes a client that receives only from its peer, and reads without an address', () => {
     const modem = active();
     expect(modem.at('AT+QIOPEN=1,2,"UDP","100.64.0.1",6969,7000,0')).toBe('\r\nOK\r\n\r\n+QIOPEN: 2,0\r\n');
     expect(modem.receive('no', 7000, { address: '100.64.0.1', port: 5000 })).toBe(false);
@@ -107,8 +107,8 @@ describe('opening', () => {
   });
 });
 
-describe('receiving', () => {
-  test('a datagram with everything in it that could be mistaken', () => {
+describe('receiving with a Quectel modem', () => {
+  test('passes a payload that looks like line ends, results and URCs', () => {
     const modem = listening();
     modem.receive(P12);
     expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
@@ -116,7 +116,7 @@ describe('receiving', () => {
     expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 0\r\n\r\nOK\r\n');
   });
 
-  test('nothing more is said until a read has found nothing', () => {
+  test('prints no further URC until a read found nothing', () => {
     const modem = listening();
     for (const text of ['one', 'two']) modem.receive(text);
     expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
@@ -132,14 +132,14 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
   });
 
-  test('1300 bytes in one read', () => {
+  test('reads 1300 bytes at once', () => {
     const modem = listening();
     modem.receive('x'.repeat(1300));
     modem.said();
     expect(modem.at('AT+QIRD=0')).toBe(`\r\n+QIRD: 1300,"100.64.0.1",6969\r\n${'x'.repeat(1300)}\r\n\r\nOK\r\n`);
   });
 
-  test('push mode: the data come with the URC, and cannot be read', () => {
+  test('prints the data with the URC in push mode, where they cannot be read', () => {
     const modem = active();
     modem.at(OPEN.replace('6969,0', '6969,1'));
     modem.receive(P12);
@@ -147,7 +147,7 @@ describe('receiving', () => {
     expect(modem.at('AT+QIRD=0')).toBe(ERROR);
   });
 
-  test('variants of the firmware and of the settings', () => {
+  test('depends on quirks and settings', () => {
     const modem = listening({ quirks: { trailer: 'plain', urcSpace: 'no' } });
     expect(modem.at('AT+QICFG="recvind",1')).toBe(OK);
     expect(modem.at('AT+QICFG="recvind"')).toBe('\r\n+QICFG: "recvind",1\r\n\r\nOK\r\n');
@@ -161,7 +161,7 @@ describe('receiving', () => {
     expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 2,"100.64.0.1",6969,00FF\r\nOK\r\n');
   });
 
-  test('URCs go to the port that they are configured for', () => {
+  test('prints URCs on the configured port', () => {
     const modem = listening();
     expect(modem.at('AT+QURCCFG="urcport"')).toBe('\r\n+QURCCFG: "urcport","usbat"\r\n\r\nOK\r\n');
     expect(modem.at('AT+QURCCFG="urcport","usbmodem"')).toBe(OK);
@@ -171,7 +171,7 @@ describe('receiving', () => {
     expect(modem.at('AT+QIRD=0')).toContain('unheard');
   });
 
-  test('what nobody reads is lost at some point', () => {
+  test('discards datagrams when too many are unread', () => {
     const modem = listening();
     for (let count = 0; count < 40; count += 1) expect(modem.receive('x'.repeat(1300))).toBe(true);
     expect(modem.core.sockets()).toEqual([{ id: 0, port: 6969, waiting: 25 }]);
@@ -179,8 +179,8 @@ describe('receiving', () => {
   });
 });
 
-describe('sending', () => {
-  test('so many bytes, whatever they are, and nothing behind them', () => {
+describe('sending with a Quectel modem', () => {
+  test('takes as many bytes as announced, of any value', () => {
     const modem = listening();
     expect(modem.ask('AT+QISEND=0,12,"100.64.0.1",6969\r')).toBe('\r\n> ');
     expect(modem.ask(P12.slice(0, 5))).toBe('');
@@ -189,19 +189,19 @@ describe('sending', () => {
     expect(modem.at('\x1aAT')).toBe(OK);
   });
 
-  test.each(['AT+QISDE=1', 'ATE1'])('the data come back first after %s', (command) => {
+  test.each(['AT+QISDE=1', 'ATE1'])('echoes the data first after %s', (command) => {
     const modem = listening();
     modem.at(command);
     modem.ask('AT+QISEND=0,12,"100.64.0.1",6969\r');
     expect(modem.ask(P12)).toBe(`${P12}\r\nSEND OK\r\n`);
   });
 
-  test('the data echo is on until it is switched off', () => {
+  test('echoes the data until that is switched off', () => {
     const modem = testModem('quectel');
     expect(modem.at('AT+QISDE?')).toBe('\r\n+QISDE: 1\r\n\r\nOK\r\n');
   });
 
-  test('1460 bytes are the most', () => {
+  test('takes at most 1460 bytes', () => {
     const modem = listening();
     modem.ask('AT+QISEND=0,1460,"100.64.0.1",6969\r');
     expect(modem.ask('x'.repeat(1460))).toBe('\r\nSEND OK\r\n');
@@ -209,7 +209,7 @@ describe('sending', () => {
     expect(lastError(modem)).toBe('+QIGETERROR: 552,invalid parameters');
   });
 
-  test('without a length: until Ctrl-Z, or given up with ESC', () => {
+  test('without a length ends with Ctrl-Z, and is cancelled by ESC', () => {
     const modem = listening();
     expect(modem.ask('AT+QISEND=0,,"100.64.0.1",6969\r')).toBe('\r\n> ');
     expect(modem.ask('ab\x1a')).toBe('\r\nSEND OK\r\n');
@@ -218,13 +218,13 @@ describe('sending', () => {
     expect(modem.sent.map(({ bytes }) => bytes)).toEqual(['ab']);
   });
 
-  test('hexadecimal digits are not for a listener', () => {
+  test('as hexadecimal digits is refused for a listener', () => {
     const modem = listening();
     expect(modem.at('AT+QISENDEX=0,"3132"')).toBe(ERROR);
     expect(lastError(modem)).toBe('+QIGETERROR: 572,operation not allowed');
   });
 
-  test('off the network it fails; a fault makes it fail or busy', () => {
+  test('fails without a network, and by the faults sendFail and sendBusy', () => {
     const modem = listening({ faults: { sendFail: [1], sendBusy: [2] } });
     const send = () => modem.ask('AT+QISEND=0,4,"100.64.0.1",6969\r') + modem.ask('ping');
     expect(send()).toBe('\r\n> \r\nSEND FAIL\r\n');
@@ -234,19 +234,19 @@ describe('sending', () => {
     expect(modem.sent).toHaveLength(1);
   });
 
-  test('AT+QISEND=0,0 counts', () => {
+  test('is counted by AT+QISEND=0,0', () => {
     expect(listening().at('AT+QISEND=0,0')).toBe('\r\n+QISEND: 0,0,0\r\n\r\nOK\r\n');
   });
 
-  test('to a socket that is not there', () => {
+  test('by an unknown socket is refused', () => {
     const modem = active();
     expect(modem.at('AT+QISEND=0,4,"100.64.0.1",6969')).toBe(ERROR);
     expect(lastError(modem)).toBe('+QIGETERROR: 567,socket has been closed');
   });
 });
 
-describe('closing', () => {
-  test('is OK, also when nothing is open', () => {
+describe('closing a socket of a Quectel modem', () => {
+  test('is answered OK, also when nothing is open', () => {
     const modem = listening();
     expect(modem.at('AT+QICLOSE=0')).toBe(OK);
     expect(modem.at('AT+QICLOSE=0')).toBe(OK);
@@ -254,7 +254,7 @@ describe('closing', () => {
     expect(modem.at(OPEN)).toBe('\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n');
   });
 
-  test('takes no other command meanwhile', () => {
+  test('discards other commands meanwhile', () => {
     const modem = listening();
     expect(modem.ask('AT+QICLOSE=0\rAT+CSQ\r')).toBe('');
     modem.write('AT+CSQ\r');
@@ -262,7 +262,7 @@ describe('closing', () => {
     expect(modem.said()).toBe(`${OK}${line('+CSQ: 21,99')}${OK}`);
   });
 
-  test('by the network: the id stays in use until the host closes it', () => {
+  test('by the network leaves the id in use until the host closes it', () => {
     const modem = listening();
     expect(modem.core.closeSocket(undefined)).toBe(true);
     expect(modem.said()).toBe('\r\n+QIURC: "closed",0\r\n');
@@ -274,10 +274,10 @@ describe('closing', () => {
   });
 });
 
-describe('EC200U', () => {
+describe('an EC200U', () => {
   const options = { quirks: { model: 'EC200U' } };
 
-  test('its prompts', () => {
+  test('has prompts of its own', () => {
     const modem = listening(options);
     expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n>');
     modem.ask('x');
@@ -285,7 +285,7 @@ describe('EC200U', () => {
     expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n>\r\n');
   });
 
-  test('sendinfo and close/mode', () => {
+  test('has the settings sendinfo and close/mode', () => {
     const modem = listening(options);
     modem.at('AT+QICFG="sendinfo",1');
     modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r');
@@ -295,7 +295,7 @@ describe('EC200U', () => {
     expect(active().at('AT+QICFG="close/mode",1')).toBe(ERROR);
   });
 
-  test('waits five seconds for the bytes', () => {
+  test('waits five seconds for the bytes of a send', () => {
     const modem = listening(options);
     modem.ask('AT+QISEND=0,2,"100.64.0.1",6969\rx');
     modem.pass(4990);
@@ -307,7 +307,7 @@ describe('EC200U', () => {
   });
 });
 
-test('it says that it powers down before it restarts', () => {
+test('a Quectel modem prints POWERED DOWN before it restarts', () => {
   const modem = listening();
   expect(modem.at('AT+CFUN=1,1')).toBe(`${OK}${line('POWERED DOWN')}`);
 });

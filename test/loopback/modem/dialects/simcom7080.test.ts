@@ -16,8 +16,8 @@ function listening(options: TestModemOptions = {}) {
   return modem;
 }
 
-describe('the context', () => {
-  test('OK, then +APP PDP; or the other way round', () => {
+describe('the PDP context of a SIM7080', () => {
+  test('is reported by +APP PDP after OK, or before it', () => {
     const modem = testModem('simcom7080');
     expect(modem.at('AT+CNCFG=0,1,"super"')).toBe(OK);
     expect(modem.at('AT+CNACT=0,1')).toBe('\r\nOK\r\n\r\n+APP PDP: 0,ACTIVE\r\n');
@@ -29,7 +29,7 @@ describe('the context', () => {
     expect(other.at('AT+CNACT=0,1')).toBe('\r\n+APP PDP: 0,ACTIVE\r\n\r\nOK\r\n');
   });
 
-  test('AT+CNACT drops all sockets', () => {
+  test('loses all sockets with each AT+CNACT', () => {
     const modem = listening();
     expect(modem.at('AT+CASTATE?')).toBe('\r\n+CASTATE: 0,2\r\n\r\nOK\r\n');
     modem.at('AT+CNACT=0,1');
@@ -37,7 +37,7 @@ describe('the context', () => {
     expect(modem.receive('lost')).toBe(false);
   });
 
-  test('dropped by the network', () => {
+  test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
     expect(modem.said()).toBe('\r\n+APP PDP: 0,DEACTIVE\r\n');
@@ -45,8 +45,8 @@ describe('the context', () => {
   });
 });
 
-describe('opening', () => {
-  test('a listener and a client', () => {
+describe('opening a socket of a SIM7080', () => {
+  test('works for a listener and a client', () => {
     const modem = active();
     expect(modem.at(LISTEN)).toBe('\r\n+CASERVER: 0,0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CACFG="LOCALPORT",1,7000')).toBe(OK);
@@ -63,19 +63,19 @@ describe('opening', () => {
     ['AT+CASERVER=1,0,"TCP",7000', '+CASERVER: 1,7'],
     ['AT+CASERVER=1,0,"UDP",0', '+CASERVER: 1,4'],
     ['AT+CAOPEN=1,0,"UDP","100.64.0.1",0', '+CAOPEN: 1,4'],
-  ])('%s', (command, result) => {
+  ])('by %s is refused', (command, result) => {
     expect(listening().at(command)).toBe(`\r\n${result}\r\n\r\nOK\r\n`);
   });
 
-  test('without a context: 21', () => {
+  test('fails with 21 without a context', () => {
     const modem = testModem('simcom7080');
     expect(modem.at(LISTEN)).toBe('\r\n+CASERVER: 0,21\r\n\r\nOK\r\n');
     expect(modem.at('AT+CAOPEN=0,0,"UDP","100.64.0.1",6969')).toBe('\r\n+CAOPEN: 0,21\r\n\r\nOK\r\n');
   });
 });
 
-describe('receiving', () => {
-  test('the header, its comma, the bytes', () => {
+describe('receiving with a SIM7080', () => {
+  test('prints the header, a comma and the bytes', () => {
     const modem = listening({ quirks: { newPeer: 'cadataind' } });
     modem.receive(P12);
     expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
@@ -83,7 +83,7 @@ describe('receiving', () => {
     expect(modem.at('AT+CARECV=0,1459')).toBe('\r\n+CARECV: 0\r\n\r\nOK\r\n');
   });
 
-  test('nothing more is said until a read has found nothing', () => {
+  test('prints no further URC until a read found nothing', () => {
     const modem = listening({ quirks: { newPeer: 'cadataind' } });
     modem.receive('one');
     modem.said();
@@ -99,7 +99,7 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
   });
 
-  test('a new peer is told of with +CANEW, its later datagrams are not', () => {
+  test('announces a new peer with +CANEW, and its later datagrams without', () => {
     const modem = listening();
     modem.receive('one');
     expect(modem.said()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
@@ -109,7 +109,7 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
   });
 
-  test('or the new peer has a cid of its own', () => {
+  test('gives a new peer its own cid with the quirk canew-new-cid', () => {
     const modem = listening({ quirks: { newPeer: 'canew-new-cid' } });
     modem.receive('one');
     expect(modem.said()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
@@ -122,7 +122,7 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+CANEW: 0,2,"100.64.0.1",7\r\n');
   });
 
-  test('AT+CASRIP tells the source, where it is known', () => {
+  test('prints the source after AT+CASRIP, if the firmware knows it', () => {
     const modem = listening();
     expect(modem.at('AT+CASRIP=1')).toBe(OK);
     modem.receive(P12);
@@ -131,7 +131,7 @@ describe('receiving', () => {
     expect(listening({ quirks: { casrip: 'no' } }).at('AT+CASRIP=1')).toBe(ERROR);
   });
 
-  test('a long datagram in parts; another trailer; more than 1459 is refused', () => {
+  test('reads a long datagram in parts, and refuses to read more than 1459 bytes', () => {
     const modem = listening({ quirks: { trailer: 'plain' } });
     modem.receive('abcdef');
     modem.said();
@@ -140,7 +140,7 @@ describe('receiving', () => {
     expect(modem.at('AT+CARECV=0,1460')).toBe(ERROR);
   });
 
-  test('push', () => {
+  test('prints the data with the URC in push mode', () => {
     const modem = active();
     modem.at('AT+CASERVER=0,0,"UDP",6969,1');
     modem.receive(P12);
@@ -151,8 +151,8 @@ describe('receiving', () => {
   });
 });
 
-describe('sending', () => {
-  test('a listener needs its peer first', () => {
+describe('sending with a SIM7080', () => {
+  test('by a listener needs its peer first', () => {
     const modem = listening();
     expect(modem.at('AT+CASEND=0,12')).toBe(ERROR);
     expect(modem.at(PEER)).toBe(OK);
@@ -166,14 +166,14 @@ describe('sending', () => {
   test.each([
     ['line-first', `${line('+CASEND: 0,0,1')}${OK}`],
     ['line-last', `${OK}${line('+CASEND: 0,0,1')}`],
-  ])('newer firmware: %s', (sent, answer) => {
+  ])('is confirmed as the quirk sent=%s says', (sent, answer) => {
     const modem = listening({ quirks: { sent } });
     modem.at(PEER);
     modem.ask('AT+CASEND=0,1\r');
     expect(modem.ask('x')).toBe(answer);
   });
 
-  test('1459 bytes are the most', () => {
+  test('takes at most 1459 bytes', () => {
     const modem = listening();
     modem.at(PEER);
     expect(modem.at('AT+CASEND=0,1460')).toBe(ERROR);
@@ -181,7 +181,7 @@ describe('sending', () => {
     expect(modem.ask('x'.repeat(1459))).toBe(OK);
   });
 
-  test('the bytes must come in their time, five seconds if not told otherwise', () => {
+  test('waits five seconds for the bytes, or as long as the command says', () => {
     const modem = listening();
     modem.at(PEER);
     modem.ask('AT+CASEND=0,2\rx');
@@ -195,7 +195,7 @@ describe('sending', () => {
     expect(modem.sent).toEqual([]);
   });
 
-  test('faults: congestion before the prompt, failure behind the bytes', () => {
+  test('fails by the fault sendBusy before the prompt, and by sendFail after the bytes', () => {
     const modem = listening({ faults: { sendBusy: [1], sendFail: [1] } });
     modem.at(PEER);
     expect(modem.at('AT+CASEND=0,1')).toBe(ERROR);
@@ -204,7 +204,7 @@ describe('sending', () => {
   });
 });
 
-test('closing', () => {
+test('a SIM7080 socket is closed by the host or by the network', () => {
   const modem = listening();
   expect(modem.core.closeSocket(undefined)).toBe(true);
   expect(modem.said()).toBe('\r\n+CASTATE: 0,0\r\n');
@@ -215,7 +215,7 @@ test('closing', () => {
   expect(modem.at(LISTEN)).toBe('\r\n+CASERVER: 0,0\r\n\r\nOK\r\n');
 });
 
-test('the first two lines go unanswered while it finds the baud rate', () => {
+test('a SIM7080 does not answer the first two lines while it detects the baud rate', () => {
   const modem = testModem('simcom7080', { fresh: true });
   modem.pass(SOON_MS);
   modem.said();

@@ -17,8 +17,8 @@ function listening(options: TestModemOptions = {}) {
   return modem;
 }
 
-describe('the network', () => {
-  test('opens later than OK, once', () => {
+describe('the network of a SIM7600', () => {
+  test('opens once, some time after OK', () => {
     const modem = testModem('simcom7600');
     expect(modem.at('AT+CSOCKSETPN=1')).toBe(OK);
     expect(modem.at('AT+NETOPEN?')).toBe('\r\n+NETOPEN: 0\r\n\r\nOK\r\n');
@@ -31,20 +31,20 @@ describe('the network', () => {
     expect(modem.at('AT+NETOPEN')).toBe(ipError('Network is already opened'));
   });
 
-  test('closes with its links', () => {
+  test('closes with all sockets', () => {
     const modem = listening();
     expect(modem.at('AT+NETCLOSE')).toBe(`${OK}${line('+CIPCLOSE: 0,0')}${line('+NETCLOSE: 0')}`);
     expect(modem.at('AT+NETCLOSE')).toBe(ipError('Network is already closed'));
   });
 
-  test('off the network there is none', () => {
+  test('cannot be opened while the modem is not attached', () => {
     const modem = testModem('simcom7600');
-    modem.world.network = 'searching';
+    modem.persistent.network = 'searching';
     modem.core.refresh();
     expect(modem.at('AT+NETOPEN')).toBe(`${OK}${line('+NETOPEN: 1')}`);
   });
 
-  test('once dropped it is dead until it is closed and opened', () => {
+  test('is unusable after a loss until it is closed and opened', () => {
     const modem = listening();
     modem.core.dropContext();
     expect(modem.said()).toBe('\r\n+CIPEVENT: NETWORK CLOSED UNEXPECTEDLY\r\n');
@@ -60,17 +60,17 @@ describe('the network', () => {
   });
 });
 
-describe('opening', () => {
-  test('the line comes before OK', () => {
+describe('opening a socket of a SIM7600', () => {
+  test('prints the line before OK', () => {
     expect(netOpen().at(OPEN)).toBe('\r\n+CIPOPEN: 0,0\r\n\r\nOK\r\n');
     expect(netOpen({ quirks: { order: 'ok-first' } }).at(OPEN)).toBe('\r\nOK\r\n\r\n+CIPOPEN: 0,0\r\n');
   });
 
-  test('a remote end without a local port is refused', () => {
+  test('is refused with a remote end but no local port', () => {
     expect(netOpen().at('AT+CIPOPEN=1,"UDP","100.64.0.1",6969')).toBe('\r\n+CIPOPEN: 1,3\r\n\r\nERROR\r\n');
   });
 
-  test('what else is refused', () => {
+  test('is refused with an unknown type, id or port in use', () => {
     expect(testModem('simcom7600').at(OPEN)).toBe('\r\n+CIPOPEN: 0,2\r\n\r\nERROR\r\n');
     const modem = listening();
     expect(modem.at(OPEN)).toBe(ipError('Connection is already created'));
@@ -78,7 +78,7 @@ describe('opening', () => {
     expect(modem.at('AT+CIPOPEN=10,"UDP",,,7000')).toBe(ipError('Invalid parameter'));
   });
 
-  test('some firmware needs a second after NETOPEN', () => {
+  test('fails in the first second after NETOPEN with the quirk settles', () => {
     const modem = testModem('simcom7600', { quirks: { settles: 'yes' } });
     modem.at('AT+NETOPEN');
     expect(modem.at(OPEN)).toBe('\r\n+CIPOPEN: 0,2\r\n\r\nERROR\r\n');
@@ -87,14 +87,14 @@ describe('opening', () => {
   });
 });
 
-describe('receiving', () => {
-  test('push with the source', () => {
+describe('receiving with a SIM7600', () => {
+  test('prints the data with their source', () => {
     const modem = listening();
     modem.receive(P12);
     expect(modem.said()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+IPD12\r\n${P12}\r\n`);
   });
 
-  test('without AT+CIPSRIP and AT+CIPHEAD it is raw', () => {
+  test('prints raw data without AT+CIPSRIP and AT+CIPHEAD', () => {
     const modem = listening();
     modem.at('AT+CIPSRIP=0');
     modem.receive('raw');
@@ -106,14 +106,14 @@ describe('receiving', () => {
     expect(modem.at('AT+CIPHEAD?')).toBe('\r\n+CIPHEAD: 0\r\n\r\nOK\r\n');
   });
 
-  test('the other header has the link’s number', () => {
+  test('prints the socket’s number in the other header', () => {
     const modem = listening();
     expect(modem.at('AT+CIPCCFG=10,0,0,0,1,0,75000')).toBe(OK);
     modem.receive(P12);
     expect(modem.said()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+RECEIVE,0,12:\r\n${P12}\r\n`);
   });
 
-  test('by hand: told of once, counted, read as a stream', () => {
+  test('in manual mode announces data once, counts them, and reads them as a stream', () => {
     const modem = listening();
     expect(modem.at('AT+CIPRXGET=2,0,1500')).toBe(ipError('Operation not supported'));
     modem.at('AT+CIPRXGET=1');
@@ -130,7 +130,7 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+CIPRXGET: 1,0\r\n');
   });
 
-  test('by hand as hexadecimal digits, 750 bytes at most', () => {
+  test('in manual mode reads at most 750 bytes as hexadecimal digits', () => {
     const modem = listening();
     modem.at('AT+CIPRXGET=1');
     modem.receive('\x00\xffA');
@@ -140,15 +140,15 @@ describe('receiving', () => {
   });
 });
 
-describe('sending', () => {
-  test('prompt, bytes, OK, and the count', () => {
+describe('sending with a SIM7600', () => {
+  test('prints a prompt, and after the bytes OK and their count', () => {
     const modem = listening();
     expect(modem.ask('AT+CIPSEND=0,12,"100.64.0.1",6969\r')).toBe('\r\n>');
     expect(modem.ask(P12)).toBe('\r\nOK\r\n\r\n+CIPSEND: 0,12,12\r\n');
     expect(modem.sent).toEqual([{ bytes: P12, port: 6969, destination: GATEWAY }]);
   });
 
-  test('the bytes are echoed like everything else', () => {
+  test('echoes the bytes like all input', () => {
     const modem = listening();
     modem.at('ATE1');
     modem.ask('AT+CIPSEND=0,12,"100.64.0.1",6969\r');
@@ -159,11 +159,11 @@ describe('sending', () => {
     ['AT+CIPSEND=0,1501,"100.64.0.1",6969', 3],
     ['AT+CIPSEND=0,12', 3],
     ['AT+CIPSEND=1,12,"100.64.0.1",6969', 4],
-  ])('%s: %i', (command, code) => {
+  ])('by %s fails with %i', (command, code) => {
     expect(listening().at(command)).toBe(`\r\n+CIPERROR: ${code}\r\n\r\nERROR\r\n`);
   });
 
-  test('faults: busy, and failing', () => {
+  test('fails by the faults sendBusy and sendFail', () => {
     const modem = listening({ faults: { sendBusy: [1], sendFail: [1] } });
     expect(modem.at('AT+CIPSEND=0,1,"100.64.0.1",6969')).toBe('\r\n+CIPERROR: 8\r\n\r\nERROR\r\n');
     modem.ask('AT+CIPSEND=0,1,"100.64.0.1",6969\r');
@@ -172,7 +172,7 @@ describe('sending', () => {
   });
 });
 
-test('closing', () => {
+test('a SIM7600 socket is closed by the host or by the network', () => {
   const modem = listening();
   expect(modem.at('AT+CIPCLOSE?')).toBe('\r\n+CIPCLOSE: 1,0,0,0,0,0,0,0,0,0\r\n\r\nOK\r\n');
   expect(modem.at('AT+CIPCLOSE=0')).toBe('\r\n+CIPCLOSE: 0,0\r\n\r\nOK\r\n');
@@ -183,7 +183,7 @@ test('closing', () => {
   expect(modem.core.closeSocket(0)).toBe(false);
 });
 
-test('A7670: a space behind the prompt, and ready in its own words', () => {
+test('an A7670 prints a space after the prompt, and *ATREADY at the start', () => {
   const quirks = { model: 'A7670' };
   const modem = listening({ quirks });
   expect(modem.ask('AT+CIPSEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n> ');

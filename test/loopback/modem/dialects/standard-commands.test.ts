@@ -8,8 +8,8 @@ const echoing = () => {
   return modem;
 };
 
-describe('the line', () => {
-  test('echo is on until ATE0, whose own echo still comes', () => {
+describe('the command line', () => {
+  test('is echoed until ATE0, which is still echoed itself', () => {
     const modem = testModem('quectel', { fresh: true });
     modem.pass(SOON_MS);
     modem.said();
@@ -20,23 +20,23 @@ describe('the line', () => {
     expect(modem.at('AT')).toBe('AT\r\r\nOK\r\n');
   });
 
-  test('a line feed behind the command is echoed too, and means nothing', () => {
+  test('may end with a line feed, which is echoed and ignored', () => {
     expect(echoing().ask('AT+CGMM\r\n')).toBe('AT+CGMM\r\n\r\nBG96\r\n\r\nOK\r\n');
   });
 
-  test('it comes in any pieces', () => {
+  test('may arrive in any pieces', () => {
     const modem = echoing();
     expect([...'AT+CSQ\r'].map((byte) => modem.ask(byte)).join('')).toBe('AT+CSQ\r\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
   });
 
-  test('a backspace takes one back; what stands before AT is not for the modem', () => {
+  test('is edited by backspaces, and ignored before AT', () => {
     const modem = testModem('quectel');
     expect(modem.at('AT+CSX\bQ')).toBe('\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
     expect(modem.at('\x1a\0at')).toBe(OK);
     expect(modem.at('hello')).toBe('');
   });
 
-  test('several commands in a line have one result, and the first that fails is the last', () => {
+  test('has one result for several commands, of which the first that fails is the last', () => {
     const modem = testModem('simcom7080');
     expect(modem.at('AT+CMEE=2;+CMGF=1;+CMGD=,4;+CNMP=38;+CMNB=1;+CGDCONT=1,"IP","super"')).toBe(OK);
     expect(modem.at('AT+CSQ;+CGATT?')).toBe('\r\n+CSQ: 21,99\r\n\r\n+CGATT: 1\r\n\r\nOK\r\n');
@@ -44,11 +44,11 @@ describe('the line', () => {
     expect(modem.at('ATE0V1;&D0')).toBe(OK);
   });
 
-  test('a line that is too long is an error', () => {
+  test('ends with ERROR when it is too long', () => {
     expect(testModem('quectel').at(`AT+CSQ${'x'.repeat(3000)}`)).toBe(ERROR);
   });
 
-  test('a command waits for the one before it', () => {
+  test('waits for the command before it', () => {
     const modem = testModem('quectel');
     expect(modem.ask('AT+QIACT=1\rAT+CSQ\r')).toBe('');
     modem.pass(SOON_MS);
@@ -56,7 +56,7 @@ describe('the line', () => {
   });
 });
 
-test('errors are plain, a number or a text, as CMEE says', () => {
+test('ends with an error in the form that AT+CMEE sets', () => {
   const modem = testModem('ublox');
   expect(modem.at('AT+NOSUCH')).toBe(ERROR);
   expect(modem.at('AT+CMEE=1')).toBe(OK);
@@ -67,8 +67,8 @@ test('errors are plain, a number or a text, as CMEE says', () => {
   expect(modem.at('AT+CMEE=3')).toBe(line('+CME ERROR: incorrect parameters'));
 });
 
-describe.each(DIALECT_NAMES)('%s', (dialect) => {
-  test('says who it is, where it is and how well it hears', () => {
+describe.each(DIALECT_NAMES)('the standard commands of %s', (dialect) => {
+  test('report the identity, the location and the signal of the modem', () => {
     const modem = testModem(dialect);
     for (const [command, answer] of [
       ['AT+CPIN?', '+CPIN: READY'],
@@ -84,14 +84,14 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     ]) {
       expect(modem.at(command ?? '')).toBe(`\r\n${answer}\r\n\r\nOK\r\n`);
     }
-    modem.world.dbm = undefined;
+    modem.persistent.dbm = undefined;
     expect(modem.at('AT+CSQ')).toBe('\r\n+CSQ: 99,99\r\n\r\nOK\r\n');
   });
 
-  test('asks for the PIN, and registers once it has it', () => {
+  test('ask for the PIN, and register after it was entered', () => {
     const modem = testModem(dialect);
     modem.at('AT+CMEE=1');
-    modem.world.sim = 'pin';
+    modem.persistent.sim = 'pin';
     modem.core.refresh();
     modem.pass(SOON_MS);
     modem.said();
@@ -103,9 +103,9 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     expect(modem.core.attached()).toBe(true);
   });
 
-  test('after three wrong PINs only the PUK would help', () => {
+  test('want the PUK after three wrong PINs', () => {
     const modem = testModem(dialect);
-    modem.world.sim = 'pin';
+    modem.persistent.sim = 'pin';
     for (const pin of ['1', '2', '3', '1234']) modem.at(`AT+CPIN="${pin}"`);
     expect(modem.at('AT+CPIN?')).toBe('\r\n+CPIN: SIM PUK\r\n\r\nOK\r\n');
   });
@@ -116,21 +116,21 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
   ] as const)('a SIM that is %s is error %i', (sim, code) => {
     const modem = testModem(dialect);
     modem.at('AT+CMEE=1');
-    modem.world.sim = sim;
+    modem.persistent.sim = sim;
     expect(modem.at('AT+CPIN?')).toBe(line(`+CME ERROR: ${code}`));
     expect(modem.at('AT+COPS?')).toBe(line(`+CME ERROR: ${code}`));
   });
 
-  test('tells of its registration if asked to, in the form asked for', () => {
+  test('report the registration in the form that was set', () => {
     const modem = testModem(dialect);
     modem.at('AT+CEREG=1;+CGREG=2');
-    modem.world.network = 'denied';
+    modem.persistent.network = 'denied';
     modem.core.refresh();
     expect(modem.said()).toContain('\r\n+CGREG: 3\r\n\r\n+CEREG: 3\r\n');
     expect(modem.core.attached()).toBe(false);
     expect(modem.at('AT+COPS?')).toBe('\r\n+COPS: 0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CGPADDR=1')).toBe('\r\n+CGPADDR: 1,"0.0.0.0"\r\n\r\nOK\r\n');
-    modem.world.network = 'home';
+    modem.persistent.network = 'home';
     modem.core.refresh();
     modem.pass(SOON_MS);
     expect(modem.said()).toBe(
@@ -138,7 +138,7 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     );
   });
 
-  test('is off the air with CFUN=4, and attached again after CFUN=1', () => {
+  test('switch the radio off with CFUN=4, and on with CFUN=1', () => {
     const modem = testModem(dialect);
     expect(modem.at('AT+CFUN=4')).toContain(OK);
     expect(modem.at('AT+CEREG?')).toBe('\r\n+CEREG: 0,0\r\n\r\nOK\r\n');
@@ -149,13 +149,13 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     expect(modem.core.attached()).toBe(true);
   });
 
-  test('restarts with CFUN=1,1', () => {
+  test('restart the modem with CFUN=1,1', () => {
     const modem = testModem(dialect);
     expect(modem.at('AT+CFUN=1,1')).toContain(OK);
     expect(modem.restarts()).toBe(1);
   });
 
-  test('is deaf and makes noise as it starts; the SIM answers later', () => {
+  test('are ignored while the modem starts, and find the SIM later', () => {
     const modem = testModem(dialect, { fresh: true });
     expect(modem.ask('AT\r')).toBe('');
     modem.pass(101);
@@ -167,11 +167,11 @@ describe.each(DIALECT_NAMES)('%s', (dialect) => {
     expect(modem.ask('AT+CPIN?\r')).toBe(line('+CME ERROR: 14'));
   });
 
-  test('remembers a context’s definition over a restart', () => {
+  test('keep the definition of a context over a restart', () => {
     const modem = testModem(dialect);
     expect(modem.at('AT+CGDCONT=1,"IP","super"')).toBe(OK);
     expect(modem.at('AT+CGDCONT?')).toBe('\r\n+CGDCONT: 1,"IP","super","0.0.0.0",0,0\r\n\r\nOK\r\n');
-    expect(modem.world.contexts.get(1)).toEqual({ type: 'IP', apn: 'super' });
+    expect(modem.persistent.contexts.get(1)).toEqual({ type: 'IP', apn: 'super' });
   });
 });
 
@@ -184,7 +184,7 @@ test.each([
   expect(testModem(dialect).at(command)).toBe(`\r\n${answer}\r\n\r\nOK\r\n`);
 });
 
-test('a short ICCID is filled up', () => {
+test('a Quectel modem pads a short ICCID', () => {
   expect(testModem('quectel', { iccid: '8988307000000123456' }).at('AT+QCCID')).toContain(': 8988307000000123456F\r\n');
 });
 
@@ -199,7 +199,7 @@ test.each([
   expect(modem.said()).toBe(`\xff\xff\0\xfe\xff${text}`);
 });
 
-test('a SIMCom tells of its SIM when the radio goes off and on', () => {
+test('a SIMCom modem prints its SIM’s status when the radio is switched off and on', () => {
   const modem = testModem('simcom7600');
   expect(modem.at('AT+CFUN=0')).toBe(`${OK}${line('+CPIN: NOT READY')}`);
   expect(modem.at('AT+CFUN=1')).toBe(`${OK}${line('+CPIN: READY')}`);

@@ -20,8 +20,8 @@ function sendBytes(modem: TestModem, bytes: string): string {
   return modem.ask(bytes);
 }
 
-describe('the context', () => {
-  test('R5: activated by the host', () => {
+describe('the PDP context of a u-blox modem', () => {
+  test('of an R5 is activated by the host', () => {
     const modem = testModem('ublox');
     modem.at('AT+CMEE=1');
     expect(modem.at(OPEN)).toBe(line('+CME ERROR: 3'));
@@ -32,13 +32,13 @@ describe('the context', () => {
     expect(modem.at(OPEN)).toBe('\r\n+USOCR: 0\r\n\r\nOK\r\n');
   });
 
-  test('R4: there by itself', () => {
+  test('of an R4 is active without a command', () => {
     const modem = testModem('ublox', R4);
     for (const command of ['AT+UPSD=0,0,0', 'AT+UPSDA=0,3', 'AT+UPSND=0,0']) expect(modem.at(command)).toBe(ERROR);
     expect(modem.at(OPEN)).toBe('\r\n+USOCR: 0\r\n\r\nOK\r\n');
   });
 
-  test('dropped by the network', () => {
+  test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
     expect(modem.said()).toBe('\r\n+UUPSDD: 0\r\n');
@@ -49,7 +49,7 @@ describe('the context', () => {
   });
 });
 
-test('seven sockets, numbered by the modem; a port once', () => {
+test('carries seven sockets, numbered by the modem, each on a port of its own', () => {
   const modem = listening();
   expect(modem.at(OPEN)).toBe(ERROR);
   expect(modem.at('AT+USOER')).toBe('\r\n+USOER: 98\r\n\r\nOK\r\n');
@@ -63,15 +63,15 @@ test('seven sockets, numbered by the modem; a port once', () => {
   expect(modem.at('AT+USOCTL=3,1')).toBe('\r\n+USOCTL: 3,1,0\r\n\r\nOK\r\n');
 });
 
-describe('receiving', () => {
-  test('between quotes, but by count', () => {
+describe('receiving with a u-blox modem', () => {
+  test('puts the payload between quotes, and its length before them', () => {
     const modem = listening();
     modem.receive(P12);
     expect(modem.said()).toBe('\r\n+UUSORF: 0,12\r\n');
     expect(modem.at('AT+USORF=0,1024')).toBe(`\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\n\r\nOK\r\n`);
   });
 
-  test('the URC counts down, and comes again after each read until nothing is left', () => {
+  test('prints the URC after each read until nothing is left, with the bytes that are left', () => {
     const modem = listening();
     modem.receive('"three"');
     modem.receive('four');
@@ -86,7 +86,7 @@ describe('receiving', () => {
     expect(modem.said()).toBe('\r\n+UUSORF: 0,5\r\n');
   });
 
-  test('the other names and forms', () => {
+  test('has other names and forms by model and quirk', () => {
     const modem = listening(R4);
     modem.receive('x');
     expect(modem.said()).toBe('\r\n+UUSORD: 0,1\r\n');
@@ -98,7 +98,7 @@ describe('receiving', () => {
     expect(other.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0, "100.64.0.1", 6969, 1, "x"\r\nOK\r\n');
   });
 
-  test('1024 bytes a read: the rest of a longer one comes next, or never', () => {
+  test('reads at most 1024 bytes; the rest of a longer datagram comes next, or is lost', () => {
     const long = `${'a'.repeat(1024)}${'b'.repeat(276)}`;
     const modem = listening();
     modem.receive(long);
@@ -113,7 +113,7 @@ describe('receiving', () => {
     expect(cutting.at('AT+USORF=0,1024')).toContain('6969,4,"next"\r\n');
   });
 
-  test('hexadecimal digits, 512 bytes at most', () => {
+  test('reads at most 512 bytes as hexadecimal digits', () => {
     const modem = listening();
     expect(modem.at('AT+UDCONF=1')).toBe('\r\n+UDCONF: 1,0\r\n\r\nOK\r\n');
     expect(modem.at('AT+UDCONF=1,1')).toBe(OK);
@@ -127,15 +127,15 @@ describe('receiving', () => {
   });
 });
 
-describe('sending', () => {
-  test('a prompt without a line end, a pause, the bytes', () => {
+describe('sending with a u-blox modem', () => {
+  test('takes the bytes a pause after a prompt without a line end', () => {
     const modem = listening();
     expect(modem.ask(`${SEND},12\r`)).toBe('\r\n@');
     expect(sendBytes(modem, P12)).toBe('\r\n+USOST: 0,12\r\n\r\nOK\r\n');
     expect(modem.sent).toEqual([{ bytes: P12, port: 6969, destination: GATEWAY }]);
   });
 
-  test('bytes that come too soon after the prompt are lost', () => {
+  test('discards bytes that come too soon after the prompt', () => {
     const modem = listening();
     modem.ask(`${SEND},4\r`);
     modem.pass(20);
@@ -145,14 +145,14 @@ describe('sending', () => {
     expect(modem.sent.map(({ bytes }) => bytes)).toEqual(['pong']);
   });
 
-  test('with ATE1 the bytes are echoed', () => {
+  test('echoes the bytes with ATE1', () => {
     const modem = listening();
     modem.at('ATE1');
     modem.ask(`${SEND},7\r`);
     expect(sendBytes(modem, 'payload')).toBe('payload\r\n+USOST: 0,7\r\n\r\nOK\r\n');
   });
 
-  test('1024 bytes are the most, 512 in hexadecimal digits', () => {
+  test('takes at most 1024 bytes, or 512 as hexadecimal digits', () => {
     const modem = listening();
     modem.ask(`${SEND},1024\r`);
     expect(sendBytes(modem, 'x'.repeat(1024))).toBe('\r\n+USOST: 0,1024\r\n\r\nOK\r\n');
@@ -166,7 +166,7 @@ describe('sending', () => {
     expect(modem.sent.at(-1)?.bytes).toBe('\xff'.repeat(512));
   });
 
-  test('the R4 refuses one into which a datagram comes', () => {
+  test('is refused by an R4 while a datagram that came into a send is unread', () => {
     const modem = listening(R4);
     modem.ask(`${SEND},4\r`);
     modem.receive('cross');
@@ -181,7 +181,7 @@ describe('sending', () => {
     expect(sendBytes(modem, 'ping')).toContain('+USOST: 0,4');
   });
 
-  test('faults: busy, and failing', () => {
+  test('fails by the faults sendBusy and sendFail', () => {
     const modem = listening({ faults: { sendBusy: [1], sendFail: [1] } });
     expect(modem.at(`${SEND},4`)).toBe(ERROR);
     modem.ask(`${SEND},4\r`);
@@ -189,7 +189,7 @@ describe('sending', () => {
   });
 });
 
-test('closing: at once, on the R4 also later, and by the network', () => {
+test('a u-blox socket is closed by the host at once, on the R4 also later, and by the network', () => {
   const modem = listening(R4);
   expect(modem.at('AT+USOCL=0,1')).toBe('\r\nOK\r\n\r\n+UUSOCL: 0\r\n');
   modem.at(OPEN);
@@ -198,7 +198,7 @@ test('closing: at once, on the R4 also later, and by the network', () => {
   expect(modem.core.sockets()).toEqual([]);
 });
 
-test.each([15, 16])('AT+CFUN=%i restarts it', (level) => {
+test.each([15, 16])('AT+CFUN=%i restarts a u-blox modem', (level) => {
   const modem = testModem('ublox');
   expect(modem.at(`AT+CFUN=${level}`)).toBe(OK);
   expect(modem.restarts()).toBe(1);

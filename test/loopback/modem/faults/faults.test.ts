@@ -21,8 +21,8 @@ const drain = (modem: ReturnType<typeof listening>) => {
   modem.at('AT+QIRD=0');
 };
 
-describe('URCs', () => {
-  test('the second is lost, the third comes twice', () => {
+describe('faults of URCs', () => {
+  test('lose the second URC and print the third twice', () => {
     const modem = listening({ urcLoss: [2], urcDuplicate: [3] });
     const heard = [1, 2, 3].map((number) => {
       modem.receive(`${number}`);
@@ -33,7 +33,7 @@ describe('URCs', () => {
     expect(heard).toEqual([RECV, '', RECV + RECV]);
   });
 
-  test('one waits for the next answer, and comes within it', () => {
+  test('hold a URC back until it comes within the next answer', () => {
     const places = new Set<string>();
     for (let seed = 0; seed < 20; seed += 1) {
       const modem = listening({ urcBetween: 1 }, { seed });
@@ -48,53 +48,53 @@ describe('URCs', () => {
     );
   });
 
-  test('between prompt and result', () => {
+  test('print a URC between prompt and result', () => {
     const modem = listening({ urcBetween: 1 });
     expect(modem.ask('AT+QISEND=0,1,"100.64.0.1",6969\r')).toBe('\r\n> ');
     modem.receive('x');
     expect(modem.ask('y')).toBe(`${RECV}\r\nSEND OK\r\n`);
   });
 
-  test('none waits for ever', () => {
+  test('hold no URC back for longer than two seconds', () => {
     const modem = listening({ urcBetween: 1 });
     modem.receive('x');
     modem.pass(2000);
     expect(modem.said()).toBe(RECV);
   });
 
-  test('one that means nothing, before every line', () => {
+  test('print an unrelated URC before every line', () => {
     const modem = listening({ urcExtra: 1 });
     const extra = line('+QIND: "csq",20,99');
     expect(modem.at('AT+CSQ')).toBe(`${extra}${line('+CSQ: 21,99')}${extra}${OK}`);
   });
 
-  test('never within a header and its payload', () => {
+  test('print no URC within a header and its payload', () => {
     const modem = listening({ urcExtra: 1, garbage: 1 });
     modem.receive('payload');
     expect(modem.at('AT+QIRD=0')).toContain('\r\n+QIRD: 7,"100.64.0.1",6969\r\npayload\r\n');
   });
 });
 
-describe('damage', () => {
-  test('a line is lost', () => {
+describe('faults that damage output', () => {
+  test('lose a line', () => {
     expect(listening({ lineLoss: [1] }).at('AT+CSQ')).toBe(OK);
   });
 
-  test('a byte is lost', () => {
+  test('lose a byte', () => {
     const modem = listening({ byteLoss: [2] });
     const said = modem.at('AT+CSQ');
     expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length - 1);
     expect(said.startsWith(line('+CSQ: 21,99'))).toBe(true);
   });
 
-  test('a byte is another', () => {
+  test('replace a byte', () => {
     const said = listening({ byteDamage: [1] }).at('AT+CSQ');
     expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length);
     expect(said.match(/[\x80-\xff]/g)).toHaveLength(1);
     expect(said.endsWith(OK)).toBe(true);
   });
 
-  test('bursts of up to 32 bytes, the same for the same seed', () => {
+  test('print bursts of up to 32 bytes, the same for the same seed', () => {
     const burst = (seed: number) => listening({ garbage: [1] }, { seed }).at('AT+CSQ');
     expect(burst(1)).toBe(burst(1));
     expect(burst(1)).not.toBe(burst(2));
@@ -113,7 +113,7 @@ describe('damage', () => {
     expect(modem.at('AT+QIRD=0')).toContain('6969\r\na\r\nb\r\n');
   });
 
-  test('silence; the modem goes on afterwards', () => {
+  test('silence the modem, which continues afterwards', () => {
     const modem = listening({ silent: 'yes' });
     expect(modem.at('AT+CSQ')).toBe('');
     modem.setFaults({});
@@ -121,20 +121,20 @@ describe('damage', () => {
   });
 });
 
-describe('chunks', () => {
-  test('each line by itself', () => {
+describe('the chunks of output', () => {
+  test('are single lines by default', () => {
     const modem = listening();
     modem.write('AT+CSQ\r');
     expect(modem.chunks).toEqual([line('+CSQ: 21,99'), OK]);
   });
 
-  test('each byte by itself', () => {
+  test('are single bytes with chunks=byte', () => {
     const modem = listening({ chunks: 'byte' });
     modem.write('AT\r');
     expect(modem.chunks).toEqual([...OK]);
   });
 
-  test('all until a silence', () => {
+  test('are all output until a silence with chunks=all', () => {
     const modem = listening({ chunks: 'all' });
     modem.write('AT+CSQ\r');
     modem.pass(10);
@@ -146,18 +146,18 @@ describe('chunks', () => {
   });
 });
 
-describe('written down', () => {
+describe('modem faults in their written form', () => {
   test.each([
     'none',
     'urcLoss=0.2',
     'urcLoss=#2+5,chunks=byte,prompt=newline',
     'silent=yes,resetAfterSent=100,resetAfterHeard=7,away=2min',
     'error.AT+QIACT=30,error.AT+QIOPEN=3#1+2',
-  ])('%s', (text) => {
+  ])('%s are parsed and formatted', (text) => {
     expect(formatModemFaults(text === 'none' ? resolveModemFaults({}) : parseModemFaults(text))).toBe(text);
   });
 
-  test('what is resolved can be given again', () => {
+  test('resolve to themselves', () => {
     const faults = parseModemFaults('sendFail=#1,error.AT+QIACT=30,error.AT+X=3#2');
     expect(resolveModemFaults(faults)).toEqual(faults);
     expect(faults).toMatchObject({ sendFail: [1], errors: { 'AT+QIACT': { cme: 30 }, 'AT+X': { cme: 3, on: [2] } } });
@@ -174,13 +174,13 @@ describe('written down', () => {
     'error.QIACT=30',
     'error.AT+Q=x',
     '',
-  ])('%j is refused', (text) => {
+  ])('%j are refused', (text) => {
     expect(() => parseModemFaults(text)).toThrow(expect.objectContaining({ code: 'bad-input' }));
   });
 });
 
-describe('commands', () => {
-  test('those that begin so end with an error, always or by number, in the form of CMEE', () => {
+describe('faults of commands', () => {
+  test('fail those with the beginning, all or by number, in the form that AT+CMEE sets', () => {
     const modem = listening({ errors: { 'AT+CS': 30, 'at+cgatt': { cme: 148, on: [2] } } });
     expect(modem.at('AT+CSQ')).toBe(ERROR);
     modem.at('AT+CMEE=1');

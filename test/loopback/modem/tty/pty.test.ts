@@ -7,43 +7,42 @@ import { openTty } from '../../../../loopback/modem/tty/pty.js';
 import { openPort } from '../port.js';
 
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-const PATIENCE_MS = 5000;
+const WAIT_MS = 5000;
 
-/** A terminal, closed at the end of the test if it is not by then. */
+/** Opens a terminal, which is closed at the end of the test. */
 async function open() {
-  const heard: Buffer[] = [];
+  const chunks: Buffer[] = [];
   let lost = 0;
   const tty = await openTty({
-    onData: (bytes) => void heard.push(bytes),
+    onData: (bytes) => void chunks.push(bytes),
     onLost: () => {
       lost += 1;
     },
   });
   onTestFinished(() => tty.close());
-  return { tty, heard: () => Buffer.concat(heard), lost: () => lost };
+  return { tty, received: () => Buffer.concat(chunks), lost: () => lost };
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  await vi.waitFor(() => expect(holds()).toBe(true), { timeout: PATIENCE_MS, interval: 5 });
-}
+/** Waits until `value` is as expected; a time-out shows the value. */
+const until = (value: () => unknown, expected: unknown) =>
+  vi.waitFor(() => expect(value()).toEqual(expected), { timeout: WAIT_MS, interval: 5 });
 
-describe('bytes', () => {
-  test('all values come through unchanged, both ways, without any setting up', async () => {
-    const { tty, heard } = await open();
+describe('the bytes of a terminal', () => {
+  test('pass unchanged in both directions without any set-up, whatever their values', async () => {
+    const { tty, received } = await open();
     const port = openPort(tty.path);
     port.write(ALL_BYTES);
-    await until(() => heard().length >= 256);
-    expect(heard()).toEqual(ALL_BYTES);
+    await until(received, ALL_BYTES);
     tty.write(ALL_BYTES);
     expect(await port.readAll(256)).toEqual(ALL_BYTES);
     await pause(50);
     // No echo of either.
     expect(port.read()).toEqual(Buffer.alloc(0));
-    expect(heard()).toHaveLength(256);
+    expect(received()).toHaveLength(256);
     port.close();
   });
 
-  test('more than the terminal holds waits for the reader, and blocks nobody', async () => {
+  test('wait for their reader without blocking when the terminal is full', async () => {
     const { tty } = await open();
     const port = openPort(tty.path);
     const lots = Buffer.concat(Array.from({ length: 160 }, () => ALL_BYTES));
@@ -55,11 +54,11 @@ describe('bytes', () => {
     port.close();
   });
 
-  test('the terminal outlives those who open it; what is drained nobody reads', async () => {
-    const { tty, heard, lost } = await open();
+  test('survive programs that open and close it, until they are drained', async () => {
+    const { tty, received, lost } = await open();
     const first = openPort(tty.path);
     first.write(Buffer.from('one'));
-    await until(() => heard().length === 3);
+    await until(() => String(received()), 'one');
     first.close();
     tty.write(Buffer.from('stale'));
     await pause(50);
@@ -68,14 +67,14 @@ describe('bytes', () => {
     tty.write(Buffer.from('fresh'));
     expect(String(await second.readAll(5))).toBe('fresh');
     second.write(Buffer.from('two'));
-    await until(() => heard().length === 6);
+    await until(() => String(received()), 'onetwo');
     second.close();
     expect(lost()).toBe(0);
   });
 });
 
-describe('the end', () => {
-  test('the path is gone, whoever had it open reads its end, the holder has ended', async () => {
+describe('closing a terminal', () => {
+  test('removes the path, ends the holder, and ends the input of programs that have it open', async () => {
     const { tty, lost } = await open();
     const port = openPort(tty.path);
     expect(process.kill(tty.holder, 0)).toBe(true);
@@ -89,14 +88,14 @@ describe('the end', () => {
     port.close();
   });
 
-  test('a holder that ends by itself is noticed', async () => {
+  test('is reported when the holder ends unexpectedly', async () => {
     const { tty, lost } = await open();
     process.kill(tty.holder, 'SIGKILL');
-    await until(() => lost() === 1);
+    await until(lost, 1);
     expect(existsSync(tty.path)).toBe(false);
   });
 
-  test('nobody else is ever signalled, and an unrelated process lives on', async () => {
+  test('signals only the holder, and no unrelated process', async () => {
     const bystander = spawn('sleep', ['60'], { stdio: 'ignore' });
     await once(bystander, 'spawn');
     onTestFinished(() => void bystander.kill('SIGKILL'));

@@ -9,7 +9,7 @@ function pacedWire(baud: number) {
   return { wire, pass, arrived, total: () => arrived.reduce((sum, { bytes }) => sum + bytes, 0), now: clock.now };
 }
 
-test('without a speed everything arrives at once', () => {
+test('without a speed bytes arrive at once', () => {
   const { wire, arrived } = pacedWire(0);
   wire.send(Buffer.alloc(1300));
   expect(arrived).toEqual([{ at: 0, bytes: 1300 }]);
@@ -30,7 +30,7 @@ test.each([
   expect(wire.waiting()).toBe(0);
 });
 
-test('at no time more has arrived than the line can carry, however it was sent', () => {
+test('never more bytes arrive than the line can carry, however they were written', () => {
   const { wire, pass, total, now } = pacedWire(9600);
   for (let step = 0; step < 200; step += 1) {
     if (step % 7 === 0) wire.send(Buffer.alloc(5));
@@ -41,7 +41,7 @@ test('at no time more has arrived than the line can carry, however it was sent',
   expect(total()).toBe(29 * 5);
 });
 
-test('a timer that was late is made up for', () => {
+test('a late timer does not slow the line down', () => {
   const tasks: (() => void)[] = [];
   let time = 0;
   let total = 0;
@@ -64,7 +64,7 @@ test('a timer that was late is made up for', () => {
   expect(total).toBe(96);
 });
 
-test('what is cleared does not arrive', () => {
+test('cleared bytes do not arrive', () => {
   const { wire, pass, arrived } = pacedWire(9600);
   wire.send(Buffer.alloc(10));
   wire.clear();

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   applyFaults,
+  type FaultResult,
   type FaultState,
   newFaultState,
   type Packet,
-  type Passage,
 } from '../../../../loopback/network/faults/apply.js';
 import { type FaultsInput, resolveFaults, type Way } from '../../../../loopback/network/faults/settings.js';
 import { SEED } from '../../../support/seed.js';
@@ -13,7 +13,7 @@ import { SEED } from '../../../support/seed.js';
 const begin = (faults: FaultsInput, seed = SEED) => newFaultState(resolveFaults(faults), seed);
 
 /** Sends packets one after the other, one a millisecond. */
-function sendAll(state: FaultState, packets: readonly Packet[]): Passage[] {
+function sendAll(state: FaultState, packets: readonly Packet[]): FaultResult[] {
   let current = state;
   return packets.map((packet, index) => {
     const passage = applyFaults(current, packet, index);
@@ -25,14 +25,14 @@ function sendAll(state: FaultState, packets: readonly Packet[]): Passage[] {
 const packets = (count: number, way: Way = 'down', length = 4): Packet[] =>
   Array.from({ length: count }, (_, index) => ({ way, bytes: Buffer.alloc(length, index) }));
 
-const namesOf = ({ hits }: Passage) => hits.map(({ fault }) => fault);
+const namesOf = ({ hits }: FaultResult) => hits.map(({ fault }) => fault);
 
 /** The numbers of the packets that a fault hit. */
-const hitBy = (passages: readonly Passage[], fault: string) =>
+const hitBy = (passages: readonly FaultResult[], fault: string) =>
   passages.filter((passage) => namesOf(passage).some((name) => name === fault)).map(({ packet }) => packet);
 
 /** What arrives, in the order in which it does. */
-const arrivals = (passages: readonly Passage[]) =>
+const arrivals = (passages: readonly FaultResult[]) =>
   passages
     .flatMap(({ deliveries, packet }) => deliveries.map(({ at }) => ({ at, packet })))
     .sort((a, b) => a.at - b.at)
@@ -65,7 +65,7 @@ const anyRules = fc.record(rules, { requiredKeys: [] });
 const anyFaults = fc.record({ ...rules, down: anyRules, up: anyRules }, { requiredKeys: [] });
 const anySeed = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
-test('without faults everything arrives once, whole, at once', () => {
+test('without faults each packet arrives once, unchanged, without delay', () => {
   fc.assert(
     fc.property(anySeed, anyPacket, fc.double({ noNaN: true, min: 0, max: 1e9 }), (seed, packet, now) => {
       const { deliveries, hits } = applyFaults(begin({}, seed), packet, now);
@@ -75,7 +75,7 @@ test('without faults everything arrives once, whole, at once', () => {
   );
 });
 
-test('the same seed, faults and packets: the same, and nothing that was given is changed', () => {
+test('the same seed, faults and packets give the same result, and no input is changed', () => {
   fc.assert(
     fc.property(anyFaults, anySeed, fc.array(anyPacket, { maxLength: 20 }), (faults, seed, given) => {
       const state = begin(faults, seed);
@@ -90,7 +90,7 @@ test('the same seed, faults and packets: the same, and nothing that was given is
   );
 });
 
-test('whatever the faults: at most two arrive, never before they were sent, never longer, and every change is told', () => {
+test('with any faults at most two copies arrive, never early, never longer, and every change is reported', () => {
   const most = 4 * 600_000;
   fc.assert(
     fc.property(anyFaults, anySeed, fc.array(anyPacket, { maxLength: 20 }), (faults, seed, given) => {
@@ -111,31 +111,28 @@ test('whatever the faults: at most two arrive, never before they were sent, neve
   );
 });
 
-test('another seed, other faults', () => {
+test('another seed hits other packets', () => {
   const lost = (seed: number) => hitBy(sendAll(begin({ loss: 0.5 }, seed), packets(100)), 'loss').join();
   expect(new Set([0, 1, 2, 3, 2 ** 32 - 1].map(lost)).size).toBe(5);
 });
 
-describe('how often', () => {
+describe('the frequency of faults', () => {
   const COUNT = 20_000;
 
-  test.each(['loss', 'duplicate', 'reorder', 'corrupt', 'truncate'] as const)(
-    '%s hits as often as it says',
-    (fault) => {
-      for (const rate of [0, 0.01, 0.2, 0.5, 1]) {
-        for (const way of ['down', 'up'] as const) {
-          const hit = hitBy(sendAll(begin({ [fault]: rate }), packets(COUNT, way)), fault).length;
-          // Five standard deviations.
-          const margin = 5 * Math.sqrt(COUNT * rate * (1 - rate));
-          expect(Math.abs(hit - rate * COUNT), `${fault}=${rate} ${way}, seed ${SEED}: ${hit}`).toBeLessThanOrEqual(
-            margin,
-          );
-        }
+  test.each(['loss', 'duplicate', 'reorder', 'corrupt', 'truncate'] as const)('of %s is its probability', (fault) => {
+    for (const rate of [0, 0.01, 0.2, 0.5, 1]) {
+      for (const way of ['down', 'up'] as const) {
+        const hit = hitBy(sendAll(begin({ [fault]: rate }), packets(COUNT, way)), fault).length;
+        // Five standard deviations.
+        const margin = 5 * Math.sqrt(COUNT * rate * (1 - rate));
+        expect(Math.abs(hit - rate * COUNT), `${fault}=${rate} ${way}, seed ${SEED}: ${hit}`).toBeLessThanOrEqual(
+          margin,
+        );
       }
-    },
-  );
+    }
+  });
 
-  test('faults are independent of each other, of the packet before, and of the other way', () => {
+  test('is independent of other faults, of the packet before, and of the other direction', () => {
     const all = { loss: 0, duplicate: 0.5, reorder: 0.5, corrupt: 0.5, truncate: 0.5 };
     const down = sendAll(begin(all), packets(COUNT));
     const up = sendAll(begin(all), packets(COUNT, 'up'));
@@ -153,7 +150,7 @@ describe('how often', () => {
     }
   });
 
-  test('setting one fault does not change what another one hits', () => {
+  test('setting one fault does not change which packets another one hits', () => {
     const alone = hitBy(sendAll(begin({ duplicate: 0.3 }), packets(500)), 'duplicate');
     const others = { reorder: 0.5, corrupt: [3], truncate: 0.9, jitter: '1s' };
     expect(hitBy(sendAll(begin({ ...others, duplicate: 0.3 }), packets(500)), 'duplicate')).toEqual(alone);
@@ -173,13 +170,13 @@ test.each<[FaultsInput, Way[]]>([
   [{ up: { loss: 1 } }, ['up']],
   [{ loss: 1, up: { loss: 0 } }, ['down']],
   [{ loss: 1, down: { loss: [] } }, ['up']],
-])('%j hits only what goes %j', (faults, ways) => {
+])('the faults %j hit only packets in the direction %j', (faults, ways) => {
   const mixed = (['down', 'up', 'down', 'up'] as const).map((way) => ({ way, bytes: Buffer.from('x') }));
   const lost = sendAll(begin(faults), mixed).flatMap(({ hits }, index) => (hits.length > 0 ? [mixed[index]?.way] : []));
   expect(lost).toEqual(mixed.map(({ way }) => way).filter((way) => ways.includes(way)));
 });
 
-test('each way counts its own packets, and what hits them does not depend on the other way’s', () => {
+test('each direction counts its own packets, and faults do not depend on the other direction’s', () => {
   const faults = { loss: 0.3, duplicate: 0.3, jitter: '50ms' };
   const alone = sendAll(begin(faults), packets(50, 'up')).map(({ packet, hits }) => ({ packet, hits }));
   const mixed = packets(50, 'up').flatMap((packet, index) => [...packets(index % 3), packet]);
@@ -187,7 +184,7 @@ test('each way counts its own packets, and what hits them does not depend on the
   expect(together.map(({ packet, hits }) => ({ packet, hits }))).toEqual(alone);
 });
 
-test('a delay is the same for all and keeps their order', () => {
+test('a delay is the same for all packets and keeps their order', () => {
   const passages = sendAll(begin({ delay: '1s' }), packets(100));
   for (const [index, { deliveries, hits }] of passages.entries()) {
     expect(deliveries).toEqual([{ at: index + 1000, bytes: Buffer.alloc(4, index) }]);
@@ -195,7 +192,7 @@ test('a delay is the same for all and keeps their order', () => {
   }
 });
 
-test('jitter spreads over its whole range, and lets packets overtake each other', () => {
+test('jitter covers its whole range, and lets packets overtake each other', () => {
   const passages = sendAll(begin({ delay: '20ms', jitter: '100ms' }), packets(2000));
   const waits = passages.map(({ deliveries }, index) => (deliveries[0]?.at ?? 0) - index);
   expect(Math.min(...waits)).toBeGreaterThanOrEqual(20);
@@ -205,7 +202,7 @@ test('jitter spreads over its whole range, and lets packets overtake each other'
   expect(arrivals(passages)).not.toEqual(passages.map(({ packet }) => packet));
 });
 
-test('a packet held back is overtaken by the next ones, and by no others', () => {
+test('a reordered packet is overtaken by the next ones, and by no others', () => {
   const passages = sendAll(begin({ reorder: [3], reorderDelay: '2.5s', delay: '1s' }), packets(3000));
   const order = arrivals(passages);
   expect(order.slice(0, 4)).toEqual([1, 2, 4, 5]);
@@ -218,7 +215,7 @@ test('a packet held back is overtaken by the next ones, and by no others', () =>
   expect(order.filter((packet) => packet !== 3)).toEqual(order.filter((packet) => packet !== 3).sort((a, b) => a - b));
 });
 
-test('a copy has a delay of its own', () => {
+test('a duplicate has a delay of its own', () => {
   const [later] = sendAll(begin({ duplicate: 1, delay: '10ms', duplicateDelay: '5s' }), packets(1));
   expect(later?.deliveries.map(({ at }) => at)).toEqual([10, 5010]);
   expect(later?.hits).toContainEqual({ fault: 'duplicate', delayMs: 5010 });
@@ -230,7 +227,7 @@ test('a copy has a delay of its own', () => {
   expect(firsts.length).toBeLessThan(140);
 });
 
-test('corruption flips one to eight bits of one byte, everywhere, in all numbers', () => {
+test('corruption flips one to eight bits of one byte, at every position', () => {
   const places = new Set<number>();
   const numbers = new Set<number>();
   for (const { deliveries } of sendAll(
@@ -247,7 +244,7 @@ test('corruption flips one to eight bits of one byte, everywhere, in all numbers
   expect([...numbers].sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-test('truncation keeps a beginning: nothing to all but one byte', () => {
+test('truncation keeps a beginning of any length but the whole', () => {
   const whole = Buffer.from('abcd');
   const sizes = new Set<number>();
   for (const { deliveries, hits } of sendAll(
@@ -262,12 +259,12 @@ test('truncation keeps a beginning: nothing to all but one byte', () => {
   expect([...sizes].sort()).toEqual([0, 1, 2, 3]);
 });
 
-test('an empty packet cannot be damaged, and no fault is told', () => {
+test('an empty packet is not damaged, and no fault is reported', () => {
   const [passage] = sendAll(begin({ corrupt: 1, truncate: 1 }), [{ way: 'up', bytes: Buffer.alloc(0) }]);
   expect(passage).toMatchObject({ hits: [], deliveries: [{ bytes: Buffer.alloc(0) }] });
 });
 
-test('what is lost is neither damaged nor doubled', () => {
+test('a lost packet is neither damaged nor duplicated', () => {
   const all = { loss: 1, duplicate: 1, reorder: 1, corrupt: 1, truncate: 1, delay: '1s' };
   const [passage] = sendAll(begin(all), packets(1));
   expect(passage).toMatchObject({ deliveries: [], hits: [{ fault: 'loss' }] });

@@ -10,7 +10,7 @@ const badInput = (part: string) =>
     remedy: expect.stringContaining('loss'),
   });
 
-test('nothing said is no faults, and what is resolved resolves to itself', () => {
+test('no input resolves to no faults, and resolved faults resolve to themselves', () => {
   const none = resolveFaults({});
   expect(none.down).toEqual(none.up);
   expect(none.down).toMatchObject({
@@ -27,7 +27,7 @@ test('nothing said is no faults, and what is resolved resolves to itself', () =>
   expect(resolveFaults(some)).toEqual(some);
 });
 
-test('one way goes before both', () => {
+test('a fault of one direction overrides the one of both', () => {
   const { down, up } = resolveFaults({ loss: 0.1, delay: '50ms', up: { loss: [2, 5] }, down: { loss: undefined } });
   expect(down).toMatchObject({ loss: 0.1, delay: '50ms' });
   expect(up).toMatchObject({ loss: [2, 5], delay: '50ms' });
@@ -50,7 +50,7 @@ test.each<[unknown, string]>([
   [{ delay: '50' }, 'delay: must be a duration from 0ms to 10min'],
   [{ jitter: '11min' }, 'jitter: must be a duration'],
   [{ up: { reorderDelay: '-1s' } }, 'up.reorderDelay: must be a duration'],
-])('%j is refused: %s', (input, part) => {
+])('the faults %j are refused: %s', (input, part) => {
   expect(() => resolveFaults(input)).toThrow(badInput(part));
 });
 
@@ -59,7 +59,7 @@ test.each<[string, object]>([
   ['loss=0.2,duplicate=.1,delay=50ms', { loss: 0.2, duplicate: 0.1, delay: '50ms' }],
   ['up.loss=#2+5, down.corrupt=1', { up: { loss: [2, 5] }, down: { corrupt: 1 } }],
   ['loss=#7,down.loss=0,up.loss=#', { loss: [7], down: { loss: 0 }, up: { loss: [] } }],
-])('%s', (written, input) => {
+])('the written faults %s are parsed', (written, input) => {
   expect(parseFaults(written)).toEqual(resolveFaults(input));
 });
 
@@ -69,18 +69,18 @@ test.each([
   ['loss=', 'is not NAME=VALUE'],
   ['loss=0.1,', 'is not NAME=VALUE'],
   ['both.loss=1', 'is not NAME=VALUE'],
-  ['loss=0.1,loss=0.2', 'loss is there twice'],
+  ['loss=0.1,loss=0.2', 'loss is given twice'],
   ['loss=2', 'loss: '],
   ['loss=#2+', 'loss.1: '],
   ['loss=#2-5', 'loss: must be'],
   ['delay=50', 'delay: '],
   ['down=1', 'down: Invalid input: expected object'],
   ['__proto__=1', 'there is no "__proto__"'],
-])('%j is refused: %s', (written, part) => {
+])('the written faults %j are refused: %s', (written, part) => {
   expect(() => parseFaults(written)).toThrow(badInput(part));
 });
 
-test('what is written can be read', () => {
+test('formatted faults are parsed to the same', () => {
   const hits = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.array(fc.integer({ min: 1, max: 99 })));
   const delay = fc.integer({ min: 0, max: 600 }).map((seconds) => `${seconds}s`);
   const rules = { loss: hits, duplicate: hits, reorder: hits, delay, jitter: delay };
@@ -95,7 +95,7 @@ test('what is written can be read', () => {
   );
 });
 
-test('the help has every fault, with its default', () => {
+test('the help shows every fault with its default', () => {
   for (const rule of Object.keys(resolveFaults({}).up)) expect(faultsHelp()).toContain(`  ${rule}=`);
   expect(faultsHelp()).toContain('  reorderDelay=DURATION (100ms)\n');
   expect(faultsHelp()).toContain('  loss=PROBABILITY|#N+N (0)\n');

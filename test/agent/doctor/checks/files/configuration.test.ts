@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   configuration,
   judgeConfiguration,
-  type Seen,
+  type Observation,
 } from '../../../../../agent/doctor/checks/files/configuration.js';
 import { createContext } from '../../../../../agent/doctor/context.js';
 import { SupersimError } from '../../../../../shared/errors.js';
@@ -13,13 +13,13 @@ import { needs } from '../../../../support/needs.js';
 import { asNobody } from '../../../../support/nobody.js';
 import { contextOf, NOBODY, ROOT, run } from '../../support.js';
 
-describe('configuration', () => {
-  it('is good when it is valid, and nobody else may change it', async () => {
+describe('the doctor’s configuration check', () => {
+  it('finds a valid configuration that nobody else may change', async () => {
     const found = await run(configuration, { allow: ['10.0.0.0/8'] }, { agent: async () => ROOT });
     expect(found).toMatchObject([{ severity: 'good', looked: expect.stringContaining('mode 600') }]);
   });
 
-  it('names what is wrong in it, and where', async () => {
+  it('names a mistake and its place', async () => {
     const context = await contextOf({});
     writeFileSync(context.file, 'listen:\n  prots: [1]\n');
     const found = await configuration.run(await createContext({ config: context.file }));
@@ -31,40 +31,43 @@ describe('configuration', () => {
     });
   });
 
-  it('is not there: a file that was named has to be, the usual one not', async () => {
+  it('reports a missing file that was named, but not a missing default one', async () => {
     const context = await createContext({ config: join(temporaryFolder(), 'absent.yaml') });
     expect(await configuration.run(context)).toMatchObject([{ severity: 'error', code: 'config-unreadable' }]);
     const usual = { ...context, configError: undefined };
     expect(await configuration.run(usual)).toMatchObject([{ severity: 'good' }]);
   });
 
-  it.skipIf(needs('root'))('has to be the agent’s to read, and nobody else’s to read or change', async () => {
-    const context = await contextOf({ modem: { pin: '4711' } }, { agent: async () => NOBODY });
-    const { file } = context;
-    chmodSync(dirname(file), 0o755);
-    expect(await configuration.run(context)).toMatchObject([
-      { severity: 'good' },
-      { severity: 'error', code: 'config-unreadable', remedy: expect.stringContaining(`chmod 640 ${file}`) },
-    ]);
-    chmodSync(file, 0o666);
-    expect(await configuration.run(context)).toMatchObject([
-      { severity: 'good' },
-      { severity: 'warning', found: expect.stringContaining('PIN') },
-      { severity: 'error', found: expect.stringContaining('every user can change it') },
-    ]);
-    // Nobody gets to it.
-    chmodSync(dirname(file), 0o700);
-    const closed = await configuration.run({ ...context, agent: async () => ROOT });
-    expect(closed.map(({ found }) => found).join()).not.toContain('read');
-    chmodSync(dirname(file), 0o755);
-    chmodSync(file, 0o640);
-    chownSync(file, 1234, NOBODY.uid);
-    expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }, { severity: 'warning' }]);
-    chownSync(file, 0, NOBODY.uid);
-    expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }]);
-  });
+  it.skipIf(needs('root'))(
+    'requires that the agent can read it, and others can neither read nor change it',
+    async () => {
+      const context = await contextOf({ modem: { pin: '4711' } }, { agent: async () => NOBODY });
+      const { file } = context;
+      chmodSync(dirname(file), 0o755);
+      expect(await configuration.run(context)).toMatchObject([
+        { severity: 'good' },
+        { severity: 'error', code: 'config-unreadable', remedy: expect.stringContaining(`chmod 640 ${file}`) },
+      ]);
+      chmodSync(file, 0o666);
+      expect(await configuration.run(context)).toMatchObject([
+        { severity: 'good' },
+        { severity: 'warning', found: expect.stringContaining('PIN') },
+        { severity: 'error', found: expect.stringContaining('every user can change it') },
+      ]);
+      // Nobody gets to it.
+      chmodSync(dirname(file), 0o700);
+      const closed = await configuration.run({ ...context, agent: async () => ROOT });
+      expect(closed.map(({ found }) => found).join()).not.toContain('read');
+      chmodSync(dirname(file), 0o755);
+      chmodSync(file, 0o640);
+      chownSync(file, 1234, NOBODY.uid);
+      expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }, { severity: 'warning' }]);
+      chownSync(file, 0, NOBODY.uid);
+      expect(await configuration.run(context)).toMatchObject([{ severity: 'good' }]);
+    },
+  );
 
-  it('has no copies beside it that everybody can read, whoever made them', async () => {
+  it('warns of readable copies beside it', async () => {
     const context = await contextOf({}, { agent: async () => ROOT });
     const [folder, name] = [dirname(context.file), basename(context.file)];
     chmodSync(folder, 0o755);
@@ -78,7 +81,7 @@ describe('configuration', () => {
     expect(copies?.remedy).toContain(`\`sudo chmod o= ${paths.join(' ')}\``);
   });
 
-  it.skipIf(needs('root'))('says to a user who may not read it that sudo may', async () => {
+  it.skipIf(needs('root'))('tells a user who may not read it to use sudo', async () => {
     const { file } = await contextOf({});
     chmodSync(dirname(file), 0o755);
     const found = await asNobody(async () => configuration.run(await createContext({ config: file })));
@@ -91,11 +94,11 @@ describe('configuration', () => {
   });
 });
 
-describe('what is seen of a configuration', () => {
+describe('judgeConfiguration', () => {
   const FILE = '/etc/supersim-agent/config.yaml';
   const HAND_OVER = `Run \`sudo chown root:supersim-agent ${FILE} && sudo chmod 640 ${FILE}\`.`;
   const OWNER = { uid: 0, gid: 990, mtimeMs: 0 };
-  const seen: Seen = {
+  const PACKAGED: Observation = {
     file: FILE,
     status: { ...OWNER, mode: 0o100640 },
     error: undefined,
@@ -112,58 +115,73 @@ describe('what is seen of a configuration', () => {
   const eacces = Object.assign(new Error('EACCES'), { code: 'EACCES' });
   const hidden = new SupersimError('config-unreadable', `cannot read ${FILE}`, { cause: eacces });
 
-  it.each<[string, Partial<Seen>, string[]]>([
+  it.each<[string, Partial<Observation>, string[]]>([
     ['as the package installs it', {}, []],
-    ['not there', { status: 'ENOENT', isReadable: undefined }, []],
+    ['missing', { status: 'ENOENT', isReadable: undefined }, []],
+    ['readable for every user', open, [`warning every user can read it, and with it any secret in it ${HAND_OVER}`]],
     [
-      'for everybody to read',
-      open,
-      [`warning every user can read it, and so any secret that it will hold ${HAND_OVER}`],
-    ],
-    [
-      'for everybody to read, with a PIN and more',
+      'readable for every user, with a PIN and more',
       { ...open, secrets: ['the SIM’s PIN', 'the environment of handlers'] },
-      [`warning every user can read it, and so the SIM’s PIN and the environment of handlers ${HAND_OVER}`],
+      [`warning every user can read it, and with it the SIM’s PIN and the environment of handlers ${HAND_OVER}`],
     ],
     [
-      'closed to the agent',
+      'unreadable for the agent',
       { status: { ...OWNER, gid: 0, mode: 0o100640 }, isReadable: false },
-      [`error the agent’s user supersim-agent may not read it ${HAND_OVER} Its folder must let supersim-agent in too.`],
+      [`error the agent’s user supersim-agent may not read it ${HAND_OVER} Let supersim-agent enter its folder too.`],
     ],
     [
-      'for everybody to change',
+      'writable for every user',
       { status: { ...OWNER, mode: 0o100666 } },
-      [`error every user can change it, and so have the agent run what they like ${HAND_OVER}`],
+      [`error every user can change it and so make the agent run anything ${HAND_OVER}`],
     ],
     [
-      'somebody’s',
+      'another user’s',
       { status: { ...OWNER, uid: 1234, mode: 0o100640 } },
-      [`warning its owner, who is neither root nor the agent, can have the agent run things ${HAND_OVER}`],
+      [`warning its owner, neither root nor the agent, can make the agent run anything ${HAND_OVER}`],
     ],
     [
-      'for its group to change',
+      'writable for its group',
       { status: { ...OWNER, mode: 0o100660 } },
-      [`warning its whole group can change it, and so have the agent run things ${HAND_OVER}`],
+      [`warning its whole group can change it and so make the agent run anything ${HAND_OVER}`],
+    ],
+    ['invalid', { error: new SupersimError('config-invalid', 'bad', { remedy: 'Fix it.' }) }, ['error bad Fix it.']],
+    [
+      'missing, though it was named',
+      {
+        status: 'ENOENT',
+        isReadable: undefined,
+        error: new SupersimError('config-unreadable', 'gone', { remedy: 'Make it.' }),
+      },
+      ['error gone Make it.'],
+    ],
+    ['older than the agent', { startedAt: 1 }, []],
+    [
+      'newer than the agent',
+      { startedAt: -1 },
+      [
+        'note valid: 0 programs, 0 modules; changed after the agent started, and not in force unless it was reloaded since ' +
+          'Run `sudo supersim-agent reload`.',
+      ],
     ],
     ['the agent’s own', { status: { ...OWNER, uid: 990, mode: 0o100600 } }, []],
     [
-      'beside copies',
+      'accompanied by readable copies',
       { openCopies: [`${FILE}.dpkg-old`, `${FILE}~`] },
       [
-        `warning every user can read ${FILE}.dpkg-old, ${FILE}~, and what secrets there were in ${FILE} ` +
-          `Delete what nobody needs, or run \`sudo chmod o= ${FILE}.dpkg-old ${FILE}~\`.`,
+        `warning every user can read ${FILE}.dpkg-old, ${FILE}~, and with them secrets of ${FILE} ` +
+          `Delete them, or run \`sudo chmod o= ${FILE}.dpkg-old ${FILE}~\`.`,
       ],
     ],
     [
-      'not for the user who looks',
+      'hidden from this user',
       { error: hidden, isReadable: undefined },
       [
-        'note this user may not read it: the checks below go by the built-in configuration ' +
+        'note this user may not read it: the checks below use the built-in configuration ' +
           'Check the path and its permissions; `sudo supersim-agent config check` shows the line.',
       ],
     ],
-  ])('is judged where it is %s', (_what, changed, expected) => {
-    const told = judgeConfiguration({ ...seen, ...changed }).filter(({ severity }) => severity !== 'good');
+  ])('judges a file that is %s', (_what, changed, expected) => {
+    const told = judgeConfiguration({ ...PACKAGED, ...changed }).filter(({ severity }) => severity !== 'good');
     expect(told.map(({ severity, found, remedy }) => `${severity} ${found} ${remedy}`)).toEqual(expected);
   });
 });

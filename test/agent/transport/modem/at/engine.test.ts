@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { createEngine, type Effect, PLAIN } from '../../../../../agent/transport/modem/at/engine.js';
-import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
+import type { DialectName } from '../../../../../agent/config/dialect-names.js';
+import { createEngine, type EngineEffect } from '../../../../../agent/transport/modem/at/engine.js';
+import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
 import type { Script } from '../../../../../agent/transport/modem/at/script.js';
-import { DIALECTS, type DialectName, dialectOf } from '../../../../../agent/transport/modem/dialects/index.js';
-import { says, sendDatagram } from '../../../../../agent/transport/modem/dialects/sockets.js';
-import { type Air, bringUp } from '../../../../../agent/transport/modem/scripts/bring-up.js';
+import { DIALECTS, dialectOf, PLAIN } from '../../../../../agent/transport/modem/dialects/index.js';
+import { lineMatching, sendDatagram } from '../../../../../agent/transport/modem/dialects/sockets.js';
+import { bringUp, type RadioPermit } from '../../../../../agent/transport/modem/scripts/bring-up.js';
 import { checkHealth } from '../../../../../agent/transport/modem/scripts/health.js';
 import { cycleRadio, identify, reset } from '../../../../../agent/transport/modem/scripts/identify.js';
 import { P12 } from '../support.js';
 
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
-const FREE: Air = { mayLeave: () => true, left: () => undefined };
-const BRING_UP = { apn: 'super', flowControl: 'none', air: FREE } as const;
+const FREE: RadioPermit = { allowed: () => true, used: () => undefined };
+const BRING_UP = { apn: 'super', flowControl: 'none', permit: FREE } as const;
 
 /** What a modem answers: the first pattern that fits a command; each answer of a list once, the last for ever. */
 type Answers = readonly (readonly [command: RegExp, ...answers: string[]])[];
@@ -39,7 +40,7 @@ const BASICS: Answers = [
 function play(answers: Answers, dialect?: DialectName) {
   const engine = createEngine(dialect === undefined ? PLAIN : DIALECTS[dialect].grammar);
   const written: string[] = [];
-  const notices: Notice[] = [];
+  const events: ModemEvent[] = [];
   const turns = new Map<RegExp, number>();
   let now = 0;
 
@@ -54,9 +55,9 @@ function play(answers: Answers, dialect?: DialectName) {
     return '\r\nERROR\r\n';
   }
 
-  function carryOut(effects: readonly Effect[]): void {
+  function carryOut(effects: readonly EngineEffect[]): void {
     for (const effect of effects) {
-      if (effect.type === 'notice') notices.push(effect.notice);
+      if (effect.type === 'event') events.push(effect.event);
       if (effect.type === 'ended') effect.run();
       if (effect.type !== 'write') continue;
       written.push(effect.bytes.toString('latin1'));
@@ -86,10 +87,10 @@ function play(answers: Answers, dialect?: DialectName) {
     expect(engine.isIdle()).toBe(true);
     return outcome;
   }
-  return { run, written, notices, engine, carryOut, clock: () => now };
+  return { run, written, events, engine, carryOut, clock: () => now };
 }
 
-describe('which modem it is', () => {
+describe('dialectOf', () => {
   it.each([
     ['EC25', 'quectel'],
     ['BG96', 'quectel'],
@@ -104,7 +105,7 @@ describe('which modem it is', () => {
     ['SARA-R410M-02B', 'ublox'],
     ['SARA-R510S', 'ublox'],
     ['LARA-R211', 'ublox'],
-  ])('%s: %s', (model, name) => {
+  ])('returns the dialect of the model %s: %s', (model, name) => {
     expect(dialectOf(model)).toBe(name);
   });
 
@@ -121,25 +122,25 @@ describe('which modem it is', () => {
     'LE910C4-NF',
     'HL7802',
     '',
-  ])('%s is refused', (model) => {
+  ])('refuses the model %s', (model) => {
     expect(() => dialectOf(model)).toThrowError(expect.objectContaining({ code: 'modem-unknown' }));
   });
 });
 
-describe('bring-up', () => {
-  it('identifies the modem although it needs some ATs, and knows itself when nobody answers', () => {
+describe('the scripts of a bring-up', () => {
+  it('identify a modem that needs several ATs, and fail as silent without an answer', () => {
     const { run, written } = play([[/^AT$/, '', '', '\r\nOK\r\n'], [/^AT\+CGMM/, '\r\nEC25\r\n\r\nOK\r\n'], ...BASICS]);
     expect(run(identify()).value).toEqual({ model: 'EC25', firmware: 'R1.0', imei: '860000000000001' });
     expect(written.slice(0, 4)).toEqual(['AT\r', 'AT\r', 'AT\r', 'ATE0\r']);
-    expect(play([[/./, '']]).run(identify()).error).toMatchObject({ trouble: 'silent' });
+    expect(play([[/./, '']]).run(identify()).error).toMatchObject({ fault: 'silent' });
   });
 
-  it('waits for the SIM and the registration, sets the APN once, and cycles the radio for it', () => {
+  it('wait for SIM and registration, set the APN once, and cycle the radio for it', () => {
     const { run, written } = play(BASICS, 'quectel');
     expect(run(bringUp(DIALECTS.quectel, BRING_UP)).value).toEqual({
       iccid: '8988307000000000001',
       registration: 'roaming',
-      unset: [],
+      deferred: [],
     });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
       'AT+CGDCONT=1,"IP","super"\r',
@@ -148,7 +149,7 @@ describe('bring-up', () => {
     ]);
   });
 
-  it('leaves the APN and the radio alone when they are as they should be', () => {
+  it('leave APN and radio alone when they are set already', () => {
     const { run, written } = play(
       [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","super.mnc088.mcc234.gprs","",0,0\r\n\r\nOK\r\n'], ...BASICS],
       'quectel',
@@ -157,47 +158,47 @@ describe('bring-up', () => {
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
   });
 
-  it('knows the APN in whatever letters it is configured', () => {
+  it('compare the APN without regard to case', () => {
     const { run, written } = play(
       [[/^AT\+CGDCONT\?/, '\r\n+CGDCONT: 1,"IP","SUPER","",0,0\r\n\r\nOK\r\n'], ...BASICS],
       'quectel',
     );
-    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, apn: 'Super' })).value).toMatchObject({ unset: [] });
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, apn: 'Super' })).value).toMatchObject({ deferred: [] });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([]);
   });
 
-  it('sets nothing for which the radio may not be cycled, and tells what', () => {
+  it('defer settings for which the radio may not be cycled, and return their commands', () => {
     const { run, written } = play([[/CNMP\?/, '\r\n+CNMP: 2\r\n\r\nOK\r\n'], ...BASICS], 'simcom7080');
-    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
-    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, air })).value).toMatchObject({
+    const permit: RadioPermit = { allowed: () => false, used: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.simcom7080, { ...BRING_UP, permit })).value).toMatchObject({
       registration: 'roaming',
-      unset: ['AT+CGDCONT=1,"IP","super"', 'AT+CNMP=38', 'AT+CMNB=1'],
+      deferred: ['AT+CGDCONT=1,"IP","super"', 'AT+CNMP=38', 'AT+CMNB=1'],
     });
     expect(written.filter((text) => /CFUN=|CGDCONT=|CNMP=|CMNB=/.test(text))).toEqual([]);
   });
 
-  it('sets it as soon as the radio may be cycled, without waiting for a registration in vain', () => {
+  it('make a deferred setting as soon as the radio may be cycled, without waiting for the registration', () => {
     let asked = 0;
     let left = 0;
-    const air: Air = {
-      mayLeave: () => ++asked > 4,
-      left: () => void left++,
+    const permit: RadioPermit = {
+      allowed: () => ++asked > 4,
+      used: () => void left++,
     };
     const searching = '\r\n+CEREG: 0,2\r\n\r\nOK\r\n';
     const { run, written, clock } = play(
       [[/^AT\+CEREG\?/, ...Array(6).fill(searching), '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS],
       'quectel',
     );
-    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, permit })).value).toMatchObject({ deferred: [] });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toHaveLength(3);
     expect(left).toBe(1);
     expect(clock()).toBeLessThan(60_000);
   });
 
-  it('sets a modem whose radio is off whatever it may: that carries nothing', () => {
+  it('make all settings of a modem whose radio is off', () => {
     const { run, written } = play([[/^AT\+CFUN\?/, '\r\n+CFUN: 4\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
-    const air: Air = { mayLeave: () => false, left: () => expect.unreachable() };
-    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, air })).value).toMatchObject({ unset: [] });
+    const permit: RadioPermit = { allowed: () => false, used: () => expect.unreachable() };
+    expect(run(bringUp(DIALECTS.quectel, { ...BRING_UP, permit })).value).toMatchObject({ deferred: [] });
     expect(written.filter((text) => /CFUN=|CGDCONT=/.test(text))).toEqual([
       'AT+CGDCONT=1,"IP","super"\r',
       'AT+CFUN=1\r',
@@ -209,15 +210,15 @@ describe('bring-up', () => {
     ['quectel', 'rtscts', 'AT+IFC=2,2'],
     ['ublox', 'none', 'AT&K0'],
     ['ublox', 'rtscts', 'AT&K3'],
-  ] as const)('has %s keep the flow control of its port: %s', (name, flowControl, command) => {
+  ] as const)('set the flow control of %s to that of its port: %s', (name, flowControl, command) => {
     const { run, written } = play(BASICS, name);
     run(bringUp(DIALECTS[name], { ...BRING_UP, flowControl }));
     expect(written).toContain(`${command}\r`);
   });
 
-  it('waits for a radio that takes its time', () => {
+  it('wait for a slow radio', () => {
     const { run, clock } = play([[/CFUN=/, ''], [/^AT$/, ''], ...BASICS], 'ublox');
-    expect(run(cycleRadio(DIALECTS.ublox)).error).toMatchObject({ trouble: 'silent' });
+    expect(run(cycleRadio(DIALECTS.ublox)).error).toMatchObject({ fault: 'silent' });
     expect(clock()).toBeGreaterThan(180_000);
   });
 
@@ -225,18 +226,18 @@ describe('bring-up', () => {
     ['+CME ERROR: 11', 'sim'],
     ['+CME ERROR: 10', 'sim'],
     ['+CPIN: SIM PIN\r\n\r\nOK', 'sim'],
-  ])('ends at %s', (answer, trouble) => {
+  ])('fail at the answer %s', (answer, fault) => {
     const { run } = play([[/CPIN/, `\r\n${answer}\r\n`], ...BASICS], 'quectel');
-    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).error).toMatchObject({ trouble });
+    expect(run(bringUp(DIALECTS.quectel, BRING_UP)).error).toMatchObject({ fault });
   });
 
-  it('ends when there is no registration for three minutes', () => {
+  it('fail after three minutes without registration', () => {
     const { run, clock } = play([[/CEREG\?/, '\r\n+CEREG: 0,3\r\n\r\nOK\r\n'], ...BASICS], 'ublox');
-    expect(run(bringUp(DIALECTS.ublox, BRING_UP)).error).toMatchObject({ trouble: 'registration' });
+    expect(run(bringUp(DIALECTS.ublox, BRING_UP)).error).toMatchObject({ fault: 'registration' });
     expect(clock()).toBeGreaterThan(180_000);
   });
 
-  it('tells how the modem is doing', () => {
+  it('read the health of the modem', () => {
     const health = { registration: 'roaming', signalDbm: -95, operator: '23415', attached: true, address: '10.1.2.3' };
     const { run } = play([[/CEREG\?/, '\r\n+CEREG: 0,5\r\n\r\nOK\r\n'], ...BASICS], 'quectel');
     expect(run(checkHealth()).value).toEqual(health);
@@ -329,8 +330,8 @@ const LIVES: readonly {
 describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
   const dialect = DIALECTS[name];
 
-  it('activates its context, listens, sends all byte values, receives, closes', () => {
-    const { run, written, notices, engine, carryOut, clock } = play([...answers, ...BASICS], name);
+  it('activates its context, listens, sends all byte values, receives, and closes', () => {
+    const { run, written, events, engine, carryOut, clock } = play([...answers, ...BASICS], name);
     expect(run(dialect.activate('super')).error).toBeUndefined();
     const socket = run(dialect.listen(6969, 0, GATEWAY)).value;
     expect(socket).toBe(0);
@@ -341,7 +342,7 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(written.filter((text) => text === bytes.toString('latin1')).length).toBe(name === 'simcom7600' ? 1 : 2);
     if (pushed !== undefined) carryOut(engine.receive(Buffer.from(pushed, 'latin1'), clock()));
     else expect(run(dialect.poll(0)).error).toBeUndefined();
-    expect(notices.flatMap((notice) => (notice.kind === 'datagram' ? [notice] : []))).toEqual([
+    expect(events.flatMap((event) => (event.kind === 'datagram' ? [event] : []))).toEqual([
       { kind: 'datagram', socket: 0, source: GATEWAY, bytes: Buffer.from(P12, 'latin1') },
     ]);
     expect(run(dialect.close(0)).error).toBeUndefined();
@@ -349,28 +350,28 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     expect(written).toEqual(expect.arrayContaining([...commands]));
   });
 
-  it('refuses what is longer than the modem sends, before a byte is written', () => {
+  it('refuses a datagram above the modem’s limit before a byte is written', () => {
     const { run, written } = play([], name);
     const bytes = Buffer.alloc(dialect.maxSend + 1);
     expect(run(sendDatagram(dialect, 0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ code: 'modem-limit' });
     expect(written).toEqual([]);
   });
 
-  it('says what is wrong when the modem refuses', () => {
+  it('names the fault when the modem refuses', () => {
     const { run } = play([[/./, '\r\nERROR\r\n']], name);
-    expect(run(dialect.listen(6969, 0, GATEWAY)).error).toMatchObject({ trouble: 'socket' });
-    expect(run(dialect.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(dialect.listen(6969, 0, GATEWAY)).error).toMatchObject({ fault: 'socket' });
+    expect(run(dialect.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(run(dialect.close(0)).error).toBeUndefined();
   });
 
-  it('never writes the payload of a send twice when the modem falls silent', () => {
+  it('never writes the payload of a send twice when the modem becomes silent', () => {
     const { run, written } = play([[PAYLOAD, ''], [/^AT$|^\r?$/, '\r\nOK\r\n'], ...answers, ...BASICS], name);
     const bytes = BYTES.subarray(0, 100);
-    expect(run(dialect.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(dialect.send(0, GATEWAY, bytes, GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(written.filter((text) => text === bytes.toString('latin1'))).toHaveLength(1);
   });
 
-  it('fails what runs and what waits when the port is gone, and writes nothing more', () => {
+  it('fails running and waiting scripts when the port is lost, and writes nothing more', () => {
     const { engine, carryOut, written } = play([[/./, '']], name);
     const failures: unknown[] = [];
     const failed = (error: unknown) => void failures.push(error);
@@ -380,12 +381,12 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
     const before = written.length;
     carryOut(engine.close(1));
     expect(failures).toHaveLength(3);
-    for (const failure of failures) expect(failure).toMatchObject({ trouble: 'closed' });
+    for (const failure of failures) expect(failure).toMatchObject({ fault: 'closed' });
     expect(written).toHaveLength(before);
     expect(engine.isIdle()).toBe(true);
   });
 
-  it('takes the modem off the air and on again, and resets it', () => {
+  it('switches the radio off and on, and resets the modem', () => {
     const { run, written } = play([...answers, ...BASICS], name);
     expect(run(cycleRadio(dialect)).error).toBeUndefined();
     expect(run(reset(dialect)).error).toBeUndefined();
@@ -393,10 +394,10 @@ describe.each(LIVES)('$name', ({ name, answers, size, pushed, commands }) => {
   });
 });
 
-describe('quirks', () => {
+describe('a dialect with quirks', () => {
   const ok = '\r\nOK\r\n';
 
-  it('simcom7600: an OK to the settings of the headers is not enough', () => {
+  it('simcom7600: checks the settings of the headers, as an OK is not enough', () => {
     const answers: Answers = [
       [/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`, `\r\n+CIPHEAD: 1\r\n${ok}`],
       [/^AT\+CIPSRIP\?/, `\r\n+CIPSRIP: 1\r\n${ok}`],
@@ -413,44 +414,44 @@ describe('quirks', () => {
     expect(closing).toEqual(['AT+CIPCLOSE?', 'AT+CIPCLOSE=2', 'AT+NETCLOSE']);
     expect(written.filter((text) => text.startsWith('AT+CIPHEAD=1'))).toHaveLength(2);
     const never = play([[/^AT\+CIPHEAD\?/, `\r\n+CIPHEAD: 0\r\n${ok}`], ...answers, ...BASICS], 'simcom7600');
-    expect(never.run(DIALECTS.simcom7600.activate('super')).error).toMatchObject({ trouble: 'refused' });
+    expect(never.run(DIALECTS.simcom7600.activate('super')).error).toMatchObject({ fault: 'refused' });
   });
 
-  it('simcom7600: a network that was closed without a word is found', () => {
+  it('simcom7600: finds a network that was closed without a URC', () => {
     const answers: Answers = [[/IPADDR/, '\r\n+IP ERROR: Network not opened\r\n\r\nERROR\r\n']];
     const { run } = play([...answers, ...BASICS], 'simcom7600');
-    expect(run(DIALECTS.simcom7600.poll(0)).error).toMatchObject({ trouble: 'context' });
+    expect(run(DIALECTS.simcom7600.poll(0)).error).toMatchObject({ fault: 'context' });
   });
 
-  it('simcom7080: what was sent elsewhere than to the gateway leaves the gateway as peer, whatever came of it', () => {
+  it('simcom7080: sets the peer back to the gateway after a send to another destination, also when it failed', () => {
     const { run, written } = play(
       [[/^AT\+CACFG/, ok], [/^AT\+CASEND/, '\r\n>'], [PAYLOAD, ''], [/^AT$|^$/, ok], ...BASICS],
       'simcom7080',
     );
     const to = { address: '10.0.0.9', port: 7 };
     const { error } = run(DIALECTS.simcom7080.send(0, to, Buffer.from('x'), GATEWAY));
-    expect(error).toMatchObject({ trouble: 'send' });
+    expect(error).toMatchObject({ fault: 'send' });
     expect(written.filter((text) => text.includes('CACFG')).map((text) => text.trim())).toEqual([
       'AT+CACFG="REMOTEADDR",0,10.0.0.9,7',
       'AT+CACFG="REMOTEADDR",0,100.64.0.1,6969',
     ]);
   });
 
-  it('simcom7080: a poll reads from the sockets of peers too, and finds one that was closed', () => {
+  it('simcom7080: polls the sockets of peers too, and finds a closed socket', () => {
     const states = (own: number) => `\r\n+CASTATE: 0,${own}\r\n\r\n+CASTATE: 3,1\r\n\r\n+CASTATE: 99,1\r\n${ok}`;
     const reads: Answers = [
       [/^AT\+CARECV=3/, `\r\n+CARECV: 12,${P12}\r\n${ok}`, `\r\n+CARECV: 0\r\n${ok}`],
       [/^AT\+CARECV=0/, `\r\n+CARECV: 0\r\n${ok}`],
     ];
-    const { run, notices, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
+    const { run, events, written } = play([[/CASTATE/, states(2)], ...reads, ...BASICS], 'simcom7080');
     expect(run(DIALECTS.simcom7080.poll(0)).error).toBeUndefined();
-    expect(notices).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'datagram', socket: 3 }));
     expect(written.some((text) => text.includes('=99'))).toBe(false);
     const closed = play([[/CASTATE/, states(0)], ...reads, ...BASICS], 'simcom7080');
-    expect(closed.run(DIALECTS.simcom7080.poll(0)).error).toMatchObject({ trouble: 'socket' });
+    expect(closed.run(DIALECTS.simcom7080.poll(0)).error).toMatchObject({ fault: 'socket' });
   });
 
-  it('ublox: a send that was refused is written again, once, and after what has come was read', () => {
+  it('ublox: repeats a refused send once, after reading the waiting data', () => {
     const { run, written } = play(
       [
         [/^AT\+USOST/, '\r\n@'],
@@ -459,12 +460,12 @@ describe('quirks', () => {
       ],
       'ublox',
     );
-    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ fault: 'send' });
     const kinds = written.map((text) => (text.startsWith('AT') ? text.slice(0, 8) : 'payload'));
     expect(kinds).toEqual(['AT+USOST', 'payload', 'AT+USORF', 'AT+USORF', 'AT+USOST', 'payload']);
   });
 
-  it('ublox: one that the modem did not confirm is not written again', () => {
+  it('ublox: does not repeat a send that the modem did not confirm', () => {
     const { run, written } = play(
       [
         [/^AT\+USOST/, '\r\n@'],
@@ -472,11 +473,11 @@ describe('quirks', () => {
       ],
       'ublox',
     );
-    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ trouble: 'send' });
+    expect(run(DIALECTS.ublox.send(0, GATEWAY, Buffer.from('x'), GATEWAY)).error).toMatchObject({ fault: 'send' });
     expect(written).toHaveLength(2);
   });
 
-  it('quectel: an EC200U reads and sends datagrams, whatever another host has left', () => {
+  it('quectel: sets an EC200U to read and send whole datagrams', () => {
     const { run, written } = play([[/QIACT\?/, `\r\n+QIACT: 1,1,1,"10.1.2.3"\r\n${ok}`], ...BASICS], 'quectel');
     expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
     expect(written).toEqual(
@@ -486,22 +487,22 @@ describe('quirks', () => {
 });
 
 describe('the engine', () => {
-  it('gives up a payload whose bytes stop coming, and understands what follows', () => {
-    const { engine, carryOut, notices } = play([], 'simcom7600');
+  it('discards a payload whose bytes stop arriving, and reads what follows', () => {
+    const { engine, carryOut, events } = play([], 'simcom7600');
     carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD12\r\nabc'), 100));
     expect(engine.wakeAt()).toBe(2100);
     carryOut(engine.tick(2100));
     carryOut(engine.receive(Buffer.from('\r\nRECV FROM:1.2.3.4:5\r\n+IPD2\r\nhi'), 2200));
-    expect(notices).toEqual([
-      { kind: 'discarded', bytes: Buffer.from('abc'), why: 'incomplete' },
+    expect(events).toEqual([
+      { kind: 'discarded', bytes: Buffer.from('abc'), reason: 'incomplete' },
       { kind: 'datagram', socket: 0, source: { address: '1.2.3.4', port: 5 }, bytes: Buffer.from('hi') },
     ]);
   });
 
-  it('takes nothing that came before a command for its second result', () => {
+  it('takes no event from before a command for its second result', () => {
     const { engine, carryOut } = play([[/./, '']], 'simcom7600');
     const done: string[] = [];
-    const second = { find: says(/^\+NETOPEN: 0$/), timeoutMs: 1000 };
+    const second = { find: lineMatching(/^\+NETOPEN: 0$/), timeoutMs: 1000 };
     function* script(): Script<void> {
       yield { command: 'AT+CSQ', timeoutMs: 1000 };
       const outcome = yield { command: 'AT+NETOPEN', timeoutMs: 1000, second };
@@ -516,7 +517,7 @@ describe('the engine', () => {
     expect(done).toEqual(['ok']);
   });
 
-  it('runs an aside while another lets time pass, and then goes on with that, at its time', () => {
+  it('runs a script during the pause of another, which continues at its time', () => {
     const { engine, carryOut, written, clock } = play([[/./, '\r\nOK\r\n']], 'quectel');
     const ended: string[] = [];
     const end = (name: string) => [() => ended.push(name), () => ended.push(`${name} failed`)] as const;
@@ -530,8 +531,8 @@ describe('the engine', () => {
     }
     carryOut(engine.run(patient(), ...end('patient'), 0));
     carryOut(engine.run(aside('AT+CGMM'), ...end('last'), clock()));
-    carryOut(engine.run(aside('AT+CSQ'), ...end('one'), clock(), 'aside'));
-    carryOut(engine.run(aside('AT+COPS?'), ...end('two'), clock(), 'aside'));
+    carryOut(engine.run(aside('AT+CSQ'), ...end('one'), clock(), 'during-pause'));
+    carryOut(engine.run(aside('AT+COPS?'), ...end('two'), clock(), 'during-pause'));
     expect(written.map((text) => text.trim())).toEqual(['AT+CREG?', 'AT+CSQ', 'AT+COPS?']);
     expect(ended).toEqual(['one', 'two']);
     carryOut(engine.tick(4000));
@@ -540,7 +541,7 @@ describe('the engine', () => {
     expect(ended).toEqual(['one', 'two', 'patient', 'last']);
   });
 
-  it('fails what lets time pass, the aside and all that wait, when the port goes', () => {
+  it('fails the paused script, the one during its pause, and those that wait when the port is lost', () => {
     const { engine, carryOut } = play([[/./, '']], 'quectel');
     const failures: unknown[] = [];
     const failed = (error: unknown) => void failures.push(error);
@@ -553,14 +554,14 @@ describe('the engine', () => {
     }
     const wrong = () => expect.unreachable();
     carryOut(engine.run(patient(), wrong, failed, 0));
-    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
-    carryOut(engine.run(aside(), wrong, failed, 0, 'aside'));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'during-pause'));
+    carryOut(engine.run(aside(), wrong, failed, 0, 'during-pause'));
     carryOut(engine.close(10));
     expect(failures).toHaveLength(3);
     expect(engine.isIdle()).toBe(true);
   });
 
-  it('runs scripts in their order, an urgent one next', () => {
+  it('runs scripts in order, and one at the front next', () => {
     const { engine, carryOut, written } = play([[/./, '']], 'quectel');
     const names: string[] = [];
     function* script(name: string): Script<void> {
@@ -569,7 +570,7 @@ describe('the engine', () => {
     }
     const ignore = () => undefined;
     for (const name of ['first', 'second']) carryOut(engine.run(script(name), ignore, ignore, 0));
-    carryOut(engine.run(script('urgent'), ignore, ignore, 0, 'first'));
+    carryOut(engine.run(script('urgent'), ignore, ignore, 0, 'front'));
     for (let now = 0; now < 100; now += 5) carryOut(engine.tick(now));
     expect(names).toEqual(['first', 'urgent', 'second']);
     expect(written).toEqual([]);

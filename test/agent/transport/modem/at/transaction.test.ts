@@ -1,46 +1,46 @@
 import { describe, expect, it } from 'vitest';
-import type { Notice } from '../../../../../agent/transport/modem/at/modem-event.js';
-import type { Request } from '../../../../../agent/transport/modem/at/request.js';
+import type { ModemEvent } from '../../../../../agent/transport/modem/at/modem-event.js';
+import type { AtRequest } from '../../../../../agent/transport/modem/at/request.js';
 import {
   INPUT_TIMEOUT_MS,
-  type Input,
-  idle,
+  idleTransaction,
   PROBES,
   QUIET_MS,
-  type State,
-  step,
+  stepTransaction,
+  type TransactionInput,
+  type TransactionState,
 } from '../../../../../agent/transport/modem/at/transaction.js';
 
-const result = (command: string, text = 'OK', lines: readonly string[] = []): Input => ({
-  type: 'notice',
-  notice: { kind: 'result', command, text, ok: text.endsWith('OK'), lines, payloads: 0 },
+const result = (command: string, text = 'OK', lines: readonly string[] = []): TransactionInput => ({
+  type: 'event',
+  event: { kind: 'result', command, text, ok: text.endsWith('OK'), lines, payloads: 0 },
 });
-const stray = (text: string): Input => ({
-  type: 'notice',
-  notice: { kind: 'result', text, ok: text === 'OK', lines: [], payloads: 0 },
+const stray = (text: string): TransactionInput => ({
+  type: 'event',
+  event: { kind: 'result', text, ok: text === 'OK', lines: [], payloads: 0 },
 });
-const prompt: Input = { type: 'notice', notice: { kind: 'prompt' } };
-const bytes: Input = { type: 'bytes' };
-const urc = (line: string, loss?: 'reset'): Input => ({
-  type: 'notice',
-  notice: { kind: 'urc', line, ...(loss && { loss }) },
+const prompt: TransactionInput = { type: 'event', event: { kind: 'prompt' } };
+const bytes: TransactionInput = { type: 'bytes' };
+const urc = (line: string, loss?: 'reset'): TransactionInput => ({
+  type: 'event',
+  event: { kind: 'urc', line, ...(loss && { loss }) },
 });
-const opened = (error?: string): Input => ({
-  type: 'notice',
-  notice: { kind: 'opened', socket: 0, ...(error !== undefined && { error }) },
+const opened = (error?: string): TransactionInput => ({
+  type: 'event',
+  event: { kind: 'opened', socket: 0, ...(error !== undefined && { error }) },
 });
 
-const PLAIN: Request = { command: 'AT+CSQ', timeoutMs: 5000 };
-const OPEN: Request = {
+const PLAIN: AtRequest = { command: 'AT+CSQ', timeoutMs: 5000 };
+const OPEN: AtRequest = {
   command: 'AT+QIOPEN',
   timeoutMs: 5000,
   second: {
-    find: (notice: Notice) =>
-      notice.kind === 'opened' ? (notice.error === undefined ? 'done' : { error: notice.error }) : undefined,
+    find: (event: ModemEvent) =>
+      event.kind === 'opened' ? (event.error === undefined ? 'done' : { error: event.error }) : undefined,
     timeoutMs: 150_000,
   },
 };
-const SEND: Request = {
+const SEND: AtRequest = {
   command: 'AT+QISEND',
   payload: Buffer.from('hello'),
   timeoutMs: 120_000,
@@ -48,11 +48,15 @@ const SEND: Request = {
 };
 
 /** Feeds inputs at their times, with ticks when they are due; gives what was done, each with its time. */
-function play(request: Request, inputs: readonly (readonly [at: number, input: Input])[], until = 400_000): string[] {
+function play(
+  request: AtRequest,
+  inputs: readonly (readonly [at: number, input: TransactionInput])[],
+  until = 400_000,
+): string[] {
   const log: string[] = [];
-  let state: State = idle;
-  const feed = (input: Input, now: number) => {
-    const next = step(state, input, now);
+  let state: TransactionState = idleTransaction;
+  const feed = (input: TransactionInput, now: number) => {
+    const next = stepTransaction(state, input, now);
     state = next.state;
     for (const effect of next.effects) {
       if (effect.type === 'command') log.push(`${now} ${effect.command}`);
@@ -92,15 +96,15 @@ describe('a command', () => {
     expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '40 ok']);
   });
 
-  it('that got no answer is repeated once, after silence and a probe', () => {
+  it('without an answer is repeated once, after silence and a probe', () => {
     const inputs = [
       [5400, result('AT')],
       [5500, result('AT+CSQ')],
     ] as const;
-    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '5000 give-up', '5000 AT', '5450 AT+CSQ', '5500 ok']);
+    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '5000 abandon-command', '5000 AT', '5450 AT+CSQ', '5500 ok']);
   });
 
-  it('whose answer comes late, while the modem is left in peace, does not get the next one mixed up', () => {
+  it('with a late answer during the silence does not confuse the next command', () => {
     const inputs = [
       [4900, bytes],
       [5100, bytes],
@@ -112,10 +116,10 @@ describe('a command', () => {
       [5600, result('AT+CSQ')],
     ] as const;
     const log = play(PLAIN, inputs);
-    expect(log).toEqual(['0 AT+CSQ', '5000 give-up', `${5100 + QUIET_MS} AT`, '5490 AT+CSQ', '5600 ok']);
+    expect(log).toEqual(['0 AT+CSQ', '5000 abandon-command', `${5100 + QUIET_MS} AT`, '5490 AT+CSQ', '5600 ok']);
   });
 
-  it('that gets no answer twice times out', () => {
+  it('without an answer to its repetition times out', () => {
     const inputs = [
       [5100, result('AT')],
       [10_300, result('AT')],
@@ -123,39 +127,44 @@ describe('a command', () => {
     expect(play(PLAIN, inputs).at(-1)).toMatch(/ timeout: /);
   });
 
-  it('to a modem that does not answer at all ends as silent, after some probes', () => {
+  it('to a modem that answers nothing ends as silent, after some probes', () => {
     const log = play(PLAIN, []);
     expect(log.filter((line) => line.endsWith(' AT'))).toHaveLength(PROBES);
     expect(log.slice(-2).map((line) => line.replace(/^\d+ /, ''))).toEqual([
-      'give-up',
+      'abandon-command',
       'silent: the modem does not answer',
     ]);
   });
 
-  it('is probed at last also when the modem never stops talking', () => {
+  it('is followed by a probe also when the modem never becomes quiet', () => {
     const noise = Array.from({ length: 600 }, (_, index) => [5000 + index * 20, bytes] as const);
     expect(play(PLAIN, noise).filter((line) => line.endsWith(' AT')).length).toBeGreaterThan(0);
   });
 
-  it('that may run once is neither repeated nor probed', () => {
+  it('that may run once is neither repeated nor followed by a probe', () => {
     expect(play({ ...PLAIN, once: true }, [])).toEqual([
       '0 AT+CSQ',
-      '5000 give-up',
+      '5000 abandon-command',
       '5000 timeout: no answer to AT+CSQ',
     ]);
   });
 
-  it('ends when the modem starts anew, or the port is gone', () => {
+  it('ends when the modem restarts or the port is lost', () => {
     expect(play(PLAIN, [[40, urc('RDY', 'reset')]]).at(-1)).toBe('40 reset: RDY');
-    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the port is gone');
+    expect(play(PLAIN, [[40, { type: 'closed' }]]).at(-1)).toBe('40 closed: the serial port was lost');
   });
 
-  it('that nobody waits for any more leaves the modem ready for the next', () => {
+  it('that was aborted leaves the modem ready for the next one', () => {
     const inputs = [
       [40, { type: 'abort' }],
       [60, result('AT')],
     ] as const;
-    expect(play(PLAIN, inputs)).toEqual(['0 AT+CSQ', '40 give-up', '40 AT', '110 aborted: no answer to AT+CSQ']);
+    expect(play(PLAIN, inputs)).toEqual([
+      '0 AT+CSQ',
+      '40 abandon-command',
+      '40 AT',
+      '110 aborted: no answer to AT+CSQ',
+    ]);
   });
 });
 
@@ -204,12 +213,12 @@ describe('a second result', () => {
       ],
       '900 ok',
     ],
-    ['that does not come', [[10, answered]], '150010 timeout: no second result of AT+QIOPEN'],
+    ['that is missing', [[10, answered]], '150010 timeout: no second result of AT+QIOPEN'],
   ] as const)('%s', (_what, inputs, last) => {
     expect(play(OPEN, inputs)).toEqual(['0 AT+QIOPEN', last]);
   });
 
-  it('that need not come', () => {
+  it('that is optional may be missing', () => {
     const second = { find: () => undefined, timeoutMs: 1000, optional: true } as const;
     expect(play({ ...PLAIN, second }, [[10, result('AT+CSQ')]])).toEqual(['0 AT+CSQ', '1010 ok']);
   });
@@ -225,7 +234,7 @@ describe('a send', () => {
     expect(play({ ...SEND, payloadDelayMs: 50 }, inputs)).toEqual(['0 AT+QISEND', '60 payload hello', '90 ok']);
   });
 
-  it('is not written when it is refused before the prompt, or between prompt and payload', () => {
+  it('does not write its payload when it is refused before the prompt, or between prompt and payload', () => {
     expect(play(SEND, [[10, result('AT+QISEND', 'ERROR')]])).toEqual(['0 AT+QISEND', '10 refused: ERROR']);
     const inputs = [
       [10, prompt],
@@ -234,7 +243,7 @@ describe('a send', () => {
     expect(play({ ...SEND, payloadDelayMs: 50 }, inputs)).toEqual(['0 AT+QISEND', '20 refused: ERROR']);
   });
 
-  it('is written again as often as the modem may be busy, and no more', () => {
+  it('is repeated while the modem is busy, up to the limit', () => {
     const busy = [0, 1, 2, 3].flatMap((index) => [
       [10 + index * 300, prompt] as const,
       [20 + index * 300, result('AT+QISEND', 'SEND FAIL')] as const,
@@ -245,7 +254,7 @@ describe('a send', () => {
     expect(play(SEND, [[10, result('AT+QISEND', 'ERROR')]])).toHaveLength(2);
   });
 
-  it('that got no result is never repeated: the modem gets time to give up, a CR, and a probe', () => {
+  it('without a result is never repeated: after a delay come a CR and a probe', () => {
     const inputs = [
       [10, prompt],
       [125_500, result('AT')],
@@ -253,42 +262,42 @@ describe('a send', () => {
     expect(play(SEND, inputs)).toEqual([
       '0 AT+QISEND',
       '10 payload hello',
-      '120010 give-up',
+      '120010 abandon-command',
       `${120_010 + INPUT_TIMEOUT_MS} unstick`,
       `${120_010 + INPUT_TIMEOUT_MS} AT`,
       '125550 timeout: no answer to AT+QISEND',
     ]);
   });
 
-  it('whose prompt never came is treated the same', () => {
+  it('without a prompt is handled the same', () => {
     expect(play(SEND, [[15_400, result('AT')]]).filter((line) => line.includes('AT+QISEND'))).toEqual([
       '0 AT+QISEND',
       '15450 timeout: no answer to AT+QISEND',
     ]);
   });
 
-  it('for whose payload the modem waits on ends with zeros in its place, once, and only after all else', () => {
+  it('whose payload the modem keeps waiting for ends with zeros in its place, once, after all probes', () => {
     const log = play(SEND, [[18_500, result('AT')]]);
     expect(log.map((line) => line.replace(/^\d+ /, ''))).toEqual([
       'AT+QISEND',
-      'give-up',
+      'abandon-command',
       'unstick',
       ...Array.from({ length: PROBES }, () => 'AT'),
       'pad 5',
       'AT',
-      'timeout: no answer to AT+QISEND: it waited for a payload, and got zeros',
+      'timeout: no answer to AT+QISEND: the modem waited for a payload and got zeros',
     ]);
     expect(play(SEND, []).filter((line) => line.includes('pad'))).toHaveLength(1);
   });
 
-  it('is not confirmed by what is said of an earlier one', () => {
-    const sent = (error?: string): Input => ({
-      type: 'notice',
-      notice: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
+  it('is not confirmed by the confirmation of an earlier send', () => {
+    const sent = (error?: string): TransactionInput => ({
+      type: 'event',
+      event: { kind: 'sent', socket: 0, ...(error !== undefined && { error }) },
     });
-    const find = (notice: Notice) =>
-      notice.kind === 'sent' ? (notice.error === undefined ? 'done' : { error: notice.error }) : undefined;
-    const request: Request = { ...SEND, second: { find, timeoutMs: 1000 } };
+    const find = (event: ModemEvent) =>
+      event.kind === 'sent' ? (event.error === undefined ? 'done' : { error: event.error }) : undefined;
+    const request: AtRequest = { ...SEND, second: { find, timeoutMs: 1000 } };
     const inputs = [
       [5, sent('link lost')],
       [10, prompt],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { chunkings, observe } from '../support.js';
 import { TRANSCRIPTS } from '../transcripts.js';
 
-describe('what is understood of a conversation, whatever its chunks', () => {
+describe('the log reader gives the expected events in any chunks', () => {
   it.each(TRANSCRIPTS)('$dialect: $what', ({ dialect, exchange, understood }) => {
     let tried = 0;
     for (const log of chunkings(exchange)) {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Piece } from '../../../../../agent/transport/modem/console/observer.js';
+import { DIALECT_NAMES, type DialectName } from '../../../../../agent/config/dialect-names.js';
+import type { LogChunk } from '../../../../../agent/transport/modem/console/log-reader.js';
 import { createPayloadMask } from '../../../../../agent/transport/modem/console/payload-mask.js';
-import { DIALECT_NAMES, DIALECTS, type DialectName } from '../../../../../agent/transport/modem/dialects/index.js';
+import { DIALECTS } from '../../../../../agent/transport/modem/dialects/index.js';
 import { conversation, type Exchange, observe, P12 } from '../support.js';
 import { TRANSCRIPTS } from '../transcripts.js';
 
@@ -10,34 +11,34 @@ const BEGINNING: Exchange = conversation('> AT\r', '< \r\nOK\r\n');
 const lengthOnly = (line: string): string =>
   line.replace(/^(datagram .* |discarded incomplete )([0-9a-f]*)$/, (_, head, hex) => `${head}${hex.length / 2}`);
 
-const piecesOf = (exchange: Exchange): Piece[] =>
+const chunksOf = (exchange: Exchange): LogChunk[] =>
   exchange.map(([direction, text], at) => ({ at, direction, bytes: Buffer.from(text, 'latin1') }));
 
 /** What comes, byte by byte; what is written is written in one go. */
-const slowly = (pieces: readonly Piece[]): Piece[] =>
-  pieces.flatMap((piece) =>
-    piece.direction === 'tx' ? [piece] : [...piece.bytes].map((byte) => ({ ...piece, bytes: Buffer.from([byte]) })),
+const slowly = (chunks: readonly LogChunk[]): LogChunk[] =>
+  chunks.flatMap((chunk) =>
+    chunk.direction === 'tx' ? [chunk] : [...chunk.bytes].map((byte) => ({ ...chunk, bytes: Buffer.from([byte]) })),
   );
 
-function hide(names: readonly DialectName[], pieces: readonly Piece[]): Piece[] {
+function hide(names: readonly DialectName[], chunks: readonly LogChunk[]): LogChunk[] {
   const mask = createPayloadMask(names.map((name) => DIALECTS[name].grammar));
-  return pieces.flatMap((piece) => mask.hide(piece) ?? []);
+  return chunks.flatMap((chunk) => mask.hide(chunk) ?? []);
 }
 
-const textOf = (pieces: readonly Piece[]): string =>
-  pieces.map(({ direction, bytes }) => `${direction} ${bytes.toString('latin1')}`).join('\n');
-const lengthsOf = (pieces: readonly Piece[]): number[] => pieces.map(({ bytes }) => bytes.length);
+const textOf = (chunks: readonly LogChunk[]): string =>
+  chunks.map(({ direction, bytes }) => `${direction} ${bytes.toString('latin1')}`).join('\n');
+const lengthsOf = (chunks: readonly LogChunk[]): number[] => chunks.map(({ bytes }) => bytes.length);
 
-describe('a log whose payloads are hidden', () => {
+describe('the payload mask', () => {
   /** An echo that begins as every line does is taken for one. */
   const readable = TRANSCRIPTS.filter(
     ({ exchange }) => !exchange.some(([direction, text]) => direction === 'tx' && text.startsWith('\r\n')),
   );
 
-  it.each(readable)('reads the same but for the bytes of its datagrams, $dialect: $what', (transcript) => {
+  it.each(readable)('keeps all but the bytes of the datagrams, $dialect: $what', (transcript) => {
     const { dialect, exchange } = transcript;
-    const pieces = piecesOf([...BEGINNING, ...exchange]);
-    for (const log of [pieces, slowly(pieces)]) {
+    const chunks = chunksOf([...BEGINNING, ...exchange]);
+    for (const log of [chunks, slowly(chunks)]) {
       for (const known of [[dialect], DIALECT_NAMES]) {
         const hidden = hide(known, log);
         expect(lengthsOf(hidden)).toEqual(lengthsOf(log));
@@ -48,8 +49,8 @@ describe('a log whose payloads are hidden', () => {
     }
   });
 
-  it('shows neither the PIN nor what a command carries in hexadecimal', () => {
-    const log = piecesOf([
+  it('hides the PIN and payloads that a command carries in hexadecimal', () => {
+    const log = chunksOf([
       ['tx', 'AT+CPIN="4711"\r'],
       ['rx', 'AT+CPIN="4711"\r\r\nOK\r\n'],
       ['tx', 'AT+CPIN=4711\r'],
@@ -62,9 +63,9 @@ describe('a log whose payloads are hidden', () => {
     expect(hidden).toContain('AT+USOST=0,"100.64.0.1",6969,2,"FFFF"\r');
   });
 
-  it('begins with a whole command, and again after a gap: what comes before may be the rest of a payload', () => {
+  it('starts with a complete command, also after a gap, as the rest of a payload may precede it', () => {
     const mask = createPayloadMask([DIALECTS.quectel.grammar]);
-    const shown = (direction: Piece['direction'], text: string) =>
+    const shown = (direction: LogChunk['direction'], text: string) =>
       mask.hide({ at: 0, direction, bytes: Buffer.from(text) })?.bytes.toString();
     expect(shown('rx', 'secret')).toBeUndefined();
     expect(shown('tx', 'secret')).toBeUndefined();
@@ -75,8 +76,8 @@ describe('a log whose payloads are hidden', () => {
     expect(shown('tx', 'AT\r')).toBe('AT\r');
   });
 
-  it('hides what was written, and its echo', () => {
-    const log = piecesOf([
+  it('hides a written payload and its echo', () => {
+    const log = chunksOf([
       ['tx', 'AT+QISEND=0,6,"100.64.0.1",6969\r'],
       ['rx', '\r\n> '],
       ['tx', 'secret'],

@@ -39,7 +39,7 @@ function answer(pty: Pty, answers: Readonly<Record<string, string>>, deafTo = 0)
 }
 
 describe.skipIf(needs('python3'))('a probe of serial ports', () => {
-  it.each(DIALECT_NAMES)('finds a modem and tells how it is: %s', async (dialect) => {
+  it.each(DIALECT_NAMES)('finds a modem and reads its state: %s', async (dialect) => {
     const { path } = await startModem(dialect);
     const { ports, modem } = await probePorts([path], BAUD);
     expect(ports).toEqual([{ path, kind: 'at' }]);
@@ -49,7 +49,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(modem?.imei).toMatch(/^\d{15}$/);
   });
 
-  it('tells of a SIM that is not there and so of no network', async () => {
+  it('reports a missing SIM, and no network', async () => {
     const { path, modem: virtual } = await startModem('quectel');
     virtual?.setSim('absent');
     const { modem } = await probePorts([path], BAUD);
@@ -57,7 +57,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(modem?.address).toBeUndefined();
   });
 
-  it('tells positions, diagnosis, others and silence from AT commands, and asks the first modem only', async () => {
+  it('tells positions, diagnostics, other output and silence from AT commands, and inspects the first modem only', async () => {
     const nmea = await chatter('$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n');
     const diag = await chatter('\x01\x02\x7e\x10\x98\x7e');
     const other = await chatter('gateway login: ');
@@ -70,7 +70,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(modem).toMatchObject({ path, dialect: 'simcom7600' });
   });
 
-  it('finds a modem whose UART needs some ATs to find its speed, and whose answer comes in garbage', async () => {
+  it('finds a modem with automatic baud rate whose answer comes amid garbage', async () => {
     const link = linkPath();
     const ok = '\xff\0\r\nOK\r\n';
     answer(await openPty(link), { AT: ok, ATE0: ok, 'AT+CGMM': `\r\nEC25\r\n${ok}` }, 2);
@@ -79,7 +79,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(modem).toMatchObject({ model: 'EC25', dialect: 'quectel', sim: 'ERROR', registration: 'unknown' });
   });
 
-  it('recognises a modem that the agent does not speak with', async () => {
+  it('recognises an unsupported modem', async () => {
     const link = linkPath();
     const ok = '\r\nOK\r\n';
     answer(await openPty(link), {
@@ -101,7 +101,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(modem?.dialect).toBeUndefined();
   });
 
-  it('leaves a port alone that another program has locked, and names it', async () => {
+  it('does not touch a port that another program has locked, and names the program', async () => {
     const link = linkPath();
     const pty = await openPty(link, 'locked');
     const { ports } = await probePorts([link], BAUD);
@@ -111,7 +111,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(pty.received()).toHaveLength(0);
   });
 
-  it('leaves a port alone that ModemManager has, even where it could be opened, and says what to do', async () => {
+  it('does not touch a port that ModemManager has open, and gives a remedy', async () => {
     const link = linkPath();
     const pty = await openPty(link);
     const pid = await openBy('ModemManager', pty.device);
@@ -123,7 +123,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     expect(pty.received()).toHaveLength(0);
   });
 
-  it.skipIf(needs('root'))('says of a port that is forbidden to whom, and goes on', async () => {
+  it.skipIf(needs('root'))('reports a forbidden port with the user, and continues', async () => {
     const [first, second] = [linkPath(), linkPath()];
     const forbidden = await openPty(first);
     chmodSync(forbidden.device, 0o600);
@@ -137,7 +137,7 @@ describe.skipIf(needs('python3'))('a probe of serial ports', () => {
     ]);
   });
 
-  it('goes on when a port is missing, or vanishes meanwhile', async () => {
+  it('continues when a port is missing or disappears meanwhile', async () => {
     const link = linkPath();
     const pty = await openPty(link);
     const probed = probePorts(['/dev/nowhere', link], BAUD);

@@ -8,12 +8,12 @@ const shown = (traffic: ReturnType<typeof createTraffic>) =>
   traffic.after(0).map(({ t, dir, hex }) => `${t} ${dir} ${text(hex)}`);
 
 describe('the record of AT traffic', () => {
-  it('numbers what it keeps, and gives what is after a number', () => {
+  it('numbers its records, and returns those after a number', () => {
     let now = 0;
     const traffic = createTraffic(() => now++);
     traffic.sent(Buffer.from('AT\r'));
-    traffic.came(Buffer.from('\r\nOK\r\n'));
-    traffic.came(Buffer.from([0xff]));
+    traffic.received(Buffer.from('\r\nOK\r\n'));
+    traffic.received(Buffer.from([0xff]));
     expect(traffic.after(0).map(({ n, t }) => [n, t])).toEqual([
       [1, 0],
       [2, 1],
@@ -23,7 +23,7 @@ describe('the record of AT traffic', () => {
     expect(traffic.after(3)).toEqual([]);
   });
 
-  it('never has the PIN', () => {
+  it('never contains the PIN', () => {
     const traffic = createTraffic(() => 0);
     for (const command of [
       'AT+CPIN="1234"',
@@ -44,12 +44,12 @@ describe('the record of AT traffic', () => {
     expect(shown(traffic).at(-1)).toBe('0 tx \0AT+CPIN="1234"\r');
   });
 
-  it('keeps the last, and not more than its bounds', () => {
+  it('keeps the latest records within its bounds', () => {
     const traffic = createTraffic(() => 0);
-    for (let n = 0; n < 5000; n++) traffic.came(Buffer.from(String(n)));
+    for (let n = 0; n < 5000; n++) traffic.received(Buffer.from(String(n)));
     expect(traffic.after(0)).toHaveLength(4000);
     expect(shown(traffic).at(-1)).toBe('0 rx 4999');
-    for (let n = 0; n < 300; n++) traffic.came(Buffer.alloc(1000));
+    for (let n = 0; n < 300; n++) traffic.received(Buffer.alloc(1000));
     expect(traffic.after(0)).toHaveLength(262);
   });
 });

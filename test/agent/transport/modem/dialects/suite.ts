@@ -7,10 +7,10 @@ import { needs } from '../../../../support/needs.js';
 
 const COMMANDS = 200;
 const TEST_MS = 120_000;
-/** In trouble the others are tried by `npm run soak` only, as that takes minutes. */
+/** With faults the other dialects are tested by `npm run soak` only, as that takes minutes. */
 const ALWAYS_TRIED: DialectName = 'quectel';
 
-/** What each dialect has in its own way. */
+/** What differs between the dialects. */
 const OWN: Readonly<
   Record<DialectName, { readonly urc: string; readonly steps: readonly string[]; readonly read: string }>
 > = {
@@ -21,7 +21,7 @@ const OWN: Readonly<
 };
 const COMMON_STEPS = ['ATE0', 'AT+CMEE', 'AT+CGMM', 'AT+CPIN?', 'AT+CGDCONT=', 'AT+CFUN=1', 'AT+CEREG?', 'AT+CGPADDR'];
 
-/** They change how the modem says what it says, and nothing else. */
+/** Faults that change only the form of the modem's output. */
 const HARMLESS: readonly ModemFaultsInput[] = [
   { chunks: 'byte' },
   { chunks: 'all' },
@@ -38,7 +38,7 @@ const HARMLESS: readonly ModemFaultsInput[] = [
   { sendFail: [1, 3] },
 ];
 
-/** They cost something. */
+/** Faults that lose something. */
 const HARMFUL: readonly ModemFaultsInput[] = [
   { lineLoss: 0.05 },
   { byteLoss: 0.02 },
@@ -47,7 +47,7 @@ const HARMFUL: readonly ModemFaultsInput[] = [
   { garbage: 1 },
 ];
 
-/** What every dialect has to do with the virtual modem, through a tty. */
+/** The tests of every dialect, with the virtual modem through a tty. */
 export function describeModem(dialect: DialectName): void {
   const { urc } = OWN[dialect];
   const nasty = `\x00\x1a\x1b\r\nOK\r\n\r\nERROR\r\n+++${urc}\r\n\r\n${urc}\r\n> @"\r\nSEND OK\r\nRDY\r\n`;
@@ -92,7 +92,7 @@ export function describeModem(dialect: DialectName): void {
       expect(link.transport.counts().discarded).toBe(discarded);
     });
 
-    test('sends as much as the modem can, and refuses more', async () => {
+    test('sends datagrams up to the modem’s limit, and refuses longer ones', async () => {
       const link = await startModemLink(dialect);
       const most = Math.min(1300, DIALECTS[dialect].maxSend);
       const bytes = Buffer.alloc(most, EVERY_BYTE);
@@ -105,7 +105,7 @@ export function describeModem(dialect: DialectName): void {
       await expect.poll(() => link.received.map(({ bytes }) => bytes.toString())).toEqual([long]);
     });
 
-    test('loses nothing and doubles nothing, however the modem says it', async () => {
+    test('loses and duplicates no datagram with any harmless fault of the modem’s output', async () => {
       const link = await startModemLink(dialect);
       link.answer();
       for (const [index, faults] of HARMLESS.entries()) {
@@ -113,7 +113,7 @@ export function describeModem(dialect: DialectName): void {
         const before = link.replies.length;
         const sent = Array.from({ length: 5 }, (_, n) => Buffer.from(`${index} ${n} ${nasty}`, 'latin1'));
         for (const bytes of sent) await link.command(bytes);
-        // This one's URC is the datagram: doubled, it has come twice, as from the network.
+        // The URC of a simcom7600 is the datagram: duplicated, it arrives twice, as from the network.
         const isTwice = dialect === 'simcom7600' && faults.urcDuplicate !== undefined;
         const all = () => link.replies.slice(before).map((bytes) => bytes.toString('latin1'));
         const came = () => (isTwice ? [...new Set(all())] : all());
@@ -125,7 +125,7 @@ export function describeModem(dialect: DialectName): void {
       expect(link.isUp()).toBe(true);
     });
 
-    test('finds by its polls that the context is gone, and nobody said so', async () => {
+    test('finds by its polls that the context was lost without a URC', async () => {
       const link = await startModemLink(dialect);
       link.answer();
       link.modem.setFaults({ urcLoss: 1 });
@@ -135,9 +135,9 @@ export function describeModem(dialect: DialectName): void {
       await link.roundTrip('after the context');
     });
 
-    // The other one says the data themselves unasked: what is lost of that is lost.
+    // A simcom7600 sends the data itself unasked: a lost one cannot be found.
     if (dialect !== 'simcom7600')
-      test('finds by its polls what the modem did not say', async () => {
+      test('finds by its polls the data that the modem did not announce', async () => {
         const link = await startModemLink(dialect);
         link.answer();
         link.modem.setFaults({ urcLoss: 1 });
@@ -155,14 +155,14 @@ export function describeModem(dialect: DialectName): void {
         });
       });
 
-    if (dialect === ALWAYS_TRIED || process.env['SOAK_MODEMS'] !== undefined) describeTrouble(dialect);
+    if (dialect === ALWAYS_TRIED || process.env['SOAK_MODEMS'] !== undefined) describeFaults(dialect);
   });
 }
 
-/** What costs something, and takes its time. */
-function describeTrouble(dialect: DialectName): void {
+/** Tests with faults from which the transport has to recover. */
+function describeFaults(dialect: DialectName): void {
   const { steps, read } = OWN[dialect];
-  describe('in trouble', () => {
+  describe('with faults', () => {
     test('recovers from lost and damaged bytes', async () => {
       const link = await startModemLink(dialect);
       link.answer();
@@ -175,7 +175,7 @@ function describeTrouble(dialect: DialectName): void {
       }
     });
 
-    test('is brought up although any one step fails', async () => {
+    test('comes up although any one step of the bring-up fails', async () => {
       const all = [...COMMON_STEPS, ...steps].map(async (step) => {
         const link = await makeModemLink(dialect, { modem: { faults: { errors: { [step]: { cme: 100, on: [1] } } } } });
         await link.start();
@@ -186,7 +186,7 @@ function describeTrouble(dialect: DialectName): void {
       await Promise.all(all);
     });
 
-    test('comes back when a socket is closed, the context dropped, the registration lost', async () => {
+    test('recovers when a socket is closed, the context dropped, or the registration lost', async () => {
       const link = await startModemLink(dialect);
       link.answer();
       link.modem.closeSocket();
@@ -204,7 +204,7 @@ function describeTrouble(dialect: DialectName): void {
       await link.roundTrip('after a refusal');
     });
 
-    test('comes back when the modem is silent for a while', async () => {
+    test('recovers when the modem is silent for a while', async () => {
       const link = await startModemLink(dialect);
       link.answer();
       link.modem.setFaults({ silent: 'yes' });
@@ -215,7 +215,7 @@ function describeTrouble(dialect: DialectName): void {
       await link.roundTrip('after the silence', 60_000);
     });
 
-    test('comes back when the modem restarts, at any byte', async () => {
+    test('recovers when the modem restarts at any byte', async () => {
       const link = await startModemLink(dialect);
       link.answer();
       for (const resetAfterSent of [1, 30, 150]) {

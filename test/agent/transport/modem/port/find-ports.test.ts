@@ -19,8 +19,8 @@ async function found(folder: string): Promise<string[][]> {
   return (await findPorts(folder)).map((paths) => paths.map((path) => relative(folder, path)));
 }
 
-describe('the ports that are looked at', () => {
-  it('are first those with a name that stays, the usual interface of AT commands before the others', async () => {
+describe('findPorts', () => {
+  it('lists ports with a persistent name first, and the usual AT interface before the others', async () => {
     const names = {
       'serial/by-id/usb-GPS-if00': 'ttyACM0',
       'serial/by-id/usb-Quectel_EG25-G-if00-port0': 'ttyUSB0',
@@ -39,12 +39,12 @@ describe('the ports that are looked at', () => {
     ]);
   });
 
-  it('are without such names those of USB and the pins, each once', async () => {
+  it('lists USB ports and UARTs, each once, where there are no persistent names', async () => {
     const folder = devices(['ttyUSB10', 'ttyUSB2', 'ttyACM0', 'ttyAMA0', 'ttyS0'], { serial0: 'ttyAMA0' });
     expect(await found(folder)).toEqual([[], ['ttyACM0', 'ttyUSB2', 'ttyUSB10', 'serial0', 'ttyS0']]);
   });
 
-  it('are none where there are none', async () => {
+  it('lists nothing where there are no ports', async () => {
     expect(await found(temporaryFolder())).toEqual([[], []]);
     expect(await found('/nowhere')).toEqual([[], []]);
   });

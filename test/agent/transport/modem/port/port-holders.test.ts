@@ -21,8 +21,8 @@ async function runAs(name: string): Promise<number> {
   return child.pid ?? 0;
 }
 
-describe.skipIf(needs('python3'))('who has a port open', () => {
-  it('is found by the port’s own name and by a link to it, this process left out', async () => {
+describe.skipIf(needs('python3'))('portHolders', () => {
+  it('finds other processes by the port’s name and by a link to it, without this process', async () => {
     const link = linkPath();
     const pty = await openPty(link);
     const own = openSync(pty.device, 'r+');
@@ -34,12 +34,12 @@ describe.skipIf(needs('python3'))('who has a port open', () => {
     }
   });
 
-  it('is nobody for a port that nobody has open, or that is not there', async () => {
+  it('finds none for a port that is not open or does not exist', async () => {
     expect(await portHolders('/dev/tty99')).toEqual([]);
     expect(await portHolders('/dev/nowhere')).toEqual([]);
   });
 
-  it.skipIf(needs('root'))('is perhaps ModemManager, where this user cannot see', async () => {
+  it.skipIf(needs('root'))('lists ModemManager as possible where this user may not see open files', async () => {
     const link = linkPath();
     const pty = await openPty(link);
     const pid = await runAs('ModemManager');

@@ -1,5 +1,6 @@
+import { symlinkSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { keepPort } from '../../../../../agent/transport/modem/port/reopening-port.js';
+import { createReopeningPort } from '../../../../../agent/transport/modem/port/reopening-port.js';
 import { recordingLog } from '../../../../support/log.js';
 import { needs } from '../../../../support/needs.js';
 import { linkPath, openPty } from '../../../../support/pty.js';
@@ -9,7 +10,7 @@ function keep(path: string) {
   const recording = recordingLog();
   const events: string[] = [];
   const chunks: Buffer[] = [];
-  const port = keepPort(
+  const port = createReopeningPort(
     { path, baudRate: 115_200, flowControl: 'none' },
     {
       opened: (device) => events.push(`opened ${device}`),
@@ -19,8 +20,9 @@ function keep(path: string) {
     recording.log,
   );
   onTestFinished(() => port.close());
+  // What has happened is part of what is compared, so that a time-out shows it.
   const until = (fits: () => boolean) =>
-    expect.poll(fits, { timeout: 10_000, interval: 20, message: events.join(', ') }).toBe(true);
+    expect.poll(() => (fits() ? 'fits' : events.join(', ')), { timeout: 10_000, interval: 20 }).toBe('fits');
   return {
     port,
     recording,
@@ -31,8 +33,8 @@ function keep(path: string) {
   };
 }
 
-describe.skipIf(needs('python3'))('a serial port that is kept open', () => {
-  it('is waited for, with the reason logged once and ever longer waits', async () => {
+describe.skipIf(needs('python3'))('a reopening serial port', () => {
+  it('waits for a missing device with growing delays, and logs the reason once', async () => {
     const link = linkPath();
     const { port, recording, events, opened, until } = keep(link);
     await until(() => events.length >= 3);
@@ -50,26 +52,27 @@ describe.skipIf(needs('python3'))('a serial port that is kept open', () => {
     expect(new Set(events.slice(0, -1))).toEqual(new Set(['modem-port-missing']));
   });
 
-  it('comes back when it was unplugged, also as another device', async () => {
+  it('reopens after it was unplugged, also as another device', async () => {
     const link = linkPath();
     const first = await openPty(link);
     const { port, events, opened, until, data } = keep(link);
     await opened(1);
-    // Its number is not free again at once.
-    const occupied = await openPty(linkPath());
+    // While the first is there, so that it is another device.
+    const second = await openPty(linkPath());
+    const other = await openPty(linkPath());
     await first.vanish();
     await until(() => events.includes('modem-port-lost'));
-    const second = await openPty(link);
+    symlinkSync(second.device, link);
     await opened(2);
     expect(events.at(-1)).toBe(`opened ${second.device}`);
     second.send('RDY');
     await until(() => data() === 'RDY');
     await port.write(Buffer.from('AT\r'));
     expect((await second.receive(3)).toString()).toBe('AT\r');
-    expect(occupied.received()).toHaveLength(0);
+    expect(other.received()).toHaveLength(0);
   });
 
-  it('can be opened again on demand', async () => {
+  it('reopens on demand', async () => {
     const link = linkPath();
     const pty = await openPty(link);
     const { port, events, opened } = keep(link);
@@ -82,7 +85,7 @@ describe.skipIf(needs('python3'))('a serial port that is kept open', () => {
     expect((await pty.receive(3)).toString()).toBe('AT\r');
   });
 
-  it('that is closed is not opened again, whenever that is', async () => {
+  it('does not reopen after it was closed at any moment', async () => {
     const link = linkPath();
     await openPty(link);
     for (let moment = 0; moment < 10; moment++) {

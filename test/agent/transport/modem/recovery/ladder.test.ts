@@ -1,25 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Trouble } from '../../../../../agent/transport/modem/at/script.js';
+import type { ModemFault } from '../../../../../agent/transport/modem/at/script.js';
 import {
   ATTACH_WINDOW_MS,
-  type Effect,
-  type Input,
-  MOST_ATTACHES,
+  healthy,
+  type LadderEffect,
+  type LadderInput,
+  type LadderState,
+  MAX_ATTACHES,
   RESTS,
   RUNGS,
-  type Rung,
-  type State,
-  step,
+  stepLadder,
   wakeAt,
-  well,
 } from '../../../../../agent/transport/modem/recovery/ladder.js';
-import { restore, save } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import { restoreLadder, saveLadder } from '../../../../../agent/transport/modem/recovery/ladder-store.js';
+import type { Rung } from '../../../../../agent/transport/transport.js';
 import { SEED } from '../../../../support/seed.js';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const TROUBLES: readonly Trouble[] = [
+const TROUBLES: readonly ModemFault[] = [
   'silent',
   'reset',
   'closed',
@@ -29,13 +29,13 @@ const TROUBLES: readonly Trouble[] = [
   'socket',
   'refused',
 ];
-const trouble = (what: Trouble): Input => ({ type: 'trouble', trouble: what });
+const fault = (what: ModemFault): LadderInput => ({ type: 'fault', fault: what });
 
 /**
- * A link whose rungs each take a time and end with trouble, until one helps. Gives the rungs climbed, by time.
+ * A link whose rungs each take a time and end with fault, until one helps. Gives the rungs climbed, by time.
  */
 function climb(
-  first: Trouble,
+  first: ModemFault,
   {
     help = () => false,
     next = (_rung: Rung) => first,
@@ -45,7 +45,7 @@ function climb(
     restartEvery = 0,
   } = {} as {
     help?: (rung: Rung, count: number) => boolean;
-    next?: (rung: Rung) => Trouble;
+    next?: (rung: Rung) => ModemFault;
     takes?: number;
     until?: number;
     random?: number;
@@ -53,26 +53,26 @@ function climb(
   },
 ) {
   const climbed: [at: number, rung: Rung][] = [];
-  const waits: Extract<Effect, { type: 'wait' }>[] = [];
-  let state: State = well;
+  const waits: Extract<LadderEffect, { type: 'wait' }>[] = [];
+  let state: LadderState = healthy;
   let now = 0;
-  const feed = (input: Input): void => {
-    const after = step(state, input, now, random);
+  const feed = (input: LadderInput): void => {
+    const after = stepLadder(state, input, now, random);
     state = after.state;
     for (const effect of after.effects) {
       if (effect.type === 'wait') waits.push(effect);
       else {
         climbed.push([now, effect.rung]);
         if (restartEvery > 0 && climbed.length % restartEvery === 0) {
-          state = restore(JSON.parse(JSON.stringify(save(state, now))), now);
+          state = restoreLadder(JSON.parse(JSON.stringify(saveLadder(state, now))), now);
           continue;
         }
         now += takes;
-        feed(help(effect.rung, climbed.length) ? { type: 'well' } : trouble(next(effect.rung)));
+        feed(help(effect.rung, climbed.length) ? { type: 'healthy' } : fault(next(effect.rung)));
       }
     }
   };
-  feed(trouble(first));
+  feed(fault(first));
   for (let i = 0; i < 5000 && wakeAt(state) < until; i++) {
     now = Math.max(now, wakeAt(state));
     feed({ type: 'tick' });
@@ -80,7 +80,7 @@ function climb(
   return { climbed, waits, state, rungs: climbed.map(([, rung]) => rung) };
 }
 
-describe('where trouble begins', () => {
+describe('the first rung for a fault', () => {
   it.each([
     ['socket', 'socket'],
     ['context', 'context'],
@@ -90,42 +90,42 @@ describe('where trouble begins', () => {
     ['refused', 'bring-up'],
     ['closed', 'port'],
     ['sim', 'bring-up'],
-  ] as const)('%s: %s', (what, rung) => {
+  ] as const)('of type %s is %s', (what, rung) => {
     const { rungs, state } = climb(what, { help: () => true });
     expect(rungs).toEqual([rung]);
     expect(state).toMatchObject({ rung: undefined, counts: { [rung]: 1 } });
   });
 
-  it.each(['send', 'aborted'] as const)('%s is no fault of the link', (what) => {
-    expect(step(well, trouble(what), 0, 0)).toEqual({ state: well, effects: [] });
+  it.each(['send', 'aborted'] as const)('does not exist for %s, which is no fault of the link', (what) => {
+    expect(stepLadder(healthy, fault(what), 0, 0)).toEqual({ state: healthy, effects: [] });
   });
 });
 
-describe('what does not help leads on', () => {
+describe('the ladder climbs', () => {
   it('from the socket to the context, the radio, the reset and the power', () => {
     const { rungs } = climb('socket', { until: 10 * MINUTE });
     const firsts = [...new Set(rungs)];
     expect(firsts).toEqual(['socket', 'context', 'airplane', 'reset', 'power']);
   });
 
-  it('a context that is lost is activated after 1, 2, 5, 10 and 30 s', () => {
+  it('with delays of 1, 2, 5, 10 and 30 s while the context cannot be activated', () => {
     const { climbed } = climb('context', { takes: 0, until: 2 * MINUTE });
     const times = climbed.filter(([, rung]) => rung === 'context').map(([at]) => at);
     expect(times).toEqual([1000, 3000, 8000, 18_000, 48_000]);
   });
 
-  it('a port that is gone is tried for ever, and nothing else', () => {
+  it('no further than the port while that cannot be opened, and tries it for ever', () => {
     const { rungs } = climb('closed', { takes: 0, until: HOUR });
     expect(new Set(rungs)).toEqual(new Set(['port']));
     expect(rungs.length).toBeGreaterThan(100);
   });
 
-  it('what is wrong behind a port that came back counts then', () => {
+  it('from a new fault once a lost port is open again', () => {
     const { rungs } = climb('closed', { next: (rung) => (rung === 'port' ? 'silent' : 'socket'), until: MINUTE });
     expect(rungs.slice(0, 2)).toEqual(['port', 'bring-up']);
   });
 
-  it('without registration: the radio once, nothing for the network until 15 minutes, then resets', () => {
+  it('without registration to one radio cycle, and to resets after 15 minutes', () => {
     // Bring-up itself waits three minutes for the registration.
     const { climbed } = climb('registration', { takes: 3 * MINUTE, until: 40 * MINUTE });
     const at = (rung: Rung) => climbed.filter(([, one]) => one === rung).map(([time]) => time / MINUTE);
@@ -136,21 +136,21 @@ describe('what does not help leads on', () => {
     expect(at('bring-up').length).toBeGreaterThan(1);
   });
 
-  it('a poll that finds no registration for three minutes', () => {
-    let state: State = well;
-    const found: Effect[] = [];
+  it('after polls without registration for three minutes', () => {
+    let state: LadderState = healthy;
+    const found: LadderEffect[] = [];
     for (let now = 0; now <= 4 * MINUTE; now += MINUTE) {
-      const next = step(state, { type: 'registered', registered: false }, now, 0);
+      const next = stepLadder(state, { type: 'registered', registered: false }, now, 0);
       state = next.state;
       found.push(...next.effects);
     }
     expect(found).toEqual([{ type: 'climb', rung: 'airplane' }]);
     expect(
-      step(state, { type: 'registered', registered: true }, 5 * MINUTE, 0).state.unregisteredSince,
+      stepLadder(state, { type: 'registered', registered: true }, 5 * MINUTE, 0).state.unregisteredSince,
     ).toBeUndefined();
   });
 
-  it('a SIM that is missing is looked at again after each rest, and the modem not reset for it', () => {
+  it('no further than a bring-up after each rest while the SIM is missing', () => {
     const { climbed, rungs } = climb('sim', { takes: 0, until: 4 * HOUR });
     expect(new Set(rungs)).toEqual(new Set(['bring-up']));
     const gaps = climbed.slice(1).map(([at], index) => at - (climbed[index]?.[0] ?? 0));
@@ -158,8 +158,8 @@ describe('what does not help leads on', () => {
   });
 });
 
-describe('for ever', () => {
-  it.each(TROUBLES)('%s: it never gives up, rests in between, and keeps the network’s limit', (what) => {
+describe('the ladder without success', () => {
+  it.each(TROUBLES)('continues for ever after %s, with rests, and keeps the limit of attaches', (what) => {
     const { climbed, waits, state } = climb(what, { until: 48 * HOUR, random: 0.5 });
     expect(climbed.at(-1)?.[0]).toBeGreaterThan(46 * HOUR);
     if (what !== 'closed') expect(waits.some(({ why }) => why === 'rest')).toBe(true);
@@ -167,7 +167,7 @@ describe('for ever', () => {
     expect(RUNGS.reduce((sum, rung) => sum + state.counts[rung], 0)).toBe(climbed.length);
   });
 
-  it('keeps the limit whatever happens, also over restarts of the agent', () => {
+  it('keeps the limit of attaches with any inputs, also over restarts of the agent', () => {
     const sometimes = fc.record({
       first: fc.constantFrom(...TROUBLES),
       others: fc.array(fc.constantFrom(...TROUBLES), { minLength: 1, maxLength: 10 }),
@@ -200,42 +200,42 @@ describe('for ever', () => {
       .filter(([, rung]) => ['context', 'airplane', 'reset', 'power'].includes(rung))
       .map(([at]) => at);
     for (const [index, at] of attaches.entries()) {
-      const earlier = attaches[index - MOST_ATTACHES];
+      const earlier = attaches[index - MAX_ATTACHES];
       if (earlier !== undefined) expect(at - earlier).toBeGreaterThanOrEqual(ATTACH_WINDOW_MS);
     }
   }
 });
 
-describe('back-off', () => {
-  it('is jittered upwards', () => {
-    const wait = (random: number) => step(well, trouble('context'), 0, random).effects[0];
+describe('the back-off of a rung', () => {
+  it('is lengthened by jitter', () => {
+    const wait = (random: number) => stepLadder(healthy, fault('context'), 0, random).effects[0];
     expect(wait(0)).toMatchObject({ ms: 1000 });
     expect(wait(0.999)).toMatchObject({ ms: 1250 });
   });
 
-  it('is not shortened by the same trouble again, only lengthened by a worse one', () => {
-    const waiting = step(well, trouble('context'), 0, 0).state;
-    expect(step(waiting, trouble('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, trouble('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
-    expect(step(waiting, trouble('closed'), 10, 0).state.rung).toBe('port');
+  it('is not shortened by the same fault again, only replaced by a worse one', () => {
+    const waiting = stepLadder(healthy, fault('context'), 0, 0).state;
+    expect(stepLadder(waiting, fault('context'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(stepLadder(waiting, fault('socket'), 10, 0)).toEqual({ state: waiting, effects: [] });
+    expect(stepLadder(waiting, fault('closed'), 10, 0).state.rung).toBe('port');
   });
 });
 
-describe('over a restart of the agent', () => {
-  it('the state is the same, its times moved to the new clock', () => {
+describe('the saved state of the ladder', () => {
+  it('is restored with its times moved to the new clock', () => {
     const { state } = climb('silent', { until: 5 * MINUTE });
-    const saved: unknown = JSON.parse(JSON.stringify(save(state, 5 * MINUTE)));
-    const restored = restore(saved, 1000);
-    expect(save(restored, 1000)).toEqual(saved);
+    const saved: unknown = JSON.parse(JSON.stringify(saveLadder(state, 5 * MINUTE)));
+    const restored = restoreLadder(saved, 1000);
+    expect(saveLadder(restored, 1000)).toEqual(saved);
     expect(restored.counts).toEqual(state.counts);
     expect(restored.rung).toBe(state.rung);
   });
 
-  it('what was being done is done again', () => {
-    const busy = step(step(well, trouble('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
-    const restored = restore(save(busy, 1500), 7000);
+  it('repeats the rung that was being performed', () => {
+    const busy = stepLadder(stepLadder(healthy, fault('context'), 0, 0).state, { type: 'tick' }, 1000, 0).state;
+    const restored = restoreLadder(saveLadder(busy, 1500), 7000);
     expect(wakeAt(restored)).toBe(67_000);
-    expect(step(restored, { type: 'tick' }, 67_000, 0).effects).toEqual([{ type: 'climb', rung: 'context' }]);
+    expect(stepLadder(restored, { type: 'tick' }, 67_000, 0).effects).toEqual([{ type: 'climb', rung: 'context' }]);
   });
 
   it.each([
@@ -243,9 +243,9 @@ describe('over a restart of the agent', () => {
     [null],
     ['x'],
     [{}],
-    [{ ...save(well, 0), rung: 'roof' }],
-    [{ ...save(well, 0), attachesAgo: [-1] }],
-  ])('what is no state counts as none: %j', (saved) => {
-    expect(restore(saved, 0)).toEqual(well);
+    [{ ...saveLadder(healthy, 0), rung: 'roof' }],
+    [{ ...saveLadder(healthy, 0), attachesAgo: [-1] }],
+  ])('is ignored when it is invalid: %j', (saved) => {
+    expect(restoreLadder(saved, 0)).toEqual(healthy);
   });
 });

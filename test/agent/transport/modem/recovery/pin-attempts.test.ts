@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createModemFile } from '../../../../../agent/base/json-file.js';
-import { createPinTries } from '../../../../../agent/transport/modem/recovery/pin-attempts.js';
+import { createJsonFile } from '../../../../../agent/base/json-file.js';
+import { createPinAttempts } from '../../../../../agent/transport/modem/recovery/pin-attempts.js';
 import { temporaryFolder } from '../../../../support/files.js';
 import { recordingLog } from '../../../../support/log.js';
 
@@ -15,66 +15,66 @@ function agents() {
   return {
     text: () => readFileSync(join(folder, 'modem.json'), 'utf8'),
     async start(pin: string) {
-      const file = createModemFile(folder, recordingLog().log);
-      return { tries: createPinTries(pin, await file.read(), file), file };
+      const file = createJsonFile(join(folder, 'modem.json'), recordingLog().log);
+      return { attempts: createPinAttempts(pin, await file.read(), file), file };
     },
   };
 }
 
-describe('a PIN that was entered and not taken', () => {
-  it('is not entered again after a restart; another one is, and so is the same into another SIM', async () => {
+describe('a PIN that was entered and not accepted', () => {
+  it('is not entered again after a restart, unless it is another PIN or another SIM', async () => {
     const { start, text } = agents();
-    const { tries } = await start('1111');
-    expect(await tries.mayEnter(ONE)).toBe(true);
-    await tries.entering(ONE);
-    await tries.refused();
-    expect(await tries.mayEnter(ONE)).toBe(false);
-    const { tries: again } = await start('1111');
+    const { attempts } = await start('1111');
+    expect(await attempts.mayEnter(ONE)).toBe(true);
+    await attempts.recordAttempt(ONE);
+    await attempts.recordRefused();
+    expect(await attempts.mayEnter(ONE)).toBe(false);
+    const { attempts: again } = await start('1111');
     expect(await again.mayEnter(ONE)).toBe(false);
     expect(await again.mayEnter(undefined)).toBe(false);
     expect(await again.mayEnter(OTHER)).toBe(true);
-    expect(await (await start('2222')).tries.mayEnter(ONE)).toBe(true);
+    expect(await (await start('2222')).attempts.mayEnter(ONE)).toBe(true);
     // Not the PIN, and nothing that is the same for it each time.
     const { pin: kept } = JSON.parse(text());
     expect(Object.keys(kept).sort()).toEqual(['digest', 'iccid', 'refused', 'salt']);
-    const { tries: elsewhere, file } = await agents().start('1111');
-    await elsewhere.entering(ONE);
+    const { attempts: elsewhere, file } = await agents().start('1111');
+    await elsewhere.recordAttempt(ONE);
     expect(await file.read()).not.toMatchObject({ pin: { digest: kept.digest } });
   });
 
-  it('is known although the agent ended before the SIM had answered', async () => {
+  it('is remembered when the agent ended before the SIM answered', async () => {
     const { start } = agents();
-    await (await start('1111')).tries.entering(undefined);
-    const { tries } = await start('1111');
-    expect(await tries.mayEnter(ONE)).toBe(false);
+    await (await start('1111')).attempts.recordAttempt(undefined);
+    const { attempts } = await start('1111');
+    expect(await attempts.mayEnter(ONE)).toBe(false);
     // It does not ask any more: it was taken.
-    await tries.notAsked();
-    expect(await (await start('1111')).tries.mayEnter(ONE)).toBe(true);
+    await attempts.recordUnlocked();
+    expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(true);
   });
 
-  it('stays known when the SIM does not ask, as somebody has entered another', async () => {
+  it('is remembered when the SIM does not ask for a PIN after it was refused', async () => {
     const { start } = agents();
-    const { tries } = await start('1111');
-    await tries.entering(ONE);
-    await tries.refused();
-    await tries.notAsked();
-    expect(await (await start('1111')).tries.mayEnter(ONE)).toBe(false);
+    const { attempts } = await start('1111');
+    await attempts.recordAttempt(ONE);
+    await attempts.recordRefused();
+    await attempts.recordUnlocked();
+    expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(false);
   });
 
-  it('is forgotten once it was taken', async () => {
+  it('is forgotten once it was accepted', async () => {
     const { start } = agents();
-    const { tries } = await start('1111');
-    await tries.entering(ONE);
-    await tries.taken();
-    expect(await (await start('1111')).tries.mayEnter(ONE)).toBe(true);
+    const { attempts } = await start('1111');
+    await attempts.recordAttempt(ONE);
+    await attempts.recordAccepted();
+    expect(await (await start('1111')).attempts.mayEnter(ONE)).toBe(true);
   });
 
-  it('is kept beside what else is', async () => {
+  it('is stored beside the other members of the file', async () => {
     const { start } = agents();
-    const { tries, file } = await start('1111');
-    await tries.entering(ONE);
+    const { attempts, file } = await start('1111');
+    await attempts.recordAttempt(ONE);
     await file.write({ rung: 'reset' });
-    const { tries: again, file: second } = await start('1111');
+    const { attempts: again, file: second } = await start('1111');
     expect(await again.mayEnter(ONE)).toBe(false);
     await second.write({ rung: null });
     expect(await second.read()).toMatchObject({ rung: null, pin: { iccid: ONE } });

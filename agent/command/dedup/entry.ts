@@ -1,0 +1,63 @@
+import { hash } from 'node:crypto';
+
+/**
+ * What a datagram needs so that its commands run at most once: nothing (`none`), as they may run twice; a `lookup`, as
+ * no handler runs for it now, but one that is gone may have run for it before; or that the agent keeps `track` of it.
+ */
+export type DedupPolicy = 'none' | 'lookup' | 'track';
+
+/** A request in the duplicate table. */
+export interface SeenRequest {
+  readonly key: string;
+  /** The reply, to be sent again; undefined while the request runs, and when nothing was sent. */
+  reply: Uint8Array | undefined;
+  running: boolean;
+  /** Whether the sender has been told that the reply comes later. */
+  accepted: boolean;
+  /** How long it is remembered after it has ended, in milliseconds. */
+  readonly lifetime: number;
+  /** Monotonic milliseconds; a request that runs does not expire. */
+  expiresAt: number;
+  /** Whether it has been forgotten, so that its reply is not kept. */
+  forgotten: boolean;
+  /** Its slot in the evictable ring, if it may be forgotten early. */
+  slot: Slot | undefined;
+}
+
+/** What a repeat of a request is answered from. */
+export type SeenReply = Pick<SeenRequest, 'reply' | 'running'>;
+
+/** The memory of one request in the evictable ring, and after it of another. */
+export interface Slot {
+  /** Offset of its bytes in the memory that all slots share: the key's, and behind them the reply's. */
+  readonly at: number;
+  checksum: number;
+  /** The slot before this one with the same last bits in its checksum. */
+  older: Slot | undefined;
+  /** The request, while it runs. */
+  running: SeenRequest | undefined;
+  /** 0 while the request runs, and when it is forgotten. */
+  keyBytes: number;
+  /** Undefined when nothing was sent. */
+  replyBytes: number | undefined;
+  expiresAt: number;
+}
+
+/** Identifies a datagram when it comes again: who sent it, and its bytes, which include token or id and message ID. */
+export interface DatagramKey {
+  /** Its key in the duplicate table. */
+  readonly text: string;
+  /** See {@link digestOf}. */
+  digest: Uint8Array | undefined;
+}
+
+export const datagramKey = (peer: string, bytes: Buffer): DatagramKey => ({
+  text: `${peer}\n${bytes.toString('latin1')}`,
+  digest: undefined,
+});
+
+/** Returns a datagram's key in the journal: 32 bytes, computed once. */
+export function digestOf(key: DatagramKey): Uint8Array {
+  key.digest ??= hash('sha256', Buffer.from(key.text, 'latin1'), 'buffer');
+  return key.digest;
+}

@@ -1,0 +1,202 @@
+import { randomBytes } from 'node:crypto';
+import { parametersOf } from '../../shared/coap/parameters.js';
+import type { Command, CommandFormat, Reply } from '../../shared/command.js';
+import { messageOf, type SupersimError } from '../../shared/errors.js';
+import type { Log } from '../base/log.js';
+import type { Handler } from '../handlers/handler.js';
+import type { Datagram } from '../transport/transport.js';
+import type { Authorize } from './authorize.js';
+import type { DuplicateTable } from './dedup/duplicate-table.js';
+import { type DatagramKey, type DedupPolicy, digestOf, type SeenReply, type SeenRequest } from './dedup/entry.js';
+import type { JournalCommand, JournalEntry } from './journal/entry.js';
+import {
+  acknowledgeBeforeStart,
+  createJournalHandle,
+  endingOf,
+  type JournalHandle,
+  journalLate,
+  outcomeAfterRestart,
+  recall,
+  resumeJournalHandle,
+} from './journal/handle.js';
+import type { Journal } from './journal/types.js';
+import type { SubmitCommand } from './runner/deadline-gate.js';
+import { type CommandResult, internalError, millisecondsSince } from './stats/command-log.js';
+import type { Stats } from './stats/stats.js';
+
+/** Size of a journal key: that of a datagram's digest. */
+const KEY_BYTES = 32;
+
+export interface LifeOptions {
+  readonly authorize: Authorize;
+  readonly submit: SubmitCommand;
+  readonly duplicates: DuplicateTable;
+  /** Undefined where commands are not remembered over a restart. */
+  readonly journal: Journal | undefined;
+  readonly stats: Stats;
+  readonly log: Log;
+}
+
+/** A datagram with commands, and where they come from. */
+export interface CommandOrigin {
+  readonly datagram: Datagram;
+  readonly peer: string;
+  readonly format: CommandFormat;
+  /** The journal's entry, when an earlier run of the agent accepted the datagram. */
+  readonly resumed?: JournalEntry | undefined;
+}
+
+/** The part of a journal entry that depends on the format. */
+export type JournalDetails = Pick<JournalCommand, 'id' | 'name' | 'request' | 'idempotent' | 'endsWith'> & {
+  /** Unix seconds, of the first command that expires. */
+  readonly deadline: number | undefined;
+};
+
+export interface LifeSetup {
+  /** Undefined when repeats of the datagram cannot be recognised. */
+  readonly key: DatagramKey | undefined;
+  readonly policy: DedupPolicy;
+  /** Its entry in the duplicate table, if it has one. */
+  readonly seen: SeenRequest | undefined;
+}
+
+/** A command that is ready to run. */
+export interface ReadyCommand {
+  readonly command: Command;
+  readonly handler: Handler;
+  /** Checked parameters. */
+  readonly params: unknown;
+  /** Size of its request. */
+  readonly bytes: number;
+  /** Returns the details for the journal, if the command is journalled. */
+  readonly describe: (idempotent: boolean) => JournalDetails;
+  /** Tells the sender that the reply comes after the agent has restarted. */
+  readonly acknowledge: () => void;
+  /** Called exactly once, also when the agent itself makes a mistake. */
+  readonly settle: (reply: Reply) => void;
+}
+
+/** The life of one datagram's commands. */
+export interface Life {
+  /** Journals a command as its handler needs it, runs it, and settles it. */
+  run(ready: ReadyCommand): void;
+  /** Returns the result of one command, as it counts after a restart. */
+  resultOf(id: Command['id'], name: string | undefined, reply: Reply): CommandResult;
+  /**
+   * Finishes the datagram: all its commands are settled. Journals their end, keeps the reply for repeats, writes a log
+   * line for each command, and then has the reply sent.
+   */
+  finish(results: readonly CommandResult[], reply: Uint8Array | undefined, send: () => void): void;
+}
+
+/** Makes the life cycle of commands, whatever format they come in: remember, journal, run, settle, finish, send. */
+export function createLives({ authorize, submit, duplicates, journal, stats, log }: LifeOptions) {
+  function open(origin: CommandOrigin, { key, policy, seen }: LifeSetup): Life {
+    const { datagram, peer, format, resumed } = origin;
+    let handle = journal && resumed && resumeJournalHandle(journal, resumed);
+    let finished = false;
+
+    function run({ handler, describe, acknowledge, settle, ...task }: ReadyCommand): void {
+      const settleOnce = once(settle);
+      try {
+        if (policy === 'track') handle ??= createHandle(origin, key, () => describe(false));
+        submit({
+          ...task,
+          handler,
+          startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
+          // Asked again when it starts: a reload may have forbidden it while it waited.
+          mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
+          done: settleOnce,
+          slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(describe),
+        });
+      } catch (error) {
+        logMistake(task.command.name, error);
+        settleOnce(internalError(error));
+      }
+    }
+
+    /** An idempotent command needs no entry before it runs; one that takes long gets it, to run again after a crash. */
+    function journalSlow(describe: ReadyCommand['describe']): void {
+      if (handle !== undefined) return;
+      handle = createHandle(origin, key, () => describe(true));
+      if (handle !== undefined) journalLate(handle);
+    }
+
+    function finish(results: readonly CommandResult[], reply: Uint8Array | undefined, send: () => void): void {
+      const complete = () => {
+        if (finished) return;
+        finished = true;
+        if (seen !== undefined) duplicates.finish(seen, reply);
+        for (const result of results) stats.ended({ peer, transport: datagram.transport, format }, result);
+        if (reply === undefined) return;
+        send();
+        if (resumed === undefined && results.length > 0) stats.replied(replyTime(results));
+      };
+      try {
+        if (handle === undefined) complete();
+        else handle.finish(endingOf(results, reply), complete);
+      } catch (error) {
+        logMistake(results[0]?.name, error);
+        // Otherwise the entry would stay `running`, and repeats would wait for ever.
+        complete();
+      }
+    }
+
+    /** Without a journal to wait for, the reply leaves when the last command has its result. */
+    const replyTime = (results: readonly CommandResult[]): number =>
+      (handle === undefined ? results.at(-1)?.milliseconds : undefined) ?? millisecondsSince(datagram.receivedAt);
+
+    function logMistake(name: string | undefined, error: unknown): void {
+      log.error({ name, peer, error: messageOf(error) }, 'internal error');
+    }
+
+    return {
+      run,
+      resultOf: (id, name, reply) => ({
+        id,
+        name,
+        reply: resumed === undefined ? reply : outcomeAfterRestart(resumed, reply),
+        milliseconds: millisecondsSince(datagram.receivedAt),
+      }),
+      finish,
+    };
+  }
+
+  function createHandle(
+    { datagram, peer, format }: CommandOrigin,
+    key: DatagramKey | undefined,
+    describe: () => JournalDetails,
+  ): JournalHandle | undefined {
+    if (journal === undefined) return undefined;
+    return createJournalHandle(journal, key === undefined ? randomBytes(KEY_BYTES) : digestOf(key), () => {
+      const { deadline, ...details } = describe();
+      return {
+        ...details,
+        peer,
+        format,
+        source: datagram.source,
+        port: datagram.port,
+        transport: datagram.transport,
+        deadline: deadline === undefined ? null : deadline * 1000,
+        lifetimeMs: parametersOf(peer).exchangeLifetime,
+      };
+    });
+  }
+
+  return {
+    open,
+    /** Returns what the journal knows of a datagram; a `busy` error when it cannot be read. */
+    recall: (key: DatagramKey): SeenReply | SupersimError | undefined => recall(journal, () => digestOf(key)),
+  };
+}
+
+export type Lives = ReturnType<typeof createLives>;
+
+function once<T>(call: (value: T) => void): (value: T) => void {
+  let called = false;
+  return (value) => {
+    if (called) return;
+    called = true;
+    call(value);
+  };
+}

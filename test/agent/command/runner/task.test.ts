@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { silentLog } from '../../../../agent/base/log.js';
+import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
+import type { StartGate } from '../../../../agent/command/runner/task.js';
+import type { EndsWith, Handler } from '../../../../agent/handlers/handler.js';
+import type { Reply } from '../../../../shared/command.js';
+import { SupersimError } from '../../../../shared/errors.js';
+import { deferred } from '../../../support/deferred.js';
+
+/** A runner whose tasks have their start written when the test says so; all that happens, in order. */
+function start(limits: Partial<RunLimits> = {}) {
+  const runner = createRunner(
+    { running: 2, waiting: 10, waitingBytes: 10_000, ...limits },
+    { deviceId: 'box', log: silentLog, emit: async () => undefined },
+  );
+  const events: string[] = [];
+  const writes = new Map<string, (error?: SupersimError) => void>();
+  const ends = new Map<string, (result: unknown) => void>();
+
+  function submit(name: string, { journalled = true, endsWith }: { journalled?: boolean; endsWith?: EndsWith } = {}) {
+    const { promise, resolve } = deferred<unknown>();
+    ends.set(name, resolve);
+    const handler: Handler = {
+      name,
+      description: '',
+      safe: false,
+      idempotent: false,
+      timeoutMs: 60_000,
+      endsWith,
+      usage: '',
+      bind: () => ({ value: undefined }),
+      run() {
+        events.push(`${name} runs`);
+        return promise;
+      },
+    };
+    const before: StartGate = {
+      key: Buffer.from(name),
+      accept: () => void events.push(`${name} accepted`),
+      start: (run) => void writes.set(name, run),
+    };
+    const command = { name, params: { positional: [], named: {} }, format: 'text', peer: 'gateway' } as const;
+    const done = (reply: Reply) =>
+      void events.push(`${name} ${'error' in reply ? reply.error.code : String(reply.result)}`);
+    runner.submit({ command, handler, params: undefined, bytes: 10, startGate: journalled ? before : undefined, done });
+  }
+
+  return {
+    runner,
+    events,
+    submit,
+    startsBeingWritten: () => [...writes.keys()],
+    written(name: string, error?: SupersimError): void {
+      const run = writes.get(name);
+      writes.delete(name);
+      run?.(error);
+    },
+    async end(name: string): Promise<void> {
+      ends.get(name)?.('ok');
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+  };
+}
+
+describe('a command whose start has to be written', () => {
+  it('has its place while that is being done, and runs only then', async () => {
+    const { runner, submit, events, written, startsBeingWritten, end } = start();
+    for (const name of ['a', 'b', 'c', 'd']) submit(name);
+    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([2, 2, ['a', 'b']]);
+    submit('e', { journalled: false });
+    expect(runner.waiting).toBe(3);
+    expect(events).toEqual(['a accepted', 'b accepted', 'c accepted', 'd accepted']);
+    events.length = 0;
+    written('b');
+    written('a');
+    expect(events).toEqual(['b runs', 'a runs']);
+    expect([runner.running, startsBeingWritten()]).toEqual([2, []]);
+    await end('a');
+    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([2, 2, ['c']]);
+    await end('b');
+    written('c');
+    written('d');
+    await end('c');
+    expect(events).toEqual(['b runs', 'a runs', 'a ok', 'b ok', 'c runs', 'd runs', 'c ok', 'e runs']);
+    await end('d');
+    await end('e');
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+  });
+
+  it('is refused as busy when it cannot be written, and its place goes to the next', async () => {
+    const { runner, submit, events, written, startsBeingWritten, end } = start({ running: 1 });
+    for (const name of ['a', 'b', 'c']) submit(name);
+    written('a', new SupersimError('busy', 'the disk is full'));
+    expect(startsBeingWritten()).toEqual(['b']);
+    written('b', new SupersimError('busy', 'the disk is full'));
+    written('c');
+    await end('c');
+    expect(events.slice(3)).toEqual(['a busy', 'b busy', 'c runs', 'c ok']);
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+  });
+
+  it('that is refused for want of room is not accepted before', () => {
+    const { submit, events } = start({ running: 1, waiting: 1 });
+    for (const name of ['a', 'b', 'c']) submit(name);
+    expect(events).toEqual(['a accepted', 'b accepted', 'c busy']);
+  });
+
+  it('is not cancelled any more', () => {
+    const { runner, submit, events } = start({ running: 1 });
+    submit('a');
+    submit('b');
+    const named = (wanted: string) => runner.cancel(({ command }) => command.name === wanted);
+    expect([named('a'), named('b'), named('b')]).toEqual([false, true, false]);
+    expect(events).toEqual(['a accepted', 'b accepted', 'b cancelled']);
+  });
+});
+
+describe('stopping while a start is being written', () => {
+  it('waits for it, does not run the command, and says so', async () => {
+    const { runner, submit, events, written } = start({ running: 1 });
+    submit('a');
+    submit('b');
+    let stopped = false;
+    const stop = runner.stop(10_000).then(() => {
+      stopped = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([stopped, runner.running, runner.waiting]).toEqual([false, 1, 0]);
+    written('a');
+    await stop;
+    expect(events).toEqual(['a accepted', 'b accepted', 'b busy', 'a busy']);
+    expect(runner.running).toBe(0);
+  });
+
+  it('does not end the agent a second time', async () => {
+    const { runner, submit, events, written } = start();
+    submit('restart', { endsWith: 'process' });
+    const stop = runner.stop(10_000);
+    written('restart');
+    await stop;
+    expect(events).toEqual(['restart accepted', 'restart busy']);
+  });
+});
