@@ -1,6 +1,6 @@
 import { type Block, blockSize, exponentFor, findBlock, sliceBlock } from '../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../shared/coap/content-format.js';
-import { EMPTY_CODE, emptyMessage, formatMessage, type Message, parseMessage } from '../../shared/coap/message.js';
+import { type CoapMessage, EMPTY_CODE, emptyMessage, formatMessage, parseMessage } from '../../shared/coap/message.js';
 import { findOption, findUint, OPTION } from '../../shared/coap/options.js';
 import { commandPath } from '../../shared/coap/path.js';
 import { METHOD } from '../../shared/coap/request.js';
@@ -36,7 +36,7 @@ export interface CoapCommand {
 
 /** A result of which some blocks have arrived. */
 interface Received {
-  readonly first: Message;
+  readonly first: CoapMessage;
   readonly body: Buffer;
   /** Size exponent of the last block. */
   readonly exponent: number;
@@ -85,7 +85,7 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 
   /** @param mayHaveRun whether an earlier copy of the datagram can have run the command */
-  function firstResponse(response: Message, index: number, mayHaveRun: boolean): Interpretation {
+  function firstResponse(response: CoapMessage, index: number, mayHaveRun: boolean): Interpretation {
     const block = findBlock(response.options, OPTION.block2);
     if (block === 'reserved' || (block !== undefined && block.number !== 0)) return undefined;
     if (block?.more === true) {
@@ -132,7 +132,11 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 
   /** Interprets a message if it belongs to the datagram with this index. */
-  function interpret(bytes: Buffer, index: number, onResponse: (response: Message) => Interpretation): Interpretation {
+  function interpret(
+    bytes: Buffer,
+    index: number,
+    onResponse: (response: CoapMessage) => Interpretation,
+  ): Interpretation {
     const message = tryParse(bytes);
     if (message === undefined) return undefined;
     const { type, code, token, messageId } = message;
@@ -154,7 +158,7 @@ function checkSize(conversation: Conversation): Conversation {
   throw new SupersimError('too-large', `the request has ${length} bytes; a datagram holds ${SAFE_BINARY_BYTES}`);
 }
 
-function tryParse(bytes: Buffer): Message | undefined {
+function tryParse(bytes: Buffer): CoapMessage | undefined {
   try {
     return parseMessage(bytes);
   } catch {
@@ -162,7 +166,7 @@ function tryParse(bytes: Buffer): Message | undefined {
   }
 }
 
-function emptyMessageMeaning(type: Message['type']): Interpretation {
+function emptyMessageMeaning(type: CoapMessage['type']): Interpretation {
   if (type === 'ACK') return { type: 'accepted' };
   if (type !== 'RST') return undefined;
   return {
@@ -172,7 +176,7 @@ function emptyMessageMeaning(type: Message['type']): Interpretation {
 }
 
 /** RFC 7959 §2.4: blocks of one body have one ETag. */
-function sameBody(response: Message, first: Message): boolean {
+function sameBody(response: CoapMessage, first: CoapMessage): boolean {
   const [theirs, sameId] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
   return (
     response.code === first.code &&
@@ -181,7 +185,7 @@ function sameBody(response: Message, first: Message): boolean {
 }
 
 /** Returns the ending that a complete response means. */
-function conclusion(response: Message, payload: Buffer): Interpretation {
+function conclusion(response: CoapMessage, payload: Buffer): Interpretation {
   const { code, options } = response;
   if (!code.startsWith('2.')) return errorResponse(code, payload);
   try {
@@ -208,7 +212,7 @@ function codeOf(coapCode: string): ErrorCode {
 }
 
 /** @throws Error when the payload does not fit its content format */
-export function readResult(options: Message['options'], payload: Buffer): unknown {
+export function readResult(options: CoapMessage['options'], payload: Buffer): unknown {
   if (payload.length === 0) return emptyResult(options);
   switch (findUint(options, OPTION.contentFormat)) {
     case CONTENT_FORMAT.json:
@@ -223,11 +227,11 @@ export function readResult(options: Message['options'], payload: Buffer): unknow
   }
 }
 
-const noteOf = (options: Message['options']): { clockSynchronized?: false } =>
+const noteOf = (options: CoapMessage['options']): { clockSynchronized?: false } =>
   findOption(options, OPTION.clockUnsynchronized) === undefined ? {} : { clockSynchronized: false };
 
 /** Returns the result of an empty payload: without a content format, the handler returned nothing. */
-function emptyResult(options: Message['options']): unknown {
+function emptyResult(options: CoapMessage['options']): unknown {
   const contentFormat = findUint(options, OPTION.contentFormat);
   if (contentFormat === CONTENT_FORMAT.text) return '';
   return contentFormat === CONTENT_FORMAT.bytes ? NOTHING : undefined;
