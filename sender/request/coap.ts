@@ -9,7 +9,7 @@ import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { type Ending, interpretError, isErrorCode, makeEnding } from './outcome.js';
+import { interpretError, isErrorCode, makeEnding, type RequestEnding } from './outcome.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
@@ -238,7 +238,7 @@ function emptyResult(options: CoapMessage['options']): unknown {
 }
 
 /** Returns the ending if the rest of the result does not arrive: how the command ended, and the head of its result. */
-function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Ending {
+function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): RequestEnding {
   if (!first.code.startsWith('2.')) {
     const reply = errorResponse(first.code, body);
     if (reply.type === 'end') return reply.ending;

@@ -8,7 +8,7 @@ import {
   start,
   step,
 } from './machine.js';
-import type { Ending } from './outcome.js';
+import type { RequestEnding } from './outcome.js';
 
 /** Performs the effects of a request. */
 export interface Actions {
@@ -22,8 +22,8 @@ export interface Actions {
 export function drive(settings: RequestSettings, conversation: Conversation, actions: Actions) {
   let last: RequestStep | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let settle = (_ending: Ending) => {};
-  const ended = new Promise<Ending>((resolve) => {
+  let settle = (_ending: RequestEnding) => {};
+  const ended = new Promise<RequestEnding>((resolve) => {
     settle = resolve;
   });
 

@@ -1,7 +1,7 @@
 import type { Parameters } from '../../shared/coap/parameters.js';
 import type { ErrorCode } from '../../shared/errors.js';
 import type { BlockProgress, Conversation, Interpretation } from './conversation.js';
-import { type Ending, makeEnding, type RequestError } from './outcome.js';
+import { makeEnding, type RequestEnding, type RequestError } from './outcome.js';
 
 /**
  * Most times that one datagram is posted. The parameters' retransmissions come first, each after twice the wait of the
@@ -75,7 +75,7 @@ export type RequestEffect =
   | { readonly type: 'sent'; readonly attempt: number }
   | { readonly type: 'accepted' }
   | { readonly type: 'block'; readonly block: BlockProgress }
-  | { readonly type: 'end'; readonly ending: Ending };
+  | { readonly type: 'end'; readonly ending: RequestEnding };
 
 export interface RequestStep {
   readonly state: RequestState;
@@ -237,13 +237,13 @@ function received(settings: RequestSettings, state: RequestState, reply: Interpr
 const acknowledgement = ({ acknowledge }: { readonly acknowledge?: Buffer }): RequestEffect[] =>
   acknowledge === undefined ? [] : [{ type: 'acknowledge', bytes: acknowledge }];
 
-const end = (state: RequestState, ending: Ending): RequestStep => ({
+const end = (state: RequestState, ending: RequestEnding): RequestStep => ({
   state: { ...state, ended: true, repeatAt: Number.POSITIVE_INFINITY, expiresAt: Number.POSITIVE_INFINITY },
   effects: [{ type: 'end', ending }],
 });
 
 /** Returns the outcome of a request that is no longer waited for: what is certain about the command. */
-function timeoutOutcome(state: RequestState, code: ErrorCode, message: string): Ending {
+function timeoutOutcome(state: RequestState, code: ErrorCode, message: string): RequestEnding {
   const { conversation } = state;
   if (conversation.partial !== undefined) return conversation.partial();
   const failure = failureOfAll(state);
@@ -257,4 +257,5 @@ function failureOfAll({ posts }: RequestState): PostFailure | undefined {
   return posts.every(({ failure }) => failure !== undefined) ? posts.at(-1)?.failure : undefined;
 }
 
-const notSent = ({ code, message, ...details }: PostFailure): Ending => makeEnding('not-sent', code, message, details);
+const notSent = ({ code, message, ...details }: PostFailure): RequestEnding =>
+  makeEnding('not-sent', code, message, details);

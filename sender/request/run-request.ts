@@ -3,12 +3,12 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api/api-error.js';
 import type { IpCommandClient } from '../api/client.js';
-import { VENDOR_CODES } from '../api/vendor-codes.js';
+import { VENDOR_CODE_MEANINGS } from '../api/vendor-codes.js';
 import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polling.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
 import type { PostFailure, RequestInput } from './machine.js';
-import { type Ending, makeEnding, type RequestResult } from './outcome.js';
+import { makeEnding, type RequestEnding, type RequestResult } from './outcome.js';
 
 /** The progress of a request. */
 export type RequestProgress =
@@ -88,7 +88,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   };
 
   /** Subscribes before it sends, so that no reply is missed. */
-  async function listenAndSend(): Promise<Ending> {
+  async function listenAndSend(): Promise<RequestEnding> {
     if (signal?.aborted === true) return ABORTED;
     let onAbort = () => {};
     const aborted = new Promise<undefined>((resolve) => {
@@ -150,12 +150,12 @@ function undelivered(vendorCode?: number): PostFailure {
       message: 'the network did not send it; usually the device is not attached (83401)',
     };
   }
-  const meaning = VENDOR_CODES.get(vendorCode) ?? 'The network did not send it.';
+  const meaning = VENDOR_CODE_MEANINGS.get(vendorCode) ?? 'The network did not send it.';
   return { code: 'not-delivered', message: `code ${vendorCode}: ${meaning}`, vendorCode };
 }
 
 /** A request that was not sent this time may have been sent by an earlier one with the same identity. */
-function notSentThisTime(ending: Ending): Ending {
+function notSentThisTime(ending: RequestEnding): RequestEnding {
   if (ending.outcome !== 'not-sent') return ending;
   const { message, ...details } = ending.error;
   return {
@@ -165,7 +165,7 @@ function notSentThisTime(ending: Ending): Ending {
 }
 
 /** Adds to an ending without an answer that replies could not always be read. */
-function withReplyError(ending: Ending, replyError: unknown): Ending {
+function withReplyError(ending: RequestEnding, replyError: unknown): RequestEnding {
   if (ending.outcome !== 'no-answer' || replyError === undefined) return ending;
   const message = `${ending.error.message}; replies could not always be read: ${messageOf(replyError)}`;
   return { ...ending, error: { ...ending.error, message } };

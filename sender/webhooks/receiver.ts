@@ -6,7 +6,7 @@ import { type IncomingCallback, MAX_CALLBACK_BYTES, readCallbackRequest } from '
 import { isSignedByKore, isSignedByTwilio } from './signature.js';
 
 /** Most keys of callbacks that are remembered, to drop repeats. */
-export const MAX_REMEMBERED = 100_000;
+export const MAX_REMEMBERED_KEYS = 100_000;
 /** Most callbacks that wait for `onCallback`; more are refused, and the vendor repeats them. */
 export const MAX_WAITING = 1000;
 
@@ -189,5 +189,5 @@ function keysOf(headers: Headers, { sid, status }: Callback): string[] {
 
 function remember(known: Set<string>, keys: readonly string[]): void {
   for (const key of keys) known.add(key);
-  evictOldest(known, MAX_REMEMBERED);
+  evictOldest(known, MAX_REMEMBERED_KEYS);
 }

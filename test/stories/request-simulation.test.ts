@@ -10,7 +10,7 @@ import {
   start,
   step,
 } from '../../sender/request/machine.js';
-import type { Ending } from '../../sender/request/outcome.js';
+import type { RequestEnding } from '../../sender/request/outcome.js';
 import { GATEWAY } from '../../shared/coap/parameters.js';
 import { SEED } from '../support/seed.js';
 import { modelDevice } from './request-device.js';
@@ -43,7 +43,7 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   let packets = 0;
   let posts = 0;
   let state: RequestState | undefined;
-  const ends: Ending[] = [];
+  const ends: RequestEnding[] = [];
   const repeats = new Map<string, number>();
   const after = (ms: number, then: () => void) => void agenda.push({ at: now + ms, then });
   const carry = (bytes: Buffer, deliver: (bytes: Buffer) => void) => {
