@@ -9,7 +9,7 @@ const POLL_INTERVAL_MS = 20;
 const PROBE_ID = '#probe';
 
 /** Something that happened to the probe, and when (milliseconds since it began). */
-export interface Step {
+export interface ProbeStep {
   readonly at: number;
   readonly what: string;
 }
@@ -20,13 +20,13 @@ export interface Step {
  * @returns the steps, in order; the last is the whole round trip
  * @throws SupersimError `probe-failed`, with the steps that there were
  */
-export async function probeLoop(loopback: Loopback, devicePort: number): Promise<Step[]> {
+export async function probeLoop(loopback: Loopback, devicePort: number): Promise<ProbeStep[]> {
   const [sim] = loopback.sims;
   if (sim === undefined) throw new SupersimError('probe-failed', 'the loopback has no SIM');
   const { accountSid, authToken, url: baseUrl } = loopback;
   const client = new IpCommandClient({ accountSid, authToken, baseUrl, timeout: '5s' });
   const began = performance.now();
-  const steps: Step[] = [];
+  const steps: ProbeStep[] = [];
   const note = (what: string) => void steps.push({ at: performance.now() - began, what });
   const forget = loopback.onEvent((event) => noteEvent(event, note));
   try {
@@ -43,7 +43,7 @@ export async function probeLoop(loopback: Loopback, devicePort: number): Promise
   }
 }
 
-export const formatStep = ({ at, what }: Step): string => `${at.toFixed(1).padStart(8)} ms  ${what}`;
+export const formatStep = ({ at, what }: ProbeStep): string => `${at.toFixed(1).padStart(8)} ms  ${what}`;
 
 function noteEvent(event: LoopbackEvent, note: (what: string) => void): void {
   if (event.type === 'dropped') note(`datagram from ${event.address}:${event.port} dropped: ${event.cause}`);

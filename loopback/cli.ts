@@ -23,7 +23,7 @@ import type { ModemInput } from './modem/status.js';
 import { MAX_SEED } from './network/faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './network/faults/settings.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
-import { probe } from './probe.js';
+import { probeApi } from './probe.js';
 import { PROVIDERS } from './vendor-error.js';
 
 const port = z.int().min(0).max(65_535);
@@ -142,7 +142,7 @@ async function run(options: LoopbackOptions): Promise<void> {
   try {
     loopback.onEvent((event) => process.stdout.write(`${new Date().toISOString()} ${formatEvent(event)}\n`));
     process.stdout.write(`${formatBanner(loopback)}\n`);
-    await probe(loopback);
+    await probeApi(loopback);
     process.stdout.write('\nready; press Ctrl-C to stop\n');
     await ended;
     const hit = formatFaultCounts(loopback.counters);

@@ -1,11 +1,11 @@
 import { messageOf } from '../shared/errors.js';
 import type { IpCommand } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
-import type { Registry, WebhookMethod } from './account/registry.js';
+import type { SimRegistry, WebhookMethod } from './account/registry.js';
 import type { Sim } from './account/sims.js';
 import { newCommandSid, type Store, type StoredCommand, vendorDate } from './account/store.js';
 import type { Assumptions } from './assumptions.js';
-import type { DropCause, DroppedEvent } from './network/events.js';
+import type { DatagramDropCause, DroppedEvent } from './network/events.js';
 import type { Datagram, Endpoint } from './network/network.js';
 import type { Radio } from './network/radio.js';
 import { VENDOR_CODES } from './vendor-error.js';
@@ -44,7 +44,7 @@ export interface CommandsOptions {
   readonly accountSid: string;
   readonly assumptions: Assumptions;
   readonly store: Store;
-  readonly registry: Registry;
+  readonly registry: SimRegistry;
   readonly radio: Pick<Radio, 'carry'>;
   readonly send: (bytes: Buffer, destination: Endpoint) => Promise<void>;
   readonly sendWebhook: (webhook: Webhook) => void;
@@ -132,7 +132,7 @@ export function createCommands(options: CommandsOptions): Commands {
     },
 
     receive({ bytes, from, to }) {
-      const drop = (cause: DropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
+      const drop = (cause: DatagramDropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
       const sim = registry.simByAddress(from.address);
       if (sim === undefined) return drop('unknown-source');
       if (sim.state !== 'active') return drop(sim.state);

@@ -3,7 +3,7 @@ import type { StoredCommand } from './account/store.js';
 import type { ApiFaultEvent, ApiFaultsEvent } from './api/faults.js';
 import type { CommandEvent } from './commands.js';
 import type { AttachedModemEvent, ErrorEvent } from './modem/attach.js';
-import type { DropCause, DroppedEvent, FaultEvent, FaultsEvent } from './network/events.js';
+import type { DatagramDropCause, DroppedEvent, FaultEvent, FaultsEvent } from './network/events.js';
 import type { Hit } from './network/faults/apply.js';
 import type { WebhookResult } from './webhooks/webhooks.js';
 
@@ -59,7 +59,7 @@ const DROP_COUNTERS = {
   inactive: 'droppedInactive',
   detached: 'droppedDetached',
   'too-many-in-flight': 'droppedTooManyInFlight',
-} as const satisfies Record<DropCause, keyof Counters>;
+} as const satisfies Record<DatagramDropCause, keyof Counters>;
 
 /** The counter of each fault. */
 export const FAULT_COUNTERS = {

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { checkInput } from '../shared/check-input.js';
 import { type Duration, durationSchema, milliseconds } from '../shared/duration.js';
 import { GATEWAY_PORT } from '../shared/limits.js';
-import { createRegistry } from './account/registry.js';
+import { createSimRegistry } from './account/registry.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './account/sims.js';
 import { createStore } from './account/store.js';
 import { createApi } from './api/api.js';
@@ -157,7 +157,7 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
   const assumptions = resolveAssumptions({ ...options.assumptions, ...(sourcePort && { sourcePort }) });
   const modemSettings = options.modem && resolveModemSettings(options.modem);
   const givenSims = options.sims ?? [{ name: DEFAULT_SIM_NAME }];
-  const registry = createRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
+  const registry = createSimRegistry(resolveSims(withModemSim(givenSims, modemSettings?.sim)));
   const store = createStore(settings.maxCommands ?? Math.max(DEFAULT_MAX_COMMANDS, 4 * registry.sims().length));
   const counters = newCounters();
   const listeners = new Set<LoopbackListener>();

@@ -8,7 +8,7 @@ import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
-import type { DropCause, FaultEvent } from './network/events.js';
+import type { DatagramDropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
 const MAX_SIMS_SHOWN = 20;
@@ -71,7 +71,7 @@ function shellQuote(text: string): string {
   return /^[\w:=.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-const DROPPED: Readonly<Record<DropCause, string>> = {
+const DROPPED: Readonly<Record<DatagramDropCause, string>> = {
   'unknown-source': 'dropped: no SIM has this address',
   'to-source-port':
     'dropped: sent to the source port of commands, not to the gateway; assumed, see --assume replyToSource',

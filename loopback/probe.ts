@@ -8,7 +8,7 @@ const PROBE_TIMEOUT_MS = 5000;
  *
  * @throws SupersimError `probe-failed`
  */
-export async function probe({
+export async function probeApi({
   url,
   accountSid,
   authToken,

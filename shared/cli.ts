@@ -1,14 +1,12 @@
 import { isSupersimError, messageOf } from './errors.js';
 
-/**
- * What may move a terminal's cursor or turn its text around: controls, bidirectional marks, line separators, halves.
- */
+/** Characters that can control a terminal: controls, bidirectional marks, line separators, lone surrogates. */
 const UNPRINTABLE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /**
- * Text made safe for a terminal, on one line: what could control it is written as `\n`, `\r`, `\t` or `\uXXXX`.
- * These are JSON's own escapes, so one line of JSON stays the same JSON.
+ * Escapes text for a terminal, on one line: characters that could control it become `\n`, `\r`, `\t` or `\uXXXX`. These
+ * are JSON's escapes, so a line of JSON keeps its meaning.
  */
 export function printable(text: string): string {
   return text.replaceAll(
@@ -17,7 +15,7 @@ export function printable(text: string): string {
   );
 }
 
-/** An error as every command line prints it: `error CODE: message`, and its remedy on the last line. */
+/** Formats an error as every command line prints it: `error CODE: message`, and the remedy on the last line. */
 export function formatError(error: unknown): string {
   if (!isSupersimError(error)) return `error: ${printableLines(messageOf(error))}\n`;
   return `error ${error.code}: ${printableLines(error.message)}\n${printable(error.remedy)}\n`;

@@ -1,10 +1,10 @@
 import type { FinalCode, WireCode } from './errors.js';
 
-/** How a datagram is written. `raw` exists on ports pinned to it only. */
+/** Formats of a datagram. `raw` exists only on ports that are pinned to it. */
 export const FORMATS = ['text', 'json', 'cbor', 'raw'] as const;
 export type Format = (typeof FORMATS)[number];
 
-/** How a command was asked for. */
+/** Formats of a command. */
 export type CommandFormat = Format | 'coap';
 
 /**
@@ -12,36 +12,36 @@ export type CommandFormat = Format | 'coap';
  */
 export type CommandId = string | number | null;
 
-/** Parameters as they came: some by position, some by name. */
+/** Parameters by position and by name. */
 export interface Params {
   readonly positional: readonly unknown[];
   readonly named: Readonly<Record<string, unknown>>;
 }
 
-/** What a datagram asks for, whatever format it came in. */
+/** A command from a datagram of any format. */
 export interface Command {
-  /** Absent when the caller wants no reply (a JSON-RPC notification) or gave none (text). */
+  /** Absent in a JSON-RPC notification, which wants no reply, and in text without an id. */
   readonly id?: CommandId | undefined;
   readonly name: string;
   readonly params: Params;
   readonly format: CommandFormat;
-  /** Unix seconds; past it the command is not run. */
+  /** Unix seconds, after which the command is not run. */
   readonly deadline?: number | undefined;
-  /** Who asked: `gateway` for everything from the carrier, else `address:port`. */
+  /** The sender: `gateway` for everything from the carrier, else `address:port`. */
   readonly peer: string;
 }
 
-/** Why a command was not done. */
+/** Why a command is not done. */
 export interface CommandError<Code extends WireCode = FinalCode> {
   readonly code: Code;
   readonly message: string;
 }
 
-/** What a command came to. */
+/** The result or the error of a command. */
 export type Reply<Code extends WireCode = FinalCode> =
   | {
       readonly result: unknown;
-      /** Set when the command had a deadline that could not be judged, and was run all the same. */
+      /** Set when the command had a deadline that could not be checked, and was run. */
       readonly clockSynchronized?: false;
     }
   | { readonly error: CommandError<Code> };
@@ -49,12 +49,12 @@ export type Reply<Code extends WireCode = FinalCode> =
 /** Dotted names: `ping`, `relay.set`. In CoAP the dots are path segments. */
 export const COMMAND_NAME = /^[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*$/;
 export const MAX_NAME_LENGTH = 64;
-/** Longest id, in UTF-8 bytes: it is given back in the reply, which has 1300 bytes for everything. */
+/** Longest id, in UTF-8 bytes: the reply repeats it, and has 1300 bytes in all. */
 export const MAX_ID_BYTES = 64;
-/** First words of a text reply, and so no names of commands: two agents must never answer each other's answers. */
+/** First words of a text reply. No command has such a name, so that two agents never answer each other's replies. */
 export const REPLY_WORDS: readonly string[] = ['ok', 'error', 'repeat'];
 
-/** Whether a handler may bear this name. */
+/** Tells whether a handler may have this name. */
 export function isCommandName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && COMMAND_NAME.test(name) && !REPLY_WORDS.includes(name);
 }

@@ -7,20 +7,20 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h
 const DURATION = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|min|h)$/;
 
 /**
- * A duration in milliseconds.
+ * Converts a duration to milliseconds.
  *
- * @throws RangeError when it is no number with one of the units
+ * @throws RangeError when it is not a number with one of the units
  */
 export function milliseconds(duration: string): number {
   const [, amount, unit] = DURATION.exec(duration) ?? [];
   const scale = UNITS[unit ?? ''];
   if (amount === undefined || scale === undefined) {
-    throw new RangeError(`${JSON.stringify(duration)} is no duration: write a number and ms, s, min or h`);
+    throw new RangeError(`${JSON.stringify(duration)} is not a duration: write a number and ms, s, min or h`);
   }
   return Number(amount) * scale;
 }
 
-/** A duration in a configuration file, from `least` to `most`. */
+/** Makes the schema of a duration from `least` to `most`. */
 export function durationSchema(least: Duration, most: Duration) {
   const inRange = (text: string) =>
     DURATION.test(text) && milliseconds(text) >= milliseconds(least) && milliseconds(text) <= milliseconds(most);

@@ -1,10 +1,10 @@
 import type { DeviceOutcome } from './outcome.js';
 
-/** What an error code says on the wire, when it is the answer to a command. */
+/** The form of an error code on the wire, when it answers a command. */
 export interface WireForm<O extends DeviceOutcome | 'accepted' = DeviceOutcome | 'accepted'> {
-  /** `accepted` is no outcome yet: the reply is still to come. */
+  /** `accepted` is not an outcome: the reply follows later. */
   readonly outcome: O;
-  /** JSON-RPC 2.0 §5.1: −32768…−32600 are the standard's own, −32099…−32000 are ours. */
+  /** JSON-RPC 2.0 §5.1: −32768…−32600 are defined by the standard, −32099…−32000 by this project. */
   readonly jsonRpc: number;
   /** RFC 7252 §12.1.2. */
   readonly coap: `${4 | 5}.${string}`;
@@ -23,33 +23,32 @@ const refused = (jsonRpc: number, coap: WireForm['coap']): WireForm<'refused'> =
 });
 const failed = (jsonRpc: number): WireForm<'failed'> => ({ outcome: 'failed', jsonRpc, coap: '5.00' });
 
-/** Every error code of the project. Tests assert the code, never the prose; `docs/errors.md` is made from this. */
+/** Every error code of the project. Tests assert the code, never the text; `docs/errors.md` is generated from it. */
 export const ERRORS = {
   'parse-error': {
-    meaning: 'The datagram is in a known format, but cannot be parsed.',
+    meaning: 'The datagram has a known format, but cannot be parsed.',
     remedy: 'Check the quotes of a text command, the JSON, or the CBOR.',
     wire: refused(-32700, '4.00'),
   },
   'invalid-request': {
-    meaning: 'The datagram parses, but is no request: a JSON-RPC member is missing or of the wrong type.',
+    meaning: 'The datagram was parsed, but is not a request: a JSON-RPC member is missing or has the wrong type.',
     remedy: 'Send an object with a string `method`, and `params` that are an array or an object.',
     wire: refused(-32600, '4.00'),
   },
   'unknown-command': {
-    meaning: 'No handler has this name on this device.',
-    remedy: 'Send `commands` to see the names that the device knows.',
+    meaning: 'No handler on this device has this name.',
+    remedy: 'Send `commands` to list the device’s commands.',
     wire: refused(-32601, '4.04'),
   },
   'bad-params': {
-    meaning: 'The parameters do not fit what the handler declares.',
-    remedy: 'Send `commands` to see the parameters of each command.',
+    meaning: 'The parameters do not match the handler’s declaration.',
+    remedy: 'Send `commands` to list the parameters of each command.',
     wire: refused(-32602, '4.00'),
   },
   'authentication-required': {
-    meaning:
-      'The command ends or changes the device, and its request is not authenticated: the device does not run it then.',
+    meaning: 'The command stops or changes the device, and the request is not authenticated; it was not run.',
     remedy:
-      'Where everybody who can send to the device may do this, set `security.unprotected: allow` in its configuration.',
+      'If everyone who can send to the device may do this, set `security.unprotected: allow` in its configuration.',
     wire: refused(-32009, '4.01'),
   },
   busy: {
@@ -58,48 +57,48 @@ export const ERRORS = {
     wire: refused(-32002, '5.03'),
   },
   expired: {
-    meaning: 'The command’s deadline had passed when it could have run; it was not run.',
+    meaning: 'The command’s deadline passed before it could run; it was not run.',
     remedy: 'Send it again with a later deadline; check the device’s clock with `health`.',
     wire: refused(-32005, '4.12'),
   },
   cancelled: {
-    meaning: 'Somebody at the device cancelled the command before it ran.',
-    remedy: 'Ask who looks after the device, and send it again.',
+    meaning: 'The command was cancelled at the device before it ran.',
+    remedy: 'Ask the device’s operator, then send it again.',
     wire: refused(-32006, '5.03'),
   },
   running: {
-    meaning: 'The command has come before and is still running; its reply is still to come.',
+    meaning: 'The command was received before and is still running; its reply follows later.',
     remedy: 'Wait for the reply.',
     wire: { outcome: 'accepted', jsonRpc: -32007, coap: '5.03' },
   },
   interrupted: {
-    meaning: 'The agent or the device went down while the command ran; it may have had its effect.',
-    remedy: 'Find out what the command has done before sending it again.',
+    meaning: 'The agent or the device stopped while the command ran; it may have taken effect.',
+    remedy: 'Check whether the command took effect before sending it again.',
     wire: { outcome: 'interrupted', jsonRpc: -32008, coap: '5.00' },
   },
   'internal-error': {
-    meaning: 'The agent itself made a mistake while it handled the command.',
+    meaning: 'Internal error of the agent while it handled the command.',
     remedy: 'Report it with the line of the agent’s log that names the command.',
     wire: failed(-32603),
   },
   'handler-failed': {
     meaning:
-      'The handler ran and reported an error, its program ended with a code other than 0, or its service without `ok`.',
-    remedy: 'Read the message: it is the handler’s own, the end of the program’s stderr, or of what the service wrote.',
+      'The handler ran and reported an error: its program exited with a code other than 0, or its service ended without `ok`.',
+    remedy: 'Read the message: it is the handler’s own, or the end of the program’s stderr or of the service’s output.',
     wire: failed(-32000),
   },
   'handler-timeout': {
-    meaning: 'The handler did not finish in its time and was ended; it may have had an effect.',
-    remedy: 'Raise `timeout` of the handler, or make it answer sooner.',
+    meaning: 'The handler exceeded its timeout and was stopped; it may have taken effect.',
+    remedy: 'Raise the handler’s `timeout`, or make it answer sooner.',
     wire: failed(-32001),
   },
   'bad-reply': {
-    meaning: 'The handler ran, but what it returned cannot be written in the reply’s format.',
-    remedy: 'Return strings, numbers, booleans, bytes, and arrays and plain objects of these.',
+    meaning: 'The handler ran, but its result cannot be encoded in the reply’s format.',
+    remedy: 'Return strings, numbers, booleans, bytes, or arrays and plain objects of these.',
     wire: failed(-32003),
   },
   'reply-too-large': {
-    meaning: 'The handler ran, but its reply is longer than a raw datagram can be.',
+    meaning: 'The handler ran, but its reply is longer than a raw datagram.',
     remedy: 'Return at most 1300 bytes from a handler on a raw port.',
     wire: failed(-32004),
   },
@@ -108,105 +107,105 @@ export const ERRORS = {
     remedy: 'Check the path and its permissions; `sudo supersim-agent config check` shows the line.',
   },
   'config-invalid': {
-    meaning: 'The configuration has an unknown key or a value out of its range.',
-    remedy: 'Correct the line that is named; `supersim-agent config schema` prints what is allowed.',
+    meaning: 'The configuration has an unknown key or an invalid value.',
+    remedy: 'Correct the line in the message; `supersim-agent config schema` prints what is allowed.',
   },
   'port-in-use': {
     meaning: 'Another process already listens on this address and port.',
     remedy: 'Find it with `ss -lunp` (UDP) or `ss -ltnp` (TCP) and stop it, or choose another port.',
   },
   'port-forbidden': {
-    meaning: 'The system does not let this user listen on this port.',
+    meaning: 'This user is not permitted to listen on this port.',
     remedy: 'Choose a port of 1024 or above, or give the service CAP_NET_BIND_SERVICE.',
   },
   'modem-port-missing': {
-    meaning: 'There is no serial port of this name, or it is something else than a serial port.',
-    remedy: 'See what there is with `ls -l /dev/serial/by-id`, and correct `modem.path`; check cable and power.',
+    meaning: 'The modem’s serial port does not exist, or is not a serial port.',
+    remedy: 'List the ports with `ls -l /dev/serial/by-id`, and correct `modem.path`; check cable and power.',
   },
   'modem-port-forbidden': {
-    meaning: 'The system does not let this user open the modem’s serial port.',
+    meaning: 'This user is not permitted to open the modem’s serial port.',
     remedy:
-      'Run it by a user of the group that owns the port (`ls -l DEVICE`). The service has the group dialout, and the drivers of its `DeviceAllow`: for others, `systemctl edit supersim-agent`.',
+      'Run it as a user of the group that owns the port (`ls -l DEVICE`). The service has the group dialout, and the drivers of its `DeviceAllow`: for others, `systemctl edit supersim-agent`.',
   },
   'modem-port-busy': {
-    meaning: 'Another program has the modem’s serial port.',
-    remedy: 'Stop the program that is named; `sudo fuser -v DEVICE` tells who has it.',
+    meaning: 'Another program has the modem’s serial port open.',
+    remedy: 'Stop the program in the message; `sudo fuser -v DEVICE` shows which one it is.',
   },
   'modem-port-lost': {
-    meaning: 'The modem’s serial port went away, or takes no more bytes; it is opened again.',
-    remedy: 'If it goes on, check the cable, `modem.flowControl`, and in `dmesg` whether the modem gets enough power.',
+    meaning: 'The modem’s serial port disappeared or accepts no bytes; the agent reopens it.',
+    remedy: 'If it recurs, check the cable and `modem.flowControl`, and in `dmesg` whether the modem has enough power.',
   },
   'state-in-use': {
-    meaning: 'Another agent uses the state folder; two would run the same commands again.',
-    remedy: 'Stop it, or give this one a state folder of its own (`state.folder`).',
+    meaning: 'Another agent uses the state folder; with two, a command could run twice.',
+    remedy: 'Stop the other agent, or configure another `state.folder`.',
   },
   'handler-invalid': {
-    meaning: 'A handler cannot be used: its definition or its module is wrong.',
-    remedy: 'Correct it as the message says; the agent runs without it meanwhile.',
+    meaning: 'A handler cannot be loaded: its definition or its module is invalid.',
+    remedy: 'Correct it as the message says; until then the agent runs without it.',
   },
   'program-unsafe': {
-    meaning: 'A handler’s file or socket could be changed by users other than root and the agent’s own.',
-    remedy: 'Run `chown root FILE` and `chmod go-w FILE`, and the same for the folders it lies in.',
+    meaning: 'A handler’s file or socket can be changed by users other than root and the agent’s.',
+    remedy: 'Run `chown root FILE` and `chmod go-w FILE`, also for its parent folders.',
   },
   'link-down': {
-    meaning: 'There is no address to send from, or no route to the destination.',
+    meaning: 'No address to send from, or no route to the destination.',
     remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
   },
   'modem-unknown': {
     meaning: 'Unsupported modem model.',
-    remedy: 'Use one of the README’s table of modems, or name its dialect if it is one of them under another name.',
+    remedy: 'Use a modem of the README’s table, or set `modem.dialect` if it is one of them under another name.',
   },
   'modem-silent': {
-    meaning: 'The modem does not answer, or did not answer this command in its time.',
-    remedy: 'Find the port that takes AT commands with `supersim-agent modem probe`; check power and `modem.baudRate`.',
+    meaning: 'The modem does not answer, or did not answer this command in time.',
+    remedy: 'Find the port for AT commands with `supersim-agent modem probe`; check power and `modem.baudRate`.',
   },
   'modem-limit': {
-    meaning: 'The datagram is longer than the modem’s own sockets can send.',
-    remedy: 'Make the reply shorter, ask for it in CoAP blocks, or use a modem without this limit.',
+    meaning: 'The datagram is longer than the modem’s sockets can send.',
+    remedy: 'Shorten the reply, request it in CoAP blocks, or use a modem without this limit.',
   },
   'too-large': {
     meaning: 'The payload is longer than an IP Command can carry.',
     remedy: 'Send at most 1300 bytes of text or 975 of binary (`--size-limit` raises the latter to 1300).',
   },
   'bad-input': {
-    meaning: 'An argument, a file or a variable has a value that cannot be used.',
-    remedy: 'Correct the value that is named; `--help` shows what is expected.',
+    meaning: 'An argument, a file or a variable has an invalid value.',
+    remedy: 'Correct the value in the message; `--help` shows what is expected.',
   },
   'no-credentials': {
-    meaning: 'There are no API credentials.',
+    meaning: 'No API credentials were found.',
     remedy:
       'Set SUPERSIM_CLIENT_ID and SUPERSIM_CLIENT_SECRET (KORE), or SUPERSIM_ACCOUNT_SID and SUPERSIM_AUTH_TOKEN (Twilio), or write a profile file.',
   },
   'profile-unsafe': {
-    meaning: 'The profile file with the credentials can be read by other users.',
-    remedy: 'Run `chmod 600` on it.',
+    meaning: 'Other users can read the profile file with the credentials.',
+    remedy: 'Run `chmod 600` on the file.',
   },
   'unknown-error': {
-    meaning: 'The device reported an error whose code is not in this list; the command may have run.',
-    remedy: 'Read the message; the device may have a newer version than the sender.',
+    meaning: 'The device reported an unknown error code; the command may have run.',
+    remedy: 'Read the message; the device may run a newer version than the sender.',
   },
   'no-answer': {
-    meaning: 'Nothing that ends the command came back in its time; it may have run.',
-    remedy: 'Ask the device what it did before sending a new command, or send it again if that does no harm.',
+    meaning: 'No answer arrived in time; the command may have run.',
+    remedy: 'Check whether the command took effect before sending it again, unless it may run twice.',
   },
   'canary-failed': {
-    meaning: 'Too many of the SIMs that a broadcast began with are not done; the others were not asked.',
-    remedy: 'Look at their outcomes; when the rest may follow, go on without it (`--resume FILE --no-canary`).',
+    meaning: 'Too many canary SIMs of a broadcast are not done; the others were not asked.',
+    remedy: 'Check their outcomes; to ask the others anyway, resume with `--resume FILE --no-canary`.',
   },
   'not-delivered': {
     meaning: 'The network did not send the command to the device.',
-    remedy: 'Look whether the SIM is active and its device attached, then send it again.',
+    remedy: 'Check that the SIM is active and its device attached, then send it again.',
   },
   'given-up': {
     meaning: 'The caller stopped waiting for the command.',
-    remedy: 'The outcome says whether it can have run; if so, ask the device before sending it again.',
+    remedy: 'The outcome says whether it may have run; if so, check before sending it again.',
   },
   'api-error': {
     meaning: 'The API answered with an error; nothing was sent.',
     remedy: 'Read the status, the vendor’s code and its link in the message.',
   },
   'api-invalid-response': {
-    meaning: 'The API answered with something other than its documentation says.',
+    meaning: 'The API’s answer is not as documented.',
     remedy: 'Check the API address: a proxy or another service may be answering.',
   },
   'api-unreachable': {
@@ -214,56 +213,56 @@ export const ERRORS = {
     remedy: 'Check the API address, the network and the proxy.',
   },
   'api-unknown-fate': {
-    meaning: 'The connection broke or timed out after the request had gone: the command may have been sent.',
-    remedy: 'Look for it with `supersim list --direction to_sim` before sending again.',
+    meaning: 'The connection broke or timed out after the request was sent: the command may have been accepted.',
+    remedy: 'Look for it with `supersim list --direction to_sim` before sending it again.',
   },
   'pty-missing': {
-    meaning: 'The virtual modem needs a terminal, and the package @lydell/node-pty could not make one.',
+    meaning: 'The virtual modem needs a pseudo-terminal, and the package @lydell/node-pty could not open one.',
     remedy: 'Install it with `npm install @lydell/node-pty`, without `--omit=optional`; it works on Linux and macOS.',
   },
   'probe-failed': {
-    meaning: 'What was sent through the whole loop to try it did not come back.',
-    remedy: 'Read which step is missing, and the agent’s log above it.',
+    meaning: 'The probe that was sent through the whole loop did not come back.',
+    remedy: 'Check which step is missing, and read the agent’s log.',
   },
   'control-unreachable': {
     meaning: 'No agent answers on the control socket.',
-    remedy: 'Start it with `systemctl start supersim-agent`, or name the socket of the one that runs with `--socket`.',
+    remedy: 'Start it with `systemctl start supersim-agent`, or name the running agent’s socket with `--socket`.',
   },
   'control-forbidden': {
-    meaning: 'The agent’s control socket is not open to this user.',
-    remedy: 'Use sudo, or join the group that owns the socket (`usermod -a -G GROUP USER`, then log in again).',
+    meaning: 'This user is not permitted to use the agent’s control socket.',
+    remedy: 'Use sudo, or add the user to the socket’s group (`usermod -a -G GROUP USER`, then log in again).',
   },
   'control-invalid-response': {
-    meaning: 'What answers on the control socket does not speak as this version of the agent does.',
+    meaning: 'The answer on the control socket is not one of this version of the agent.',
     remedy: 'Restart the agent if it was upgraded; check that `--socket` names its control socket.',
   },
   'no-journal': {
-    meaning: 'The agent runs without a journal, and so remembers no commands.',
-    remedy: 'Read in the agent’s log why the journal could not be opened.',
+    meaning: 'The agent runs without a journal, so it has no record of commands.',
+    remedy: 'Read the agent’s log for why the journal could not be opened.',
   },
   'no-modem': {
-    meaning: 'The agent that runs uses no modem.',
+    meaning: 'The running agent uses no modem.',
     remedy: 'Configure `modem.path` and reload the agent, or name a serial port with `--path`.',
   },
   'no-such-command': {
-    meaning: 'The agent’s journal has no command of this ID.',
-    remedy: 'See the IDs with `supersim-agent commands ls`.',
+    meaning: 'The agent’s journal has no command with this ID.',
+    remedy: 'List the IDs with `supersim-agent commands ls`.',
   },
   'too-late': {
     meaning: 'The command has started or ended, and can no longer be cancelled.',
-    remedy: 'See what became of it with `supersim-agent commands show ID`.',
+    remedy: 'Show its outcome with `supersim-agent commands show ID`.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** The codes that can be the answer to a command. */
+/** The codes that can answer a command. */
 export type WireCode = { [C in ErrorCode]: (typeof ERRORS)[C] extends { wire: WireForm } ? C : never }[ErrorCode];
 
-/** The codes that a command can end with. */
+/** The codes that can end a command. */
 export type FinalCode = Exclude<WireCode, 'running'>;
 
-/** An error with a code from {@link ERRORS}. The message says what happened and to what; `remedy` what to do next. */
+/** An error with a code from {@link ERRORS}. The message says what happened, and `remedy` what to do. */
 export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;
   readonly remedy: string;
@@ -297,7 +296,7 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
-/** The `code` of a Node system error such as `EADDRINUSE`, if it has one. */
+/** Returns the `code` of a Node system error, such as `EADDRINUSE`. */
 export function systemCodeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
 }

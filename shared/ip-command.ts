@@ -8,8 +8,8 @@ const sid = (prefix: string) => z.string().regex(new RegExp(`^${prefix}[0-9a-fA-
 const date = z.iso.datetime();
 
 /**
- * The IP Command resource, as both vendors' OpenAPI documents have it: thirteen members, nothing on errors.
- * Members that they add later are let through.
+ * The IP Command resource of both vendors' OpenAPI documents: thirteen members, none about errors. Members that are
+ * added later pass.
  */
 export const ipCommandSchema = z.object({
   sid: sid('HG'),
@@ -32,7 +32,7 @@ export const ipCommandSchema = z.object({
 
 export type IpCommand = z.infer<typeof ipCommandSchema>;
 
-/** The bytes that an IP Command carried on the radio. */
+/** Returns the bytes of an IP Command's datagram. */
 export function payloadBytes({ payload, payload_type }: Pick<IpCommand, 'payload' | 'payload_type'>): Buffer {
   return Buffer.from(payload, payload_type === 'binary' ? 'base64' : 'utf8');
 }

@@ -2,8 +2,8 @@
 export const MAX_PAYLOAD_BYTES = 1300;
 
 /**
- * Most raw bytes of a binary to_sim payload that fit whether the limit of 1300 counts decoded bytes or
- * Base64 characters, which the vendor does not say: 975 raw bytes are 1300 Base64 characters.
+ * Most raw bytes of a binary to_sim payload, whether the limit of 1300 counts decoded bytes or Base64 characters, which
+ * the vendor does not document: 975 raw bytes are 1300 Base64 characters.
  */
 export const SAFE_BINARY_BYTES = 975;
 
@@ -11,7 +11,7 @@ export const SAFE_BINARY_BYTES = 975;
 export const GATEWAY_ADDRESS = '100.64.0.1';
 export const GATEWAY_PORT = 6969;
 
-/** The device port in use everywhere in public; the API takes any. */
+/** The device port that all public examples use; the API accepts any. */
 export const DEVICE_PORT = 6969;
 
 /** The carrier's address range behind its NAT (RFC 6598). */

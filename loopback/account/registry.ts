@@ -13,7 +13,7 @@ export interface Fleet {
 }
 
 /** The account's SIMs and Fleets. */
-export interface Registry {
+export interface SimRegistry {
   /** When the loopback started, which is the creation date of every SIM and Fleet. */
   readonly dateCreated: string;
   sims(): Sim[];
@@ -32,7 +32,7 @@ export interface Registry {
   updateFleet(fleet: Fleet): Fleet;
 }
 
-export function createRegistry(given: readonly Sim[]): Registry {
+export function createSimRegistry(given: readonly Sim[]): SimRegistry {
   const dateCreated = vendorDate();
   const sims = new Map(given.map((sim) => [sim.sid, sim]));
   const sidByName = new Map(given.map((sim) => [sim.uniqueName, sim.sid]));

@@ -12,9 +12,16 @@ import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
 import { notFound, type ProviderName, VENDOR_CODES, VendorError } from '../vendor-error.js';
 import { requestBody } from './body.js';
-import { type ControlOptions, controlRoutes } from './control.js';
+import { type ControlRouteOptions, controlRoutes } from './control.js';
 import { parseCreate, parseFleetUpdate, parsePage, parseParams, refusal } from './form.js';
-import { fleetResource, ipCommandResource, listBody, SIM_STATUSES, simResource, simStatus } from './resources.js';
+import {
+  fleetResource,
+  ipCommandResource,
+  listBody,
+  SIM_RESOURCE_STATUSES,
+  simResource,
+  simStatus,
+} from './resources.js';
 import { equalInConstantTime } from './timing-safe-equal.js';
 import { TOKEN_PATH } from './tokens.js';
 
@@ -29,12 +36,12 @@ const ipCommandFilter = z.object({
 });
 
 const simFilter = z.object({
-  Status: z.enum(SIM_STATUSES).optional(),
+  Status: z.enum(SIM_RESOURCE_STATUSES).optional(),
   Fleet: z.string().optional(),
   Iccid: z.string().optional(),
 });
 
-export interface ApiOptions extends ControlOptions {
+export interface ApiOptions extends ControlRouteOptions {
   readonly accountSid: string;
   readonly authToken: string;
   readonly assumptions: Assumptions;

@@ -1,6 +1,6 @@
 import type { Context, Hono } from 'hono';
 import * as z from 'zod';
-import type { Registry } from '../account/registry.js';
+import type { SimRegistry } from '../account/registry.js';
 import { SIM_STATES, type Sim, type SimState } from '../account/sims.js';
 import type { LoopbackModem } from '../modem/status.js';
 import { resolveFaults, seedSchema } from '../network/faults/settings.js';
@@ -17,10 +17,10 @@ const faultsRequest = z.strictObject({
 });
 const stateRequest = z.strictObject({ state: z.enum(SIM_STATES) });
 
-export interface ControlOptions {
+export interface ControlRouteOptions {
   readonly radio: Radio;
   readonly apiFaults: ApiFaultControl;
-  readonly registry: Registry;
+  readonly registry: SimRegistry;
   /** Shown with the faults. */
   readonly counters: Readonly<Record<string, number>>;
   readonly modem: () => LoopbackModem | undefined;
@@ -31,7 +31,7 @@ export interface ControlOptions {
 /** The loopback's own routes beside the vendor's API: faults, states of SIMs, and the revocation of tokens. */
 export function controlRoutes(
   app: Hono,
-  { radio, apiFaults, registry, counters, modem, setSimState, tokens }: ControlOptions,
+  { radio, apiFaults, registry, counters, modem, setSimState, tokens }: ControlRouteOptions,
 ): void {
   modemRoutes(app, modem);
   const faults = (c: Context) => c.json({ ...radio.status(), counters });

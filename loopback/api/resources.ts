@@ -1,12 +1,12 @@
 import type { IpCommand } from '../../shared/ip-command.js';
-import type { Fleet, Registry } from '../account/registry.js';
+import type { Fleet, SimRegistry } from '../account/registry.js';
 import type { Sim } from '../account/sims.js';
 import type { StoredCommand } from '../account/store.js';
 
-export const SIM_STATUSES = ['new', 'ready', 'active', 'inactive', 'scheduled'] as const;
+export const SIM_RESOURCE_STATUSES = ['new', 'ready', 'active', 'inactive', 'scheduled'] as const;
 
 /** Status in the Sim resource, which does not show whether the device is detached. */
-export const simStatus = ({ state }: Sim): (typeof SIM_STATUSES)[number] =>
+export const simStatus = ({ state }: Sim): (typeof SIM_RESOURCE_STATUSES)[number] =>
   state === 'inactive' ? 'inactive' : 'active';
 
 /** @param origin the scheme and host that the client asked by */
@@ -16,7 +16,7 @@ export const ipCommandResource = (command: StoredCommand, origin: string): IpCom
 });
 
 /** The Sim resource (docs/vendor-facts.md, "API: Sims and Fleets"). */
-export function simResource(sim: Sim, accountSid: string, { dateCreated }: Registry, origin: string) {
+export function simResource(sim: Sim, accountSid: string, { dateCreated }: SimRegistry, origin: string) {
   const url = `${origin}/v1/Sims/${sim.sid}`;
   return {
     sid: sim.sid,
@@ -32,11 +32,8 @@ export function simResource(sim: Sim, accountSid: string, { dateCreated }: Regis
   };
 }
 
-/**
- * The Fleet resource; what the loopback has nothing to do with is as on a new Fleet
- * (docs/vendor-facts.md, "API: Sims and Fleets").
- */
-export function fleetResource(fleet: Fleet, accountSid: string, { dateCreated }: Registry, origin: string) {
+/** The Fleet resource; members without a use in the loopback are as in a new Fleet (docs/vendor-facts.md). */
+export function fleetResource(fleet: Fleet, accountSid: string, { dateCreated }: SimRegistry, origin: string) {
   return {
     account_sid: accountSid,
     sid: fleet.sid,

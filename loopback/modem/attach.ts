@@ -1,5 +1,5 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
-import type { Registry } from '../account/registry.js';
+import type { SimRegistry } from '../account/registry.js';
 import type { Sim, SimEvent, SimInput, SimState } from '../account/sims.js';
 import type { Assumptions } from '../assumptions.js';
 import type { Commands } from '../commands.js';
@@ -24,7 +24,7 @@ export interface AttachOptions {
   readonly sim: Sim;
   readonly seed: number;
   readonly assumptions: Assumptions;
-  readonly registry: Registry;
+  readonly registry: SimRegistry;
   readonly network: Network;
   readonly commands: Commands;
   readonly emit: (event: AttachedModemEvent | SimEvent | ErrorEvent) => void;

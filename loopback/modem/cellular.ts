@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js';
+import type { ModemClock } from './clock.js';
 
 /** Status of the SIM slot. */
 export const SIM_STATUSES = ['ready', 'pin', 'puk', 'absent', 'failure'] as const;
@@ -30,7 +30,7 @@ export interface PersistentState {
   /** Received signal strength; undefined: unknown. */
   dbm: number | undefined;
   readonly contexts: Map<number, { readonly type: string; readonly apn: string }>;
-  /** Settings that the modem keeps over a restart. */
+  /** StandardSettings that the modem keeps over a restart. */
   readonly memory: Map<string, string>;
 }
 
@@ -52,7 +52,7 @@ export interface Cellular {
 }
 
 export interface CellularOptions {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   readonly persistent: PersistentState;
   /** The PIN has been entered. */
   readonly onUnlocked: () => void;

@@ -1,12 +1,12 @@
 import type { Endpoint } from '../network/network.js';
 import { formatCme } from './at/cme-errors.js';
 import { createInterpreter } from './at/interpreter.js';
-import { framed, type Unit } from './at/unit.js';
+import { framed, type OutputUnit } from './at/unit.js';
 import { createCellular, type PersistentState, REGISTRATIONS, type Registration } from './cellular.js';
-import type { Clock } from './clock.js';
+import type { ModemClock } from './clock.js';
 import type { DialectContext, Received, SocketView } from './dialects/dialect.js';
 import type { DialectBuilder } from './dialects/index.js';
-import { newSettings, registrationDetails, standardCommands } from './dialects/standard-commands.js';
+import { newStandardSettings, registrationDetails, standardCommands } from './dialects/standard-commands.js';
 
 /** The faults that change how commands are run. */
 export interface CommandFaults {
@@ -18,11 +18,11 @@ export interface CommandFaults {
 }
 
 export interface CoreOptions {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   readonly persistent: PersistentState;
   readonly dialect: DialectBuilder;
   readonly faults: CommandFaults;
-  readonly emit: (unit: Unit) => void;
+  readonly emit: (unit: OutputUnit) => void;
   readonly transmit: (bytes: Buffer, port: number, destination: Endpoint) => void;
   /** The host requested a restart. */
   readonly onRestart: () => void;
@@ -57,14 +57,14 @@ const REGISTRATION_COMMANDS = ['+CREG', '+CGREG', '+CEREG'];
 export function createCore(options: CoreOptions): Core {
   const { persistent, faults } = options;
   let isOff = false;
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: options.clock.now,
     after: (ms, task) => options.clock.after(ms, () => !isOff && task()),
   };
-  const emit = (unit: Unit) => {
+  const emit = (unit: OutputUnit) => {
     if (!isOff) options.emit(unit);
   };
-  const settings = newSettings();
+  const settings = newStandardSettings();
 
   const cellular = createCellular({
     clock,

@@ -1,7 +1,7 @@
 import { milliseconds } from '../../shared/duration.js';
 import type { Sim } from '../account/sims.js';
 import type { Endpoint } from '../network/network.js';
-import type { Unit } from './at/unit.js';
+import type { OutputUnit } from './at/unit.js';
 import { newPersistentState, type PersistentState } from './cellular.js';
 import { systemClock } from './clock.js';
 import { createCore } from './core.js';
@@ -9,7 +9,7 @@ import type { Received } from './dialects/dialect.js';
 import { resolveDialect } from './dialects/index.js';
 import type { ModemEvent } from './events.js';
 import { createCommandFaults } from './faults/command-faults.js';
-import { createFaultState, type FaultState } from './faults/fault-state.js';
+import { createModemFaultState, type ModemFaultState } from './faults/fault-state.js';
 import { createOutput, garbage, type Output } from './faults/output.js';
 import { createPowerCycle, type PowerCycle } from './power-cycle.js';
 import { createSerialLine, type SerialLine } from './serial-line.js';
@@ -19,7 +19,7 @@ import type { LoopbackModem, ModemStatus } from './status.js';
 /** Time for the host to read the answer to a command that restarts the modem. */
 const ANSWER_MS = 100;
 
-export interface ModemOptions {
+export interface VirtualModemOptions {
   readonly settings: ModemSettings;
   readonly sim: Sim;
   readonly seed: number;
@@ -39,12 +39,12 @@ export interface Modem extends LoopbackModem {
 /** The parts of a running modem. */
 interface Parts {
   readonly persistent: PersistentState;
-  readonly faults: FaultState;
+  readonly faults: ModemFaultState;
   readonly line: SerialLine;
   readonly output: Output;
   readonly power: PowerCycle;
   /** Prints in the host's direction. */
-  readonly emit: (unit: Unit) => void;
+  readonly emit: (unit: OutputUnit) => void;
 }
 
 /**
@@ -52,7 +52,7 @@ interface Parts {
  *
  * @throws SupersimError `pty-missing`, or `bad-input` for settings that cannot be used
  */
-export async function startModem(options: ModemOptions): Promise<Modem> {
+export async function startModem(options: VirtualModemOptions): Promise<Modem> {
   const { settings, sim, onEvent } = options;
   const parts = createParts(options);
   const { power, line } = parts;
@@ -76,12 +76,12 @@ export async function startModem(options: ModemOptions): Promise<Modem> {
   };
 }
 
-function createParts(options: ModemOptions): Parts {
+function createParts(options: VirtualModemOptions): Parts {
   const { settings, sim, onEvent, onAttached } = options;
   const clock = systemClock;
   const dialect = resolveDialect(settings.dialect, settings.quirks);
   const persistent = newPersistentState(identityOf(sim));
-  const faults = createFaultState(settings.faults, settings.seed ?? options.seed, (written, seed) => {
+  const faults = createModemFaultState(settings.faults, settings.seed ?? options.seed, (written, seed) => {
     line.resetCounts();
     onEvent({ what: 'faults', faults: written, seed });
   });
@@ -109,7 +109,7 @@ function createParts(options: ModemOptions): Parts {
     onHit: (fault, text) => onEvent({ what: 'fault', fault, text }),
   });
 
-  function emit(unit: Unit): void {
+  function emit(unit: OutputUnit): void {
     if (unit.kind === 'urc') {
       const [text = ''] = unit.bytes.toString('latin1').trim().split('\r\n');
       onEvent({ what: 'urc', text });
@@ -152,7 +152,7 @@ function identityOf({ address, iccid }: Sim) {
   return { address, iccid, imei: `863427${digits}`, imsi: `732123${digits}` };
 }
 
-function statusOf({ settings, sim }: ModemOptions, { persistent, line, power }: Parts): ModemStatus {
+function statusOf({ settings, sim }: VirtualModemOptions, { persistent, line, power }: Parts): ModemStatus {
   const core = power.core();
   return {
     dialect: settings.dialect,

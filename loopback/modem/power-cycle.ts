@@ -1,12 +1,12 @@
 import { messageOf } from '../../shared/errors.js';
-import type { Clock } from './clock.js';
+import type { ModemClock } from './clock.js';
 import type { Core } from './core.js';
 import type { ModemEvent } from './events.js';
 import type { SerialLine } from './serial-line.js';
 import { createAbsence } from './tty/absence.js';
 
 export interface PowerCycleOptions {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   readonly line: SerialLine;
   /** How long the tty is away in a restart, as the faults say now. */
   readonly awayMs: () => number;

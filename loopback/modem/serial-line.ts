@@ -1,5 +1,5 @@
-import type { Clock } from './clock.js';
-import type { FaultState } from './faults/fault-state.js';
+import type { ModemClock } from './clock.js';
+import type { ModemFaultState } from './faults/fault-state.js';
 import { createPort, type PortOptions } from './tty/port.js';
 import { createWire } from './tty/wire.js';
 
@@ -7,10 +7,10 @@ import { createWire } from './tty/wire.js';
 const OUTPUT_MS = 100;
 
 export interface SerialLineOptions extends Omit<PortOptions, 'onData'> {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   /** Bits per second; 0: as fast as it goes. */
   readonly baud: number;
-  readonly faults: FaultState;
+  readonly faults: ModemFaultState;
   readonly onInput: (bytes: Buffer) => void;
   /** A fault restarts the modem, after the time given. */
   readonly onReset: (why: string, afterMs: number) => void;

@@ -5,11 +5,11 @@ import type { Way } from './faults/settings.js';
  * Why a datagram was dropped, other than by a fault: its source address belongs to no SIM, it was sent to the source
  * port, its SIM is not active (any more), or too many datagrams are in flight.
  */
-export type DropCause = 'unknown-source' | 'to-source-port' | 'inactive' | 'detached' | 'too-many-in-flight';
+export type DatagramDropCause = 'unknown-source' | 'to-source-port' | 'inactive' | 'detached' | 'too-many-in-flight';
 
 export interface DroppedEvent {
   readonly type: 'dropped';
-  readonly cause: DropCause;
+  readonly cause: DatagramDropCause;
   /** The device's address. */
   readonly address: string;
   /** The device's port. */

@@ -30,7 +30,7 @@ export type AttemptResult =
   | { readonly ok: false; readonly errorCode: number; readonly reason: string; readonly retry: boolean };
 
 /** Makes one request and reads its response to the end. Redirects are not followed. Never rejects. */
-export async function attempt(options: Attempt): Promise<AttemptResult> {
+export async function attemptWebhook(options: Attempt): Promise<AttemptResult> {
   try {
     return await exchange(options);
   } catch (error) {

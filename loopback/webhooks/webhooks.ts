@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { WebhookMethod } from '../account/registry.js';
-import { type AttemptResult, attempt } from './attempt.js';
+import { type AttemptResult, attemptWebhook } from './attempt.js';
 import type { WebhookHeaders } from './headers.js';
 import { parseOverrides } from './overrides.js';
 
@@ -95,7 +95,7 @@ async function deliver(webhook: Webhook, headersOf: WebhookHeaders, signal: Abor
   do {
     attempts += 1;
     const limits = { connectMs, readMs, totalMs: deadline - performance.now() };
-    result = await attempt({ url, method: webhook.method, headers, body, limits, signal });
+    result = await attemptWebhook({ url, method: webhook.method, headers, body, limits, signal });
   } while (!result.ok && result.retry && attempts <= retries && !signal.aborted);
   if (result.ok) return { webhook, attempts, ok: true, status: result.status };
   return { webhook, attempts, ok: false, errorCode: result.errorCode, reason: result.reason };

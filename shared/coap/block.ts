@@ -27,7 +27,7 @@ export const blockOption = (option: number, { number, more, exponent }: Block): 
   uintOption(option, (number << 4) | (more ? 8 : 0) | exponent);
 
 /**
- * Cuts one block out of a body.
+ * Returns one block of a body.
  *
  * @returns undefined when the body ends before it
  */

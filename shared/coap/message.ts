@@ -29,10 +29,10 @@ const MAX_TOKEN_BYTES = 8;
 const VERSION_BITS = 0x40;
 const TYPE_BITS = { CON: 0x00, NON: 0x10, ACK: 0x20, RST: 0x30 } as const;
 const PAYLOAD_MARKER = 0xff;
-/** No datagram is longer, whatever comes in it. */
+/** The greatest size of a UDP datagram. */
 export const MAX_DATAGRAM_BYTES = 65_535;
 
-/** An empty message: an acknowledgement, a reset, or (confirmable) a ping. */
+/** Makes an empty message: an acknowledgement, a reset, or (confirmable) a ping. */
 export const emptyMessage = (type: MessageType, messageId: number): Message => ({
   type,
   code: EMPTY_CODE,
@@ -42,11 +42,11 @@ export const emptyMessage = (type: MessageType, messageId: number): Message => (
   payload: NOTHING,
 });
 
-/** A datagram that is no well-formed CoAP message (RFC 7252 §3). */
+/** A datagram is not a well-formed CoAP message (RFC 7252 §3). */
 export class MessageFormatError extends Error {}
 
 /**
- * Reads a CoAP message.
+ * Parses a CoAP message.
  *
  * @throws MessageFormatError
  */
@@ -72,9 +72,9 @@ function parsePacket(bytes: Buffer) {
 }
 
 /**
- * Writes a CoAP message; options may stand in any order.
+ * Encodes a CoAP message; options may be in any order.
  *
- * @param maxBytes the longest that it may be: more than a datagram for what is stored and not sent
+ * @param maxBytes its greatest length: more than a datagram for a message that is stored and not sent
  * @throws Error when it is longer
  */
 export function formatMessage(
@@ -99,9 +99,7 @@ export function formatMessage(
   return bytes;
 }
 
-/**
- * `Content-Format` by its value of at most one byte, as it is written: most responses have this option and no other.
- */
+/** Encoded `Content-Format` options by their value of at most one byte: most responses have no other option. */
 const writtenFormats = new Map<number | undefined, Buffer>();
 
 function writeOptions(options: readonly Option[]): Buffer {
@@ -124,16 +122,14 @@ function generateOptions(options: readonly Option[]): Buffer {
   return generate({ options: named }, MAX_DATAGRAM_BYTES).subarray(HEADER_BYTES);
 }
 
-/**
- * Checks what `coap-packet` lets pass: long tokens, options and extensions beyond the end, a marker without payload.
- */
+/** Checks what `coap-packet` does not: long tokens, options and extensions beyond the end, a marker without payload. */
 function checkForm(bytes: Buffer): void {
   const tokenLength = (bytes[0] ?? 0) & 0x0f;
   if (tokenLength > MAX_TOKEN_BYTES) throw new Error('the token is longer than 8 bytes');
   let at = HEADER_BYTES + tokenLength;
   while (at < bytes.length) {
     if (bytes[at] === PAYLOAD_MARKER) {
-      if (at + 1 === bytes.length) throw new Error('there is no payload behind its marker');
+      if (at + 1 === bytes.length) throw new Error('there is no payload after its marker');
       return;
     }
     const head = bytes[at] ?? 0;
@@ -156,7 +152,7 @@ function optionLength(bytes: Buffer, nibble: number, at: number): number {
   return 269 + ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0);
 }
 
-/** Numbers of the options that `coap-packet` gives a name (RFC 7252 §12.2 and what came later). */
+/** Numbers of the options that `coap-packet` names (RFC 7252 §12.2 and later ones). */
 const NUMBERS = {
   'If-Match': 1,
   'Uri-Host': 3,

@@ -17,15 +17,15 @@ export const OPTION = {
   size1: 60,
   requestTag: 292,
   /**
-   * Ours, elective and without a value: the device ran the command although its clock, which is not synchronised, could
-   * not tell whether the deadline had passed. From the range for experiments (RFC 7252 §12.2): no standard has one.
+   * An option of this project, elective and without a value: the device ran the command although it could not check the
+   * deadline, as its clock is not synchronised. Its number is in the experimental range (RFC 7252 §12.2).
    */
   clockUnsynchronized: 65_000,
 } as const;
 
-/** What an option's value may be; outside it the option is treated like an unknown one (RFC 7252 §5.4.3). */
+/** Constraints on an option's value; an option that violates them is treated as unknown (RFC 7252 §5.4.3). */
 interface Form {
-  /** Bytes. */
+  /** In bytes. */
   readonly least: number;
   readonly most: number;
   /** The value is a string (RFC 7252 §3.2). */
@@ -55,11 +55,11 @@ const FORMS: ReadonlyMap<number, Form> = new Map<number, Form>([
 export const isCritical = (number: number): boolean => (number & 1) === 1;
 
 /**
- * Sorts out what a receiver cannot use: options that it does not know, of a length that they cannot have, strings that
- * are not UTF-8, or that stand twice where they may stand once.
+ * Filters the options that a receiver can use: those that it knows, of a valid length, strings in UTF-8, and no second
+ * one where only one is allowed.
  *
  * @param options in the order of their numbers, as they are in every message
- * @returns the usable options, and the number of the first critical one among the others (a reason for 4.02)
+ * @returns the usable options, and the number of the first critical option among the others (a reason for 4.02)
  */
 export function usableOptions(options: readonly Option[]): { usable: Option[]; critical: number | undefined } {
   const usable: Option[] = [];

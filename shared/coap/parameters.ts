@@ -1,25 +1,25 @@
 /** The constants that a CoAP endpoint chooses (RFC 7252 §4.8); all times in milliseconds. */
 export interface ChosenParameters {
-  /** Least time before a confirmable message is sent again. */
+  /** Least time before a confirmable message is retransmitted. */
   readonly ackTimeout: number;
-  /** The first time-out is drawn from ackTimeout to ackTimeout × this, so that peers do not fall into step. */
+  /** The first time-out is random, from ackTimeout to ackTimeout × this, so that peers do not synchronise. */
   readonly ackRandomFactor: number;
-  /** How often a confirmable message is sent again. */
+  /** Number of retransmissions of a confirmable message. */
   readonly maxRetransmit: number;
-  /** Longest that a datagram is on its way (§4.8.2). */
+  /** Longest time that a datagram is in transit (§4.8.2). */
   readonly maxLatency: number;
-  /** Longest that a node takes before it acknowledges (§4.8.2). */
+  /** Longest time until a node acknowledges a message (§4.8.2). */
   readonly processingDelay: number;
 }
 
-/** The chosen constants, and what RFC 7252 §4.8.2 derives from them; all times in milliseconds. */
+/** The chosen constants, and those that RFC 7252 §4.8.2 derives from them; all times in milliseconds. */
 export interface Parameters extends ChosenParameters {
   /** From the first transmission of a confirmable message to its last. */
   readonly maxTransmitSpan: number;
   /** From the first transmission until its sender gives up. */
   readonly maxTransmitWait: number;
   readonly maxRtt: number;
-  /** From the first transmission until its message ID may be used again: how long duplicates are known. */
+  /** From the first transmission until its message ID may be reused: how long duplicates are recognised. */
   readonly exchangeLifetime: number;
   /** The same for a non-confirmable message. */
   readonly nonLifetime: number;
@@ -38,7 +38,7 @@ function derive(chosen: ChosenParameters): Parameters {
   };
 }
 
-/** For CoAP peers on the network: RFC 7252's own (§4.8, table 2; exchange lifetime 247 s). */
+/** Parameters for CoAP peers on the network: RFC 7252's defaults (§4.8, table 2; exchange lifetime 247 s). */
 export const DIRECT = derive({
   ackTimeout: 2000,
   ackRandomFactor: 1.5,
@@ -47,7 +47,7 @@ export const DIRECT = derive({
   processingDelay: 2000,
 });
 
-/** For what comes through the network's gateway: each message is an API call, and takes its time. */
+/** Parameters for messages through the network's gateway, each of which is an API call and slow. */
 export const GATEWAY = derive({
   ackTimeout: 30_000,
   ackRandomFactor: 1.5,
@@ -56,13 +56,13 @@ export const GATEWAY = derive({
   processingDelay: 30_000,
 });
 
-/** The parameters that hold between a device and a peer: `gateway`, or any other. */
+/** Returns the parameters between a device and a peer: `gateway`, or any other. */
 export const parametersOf = (peer: string): Parameters => (peer === 'gateway' ? GATEWAY : DIRECT);
 
 /** A confirmable request whose handler takes longer gets an empty ACK (§5.2.2), and its response later. */
 export const PIGGYBACK_WAIT_MS = 1000;
 
-/** The same constants with all times multiplied by `scale`, for tests and simulations. */
+/** Returns the parameters with all times multiplied by `scale`, for tests and simulations. */
 export function scaled(parameters: ChosenParameters, scale: number): Parameters {
   const { ackTimeout, ackRandomFactor, maxRetransmit, maxLatency, processingDelay } = parameters;
   return derive({

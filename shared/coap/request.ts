@@ -14,7 +14,7 @@ export const METHOD = { get: '0.01', post: '0.02' } as const;
 /** `Proxy-Uri` and `Proxy-Scheme`. */
 const PROXY: readonly number[] = [35, 39];
 
-/** A request as its options tell it (RFC 7252 §5.10, RFC 7959, RFC 9175). */
+/** A request, read from its options (RFC 7252 §5.10, RFC 7959, RFC 9175). */
 export interface CoapRequest {
   readonly method: string;
   readonly path: readonly string[];
@@ -23,22 +23,22 @@ export interface CoapRequest {
   readonly accept: number | undefined;
   readonly block1: Block | undefined;
   readonly block2: Block | undefined;
-  /** The size that the client says its whole body has. */
+  /** The size of the whole body, if the client sent it. */
   readonly size1: number | undefined;
   readonly requestTag: Buffer | undefined;
   readonly payload: Buffer;
 }
 
-/** Why a request cannot be taken, as a response says it. */
+/** Why a request is rejected, as in a response. */
 export interface Rejection {
   readonly code: '4.00' | '4.02' | '4.15' | '5.05';
   readonly diagnostic: string;
 }
 
-/** Reads a request's options. `Uri-Host` and `Uri-Port` are accepted: whatever the name, the datagram came here. */
+/** Reads a request's options. Any `Uri-Host` and `Uri-Port` are accepted. */
 export function readRequest({ code, options, payload }: Message): CoapRequest | Rejection {
   // RFC 7252 §5.10.2, whatever else is wrong.
-  if (options.some(({ number }) => PROXY.includes(number))) return { code: '5.05', diagnostic: 'this is no proxy' };
+  if (options.some(({ number }) => PROXY.includes(number))) return { code: '5.05', diagnostic: 'this is not a proxy' };
   const { usable, critical } = usableOptions(options);
   if (critical !== undefined) return { code: '4.02', diagnostic: `option ${critical} is not understood` };
   const block1 = findBlock(usable, OPTION.block1);
@@ -58,7 +58,7 @@ export function readRequest({ code, options, payload }: Message): CoapRequest | 
   };
 }
 
-/** Parameters, and whether they are words, where a number is written as any other. */
+/** Parameters, and whether they are words, among which numbers are strings. */
 export interface CoapParams {
   readonly params: Params;
   readonly words: boolean;
@@ -67,7 +67,7 @@ export interface CoapParams {
 }
 
 /**
- * A request's parameters, from its query (`key=value` by name, other words by position) and its payload: an object or
+ * Reads a request's parameters from its query (`key=value` by name, other words by position) and its payload: an object or
  * an array in JSON or CBOR, words as in a text command, or bytes.
  */
 export function readParams(
@@ -83,7 +83,7 @@ export function readParams(
     const { deadline: written, ...rest } = fromQuery.named;
     const deadline = written === undefined ? undefined : Number(written);
     if (deadline !== undefined && !isDeadline(deadline)) {
-      return { code: '4.00', diagnostic: 'deadline is no Unix time in seconds' };
+      return { code: '4.00', diagnostic: 'deadline is not a Unix time in seconds' };
     }
     const named = { ...rest, ...fromPayload.params.named };
     const positional = [...fromQuery.positional, ...fromPayload.params.positional];

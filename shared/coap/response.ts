@@ -6,7 +6,7 @@ import { toCbor, toJson } from '../format/value.js';
 import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from './content-format.js';
 import { METHOD } from './request.js';
 
-/** A response before it is put into a message, and before it is cut into blocks. */
+/** A response before it is encoded and split into blocks. */
 export interface CoapResponse {
   readonly code: string;
   readonly contentFormat?: ContentFormat;
@@ -17,16 +17,16 @@ export interface CoapResponse {
   readonly maxAge?: number;
 }
 
-/** Seconds after which a caller whom we were too busy for may try again. */
+/** Seconds after which a caller may repeat a request that was refused as busy. */
 export const BUSY_MAX_AGE_S = 5;
 
-/** An error response: its payload says why, for people (RFC 7252 §5.5.2). */
+/** Makes an error response with a diagnostic payload (RFC 7252 §5.5.2). */
 export const diagnostic = (code: string, text: string): CoapResponse => ({ code, payload: Buffer.from(oneLine(text)) });
 
 /**
- * Writes a command's reply as a response. A result is written as the client accepts it, else by its kind: text for
+ * Makes the response for a command's reply. A result is encoded as the client accepts it, else by its type: text for
  * strings, octets for bytes, JSON for the rest, or CBOR where the request was in CBOR. An error's diagnostic is
- * `CODE: message`, with the code of this project, as several share one CoAP code.
+ * `CODE: message` with the code of this project, as several codes share one CoAP code.
  *
  * @throws SupersimError `bad-reply` when the result cannot be written
  */

@@ -3,7 +3,7 @@ import type { ContentFormat } from './content-format.js';
 import { formatMessage, type Option } from './message.js';
 import { OPTION, stringOption, uintOption } from './options.js';
 
-/** A confirmable request before it is put into a message: what `readRequest` reads out of one. */
+/** A confirmable request before it is encoded: the counterpart of `readRequest`. */
 export interface RequestParts {
   readonly method: string;
   readonly path: readonly string[];
@@ -18,7 +18,7 @@ export interface RequestParts {
 }
 
 /**
- * Writes a confirmable request (RFC 7252 §5.1).
+ * Encodes a confirmable request (RFC 7252 §5.1).
  *
  * @param messageId 0 to 65535
  * @param token 0 to 8 bytes

@@ -1,13 +1,13 @@
 const MARK_ROOM = 32;
 
-/** The longest head of `text` whose UTF-8 form has at most `limit` bytes; no character is split. */
+/** Returns the longest head of `text` whose UTF-8 form has at most `limit` bytes; no character is split. */
 export function utf8Head(text: string, limit: number): string {
   if (text.length <= limit / 3) return text;
   const bytes = Buffer.from(text);
   return bytes.length <= limit ? text : bytes.toString('utf8', 0, characterStart(bytes, limit));
 }
 
-/** The longest tail of UTF-8 bytes with at most `limit` of them, begun at a character's first byte. */
+/** Returns the longest tail of UTF-8 bytes with at most `limit` bytes; no character is split. */
 export function utf8Tail(bytes: Buffer, limit: number): string {
   let start = Math.max(0, bytes.length - limit);
   while (start < bytes.length && isContinuation(bytes[start])) start++;
@@ -23,8 +23,7 @@ const CUT_MARK = / …\[cut, \d+ bytes\]$/;
 export const hasCutMark = (text: string): boolean => CUT_MARK.test(text);
 
 /**
- * Cuts bytes at `limit` with a mark at the end that says how long the whole was.
- * Where the bytes are UTF-8, the cut falls between two characters.
+ * Cuts bytes at `limit` and appends a mark with the length of the whole. UTF-8 is cut between two characters.
  *
  * @param limit most bytes of head and mark together; at least the mark's own length
  * @param total the whole's size when `bytes` is already only its head
@@ -39,7 +38,7 @@ export function cutWithMark(bytes: Buffer, limit: number, total = bytes.length):
 
 const isContinuation = (byte: number | undefined) => byte !== undefined && (byte & 0xc0) === 0x80;
 
-/** `index`, or the first byte of the character that it would split: at most 3 bytes back. */
+/** Returns `index`, or the first byte of the character that it would split: at most 3 bytes before. */
 function characterStart(bytes: Buffer, index: number): number {
   let start = index;
   while (start > 0 && start > index - 3 && isContinuation(bytes[start])) start--;

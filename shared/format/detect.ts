@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-/** What the first bytes of a datagram say it is. */
+/** The format that a datagram's first bytes indicate. */
 export type Detected = 'coap' | 'json' | 'cbor' | 'text' | 'malformed';
 
 const TAB = 0x09;
@@ -12,9 +12,9 @@ const isWhiteSpace = (byte: number | undefined) => byte === SPACE || byte === TA
 const isTextControl = (byte: number | undefined) => byte === TAB || byte === LF || byte === CR;
 
 /**
- * CoAP version 1 (RFC 7252 §3): the first byte is version, type and token length, the second the code.
+ * Detects CoAP version 1 (RFC 7252 §3): the first byte is version, type and token length, the second the code.
  * Confirmable and non-confirmable messages with a token of 0 to 8 bytes and a request's code (class 0), and
- * the empty ACK and RST. Codes that are TAB, LF or CR are left to text, where `@\n` is a line.
+ * the empty ACK and RST. Codes that are TAB, LF or CR are text, where `@\n` is a line.
  */
 function isCoap(first: number | undefined, code: number | undefined): boolean {
   if (first === undefined || code === undefined) return false;
@@ -22,7 +22,7 @@ function isCoap(first: number | undefined, code: number | undefined): boolean {
   return (first === 0x60 || first === 0x70) && code === 0x00;
 }
 
-/** Unicode's control characters (Cc): C0, DEL, and C1, which UTF-8 writes as C2 80 … C2 9F. */
+/** Finds Unicode's control characters (Cc): C0, DEL, and C1, which are C2 80 … C2 9F in UTF-8. */
 function hasControlCharacter(utf8: Uint8Array): boolean {
   for (let i = 0; i < utf8.length; i++) {
     const byte = utf8[i] ?? 0;
@@ -33,8 +33,8 @@ function hasControlCharacter(utf8: Uint8Array): boolean {
 }
 
 /**
- * Tells a datagram’s format by its first bytes.
- * Only text is looked at whole: it must be well-formed UTF-8 with no control characters but TAB, LF and CR.
+ * Detects a datagram’s format by its first bytes. Only text is checked completely: it must be well-formed UTF-8 without
+ * control characters but TAB, LF and CR.
  */
 export function detectFormat(bytes: Uint8Array): Detected {
   const first = bytes[0];

@@ -2,16 +2,16 @@ import { type CommandId, MAX_ID_BYTES, type Params, type Reply } from '../comman
 import { ERRORS, type WireCode } from '../errors.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
 import { utf8Head } from './cut.js';
-import { A_REPLY, type Entry, errorMessage, type Message } from './message.js';
+import { type Entry, errorMessage, type Message, REPLY_MESSAGE } from './message.js';
 import { isRecord, toJson } from './value.js';
 
 /** Most requests in one batch; their replies share one datagram. */
 export const MAX_BATCH = 16;
 
-/** Writes one JSON-RPC document: as JSON, or as CBOR. */
+/** Encodes a JSON-RPC document as JSON or CBOR. */
 export type Writer = (document: unknown) => Uint8Array;
 
-/** A reply and the id to send it back under. */
+/** A reply and the id of its request. */
 export interface Answer {
   readonly id: CommandId | undefined;
   readonly reply: Reply<WireCode>;
@@ -19,15 +19,15 @@ export interface Answer {
 
 /**
  * Reads a JSON-RPC 2.0 document, already parsed from JSON or CBOR: a request, a notification, or a batch (§6).
- * The member `jsonrpc` may be missing; responses (from another device's agent, say) are recognised and left alone.
+ * The member `jsonrpc` may be missing; responses, such as those of another device's agent, are ignored.
  *
- * @param write how the reply will be written: a batch is refused whole when its replies could not fit one datagram
- * @param replyLimit how long that datagram may be
+ * @param write encodes the reply: a batch is refused when its replies could not fit one datagram
+ * @param replyLimit most bytes of that datagram
  */
 export function parseJsonRpc(document: unknown, write: Writer, replyLimit = MAX_PAYLOAD_BYTES): Message {
   if (!Array.isArray(document)) {
     const entry = parseEntry(document);
-    return entry === undefined ? A_REPLY : { entries: [entry], batch: false };
+    return entry === undefined ? REPLY_MESSAGE : { entries: [entry], batch: false };
   }
   if (document.length === 0) return errorMessage('invalid-request', 'the batch is empty');
   if (document.length > MAX_BATCH)
@@ -43,13 +43,13 @@ function parseEntry(document: unknown): Entry | undefined {
   if (!isRecord(document)) return invalid('a request is an object');
   const { jsonrpc, method, params, id, deadline } = document;
   if (method === undefined && ('result' in document || 'error' in document)) return undefined;
-  if (id !== undefined && !isId(id)) return invalid('the id is no string, number or null, or is too long');
+  if (id !== undefined && !isId(id)) return invalid('the id is not a string, number or null, or is too long');
   if (jsonrpc !== undefined && jsonrpc !== '2.0') return invalid('the member jsonrpc is not "2.0"', id);
-  if (typeof method !== 'string') return invalid('the member method is missing or no string', id);
+  if (typeof method !== 'string') return invalid('the member method is missing or not a string', id);
   const sorted = sortParams(params);
   if (sorted === undefined) return invalid('the member params is neither an array nor an object', id);
   if (deadline !== undefined && !isDeadline(deadline))
-    return invalid('the member deadline is no Unix time in seconds', id);
+    return invalid('the member deadline is not a Unix time in seconds', id);
   const request = { name: method, params: sorted, deadline };
   return { request: id === undefined ? request : { id, ...request } };
 }
@@ -57,7 +57,7 @@ function parseEntry(document: unknown): Entry | undefined {
 export const isDeadline = (deadline: unknown): deadline is number =>
   typeof deadline === 'number' && Number.isFinite(deadline) && deadline >= 0;
 
-/** §5: an error in a request whose id is not known goes back under null. */
+/** §5: the error for a request whose id is not known has the id null. */
 const invalid = (message: string, id: CommandId = null): Entry => ({ id, error: { code: 'invalid-request', message } });
 
 function isId(id: unknown): id is CommandId {
@@ -71,10 +71,10 @@ function sortParams(params: unknown): Params | undefined {
   return isRecord(params) ? { positional: [], named: params } : undefined;
 }
 
-/** No result is longer: Node's strings and buffers end before. */
+/** No result is longer: Node's strings and buffers are limited to less. */
 const MOST_RESULT_BYTES = 2 ** 32;
 
-/** Size of the replies if each were cut to nothing; ids are what a caller could make them too long with. */
+/** Returns the size of the replies if each result were cut to nothing, which depends on the ids. */
 function smallestReplies(entries: readonly Entry[], write: Writer): number {
   const wanted = entries.filter((entry) => 'error' in entry || entry.request.id !== undefined);
   const ids = wanted.map((entry) => ('error' in entry ? entry.id : entry.request.id));
@@ -82,11 +82,11 @@ function smallestReplies(entries: readonly Entry[], write: Writer): number {
 }
 
 /**
- * Writes replies as one JSON-RPC document of at most `limit` bytes. What is too long is cut: a result becomes
- * `{ cut: true, bytes, head }`, an error's message its head, all in the batch at the same length. Where even heads of
- * nothing are too long, errors do without their `data`, which only repeats their code.
+ * Encodes replies as one JSON-RPC document of at most `limit` bytes. If it is too long, results become
+ * `{ cut: true, bytes, head }` and messages of errors are cut, all of a batch to the same length. If even empty heads are
+ * too long, errors are sent without their `data`, which only repeats their code.
  *
- * @throws SupersimError `bad-reply` when a result cannot be written
+ * @throws SupersimError `bad-reply` when a result cannot be encoded
  */
 export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write: Writer, limit: number): Uint8Array {
   const document = (responses: readonly Response[]) => write(batch ? responses : responses[0]);
@@ -134,7 +134,7 @@ function wholeResponse({ id, reply }: Answer): Response {
   return failure(id, code, message, { code });
 }
 
-/** How one response is written with a head of so many bytes: whole, where cutting it would not make it shorter. */
+/** Makes a response with a head of so many bytes, or the whole response where that is not longer. */
 function cutter(answer: Answer, write: Writer): (head: number, bare: boolean) => Response {
   const whole = wholeResponse(answer);
   const size = write(whole).length;

@@ -1,29 +1,30 @@
 import type { CommandError, CommandId, Params } from '../command.js';
 
-/** One command in a datagram; without an id in JSON or CBOR it is a notification and wants no reply. */
+/** One command in a datagram; in JSON or CBOR without an id it is a notification, which wants no reply. */
 export interface Request {
   readonly id?: CommandId;
   readonly name: string;
   readonly params: Params;
-  /** Unix seconds; past it the command is not run. */
+  /** Unix seconds, after which the command is not run. */
   readonly deadline?: number | undefined;
 }
 
-/** A request, or why there is none at this place and whom to tell. */
+/** A request, or the error to answer with in its place. */
 export type Entry =
   | { readonly request: Request }
   | { readonly id: CommandId | undefined; readonly error: CommandError };
 
-/** What one datagram holds. No entries: it is itself a reply, and is never answered. */
+/** The content of a datagram. Without entries it is itself a reply, and is never answered. */
 export interface Message {
   readonly entries: readonly Entry[];
-  /** Whether the entries came in an array, and the replies go back in one. */
+  /** Whether the entries were in an array, as the replies then are. */
   readonly batch: boolean;
 }
 
-export const A_REPLY: Message = { entries: [], batch: false };
+/** A datagram that is itself a reply, and is never answered. */
+export const REPLY_MESSAGE: Message = { entries: [], batch: false };
 
-/** A message that is just an error. */
+/** Makes a message that is only an error. */
 export const errorMessage = (code: CommandError['code'], message: string, id?: CommandId): Message => ({
   entries: [{ id, error: { code, message } }],
   batch: false,

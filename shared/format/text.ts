@@ -1,16 +1,16 @@
 import { MAX_ID_BYTES, type Params, REPLY_WORDS } from '../command.js';
 import { messageOf } from '../errors.js';
-import { A_REPLY, errorMessage, type Message } from './message.js';
+import { errorMessage, type Message, REPLY_MESSAGE } from './message.js';
 import { isRecord, toJson } from './value.js';
 
 interface Word {
   readonly value: string;
-  /** Set when the word began, outside quotes, with `key=`. */
+  /** Set when the word starts, outside quotes, with `key=`. */
   readonly key?: string;
 }
 
 const KEY = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
-/** The shortest way: a name and nothing more, perhaps behind an id that cannot be too long. */
+/** The fast path: a name without parameters, perhaps after a short id. */
 const PLAIN_COMMAND = /^(?:#(\S{1,16})\s+)?([^\s'"\\#=]+)$/;
 const PLAIN_WORD = /^[^\s'"\\#=]+$/;
 
@@ -25,9 +25,9 @@ export function parseText(text: string): Message {
   if (short !== null) return oneRequest(short[1], short[2] ?? '', { positional: [], named: {} });
   const id = /^#(\S*)/.exec(plain)?.[1];
   const body = id === undefined ? plain : plain.slice(id.length + 1).trimStart();
-  // Told apart before the quotes are looked at, which a reply need not close.
-  if (REPLY_WORDS.includes(/^\S*/.exec(body)?.[0] ?? '')) return A_REPLY;
-  if (id === '') return errorMessage('parse-error', 'there is nothing behind the # of the id');
+  // Before quotes are parsed, which a reply need not close.
+  if (REPLY_WORDS.includes(/^\S*/.exec(body)?.[0] ?? '')) return REPLY_MESSAGE;
+  if (id === '') return errorMessage('parse-error', 'the id after # is empty');
   if (id !== undefined && Buffer.byteLength(id) > MAX_ID_BYTES) {
     return errorMessage('parse-error', `the id is longer than ${MAX_ID_BYTES} bytes`);
   }
@@ -42,12 +42,12 @@ export function parseText(text: string): Message {
 }
 
 function oneRequest(id: string | undefined, name: string, params: Params): Message {
-  if (REPLY_WORDS.includes(name)) return A_REPLY;
+  if (REPLY_WORDS.includes(name)) return REPLY_MESSAGE;
   return { entries: [{ request: id === undefined ? { name, params } : { id, name, params } }], batch: false };
 }
 
 /**
- * Sorts the words behind a command's name into parameters by position and by name.
+ * Sorts the words after a command's name into parameters by position and by name.
  *
  * @throws SyntaxError when a name is given twice
  */
@@ -63,7 +63,7 @@ function collectParams(words: readonly Word[]): Params {
 }
 
 /**
- * Parameters from words that a shell has already split: `key=value` by name, the others by position.
+ * Reads parameters from words that a shell has already split: `key=value` by name, the others by position.
  *
  * @throws SyntaxError when a name is given twice
  */
@@ -77,21 +77,21 @@ export function paramsFromWords(words: readonly string[]): Params {
 }
 
 /**
- * Parameters from a line of words, quoted as in a command.
+ * Reads parameters from a line of words, quoted as in a command.
  *
- * @throws SyntaxError for a quote that is not closed, an escape of nothing, or a name that is given twice
+ * @throws SyntaxError for an unclosed quote, an escape at the end, or a name that is given twice
  */
 export const paramsFromText = (text: string): Params => collectParams(splitWords(text));
 
-/** One word's state while its characters come in. */
+/** The state of a word while it is parsed. */
 interface OpenWord {
   value: string;
   key: string | undefined;
-  /** Whether a quote or an escape was seen: then a later `=` is a character like any other. */
+  /** Whether the word has a quote or an escape: then a later `=` is an ordinary character. */
   quoted: boolean;
 }
 
-/** @throws SyntaxError for a quote that is not closed, or an escape of nothing */
+/** @throws SyntaxError for an unclosed quote, or an escape at the end */
 function splitWords(text: string): Word[] {
   const words: Word[] = [];
   let word: OpenWord | undefined;
@@ -147,7 +147,7 @@ export function formatText(result: unknown): string {
 const isScalar = (value: unknown): value is string | number | boolean =>
   typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 
-/** A word as {@link parseText} reads it back. */
+/** Quotes a value so that {@link parseText} reads it back. */
 export function quoteWord(value: string | number | boolean): string {
   const word = String(value);
   return PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

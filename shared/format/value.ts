@@ -1,7 +1,7 @@
 import { decode as decodeCborItem, encode as encodeCborItem, Token, Type } from 'cborg';
 import { messageOf, SupersimError } from '../errors.js';
 
-/** Whether a value is a record and nothing more: no array, no bytes, no instance of a class. */
+/** Tells whether a value is a plain object: no array, no bytes, no instance of a class. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -9,26 +9,24 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Writes a value as JSON; bytes become `{ "base64": … }`. An undefined member is left out, undefined alone or in a
- * list becomes null.
+ * Encodes a value as JSON; bytes become `{ "base64": … }`. An undefined member is left out, undefined alone or in a list
+ * becomes null.
  *
- * @throws SupersimError `bad-reply` for what JSON cannot say: functions, cycles, big integers
+ * @throws SupersimError `bad-reply` for what JSON cannot carry: functions, cycles, big integers
  */
 export function toJson(value: unknown): string {
   try {
-    const json: string | undefined = JSON.stringify(value ?? null, sayable);
+    const json: string | undefined = JSON.stringify(value ?? null, replacer);
     if (json !== undefined) return json;
   } catch (error) {
     throw new SupersimError('bad-reply', `the result cannot be written as JSON: ${messageOf(error)}`, { cause: error });
   }
-  throw new SupersimError('bad-reply', `the result is a ${typeof value}, which JSON cannot say`);
+  throw new SupersimError('bad-reply', `the result is a ${typeof value}, which JSON cannot carry`);
 }
 
-/**
- * `value` has been through `toJSON` already, which turns a Buffer into a list of numbers: look at the member itself.
- */
-function sayable(this: unknown, key: string, value: unknown): unknown {
-  // Left to itself JSON would pass over these in silence, the whole result included.
+/** Replaces bytes. `toJSON` has already turned a Buffer into a list of numbers, so the member itself is checked. */
+function replacer(this: unknown, key: string, value: unknown): unknown {
+  // JSON.stringify would silently omit these.
   if (typeof value === 'function' || typeof value === 'symbol') throw new TypeError(`there is a ${typeof value} in it`);
   if (value instanceof Map || value instanceof Set) throw new TypeError(`there is a ${value.constructor.name} in it`);
   const member: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : value;
@@ -36,7 +34,7 @@ function sayable(this: unknown, key: string, value: unknown): unknown {
 }
 
 const NULL = new Token(Type.null, null);
-/** What JSON makes of these. */
+/** Encodes these as JSON does. */
 const CBOR_OPTIONS = {
   ignoreUndefinedProperties: true,
   typeEncoders: {
@@ -49,9 +47,9 @@ const CBOR_OPTIONS = {
 };
 
 /**
- * Writes the same as CBOR (RFC 8949), where bytes are bytes, without tags.
+ * Encodes a value as CBOR (RFC 8949), with bytes as bytes, without tags.
  *
- * @throws SupersimError `bad-reply` for what it cannot say: functions, cycles, symbols
+ * @throws SupersimError `bad-reply` for what CBOR cannot carry: functions, cycles, symbols
  */
 export function toCbor(value: unknown): Uint8Array {
   try {
@@ -62,7 +60,7 @@ export function toCbor(value: unknown): Uint8Array {
 }
 
 /**
- * Reads one CBOR item that takes all of `bytes`. Tags, strings of indefinite length, duplicate keys, keys that are
+ * Decodes one CBOR item that takes all of `bytes`. Tags, strings of indefinite length, duplicate keys, keys that are
  * not strings, and integers that a number cannot hold exactly are refused.
  *
  * @throws Error when it is not well-formed or has one of these

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createRegistry } from '../../loopback/account/registry.js';
+import { createSimRegistry } from '../../loopback/account/registry.js';
 import { resolveSims } from '../../loopback/account/sims.js';
 import { createStore } from '../../loopback/account/store.js';
 import { resolveAssumptions } from '../../loopback/assumptions.js';
@@ -141,7 +141,7 @@ test('a detached SIM receives and sends nothing until it is attached', async () 
 });
 
 test('a SIM that is detached while a command is queued does not receive it', async () => {
-  const registry = createRegistry(resolveSims([{ name: 'a' }]));
+  const registry = createSimRegistry(resolveSims([{ name: 'a' }]));
   const events = inbox<LoopbackEvent>('events');
   const commands = createCommands({
     accountSid: `AC${'0'.repeat(32)}`,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { startLoopback } from '../../loopback/index.js';
-import { probe } from '../../loopback/probe.js';
+import { probeApi } from '../../loopback/probe.js';
 import { authorization, start } from './support.js';
 
 async function bindUdp(port: number) {
@@ -70,19 +70,19 @@ test.each([{ gatewayAddress: '192.0.2.1' }, { httpAddress: '192.0.2.1' }, { http
 test('a loopback that listens on all addresses has a URL that responds', async () => {
   const loopback = await start({ httpAddress: '0.0.0.0' });
   expect(loopback.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
-  await probe(loopback);
+  await probeApi(loopback);
 });
 
 test('the probe fails on an error response', async () => {
   const loopback = await start();
-  await expect(probe({ ...loopback, authToken: 'wrong' })).rejects.toMatchObject({ code: 'probe-failed' });
+  await expect(probeApi({ ...loopback, authToken: 'wrong' })).rejects.toMatchObject({ code: 'probe-failed' });
 });
 
 test('stopping closes everything at once, and may be repeated', async () => {
   const loopback = await start();
-  await probe(loopback);
+  await probeApi(loopback);
   await Promise.all([loopback.stop(), loopback.stop()]);
-  await expect(probe(loopback)).rejects.toMatchObject({ code: 'probe-failed' });
+  await expect(probeApi(loopback)).rejects.toMatchObject({ code: 'probe-failed' });
   const gateway = await bindUdp(loopback.gateway.port);
   await gateway.close();
 });

@@ -4,20 +4,20 @@ import { checkInput, describeIssues } from '../../shared/check-input.js';
 
 const issuesOf = (schema: z.ZodType, value: unknown) => schema.safeParse(value).error?.issues ?? [];
 
-it('each place and its complaint stand on one line', () => {
+it('describeIssues puts each place and its complaint on one line', () => {
   const schema = z.object({ a: z.array(z.string('must be a word')), b: z.number('must be a number') });
   expect(describeIssues(issuesOf(schema, { a: ['x', 1], b: 'y' }))).toBe('a.1: must be a word; b: must be a number');
 });
 
-it('the whole has no place', () => {
+it('describeIssues names no place for the whole value', () => {
   expect(describeIssues(issuesOf(z.string('must be a word'), 1))).toBe('must be a word');
 });
 
-it('nothing is nothing', () => {
+it('describeIssues of no issues is empty', () => {
   expect(describeIssues([])).toBe('');
 });
 
-it('of many only the first few are described', () => {
+it('describeIssues describes only the first few of many', () => {
   const issues = issuesOf(z.array(z.number('no number')), ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
   expect(describeIssues(issues)).toMatch(/^0: no number; .*; 4: no number; and 2 more$/);
 });

@@ -29,7 +29,7 @@ describe('a command’s name', () => {
     expect(isCommandName(name)).toBe(false);
   });
 
-  it('is one word of a text command, never an answer', () => {
+  it('is one word of a text command, never a reply', () => {
     for (const name of NAMES) {
       expect(parseText(name).entries).toEqual([{ request: { name, params: { positional: [], named: {} } } }]);
     }

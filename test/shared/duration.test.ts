@@ -33,7 +33,7 @@ describe('a duration', () => {
     '1s1s',
     'constructor',
     '9999999999s',
-  ])('%j is none', (text) => {
+  ])('%j is not a duration', (text) => {
     expect(() => milliseconds(text)).toThrow(RangeError);
     expect(durationSchema('0s', '24h').safeParse(text).success).toBe(false);
   });

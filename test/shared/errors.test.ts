@@ -13,7 +13,7 @@ const entries: [string, ErrorEntry][] = Object.entries(ERRORS);
 const onTheWire = entries.flatMap(([code, { wire }]) => (wire === undefined ? [] : [{ code, ...wire }]));
 
 describe('the list of error codes', () => {
-  it('says of each what it means and what to do', () => {
+  it('has a meaning and a remedy for each code', () => {
     for (const [code, { meaning, remedy }] of entries) {
       expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
       expect(meaning, code).toMatch(/\.$/);
@@ -21,7 +21,7 @@ describe('the list of error codes', () => {
     }
   });
 
-  it('has a JSON-RPC code of its own for each code on the wire', () => {
+  it('has a distinct JSON-RPC code for each code on the wire', () => {
     const codes = onTheWire.map(({ jsonRpc }) => jsonRpc);
     expect(new Set(codes).size).toBe(codes.length);
   });
@@ -36,7 +36,7 @@ describe('the list of error codes', () => {
     expect(ours.every((code) => code >= -32099 && code <= -32000)).toBe(true);
   });
 
-  it('has a CoAP code of an error, and an outcome that is no success', () => {
+  it('has a CoAP error code and an outcome other than done for each code on the wire', () => {
     for (const { code, coap, outcome } of onTheWire) {
       expect(coap, code).toMatch(/^[45]\.\d\d$/);
       expect([...OUTCOMES, 'accepted']).toContain(outcome);
@@ -45,13 +45,13 @@ describe('the list of error codes', () => {
   });
 });
 
-describe('an error of ours', () => {
-  it('has its code’s remedy, or one of its own', () => {
+describe('SupersimError', () => {
+  it('has its code’s remedy, or its own', () => {
     expect(new SupersimError('busy', 'x').remedy).toBe(ERRORS.busy.remedy);
     expect(new SupersimError('busy', 'x', { remedy: 'wait' }).remedy).toBe('wait');
   });
 
-  it('is told from others, and by its code', () => {
+  it('is told apart from other errors, and by its code', () => {
     const error = new SupersimError('busy', 'x', { cause: 'y' });
     expect(error.cause).toBe('y');
     expect([isSupersimError(error), isSupersimError(error, 'busy'), isSupersimError(error, 'bad-input')]).toEqual([
@@ -63,7 +63,7 @@ describe('an error of ours', () => {
   });
 });
 
-describe('the message of what was thrown', () => {
+describe('messageOf', () => {
   const unprintable = {
     toString() {
       throw new Error('no');
@@ -91,8 +91,8 @@ describe('the message of what was thrown', () => {
   });
 });
 
-describe('the code of a system error', () => {
-  it('is given where there is one', () => {
+describe('systemCodeOf', () => {
+  it('returns the code where there is one', () => {
     expect(systemCodeOf(Object.assign(new Error('x'), { code: 'EACCES' }))).toBe('EACCES');
     for (const other of [new Error('x'), Object.assign(new Error('x'), { code: 5 }), { code: 'EACCES' }, null]) {
       expect(systemCodeOf(other)).toBe(undefined);

@@ -27,7 +27,7 @@ describe('an IP Command', () => {
     for (const member of Object.keys(RESOURCE)) expect(accepts({ [member]: undefined }), member).toBe(false);
   });
 
-  it('lets members through that the vendor adds later', () => {
+  it('accepts members that the vendor adds later', () => {
     expect(accepts({ carrier: 'x' })).toBe(true);
   });
 
@@ -47,7 +47,7 @@ describe('an IP Command', () => {
     [{ device_port: '6969' }],
     [{ device_port: 1.5 }],
     [{ date_created: 'yesterday' }],
-  ])('is none with %j', (change) => {
+  ])('is invalid with %j', (change) => {
     expect(accepts(change)).toBe(false);
   });
 

@@ -100,8 +100,8 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   return { ends, device, repeats: Math.max(...repeats.values()), left: agenda.length };
 }
 
-describe('through any world', () => {
-  it('a request has one outcome, and it is the truth', () => {
+describe('a request over a lossy network', () => {
+  it('has exactly one outcome, which is true', () => {
     const seen = new Map<string, number>();
     fc.assert(
       fc.property(world, (conditions) => {

@@ -73,7 +73,7 @@ async function run(url: string, args: readonly string[]) {
 const created: Answer = (response) => json(response, 201, ipCommand());
 const send = ['send', '--sim', 'gateway-1'];
 
-describe('the program', () => {
+describe('the program supersim', () => {
   it('exits with 0 after a command was sent', async () => {
     const api = await startApi(created);
     const { code, stdout, stderr } = await run(api.url, [...send, '--json', '#1 ping']);
@@ -87,7 +87,7 @@ describe('the program', () => {
     ['a number behind --', ['--', '0x10'], '0x10'],
     ['what looks like an option', ['--', '--json'], '--json'],
     ['several words in one', ['set --port 7'], 'set --port 7'],
-  ])('takes %s for a payload as it stands', async (_, args, payload) => {
+  ])('sends %s as the payload', async (_, args, payload) => {
     const api = await startApi(created);
     expect(await run(api.url, [...send, ...args])).toMatchObject({ code: 0 });
     expect(new URLSearchParams(api.seen[0]?.body).get('Payload')).toBe(payload);
@@ -114,7 +114,7 @@ describe('the program', () => {
     ['two payloads', [...send, 'ping', '--', 'pong']],
     ['no SID', ['fetch', 'HG1']],
     ['a profile that is not there', ['list', '--profile', '/nonexistent/profile.yaml']],
-  ])('exits with 2 when told %s', async (_, args) => {
+  ])('exits with 2 for %s', async (_, args) => {
     const api = await startApi(created);
     const { code, stdout, stderr } = await run(api.url, args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -129,7 +129,7 @@ describe('the program', () => {
     expect(stderr).toMatch(/^error api-error: HTTP 401, code 20003: .+\n.+\n$/);
   });
 
-  it('exits with 4 when a command’s fate is unknown', async () => {
+  it('exits with 4 when a command may have been sent', async () => {
     const api = await startApi((response) => response.socket?.resetAndDestroy());
     const { code, stderr } = await run(api.url, [...send, 'ping']);
     expect(code).toBe(4);
@@ -143,7 +143,7 @@ describe('the program', () => {
     expect(stderr).toMatch(/^error api-unreachable: .+\n.+\n$/);
   });
 
-  it('ends quietly when its reader goes away', async () => {
+  it('ends without an error when the reader closes the pipe', async () => {
     const payload = 'x'.repeat(1300);
     const ip_commands = Array.from({ length: 100 }, (_, i) => ipCommand(i, { payload }));
     const api = await startApi((response, { headers }) =>
@@ -156,7 +156,7 @@ describe('the program', () => {
     expect(stderr()).toBe('');
   });
 
-  it('ends quietly when its reader goes away between two rows', async () => {
+  it('ends without an error when the reader closes the pipe between two rows', async () => {
     let child: ChildProcess | undefined;
     const api = await startApi(async (response, { headers }, count) => {
       if (count === 2 && child?.stdout) await once(child.stdout.destroy(), 'close');
@@ -180,7 +180,7 @@ describe('the program', () => {
     expect(stderr()).toBe('watching; Ctrl-C stops\n');
   });
 
-  it('describes itself', async () => {
+  it('prints its help', async () => {
     const { code, stdout } = await run('http://127.0.0.1:1', ['send', '--help']);
     expect(code).toBe(0);
     for (const option of ['--sim', '--port', '--binary', '--file', '--callback-url', '--size-limit', '--json']) {

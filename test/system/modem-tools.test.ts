@@ -58,7 +58,7 @@ const linesOf = (text: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line));
 
 describe.skipIf(needs('node-pty'))('the modem of an agent that runs', { timeout: 60_000 }, () => {
-  test.each(DIALECT_NAMES)('tells in its log what it received, and hides it unless asked: %s', async (dialect) => {
+  test.each(DIALECT_NAMES)('logs the data that it received, and masks it unless asked: %s', async (dialect) => {
     const { agent, command, run, loopback } = await startAgent(dialect);
     for (const payload of PAYLOADS) await command(payload);
     await agent.line(/"id":"8"/);
@@ -75,7 +75,7 @@ describe.skipIf(needs('node-pty'))('the modem of an agent that runs', { timeout:
     for (const { hex } of datagrams.slice(1)) expect(hidden.stdout).not.toContain(hex);
   });
 
-  test('takes commands through the agent, with or without the port’s name, and others only where it is free', async () => {
+  test('accepts AT commands through the agent, with or without the port’s name; without the agent the port is busy', async () => {
     const { path, agent, run, command } = await startAgent('quectel');
     expect(await run('at', 'AT+CSQ')).toMatchObject({ code: 0, stdout: '+CSQ: 21,99\nOK\n' });
     expect(await run('at', '--path', path, 'AT+CGMM')).toMatchObject({ code: 0, stdout: 'BG96\nOK\n' });
@@ -89,7 +89,7 @@ describe.skipIf(needs('node-pty'))('the modem of an agent that runs', { timeout:
     await agent.line(/"id":"9"/);
   });
 
-  test('is followed as it goes on', async () => {
+  test('can be followed while it runs', async () => {
     const { run, command, socket } = await startAgent('ublox');
     const { stdout } = await run('log');
     expect(linesOf(stdout)[0]).toEqual({ t: expect.any(Number), dir: 'tx', hex: Buffer.from('AT\r').toString('hex') });

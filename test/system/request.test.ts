@@ -91,7 +91,7 @@ test('an unknown SIM is refused by the API', async () => {
 const BLOCK_LINKS = [...new Set<StoryLink>([...LINKS, ...(MODEMS.length > 0 ? (['ublox'] as const) : [])])];
 
 test.each(BLOCK_LINKS)(
-  '%s: 20 kB come back in blocks, 10 kB go down in blocks, and each handler runs once',
+  '%s: a reply of 20 kB and a payload of 10 kB are transferred in blocks, and each handler runs once',
   { timeout: 60_000 },
   async (link) => {
     const { request, runs } = await start(link, { timeScale: 1 });
@@ -110,7 +110,7 @@ test.each(BLOCK_LINKS)(
 
 describe.each(LINKS)('by %s', (link) => {
   test.each(['coap', 'json', 'cbor', 'text'] as const)(
-    '%s: done, failed and refused are told apart',
+    '%s: the outcomes done, failed and refused are distinguished',
     async (format) => {
       const { request, runs } = await start(link, { timeScale: 1 });
       const params = { channel: 1, on: true };
@@ -135,7 +135,7 @@ describe.each(LINKS)('by %s', (link) => {
     },
   );
 
-  test('a safe command is asked for by GET', async () => {
+  test('a safe command is requested by GET', async () => {
     const { request } = await start(link, { timeScale: 1 });
     expect(await request('ping', undefined, { get: true })).toMatchObject({ outcome: 'done', result: 'pong' });
     expect(await request('echo', { a: 'x y' }, { get: true })).toMatchObject({ outcome: 'done', result: { a: 'x y' } });
@@ -143,7 +143,7 @@ describe.each(LINKS)('by %s', (link) => {
   });
 
   test.each(['coap', 'json', 'cbor', 'text'] as const)(
-    '%s: a slow handler is accepted first, and done later',
+    '%s: a slow command is acknowledged as accepted, and answered when it is done',
     async (format) => {
       const { request, runs, gate } = await start(link);
       const result = await request('slow', undefined, {
@@ -166,14 +166,14 @@ describe.each(LINKS)('by %s', (link) => {
     expect(runs.count).toBe(1);
   });
 
-  test('a device that is not attached was not sent to', async () => {
+  test('a command to a device that is not attached is reported as not sent', async () => {
     const { loopback, request, runs } = await start(link);
     loopback.setSimState('detached', 'gateway-1');
     expect(await request('dump')).toMatchObject({ outcome: 'not-sent', attempts: 1, error: { code: 'not-delivered' } });
     expect(runs.count).toBe(0);
   });
 
-  test('an API that is gone is told from a device that is', async () => {
+  test('an unreachable API is distinguished from an unreachable device', async () => {
     const { loopback, agent, request } = await start(link, { timeScale: 0.01 });
     await agent.stop();
     expect(await request('ping', undefined, { timeout: '3s' })).toMatchObject({
@@ -186,7 +186,7 @@ describe.each(LINKS)('by %s', (link) => {
     expect(result).toMatchObject({ outcome: 'not-sent', attempts: 0, error: { code: 'api-unreachable' } });
   });
 
-  test('a deadline travels with the command', async () => {
+  test('a deadline is sent with the command', async () => {
     // Whether the clock of this machine is synchronised is not known.
     const { request } = await start(link, {}, { deadline: { unsynchronized: 'run' } });
     const past = Math.floor(Date.now() / 1000) - 1;
@@ -216,7 +216,7 @@ describe.each(LINKS)('by %s', (link) => {
     expect(runs.count).toBe(1);
   });
 
-  test('many requests at once, over a radio that loses, doubles and reorders, each end truly', async () => {
+  test('many concurrent requests over a radio that loses, duplicates and reorders end with the outcome that their handlers had', async () => {
     const { request, runs } = await start(link, {
       faults: { loss: 0.2, duplicate: 0.1, reorder: 0.1, reorderDelay: '20ms' },
       timeScale: link === 'udp' ? 0.003 : 0.006,

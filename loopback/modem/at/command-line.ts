@@ -1,5 +1,5 @@
 /** One command of a command line. */
-export interface Command {
+export interface AtCommand {
   /** Upper case: `+QIOPEN`, `&D`, `E`. */
   readonly name: string;
   readonly kind: 'execute' | 'read' | 'test' | 'set';
@@ -13,8 +13,8 @@ const EXTENDED = /^([+#%^$][A-Za-z0-9]+)(=\?|\?|=(.*))?$/s;
 const BASIC = /^([A-Za-z&\\][A-Za-z]?|[A-Za-z])(\d*)$/;
 
 /** Parses the part of a line after `AT`; returns undefined when it is not a list of commands. */
-export function parseCommands(line: string): Command[] | undefined {
-  const commands: Command[] = [];
+export function parseCommands(line: string): AtCommand[] | undefined {
+  const commands: AtCommand[] = [];
   for (const part of splitOutsideQuotes(line, ';')) {
     const parsed = /^[+#%^$]/.test(part.trim()) ? [parseExtended(part.trim())] : parseBasics(part);
     for (const command of parsed) {
@@ -25,7 +25,7 @@ export function parseCommands(line: string): Command[] | undefined {
   return commands;
 }
 
-function parseExtended(text: string): Command | undefined {
+function parseExtended(text: string): AtCommand | undefined {
   const [, name, tail, written = ''] = EXTENDED.exec(text) ?? [];
   if (name === undefined) return undefined;
   const base = { name: name.toUpperCase(), text, args: [] };
@@ -36,7 +36,7 @@ function parseExtended(text: string): Command | undefined {
 }
 
 /** Parses basic commands: `E0V1` is two, `&D0` is one. An extended one may follow without a semicolon. */
-function parseBasics(text: string): (Command | undefined)[] {
+function parseBasics(text: string): (AtCommand | undefined)[] {
   const pieces = text.replaceAll(' ', '').match(/[&\\]?[A-Za-z]\d*|[+#%^$].*|./gs) ?? [];
   return pieces.map((piece) => {
     if (/^[+#%^$]/.test(piece)) return parseExtended(piece);

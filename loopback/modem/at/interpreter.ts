@@ -1,6 +1,6 @@
-import type { Clock } from '../clock.js';
-import { type Command, parseCommands } from './command-line.js';
-import { framed, latin1, type Unit } from './unit.js';
+import type { ModemClock } from '../clock.js';
+import { type AtCommand, parseCommands } from './command-line.js';
+import { framed, latin1, type OutputUnit } from './unit.js';
 
 /** Longest command line; u-blox takes 512 bytes as hexadecimal digits in one. */
 const MAX_LINE = 2048;
@@ -14,7 +14,7 @@ const CTRL_Z = 0x1a;
 const ESC = 0x1b;
 
 /** The answer of a command's handler: any lines, then exactly one result. */
-export interface Answer {
+export interface AtAnswer {
   line(text: string): void;
   /** Prints header, raw payload and end in one piece. */
   data(header: string, payload: Buffer, end: string): void;
@@ -44,16 +44,16 @@ export interface DataInput {
   readonly done: (bytes: Buffer | undefined) => void;
 }
 
-export type Handler = (command: Command, answer: Answer) => void;
+export type AtHandler = (command: AtCommand, answer: AtAnswer) => void;
 
 export interface InterpreterOptions {
-  readonly clock: Clock;
-  readonly emit: (unit: Unit) => void;
-  readonly handler: (name: string) => Handler | undefined;
+  readonly clock: ModemClock;
+  readonly emit: (unit: OutputUnit) => void;
+  readonly handler: (name: string) => AtHandler | undefined;
   /** Returns the CME number with which a fault refuses a command. */
   readonly refuse: (text: string) => number | undefined;
   readonly formatCme: (code: number) => string;
-  readonly unknown: (answer: Answer) => void;
+  readonly unknown: (answer: AtAnswer) => void;
   /** Called with the command line and its result. */
   readonly onResult: (text: string, result: string) => void;
 }
@@ -136,7 +136,7 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     else next(0);
   }
 
-  function runCommand(command: Command, answer: Answer): void {
+  function runCommand(command: AtCommand, answer: AtAnswer): void {
     const code = options.refuse(`AT${command.text}`);
     const handler = options.handler(command.name);
     if (code !== undefined) answer.cme(code);
@@ -144,7 +144,7 @@ export function createInterpreter(options: InterpreterOptions): Interpreter {
     else handler(command, answer);
   }
 
-  function answerTo(end: (bytes: Buffer, ok: boolean) => void): Answer {
+  function answerTo(end: (bytes: Buffer, ok: boolean) => void): AtAnswer {
     return {
       line: (text) => emit({ kind: 'line', bytes: framed(text) }),
       data: (header, payload, ending) =>

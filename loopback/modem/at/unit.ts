@@ -1,5 +1,5 @@
 /** A piece of output. Its bytes are written together; between two units anything may come, such as a URC or noise. */
-export interface Unit {
+export interface OutputUnit {
   /** `data`: a header with its raw payload. `result`: the final result of a command. */
   readonly kind: 'echo' | 'line' | 'data' | 'result' | 'prompt' | 'urc' | 'noise';
   readonly bytes: Buffer;

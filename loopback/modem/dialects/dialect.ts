@@ -1,8 +1,8 @@
 import type { Endpoint } from '../../network/network.js';
-import type { Handler } from '../at/interpreter.js';
-import type { Unit } from '../at/unit.js';
+import type { AtHandler } from '../at/interpreter.js';
+import type { OutputUnit } from '../at/unit.js';
 import type { Cellular } from '../cellular.js';
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
 /** A datagram from the network. */
 export interface Received {
@@ -12,9 +12,9 @@ export interface Received {
 
 /** The parts of the modem that a dialect uses. */
 export interface DialectContext {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   readonly cellular: Cellular;
-  emit(unit: Unit): void;
+  emit(unit: OutputUnit): void;
   /** Prints `\r\n`, the text and `\r\n` as an unsolicited line. */
   readonly urc: (text: string) => void;
   /** Prints the second result of a command whose first one was printed before. */
@@ -44,7 +44,7 @@ export interface SocketView {
 
 /** The part of a modem that depends on its family. */
 export interface Dialect {
-  readonly commands: Readonly<Record<string, Handler>>;
+  readonly commands: Readonly<Record<string, AtHandler>>;
   readonly model: { readonly manufacturer: string; readonly name: string; readonly revision: string };
   /** Output after power-on, with its times in milliseconds. */
   readonly boot: readonly { readonly at: number; readonly bytes: Buffer }[];
@@ -58,7 +58,7 @@ export interface Dialect {
   readonly unquotedAddress?: boolean;
   /** Levels of `AT+CFUN` beside the standard's that restart the modem. */
   readonly restartLevels?: readonly number[];
-  /** Answer to an unknown command: a plain `ERROR` or a `+CME ERROR`. */
+  /** AtAnswer to an unknown command: a plain `ERROR` or a `+CME ERROR`. */
   readonly unknown: 'plain' | 'cme';
   /** A URC that has nothing to do with datagrams. */
   readonly idleUrc: string;

@@ -5,7 +5,7 @@ import type { Received, SocketView } from './dialect.js';
 const MAX_UNREAD_BYTES = 32_768;
 const FIRST_EPHEMERAL = 50_000;
 
-export interface Socket {
+export interface ModemSocket {
   readonly id: number;
   readonly port: number;
   /** The only source whose datagrams are taken; undefined: every source's. */
@@ -19,26 +19,26 @@ export interface Socket {
 }
 
 /** The UDP sockets of a modem, by the numbers that the dialect gives them. */
-export interface Sockets {
-  get(id: number): Socket | undefined;
-  all(): Socket[];
+export interface ModemSockets {
+  get(id: number): ModemSocket | undefined;
+  all(): ModemSocket[];
   /**
    * Opens a socket; returns undefined when another one has the port.
    *
    * @param port 0 takes any free one
    */
-  open(id: number, port: number, peer?: Endpoint): Socket | undefined;
+  open(id: number, port: number, peer?: Endpoint): ModemSocket | undefined;
   /** Opens a socket for one peer of a listener, on the listener's port. */
-  accept(id: number, port: number, peer: Endpoint): Socket;
+  accept(id: number, port: number, peer: Endpoint): ModemSocket;
   close(id: number): void;
-  closeAll(): Socket[];
+  closeAll(): ModemSocket[];
   /** The socket that takes datagrams from this source to this port. */
-  receiverAt(port: number, source: Endpoint): Socket | undefined;
+  receiverAt(port: number, source: Endpoint): ModemSocket | undefined;
   views(): SocketView[];
 }
 
-export function createSockets(): Sockets {
-  const sockets = new Map<number, Socket>();
+export function createSockets(): ModemSockets {
+  const sockets = new Map<number, ModemSocket>();
   const all = () => [...sockets.values()];
   const isFree = (port: number) => all().every((socket) => socket.port !== port);
   const freePort = () => {
@@ -47,7 +47,7 @@ export function createSockets(): Sockets {
     return port;
   };
   const add = (id: number, port: number, peer: Endpoint | undefined) => {
-    const socket: Socket = { id, port, peer, queue: [], armed: true, closed: false };
+    const socket: ModemSocket = { id, port, peer, queue: [], armed: true, closed: false };
     sockets.set(id, socket);
     return socket;
   };
@@ -78,16 +78,16 @@ export function createSockets(): Sockets {
 }
 
 /** Queues a datagram. Returns false when there is no room for it. */
-export function enqueue(socket: Socket, datagram: Received): boolean {
+export function enqueue(socket: ModemSocket, datagram: Received): boolean {
   if (unreadBytes(socket) + datagram.bytes.length > MAX_UNREAD_BYTES) return false;
   socket.queue.push(datagram);
   return true;
 }
 
-export const unreadBytes = ({ queue }: Socket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
+export const unreadBytes = ({ queue }: ModemSocket): number => queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
 /** Takes up to `most` bytes of all queued datagrams, as a stream without boundaries. */
-export function takeStream(socket: Socket, most: number): Buffer {
+export function takeStream(socket: ModemSocket, most: number): Buffer {
   const parts: Buffer[] = [];
   let room = most;
   while (room > 0) {
@@ -100,7 +100,7 @@ export function takeStream(socket: Socket, most: number): Buffer {
 }
 
 /** Takes up to `most` bytes of the first datagram; the rest of it stays first. */
-export function takeFirst(socket: Socket, most: number): Received | undefined {
+export function takeFirst(socket: ModemSocket, most: number): Received | undefined {
   const first = socket.queue.shift();
   if (first === undefined || first.bytes.length <= most) return first;
   socket.queue.unshift({ ...first, bytes: first.bytes.subarray(most) });

@@ -1,5 +1,5 @@
-import { type Command, integer } from '../at/command-line.js';
-import type { Answer, Handler } from '../at/interpreter.js';
+import { type AtCommand, integer } from '../at/command-line.js';
+import type { AtAnswer, AtHandler } from '../at/interpreter.js';
 import { REGISTRATIONS, simLine } from '../cellular.js';
 import type { Dialect, DialectContext } from './dialect.js';
 
@@ -8,25 +8,29 @@ const LTE = 7;
 const OFF_MS = 200;
 const SIM_ERRORS = { pin: 11, puk: 12, absent: 10, failure: 13 } as const;
 
-/** Settings of the standard commands, lost in a restart. */
-export interface Settings {
+/** StandardSettings of the standard commands, lost in a restart. */
+export interface StandardSettings {
   cmee: number;
   /** Mode of each registration URC; 0: off. */
   readonly registrationUrcs: Map<string, number>;
   operatorFormat: number;
 }
 
-export const newSettings = (): Settings => ({ cmee: 0, registrationUrcs: new Map(), operatorFormat: 2 });
+export const newStandardSettings = (): StandardSettings => ({
+  cmee: 0,
+  registrationUrcs: new Map(),
+  operatorFormat: 2,
+});
 
 /** Makes handlers of functions that work on the state of a modem. */
 export const bindTo =
   <State>(state: State) =>
-  (handle: (state: State, command: Command, answer: Answer) => void): Handler =>
+  (handle: (state: State, command: AtCommand, answer: AtAnswer) => void): AtHandler =>
   (command, answer) =>
     handle(state, command, answer);
 
 /** Wraps a handler so that it fails while the SIM cannot be used. */
-export function withSim({ cellular }: Pick<DialectContext, 'cellular'>, handler: Handler): Handler {
+export function withSim({ cellular }: Pick<DialectContext, 'cellular'>, handler: AtHandler): AtHandler {
   return (command, answer) => {
     const { sim } = cellular.persistent;
     if (cellular.isSimBooting()) answer.cme(14);
@@ -35,8 +39,8 @@ export function withSim({ cellular }: Pick<DialectContext, 'cellular'>, handler:
   };
 }
 
-/** Handler of a command that reads and sets one number. */
-export function setting(name: string, least: number, most: number, value: { current: number }): Handler {
+/** AtHandler of a command that reads and sets one number. */
+export function setting(name: string, least: number, most: number, value: { current: number }): AtHandler {
   return ({ kind, args }, answer) => {
     if (kind === 'read') answer.line(`${name}: ${value.current}`);
     if (kind === 'set') {
@@ -48,8 +52,8 @@ export function setting(name: string, least: number, most: number, value: { curr
   };
 }
 
-/** Handler of a command that reads and sets a value that is kept over a restart. */
-export function remembered({ cellular }: Pick<DialectContext, 'cellular'>, name: string, initial: string): Handler {
+/** AtHandler of a command that reads and sets a value that is kept over a restart. */
+export function remembered({ cellular }: Pick<DialectContext, 'cellular'>, name: string, initial: string): AtHandler {
   return ({ kind, args }, answer) => {
     const { memory } = cellular.persistent;
     if (kind === 'read') answer.line(`${name}: ${memory.get(name) ?? initial}`);
@@ -58,19 +62,19 @@ export function remembered({ cellular }: Pick<DialectContext, 'cellular'>, name:
   };
 }
 
-/** Handler of a command that is answered OK and has no effect. */
-export const accepted =
-  (): Handler =>
+/** AtHandler of a command that is answered OK and has no effect. */
+export const answerOk =
+  (): AtHandler =>
   (_, answer): void =>
     answer.ok();
 
 /** Commands of every modem (3GPP TS 27.007, V.250). */
 export function standardCommands(
   context: DialectContext,
-  settings: Settings,
+  settings: StandardSettings,
   dialect: Dialect,
   setEcho: (on: boolean) => void,
-): Record<string, Handler> {
+): Record<string, AtHandler> {
   const { persistent } = context.cellular;
   const { model } = dialect;
   const ignored = ['V', 'Q', 'Z', '&F', '&D', '&K', '&C', '&W', 'X', 'S', '+IPR', '+IFC', '+CMGF', '+CMGD'].concat([
@@ -83,7 +87,7 @@ export function standardCommands(
     '+COPN',
   ]);
   return {
-    ...Object.fromEntries(ignored.map((name) => [name, accepted()])),
+    ...Object.fromEntries(ignored.map((name) => [name, answerOk()])),
     E({ args }, answer) {
       const digit = integer(args[0], 0, 1);
       if (digit === undefined) return answer.error();
@@ -94,14 +98,14 @@ export function standardCommands(
       for (const line of [model.manufacturer, model.name, `Revision: ${model.revision}`]) answer.line(line);
       answer.ok();
     },
-    '+CGMI': answers(() => model.manufacturer),
-    '+CGMM': answers(() => model.name),
-    '+CGMR': answers(() => model.revision),
-    '+CGSN': answers(() => persistent.imei),
-    '+GSN': answers(() => persistent.imei),
+    '+CGMI': answerLine(() => model.manufacturer),
+    '+CGMM': answerLine(() => model.name),
+    '+CGMR': answerLine(() => model.revision),
+    '+CGSN': answerLine(() => persistent.imei),
+    '+GSN': answerLine(() => persistent.imei),
     '+CIMI': withSim(
       context,
-      answers(() => persistent.imsi),
+      answerLine(() => persistent.imsi),
     ),
     '+CMEE': setting('+CMEE', 0, 2, {
       get current() {
@@ -118,11 +122,11 @@ export function standardCommands(
     '+CEREG': registration(context, settings),
     '+CSQ': withSim(
       context,
-      answers(() => `+CSQ: ${rssi(context)},99`),
+      answerLine(() => `+CSQ: ${rssi(context)},99`),
     ),
     '+CESQ': withSim(
       context,
-      answers(() => `+CESQ: 99,99,255,255,${context.cellular.attached() ? 20 : 255},${rsrp(context)}`),
+      answerLine(() => `+CESQ: 99,99,255,255,${context.cellular.attached() ? 20 : 255},${rsrp(context)}`),
     ),
     '+COPS': withSim(context, (command, answer) => operator(context, settings, command, answer)),
     '+CGATT': withSim(context, (command, answer) => attach(context, command, answer)),
@@ -139,15 +143,15 @@ export function standardCommands(
   };
 }
 
-/** Handler that answers with one line and OK. */
-export const answers =
-  (value: () => string): Handler =>
+/** AtHandler that answers with one line and OK. */
+export const answerLine =
+  (value: () => string): AtHandler =>
   (_, answer) => {
     answer.line(value());
     answer.ok();
   };
 
-function simPin({ cellular }: DialectContext, { kind, args }: Command, answer: Answer) {
+function simPin({ cellular }: DialectContext, { kind, args }: AtCommand, answer: AtAnswer) {
   const { sim } = cellular.persistent;
   if (cellular.isSimBooting()) return answer.cme(14);
   if (kind === 'set') return args[0] !== undefined && cellular.enterPin(args[0]) ? answer.ok() : answer.cme(16);
@@ -159,8 +163,8 @@ function simPin({ cellular }: DialectContext, { kind, args }: Command, answer: A
 function functionality(
   context: DialectContext,
   { restartLevels = [], printsSimStatus = false }: Dialect,
-  { kind, args }: Command,
-  answer: Answer,
+  { kind, args }: AtCommand,
+  answer: AtAnswer,
 ) {
   if (kind === 'read') {
     answer.line(`+CFUN: ${context.cellular.functionality()}`);
@@ -184,7 +188,7 @@ function functionality(
 export const registrationDetails = (mode: number, registered: boolean): string =>
   mode === 2 && registered ? `,"1A2B","01C3D4E5",${LTE}` : '';
 
-function registration({ cellular }: DialectContext, settings: Settings): Handler {
+function registration({ cellular }: DialectContext, settings: StandardSettings): AtHandler {
   return ({ name, kind, args }, answer) => {
     if (kind === 'set') {
       const mode = integer(args[0], 0, 5);
@@ -214,7 +218,12 @@ function rsrp({ cellular }: DialectContext): number {
 
 const clamp = (value: number, least: number, most: number) => Math.min(most, Math.max(least, value));
 
-function operator({ cellular }: DialectContext, settings: Settings, { kind, args }: Command, answer: Answer): void {
+function operator(
+  { cellular }: DialectContext,
+  settings: StandardSettings,
+  { kind, args }: AtCommand,
+  answer: AtAnswer,
+): void {
   const registered = ['home', 'roaming'].includes(cellular.registration());
   const { numeric, long, short } = OPERATOR;
   if (kind === 'read') {
@@ -228,7 +237,7 @@ function operator({ cellular }: DialectContext, settings: Settings, { kind, args
   answer.ok();
 }
 
-function attach({ cellular }: DialectContext, { kind, args }: Command, answer: Answer) {
+function attach({ cellular }: DialectContext, { kind, args }: AtCommand, answer: AtAnswer) {
   if (kind === 'read') answer.line(`+CGATT: ${Number(cellular.attached())}`);
   if (kind === 'set') {
     const wanted = integer(args[0], 0, 1);
@@ -238,7 +247,7 @@ function attach({ cellular }: DialectContext, { kind, args }: Command, answer: A
   answer.ok();
 }
 
-function contextDefinition({ cellular }: DialectContext, { kind, args }: Command, answer: Answer) {
+function contextDefinition({ cellular }: DialectContext, { kind, args }: AtCommand, answer: AtAnswer) {
   const { contexts } = cellular.persistent;
   if (kind === 'read') {
     for (const [cid, { type, apn }] of contexts) answer.line(`+CGDCONT: ${cid},"${type}","${apn}","0.0.0.0",0,0`);

@@ -2,7 +2,7 @@ import { formatModemFaults, type ModemFaults, type ModemFaultsInput, resolveMode
 import { createSampler, type Sampler } from './sampler.js';
 
 /** The faults that are set, and the chance by which they hit. */
-export interface FaultState {
+export interface ModemFaultState {
   faults(): ModemFaults;
   seed(): number;
   sampler(): Sampler;
@@ -16,11 +16,11 @@ export interface FaultState {
   disarmResets(): void;
 }
 
-export function createFaultState(
+export function createModemFaultState(
   initial: unknown,
   initialSeed: number,
   onSet: (written: string, seed: number) => void,
-): FaultState {
+): ModemFaultState {
   let faults = resolveModemFaults(initial ?? {});
   let seed = initialSeed;
   let sampler = createSampler(seed);

@@ -1,5 +1,5 @@
-import { framed, type Unit } from '../at/unit.js';
-import type { Clock } from '../clock.js';
+import { framed, type OutputUnit } from '../at/unit.js';
+import type { ModemClock } from '../clock.js';
 import type { ModemFaults } from './faults.js';
 import type { FaultKind, Sampler } from './sampler.js';
 
@@ -13,7 +13,7 @@ const MAX_GARBAGE = 32;
 type OutputFault = Exclude<FaultKind, 'error'>;
 
 export interface OutputOptions {
-  readonly clock: Clock;
+  readonly clock: ModemClock;
   /** The current faults. */
   readonly faults: () => ModemFaults;
   readonly sampler: () => Sampler;
@@ -24,18 +24,18 @@ export interface OutputOptions {
 
 /** Applies the faults to units of output, and cuts these into chunks. */
 export interface Output {
-  emit(unit: Unit): void;
+  emit(unit: OutputUnit): void;
   /** Discards output that was not written. */
   clear(): void;
 }
 
 export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: OutputOptions): Output {
-  let held: Unit[] = [];
+  let held: OutputUnit[] = [];
   let gathered: Buffer[] = [];
   let cancelGathering = () => {};
   let cancelHolding = () => {};
 
-  function emit(unit: Unit): void {
+  function emit(unit: OutputUnit): void {
     if (faults().silent === 'yes') return;
     if (unit.kind === 'urc') emitUrc(unit);
     else emitReply(unit);
@@ -47,7 +47,7 @@ export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: 
     return random;
   };
 
-  function emitUrc(unit: Unit) {
+  function emitUrc(unit: OutputUnit) {
     const { bytes } = unit;
     const [lost, twice, between] = [hits('urcLoss', bytes), hits('urcDuplicate', bytes), hits('urcBetween', bytes)];
     if (lost) return;
@@ -65,7 +65,7 @@ export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: 
     units.forEach(put);
   }
 
-  function emitReply(unit: Unit) {
+  function emitReply(unit: OutputUnit) {
     const { kind, bytes } = unit;
     if (kind === 'echo' || kind === 'noise') return put(unit);
     // Before a random line of the answer, at the latest before its result.
@@ -78,7 +78,7 @@ export function createOutput({ clock, faults, sampler, idleUrc, write, onHit }: 
     put(unit);
   }
 
-  function put({ kind, bytes }: Unit): void {
+  function put({ kind, bytes }: OutputUnit): void {
     const damaging = kind === 'line' || kind === 'data' || kind === 'result' ? hits('byteLoss', bytes) : undefined;
     const ended = kind === 'line' || kind === 'result' || kind === 'urc' ? withLineEnds(bytes) : bytes;
     const changing = kind === 'line' || kind === 'result' ? hits('byteDamage', bytes) : undefined;

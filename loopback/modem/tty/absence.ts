@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
 /** Time without a tty: a duration, or, once unplugged, until it is plugged. */
 export interface Absence {
@@ -13,7 +13,7 @@ export interface Absence {
   close(): void;
 }
 
-export function createAbsence(clock: Clock): Absence {
+export function createAbsence(clock: ModemClock): Absence {
   let plugged = true;
   let closed = false;
   /** Ends the current absence. */

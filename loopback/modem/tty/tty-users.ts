@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs';
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { systemCodeOf } from '../../../shared/errors.js';
 
 const CHECK_INTERVAL_MS = 100;
@@ -89,6 +89,7 @@ export function watchTtyUsers({ path, holder, onOpen, onClose, onUnread }: TtyUs
 async function findUsers(path: string, holder: number): Promise<{ found: User[]; blind: boolean }> {
   const found: User[] = [];
   let blind = false;
+  const device = await identityOf(path);
   const pids = await readdir('/proc').catch(() => undefined);
   for (const pid of (pids ?? []).filter((name) => /^\d+$/.test(name) && Number(name) !== holder)) {
     const folder = `/proc/${pid}/fd`;
@@ -97,11 +98,18 @@ async function findUsers(path: string, holder: number): Promise<{ found: User[];
       return [];
     });
     const links = await Promise.all(fds.map((fd) => readlink(`${folder}/${fd}`).catch(() => undefined)));
-    links.forEach((target, index) => {
-      if (target === path) found.push({ pid: Number(pid), link: `${folder}/${fds[index]}` });
-    });
+    for (const [index, target] of links.entries()) {
+      const link = `${folder}/${fds[index]}`;
+      // In a container the same path is another device.
+      if (target === path && (await identityOf(link)) === device) found.push({ pid: Number(pid), link });
+    }
   }
   return { found, blind: blind || pids === undefined };
+}
+
+async function identityOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found && `${found.dev} ${found.ino}`;
 }
 
 function linkedTo(link: string): string | undefined {

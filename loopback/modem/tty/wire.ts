@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { ModemClock } from '../clock.js';
 
 /** A start bit, eight bits of data, a stop bit. */
 const BITS_PER_BYTE = 10;
@@ -16,7 +16,7 @@ export interface Wire {
  *
  * @param baud bits per second; 0: bytes arrive at once, in the chunks of their writes
  */
-export function createWire(baud: number, clock: Clock, deliver: (bytes: Buffer) => void): Wire {
+export function createWire(baud: number, clock: ModemClock, deliver: (bytes: Buffer) => void): Wire {
   if (baud === 0) return { send: deliver, waiting: () => 0, clear: () => undefined };
   const byteMs = (BITS_PER_BYTE * 1000) / baud;
   let queue = Buffer.alloc(0);

@@ -16,7 +16,7 @@ export interface Packet {
 }
 
 /** A packet that arrives, and its time on the clock of `now`. */
-export interface Delivery {
+export interface PacketDelivery {
   readonly at: number;
   readonly bytes: Buffer;
 }
@@ -33,7 +33,7 @@ export interface FaultResult {
   readonly state: FaultState;
   /** The packet's number in its direction, from 1. */
   readonly packet: number;
-  readonly deliveries: readonly Delivery[];
+  readonly deliveries: readonly PacketDelivery[];
   readonly hits: readonly Hit[];
 }
 
@@ -79,7 +79,7 @@ export function applyFaults(state: FaultState, { way, bytes }: Packet, now: numb
   if (delayMs > 0) hits.push({ fault: 'delay', delayMs });
   const heldMs = isHit('reorder') ? milliseconds(rules.reorderDelay) : 0;
   if (isHit('reorder')) hits.push({ fault: 'reorder', delayMs: heldMs });
-  const deliveries: Delivery[] = [{ at: now + delayMs + heldMs, bytes: arriving }];
+  const deliveries: PacketDelivery[] = [{ at: now + delayMs + heldMs, bytes: arriving }];
   if (isHit('duplicate')) {
     const copyMs =
       milliseconds(rules.delay) + draw.copyJitter * milliseconds(rules.jitter) + milliseconds(rules.duplicateDelay);

@@ -54,7 +54,7 @@ describe('a request to the API with faults', () => {
   });
 
   it('is refused beyond the concurrency limit, and the load is reported', async () => {
-    const loopback = await startWith({ atOnce: 3, delay: '50ms' });
+    const loopback = await startWith({ atOnce: 3, delay: '500ms' });
     const all = await Promise.all(
       Array.from({ length: 8 }, () => fetch(`${loopback.url}/v1/Sims`, { headers: authorization(loopback) })),
     );

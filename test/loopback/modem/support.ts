@@ -1,5 +1,5 @@
 import { newPersistentState } from '../../../loopback/modem/cellular.js';
-import type { Clock } from '../../../loopback/modem/clock.js';
+import type { ModemClock } from '../../../loopback/modem/clock.js';
 import { createCore } from '../../../loopback/modem/core.js';
 import { type DialectName, type Quirks, resolveDialect } from '../../../loopback/modem/dialects/index.js';
 import { createCommandFaults } from '../../../loopback/modem/faults/command-faults.js';
@@ -20,7 +20,7 @@ export const SOON_MS = 900;
 export function testClock() {
   let time = 0;
   let tasks: { at: number; task: () => void }[] = [];
-  const clock: Clock = {
+  const clock: ModemClock = {
     now: () => time,
     after(ms, task) {
       const entry = { at: time + ms, task };

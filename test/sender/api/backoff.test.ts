@@ -12,16 +12,16 @@ import {
 const NOW = Date.parse('2026-03-01T12:00:00Z');
 
 describe('fullJitter', () => {
-  it('doubles the longest wait with each retry, up to the cap', () => {
+  it('doubles the upper bound with each retry, up to the cap', () => {
     const longest = [0, 1, 2, 3, 4, 5, 6, 100].map((retry) => fullJitter(retry, 1));
     expect(longest).toEqual([250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
   });
 
-  it('begins at 0', () => {
+  it('starts at 0', () => {
     expect(fullJitter(3, 0)).toBe(0);
   });
 
-  it('stays from 0 to the cap, whatever chance says', () => {
+  it('is from 0 to the cap for every random number', () => {
     fc.assert(
       fc.property(fc.nat(2000), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (retry, random) => {
         const delay = fullJitter(retry, random);
@@ -55,7 +55,7 @@ describe('parseRetryAfter', () => {
 });
 
 describe('retryDelay', () => {
-  it('is never less than the server asked for, and not the same for all', () => {
+  it('is at least what the server asked for, with jitter', () => {
     expect(retryDelay(0, 3000, 0)).toBe(3000);
     expect(retryDelay(0, 3000, 0.5)).toBe(3125);
     expect(retryDelay(1, undefined, 0.5)).toBe(250);

@@ -7,7 +7,7 @@ const created: Answer = (response) => json(response, 201, ipCommand());
 const ping = { sim: 'gateway-1', payload: 'ping', devicePort: 6969 };
 const SID = ipCommand().sid;
 
-describe('create', () => {
+describe('IpCommandClient.create', () => {
   it('sends a text as the vendor’s own client does', async () => {
     const api = await startApi(created);
     const command = await makeClient(api.url).client.create({
@@ -33,7 +33,7 @@ describe('create', () => {
     });
   });
 
-  it('sends bytes as binary in Base64, and no callback that nobody asked for', async () => {
+  it('sends bytes as binary in Base64, and no callback URL by default', async () => {
     const api = await startApi(created);
     await makeClient(api.url).client.create({ ...ping, payload: Uint8Array.of(0, 0xfb, 0xff, 10) });
     expect(api.seen[0]?.body).toBe('Sim=gateway-1&Payload=APv%2FCg%3D%3D&DevicePort=6969&PayloadType=binary');
@@ -45,7 +45,7 @@ describe('create', () => {
     expect(api.seen[0]?.url).toBe('/proxy/v1/IpCommands');
   });
 
-  it('lets members through that the vendor added', async () => {
+  it('accepts members that the vendor added', async () => {
     const api = await startApi((response) => json(response, 201, { ...ipCommand(), error_code: 83401 }));
     expect(await makeClient(api.url).client.create(ping)).toMatchObject(ipCommand());
   });
@@ -101,7 +101,7 @@ describe('create', () => {
   });
 });
 
-describe('options', () => {
+describe('the options of IpCommandClient', () => {
   const options = { accountSid: ACCOUNT, authToken: 'secret' };
 
   it.each([
@@ -116,18 +116,18 @@ describe('options', () => {
     ['a time-out of an hour', { timeout: '1h' as const }],
     ['a size limit of 0', { sizeLimit: 0 }],
     ['a size limit of 1301', { sizeLimit: 1301 }],
-  ])('refuses %s and does not print the token', (_, wrong) => {
+  ])('are refused with %s, without printing the token', (_, wrong) => {
     const make = () => new IpCommandClient({ ...options, ...wrong });
     expect(make).toThrow(expect.objectContaining({ code: 'bad-input' }));
     expect(make).not.toThrow(/secret/);
   });
 
-  it('needs no more than credentials', () => {
+  it('need no more than credentials', () => {
     expect(new IpCommandClient(options)).toBeInstanceOf(IpCommandClient);
   });
 });
 
-describe('fetch', () => {
+describe('IpCommandClient.fetch', () => {
   it('gets one IP Command', async () => {
     const api = await startApi((response) => json(response, 200, ipCommand()));
     expect(await makeClient(api.url).client.fetch(SID)).toEqual(ipCommand());
@@ -141,7 +141,7 @@ describe('fetch', () => {
   });
 });
 
-describe('list', () => {
+describe('IpCommandClient.list', () => {
   /** `total` IP Commands, in pages as long as the request says. */
   const pagesOf = (total: number): Answer => {
     return (response, { url, headers }) => {
@@ -155,7 +155,7 @@ describe('list', () => {
     };
   };
 
-  it('goes over all pages, and sends filters and credentials with each', async () => {
+  it('reads all pages, and sends filters and credentials with each', async () => {
     const api = await startApi(pagesOf(7));
     const filters = { sim: SIM, simIccid: '8988', status: 'received', direction: 'from_sim', pageSize: 3 } as const;
     const commands = await collect(makeClient(api.url).client.list(filters));
@@ -177,13 +177,13 @@ describe('list', () => {
     [{ limit: 4, pageSize: 3 }, 4, ['PageSize=3', 'PageSize=3&Page=1']],
     [{ limit: 1000 }, 120, ['PageSize=100', 'PageSize=100&Page=1']],
     [{}, 120, ['PageSize=100', 'PageSize=100&Page=1']],
-  ])('reads no more than %j asks for', async (params, count, queries) => {
+  ])('reads no more pages than %j needs', async (params, count, queries) => {
     const api = await startApi(pagesOf(120));
     expect(await collect(makeClient(api.url).client.list(params))).toHaveLength(count);
     expect(api.seen.map(({ url }) => url?.split('?')[1])).toEqual(queries);
   });
 
-  it('reads no page before it is needed', async () => {
+  it('reads a page only when it is needed', async () => {
     const api = await startApi(pagesOf(9));
     for await (const command of makeClient(api.url).client.list({ pageSize: 3 })) {
       if (command.sid === ipCommand(3).sid) break;
@@ -196,7 +196,7 @@ describe('list', () => {
     expect(await collect(makeClient(api.url).client.list())).toEqual([]);
   });
 
-  it('takes a next page without a host for its own', async () => {
+  it('resolves the URL of a next page without a host', async () => {
     const api = await startApi((response, _seen, count) => {
       const next_page_url = count === 1 ? '/v1/IpCommands?Page=1' : null;
       json(response, 200, { ip_commands: [ipCommand(count)], meta: { next_page_url } });
@@ -225,7 +225,7 @@ describe('list', () => {
     expect(api.seen).toHaveLength(1);
   });
 
-  it('does not follow pages in circles for ever', async () => {
+  it('stops after the maximum of pages', async () => {
     let pages = 0;
     const circle = async (url: URL) => {
       pages++;

@@ -31,17 +31,17 @@ async function makeHome(folder = '.config'): Promise<string> {
   return home;
 }
 
-describe('the variables', () => {
-  it('are enough', async () => {
+describe('credentials in variables', () => {
+  it('of Twilio are enough', async () => {
     expect(await loadCredentials({}, VARIABLES)).toEqual({ accountSid: 'AC1', authToken: 'from-variables' });
   });
 
-  it('name the API too', async () => {
+  it('may name the API’s URL', async () => {
     const env = { ...VARIABLES, SUPERSIM_API_URL: 'http://127.0.0.1:8080' };
     expect(await loadCredentials({}, env)).toMatchObject({ baseUrl: 'http://127.0.0.1:8080' });
   });
 
-  it('go before the default profile', async () => {
+  it('take precedence over the default profile', async () => {
     const env = { ...VARIABLES, HOME: await makeHome() };
     expect(await loadCredentials({}, env)).toMatchObject({ authToken: 'from-variables' });
   });
@@ -51,7 +51,7 @@ describe('the variables', () => {
     expect(await loadCredentials({}, env)).toEqual({ clientId: 'client', clientSecret: 'from-variables' });
   });
 
-  it('of both providers are one too many', async () => {
+  it('of both providers are refused', async () => {
     const env = { ...VARIABLES, SUPERSIM_CLIENT_ID: 'client', SUPERSIM_CLIENT_SECRET: 'secret' };
     expect(await rejection(loadCredentials({}, env))).toMatchObject({ code: 'bad-input' });
   });
@@ -82,7 +82,7 @@ describe('the default profile', () => {
     expect(await loadCredentials({}, env)).toMatchObject({ authToken: 'from-profile' });
   });
 
-  it('may be missing only when there are variables', async () => {
+  it('may be missing only with credentials in variables', async () => {
     const env = { HOME: await makeFolder() };
     expect(await rejection(loadCredentials({}, env))).toMatchObject({
       code: 'no-credentials',
@@ -91,8 +91,8 @@ describe('the default profile', () => {
   });
 });
 
-describe('a profile that is named', () => {
-  it('goes before the variables', async () => {
+describe('a named profile', () => {
+  it('takes precedence over the variables', async () => {
     const profile = await makeProfile(`${PROFILE}apiUrl: http://127.0.0.1:1`);
     expect(await loadCredentials({ profile }, VARIABLES)).toEqual({
       accountSid: 'AC2',
@@ -101,7 +101,7 @@ describe('a profile that is named', () => {
     });
   });
 
-  it('does not go before SUPERSIM_API_URL', async () => {
+  it('does not override SUPERSIM_API_URL', async () => {
     const profile = await makeProfile(`${PROFILE}apiUrl: http://127.0.0.1:1`);
     const env = { SUPERSIM_API_URL: 'http://127.0.0.1:2' };
     expect(await loadCredentials({ profile }, env)).toMatchObject({ baseUrl: 'http://127.0.0.1:2' });
@@ -128,19 +128,19 @@ describe('a profile that is named', () => {
     },
   );
 
-  it('is looked at behind a symbolic link', async () => {
+  it('is checked behind a symbolic link', async () => {
     const link = join(await makeFolder(), 'link.yaml');
     await symlink(await makeProfile(PROFILE, 0o644), link);
     expect(await rejection(loadCredentials({ profile: link }, {}))).toMatchObject({ code: 'profile-unsafe' });
   });
 
-  it('may be no folder', async () => {
+  it('must not be a folder', async () => {
     expect(await rejection(loadCredentials({ profile: await makeFolder() }, {}))).toMatchObject({
       code: 'profile-unsafe',
     });
   });
 
-  it('may be no pipe, and is not waited for', async () => {
+  it('must not be a pipe, and is not waited for', async () => {
     const profile = join(await makeFolder(), 'pipe');
     execFileSync('mkfifo', ['-m', '600', profile]);
     expect(await rejection(loadCredentials({ profile }, {}))).toMatchObject({ code: 'profile-unsafe' });
@@ -158,7 +158,7 @@ describe('a profile that is named', () => {
     ['the same key twice', `${PROFILE}authToken: s3cret`, 'line 3'],
     ['an alias of nothing', 'accountSid: AC2\nauthToken: *s3cret', 'YAML'],
     ['more than is read', `${PROFILE}#${'s3cret'.repeat(11_000)}`, '65536'],
-  ])('may not hold %s; the error names the place, never the token', async (_, text, place) => {
+  ])('must not have %s; the error names the place, never the token', async (_, text, place) => {
     const profile = await makeProfile(text);
     const error = await rejection(loadCredentials({ profile }, {}));
     expect(error).toMatchObject({ code: 'bad-input', message: expect.stringContaining(place) });
@@ -166,7 +166,7 @@ describe('a profile that is named', () => {
   });
 });
 
-describe('what webhooks are signed with', () => {
+describe('the secrets of webhooks', () => {
   const KORE = 'clientId: client\nclientSecret: secret\nwebhookSecret: of-the-file\n';
 
   it.each<[string, NodeJS.ProcessEnv, object]>([
@@ -178,7 +178,7 @@ describe('what webhooks are signed with', () => {
       { SUPERSIM_ACCOUNT_SID: 'SK1', SUPERSIM_AUTH_TOKEN: 'b', SUPERSIM_WEBHOOK_SECRET: 'a' },
       { koreSecret: 'a', twilioAuthToken: undefined },
     ],
-  ])('is, by the variables, %s', async (_, env, secrets) => {
+  ])('are by the variables: %s', async (_, env, secrets) => {
     expect(await loadWebhookSecrets({}, env)).toEqual({
       koreSecret: undefined,
       twilioAuthToken: undefined,
@@ -186,7 +186,7 @@ describe('what webhooks are signed with', () => {
     });
   });
 
-  it('is of the profile where one is named, or the variables have none', async () => {
+  it('are read from the profile where one is named, or the variables have none', async () => {
     const profile = await makeProfile(KORE);
     expect(await loadWebhookSecrets({ profile }, { SUPERSIM_WEBHOOK_SECRET: 'a' })).toMatchObject({
       koreSecret: 'of-the-file',
@@ -194,7 +194,7 @@ describe('what webhooks are signed with', () => {
     expect(await loadWebhookSecrets({}, { HOME: await makeHome() })).toMatchObject({ twilioAuthToken: 'from-profile' });
   });
 
-  it('is no part of the credentials', async () => {
+  it('are not part of the credentials', async () => {
     expect(await loadCredentials({ profile: await makeProfile(KORE) }, {})).toEqual({
       clientId: 'client',
       clientSecret: 'secret',
@@ -205,7 +205,7 @@ describe('what webhooks are signed with', () => {
     ['that has none', 'clientId: a\nclientSecret: b\n', 0o600, 'no-credentials'],
     ['that is not there', undefined, 0o600, 'no-credentials'],
     ['that others can read', KORE, 0o644, 'profile-unsafe'],
-  ])('is not to be had of a profile %s', async (_, text, mode, code) => {
+  ])('are missing in a profile %s', async (_, text, mode, code) => {
     const profile = text === undefined ? '/nonexistent' : await makeProfile(text, mode);
     expect(await rejection(loadWebhookSecrets({ profile }, {}))).toMatchObject({ code });
   });

@@ -39,7 +39,7 @@ describe('an error of the API', () => {
     ['other JSON', '[1]'],
     ['members of other types', '{"code":"x","message":7,"more_info":null}'],
     ['more than is read', `{"message":"${'x'.repeat(70_000)}"}`],
-  ])('is one too when its body is %s', async (_, body) => {
+  ])('is an ApiError also when its body is %s', async (_, body) => {
     const api = await startApi((response) => response.writeHead(403).end(body));
     expect(await rejection(makeClient(api.url).client.create(ping))).toMatchObject({
       code: 'api-error',
@@ -50,7 +50,7 @@ describe('an error of the API', () => {
     });
   });
 
-  it('is one too when its body breaks off', async () => {
+  it('is an ApiError also when its body is incomplete', async () => {
     const api = await startApi((response) => {
       response.writeHead(404, { 'content-length': '1000' }).write('{');
       setImmediate(() => response.destroy());
@@ -59,13 +59,13 @@ describe('an error of the API', () => {
   });
 });
 
-describe('429', () => {
+describe('HTTP 429', () => {
   const busy = (headers: Record<string, string>, times: number): Answer => {
     return (response, _seen, count) =>
       count <= times ? json(response, 429, vendorError(429, 20429), headers) : json(response, 201, ipCommand());
   };
 
-  it('is waited out with full jitter, for a POST too', async () => {
+  it('is retried with full jitter, also for a POST', async () => {
     const api = await startApi(busy({}, 3));
     const { client, slept } = makeClient(api.url);
     expect(await client.create(ping)).toEqual(ipCommand());
@@ -74,21 +74,21 @@ describe('429', () => {
     expect(api.seen).toHaveLength(4);
   });
 
-  it('is waited out as long as Retry-After says in seconds', async () => {
+  it('is retried after the seconds of Retry-After', async () => {
     const api = await startApi(busy({ 'retry-after': '7' }, 1));
     const { client, slept } = makeClient(api.url);
     await client.create(ping);
     expect(slept).toEqual([7125]);
   });
 
-  it('is waited out until the date of Retry-After', async () => {
+  it('is retried after the date of Retry-After', async () => {
     const api = await startApi(busy({ 'retry-after': 'Sun, 01 Mar 2026 12:00:09 GMT' }, 1));
     const { client, slept } = makeClient(api.url, { io: { now: () => Date.parse('2026-03-01T12:00:00Z') } });
     await client.fetch(SID);
     expect(slept).toEqual([9125]);
   });
 
-  it('is not waited out for ever', async () => {
+  it('is retried a bounded number of times', async () => {
     const api = await startApi(busy({ 'retry-after': '86400' }, Number.POSITIVE_INFINITY));
     const { client, slept } = makeClient(api.url);
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-error', status: 429, vendorCode: 20429 });
@@ -96,7 +96,7 @@ describe('429', () => {
     expect(slept).toEqual([60_125, 60_250, 60_500, 61_000]);
   });
 
-  it('ends with the signal’s reason when aborted while it is waited out', async () => {
+  it('throws the signal’s reason when aborted during the wait', async () => {
     const api = await startApi(busy({}, 1));
     const abort = new AbortController();
     const sleep = async () => {
@@ -127,7 +127,7 @@ const UNCERTAIN: ReadonlyArray<readonly [string, Answer]> = [
 ];
 
 describe.each(UNCERTAIN)('after %s', (_, answer) => {
-  it('a POST is not repeated, and its fate is unknown', async () => {
+  it('a POST is not retried, and throws api-unknown-fate', async () => {
     const api = await startApi(answer);
     const { client, slept } = makeClient(api.url, { timeout: '500ms' });
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-unknown-fate' });
@@ -135,7 +135,7 @@ describe.each(UNCERTAIN)('after %s', (_, answer) => {
     expect(slept).toEqual([]);
   });
 
-  it('a GET is repeated until it gets through', async () => {
+  it('a GET is retried until it succeeds', async () => {
     const api = await startApi((response, seen, count) =>
       count === 3 ? json(response, 200, ipCommand()) : answer(response, seen, count),
     );
@@ -146,14 +146,14 @@ describe.each(UNCERTAIN)('after %s', (_, answer) => {
   });
 });
 
-describe('a GET that never gets through', () => {
-  it('ends with the API’s error after 5xx', async () => {
+describe('a GET that never succeeds', () => {
+  it('throws the API’s error after 5xx', async () => {
     const api = await startApi((response) => json(response, 503, vendorError(503, 20503)));
     expect(await rejection(makeClient(api.url).client.fetch(SID))).toMatchObject({ code: 'api-error', status: 503 });
     expect(api.seen).toHaveLength(MAX_ATTEMPTS);
   });
 
-  it('ends as unreachable after resets', async () => {
+  it('throws api-unreachable after resets', async () => {
     const api = await startApi((response) => response.socket?.resetAndDestroy());
     expect(await rejection(makeClient(api.url).client.fetch(SID))).toMatchObject({ code: 'api-unreachable' });
     expect(api.seen).toHaveLength(MAX_ATTEMPTS);
@@ -179,13 +179,13 @@ describe('an API that cannot be reached', () => {
     ],
   ];
 
-  it.each(nobody)('says so to a POST when %s, and does not try again', async (_, makeUrl) => {
+  it.each(nobody)('throws api-unreachable for a POST when %s, and does not retry', async (_, makeUrl) => {
     const { client, slept } = makeClient(await makeUrl());
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-unreachable' });
     expect(slept).toEqual([]);
   });
 
-  it('says so to a GET after some tries', async () => {
+  it('throws api-unreachable for a GET after some attempts', async () => {
     const { client, slept } = makeClient(await closedUrl());
     expect(await rejection(client.fetch(SID))).toMatchObject({
       code: 'api-unreachable',
@@ -196,21 +196,21 @@ describe('an API that cannot be reached', () => {
 });
 
 describe('an abort', () => {
-  it('before a POST leaves is its reason, and nothing is sent', async () => {
+  it('before a POST is sent throws the reason, and sends nothing', async () => {
     const api = await startApi(created);
     const { client } = makeClient(api.url, { signal: AbortSignal.abort(new Error('enough')) });
     expect(await rejection(client.create(ping))).toMatchObject({ message: 'enough' });
     expect(api.seen).toHaveLength(0);
   });
 
-  it('while a POST is on its way leaves its fate unknown', async () => {
+  it('during a POST throws api-unknown-fate', async () => {
     const abort = new AbortController();
     const api = await startApi(() => abort.abort(new Error('enough')));
     const { client } = makeClient(api.url, { signal: abort.signal });
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-unknown-fate' });
   });
 
-  it.each([1, MAX_ATTEMPTS])('while a GET is on its way for the time %i is its reason', async (time) => {
+  it.each([1, MAX_ATTEMPTS])('during attempt %i of a GET throws the reason', async (time) => {
     const abort = new AbortController();
     const api = await startApi((response, _seen, count) =>
       count === time ? abort.abort(new Error('enough')) : json(response, 503, {}),
@@ -243,7 +243,7 @@ describe('an answer that is not the API’s', () => {
     expect(api.seen).toHaveLength(1);
   });
 
-  it.each(wrong)('leaves a POST’s fate unknown: %s', async (_, answer) => {
+  it.each(wrong)('throws api-unknown-fate after a POST: %s', async (_, answer) => {
     const api = await startApi(answer);
     expect(await rejection(makeClient(api.url).client.create(ping))).toMatchObject({
       code: 'api-unknown-fate',
@@ -252,7 +252,7 @@ describe('an answer that is not the API’s', () => {
     expect(api.seen).toHaveLength(1);
   });
 
-  it('is read up to its bound', async () => {
+  it('is read up to its limit', async () => {
     const body = JSON.stringify(ipCommand());
     const api = await startApi((response) => response.writeHead(200).end(body.padEnd(MAX_RESPONSE_BYTES)));
     expect(await makeClient(api.url).client.fetch(SID)).toEqual(ipCommand());

@@ -33,8 +33,8 @@ async function startKore({ life, accepts }: Ways) {
   return { url: api.url, seen: api.seen, paths };
 }
 
-describe('a token', () => {
-  it('is fetched once for many requests, as RFC 6749 has it', async () => {
+describe('a KORE token', () => {
+  it('is fetched once for many requests, as in RFC 6749', async () => {
     const api = await startKore({ life: 3600, accepts: (token) => token === 'token-1' });
     const { client } = makeKoreClient(api.url);
     await Promise.all(Array.from({ length: 10 }, () => client.create(ping)));
@@ -47,7 +47,7 @@ describe('a token', () => {
     expect(api.seen[0]?.headers.authorization).toBeUndefined();
   });
 
-  it('that the API refuses is replaced once for all who have it, and the commands are sent', async () => {
+  it('is renewed once for all concurrent requests when the API refuses it', async () => {
     const api = await startKore({ accepts: (token) => token === 'token-2' });
     const { client } = makeKoreClient(api.url);
     const commands = await Promise.all(Array.from({ length: 10 }, () => client.create(ping)));
@@ -56,7 +56,7 @@ describe('a token', () => {
     expect(api.paths().filter((path) => path === 'api')).toHaveLength(20);
   });
 
-  it('that is refused for ever is the API’s error, after one try with another', async () => {
+  it('causes the API’s error when a renewed one is refused too', async () => {
     const api = await startKore({ accepts: () => false });
     const { client, slept } = makeKoreClient(api.url);
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-error', status: 401, vendorCode: 20003 });
@@ -64,7 +64,7 @@ describe('a token', () => {
     expect(slept).toEqual([]);
   });
 
-  it('that cannot be had is what went wrong, and no command was sent', async () => {
+  it('causes its own error when it cannot be fetched, and no command is sent', async () => {
     const error = { error: 'invalid_client', error_description: 'Invalid client credentials' };
     const api = await startApi((response) => json(response, 401, error));
     expect(await rejection(makeKoreClient(api.url).client.create(ping))).toMatchObject({
@@ -74,7 +74,7 @@ describe('a token', () => {
     expect(api.seen.map(({ url }) => url)).toEqual([TOKEN_PATH]);
   });
 
-  it('is asked for again after trouble that may pass, and the command is sent once', async () => {
+  it('is fetched again after an error that may pass, and the command is sent once', async () => {
     const api = await startApi((response, { url }, count) => {
       if (count === 1) return response.socket?.resetAndDestroy();
       if (count === 2) return json(response, 503, {});
@@ -86,7 +86,7 @@ describe('a token', () => {
     expect(slept).toHaveLength(2);
   });
 
-  it('of an answer that holds none is an error of the API', async () => {
+  it('is missing in an answer: api-invalid-response', async () => {
     const api = await startApi((response) => json(response, 200, { access_token: 'a\r\nb' }));
     expect(await rejection(makeKoreClient(api.url).client.create(ping))).toMatchObject({
       code: 'api-invalid-response',
@@ -97,7 +97,7 @@ describe('a token', () => {
 test.each([
   ['an hour', 3600, 3_539_000, 3_541_000],
   ['ten seconds', 10, 8900, 9100],
-])('a token of %s is replaced before it expires, by a clock of its own', async (_, life, before, after) => {
+])('a token of %s is renewed before it expires, by the monotonic clock', async (_, life, before, after) => {
   const api = await startKore({ life, accepts: () => true });
   let now = 1000;
   const connection: Connection = {
@@ -117,7 +117,7 @@ test.each([
 test.each([
   ['a day behind', -86_400_000],
   ['a day ahead', 86_400_000],
-])('a wall clock that is %s, and set meanwhile, ends no token and keeps none', async (_, skew) => {
+])('a wall clock that is %s and set meanwhile does not change when a token is renewed', async (_, skew) => {
   const { url: baseUrl, clientId, clientSecret, counters } = await startTestLoopback({ tokenLife: '1s' });
   const { client } = makeKoreClient(baseUrl, { clientId, clientSecret });
   vi.useFakeTimers({ toFake: ['Date'] });
@@ -135,10 +135,10 @@ test.each([
   expect(counters).toMatchObject({ tokens: 2, toSim: 4 });
 });
 
-describe('the addresses', () => {
+describe('KORE’s URLs', () => {
   const client = { clientId: 'client', clientSecret: 'secret' };
 
-  it('are KORE’s', () => {
+  it('are the documented ones by default', () => {
     expect(providerOf(client)).toMatchObject({ name: 'kore', baseUrl: KORE_BASE_URL, maxPageSize: 100 });
   });
 
@@ -146,7 +146,7 @@ describe('the addresses', () => {
     ['its own', {}, KORE_TOKEN_URL],
     ['that of another API', { baseUrl: 'http://127.0.0.1:8080/' }, `http://127.0.0.1:8080${TOKEN_PATH}`],
     ['the one given', { tokenUrl: 'http://127.0.0.1/token' }, 'http://127.0.0.1/token'],
-  ])('for tokens are %s', async (_, given, expected) => {
+  ])('of the token endpoint are %s', async (_, given, expected) => {
     const asked: string[] = [];
     const io = {
       fetch: async (url: URL) => {
@@ -164,18 +164,18 @@ describe('the addresses', () => {
   });
 });
 
-test('a page has 100 resources at most', async () => {
+test('KORE’s pages have 100 resources at most', async () => {
   const { client } = makeKoreClient('http://127.0.0.1:1');
   expect(await rejection(collect(client.list({ pageSize: 101 })))).toMatchObject({ code: 'bad-input' });
 });
 
-describe('with the loopback', () => {
+describe('the loopback as KORE’s API', () => {
   async function start(): Promise<{ client: IpCommandClient; revoke: () => void }> {
     const { url, clientId, clientSecret, revokeTokens: revoke } = await startTestLoopback();
     return { client: makeKoreClient(url, { clientId, clientSecret }).client, revoke };
   }
 
-  it('commands go out, and are listed by the page', async () => {
+  it('accepts commands, and lists them by the page', async () => {
     const { client } = await start();
     for (const number of [1, 2, 3]) await client.create({ ...ping, payload: `${number}` });
     const listed = await collect(client.list({ pageSize: 2 }));
@@ -183,7 +183,7 @@ describe('with the loopback', () => {
     expect(await client.fetch(listed[0]?.sid ?? '')).toMatchObject({ payload: '3' });
   });
 
-  it('tokens that ended before their time are replaced', async () => {
+  it('expires tokens early, and the client renews them', async () => {
     const { client, revoke } = await start();
     await client.create(ping);
     revoke();

@@ -23,7 +23,7 @@ describe('wasNeverSent', () => {
         because({ code: 'ENETUNREACH', syscall: 'connect' }),
       ]),
     ],
-  ])('is certain when %s', (_, cause) => {
+  ])('is true when %s', (_, cause) => {
     expect(wasNeverSent(fetchFailed(cause))).toBe(true);
   });
 
@@ -35,11 +35,11 @@ describe('wasNeverSent', () => {
     ['the headers did not come', because({ code: 'UND_ERR_HEADERS_TIMEOUT' })],
     ['one address got further', new AggregateError([because({ syscall: 'connect' }), because({ syscall: 'read' })])],
     ['there is no cause', undefined],
-  ])('is not when %s', (_, cause) => {
+  ])('is false when %s', (_, cause) => {
     expect(wasNeverSent(fetchFailed(cause))).toBe(false);
   });
 
-  it('is not for what is no error', () => {
+  it('is false for a value that is not an error', () => {
     expect(wasNeverSent('connect')).toBe(false);
   });
 });

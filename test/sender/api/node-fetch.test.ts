@@ -37,8 +37,8 @@ async function startTcp(onConnection: (socket: Socket) => void): Promise<number>
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-describe('a request', () => {
-  it('has its method, headers and form; the answer its status, headers and body', async () => {
+describe('httpFetch', () => {
+  it('sends method, headers and form, and returns status, headers and body', async () => {
     const api = await startApi((response) => response.writeHead(201, { 'retry-after': '7' }).end('yes'));
     const answer = await post(`${api.url}/a?b=c`, new URLSearchParams({ x: 'ü &', y: '1' }));
     expect(answer.status).toBe(201);
@@ -53,7 +53,7 @@ describe('a request', () => {
     expect(api.seen[1]).toMatchObject({ method: 'GET', body: '', headers: { accept: 'text/plain' } });
   });
 
-  it('has connections of its own kept for the next', async () => {
+  it('keeps connections alive for the next request', async () => {
     const ports = new Set<number | undefined>();
     const api = await startApi((response) => {
       ports.add(response.socket?.remotePort);
@@ -63,13 +63,13 @@ describe('a request', () => {
     expect(ports.size).toBe(1);
   });
 
-  it('follows no redirect', async () => {
+  it('does not follow redirects', async () => {
     const api = await startApi((response) => response.writeHead(302, { location: '/other' }).end());
     expect((await get(api.url)).status).toBe(302);
     expect(api.seen).toHaveLength(1);
   });
 
-  it('may be answered in gzip', async () => {
+  it('decodes gzip', async () => {
     const text = 'much of the same '.repeat(1000);
     const api = await startApi((response, { headers }) => {
       expect(headers['accept-encoding']).toBe('gzip');
@@ -82,7 +82,7 @@ describe('a request', () => {
     ['breaks off', Buffer.from('half'), { 'content-length': '1000' }],
     ['breaks off in gzip', gzipSync('much'.repeat(1000)).subarray(0, 20), { 'content-encoding': 'gzip' }],
     ['is no gzip', Buffer.from('plain'), { 'content-encoding': 'gzip' }],
-  ])('whose answer %s fails where that is read', async (_, bytes, headers) => {
+  ])('fails while reading the body when the answer %s', async (_, bytes, headers) => {
     const api = await startApi((response) => {
       response.writeHead(200, { ...headers }).write(bytes);
       setImmediate(() => response.destroy());
@@ -92,11 +92,11 @@ describe('a request', () => {
     expect(await rejection(read(answer))).toBeInstanceOf(Error);
   });
 
-  it('is ended by its signal, with that reason', async () => {
+  it('rejects with the signal’s reason when aborted', async () => {
     const api = await startApi(() => undefined);
     const abort = new AbortController();
     const failed = rejection(get(api.url, abort.signal));
-    await expect.poll(() => api.seen.length).toBe(1);
+    await expect.poll(() => api.seen).toHaveLength(1);
     abort.abort(new Error('enough'));
     const error = await failed;
     expect(error).toMatchObject({ cause: new Error('enough') });
@@ -105,14 +105,14 @@ describe('a request', () => {
   });
 });
 
-describe('that nothing has left is certain', () => {
-  it('when nobody listens', async () => {
+describe('httpFetch is sure that nothing was sent', () => {
+  it('when no server listens', async () => {
     const error = await rejection(get(await closedUrl()));
     expect(wasNeverSent(error)).toBe(true);
     expect(error).toMatchObject({ cause: { message: expect.stringContaining('ECONNREFUSED') } });
   });
 
-  it.each(['localhost', 'no-such-host.invalid'])('when the name %s leads nowhere', async (host) => {
+  it.each(['localhost', 'no-such-host.invalid'])('when the name %s cannot be resolved', async (host) => {
     const { port } = new URL(await closedUrl());
     expect(wasNeverSent(await rejection(get(`http://${host}:${port}/`)))).toBe(true);
   });
@@ -122,7 +122,7 @@ describe('that nothing has left is certain', () => {
     expect(wasNeverSent(await rejection(get(`https://127.0.0.1:${port}/`)))).toBe(true);
   });
 
-  it('when the handshake does not come to its end', async () => {
+  it('when the TLS handshake does not finish', async () => {
     const port = await startTcp(() => undefined);
     const abort = new AbortController();
     setTimeout(() => abort.abort(new Error('enough')), 50);
@@ -132,7 +132,7 @@ describe('that nothing has left is certain', () => {
   });
 });
 
-describe('that something may have left is known', () => {
+describe('httpFetch knows that something may have been sent', () => {
   it.each<[string, (socket: Socket) => void]>([
     ['at once', (socket) => socket.destroy()],
     ['when it has read', (socket) => socket.once('data', () => socket.resetAndDestroy())],

@@ -29,7 +29,7 @@ function setUp(options: Parameters<typeof createRateLimiter>[0]) {
 
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
-test('so many at once, the others in the order of coming, and what is under way before them', async () => {
+test('a rate limiter gives a bounded number of slots, in order of arrival, but high priority first', async () => {
   const { begun, take, end } = setUp({ maxConcurrent: 2 });
   for (const name of ['a', 'b', 'c', 'd']) take(name);
   take('repeat of a', 'high');
@@ -42,7 +42,7 @@ test('so many at once, the others in the order of coming, and what is under way 
   expect(begun).toEqual(['a', 'b', 'repeat of a', 'c', 'd']);
 });
 
-test('no faster than the rate, and what is under way before the others then too', async () => {
+test('a rate limiter gives no more slots a second than its rate, high priority first', async () => {
   const { begun, take, end } = setUp({ maxConcurrent: 10, rate: 2 });
   for (const name of ['a', 'b', 'c', 'd']) take(name);
   await pass(0);
@@ -59,7 +59,7 @@ test('no faster than the rate, and what is under way before the others then too'
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('who is stopped while waiting takes no turn, and who comes stopped neither', async () => {
+test('acquire() rejects when aborted, before or while waiting, and takes no slot', async () => {
   const { limiter, begun, take, end } = setUp({ maxConcurrent: 1, rate: 1 });
   take('a');
   const abort = new AbortController();
@@ -74,7 +74,7 @@ test('who is stopped while waiting takes no turn, and who comes stopped neither'
   expect(begun).toEqual(['a', 'b']);
 });
 
-test('nobody who waits keeps a timer once all are stopped', async () => {
+test('a rate limiter keeps no timer once all waiters are aborted', async () => {
   const { limiter } = setUp({ maxConcurrent: 5, rate: 0.1 });
   const abort = new AbortController();
   (await limiter.acquire('normal', abort.signal))();

@@ -9,7 +9,7 @@ function setUp(rate: number) {
   return { take, pass: (ms: number) => (now += ms) };
 }
 
-test('a second’s worth goes at once, the rest at the rate', () => {
+test('a token bucket gives one second’s worth of tokens at once, the rest at its rate', () => {
   const { take, pass } = setUp(4);
   expect([take(), take(), take(), take(), take(), take()]).toEqual([0, 0, 0, 0, 250, 250]);
   pass(100);
@@ -18,20 +18,20 @@ test('a second’s worth goes at once, the rest at the rate', () => {
   expect([take(), take()]).toEqual([0, 250]);
 });
 
-test('a rate below one a second lets one go at once', () => {
+test('a token bucket with a rate below 1 gives one token at once', () => {
   const { take, pass } = setUp(0.1);
   expect([take(), take()]).toEqual([0, 10_000]);
   pass(10_000);
   expect(take()).toBe(0);
 });
 
-test('what is not used is not saved for longer than a second', () => {
+test('a token bucket saves no more than one second’s worth', () => {
   const { take, pass } = setUp(2);
   pass(60_000);
   expect([take(), take(), take()]).toEqual([0, 0, 500]);
 });
 
-test('who waits as long as told gets one; no more go within a time than the rate allows', () => {
+test('a token bucket gives a token after the wait that it returned, and no more than its rate over any time', () => {
   fc.assert(
     fc.property(
       fc.double({ min: 0.05, max: 500, noNaN: true }),

@@ -16,7 +16,7 @@ function setUp() {
   return { outage, told, pass: (ms: number) => (now += ms) };
 }
 
-test('an API that never worked is not waited for, but for one that has too much to do', () => {
+test('an API that never worked is not retried, unless it is overloaded', () => {
   const { outage, told, pass } = setUp();
   expect(outage.shouldRetry(AWAY)).toBe(false);
   expect(outage.shouldRetry(BUSY)).toBe(true);
@@ -25,7 +25,7 @@ test('an API that never worked is not waited for, but for one that has too much 
   expect(told).toEqual([]);
 });
 
-test('one that worked is waited for, so long from the last time that it did, and each outage told once', () => {
+test('an API that worked is retried for five minutes since then, and each outage is reported once', () => {
   const { outage, told, pass } = setUp();
   outage.recordSuccess();
   pass(1000);

@@ -41,8 +41,8 @@ async function runPart(state: BroadcastState, device: Device, ends: number) {
   const all = (async () => {
     for await (const result of results) given.push(result);
   })().catch((error: unknown) => error);
-  await expect.poll(() => given.length).toBeGreaterThanOrEqual(ends);
-  await expect.poll(() => fleet.listeners.size).toBeGreaterThan(0);
+  await expect.poll(() => given).toSatisfy((some: BroadcastResult[]) => some.length >= ends);
+  await expect.poll(() => [...fleet.listeners.keys()]).not.toEqual([]);
   abort.abort(new Error('stopped'));
   expect(await all).toEqual(new Error('stopped'));
   return { fleet, given };
@@ -53,8 +53,8 @@ const silentFor =
   (bytes, sim) =>
     isSilent(Number(sim.slice(4))) ? undefined : ok(bytes, sim);
 
-describe('a broadcast that is gone on with', () => {
-  it('asks who was begun with by the same bytes, and who has ended not again', async () => {
+describe('a resumed broadcast', () => {
+  it('sends the same bytes to SIMs that were started, and nothing to those that ended', async () => {
     const { state, reopen } = await make(simNames(30), { params: { on: true, level: -0 } });
     const before = await runPart(
       state,
@@ -80,7 +80,7 @@ describe('a broadcast that is gone on with', () => {
     expect(again.counts()).toMatchObject({ done: 30, waiting: 0 });
   });
 
-  it('has requests that no two SIMs and no two broadcasts share', async () => {
+  it('has different requests for each SIM and each broadcast', async () => {
     const posts = [];
     for (const _ of [1, 2]) {
       const { state } = await make(simNames(20));
@@ -92,7 +92,7 @@ describe('a broadcast that is gone on with', () => {
     expect(new Set(tokens).size).toBe(40);
   });
 
-  it('never says not-sent of who may have been sent it before', async () => {
+  it('never ends as not-sent for a SIM that was started before', async () => {
     const { state, reopen } = await make(['sim-1', 'sim-2']);
     await state.start('sim-1');
     const again = await reopen();
@@ -108,7 +108,7 @@ describe('a broadcast that is gone on with', () => {
     );
   });
 
-  it('asks past the deadline only who was begun with, whose devices know what came of it', async () => {
+  it('asks after the deadline only SIMs that were started, whose devices remember the outcome', async () => {
     const { state, reopen } = await make(['sim-1', 'sim-2'], { deadline: Math.floor(Date.now() / 1000) - 1 });
     await state.start('sim-1');
     const again = await reopen();
@@ -130,7 +130,7 @@ describe('a broadcast that is gone on with', () => {
     ['23 hours', 'no-answer', RESUME_WITHIN_MS],
     ['a few seconds, by a clock that is behind', 'done', -30_000],
     ['nobody knows how long, the clock having been set back', 'no-answer', -3_600_000],
-  ])('after %s: %s', async (_, outcome, age) => {
+  ])('asks a SIM that was started %s: %s', async (_, outcome, age) => {
     const { state, reopen } = await make(['sim-1']);
     await state.start('sim-1');
     const begun = Date.now();
@@ -143,7 +143,7 @@ describe('a broadcast that is gone on with', () => {
     expect(again.counts()).toMatchObject({ [outcome]: 1, waiting: 0 });
   });
 
-  it('keeps who it could not end, in trouble that stops it', async () => {
+  it('leaves SIMs without an outcome when an error stops it', async () => {
     const { state, reopen } = await make(simNames(40));
     const refused = new ApiError(401, '');
     const fleet = makeFleet(ok, async (_, count) => {
@@ -160,7 +160,7 @@ describe('a broadcast that is gone on with', () => {
     expect(again.counts()).toMatchObject({ done: 40 });
   });
 
-  it('stops when its file cannot be written, and no device is asked that is not in it', async () => {
+  it('stops when its file cannot be written, and asks no device without a record', async () => {
     const { state } = await make(simNames(100));
     const full = new Error('full');
     let started = 0;
@@ -176,14 +176,14 @@ describe('a broadcast that is gone on with', () => {
   });
 });
 
-describe('the canary of a broadcast that is gone on with', () => {
+describe('the canary of a resumed broadcast', () => {
   const canary = { share: 0.2, abortAbove: 0.25 };
   const bad =
     (most: number): Device =>
     (bytes, sim) =>
       (Number(sim.slice(4)) <= most ? respond('5.00') : ok)(bytes, sim);
 
-  it('is still to be awaited, and who of it has ended counts', async () => {
+  it('includes the SIMs of the canary that ended earlier', async () => {
     const { state, reopen } = await make(simNames(40), { canary });
     await runPart(state, (bytes, sim) => (Number(sim.slice(4)) > 6 ? undefined : bad(2)(bytes, sim)), 6);
     const again = await reopen();
@@ -197,7 +197,7 @@ describe('the canary of a broadcast that is gone on with', () => {
     expect(asked()).toHaveLength(2);
   });
 
-  it('can be passed over', async () => {
+  it('can be skipped', async () => {
     const { state } = await make(simNames(40), { canary });
     await expect(collect(runBroadcast(state, makeFleet(bad(8))))).rejects.toMatchObject({ code: 'canary-failed' });
     const results = await collect(runBroadcast(state, { ...makeFleet(), withoutCanary: true }));
@@ -206,7 +206,7 @@ describe('the canary of a broadcast that is gone on with', () => {
   });
 });
 
-it('a SIM whose answers are all lost has none, whoever asks', async () => {
+it('a SIM whose answers are all lost ends as no-answer, also when resumed', async () => {
   const { state } = await make(['sim-1']);
   const fleet = makeFleet(() => undefined);
   const results = await collect(runBroadcast(state, { ...fleet, timeScale, timeout: '300ms' }));

@@ -24,7 +24,7 @@ test.each<[string, string, string[]]>([
   ['a name that looks like a heading, but not first', 'a\nsim\n', ['a', 'sim']],
   ['nothing', '', []],
   ['a heading alone', 'sim\n', []],
-])('the SIMs of a file with %s', async (_, text, sims) => {
+])('readSims reads a file with %s', async (_, text, sims) => {
   expect(await read(text)).toEqual(sims);
 });
 
@@ -33,22 +33,22 @@ test.each([
   ['a control character in a name', 'a\nb\u0007\n'],
   ['a name that is too long', `${'a'.repeat(101)}\n`],
   ['a line without an end', `${'a,'.repeat(70_000)}\n`],
-])('a file with %s is refused', async (_, text) => {
+])('readSims refuses a file with %s', async (_, text) => {
   expect(await rejection(read(text))).toMatchObject({ code: 'bad-input' });
 });
 
-test('a file that is not there is told by its name', async () => {
+test('readSims names a file that does not exist', async () => {
   const sims = collect(readSims(createReadStream('/no/such/sims.csv')));
   expect(await rejection(sims)).toMatchObject({ code: 'bad-input', message: expect.stringContaining('sims.csv') });
 });
 
-test('the row that is wrong is named, and the file closed', async () => {
+test('readSims names the invalid row, and closes the file', async () => {
   const input = Readable.from([Buffer.from('sim\na\nb\u0001\n')]);
   expect(await rejection(collect(readSims(input)))).toMatchObject({ message: expect.stringContaining('row 3') });
   expect(input.destroyed).toBe(true);
 });
 
-test('what is written as CSV is read as it was, however it comes in pieces', async () => {
+test('readSims reads CSV in chunks of any size', async () => {
   const name = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 30 })
     .map((text) => text.trim())
@@ -66,7 +66,7 @@ test('what is written as CSV is read as it was, however it comes in pieces', asy
   );
 });
 
-test('a long list is read no faster than it is taken', async () => {
+test('readSims reads a long list no faster than it is consumed', async () => {
   let made = 0;
   const input = Readable.from(
     (function* () {

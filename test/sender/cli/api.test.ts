@@ -35,7 +35,7 @@ async function makeFile(content: string | Uint8Array): Promise<string> {
 const created: Answer = (response) => json(response, 201, ipCommand());
 const form = (api: Api) => Object.fromEntries(new URLSearchParams(api.seen[0]?.body));
 
-describe('send', () => {
+describe('supersim send', () => {
   it('sends text to port 6969 and shows the command', async () => {
     const api = await startApi(created);
     const io = makeIo(api, { stdin: typing() });
@@ -77,7 +77,7 @@ describe('send', () => {
     expect(form(api)).toMatchObject(sent);
   });
 
-  it('reads what is typed when asked to', async () => {
+  it('reads a terminal’s input when asked to', async () => {
     const api = await startApi(created);
     const stdin = typing();
     stdin.end('ping');
@@ -107,7 +107,7 @@ describe('send', () => {
     expect(api.seen).toHaveLength(0);
   });
 
-  it('sends as many bytes as the size limit says', async () => {
+  it('sends as many bytes as the size limit allows', async () => {
     const api = await startApi(created);
     const file = await makeFile(new Uint8Array(1300));
     await send({ sim: 'gateway-1', file, binary: true, sizeLimit: 1300 }, makeIo(api));
@@ -121,7 +121,7 @@ describe('send', () => {
     [' #1 ping', true, false],
     ['{"method":"ping"}', true, false],
     ['ping', false, false],
-  ])('%j, on a terminal: %s, is said to be able to run twice: %s', async (payload, isTTY, said) => {
+  ])('notes for %j, on a terminal: %s, that it can run twice: %s', async (payload, isTTY, said) => {
     const api = await startApi(created);
     const io = makeIo(api, { isTTY });
     await send({ sim: 'gateway-1', payload }, io);
@@ -129,7 +129,7 @@ describe('send', () => {
     expect(io.stdout.text).not.toContain('run twice');
   });
 
-  it('says nothing of running twice when nothing was sent', async () => {
+  it('prints no such note when nothing was sent', async () => {
     const api = await startApi((response) => json(response, 503, {}));
     const io = makeIo(api, { isTTY: true });
     expect(await rejection(send({ sim: 'gateway-1', payload: 'ping' }, io))).toMatchObject({
@@ -139,7 +139,7 @@ describe('send', () => {
   });
 });
 
-describe('list', () => {
+describe('supersim list', () => {
   const two: Answer = (response) =>
     json(response, 200, { ip_commands: [ipCommand(2), ipCommand(1)], meta: { next_page_url: null } });
 
@@ -151,7 +151,7 @@ describe('list', () => {
     expect(api.seen[0]?.url).toBe('/v1/IpCommands?Sim=gateway-1&Status=sent&Direction=to_sim&PageSize=2');
   });
 
-  it('prints the head of an empty table, and nothing before an error', async () => {
+  it('prints the header of an empty table, and nothing before an error', async () => {
     const empty = await startApi((response) => json(response, 200, { ip_commands: [], meta: {} }));
     const io = makeIo(empty);
     await list({}, io);
@@ -161,7 +161,7 @@ describe('list', () => {
     expect(refusing.stdout.text).toBe('');
   });
 
-  it('cuts the table to a terminal', async () => {
+  it('cuts the table to the terminal’s width', async () => {
     const payload = 'x'.repeat(100);
     const api = await startApi((response) =>
       json(response, 200, { ip_commands: [ipCommand(1, { payload })], meta: {} }),
@@ -194,7 +194,7 @@ describe('list', () => {
   );
 });
 
-describe('fetch', () => {
+describe('supersim fetch', () => {
   it.each([
     [false, `${details(ipCommand())}\n`],
     [true, `${jsonLine(ipCommand())}\n`],
@@ -206,14 +206,14 @@ describe('fetch', () => {
   });
 });
 
-describe('watch', () => {
+describe('supersim watch', () => {
   const fromSim = (number: number) =>
     ipCommand(number, { direction: 'from_sim', status: 'received', payload_type: 'binary', payload: 'b2sgcG9uZw==' });
 
   it.each([
     [false, `${tableHead()}\n${tableRow(fromSim(2))}\n`],
     [true, `${jsonLine(fromSim(2))}\n`],
-  ])('prints what devices send until it is ended, as JSON: %s', async (asJson, shown) => {
+  ])('prints what devices send until it is stopped, as JSON: %s', async (asJson, shown) => {
     const api = await startApi((response, _seen, count) => {
       const ip_commands = count === 1 ? [fromSim(1)] : [fromSim(2), fromSim(1)];
       json(response, 200, { ip_commands, meta: { next_page_url: null } });
@@ -232,7 +232,7 @@ describe('watch', () => {
     expect(api.seen[0]?.url).toBe('/v1/IpCommands?Sim=gateway-1&Direction=from_sim&PageSize=100');
   });
 
-  it.each(['500ms', '2h', '5', 'soon'])('refuses to look every %s', async (interval) => {
+  it.each(['500ms', '2h', '5', 'soon'])('refuses the interval %s', async (interval) => {
     const api = await startApi(created);
     const { signal } = new AbortController();
     expect(await rejection(watch({ interval }, makeIo(api), signal))).toMatchObject({ code: 'bad-input' });
@@ -240,7 +240,7 @@ describe('watch', () => {
 });
 
 describe('processIo', () => {
-  it('listens for a reader that goes away, once', () => {
+  it('listens once for a reader that closes the pipe', () => {
     const before = process.stdout.listeners('error');
     const io = processIo();
     processIo();

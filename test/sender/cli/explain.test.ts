@@ -13,7 +13,7 @@ async function explained(code: string): Promise<string> {
 const ours: [string, ErrorEntry][] = Object.entries(ERRORS);
 
 describe('supersim explain', () => {
-  it.each(ours)('%s: what it means, how it is written, what to do', async (code, { meaning, remedy, wire }) => {
+  it.each(ours)('prints meaning, wire forms and remedy of %s', async (code, { meaning, remedy, wire }) => {
     const text = await explained(code);
     expect(text.startsWith(`${code}\n${meaning}\n`)).toBe(true);
     expect(text.endsWith(`${remedy}\n`)).toBe(true);
@@ -22,7 +22,7 @@ describe('supersim explain', () => {
     }
   });
 
-  it.each([...VENDOR_CODES])('%i is the vendor’s', async (code, meaning) => {
+  it.each([...VENDOR_CODES])('prints the meaning of the vendor’s code %i', async (code, meaning) => {
     expect(await explained(String(code))).toBe(`${code} (the vendor’s)\n${meaning}\n`);
   });
 
@@ -31,7 +31,7 @@ describe('supersim explain', () => {
     ['83410', '83400'],
     ['constructor', undefined],
     ['', undefined],
-  ])('names the nearest code to %j', async (code, nearest) => {
+  ])('suggests the nearest code for %j', async (code, nearest) => {
     const error = await rejection(explained(code));
     expect(error).toMatchObject({ code: 'bad-input' });
     if (nearest !== undefined) expect(String(error)).toContain(`did you mean ${nearest}?`);

@@ -34,7 +34,11 @@ function startListen(args: object, env: NodeJS.ProcessEnv) {
     lines,
     stop: () => abort.abort(),
     ready: () => expect.poll(() => stderr.text, ended).toMatch(/^ready: /m),
-    line: (number = 0) => expect.poll(() => lines()[number], ended).toBeDefined(),
+    /** Waits for so many lines; without them, the failure shows what was printed. */
+    line: (number = 0) =>
+      expect
+        .poll(() => ({ lines: lines(), stderr: stderr.text }), ended)
+        .toSatisfy((printed: { lines: string[] }) => printed.lines.length > number),
     url: () => /listening on (\S+)/.exec(stderr.text)?.[1] ?? '',
   };
 }
@@ -74,7 +78,7 @@ async function serve(listener: RequestListener): Promise<string> {
 }
 
 describe('supersim listen', () => {
-  it.each(['kore', 'twilio'] as const)('prints what %s’s webhooks say, a line each, decoded', async (webhooks) => {
+  it.each(['kore', 'twilio'] as const)('prints a decoded line for each webhook of %s', async (webhooks) => {
     const { send, lines, line, loopback, sim, url } = await startWithWebhooks({ webhooks });
     await send('{"event":"door.opened","data":{"door":3}}');
     await line(0);
@@ -90,7 +94,7 @@ describe('supersim listen', () => {
     expect(lines()).toHaveLength(3);
   });
 
-  it('forwards them as JSON, and says what came of that', async () => {
+  it('forwards events as JSON, and prints the result', async () => {
     const mine = await receiver(503, 200);
     const { send, lines, line } = await startWithWebhooks({}, { forwardTo: `${mine.url}/supersim` });
     await send('#7 ok pong');
@@ -113,7 +117,7 @@ describe('supersim listen', () => {
     expect(JSON.parse(lines()[0] ?? '')).toMatchObject({ kind: 'event', event: 'say', data: '\u001b[2J' });
   });
 
-  it('hears an agent’s events', async () => {
+  it('prints an agent’s events', async () => {
     const loopback = await startTestLoopback();
     const listening = startListen({ json: true }, secrets(loopback));
     await listening.ready();
@@ -124,7 +128,7 @@ describe('supersim listen', () => {
     expect(JSON.parse(listening.lines()[0] ?? '')).toMatchObject({ event: 'relay.changed', data: { channel: 1 } });
   });
 
-  it('refuses what is not signed, says so once, and forwards none of it', async () => {
+  it('refuses unsigned requests, warns once, and does not forward them', async () => {
     const mine = await receiver(200);
     const { url, stderr, lines } = await startWithWebhooks({}, { forwardTo: mine.url });
     const form = { Sid: `HG${'a'.repeat(32)}`, Status: 'received', Payload: 'cG9uZw==', SimUniqueName: 'gateway-1' };
@@ -136,7 +140,7 @@ describe('supersim listen', () => {
     expect(mine.count()).toBe(0);
   });
 
-  it('ends by Ctrl-C with 0, when what came has been forwarded', async () => {
+  it('ends on Ctrl-C with 0, after forwarding what was received', async () => {
     const mine = await receiver('silent');
     const { send, stop, code, lines, stderr } = await startWithWebhooks({}, { forwardTo: mine.url });
     await send('hello');
@@ -149,7 +153,7 @@ describe('supersim listen', () => {
     expect(stderr.text).not.toContain('warning');
   });
 
-  it('that had to leave something behind says so, and exits with 1', { timeout: 20_000 }, async () => {
+  it('warns of events that were not forwarded, and exits with 1', { timeout: 20_000 }, async () => {
     const mine = await receiver('silent');
     const { send, stop, code, stderr } = await startWithWebhooks({}, { forwardTo: mine.url });
     await send('hello');
@@ -160,8 +164,8 @@ describe('supersim listen', () => {
   });
 });
 
-describe('ready', () => {
-  it('is said when a webhook of its own has come by the public URL, and that is not forwarded', async () => {
+describe('the line “ready” of supersim listen', () => {
+  it('is printed once a probe has arrived by the public URL, which is not forwarded', async () => {
     const mine = await receiver(200);
     let target = '';
     const paths: string[] = [];
@@ -180,7 +184,7 @@ describe('ready', () => {
       { publicUrl: `${proxy}/outside?tenant=a`, forwardTo: mine.url },
       { SUPERSIM_WEBHOOK_SECRET: 'secret' },
     );
-    await expect.poll(() => listening.url()).not.toBe('');
+    await expect.poll(() => listening.stderr.text).toMatch(/^listening on /m);
     target = listening.url();
     await listening.ready();
     expect(paths).toEqual(['/outside?tenant=a']);
@@ -198,7 +202,7 @@ describe('ready', () => {
   it.each<[string, RequestListener]>([
     ['answers for it', (_, response) => response.writeHead(502).end('bad gateway')],
     ['leads elsewhere', (_, response) => response.writeHead(302, { location: '/' }).end()],
-  ])('is not said when somebody else %s: exit code 1', async (_, listener) => {
+  ])('is not printed when another server %s: exit code 1', async (_, listener) => {
     const publicUrl = await serve(listener);
     const { code, stderr } = startListen({ publicUrl }, { SUPERSIM_WEBHOOK_SECRET: 'secret' });
     expect(await code).toBe(1);
@@ -206,7 +210,7 @@ describe('ready', () => {
     expect(stderr.text).not.toContain('ready');
   });
 
-  it('is not said when another server takes it without a word', async () => {
+  it('is not printed when another server accepts the probe', async () => {
     const publicUrl = await serve((_, response) => response.writeHead(204).end());
     const { code, stderr } = startListen({ publicUrl }, { SUPERSIM_WEBHOOK_SECRET: 'secret' });
     expect(await code).toBe(1);
@@ -214,8 +218,8 @@ describe('ready', () => {
   });
 });
 
-describe('with --poll', () => {
-  it('what devices send is forwarded without any webhook', async () => {
+describe('supersim listen --poll', () => {
+  it('forwards what devices send without webhooks', async () => {
     const mine = await receiver(200);
     const loopback = await startTestLoopback();
     const { ready, line, lines, stop, code } = startListen(
@@ -234,15 +238,15 @@ describe('with --poll', () => {
     expect(await code).toBe(0);
   });
 
-  it('wrong credentials end it with 3', async () => {
+  it('exits with 3 for wrong credentials', async () => {
     const loopback = await startTestLoopback();
     const { code } = startListen({ poll: true }, { ...apiEnv(loopback), SUPERSIM_CLIENT_SECRET: 'wrong' });
     expect(await code).toBe(3);
   });
 });
 
-describe('the secret', () => {
-  it('of a profile is taken', async () => {
+describe('the webhook secret of supersim listen', () => {
+  it('may be in a profile', async () => {
     const folder = temporaryFolder();
     const profile = writeFile(folder, 'profile.yaml', 'clientId: a\nclientSecret: b\nwebhookSecret: mine\n');
     const { ready, url } = startListen({ profile }, { SUPERSIM_WEBHOOK_SECRET: 'other' });
@@ -253,7 +257,7 @@ describe('the secret', () => {
     expect((await fetch(url(), { method: 'POST', headers, body })).status).toBe(204);
   });
 
-  it('of Twilio is the auth token', async () => {
+  it('is the auth token for Twilio', async () => {
     const { ready, url } = startListen({}, { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: 'token' });
     await ready();
     const form = { Payload: 'cG9uZw==', SimUniqueName: 'a' };
@@ -269,7 +273,7 @@ describe('the secret', () => {
       undefined,
     ],
     ['the profile has none', {}, 'clientId: a\nclientSecret: b\n'],
-  ])('is needed: %s', async (_, env, text) => {
+  ])('is required: %s', async (_, env, text) => {
     const profile = text === undefined ? undefined : writeFile(temporaryFolder(), 'profile.yaml', text);
     const { code, stderr } = startListen({ profile }, env);
     expect(await code).toBe(2);
@@ -283,18 +287,18 @@ it.each<[string, object, number]>([
   ['a public URL that is none', { publicUrl: 'hooks.example' }, 2],
   ['an address that is none', { address: 'localhost' }, 2],
   ['an address that is not this machine’s', { address: '192.0.2.1' }, 2],
-])('%s is refused', async (_, args, exit) => {
+])('supersim listen refuses %s', async (_, args, exit) => {
   expect(await startListen(args, { SUPERSIM_WEBHOOK_SECRET: 'secret' }).code).toBe(exit);
 });
 
-it('a port that another process has is told: exit code 1', async () => {
+it('supersim listen exits with 1 when another process has the port', async () => {
   const taken = new URL(await serve((_, response) => response.end()));
   const { code, stderr } = startListen({ port: z.coerce.number().parse(taken.port) }, { SUPERSIM_WEBHOOK_SECRET: 's' });
   expect(await code).toBe(1);
   expect(stderr.text).toMatch(/^error port-in-use/);
 });
 
-it('listens on the address that it is told', async () => {
+it('supersim listen listens on the given address', async () => {
   const address = randomAddress();
   const { ready, url } = startListen({ address }, { SUPERSIM_WEBHOOK_SECRET: 'secret' });
   await ready();

@@ -53,7 +53,7 @@ function coapParams(payload: Buffer) {
 }
 
 describe('supersim request', () => {
-  it('prints the result, and the way there on a terminal', async () => {
+  it('prints the result, and the progress on a terminal', async () => {
     expect(await run({}, apiOf(pong))).toMatchObject({ code: 0, stdout: 'pong\n', stderr: '' });
     const { stdout, stderr } = await run({}, apiOf(pong), { isTTY: true });
     expect(stdout).toBe('pong\n');
@@ -88,14 +88,14 @@ describe('supersim request', () => {
     ['not-sent', 12, apiOf(() => undefined), { stopped: true }],
     ['interrupted', 13, apiOf(respond('5.00', undefined, 'interrupted: power')), {}],
     ['no-answer', 14, apiOf(() => undefined), { timeout: '1s' }],
-  ])('ends %s with %i', async (outcome, code, answer, { stopped, ...args }: { stopped?: boolean }) => {
+  ])('ends as %s with exit code %i', async (outcome, code, answer, { stopped, ...args }: { stopped?: boolean }) => {
     const signal = stopped === true ? AbortSignal.abort() : new AbortController().signal;
     const ended = await run(args, answer, { signal });
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toMatch(new RegExp(`^${outcome} \\([a-z-]+\\) after \\d+\\.\\d s: .+\n.+\n$`));
   });
 
-  it('tells an API that refuses it', async () => {
+  it('prints the error of an API that refuses it', async () => {
     const answer: Answer = (response, { method }) =>
       method === 'POST'
         ? json(response, 400, vendorError(400, 20_001))
@@ -114,7 +114,7 @@ describe('supersim request', () => {
     expect(coapParams(payload)).toMatchObject({ params });
   });
 
-  it('takes numbers and truth values as such where they are no words', async () => {
+  it('reads numbers, booleans and null in JSON and CBOR', async () => {
     const device: Device = (bytes) => toCbor({ id: Object(fromCbor(bytes)).id, result: 'ok' });
     const args = { format: 'cbor', words: ['a=1', 'b=-2.5', 'c=true', 'd=null', 'e=007', 'f=x'] };
     const { payload, code } = await run(args, apiOf(device));
@@ -122,7 +122,7 @@ describe('supersim request', () => {
     expect(fromCbor(payload)).toMatchObject({ params: { a: 1, b: -2.5, c: true, d: null, e: '007', f: 'x' } });
   });
 
-  it('sends the port, and the deadline as a moment', async () => {
+  it('sends to the port, with the deadline as Unix time', async () => {
     const before = Math.floor(Date.now() / 1000);
     const { posted, payload } = await run({ port: 7000, deadline: '5min' }, apiOf(pong));
     expect(posted[0]?.get('DevicePort')).toBe('7000');

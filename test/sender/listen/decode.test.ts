@@ -13,7 +13,7 @@ describe('a datagram in JSON or CBOR', () => {
   test.each([
     ['json', (value: unknown) => Buffer.from(JSON.stringify(value))],
     ['cbor', (value: unknown) => Buffer.from(toCbor(value))],
-  ] as const)('%s is an event, a reply, or a message', (format, write) => {
+  ] as const)('in %s is an event, a reply, or a message', (format, write) => {
     const read = (value: unknown) => decodeDatagram(write(value));
     expect(read({ event: 'door.opened', data: { door: 3 } })).toEqual({
       ...{ format, kind: 'event' },
@@ -37,7 +37,7 @@ describe('a datagram in JSON or CBOR', () => {
     }
   });
 
-  it('has bytes in CBOR, which JSON writes in Base64', () => {
+  it('may have bytes in CBOR, which are printed in Base64', () => {
     const said = decode(toCbor({ event: 'frame', data: { raw: Buffer.from([1, 255]) } }));
     expect(JSON.parse(toJson(said))).toMatchObject({ event: 'frame', data: { raw: { base64: 'Af8=' } } });
   });
@@ -46,7 +46,7 @@ describe('a datagram in JSON or CBOR', () => {
     ['JSON cut short', Buffer.from('{"event":"a"')],
     ['JSON that is no UTF-8', Buffer.from([0x7b, 0xff, 0x7d])],
     ['CBOR with a tag', Buffer.from([0x81, 0xc0, 0x61, 0x61])],
-  ])('%s is bytes', (_, bytes) => {
+  ])('that is invalid (%s) is a message of bytes', (_, bytes) => {
     expect(decodeDatagram(bytes)).toEqual({ format: 'bytes', kind: 'message', value: bytes });
   });
 });
@@ -62,12 +62,12 @@ test.each<[string, string | Uint8Array, object]>([
   ['an error without words', '#7 error busy', { id: '7', error: { code: 'busy', message: '' } }],
   ['a repeat', '#7 repeat ok pong', { id: '7', result: 'pong', repeat: true }],
   ['bytes', Buffer.concat([Buffer.from('#7 ok '), Buffer.from([0, 255])]), { id: '7', result: Buffer.from([0, 255]) }],
-])('a reply in text with %s', (_, bytes, expected) => {
+])('a text reply with %s is decoded', (_, bytes, expected) => {
   expect(decode(bytes)).toEqual({ format: 'text', kind: 'reply', ...expected });
 });
 
 test.each(['NUM=1234', '#7 okay', 'ok', '# ok', 'Türe offen', 'HELLO WORLD AND ALL', 'PING'])(
-  '“%s” is a text',
+  '“%s” is a message of text',
   (text) => {
     expect(decode(text)).toEqual({ format: 'text', kind: 'message', value: text });
   },
@@ -77,11 +77,11 @@ test.each([
   ['nothing', Buffer.alloc(0)],
   ['bytes', Buffer.from([0, 1, 2, 255])],
   ['a CoAP request', formatMessage({ ...emptyMessage('CON', 1), code: '0.01' })],
-])('%s: bytes', (_, bytes) => {
+])('%s is a message of bytes', (_, bytes) => {
   expect(decodeDatagram(bytes)).toEqual({ format: 'bytes', kind: 'message', value: bytes });
 });
 
-describe('a CoAP message', () => {
+describe('a CoAP message from a device', () => {
   const respond = (code: string, payload: string | Uint8Array = '', options: Message['options'] = []) =>
     decodeDatagram(
       formatMessage({
@@ -96,7 +96,7 @@ describe('a CoAP message', () => {
   const contentFormat = (format: number) => [uintOption(OPTION.contentFormat, format)];
   const reply = { format: 'coap', kind: 'reply', id: '0102' };
 
-  it('is a reply, by its token, with its result', () => {
+  it('is a reply with its token as id, and its result', () => {
     expect(respond('2.04', 'pong', contentFormat(CONTENT_FORMAT.text))).toEqual({ ...reply, result: 'pong' });
     expect(respond('2.05', '{"a":1}', contentFormat(CONTENT_FORMAT.json))).toEqual({ ...reply, result: { a: 1 } });
     expect(respond('2.05', '{"a":', contentFormat(CONTENT_FORMAT.json))).toEqual({
@@ -105,14 +105,14 @@ describe('a CoAP message', () => {
     expect(respond('2.04')).toEqual({ ...reply, result: undefined });
   });
 
-  it('is a reply with the error', () => {
+  it('is a reply with an error', () => {
     expect(respond('5.00', 'handler-failed: stuck')).toEqual({
       ...{ ...reply, error: { code: 'handler-failed', message: 'stuck' } },
     });
     expect(respond('4.04')).toEqual({ ...reply, error: { code: 'unknown-command', message: 'CoAP 4.04' } });
   });
 
-  it('is a block of one', () => {
+  it('is a block of a reply', () => {
     const block = (number: number, more: boolean) => [uintOption(OPTION.block2, (number << 4) | (more ? 8 : 0) | 6)];
     expect(respond('2.05', 'abc', block(0, true))).toMatchObject({
       result: Buffer.from('abc'),
@@ -122,14 +122,14 @@ describe('a CoAP message', () => {
     expect(respond('2.05', 'abc', block(0, false))).not.toHaveProperty('block');
   });
 
-  it('says that the command is there', () => {
+  it('is accepted when it is an empty acknowledgement', () => {
     expect(decodeDatagram(formatMessage(emptyMessage('ACK', 9)))).toEqual({
       ...{ format: 'coap', kind: 'accepted', messageId: 9 },
     });
   });
 });
 
-test('whatever comes is something, and can be written as JSON', () => {
+test('any bytes can be decoded and written as JSON', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
       const said = decode(bytes);

@@ -31,8 +31,8 @@ function start(url: string, given: Partial<ForwarderOptions['io']> = {}) {
   return { ...forwarder, ended };
 }
 
-describe('what is forwarded', () => {
-  it('is posted as JSON', async () => {
+describe('forwarding an event', () => {
+  it('posts it as JSON', async () => {
     const api = await startApi((response) => json(response, 200, {}));
     const { push, stop, ended } = start(`${api.url}/supersim?x=1`);
     await push(heard(1));
@@ -53,7 +53,7 @@ describe('what is forwarded', () => {
     expect(ended).toMatchObject([[ipCommand(1).sid, { ok: true, attempts: 4 }]]);
   });
 
-  it.each([301, 400, 404, 410])('is given up after HTTP %i', async (status) => {
+  it.each([301, 400, 404, 410])('does not retry after HTTP %i', async (status) => {
     const api = await startApi((response) => response.writeHead(status, { location: '/elsewhere' }).end());
     const { push, stop, ended } = start(api.url);
     await push(heard(1));
@@ -62,7 +62,7 @@ describe('what is forwarded', () => {
     expect(api.seen).toHaveLength(1);
   });
 
-  it('is tried again when nobody is there, and waits longer each time', async () => {
+  it('retries with growing waits while the server is unreachable', async () => {
     const slept: number[] = [];
     const url = await closedUrl();
     const { push, stop } = start(url, {
@@ -76,7 +76,7 @@ describe('what is forwarded', () => {
     expect(slept).toEqual([125, 250, 500, 1000, 2000, 4000, 4000, 4000]);
   });
 
-  it('needs no answer but its status', async () => {
+  it('needs no more of an answer than its status', async () => {
     const api = await startApi((response) => response.writeHead(200).end(Buffer.alloc(10_000_000)));
     const { push, stop, ended } = start(api.url);
     for (let number = 1; number <= 20; number++) await push(heard(number));
@@ -85,8 +85,8 @@ describe('what is forwarded', () => {
   });
 });
 
-describe('the queue', () => {
-  it('has so many at once, and a bound: who brings more waits', async () => {
+describe('the queue of a forwarder', () => {
+  it('has a bounded number of concurrent requests and of events; push() waits for room', async () => {
     const held: (() => void)[] = [];
     let most = 0;
     const api = await startApi((response) => {
@@ -99,7 +99,7 @@ describe('the queue', () => {
     const one = push(heard(MAX_QUEUED + 1)).then(() => {
       pushed = true;
     });
-    await expect.poll(() => held.length).toBe(MAX_CONCURRENT_FORWARDS);
+    await expect.poll(() => held).toHaveLength(MAX_CONCURRENT_FORWARDS);
     await delay(50);
     expect(pushed).toBe(false);
     held.shift()?.();
@@ -113,7 +113,7 @@ describe('the queue', () => {
     expect(most).toBe(MAX_CONCURRENT_FORWARDS);
   });
 
-  it('counts what its end cuts off', async () => {
+  it('counts the events that stop() aborts', async () => {
     const api = await startApi(() => undefined);
     const { push, stop, ended } = start(api.url);
     for (let number = 1; number <= 20; number++) await push(heard(number));
@@ -123,7 +123,7 @@ describe('the queue', () => {
   });
 });
 
-describe('for how long', () => {
+describe('the times of a forwarder', () => {
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -131,7 +131,7 @@ describe('for how long', () => {
     vi.useRealTimers();
   });
 
-  it('it is tried is bounded, and so is each attempt', async () => {
+  it('bound the retries, and each attempt', async () => {
     const fetched: AbortSignal[] = [];
     const { push, ended } = start('http://127.0.0.1:1', {
       fetch: (_, { signal }) =>

@@ -72,8 +72,8 @@ function makeListener() {
 
 const look = () => vi.advanceTimersByTimeAsync(INTERVAL);
 
-describe('replies of an account', () => {
-  it('reach who waits for their SIM, oldest first, each once, and none that was there before', async () => {
+describe('accountReplies', () => {
+  it('reports new commands to the listeners of their SIM, oldest first, each once', async () => {
     const { replies, commands, state } = setUp();
     commands.push(from(1, 1));
     const [one, two] = [makeListener(), makeListener()];
@@ -90,7 +90,7 @@ describe('replies of an account', () => {
     replies.end();
   });
 
-  it('reach who knows the SIM by its name, also those that came before the name was known', async () => {
+  it('reports commands to listeners by unique name, also those that arrived before the SID was known', async () => {
     const { replies, commands } = setUp();
     const { listener, heard } = makeListener();
     await replies.listen('gateway-1', listener);
@@ -106,7 +106,7 @@ describe('replies of an account', () => {
     replies.end();
   });
 
-  it('reach all who wait for a SIM, under its name and its SID, until they leave', async () => {
+  it('reports commands to all listeners of a SIM, by name and by SID, until they unsubscribe', async () => {
     const { replies, commands } = setUp();
     const all = [makeListener(), makeListener(), makeListener()];
     const [first, second, third] = all;
@@ -124,7 +124,7 @@ describe('replies of an account', () => {
     replies.end();
   });
 
-  it('are all found when they come by the thousand between two looks', async () => {
+  it('finds all of thousands of commands between two reads', async () => {
     const { replies, commands, state } = setUp();
     commands.push(from(1, 99));
     const { listener, heard } = makeListener();
@@ -140,7 +140,7 @@ describe('replies of an account', () => {
     replies.end();
   });
 
-  it('of SIMs that nobody has named yet are kept, so many', async () => {
+  it('keeps a bounded number of commands of SIMs without a listener', async () => {
     const { replies, commands } = setUp();
     const { listener, heard } = makeListener();
     await replies.listen('gateway-1', listener);
@@ -155,8 +155,8 @@ describe('replies of an account', () => {
   });
 });
 
-describe('trouble', () => {
-  it('at the first look is the listener’s, and the next begins anew', async () => {
+describe('an error of accountReplies', () => {
+  it('at the first read rejects listen(), and the next listen() reads again', async () => {
     const { replies, state, commands } = setUp();
     state.error = new Error('down');
     const { listener, heard } = makeListener();
@@ -169,7 +169,7 @@ describe('trouble', () => {
     replies.end();
   });
 
-  it('later is told to all, and the next look goes on', async () => {
+  it('at a later read is reported to all listeners, and polling continues', async () => {
     const { replies, state, commands } = setUp();
     const all = [makeListener(), makeListener()];
     for (const [index, { listener }] of all.entries()) await replies.listen(simSid(index), listener);
@@ -185,8 +185,8 @@ describe('trouble', () => {
   });
 });
 
-describe('the looks', () => {
-  it('go on for a while when nobody waits, so that the next can begin at once, and end then', async () => {
+describe('the polling of accountReplies', () => {
+  it('continues for a while without listeners, and then stops', async () => {
     const { replies, state } = setUp();
     const { listener } = makeListener();
     (await replies.listen('a', listener))();
@@ -203,7 +203,7 @@ describe('the looks', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('end at once where that is asked for', async () => {
+  it('stops at once after end()', async () => {
     const { replies, state } = setUp();
     await replies.listen('a', makeListener().listener);
     replies.end();

@@ -56,7 +56,7 @@ describe('the tail of a list', () => {
     expect([list.read, calls.count]).toEqual([3, 3]);
   });
 
-  it('tells whether it stopped at the most pages, before a known command', async () => {
+  it('is incomplete when it stopped at the maximum of pages before a known command', async () => {
     const { news, list } = makeTail();
     expect(await news([[to(2)], [to(1)]], 1)).toEqual({ given: [2], complete: false });
     expect((await news([[to(9)], [to(8)], [to(7)]], 2)).complete).toBe(false);
@@ -80,7 +80,7 @@ describe('the tail of a list', () => {
     expect((await news([[to(4), to(3), to(2), to(1)]])).given).toEqual([2]);
   });
 
-  it('remembers a bounded number of commands, which holds what a look of `supersim watch` can read', async () => {
+  it('remembers a bounded number of commands, more than one read of `supersim watch` can bring', async () => {
     expect(MAX_KNOWN).toBeGreaterThan(MAX_PAGES_PER_LOOK * 100);
     const { news } = makeTail(MAX_KNOWN);
     for (let i = 0; i < 3; i++) await news([numbers(MAX_KNOWN * (i + 1), MAX_KNOWN * i + 1)]);

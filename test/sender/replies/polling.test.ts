@@ -59,7 +59,7 @@ const fakeSleep = (ms: number, signal?: AbortSignal) =>
   });
 
 describe('pollingReplies', () => {
-  it('tells what is new since the moment before the first command, oldest first, each once', async () => {
+  it('reports commands that are new since the subscription, oldest first, each once', async () => {
     const list = makeList([[from(2), from(1)]]);
     const { listener, heard, counts } = makeListener();
     const leave = await poll(list).listen('gateway-1', listener);
@@ -72,7 +72,7 @@ describe('pollingReplies', () => {
     leave();
   });
 
-  it('tells of commands to the device when their status changes', async () => {
+  it('reports to_sim commands when their status changes', async () => {
     const list = makeList([]);
     const { listener, heard } = makeListener();
     const leave = await poll(list).listen('gateway-1', listener);
@@ -84,7 +84,7 @@ describe('pollingReplies', () => {
     leave();
   });
 
-  it('reads pages until one holds a SID that is known, in any order', async () => {
+  it('reads pages until one holds a known SID, in any order', async () => {
     const list = makeList([[from(1)], [from(0)]]);
     const { listener, heard } = makeListener();
     const leave = await poll(list).listen('gateway-1', listener);
@@ -122,7 +122,7 @@ describe('pollingReplies', () => {
     leave();
   });
 
-  it('looks once for all who wait for a SIM, and for each SIM apart', async () => {
+  it('reads once for all listeners of a SIM, and separately for each SIM', async () => {
     const list = makeList([]);
     const [one, two, other] = [makeListener(), makeListener(), makeListener()];
     const source = poll(list);
@@ -139,7 +139,7 @@ describe('pollingReplies', () => {
     for (const leave of leaves) leave();
   });
 
-  it('stops when nobody waits, and begins anew', async () => {
+  it('stops without listeners, and starts again with the next', async () => {
     const list = makeList([]);
     const source = poll(list);
     const [one, two] = [makeListener(), makeListener()];
@@ -161,7 +161,7 @@ describe('pollingReplies', () => {
     leave();
   });
 
-  it('waits trouble out, and says so', async () => {
+  it('reports errors, and continues polling', async () => {
     const list = makeList([]);
     const { listener, heard, counts } = makeListener();
     const leave = await poll(list).listen('north', listener);
@@ -175,7 +175,7 @@ describe('pollingReplies', () => {
     leave();
   });
 
-  it('cannot be listened to when the first look fails, and can later', async () => {
+  it('rejects listen() when the first read fails, and not the next one', async () => {
     const list = makeList([]);
     list.error = new Error('down');
     const source = poll(list);
@@ -185,7 +185,7 @@ describe('pollingReplies', () => {
     (await source.listen('north', makeListener().listener))();
   });
 
-  it('asks the API for both directions, by the page', async () => {
+  it('reads pages of both directions', async () => {
     vi.useRealTimers();
     const api = await startApi((response) =>
       json(response, 200, { ip_commands: [from(1)], meta: { next_page_url: null } }),

@@ -55,7 +55,7 @@ async function watchLooks(looks: readonly Look[]) {
 const warnings = (log: readonly string[]) => log.filter((line) => line.startsWith('warn'));
 
 describe('watchCommands', () => {
-  it('gives what comes after the first look, oldest first, each once', async () => {
+  it('yields commands that arrive after the first read, oldest first, each once', async () => {
     const { given, log, filters } = await watchLooks([
       [[at(2), at(1)]],
       [[at(2), at(1)]],
@@ -68,11 +68,11 @@ describe('watchCommands', () => {
     expect(filters[0]).toMatchObject({ direction: 'from_sim' });
   });
 
-  it('begins with an empty list too', async () => {
+  it('starts with an empty list', async () => {
     expect((await watchLooks([[], [], [[at(1)]], [[at(1)]]])).given).toEqual([1]);
   });
 
-  it('reads one page at first, and later as many as hold nothing that is known', async () => {
+  it('reads one page first, and later pages until one has a known command', async () => {
     const { given, log } = await watchLooks([
       [[at(2)], [at(1)]],
       [[at(6), at(5)], [at(4), at(3)], [at(2)], [at(1)]],
@@ -86,37 +86,37 @@ describe('watchCommands', () => {
     ]);
   });
 
-  it('needs no order on a page', async () => {
+  it('accepts a page in any order', async () => {
     expect((await watchLooks([[[at(1), at(2)]], [[at(1), at(4), at(2), at(3), at(5)]]])).given).toEqual([3, 4, 5]);
   });
 
-  it('gives a command once that two pages hold, because the list moved on meanwhile', async () => {
+  it('yields a command once that moved to the next page meanwhile', async () => {
     expect((await watchLooks([[[at(1)]], [[at(4), at(3)], [at(3), at(2)], [at(1)]]])).given).toEqual([2, 3, 4]);
   });
 
-  it('does not give what is older than what was there at first', async () => {
+  it('does not yield commands older than those of the first read', async () => {
     expect((await watchLooks([[[at(9)]], [[at(10), at(1, -60), at(9)]]])).given).toEqual([10]);
   });
 
-  it('gives commands of one second in the order of the list', async () => {
+  it('yields commands of the same second in the order of the list', async () => {
     expect((await watchLooks([[[at(1, 0)]], [[at(4, 0), at(3, 0), at(2, 0), at(1, 0)]]])).given).toEqual([2, 3, 4]);
   });
 
-  it('says when it may have missed some, and goes on', async () => {
+  it('warns when commands may have been missed, and continues', async () => {
     const pages = numbers(MAX_PAGES_PER_LOOK + 5, 2).map((number) => [at(number)]);
     const { given, log } = await watchLooks([[[at(1)]], pages, [[at(20), at(15)]]]);
     expect(given).toEqual([...numbers(15, 6).reverse(), 20]);
     expect(warnings(log)).toHaveLength(1);
   });
 
-  it('misses none when it comes to the end of the list first', async () => {
+  it('does not warn when it reached the end of the list', async () => {
     const pages = numbers(MAX_PAGES_PER_LOOK, 2).map((number) => [at(number)]);
     const { given, log } = await watchLooks([[], pages]);
     expect(given).toHaveLength(MAX_PAGES_PER_LOOK - 1);
     expect(warnings(log)).toEqual([]);
   });
 
-  it('waits out trouble that may pass, and says so once each time', async () => {
+  it('retries after errors that may pass, and warns once each time', async () => {
     const unreachable = new SupersimError('api-unreachable', 'no answer');
     const { given, log } = await watchLooks([
       [[at(1)]],
@@ -133,7 +133,7 @@ describe('watchCommands', () => {
     ]);
   });
 
-  it('ends with trouble at the first look, or that will not pass', async () => {
+  it('throws errors of the first read, and those that will not pass', async () => {
     const unreachable = new SupersimError('api-unreachable', 'no answer');
     expect(await rejection(watchLooks([unreachable]))).toBe(unreachable);
     const forbidden = new ApiError(403, '');

@@ -58,7 +58,7 @@ const block2 = (number: number, more: boolean, exponent = 0, tag = 'a') => [
   uintOption(OPTION.size2, 40),
 ];
 
-describe('a request', () => {
+describe('a CoAP request', () => {
   it('is confirmable, with a token and a Request-Tag', () => {
     const { message, request } = requestOf(command({ deadline: 17 }));
     expect(message).toMatchObject({ type: 'CON', messageId: 65_535, token: Buffer.concat([TAG, Buffer.of(0, 0)]) });
@@ -71,7 +71,7 @@ describe('a request', () => {
     ['a list', ['x', 1], { positional: ['x', 1], named: {} }],
     ['words', '1 on=true', { positional: ['1'], named: { on: 'true' } }],
     ['bytes', Buffer.of(0, 255), { positional: [Buffer.of(0, 255)], named: {} }],
-  ])('carries %s to where it is read', (_, params, read) => {
+  ])('carries %s', (_, params, read) => {
     const { request } = requestOf(command({ params }));
     expect(readParams(request.query, request.payload, request.contentFormat)).toMatchObject({ params: read });
   });
@@ -97,7 +97,7 @@ describe('a request', () => {
   });
 });
 
-describe('a response', () => {
+describe('a CoAP response', () => {
   it.each<[string, Partial<Message>, unknown]>([
     ['nothing', {}, undefined],
     ['text', { options: content(CONTENT_FORMAT.text), payload: Buffer.from('pong') }, 'pong'],
@@ -112,20 +112,20 @@ describe('a response', () => {
     expect(respond(command(), members)).toEqual({ type: 'end', ending: { outcome: 'done', result } });
   });
 
-  it('says that the device’s clock could not judge the deadline', () => {
+  it('reports that the device could not check the deadline', () => {
     const options = [{ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) }];
     expect(respond(command(), { options })).toMatchObject({ ending: { outcome: 'done', clockSynchronized: false } });
     expect(respond(command())).toEqual({ type: 'end', ending: { outcome: 'done' } });
   });
 
-  it('that cannot be read still says that the command ran', () => {
+  it('that cannot be decoded still means that the command ran', () => {
     const payload = Buffer.from('{"a":');
     expect(respond(command(), { options: content(CONTENT_FORMAT.json), payload })).toMatchObject({
       ending: { outcome: 'done', cut: true, result: { cut: true, head: '{"a":' } },
     });
   });
 
-  it('with an error of ours is its outcome', () => {
+  it('with an error code of the project has the outcome of that code', () => {
     for (const [code, entry] of Object.entries(ERRORS)) {
       if (!('wire' in entry)) continue;
       const { coap, outcome } = entry.wire;
@@ -141,7 +141,7 @@ describe('a response', () => {
     ['4.29', '', 'refused', 'busy', 'CoAP 4.29'],
     ['5.03', 'gremlins: at work', 'refused', 'busy', 'gremlins: at work'],
     ['5.00', 'oh', 'failed', 'internal-error', 'oh'],
-  ])('%s %j of others is the nearest outcome', (coapCode, payload, outcome, code, message) => {
+  ])('%s %j of another server has the nearest outcome', (coapCode, payload, outcome, code, message) => {
     expect(respond(command(), { code: coapCode, payload: Buffer.from(payload) })).toMatchObject({
       ending: { outcome, error: { code, message, coapCode } },
     });
@@ -158,24 +158,24 @@ describe('a response', () => {
     expect(respond(command(), members) !== undefined).toBe(ours);
   });
 
-  it('that is confirmable is acknowledged', () => {
+  it('is acknowledged when it is confirmable', () => {
     const acknowledge = formatMessage(emptyMessage('ACK', 7));
     expect(respond(command(), { type: 'CON', messageId: 7 })).toMatchObject({ acknowledge });
     expect(respond(command(), { type: 'NON', messageId: 7 })).not.toHaveProperty('acknowledge');
   });
 });
 
-describe('an empty message', () => {
+describe('an empty CoAP message', () => {
   const empty = (type: Message['type'], messageId: number) =>
     command().interpret(formatMessage(emptyMessage(type, messageId)), false);
 
-  it('is known by its message ID', () => {
+  it('belongs to a request by its message ID', () => {
     expect(empty('ACK', 65_535)).toEqual({ type: 'accepted' });
     expect(empty('RST', 65_535)).toMatchObject({ ending: { outcome: 'refused' } });
     for (const other of [empty('ACK', 1), empty('RST', 1), empty('CON', 65_535)]) expect(other).toBeUndefined();
   });
 
-  it('no more than anything else that is no CoAP at all', () => {
+  it('is ignored with another message ID, as are bytes that are not CoAP', () => {
     for (const bytes of ['', 'ok', '{"event":"x"}', 'hello there']) {
       expect(command().interpret(Buffer.from(bytes), false)).toBeUndefined();
     }
@@ -185,7 +185,7 @@ describe('an empty message', () => {
 describe('long parameters', () => {
   const body = Buffer.from(Array.from({ length: 1200 }, (_, index) => index & 0xff));
 
-  it('go in blocks of 512 bytes, each a request of its own, under one Request-Tag', () => {
+  it('are sent in blocks of 512 bytes, each in its own request, with one Request-Tag', () => {
     const seen: Buffer[] = [];
     let conversation = command({ params: body });
     for (const [number, more] of [
@@ -212,11 +212,11 @@ describe('long parameters', () => {
     expect(respond(conversation)).toMatchObject({ ending: { outcome: 'done' } });
   });
 
-  it('of 512 bytes go in one', () => {
+  it('of 512 bytes are sent in one block', () => {
     expect(requestOf(command({ params: body.subarray(0, 512) })).request.block1).toBeUndefined();
   });
 
-  it('may be refused half way', () => {
+  it('may be refused after some blocks', () => {
     const second = nextOf(respond(command({ params: body }), { code: '2.31' }));
     expect(respond(second, { code: '4.13' })).toMatchObject({ ending: { outcome: 'refused' } });
     expect(respond(second, { code: '4.08' }, true)).toMatchObject({ ending: { outcome: 'refused' } });
@@ -250,7 +250,7 @@ describe('a long result', () => {
     });
   });
 
-  it('is known in part meanwhile', () => {
+  it('has a partial ending while blocks are missing', () => {
     expect(nextOf(first()).partial?.()).toEqual({
       outcome: 'done',
       cut: true,
@@ -269,17 +269,17 @@ describe('a long result', () => {
     ['a short block', { options: block2(1, true), payload: Buffer.alloc(3) }],
     ['no block', { options: content(CONTENT_FORMAT.text) }],
     ['an error', { code: '4.08' }],
-  ])('ends in part with %s', (_, members) => {
+  ])('ends partially with %s', (_, members) => {
     expect(respond(nextOf(first()), members)).toMatchObject({ type: 'end', ending: { outcome: 'done', cut: true } });
   });
 
-  it('waits while the device is busy, and leaves alone repeats of earlier blocks', () => {
+  it('waits while the device is busy, and ignores repeats of earlier blocks', () => {
     const second = nextOf(first());
     expect(respond(second, { code: '5.03' })).toBeUndefined();
     expect(respond(second, { token: Buffer.concat([TAG, Buffer.of(0, 0)]), options: block2(0, true) })).toBeUndefined();
   });
 
-  it('of an error is an error', () => {
+  it('of an error ends with the error', () => {
     const sign = respond(command(), {
       code: '5.00',
       options: block2(0, true),
@@ -288,7 +288,7 @@ describe('a long result', () => {
     expect(nextOf(sign).partial?.()).toMatchObject({ outcome: 'failed', error: { code: 'handler-failed' } });
   });
 
-  it('does not begin in its middle', () => {
+  it('does not start with a later block', () => {
     expect(respond(command(), { options: block2(1, true), payload: Buffer.alloc(16) })).toBeUndefined();
     expect(respond(command(), { options: [{ number: OPTION.block2, value: Buffer.of(7) }] })).toBeUndefined();
   });

@@ -78,15 +78,15 @@ function passTime(settings: Settings, conversation = talk(), wordAt: Readonly<Re
   return { posts, endedAt: now, ending: last?.type === 'end' ? last.ending : undefined };
 }
 
-describe('repeats', () => {
-  it('come after 30 s, then after twice the time, then every 30 s; five posts in all', () => {
+describe('the repeats of a request', () => {
+  it('are sent after 30 s, then after twice the time, then every 30 s; five posts in all', () => {
     const { posts, endedAt, ending: how } = passTime(SETTINGS);
     expect(posts).toEqual([0, 30_000, 90_000, 120_000, 150_000]);
     expect(endedAt).toBe(300_000);
     expect(how).toMatchObject({ outcome: 'no-answer', error: { code: 'no-answer' } });
   });
 
-  it('stay within the time that the device knows the datagram', () => {
+  it('are sent only while the device remembers the datagram', () => {
     for (const factor of [1, 1.25, GATEWAY.ackRandomFactor]) {
       const { posts } = passTime({ ...SETTINGS, factor, timeout: 3_600_000 });
       expect(posts).toHaveLength(MAX_ATTEMPTS);
@@ -100,20 +100,20 @@ describe('repeats', () => {
     expect(passTime({ ...SETTINGS, timeout: 60_000 }).posts).toEqual([0, 30_000]);
   });
 
-  it('end with the deadline, unless the device has the command', () => {
+  it('stop at the deadline, unless the device has the command', () => {
     const settings = { ...SETTINGS, deadlineAt: 60_000 };
     expect(passTime(settings).posts).toEqual([0, 30_000]);
     expect(passTime(settings, talk(), { 2: 'accepted' }).posts).toEqual([0, 30_000, 90_000, 120_000, 150_000]);
     expect(passTime(settings, talk({ partial: () => DONE })).posts).toHaveLength(MAX_ATTEMPTS);
   });
 
-  it('wait until it is known what became of the post before', () => {
+  it('wait for the result of the previous post', () => {
     const { state, log } = play([[200_000, { type: 'tick' }]]);
     expect(log).toHaveLength(1);
     expect(nextTickAt(state)).toBe(300_000);
   });
 
-  it('have no wait behind the last', () => {
+  it('have no wait after the last', () => {
     expect([1, 2, 3, 4, 5].map((posts) => waitAfter(SETTINGS, posts))).toEqual([
       30_000,
       60_000,
@@ -243,7 +243,7 @@ describe('a request ends', () => {
     expect(state.ended).toBe(true);
   });
 
-  it('once: nothing that comes later has an effect', () => {
+  it('once: later inputs have no effect', () => {
     const { log, state } = play([
       [1, posted(1)],
       [2, received('reply')],
@@ -255,8 +255,8 @@ describe('a request ends', () => {
   });
 });
 
-describe('on its way a request', () => {
-  it('goes on after what is not its own, or fails for others', () => {
+describe('a request in progress', () => {
+  it('ignores replies and failures of other requests', () => {
     const inputs = [
       [1, posted(1)],
       [2, received('event')],
@@ -265,7 +265,7 @@ describe('on its way a request', () => {
     expect(play(inputs).ends).toEqual([]);
   });
 
-  it('says once that it was accepted, and says when it is sent again', () => {
+  it('reports once that it was accepted, and each time that it is sent again', () => {
     const { log } = play([
       [1, posted(1)],
       [2, received('accepted')],
@@ -280,7 +280,7 @@ describe('on its way a request', () => {
     ]);
   });
 
-  it('sends the next datagram when it is asked to, and takes its time anew', () => {
+  it('sends the next datagram, and restarts its timeout', () => {
     const { log, state } = play([
       [1, posted(1)],
       [100_000, received('next')],
@@ -293,7 +293,7 @@ describe('on its way a request', () => {
     expect(state.attempts).toBe(1);
   });
 
-  it('does not mind what becomes of a post of an earlier datagram', () => {
+  it('ignores the result of a post of an earlier datagram', () => {
     const { ends } = play([
       [1, received('next')],
       [2, { type: 'refused', number: 1, failure: FAILURE }],
@@ -301,7 +301,7 @@ describe('on its way a request', () => {
     expect(ends).toEqual([]);
   });
 
-  it('keeps trying to fetch the rest of a result', () => {
+  it('keeps repeating the request for the rest of a result', () => {
     const { ends } = play([
       [1, posted(1)],
       [2, received('rest')],
@@ -310,7 +310,7 @@ describe('on its way a request', () => {
     expect(ends).toEqual([]);
   });
 
-  it('remembers a bounded number of failures that may be its own', () => {
+  it('keeps a bounded number of unmatched failures', () => {
     const inputs = Array.from({ length: 2 * MAX_UNMATCHED_FAILURES }, (_, index) => {
       return [1, { type: 'failed', sid: `HG${index + 10}`, failure: FAILURE }] as const;
     });

@@ -17,7 +17,7 @@ describe('a text command', () => {
     [{ channel: 1, on: true, label: undefined }, '#c0ffee relay.set channel=1 on=true'],
     [['a b', 'k=v', 3], "#c0ffee relay.set 'a b' 'k=v' 3"],
     ['1 on=true', '#c0ffee relay.set 1 on=true'],
-  ])('with the parameters %j', (params, written) => {
+  ])('is written with the parameters %j', (params, written) => {
     expect(command('text', { params }).bytes.toString()).toBe(written);
   });
 
@@ -47,7 +47,7 @@ describe('a text command', () => {
     ],
     ['a new error', '#c0ffee error gremlins x', { outcome: 'failed', error: { code: 'unknown-error', message: 'x' } }],
     ['an error that no device has', '#c0ffee error api-error x', { error: { code: 'unknown-error' } }],
-  ])('hears %s', (_, reply, ending) => {
+  ])('reads the reply %s', (_, reply, ending) => {
     expect(hear('text', reply)).toMatchObject({ type: 'end', ending });
   });
 
@@ -58,7 +58,7 @@ describe('a text command', () => {
     },
   );
 
-  it('hears that it still runs', () => {
+  it('reads that the command is still running', () => {
     expect(hear('text', '#c0ffee repeat error running x')).toEqual({ type: 'accepted' });
   });
 });
@@ -67,7 +67,7 @@ describe.each(documents)('a command in %s', (format) => {
   const read = (bytes: Buffer) => (format === 'json' ? JSON.parse(bytes.toString()) : fromCbor(bytes));
   const reply = (members: object) => hear(format, write[format]({ jsonrpc: '2.0', id: 'c0ffee', ...members }));
 
-  it('is a JSON-RPC request with its deadline', () => {
+  it('is a JSON-RPC request with a deadline', () => {
     const head = { jsonrpc: '2.0', method: 'relay.set', id: 'c0ffee' };
     expect(read(command(format).bytes)).toEqual(head);
     expect(read(command(format, { params: { a: [1] }, deadline: 5 }).bytes)).toEqual({
@@ -79,7 +79,7 @@ describe.each(documents)('a command in %s', (format) => {
     expect(read(command(format, { params: 'x y' }).bytes)).toEqual({ ...head, params: ['x', 'y'] });
   });
 
-  it('cannot carry what it cannot say', () => {
+  it('refuses values that the format cannot carry', () => {
     expect(() => command(format, { params: [() => 1] })).toThrow(expect.objectContaining({ code: 'bad-input' }));
     expect(() => command(format, { params: '1 a=2' })).toThrow(expect.objectContaining({ code: 'bad-input' }));
     expect(() => command(format, { params: ['x'.repeat(975)] })).toThrow(
@@ -87,7 +87,7 @@ describe.each(documents)('a command in %s', (format) => {
     );
   });
 
-  it('hears a result', () => {
+  it('reads a result', () => {
     expect(reply({ result: { a: 1 }, repeat: true })).toEqual({
       type: 'end',
       ending: { outcome: 'done', result: { a: 1 } },
@@ -100,7 +100,7 @@ describe.each(documents)('a command in %s', (format) => {
     expect(reply({ result: cut })).toEqual({ type: 'end', ending: { outcome: 'done', result: cut, cut: true } });
   });
 
-  it('hears every error of a device, by its code or by its number', () => {
+  it('reads every error of a device, by its code or by its JSON-RPC number', () => {
     for (const [code, entry] of Object.entries(ERRORS)) {
       if (!('wire' in entry)) continue;
       const { jsonRpc, outcome } = entry.wire;
@@ -116,7 +116,7 @@ describe.each(documents)('a command in %s', (format) => {
     });
   });
 
-  it('leaves alone what is not its own', () => {
+  it('ignores replies to other requests', () => {
     expect(hear(format, write[format]({ id: 'c0ffef', result: 1 }))).toBeUndefined();
     expect(hear(format, write[format]({ id: 'c0ffee', method: 'x' }))).toBeUndefined();
     expect(hear(format, write[format]({ event: 'x', data: 1 }))).toBeUndefined();
@@ -126,7 +126,7 @@ describe.each(documents)('a command in %s', (format) => {
   });
 });
 
-it('bytes go in CBOR, and not in JSON', () => {
+it('bytes as parameters are sent in CBOR, and refused in JSON', () => {
   expect(fromCbor(command('cbor', { params: Buffer.of(0, 255) }).bytes)).toMatchObject({
     params: [Uint8Array.of(0, 255)],
   });

@@ -51,7 +51,7 @@ function setUp(create: Create = taken, listen: () => Promise<void> = async () =>
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 describe('request', () => {
-  it('sends bytes to the device’s port, and ends with what comes back', async () => {
+  it('sends bytes to the device’s port, and ends with the result of the reply', async () => {
     const { request, sent, listeners, answer, tell, lastMessage } = setUp();
     const progress: unknown[] = [];
     const result = request('gateway-1', 'ping', undefined, {
@@ -77,7 +77,7 @@ describe('request', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('repeats the same bytes, and says after five of them that there is no answer', async () => {
+  it('repeats the same bytes, and ends as no-answer after five posts', async () => {
     const { request, sent, listeners } = setUp();
     const result = request('gateway-1', 'ping');
     await pass(1000);
@@ -103,7 +103,7 @@ describe('request', () => {
     expect(parseMessage(Buffer.from(sent[1]?.payload ?? ''))).toMatchObject({ type: 'ACK', code: '0.00' });
   });
 
-  it('has tokens of its own each time', async () => {
+  it('uses new tokens for each request', async () => {
     const { request, lastMessage } = setUp();
     const tokens = new Set<string>();
     for (let i = 0; i < 20; i++) {
@@ -127,7 +127,7 @@ describe('request', () => {
     ],
     ['may have taken it', new SupersimError('api-unknown-fate', 'x'), { outcome: 'no-answer', attempts: 5 }],
     ['does what nobody expects', new TypeError('x'), { outcome: 'no-answer', attempts: 5 }],
-  ])('does not throw when the API %s', async (_, error, how) => {
+  ])('resolves when the API %s', async (_, error, how) => {
     const { request } = setUp(() => Promise.reject(error));
     const result = request('gateway-1', 'ping');
     await pass(300_000);
@@ -138,7 +138,7 @@ describe('request', () => {
     [undefined, 'not-delivered', undefined],
     [83_401, 'not-delivered', 83_401],
     [99_999, 'not-delivered', 99_999],
-  ])('was not sent when the network says so, with code %s', async (vendorCode, code, told) => {
+  ])('ends as not-sent when the network failed to send it, with code %s', async (vendorCode, code, told) => {
     const { request, tell } = setUp();
     const result = request('gateway-1', 'ping');
     await pass(0);
@@ -148,7 +148,7 @@ describe('request', () => {
     expect([outcome, error.code, error.vendorCode]).toEqual(['not-sent', code, told]);
   });
 
-  it('was not sent when the API answers that it failed', async () => {
+  it('ends as not-sent when the API answers with the status failed', async () => {
     const { request } = setUp(async () => ipCommand(1, { status: 'failed' }));
     expect(await request('gateway-1', 'ping')).toMatchObject({ outcome: 'not-sent', error: { code: 'not-delivered' } });
   });
@@ -156,13 +156,13 @@ describe('request', () => {
   it.each<[string, Error, string]>([
     ['is refused', new ApiError(401, ''), 'api-error'],
     ['fails', new Error('x'), 'api-unreachable'],
-  ])('sends nothing when listening %s', async (_, error, code) => {
+  ])('sends nothing when subscribing %s', async (_, error, code) => {
     const { request, sent } = setUp(taken, () => Promise.reject(error));
     expect(await request('gateway-1', 'ping')).toMatchObject({ outcome: 'not-sent', attempts: 0, error: { code } });
     expect(sent).toEqual([]);
   });
 
-  it('sends nothing past its deadline, or once its caller has stopped', async () => {
+  it('sends nothing after its deadline or when already aborted', async () => {
     const { request, sent } = setUp();
     const deadline = Math.floor(Date.now() / 1000);
     expect(await request('gateway-1', 'ping', undefined, { deadline })).toMatchObject({
@@ -177,7 +177,7 @@ describe('request', () => {
     expect(sent).toEqual([]);
   });
 
-  it('ends at once when its caller stops before it can listen, and leaves nothing behind', async () => {
+  it('ends at once when aborted while subscribing, and unsubscribes', async () => {
     let ready = () => {};
     const { request, sent, listeners } = setUp(
       taken,
@@ -196,7 +196,7 @@ describe('request', () => {
     expect([sent.length, listeners.size, vi.getTimerCount()]).toEqual([0, 0, 0]);
   });
 
-  it('may have run when its caller stops later', async () => {
+  it('ends as no-answer when aborted after the post', async () => {
     const { request } = setUp();
     const abort = new AbortController();
     const result = request('gateway-1', 'ping', undefined, { signal: abort.signal });

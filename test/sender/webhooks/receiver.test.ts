@@ -72,8 +72,8 @@ const HEARD = {
   devicePort: 6969,
 };
 
-describe('a callback', () => {
-  it('of KORE is answered at once and handed on afterwards', async () => {
+describe('the webhook receiver', () => {
+  it('answers a callback of KORE at once, and handles it afterwards', async () => {
     const { receive, callbacks, counters } = makeReceiver();
     expect((await receive(koreRequest())).status).toBe(204);
     expect(callbacks.items).toEqual([]);
@@ -81,14 +81,14 @@ describe('a callback', () => {
     expect(counters).toMatchObject({ accepted: 1, repeats: 0 });
   });
 
-  it('of Twilio is too, where its token is known', async () => {
+  it('accepts a callback of Twilio where its token is known', async () => {
     const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
     expect((await receive(twilioRequest('token'))).status).toBe(204);
     expect(await callbacks.take()).toMatchObject(HEARD);
     expect((await receive(twilioRequest('other'))).status).toBe(403);
   });
 
-  it('by GET is right as Twilio’s, and refused as KORE’s, which would not cover it', async () => {
+  it('accepts Twilio’s callbacks by GET, and refuses KORE’s, whose signature does not cover them', async () => {
     const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
     const url = `${URL_OF_HOOK}?Payload=cG9uZw%3D%3D&SimUniqueName=gateway-1`;
     const signature = twilio.getExpectedTwilioSignature('token', url, {});
@@ -101,7 +101,7 @@ describe('a callback', () => {
     expect(await refused.text()).toMatch(/set the method .* to POST/);
   });
 
-  it('in signed JSON is read', async () => {
+  it('reads a callback in signed JSON', async () => {
     const { receive, callbacks } = makeReceiver({ twilioAuthToken: 'token' });
     const body = JSON.stringify(FORM);
     const url = `${URL_OF_HOOK}?bodySHA256=${twilio.getExpectedBodyHash(body)}`;
@@ -126,13 +126,13 @@ describe('a callback', () => {
     expect(callbacks.items).toEqual([]);
   });
 
-  it('without a signature is taken where that is allowed', async () => {
+  it('accepts a callback without a signature where that is allowed', async () => {
     const { receive, callbacks } = makeReceiver({ koreSecret: undefined, allowUnsigned: true });
     await receive(new Request(URL_OF_HOOK, { method: 'POST', body: new URLSearchParams(FORM) }));
     expect(await callbacks.take()).toMatchObject(HEARD);
   });
 
-  it('behind a proxy is checked with the public URL', async () => {
+  it('checks signatures with the public URL behind a proxy', async () => {
     const inside = 'http://127.0.0.1:3000/supersim';
     for (const publicUrl of [URL_OF_HOOK, 'https://hooks.example', 'https://hooks.example/']) {
       const { receive } = makeReceiver({ publicUrl });
@@ -141,7 +141,7 @@ describe('a callback', () => {
     expect((await makeReceiver().receive(koreRequest({ url: inside }))).status).toBe(403);
   });
 
-  it('that comes again is answered with 2xx, and dropped', async () => {
+  it('answers a repeated callback with 2xx, and drops it', async () => {
     const { receive, counters } = makeReceiver();
     const other = { ...FORM, Sid: `HG${'c'.repeat(32)}` };
     const all = [
@@ -160,7 +160,7 @@ describe('a callback', () => {
     ['a payload that is no Base64', { ...FORM, Payload: '***' }],
     ['a status that there is not', { ...FORM, Status: 'delivered' }],
     ['nothing', {}],
-  ])('of %s is refused and counted', async (_, form) => {
+  ])('refuses and counts a callback of %s', async (_, form) => {
     const { receive, counters } = makeReceiver();
     const signature = koreSign(new URLSearchParams(form).toString());
     expect((await receive(koreRequest({ form, signature }))).status).toBe(400);
@@ -235,14 +235,14 @@ describe('a callback', () => {
     });
   });
 
-  it('that is too long, or of another method, is refused', async () => {
+  it('refuses a body that is too long, and other methods', async () => {
     const { receive } = makeReceiver();
     const body = 'x'.repeat(MAX_BODY_BYTES + 1);
     expect((await receive(new Request(URL_OF_HOOK, { method: 'POST', body }))).status).toBe(413);
     expect((await receive(new Request(URL_OF_HOOK, { method: 'PUT', body: '' }))).status).toBe(405);
   });
 
-  it('is refused as busy when too many wait, so that it comes again', async () => {
+  it('refuses a callback as busy while too many wait, so that the vendor repeats it', async () => {
     let release = () => {};
     const stuck = new Promise<void>((resolve) => {
       release = resolve;
@@ -259,7 +259,7 @@ describe('a callback', () => {
     expect(counters.busy).toBeGreaterThanOrEqual(1);
   });
 
-  it('whose handling fails is told, and does not stop the next', async () => {
+  it('reports an error of onCallback, and continues with the next', async () => {
     const errors: unknown[] = [];
     const done: string[] = [];
     const { receive, counters } = makeReceiver({
@@ -296,7 +296,7 @@ test.each([
     { direction: 'to_sim', errorCode: 83401 },
   ],
   ['text', { ...FORM, PayloadType: 'text', Payload: 'pöng' }, { payload: Buffer.from('pöng') }],
-])('a callback with %s is understood', async (_, form, expected) => {
+])('parseCallback reads a callback with %s', async (_, form, expected) => {
   const { receive, callbacks } = makeReceiver();
   const body = new URLSearchParams(form).toString();
   expect((await receive(koreRequest({ form, signature: koreSign(body) }))).status).toBe(204);
@@ -313,7 +313,7 @@ test.each([[{}], [{ koreSecret: '' }], [{ koreSecret: 'a', publicUrl: 'hooks.exa
 );
 
 describe.each(['kore', 'twilio'] as const)('with a loopback that sends as %s', (webhooks) => {
-  test('both kinds of callbacks arrive, by Node’s server and by Hono', async () => {
+  test('both kinds of callbacks are received, by Node’s server and by Hono', async () => {
     const loopback = await startTestLoopback({ webhooks, sims: [{ name: 'gateway-1', address: '127.0.0.2' }] });
     const { callbacks, ...receiver } = makeReceiver({
       koreSecret: loopback.webhookSecret,

@@ -9,7 +9,7 @@ function post(url: string, body: string): SignedRequest {
   return { method: 'POST', url, body, form: new URLSearchParams(body) };
 }
 
-describe('Twilio’s', () => {
+describe('Twilio’s signature', () => {
   const TOKEN = '12345';
   const URL_OF_EXAMPLE = 'https://mycompany.com/myapp.php?foo=1&bar=2';
   const FORM = {
@@ -92,7 +92,7 @@ describe('Twilio’s', () => {
   });
 });
 
-describe('KORE’s', () => {
+describe('KORE’s signature', () => {
   const sign = (...parts: string[]) => createHash('sha256').update(parts.join('')).digest('hex');
   const example = post('https://testendpoint.com', 'field1=value1&field2=value2');
 
@@ -112,12 +112,12 @@ describe('KORE’s', () => {
     ['with it, as an older page says', 'https://a.example/hook?tenant=a', 'https://a.example/hook?tenant=a'],
     ['with its port', 'https://a.example/hook', 'https://a.example:443/hook'],
     ['without its port', 'http://a.example:8080/hook', 'http://a.example/hook'],
-  ])('may be made of the URL %s', (_, requested, signed) => {
+  ])('may be of the URL %s', (_, requested, signed) => {
     expect(isSignedByKore('secret', sign('secret', 'POST', signed, 'a=1'), post(requested, 'a=1'))).toBe(true);
     expect(isSignedByKore('secret', sign('secret', 'GET', signed, 'a=1'), post(requested, 'a=1'))).toBe(false);
   });
 
-  it('is wrong for a body that was made longer without the secret', () => {
+  it('is wrong for a body that was extended without the secret', () => {
     // A SHA-256 can be carried on after its padding, which begins with the byte 0x80 and zeros.
     const body = 'a=1\x80\0\0&Payload=evil';
     expect(

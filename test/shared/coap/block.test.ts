@@ -25,7 +25,7 @@ describe('a block option', () => {
     expect(findBlock([{ number: OPTION.block1, value: Buffer.from(bytes, 'hex') }], OPTION.block1)).toBe('reserved');
   });
 
-  it('is not there when only the other one is', () => {
+  it('is undefined when only the other option is present', () => {
     expect(findBlock([{ number: OPTION.block1, value: Buffer.alloc(1) }], OPTION.block2)).toBeUndefined();
   });
 });
@@ -46,7 +46,7 @@ describe('a block size', () => {
 describe('a block of a body', () => {
   const body = Buffer.from(Array.from({ length: 40 }, (_, index) => index));
 
-  it('is what lies there, and says whether more follows', () => {
+  it('has the bytes at its place, and tells whether more follow', () => {
     expect(sliceBlock(body, 0, 0)).toEqual({ bytes: body.subarray(0, 16), more: true });
     expect(sliceBlock(body, 1, 0)).toEqual({ bytes: body.subarray(16, 32), more: true });
     expect(sliceBlock(body, 2, 0)).toEqual({ bytes: body.subarray(32), more: false });
@@ -57,7 +57,7 @@ describe('a block of a body', () => {
     expect(sliceBlock(body.subarray(0, 32), 1, 0)).toEqual({ bytes: body.subarray(16, 32), more: false });
   });
 
-  it('is not there behind the end', () => {
+  it('is undefined after the end', () => {
     expect(sliceBlock(body, 3, 0)).toBeUndefined();
     expect(sliceBlock(body.subarray(0, 32), 2, 0)).toBeUndefined();
     expect(sliceBlock(body, 1_048_575, 6)).toBeUndefined();

@@ -13,7 +13,7 @@ describe('a list of links', () => {
     );
   });
 
-  it('is empty for none', () => {
+  it('is empty without handlers', () => {
     expect(formatLinks([])).toBe('');
   });
 
@@ -23,7 +23,7 @@ describe('a list of links', () => {
     ['a,b;c<d>', '"a,b;c<d>"'],
     ['Größe', '"Größe"'],
     ['', '""'],
-  ])('keeps a title together: %s', (description, title) => {
+  ])('escapes a title: %s', (description, title) => {
     expect(formatLinks([{ name: 'a', description }])).toBe(`</a>;title=${title};rt="supersim.command"`);
   });
 });

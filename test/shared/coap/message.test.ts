@@ -95,7 +95,7 @@ describe('a CoAP message', () => {
     expect(formatMessage(message).toString('hex')).toBe(hex(bytes).toString('hex'));
   });
 
-  it('has its options put in the order of their numbers, those of one number as they stood', () => {
+  it('has its options in the order of their numbers, those of one number in the given order', () => {
     const written = formatMessage({
       type: 'CON',
       code: '0.01',
@@ -112,7 +112,7 @@ describe('a CoAP message', () => {
     expect(written.toString('hex')).toBe(hex(`40 01 0001 b1 62 01 61 60 e1 0006 01`).toString('hex'));
   });
 
-  it('has its Content-Format with the value that it has, whatever went before', () => {
+  it('has its own Content-Format, whatever was written before', () => {
     for (const value of ['', '00', '32', '3c', '', '00', '3c', '0032', '2d18']) {
       const message = { ...emptyMessage('ACK', 1), code: '2.05', options: [option(OPTION.contentFormat, value)] };
       const written = `60 45 0001 c${value.length / 2} ${value}`;
@@ -126,7 +126,7 @@ describe('a CoAP message', () => {
     expect(formatMessage(message).toString('hex')).toBe('60a30001c13c2105');
   });
 
-  it('knows every option number by its number, whatever the codec calls it', () => {
+  it('has options by number, also those that the codec names', () => {
     for (let number = 0; number <= 65_535; number++) {
       const bytes = formatMessage({
         type: 'CON',
@@ -141,7 +141,7 @@ describe('a CoAP message', () => {
     }
   });
 
-  it('comes back as it was, whatever is in it', () => {
+  it('is read back as it was written, with any content', () => {
     const { integer, bytes, pick } = seededRandom(SEED);
     for (let round = 0; round < 2000; round++) {
       const numbers = Array.from({ length: integer(6) }, () => integer(pick([30, 300, 65_536])));
@@ -158,7 +158,7 @@ describe('a CoAP message', () => {
   });
 });
 
-describe('bytes that are no CoAP message', () => {
+describe('bytes that are not a CoAP message', () => {
   it.each([
     ['nothing', ''],
     ['a header that is cut', '40 01 00'],
@@ -187,7 +187,7 @@ describe('bytes that are no CoAP message', () => {
     expect(() => parseMessage(hex(bytes))).toThrow();
   });
 
-  it('include every message of the table with its last byte gone, unless that byte was payload', () => {
+  it('include every message of the table without its last byte, unless that byte was payload', () => {
     for (const [what, bytes, { payload, token, options }] of MESSAGES) {
       if (payload.length > 1 || (options.at(-1)?.value.length === 0 && payload.length === 0)) continue;
       if (payload.length === 0 && options.length === 0 && token.length === 0) continue;

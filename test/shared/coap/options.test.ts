@@ -35,7 +35,7 @@ describe('an unsigned integer in an option', () => {
     expect(findUint([{ number: 17, value: Buffer.from('0032', 'hex') }], 17)).toBe(50);
   });
 
-  it('is not there when the option is not', () => {
+  it('is undefined without the option', () => {
     expect(findUint([uintOption(17, 5)], 12)).toBeUndefined();
     expect(findOption([], 12)).toBeUndefined();
   });
@@ -78,7 +78,7 @@ describe('a critical option', () => {
   });
 
   it.each([OPTION.uriHost, OPTION.uriPort, OPTION.accept, OPTION.block1, OPTION.block2])(
-    'that stands twice where it may stand once is one that cannot be used: %i',
+    'that is repeated where it must not be cannot be used: %i',
     (number) => {
       const first = option(number, 1);
       expect(usableOptions([first, option(number, 1)])).toEqual({ usable: [first], critical: number });
@@ -99,18 +99,18 @@ describe('an elective option', () => {
     ['Size1 of 5 bytes', option(OPTION.size1, 5)],
     ['Size2 of 5 bytes', option(OPTION.size2, 5)],
     ['Request-Tag of 9 bytes', option(OPTION.requestTag, 9)],
-  ])('that cannot be used is passed over: %s', (_, bad) => {
+  ])('that cannot be used is ignored: %s', (_, bad) => {
     const good = option(OPTION.uriPath, 'a');
     expect(usableOptions([bad, good])).toEqual({ usable: [good], critical: undefined });
   });
 
-  it('that stands twice where it may stand once counts the first time only', () => {
+  it('that is repeated where it must not be counts only the first time', () => {
     const [first, second] = [option(OPTION.contentFormat, 1), option(OPTION.contentFormat, 2)];
     expect(usableOptions([first, second])).toEqual({ usable: [first], critical: undefined });
   });
 });
 
-describe('options as they may be', () => {
+describe('valid options', () => {
   it('are all usable, at their shortest and at their longest', () => {
     const options = [
       option(OPTION.uriHost, 1),

@@ -17,7 +17,7 @@ describe('the parameters of a message exchange', () => {
     });
   });
 
-  it('are few and slow messages for the gateway, the rest by the same formulas', () => {
+  it('are chosen for few and slow messages through the gateway, the rest by the same formulas', () => {
     expect(GATEWAY).toMatchObject({ ackTimeout: 30_000, maxRetransmit: 2, ackRandomFactor: 1.5, maxLatency: 100_000 });
     const { ackTimeout, maxLatency, processingDelay } = GATEWAY;
     // Sent at 0, at most 45 and at most 135 s, and given up 180 s later.

@@ -6,7 +6,7 @@ describe('a handler’s name', () => {
     ['ping', '/ping'],
     ['relay.set', '/relay/set'],
     ['a.b-c.d_1', '/a/b-c/d_1'],
-  ])('is a path, with its dots as slashes, and back: %s', (name, path) => {
+  ])('is converted to a path and back: %s', (name, path) => {
     expect(commandPath(name)).toBe(path);
     expect(nameOfSegments(path.slice(1).split('/'))).toBe(name);
   });
@@ -19,7 +19,7 @@ describe('a handler’s name', () => {
     ['a dot in a segment, which would be a second path to the same handler', ['relay.set']],
     ['the list of resources', ['.well-known', 'core']],
     ['the folder above', ['relay', '..']],
-  ])('is none for %s', (_, segments) => {
+  ])('does not exist for %s', (_, segments) => {
     expect(nameOfSegments(segments)).toBeUndefined();
   });
 });

@@ -14,8 +14,8 @@ const message = (options: readonly Option[], payload = ''): Message => ({
   payload: Buffer.from(payload),
 });
 
-describe('a request', () => {
-  it('tells its method, path, query, formats, blocks and tag', () => {
+describe('readRequest', () => {
+  it('reads method, path, query, formats, blocks and tag', () => {
     const options = [
       stringOption(OPTION.uriPath, 'relay'),
       stringOption(OPTION.uriPath, 'set'),
@@ -42,7 +42,7 @@ describe('a request', () => {
     });
   });
 
-  it('may name a host and a port: the datagram came here', () => {
+  it('accepts any host and port', () => {
     const options = [
       stringOption(OPTION.uriHost, 'gateway.example'),
       uintOption(OPTION.uriPort, 6969),
@@ -51,7 +51,7 @@ describe('a request', () => {
     expect(readRequest(message(options))).toMatchObject({ path: ['ping'] });
   });
 
-  it('without options has none of them, and a tag of no length is not the same as no tag', () => {
+  it('reads a request without options, and tells an empty tag from no tag', () => {
     expect(readRequest(message([]))).toMatchObject({
       path: [],
       query: [],
@@ -66,14 +66,14 @@ describe('a request', () => {
     });
   });
 
-  it('with a critical option that is not understood is a bad option, and is told which', () => {
+  it('rejects a critical option that is not understood as a bad option, and names it', () => {
     expect(readRequest(message([uintOption(65_001, 1)]))).toEqual({
       code: '4.02',
       diagnostic: expect.stringContaining('65001'),
     });
   });
 
-  it('with a size that is reserved is a bad request, in either direction', () => {
+  it('rejects a reserved block size as a bad request, in either direction', () => {
     for (const number of [OPTION.block1, OPTION.block2]) {
       expect(readRequest(message([uintOption(number, 7)]))).toMatchObject({ code: '4.00' });
     }
@@ -82,12 +82,12 @@ describe('a request', () => {
   it.each([
     ['Proxy-Uri', 35],
     ['Proxy-Scheme', 39],
-  ])('that asks for a proxy is told that there is none: %s', (_, number) => {
+  ])('rejects a request to a proxy: %s', (_, number) => {
     expect(readRequest(message([stringOption(number, 'coap'), uintOption(65_001, 1)]))).toMatchObject({ code: '5.05' });
   });
 });
 
-describe('parameters', () => {
+describe('the parameters of a CoAP request', () => {
   const read = (query: readonly string[], payload: string | Uint8Array = '', contentFormat?: number) =>
     readParams(query, Buffer.from(payload), contentFormat);
 
@@ -128,7 +128,7 @@ describe('parameters', () => {
     expect(read([], Buffer.from([0xff]))).toMatchObject({ params: { positional: [Buffer.from([0xff])] } });
   });
 
-  it('come from both, the payload’s after and over the query’s', () => {
+  it('come from both, where the payload’s follow and override the query’s', () => {
     expect(read(['x', 'a=1', 'b=2'], '{"a":5}', CONTENT_FORMAT.json)).toEqual({
       params: { positional: ['x'], named: { a: 5, b: '2' } },
       words: true,
@@ -141,7 +141,7 @@ describe('parameters', () => {
     for (const contentFormat of [undefined, 0, 42, 50, 60, 41]) expect(read([], '', contentFormat)).toEqual(none);
   });
 
-  it('called __proto__ change nothing but themselves', () => {
+  it('called __proto__ do not change a prototype', () => {
     const both = read(['b=1'], '{"__proto__":{"a":1}}', CONTENT_FORMAT.json);
     const named = 'params' in both ? both.params.named : {};
     expect(Object.keys(named)).toEqual(['b', '__proto__']);

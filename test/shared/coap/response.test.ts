@@ -15,7 +15,7 @@ describe('a response to a result', () => {
     expect(formatResponse({ result: 'x' }, POST, undefined, undefined).code).toBe('2.04');
   });
 
-  it('has no payload and no format for nothing', () => {
+  it('has no payload and no format for no result', () => {
     for (const result of [undefined, null]) {
       expect(formatResponse({ result }, POST, CONTENT_FORMAT.json, undefined)).toEqual({
         code: '2.04',
@@ -29,7 +29,7 @@ describe('a response to a result', () => {
     ['bytes as they are', BYTES, CONTENT_FORMAT.bytes, BYTES],
     ['a number as JSON', 5, CONTENT_FORMAT.json, '5'],
     ['an object as JSON', OBJECT, CONTENT_FORMAT.json, '{"a":[1,"ü"]}'],
-  ])('has it by its kind where the client accepts anything: %s', (_, result, contentFormat, payload) => {
+  ])('has a format by the result’s type where the client accepts any: %s', (_, result, contentFormat, payload) => {
     expect(formatResponse({ result }, POST, undefined, undefined)).toEqual({
       code: '2.04',
       contentFormat,
@@ -63,14 +63,14 @@ describe('a response to a result', () => {
     }
   });
 
-  it('cannot be written where its format cannot say it', () => {
+  it('cannot be written in a format that cannot carry it', () => {
     expect(() => formatResponse({ result: OBJECT }, GET, CONTENT_FORMAT.bytes, undefined)).toThrow('neither bytes');
     expect(() => formatResponse({ result: () => 1 }, GET, undefined, undefined)).toThrow('JSON');
   });
 });
 
 describe('a response to an error', () => {
-  it('has the code of the list, and says ours and why in one line without a format', () => {
+  it('has the CoAP code of the list, and a diagnostic with the error’s code and message', () => {
     for (const [code, entry] of Object.entries(ERRORS)) {
       if (!('wire' in entry)) continue;
       expect(entry.wire.coap, code).toMatch(/^[45]\.\d\d$/);
@@ -83,7 +83,7 @@ describe('a response to an error', () => {
     ).toEqual(diagnostic('4.00', 'bad-params: x'));
   });
 
-  it('that says busy says when to try again', () => {
+  it('has Max-Age when it is busy', () => {
     expect(formatResponse({ error: { code: 'busy', message: 'x' } }, POST, undefined, undefined)).toMatchObject({
       code: '5.03',
       maxAge: 5,

@@ -7,7 +7,7 @@ const text = fc.string({ unit: 'grapheme', maxLength: 80 });
 const isWhole = (piece: string) => !piece.includes('\u{fffd}');
 
 describe('the head of a text', () => {
-  it('is its longest beginning within the limit, without half a character', () => {
+  it('is the longest within the limit that splits no character', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 0, max: 200 }), (whole, limit) => {
         const characters = [...whole];
@@ -24,7 +24,7 @@ describe('the head of a text', () => {
 });
 
 describe('the tail of a text', () => {
-  it('is its longest end within the limit, without half a character', () => {
+  it('is the longest within the limit that splits no character', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 0, max: 200 }), (whole, limit) => {
         let expected = '';
@@ -40,12 +40,12 @@ describe('the tail of a text', () => {
 });
 
 describe('bytes with a mark', () => {
-  it('are left alone as long as they fit', () => {
+  it('are not changed while they fit', () => {
     const bytes = Buffer.alloc(1300, 'a');
     expect(cutWithMark(bytes, 1300)).toBe(bytes);
   });
 
-  it('end with the mark, which says the whole’s size, and fill the limit but for one character', () => {
+  it('end with the mark and the whole’s size, and fill the limit up to one character', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 1, max: 60 }), (piece, times) => {
         const whole = Buffer.from(`${piece}.`.repeat(times));
@@ -74,7 +74,7 @@ describe('bytes with a mark', () => {
     expect(cut).toEqual(Buffer.concat([bytes.subarray(0, 1300 - mark.length), mark]));
   });
 
-  it('are marked though they fit when they are only the head of more', () => {
+  it('are marked also when they fit, if they are only a head', () => {
     expect(cutWithMark(Buffer.from('abc'), 1300, 5000).toString()).toBe(`abc${cutMark(5000)}`);
     expect(cutWithMark(Buffer.alloc(1300, 'a'), 1300, 5000)).toHaveLength(1300);
   });

@@ -42,7 +42,7 @@ describe('a datagram’s format', () => {
     ['the last byte of a longer character', Buffer.from([0xac])],
     ['NUL', '\0'],
     ['more than a line of UTF-8', 'größer …\n'],
-  ])('is what the table says for all 65,536 prefixes with %s behind them', (_what, tail) => {
+  ])('is what the table says for all 65,536 prefixes followed by %s', (_what, tail) => {
     expect(misjudged(twoBytes.map((prefix) => Buffer.concat([prefix, Buffer.from(tail)])))).toEqual([]);
   });
 
@@ -63,17 +63,17 @@ describe('a datagram’s format', () => {
     expect(counts.get('text')).toBe(98 * 98 - (2 * 98 + 4 * 2) + (0x800 - 0xa0));
   });
 
-  it('is malformed when there is nothing', () => {
+  it('is malformed for an empty datagram', () => {
     expect(detectFormat(Buffer.alloc(0))).toBe('malformed');
   });
 
-  it('is JSON only when the brace comes behind nothing but JSON’s own white space', () => {
+  it('is JSON only when nothing but JSON’s white space precedes the brace', () => {
     expect(detectFormat(Buffer.from(' \t\r\n [1]'))).toBe('json');
     expect(detectFormat(Buffer.from('\u{a0}{}'))).toBe('text');
     expect(detectFormat(Buffer.from('\u{feff}{}'))).toBe('text');
   });
 
-  it('is text for no text with a control character anywhere', () => {
+  it('is never text with a control character', () => {
     for (const control of ['\0', '\x08', '\x0b', '\x1b', '\x7f', '\u{80}', '\u{85}', '\u{9f}']) {
       expect(detectFormat(Buffer.from(`ping ${control}`)), JSON.stringify(control)).toBe('malformed');
     }
@@ -97,7 +97,7 @@ describe('a datagram’s format', () => {
     );
   });
 
-  it('is never text for a CoAP request, with whatever behind its code', () => {
+  it('is never text for a CoAP request with any content', () => {
     const request = fc
       .record({
         type: fc.constantFrom(0x40, 0x50),

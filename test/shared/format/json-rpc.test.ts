@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { CommandId, Reply } from '../../../shared/command.js';
 import { ERRORS } from '../../../shared/errors.js';
 import { type Answer, formatJsonRpc, MAX_BATCH, parseJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
-import { A_REPLY, type Message } from '../../../shared/format/message.js';
+import { type Message, REPLY_MESSAGE } from '../../../shared/format/message.js';
 
 const json: Writer = (document) => Buffer.from(JSON.stringify(document));
 const parse = (document: unknown) => parseJsonRpc(document, json);
@@ -59,7 +59,7 @@ describe('a JSON-RPC request', () => {
     [Number.POSITIVE_INFINITY],
     [2 ** 53],
     [-(2 ** 53)],
-  ])('is refused under null with the id %o, which could not be given back as it is', (id) => {
+  ])('is refused with the id null when its id is %o, which could not be returned as it is', (id) => {
     expect(codes(parse(request(id)))).toEqual([[null, 'invalid-request']]);
   });
 
@@ -72,7 +72,7 @@ describe('a JSON-RPC request', () => {
     ['params that are a string', { id: 1, method: 'ping', params: 'x' }],
     ['params that are null', { id: 1, method: 'ping', params: null }],
     ['params that are bytes', { id: 1, method: 'ping', params: new Uint8Array(1) }],
-  ])('is refused under its id with %s', (_what, document) => {
+  ])('is refused, with its id, with %s', (_what, document) => {
     expect(codes(parse(document))).toEqual([[1, 'invalid-request']]);
   });
 
@@ -93,15 +93,15 @@ describe('a JSON-RPC response', () => {
         { id: 2, error: {} },
       ],
     ],
-  ])('is left alone: %j', (document) => {
+  ])('is ignored: %j', (document) => {
     expect(parse(document)).toMatchObject({ entries: [] });
   });
 
-  it('in a batch with requests is left out', () => {
+  it('in a batch with requests is ignored', () => {
     expect(codes(parse([{ id: 1, result: 1 }, request(2), { id: 3, error: {} }]))).toEqual([[2, 'ok']]);
   });
 
-  it('of every kind that we write is one that we leave alone', () => {
+  it('of every kind that the agent writes is ignored by the agent', () => {
     const replies: Reply[] = [
       { result: undefined },
       { result: 'x'.repeat(5000) },
@@ -116,7 +116,7 @@ describe('a JSON-RPC response', () => {
         expect(parse(JSON.parse(Buffer.from(written).toString())).entries).toEqual([]);
       }
     }
-    expect(parse({ jsonrpc: '2.0', id: 1, result: 1 })).toEqual(A_REPLY);
+    expect(parse({ jsonrpc: '2.0', id: 1, result: 1 })).toEqual(REPLY_MESSAGE);
   });
 });
 
@@ -124,7 +124,7 @@ const isWireCode = (code: string): code is 'busy' =>
   code in ERRORS && 'wire' in (new Map<string, object>(Object.entries(ERRORS)).get(code) ?? {});
 
 describe('a batch', () => {
-  it('is refused whole when it is empty, or longer than its bound', () => {
+  it('is refused when it is empty or too long', () => {
     expect(parse([])).toMatchObject({ batch: false, entries: [{ error: { code: 'invalid-request' } }] });
     const many = (count: number) => Array.from({ length: count }, (_, id) => request(id % 10));
     expect(codes(parse(many(MAX_BATCH)))).toHaveLength(MAX_BATCH);
@@ -132,7 +132,7 @@ describe('a batch', () => {
     expect(codes(parse(many(MAX_BATCH + 1)))).toEqual([[undefined, 'invalid-request']]);
   });
 
-  it('answers for each of its entries that is no request', () => {
+  it('gets an error for each entry that is not a request', () => {
     expect(codes(parse([1, request(7), [], { method: 'note' }]))).toEqual([
       [null, 'invalid-request'],
       [7, 'ok'],
@@ -142,7 +142,7 @@ describe('a batch', () => {
     expect(parse([1]).batch).toBe(true);
   });
 
-  it('is refused whole when its ids alone could make the replies too long', () => {
+  it('is refused when its ids alone could make the replies too long', () => {
     const ids = (count: number, letter: string) =>
       Array.from({ length: count }, (_, index) => request(letter.repeat(62) + String(index).padStart(2, '0')));
     expect(codes(parse(ids(9, 'x')))).toHaveLength(9);
@@ -169,14 +169,14 @@ function written(answers: readonly Answer[], write: Writer = json): unknown[] {
 }
 
 describe('replies to a batch that do not fit one datagram', () => {
-  it('are cut at one length, and the short ones among them not at all', () => {
+  it('are cut to one length, short ones not at all', () => {
     const small = Array.from({ length: 9 }, (_, id) => ({ id, reply: { result: 'y'.repeat(90) } }));
     const responses = written([...small, { id: 9, reply: { result: 'x'.repeat(5000) } }]);
     expect(responses.slice(0, 9)).toEqual(small.map(({ id, reply }) => ({ jsonrpc: '2.0', id, ...reply })));
     expect(responses[9]).toMatchObject({ id: 9, result: { cut: true, bytes: 5000 } });
   });
 
-  it('are all there when 16 commands are unknown, without the data that repeats the code', () => {
+  it('are complete for 16 unknown commands, without the data that repeats the code', () => {
     const answers = Array.from({ length: 16 }, (_, id) => ({
       id,
       reply: { error: { code: 'unknown-command' as const, message: 'there is no command of that name' } },
@@ -191,7 +191,7 @@ describe('replies to a batch that do not fit one datagram', () => {
   it.each<[string, Writer]>([
     ['JSON', json],
     ['CBOR', encode],
-  ])('fit in %s for every batch that is taken, whatever is answered', (_format, write) => {
+  ])('fit in %s for every accepted batch and any answers', (_format, write) => {
     const toWrite: Writer = write === json ? (document) => Buffer.from(JSON.stringify(document, asBase64)) : write;
     const replies: Reply[] = [
       { result: 'x'.repeat(123_456) },

@@ -10,7 +10,7 @@ const LIMIT = 1300;
 
 const reply = (result: Reply, id?: string) => formatTextReply(id, result, LIMIT).toString();
 
-describe('a reply in text', () => {
+describe('formatTextReply', () => {
   it.each<[unknown, string]>([
     ['pong', 'ok pong'],
     ['', 'ok'],
@@ -27,22 +27,22 @@ describe('a reply in text', () => {
     [[1, null], 'ok [1,null]'],
     [[{ data: Buffer.from('hi') }], 'ok [{"data":{"base64":"aGk="}}]'],
     ['two\nlines', 'ok two\nlines'],
-  ])('says %j', (result, text) => {
+  ])('is written for the result %j', (result, text) => {
     expect(reply({ result })).toBe(text);
   });
 
-  it('begins with the command’s id', () => {
+  it('starts with the command’s id', () => {
     expect(reply({ result: 'pong' }, 'a#1')).toBe('#a#1 ok pong');
     expect(reply({ error: { code: 'busy', message: 'too many' } }, '7')).toBe('#7 error busy too many');
   });
 
-  it('says an error on one line', () => {
+  it('has an error on one line', () => {
     expect(reply({ error: { code: 'handler-failed', message: 'a \r\n\n b\nc\n' } })).toBe(
       'error handler-failed a; b; c;',
     );
   });
 
-  it.each([[() => 1], [Symbol('x')], [10n], [[10n]]])('is a bad reply for %o', (result) => {
+  it.each([[() => 1], [Symbol('x')], [10n], [[10n]]])('cannot be written for %o', (result) => {
     try {
       reply({ result });
       expect.unreachable('it was written');
@@ -52,7 +52,7 @@ describe('a reply in text', () => {
   });
 });
 
-describe('a text reply that is read back', () => {
+describe('parseTextReply', () => {
   const id = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 16 }).filter((text) => !/[\s\p{Cc}]/u.test(text));
   const result = fc.oneof(
     fc.string({ unit: 'grapheme', minLength: 1, maxLength: 1000 }).filter((text) => text.isWellFormed()),
@@ -60,7 +60,7 @@ describe('a text reply that is read back', () => {
   );
   const text = (value: unknown) => (typeof value === 'string' ? Buffer.from(value) : value);
 
-  it('has the id, the result and the repeat mark that were written', () => {
+  it('reads the id, the result and the repeat mark that were written', () => {
     fc.assert(
       fc.property(id, result, fc.boolean(), (given, value, repeat) => {
         const written = formatTextReply(given, { result: value }, 10_000);
@@ -72,7 +72,7 @@ describe('a text reply that is read back', () => {
     );
   });
 
-  it('has the error’s code and message', () => {
+  it('reads the error’s code and message', () => {
     const message = fc
       .string({ unit: 'grapheme', maxLength: 200 })
       .map((words) => words.replaceAll(/[\r\n]/g, ' ').trim());
@@ -88,7 +88,7 @@ describe('a text reply that is read back', () => {
     );
   });
 
-  it('has no result when the handler returned nothing', () => {
+  it('reads no result when the handler returned nothing', () => {
     expect(parseTextReply(formatTextReply('7', { result: undefined }, LIMIT))).toEqual({
       ...{ id: '7', repeat: false },
       answer: { result: undefined, cut: false },
@@ -98,7 +98,7 @@ describe('a text reply that is read back', () => {
   it.each([
     ['text', 'ä'.repeat(1000), 2000],
     ['bytes', Buffer.alloc(2000, 0xff), 2000],
-  ])('says that its %s was cut', (_, value, size) => {
+  ])('reads that %s was cut', (_, value, size) => {
     const written = formatTextReply('7', { result: value }, LIMIT);
     expect(written.length).toBeLessThanOrEqual(LIMIT);
     expect(parseTextReply(written)).toMatchObject({ answer: { cut: true } });
@@ -112,7 +112,7 @@ describe('the repeat mark', () => {
     ['#à error busy no', '#à repeat error busy no'],
     ['ok pong', 'repeat ok pong'],
     ['error busy', 'repeat error busy'],
-  ])('of “%s” stands behind the id', (written, marked) => {
+  ])('of “%s” stands after the id', (written, marked) => {
     expect(markTextRepeat(Buffer.from(written)).toString()).toBe(marked);
   });
 });
@@ -129,6 +129,6 @@ it.each([
   '#7  ok',
   'x #7 ok',
   '#7 ping',
-])('“%s” is no text reply with an id', (text) => {
+])('parseTextReply ignores “%s”', (text) => {
   expect(parseTextReply(Buffer.from(text))).toBeUndefined();
 });

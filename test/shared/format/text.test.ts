@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Params, Reply } from '../../../shared/command.js';
-import { A_REPLY, type Entry } from '../../../shared/format/message.js';
+import { type Entry, REPLY_MESSAGE } from '../../../shared/format/message.js';
 import { paramsFromWords, parseText, quoteWord } from '../../../shared/format/text.js';
 import { formatTextReply } from '../../../shared/format/text-reply.js';
 import { SEED } from '../../support/seed.js';
@@ -63,7 +63,7 @@ describe('a text command', () => {
     expect(request(text)).toEqual({ name, params });
   });
 
-  it('has the id that stands before it, whatever its characters', () => {
+  it('has the id before it, with any characters', () => {
     expect(request('#7 ping')).toEqual({ id: '7', name: 'ping', params: positional() });
     expect(request('  #a"b=\\ \t echo x')).toEqual({ id: 'a"b=\\', name: 'echo', params: positional('x') });
     expect(request('#ü#1\nping').id).toBe('ü#1');
@@ -89,11 +89,11 @@ describe('a text command', () => {
     [`#7 echo "a\\"`, '7'],
     ['#7 echo a\\', '7'],
     ['#7 echo a=1 a=2', '7'],
-  ])('%j is a parse error, told under the id %s', (text, id) => {
+  ])('%j is a parse error, answered with the id %s', (text, id) => {
     expect(error(text)).toMatchObject({ id, error: { code: 'parse-error' } });
   });
 
-  it('gives a parameter called __proto__ to nobody’s prototype', () => {
+  it('does not change a prototype by a parameter called __proto__', () => {
     const { named: members } = request('echo __proto__=x constructor=y').params;
     expect(Object.getPrototypeOf(members)).toBe(Object.prototype);
     expect(Object.entries(members)).toEqual([
@@ -102,7 +102,7 @@ describe('a text command', () => {
     ]);
   });
 
-  it('takes 1300 bytes of anything without a hitch', () => {
+  it('is parsed without an exception for any 1300 bytes', () => {
     for (const piece of ['"', "'", '\\', '#', '=', ' ', 'a=', "''", 'a ', '\u{feff}']) {
       const text = piece.repeat(Math.floor(1300 / Buffer.byteLength(piece)));
       expect(parseText(text).entries.length, piece).toBeLessThanOrEqual(1);
@@ -110,7 +110,7 @@ describe('a text command', () => {
   });
 });
 
-describe('an answer in text', () => {
+describe('a text reply that an agent receives', () => {
   it.each([
     'ok',
     'error',
@@ -127,14 +127,14 @@ describe('an answer in text', () => {
     'ok a=1 a=2',
     `#${'x'.repeat(200)} ok`,
   ])('%j is recognised and not answered', (text) => {
-    expect(parseText(text)).toEqual(A_REPLY);
+    expect(parseText(text)).toEqual(REPLY_MESSAGE);
   });
 
   it.each(['okay', 'errors', 'ok.x', 'ok=1', 'OK', 'Error'])('%j is a command like any other', (text) => {
     expect(request(text).name).toBe(text);
   });
 
-  it('is never answered, whatever a device answered to whatever it was sent', () => {
+  it('is never answered, for any command and any reply', () => {
     const arbitraryReply: fc.Arbitrary<Reply> = fc.oneof(
       fc.record({ result: fc.oneof(fc.string({ unit: 'grapheme' }), fc.json(), fc.array(fc.string())) }),
       fc.string({ unit: 'grapheme' }).map((message): Reply => ({ error: { code: 'parse-error', message } })),
@@ -142,19 +142,19 @@ describe('an answer in text', () => {
     const id = fc.option(fc.stringMatching(/^[^\s\p{C}]{1,9}$/u), { nil: undefined });
     fc.assert(
       fc.property(id, arbitraryReply, (replyId, one) => {
-        expect(parseText(formatTextReply(replyId, one, LIMIT).toString())).toEqual(A_REPLY);
+        expect(parseText(formatTextReply(replyId, one, LIMIT).toString())).toEqual(REPLY_MESSAGE);
       }),
       { seed: SEED, numRuns: 500 },
     );
     for (const broken of [`echo 'a`, 'echo "', 'echo \\', '#', 'echo a=1 a=1', '#1 echo "']) {
       const { id: brokenId, error: why } = error(broken);
-      expect(parseText(formatTextReply(brokenId, { error: why }, LIMIT).toString()), broken).toEqual(A_REPLY);
+      expect(parseText(formatTextReply(brokenId, { error: why }, LIMIT).toString()), broken).toEqual(REPLY_MESSAGE);
     }
   });
 });
 
 describe('quoting', () => {
-  it('gives back every word, by position and by name', () => {
+  it('can be read back for every word, by position and by name', () => {
     const word = fc.oneof(
       fc.string({ unit: 'grapheme' }),
       fc.string({ unit: 'binary' }),
@@ -172,7 +172,7 @@ describe('quoting', () => {
     );
   });
 
-  it('leaves plain words as they are', () => {
+  it('does not quote plain words', () => {
     expect([quoteWord('plain'), quoteWord(-1.5), quoteWord(true), quoteWord('')]).toEqual([
       'plain',
       '-1.5',
@@ -183,11 +183,11 @@ describe('quoting', () => {
 });
 
 describe('words that a shell has split', () => {
-  it('are sorted by name and by position, whatever their values have in them', () => {
+  it('are sorted by name and by position, with any values', () => {
     expect(paramsFromWords(['a', 'b=c d=\n"', '=x', '1=2'])).toEqual(named({ b: 'c d=\n"' }, 'a', '=x', '1=2'));
   });
 
-  it('are refused when a name comes twice', () => {
+  it('are refused when a name is given twice', () => {
     expect(() => paramsFromWords(['a=1', 'a=2'])).toThrow(SyntaxError);
   });
 });

@@ -14,8 +14,8 @@ function cycle(): unknown {
   return around;
 }
 
-describe('a record', () => {
-  it('is a plain object and nothing else', () => {
+describe('isRecord', () => {
+  it('is true only for a plain object', () => {
     expect([{}, { a: 1 }, Object.create(null)].every(isRecord)).toBe(true);
     const others = [
       null,
@@ -33,8 +33,8 @@ describe('a record', () => {
   });
 });
 
-describe('JSON', () => {
-  it('writes bytes in Base64, wherever they are', () => {
+describe('toJson', () => {
+  it('encodes bytes in Base64 at any depth', () => {
     const base64 = ALL_BYTES.toString('base64');
     for (const bytes of [ALL_BYTES, new Uint8Array(ALL_BYTES)]) {
       expect(JSON.parse(toJson(bytes))).toEqual({ base64 });
@@ -42,7 +42,7 @@ describe('JSON', () => {
     }
   });
 
-  it('writes nothing as null', () => {
+  it('encodes undefined as null', () => {
     expect([toJson(undefined), toJson(null), toJson([undefined, { a: undefined }])]).toEqual([
       'null',
       'null',
@@ -66,13 +66,13 @@ describe('JSON', () => {
       },
     ],
     ['a map', new Map()],
-  ])('cannot say %s', (_what, value) => {
+  ])('cannot carry %s', (_what, value) => {
     expect(() => toJson(value)).toThrow(expect.objectContaining({ code: 'bad-reply' }));
   });
 });
 
-describe('CBOR', () => {
-  it('gives back what JSON could say, and bytes', () => {
+describe('CBOR of a value', () => {
+  it('returns what JSON can carry, and bytes', () => {
     const value = fc.oneof(fc.jsonValue({ maxDepth: 4 }), fc.uint8Array(), fc.dictionary(fc.string(), fc.uint8Array()));
     fc.assert(
       fc.property(value, (one) => {
@@ -88,7 +88,7 @@ describe('CBOR', () => {
     }
   });
 
-  it('says what JSON says of dates and of what is undefined', () => {
+  it('encodes dates and undefined as JSON does', () => {
     const value = { at: new Date(0), gone: undefined, list: [undefined, 1] };
     expect(fromCbor(toCbor(value))).toEqual(JSON.parse(toJson(value)));
     expect(Object.keys(z.record(z.string(), z.unknown()).parse(fromCbor(toCbor(value))))).toEqual(['at', 'list']);
@@ -106,7 +106,7 @@ describe('CBOR', () => {
     ['a map', new Map()],
     ['a set', new Set()],
     ['an integer beyond 64 bits', 2n ** 64n],
-  ])('cannot say %s', (_what, value) => {
+  ])('cannot carry %s', (_what, value) => {
     expect(() => toCbor({ value })).toThrow(expect.objectContaining({ code: 'bad-reply' }));
   });
 
@@ -144,13 +144,13 @@ describe('CBOR', () => {
     expect(() => fromCbor(hex(item))).toThrow(Error);
   });
 
-  it('is read as deep as a datagram can be', () => {
+  it('is read at any depth that fits a datagram', () => {
     let depth = 0;
     for (let at = fromCbor(hex(`${'81'.repeat(1299)}80`)); Array.isArray(at); at = at[0]) depth++;
     expect(depth).toBe(1300);
   });
 
-  it('gives a member called __proto__ to nobody’s prototype', () => {
+  it('does not change a prototype by a member called __proto__', () => {
     const read = fromCbor(hex('a1 6178 a1 69 5f5f70726f746f5f5f a1 6161 01'));
     expect(Object.hasOwn(Object.prototype, 'a')).toBe(false);
     expect(isRecord(read) && isRecord(read['x']) && Object.keys(read['x'])).toEqual(['__proto__']);

@@ -22,7 +22,7 @@ describe.skipIf(needs('root', 'mmdebstrap', 'dpkg-deb', 'qemu-aarch64-static'))(
     node = ['-L', root, join(root, 'usr/bin/node')];
   }, ROOT_TIMEOUT_MS);
 
-  it('has an agent that runs on such a processor, with its journal and its serial ports', async () => {
+  it('contains an agent that runs on arm64, with its journal and its serial ports', async () => {
     const folder = temporaryFolder();
     await buildPackages(folder, ['arm64']);
     const unpacked = join(folder, 'unpacked');

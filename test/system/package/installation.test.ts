@@ -47,7 +47,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
   const processes = () => box.done(['sh', '-c', 'cat /proc/[0-9]*/comm']);
   const inode = (file: string) => statSync(box.path(file)).ino;
 
-  it('runs at once, hardened, as a user of its own, and answers a command from the cloud', async () => {
+  it('starts the agent at once, sandboxed, as its own user, and it answers a command from the cloud', async () => {
     await addCarrier(box);
     await install();
     await box.started();
@@ -72,7 +72,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.done(supersim('request', '--sim', 'gateway-1', 'ping'))).toContain('pong');
   }, 90_000);
 
-  it('keeps the operator’s configuration over an upgrade, and the journal; the newer agent runs', async () => {
+  it('keeps the operator’s configuration and the journal in an upgrade, and restarts the agent', async () => {
     await install();
     await box.started();
     box.write(CONFIG, 'device: { id: gateway-17 }\n');
@@ -88,13 +88,13 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.lastStart()).toContain('gateway-17');
   }, 60_000);
 
-  it('takes the newer sample where nobody has changed it', async () => {
+  it('replaces a configuration that nobody has changed by the newer sample', async () => {
     await install();
     await install('newer');
     expect(box.read(CONFIG)).toContain('# a newer sample');
   });
 
-  it('stays off over an upgrade where the operator has switched it off', async () => {
+  it('stays disabled in an upgrade when the operator has disabled it', async () => {
     await install();
     await box.done(['systemctl', 'disable', '--now', SERVICE]);
     await install('newer');
@@ -102,7 +102,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.systemctl('is-active', SERVICE)).toBe('inactive');
   });
 
-  it('may be installed again over itself, and configured again and again', async () => {
+  it('can be installed over itself and configured repeatedly', async () => {
     await install();
     await install();
     for (let i = 0; i < 2; i++) await box.done(['/var/lib/dpkg/info/supersim-agent.postinst', 'configure', '']);
@@ -111,7 +111,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.show('NRestarts')).toBe('0');
   }, 60_000);
 
-  it('never has its configuration open to everybody, not even half installed', async () => {
+  it('never leaves its configuration readable by everybody, not even when half installed', async () => {
     await box.dpkg('--unpack', '/opt/packages/supersim-agent.deb');
     expect(await box.permissions(`${CONFIG}.dpkg-new`)).toBe('root:root 640');
     await box.dpkg('--configure', 'supersim-agent');
@@ -134,7 +134,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     await box.done(['sh', '-ec', 'chown "$1" "$3" && chmod "$2" "$3"', 'sh', owner, mode, file]);
   };
 
-  it('closes a configuration that everybody can read, and takes no other choice from the operator', async () => {
+  it('makes a configuration that everybody can read private, and keeps any other mode and owner', async () => {
     await install();
     await box.done(['useradd', '--user-group', 'alice']);
     await box.done(['usermod', '--append', '--groups', 'staff', 'supersim-agent']);
@@ -165,7 +165,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect([await configure(), await box.permissions(CONFIG)]).toEqual(['', 'root:root 644']);
   }, 60_000);
 
-  it('lets root see all of the configuration, and tells other users to use sudo', async () => {
+  it('shows root the whole configuration, and tells other users to use sudo', async () => {
     await install();
     await box.started();
     const run = (user: string, ...args: string[]) => box.run(['supersim-agent', ...args], { user });
@@ -190,7 +190,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^error control-forbidden: .*sudo/s)]);
   });
 
-  it('closes the copies that dpkg has made of a configuration, and follows no link', async () => {
+  it('makes dpkg’s copies of a configuration private, and follows no link', async () => {
     await install();
     const copies = ['old', 'dist'].map((end) => `${CONFIG}.dpkg-${end}`);
     for (const copy of copies) box.write(copy, '');
@@ -202,7 +202,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.permissions('/srv/config.yaml')).toBe('root:root 644');
   });
 
-  it('is installed without being started where no systemd runs, as in a container', async () => {
+  it('is installed without being started where systemd does not run, as in a container', async () => {
     const install = 'mount -t tmpfs tmpfs /run/systemd; dpkg --install /opt/packages/supersim-agent.deb';
     await box.done(['unshare', '--mount', 'sh', '-ec', `${install}; exec supersim-agent config check`]);
     expect(await box.done(['id', '--user', '--name', 'supersim-agent'])).toBe('supersim-agent');
@@ -210,7 +210,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.systemctl('is-active', SERVICE)).toBe('inactive');
   });
 
-  it('stops when it is removed, keeps what is the operator’s, and has it when it is back', async () => {
+  it('stops the agent when it is removed, and keeps the operator’s files for a new installation', async () => {
     await install();
     await box.started();
     expect(await processes()).toContain('supersim-agent');
@@ -224,7 +224,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.lastStart()).toContain('gateway-17');
   }, 60_000);
 
-  it('leaves nothing when it is purged', async () => {
+  it('leaves no file when it is purged', async () => {
     const [files, users] = [await box.done(['sh', '-c', FILES]), await box.done(['sh', '-c', USERS])];
     await install();
     await box.started();

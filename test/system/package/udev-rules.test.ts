@@ -24,7 +24,7 @@ async function udev(rules: string, action = 'add'): Promise<string> {
 }
 
 test.skipIf(needs('root', 'unshare', 'udevadm'))(
-  'udev understands the rules, and they keep ModemManager off the port that is named, and off no other',
+  'udev accepts the rules, which keep ModemManager away from the named port and from no other',
   async () => {
     const rules = readFileSync(join('systemd', RULES), 'utf8');
     // A mistake in a rule is told as `78-….rules:21 Invalid key`.

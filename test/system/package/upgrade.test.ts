@@ -62,7 +62,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb', 'history back
       expect(after.pid).not.toBe(pid);
     };
 
-    it('keeps the operator’s configuration, the commands that have run, and what waits for a link', async () => {
+    it('keeps the operator’s configuration, the journal and the outbox', async () => {
       await addCarrier(box);
       await configure(OPERATORS);
       const gateway = await openGateway(box);
@@ -87,7 +87,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb', 'history back
       expect(box.read(RUNS)).toBe('run\n');
     });
 
-    it('takes the newer sample where the operator has not changed it, closed as well', async () => {
+    it('replaces an unchanged configuration by the newer sample, and makes it private', async () => {
       await upgrade();
       expect(box.read(CONFIG)).toBe(readFileSync('systemd/config.yaml', 'utf8'));
       expect(await box.permissions(CONFIG)).toBe(HANDED_OVER);
@@ -97,14 +97,14 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb', 'history back
       expect(news).toContain('security: { unprotected: allow }');
     });
 
-    it('closes the operator’s configuration also where he takes the newer sample', async () => {
+    it('makes the configuration private also when the operator chooses the newer sample', async () => {
       box.write(CONFIG, OPERATORS);
       await box.dpkg('--force-confnew', '--install', '/opt/packages/new.deb');
       expect(box.read(`${CONFIG}.dpkg-old`)).toBe(OPERATORS);
       expect(await box.permissions(CONFIG, `${CONFIG}.dpkg-old`)).toBe(`${HANDED_OVER}\nroot:root 640`);
     });
 
-    it('leaves a configuration as it is that the operator has closed himself', async () => {
+    it('does not change a configuration that the operator has already made private', async () => {
       await box.done(['chown', 'supersim-agent:supersim-agent', CONFIG]);
       await box.done(['chmod', '600', CONFIG]);
       await configure(OPERATORS);

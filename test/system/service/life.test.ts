@@ -55,7 +55,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
     const logged = async (text: string) => (await box.journal(AGENT)).some((line) => line.includes(text));
     const comesToLog = (text: string) => expect.poll(() => logged(text), { timeout: 15_000, interval: 100 }).toBe(true);
 
-    it('is active once a probe has come back through its pipeline, and not before', async () => {
+    it('becomes active when a probe has come back through its pipeline, and not before', async () => {
       const gateway = await openGateway(box);
       await changeUnit(box, { table: 'Environment=TABLE=throws' });
       await box.done(['systemctl', 'start', '--no-block', AGENT]);
@@ -67,7 +67,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       await changeUnit(box, { table: '' });
     });
 
-    it('is active also without any link, and answers when there is one', async () => {
+    it('becomes active without any link, and answers once there is one', async () => {
       await linkDown(box);
       await startAgent(box);
       expect(await state()).toBe('active');
@@ -79,7 +79,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(await gateway.reply(/^#1/)).toBe('#1 ok pong');
     });
 
-    it('lets its group see inside and send, and nobody else', async () => {
+    it('lets members of its group read its status and send, and nobody else', async () => {
       const gateway = await openGateway(box);
       const asks = [['status'], ['metrics'], ['send', '--json', 'door', '{"open":true}']];
       for (const ask of asks) {
@@ -91,14 +91,14 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(gateway.replies()).toHaveLength(1);
     });
 
-    it('says on one line how it is', async () => {
+    it('shows its state on one line of systemctl status', async () => {
       const wanted = /^udp up, 100\.64\.7\.7; last command ping done at (\S+); 0 running, 0 waiting, 0 in the outbox$/;
       await expect.poll(status, { timeout: 20_000 }).toMatch(wanted);
       const [, at = ''] = wanted.exec((await status()) ?? '') ?? [];
       expect(Math.abs(Date.now() - Date.parse(at))).toBeLessThan(60_000);
     });
 
-    it('stops with a long command running: that has its time, and its sender is told', async () => {
+    it('waits for a running command when it stops, and then answers its sender', async () => {
       const gateway = await openGateway(box);
       await startAgent(box);
       await gateway.send('#1 act.once 1 100');
@@ -119,7 +119,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(runs()).toEqual(['begin 1']);
     });
 
-    it('is started again when it was killed: nothing runs twice, and what is known stays so', async () => {
+    it('is restarted when it was killed: nothing runs twice, and repeats get the same reply', async () => {
       const gateway = await openGateway(box);
       await gateway.send('#10 act.once 10 0');
       await gateway.reply(/^#10 ok/);
@@ -144,7 +144,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(await processes()).not.toContain('sleep');
     });
 
-    it('restarts itself at a command, which is done when it is back; what runs has its time', async () => {
+    it('restarts itself on command, which is done when the agent is back; running commands may finish', async () => {
       const gateway = await openGateway(box);
       const pid = await property(box, 'MainPID');
       await gateway.send('#20 act.once 20 100');
@@ -158,7 +158,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(await property(box, 'MainPID')).not.toBe(pid);
     });
 
-    it('stops at once while it is still starting', async () => {
+    it('stops at once while it is starting', async () => {
       box.write(
         '/etc/supersim-agent/wedge.mjs',
         'console.log("on the way"); await new Promise((end) => setTimeout(end, 60_000));',

@@ -40,7 +40,7 @@ async function startService(env: Record<string, string> = {}, config = '', args:
 }
 
 describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
-  test('that the agent is ready, how it is, that it lives, and that it stops; no trace is left of the probe', async () => {
+  test('that the agent is ready, its status, that it is alive and that it stops; the probe leaves no trace', async () => {
     const { systemd, agent, peer, device, lives, log } = await startService();
     await lives();
     const idle = `STATUS=udp up, ${device.address}; no command yet; 0 running, 0 waiting, 0 in the outbox`;
@@ -68,13 +68,13 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
     });
   }, 30_000);
 
-  test('that it is ready also without a link, and why that is down', async () => {
+  test('that it is ready without a link, and why the link is down', async () => {
     const { systemd, lives } = await startService({}, '', ['--address', 'absent0']);
     await lives();
     expect(systemd.messages()[0]).toEqual([READY, expect.stringMatching(/^STATUS=udp down: \S/)]);
   });
 
-  test('nothing while the probe fails at the start, and that it is ready once it does not', async () => {
+  test('nothing while the probe fails at the start, and that it is ready once the probe succeeds', async () => {
     const { systemd, agent, peer, device, lives } = await startService({ TABLE: 'throws' });
     await agent.line(/"not ready: the probe failed"/);
     await rest(WATCHDOG_MS);
@@ -98,7 +98,7 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
     expect(systemd.messages()).toEqual([['STOPPING=1', 'STATUS=stopping', 'EXTEND_TIMEOUT_USEC=80000000']]);
   });
 
-  test('that it lives while long handlers have all places, and the queue is full', async () => {
+  test('that it is alive while long handlers take all slots and the queue is full', async () => {
     const { peer, device, lives } = await startService({}, 'limits: {running: 1, waiting: 1, stop: 0s}');
     await peer.send('#1 hold', device);
     await peer.send('#2 hold', device);
@@ -106,7 +106,7 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
     await lives();
   });
 
-  test('nothing while its process stands still; when that goes on, that it lives', async () => {
+  test('nothing while its process is stopped, and that it is alive when the process continues', async () => {
     const { agent, lives, isSilent } = await startService();
     await lives();
     agent.kill('SIGSTOP');
@@ -123,7 +123,7 @@ describe.skipIf(needs('python3', 'systemd-notify'))('systemd is told', () => {
   });
 
   test.each(['hangs', 'throws'])(
-    'nothing while its table of handlers %s, although others are answered',
+    'nothing while its table of handlers %s, although other commands are answered',
     async (how) => {
       const { agent, peer, device, lives, isSilent } = await startService();
       await lives();
@@ -145,7 +145,7 @@ describe('an agent without systemd', () => {
     return { env: { PATH: `${folder}:${process.env['PATH']}` }, pid };
   }
 
-  test('tells nobody, and is the same', async () => {
+  test('sends no notification and works the same', async () => {
     const { env, pid } = fakeNotify('exit 0');
     const { agent, peer, device } = await startAgent('', { env: { ...env, WATCHDOG_USEC: '30000' } });
     await rest(300);
@@ -155,7 +155,7 @@ describe('an agent without systemd', () => {
     expect(pid()).toBeUndefined();
   });
 
-  test('but with its socket, and a systemd-notify that fails, says so and goes on', async () => {
+  test('but with its socket and a failing systemd-notify logs this and continues', async () => {
     const { env, pid } = fakeNotify('echo no luck >&2; exit 1');
     const { agent, peer, device } = await startAgent('', { env: { ...env, NOTIFY_SOCKET: '/nowhere' } });
     await agent.line(/"systemd-notify exited with 1: no luck".*"systemd-notify failed"/);
@@ -165,7 +165,7 @@ describe('an agent without systemd', () => {
     expect(await agent.ended).toBe(0);
   });
 
-  test('but with one that hangs, goes on and ends in time', async () => {
+  test('but with a systemd-notify that hangs continues and stops in time', async () => {
     const { env, pid } = fakeNotify('exec sleep 30');
     const { agent, peer, device } = await startAgent('', { env: { ...env, NOTIFY_SOCKET: '/nowhere' } });
     await expect.poll(pid, { timeout: 5000 }).toBeGreaterThan(0);

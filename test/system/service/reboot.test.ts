@@ -62,7 +62,7 @@ async function expectEnd(
   expect(programRuns()).toHaveLength(1);
 }
 
-it('agent.restart says nothing of what else was in its datagram, and may not have run', async () => {
+it('agent.restart does not answer for other commands of its datagram, which may not have run', async () => {
   const device = await prepareDevice({ security: { unprotected: 'allow' }, limits: { running: 1 } });
   const agent = await device.start();
   const peer = await openPeer();
@@ -81,7 +81,7 @@ it('agent.restart says nothing of what else was in its datagram, and may not hav
 });
 
 describe.each(FORMATS)('in %s', (format) => {
-  it('device.reboot is not done when only the agent went down', async () => {
+  it('device.reboot is not done when only the agent was restarted', async () => {
     const prepared = await prepare('');
     const agent = await prepared.device.start();
     const call = await give(prepared, format, 'device.reboot');
@@ -102,7 +102,7 @@ describe.each(FORMATS)('in %s', (format) => {
     expect(await prepared.device.shown('agent.restart')).toMatchObject({ state: 'done', outcome: 'done', runs: 1 });
   });
 
-  it('agent.restart without a program ends the agent in order, and is done when it runs again', async () => {
+  it('agent.restart without a program stops the agent gracefully, and is done when it runs again', async () => {
     const device = await prepareDevice({ security: { unprotected: 'allow' } });
     const agent = await device.start();
     const call = createCall(await openPeer(), device.endpoint, format, 'agent.restart');
@@ -115,7 +115,7 @@ describe.each(FORMATS)('in %s', (format) => {
     await expectEnd({ device, programRuns: () => ['none'] }, call, format, 'done');
   });
 
-  it('while it goes on a repeat is told that it runs, and runs nothing', async () => {
+  it('a repeat during the restart is answered that it is running, and runs nothing', async () => {
     const prepared = await prepare('');
     await prepared.device.start();
     const call = await give(prepared, format, 'device.reboot');
@@ -126,7 +126,7 @@ describe.each(FORMATS)('in %s', (format) => {
     expect(prepared.programRuns()).toEqual(['reboot']);
   });
 
-  it.each(['device.reboot', 'agent.restart'])('%s has failed when its program fails', async (name) => {
+  it.each(['device.reboot', 'agent.restart'])('%s fails when its program fails', async (name) => {
     const prepared = await prepare('echo "no permission" >&2; exit 1');
     const agent = await prepared.device.start();
     const call = createCall(await openPeer(), prepared.device.endpoint, format, name);
@@ -140,7 +140,7 @@ describe.each(FORMATS)('in %s', (format) => {
     expect(prepared.programRuns()).toHaveLength(1);
   });
 
-  it('a stop leaves a reboot that is under way as it is', async () => {
+  it('stopping the agent does not change the outcome of a reboot in progress', async () => {
     const prepared = await prepare('exec sleep 30');
     const agent = await prepared.device.start();
     const call = await give(prepared, format, 'device.reboot');

@@ -53,33 +53,33 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('handlers that need root
     error: { data: { code: 'handler-failed' }, message: expect.stringMatching(message) },
   });
 
-  it('are sockets of root’s that the agent’s group may use, and nobody else', async () => {
+  it('have sockets that belong to root and that only the agent’s group may use', async () => {
     expect(await box.done(['stat', '--format=%U %G %a %F', SOCKET])).toBe('root supersim-agent 660 socket');
     expect(await box.done(['stat', '--format=%U %a', '/run/supersim-agent-root'])).toBe('root 755');
     expect(await box.run(['sh', '-c', CONNECT], { user: 'nobody' })).toMatchObject({ stderr: 'Permission denied\n' });
   });
 
-  it('run as root with the parameters that came from afar, and reply', async () => {
+  it('run as root with the parameters of the command, and reply', async () => {
     expect(await call('who.am.i', { channel: 2, on: true })).toMatchObject({
       result: 'root\n{"channel":2,"on":true}',
     });
   });
 
-  it('have failed when their service does, with what it said', async () => {
+  it('fail when their service fails, with its output', async () => {
     expect(await call('fail')).toMatchObject(failed(/half\nno such package$/));
   });
 
-  it('are ended by their own unit when they take too long', async () => {
+  it('are stopped by their own unit when they take too long', async () => {
     expect(await call('hang')).toMatchObject(failed(/without ok/));
     const left = await box.done(['systemctl', 'list-units', '--all', '--plain', '--no-legend', 'hang@*']);
     expect(left).toBe('');
   });
 
-  it('are told apart from those whose socket is not there', async () => {
+  it('fail with another error when their socket does not exist', async () => {
     expect(await call('absent')).toMatchObject({ error: { message: expect.stringContaining('absent.sock') } });
   });
 
-  it('have bounds of their own, and more of a sandbox than the agent', async () => {
+  it('have limits of their own, and an exposure of at most 2.0 by systemd-analyze security', async () => {
     copyOfPair(box, 'bounds', 'systemctl show --property=MemoryMax,TasksMax,RuntimeMaxUSec "bounds@*"; echo ok');
     await box.done(['sh', '-ec', 'systemctl daemon-reload; systemctl start bounds.socket']);
     const shown = await box.done(['perl', '-e', TALK, '/run/supersim-agent-root/bounds.sock']);
@@ -90,7 +90,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('handlers that need root
     await box.done(['systemd-analyze', 'security', '--no-pager', '--threshold=20', service]);
   });
 
-  it('reboot the device as root, which is not done before the device has booted again', async () => {
+  it('reboot the device as root; the command is not done before the device has booted again', async () => {
     const standIn = (command: string) => {
       const [read, ...rest] = ['read -r params', command, 'echo ok'];
       box.write(

@@ -43,7 +43,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     return `${stdout}${stderr}[${code}]`;
   }
 
-  it('answers commands that come through the carrier, with all that it knows of the device', async () => {
+  it('answers commands that arrive through the carrier, with its information about the device', async () => {
     expect(await ask(box, '#1 ping')).toEqual(['#1 ok pong']);
     // The interfaces are told by netlink, the boot id by /proc, the clock by D-Bus.
     expect(await ask(box, '#2 info')).toEqual([expect.stringMatching(/bootId=[0-9a-f-]{36} .*wwan0=100\.64\.7\.7/)]);
@@ -51,14 +51,14 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(await box.journal(AGENT)).toContainEqual(expect.stringContaining('"receiveBufferBytes":4194304'));
   });
 
-  it('is exposed no more than 2.0, as systemd counts', async () => {
+  it('has an exposure of at most 2.0 by systemd-analyze security', async () => {
     const printed = await box.done(['systemd-analyze', 'security', '--no-pager', '--threshold=20', AGENT]);
     const exposure = Number(/Overall exposure level for supersim-agent\.service: (\d+\.\d)/.exec(printed)?.[1]);
     expect(exposure).toBeGreaterThan(0);
     expect(exposure).toBeLessThanOrEqual(2);
   });
 
-  it('has bounds on its memory and its tasks, and goes on when a program is killed for its memory', async () => {
+  it('limits memory and tasks, and continues when a program is killed for its memory', async () => {
     const shown = await box.done(['systemctl', 'show', AGENT]);
     const value = (property: string) => new RegExp(`^${property}=(.*)$`, 'm').exec(shown)?.[1];
     expect(Number(value('MemoryMax'))).toBe(384 * 2 ** 20);
@@ -75,7 +75,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(Number(/^Threads:\s+(\d+)$/m.exec(status)?.[1])).toBeLessThan(32);
   });
 
-  it('keeps its files to itself', async () => {
+  it('has files that other users cannot read', async () => {
     const listed = await box.done(['find', '/var/lib/supersim-agent', '/run/supersim-agent', '-printf', '%p %u %m\n']);
     const files = listed.split('\n');
     expect(files).toContain('/run/supersim-agent supersim-agent 750');
@@ -85,7 +85,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     for (const line of state) expect(line).toMatch(/ supersim-agent 6?00$/);
   });
 
-  it('lets programs do what needs no rights', async () => {
+  it('lets programs do what needs no privileges', async () => {
     const useful = [
       ...['cd /var/lib/supersim-agent', 'date >kept', 'cat kept', 'rm kept'],
       ...[
@@ -138,7 +138,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(told).not.toMatch(/\[0\]$/);
   });
 
-  it('has no capabilities, and no way to any', async () => {
+  it('has no capabilities and cannot gain any', async () => {
     const status = await inside('grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/self/status');
     expect(status).toMatch(/^CapInh:\t0+\nCapPrm:\t0+\nCapEff:\t0+\nCapBnd:\t0+\nCapAmb:\t0+\n/);
     expect(status).toContain('NoNewPrivs:\t1\nSeccomp:\t2\n');
@@ -149,13 +149,13 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(await outside('cat /tmp/mine')).toContain('No such file');
   });
 
-  it('may use a serial port, by its group', async () => {
+  it('can use a serial port through its group', async () => {
     // The driver has perhaps no such port.
     expect(await inside('true </dev/ttyS3')).not.toMatch(/not permitted|denied/);
     expect(await outside('true </dev/ttyS3', 'nobody')).toContain('Permission denied');
   });
 
-  it('gives a program more by a drop-in, as the README says', async () => {
+  it('grants a program more by a drop-in, as the README describes', async () => {
     box.write(
       '/etc/systemd/system/supersim-agent.service.d/override.conf',
       '[Service]\nDeviceAllow=/dev/open rw\nReadWritePaths=/var/open\n',

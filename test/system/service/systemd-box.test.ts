@@ -22,7 +22,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(await box.done(['node', '--version'])).toMatch(/^v20\./);
   });
 
-  it('runs programs as its users, with their input, and tells how they ended', async () => {
+  it('runs programs as its users with an input, and returns their exit codes', async () => {
     expect(await box.run(['sh', '-c', 'cat; id -un; echo wrong >&2; exit 3'], { input: 'in\n' })).toEqual({
       code: 3,
       stdout: 'in\nroot\n',
@@ -33,7 +33,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     );
   });
 
-  it('ends a program that takes too long, and one that is started with its test', async () => {
+  it('kills a program that takes too long, and one that its test started', async () => {
     await expect(box.run(['sleep', '1000'], { timeoutMs: 100 })).rejects.toThrow('in its time');
     const running = box.start(['sh', '-c', 'echo started; exec sleep 1000'], 'nobody');
     await running.line(/started/);
@@ -55,7 +55,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(readFileSync('/proc/net/fib_trie', 'utf8')).not.toContain('100.64.0.1\n');
   });
 
-  it('takes files and folders in, and shows its own', async () => {
+  it('copies files and folders in, and shows its own files', async () => {
     const folder = temporaryFolder();
     writeScript('echo from outside', folder, 'script');
     await box.copy(folder, '/opt/copied');
@@ -66,7 +66,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(box.read('/etc/inside')).toBe('inside\n');
   });
 
-  it('leaves the root, the kernel’s settings and the devices of this machine alone', async () => {
+  it('cannot change the root, the kernel’s settings and the devices of this machine', async () => {
     box.write('/etc/written', '');
     expect(existsSync(join(await systemdRoot(), 'etc/written'))).toBe(false);
     expect(await box.run(['sh', '-c', 'echo 1 >/proc/sys/kernel/printk'])).toMatchObject({ code: 2 });
@@ -74,7 +74,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(await box.run(['sh', '-c', 'ls /dev/vd* /dev/sd* /dev/nvme* /dev/mem'])).toMatchObject({ stdout: '' });
   });
 
-  it('is apart from another one, and leaves nothing behind when it is stopped', async () => {
+  it('is isolated from another box, and leaves nothing behind when it is stopped', async () => {
     const other = await bootBox();
     const sleep = ['systemd-run', '--unit=same', 'sleep', '1000'];
     const pidOf = (one: SystemdBox) => one.done(['systemctl', 'show', '--property=MainPID', '--value', 'same']);
@@ -87,7 +87,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(await box.done(['systemctl', 'is-active', 'same'])).toBe('active');
   });
 
-  it('goes with the process that booted it, however that ends', async () => {
+  it('ends with the process that booted it, however that ends', async () => {
     const script = resolve('test/support/systemd-box.sh');
     const owner = writeFile(
       temporaryFolder(),
@@ -106,7 +106,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     expect(readdirSync('/var/tmp')).not.toContain(`systemd-box.${keeper}`);
   });
 
-  it('says why it did not boot', async () => {
+  it('reports why it did not boot', async () => {
     await expect(bootBox('/nowhere')).rejects.toThrow('overlay');
   });
 });

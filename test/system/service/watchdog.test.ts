@@ -50,13 +50,13 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
     40_000,
   );
 
-  it('leaves behind what the doctor tells of', async () => {
+  it('leaves what the doctor reports', async () => {
     const { stdout } = await box.run(['supersim-agent', 'doctor', '--json']);
     const { findings } = JSON.parse(stdout);
     expect(findings).toContainEqual(expect.objectContaining({ check: 'watchdog', severity: 'warning' }));
   });
 
-  it('leaves one alone in which long handlers have all places', async () => {
+  it('does not restart an agent in which long handlers take all slots', async () => {
     const [before, pid] = [await restarts(), await property(box, 'MainPID')];
     for (let i = 0; i <= PLACES; i++) await send(box, 'hold');
     await rest(2 * WATCHDOG_S * 1000);

@@ -80,7 +80,7 @@ async function until(reached: () => boolean): Promise<void> {
   }
 }
 
-test('under losses and refusals each SIM has one true outcome, and the memory is bounded', {
+test('a broadcast over losses and refusals reports one true outcome for each SIM in bounded memory', {
   timeout: 600_000,
 }, async () => {
   const { loopback, folder } = await start(count, BAD);
@@ -102,7 +102,7 @@ test('under losses and refusals each SIM has one true outcome, and the memory is
   console.log(`${apiBusy} × 429, ${apiAnswersLost} answers and ${lost} packets lost; ${hint}`);
 });
 
-test('killed at ten moments and gone on with, it is complete and true', { timeout: 600_000 }, async () => {
+test('a broadcast that is killed ten times and resumed is complete and true', { timeout: 600_000 }, async () => {
   const sims = IS_LONG ? count : 600;
   const { loopback, folder } = await start(sims, BAD);
   const random = seededRandom(seed);
@@ -134,7 +134,9 @@ test('killed at ten moments and gone on with, it is complete and true', { timeou
     console.log(`killed 10 times, at last with ${ended} of ${sims} SIMs ended and ${begun - ended} begun with`);
 });
 
-test('ended by Ctrl-C it says 130, blames nobody, and goes on', { timeout: 60_000 }, async () => {
+test('a broadcast that is ended by Ctrl-C exits with 130, marks no SIM as failed, and can be resumed', {
+  timeout: 60_000,
+}, async () => {
   const { loopback, folder } = await start(300, { faults: { up: { loss: 0.5 } } });
   const broadcast = startBroadcast(loopback, { timeScale, args: newOne(folder) });
   await until(() => (progressOf(folder)?.ended ?? 0) > 50);
@@ -152,7 +154,9 @@ test('ended by Ctrl-C it says 130, blames nobody, and goes on', { timeout: 60_00
 });
 
 describe('the access token', () => {
-  test('expires in the middle, again and again: nobody is told', { timeout: 60_000 }, async () => {
+  test('is renewed without an error when it expires during a broadcast, several times', {
+    timeout: 60_000,
+  }, async () => {
     const { loopback, folder } = await start(400, { tokenLife: '1s', apiFaults: { delay: '20ms' } });
     const args = newOne(folder, '--rate', '100');
     const broadcast = startBroadcast(loopback, { timeScale, args });
@@ -162,7 +166,7 @@ describe('the access token', () => {
     expect(loopback.counters.tokens).toBeGreaterThanOrEqual(3);
   });
 
-  test('ends before its time: nobody is told', { timeout: 60_000 }, async () => {
+  test('is renewed without an error when it is revoked early', { timeout: 60_000 }, async () => {
     const { loopback, folder } = await start(300);
     const broadcast = startBroadcast(loopback, { timeScale, args: newOne(folder, '--rate', '200') });
     await until(() => (progressOf(folder)?.ended ?? 0) > 100);
@@ -171,7 +175,7 @@ describe('the access token', () => {
     expect(untruthsOf(loopback, resultsIn(broadcast.output()), folder.runs)).toEqual([]);
   });
 
-  test('is not to be had any more: it stops with the reason, and goes on with the new secret', {
+  test('cannot be renewed: the broadcast stops with the reason, and is resumed with the new secret', {
     timeout: 60_000,
   }, async () => {
     const { loopback, folder } = await start(300);

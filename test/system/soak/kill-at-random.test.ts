@@ -95,7 +95,7 @@ function contradictions({ call, number, end }: Ended, runs: number, entry: Journ
   return found.map((what) => `${number} (${call.id}) was told ${end.summary}, but ${what}`);
 }
 
-it(`${KILLS} times kill -9 at random moments: nothing runs twice, and every caller is told the truth (seed ${SEED})`, async () => {
+it(`${KILLS} times kill -9 at random moments: nothing runs twice, and every caller receives the true outcome (seed ${SEED})`, async () => {
   const device = await prepareDevice({ journal: { entries: 100_000 } });
   const over = new AbortController();
   const callers = Promise.all(Array.from({ length: CALLERS }, (_, index) => callAway(device, index, over.signal)));

@@ -147,7 +147,7 @@ describe('kill -9 of the agent while a command is', () => {
     expect(found && [found.state, found.runs]).toEqual(shown);
   });
 
-  it.each(CALL_FORMATS)('ended keeps its reply for repeats, as it was: %s', async (format) => {
+  it.each(CALL_FORMATS)('ended answers repeats with the same reply: %s', async (format) => {
     const device = await prepareDevice();
     const agent = await device.start();
     const call = createCall(await openPeer(), device.endpoint, format, 'act.once', { number: 1 });
@@ -164,7 +164,7 @@ describe('kill -9 of the agent while a command is', () => {
     expect(device.runs()).toEqual(new Map([['1', 1]]));
   });
 
-  it('one that kills it each time, and may run twice, does so twice', async () => {
+  it('an idempotent command that kills the agent each time runs twice, and is interrupted then', async () => {
     const { device, agent, call, runs } = await startScene('crash', 'json');
     await call.send();
     await device.journalled('crash', 'started');
@@ -181,7 +181,7 @@ describe('kill -9 of the agent while a command is', () => {
     expect(await device.shown('crash')).toMatchObject({ state: 'interrupted', runs: 2, code: 'interrupted' });
   });
 
-  it('one that kills it, and may not run twice, does so once', async () => {
+  it('a command that kills the agent and must not run twice is not run again', async () => {
     const { device, agent, call } = await startScene('die.once', 'json');
     await call.send();
     expect(await agent.ended).toBe('SIGKILL');

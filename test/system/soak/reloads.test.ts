@@ -6,7 +6,7 @@ import { startReloadable, writeModule } from '../../support/reload.js';
 const LONG_MS = 120_000;
 const MEBIBYTE = 1_048_576;
 
-test('a thousand reloads leave no file open and no memory taken; each changed file some of it', {
+test('a thousand reloads leak neither files nor memory; each changed module takes a bounded amount', {
   timeout: LONG_MS,
 }, async () => {
   const folder = temporaryFolder();

@@ -32,7 +32,9 @@ const share = (findings: readonly Finding[], which: (finding: Finding) => boolea
 const ranOnce = ({ runs }: Finding) => runs.length === 1;
 const attemptsOf = ({ result }: Finding) => result.attempts;
 
-test('over a radio that loses, doubles and reorders, each request ends truly', { timeout: 600_000 }, async () => {
+test('over a radio that loses, duplicates and reorders, each request ends with the outcome that its handler had', {
+  timeout: 600_000,
+}, async () => {
   const requests = Number(SOAK_REQUESTS);
   const found = await soak({
     requests,
@@ -53,7 +55,7 @@ test('over a radio that loses, doubles and reorders, each request ends truly', {
   for (const hits of [radio.lost, radio.duplicated, radio.reordered]) expect(hits, hint).toBeGreaterThan(requests / 10);
 });
 
-test('a handler that outlasts several time-outs runs once', { timeout: 120_000 }, async () => {
+test('a handler that takes longer than several timeouts runs once', { timeout: 120_000 }, async () => {
   const requests = 200;
   const found = await soak({
     requests,
@@ -73,7 +75,7 @@ test('a handler that outlasts several time-outs runs once', { timeout: 120_000 }
   expect(received, hint).toBeGreaterThan(2 * requests);
 });
 
-test('half of all answers are lost: each command has run once', { timeout: 120_000 }, async () => {
+test('each command runs once when half of all answers are lost', { timeout: 120_000 }, async () => {
   const found = await soak({
     requests: 200,
     inFlight: 64,
@@ -90,7 +92,7 @@ test('half of all answers are lost: each command has run once', { timeout: 120_0
   expect(share(found.findings, isAnswered), hint).toBeGreaterThan(0.88);
 });
 
-test('the way up is dead for a while: all is answered after it', { timeout: 120_000 }, async () => {
+test('all requests are answered after the uplink was down for a while', { timeout: 120_000 }, async () => {
   const found = await soak({
     requests: 100,
     inFlight: 100,
@@ -108,7 +110,7 @@ test('the way up is dead for a while: all is answered after it', { timeout: 120_
  * Only where an end that is missing shows: JSON without its last brace and CBOR without its last byte are neither.
  * Text cut short is another command, and CoAP's payload has no length: the checksum of UDP is what they rely on.
  */
-test('JSON and CBOR that lose their end are neither run nor believed', { timeout: 120_000 }, async () => {
+test('truncated JSON and CBOR is neither run nor accepted as an answer', { timeout: 120_000 }, async () => {
   const found = await soak({
     requests: 150,
     inFlight: 64,

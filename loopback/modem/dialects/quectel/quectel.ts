@@ -1,12 +1,12 @@
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer, Handler } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
 import { bootLines } from '../../at/unit.js';
 import { simLine } from '../../cellular.js';
 import type { Dialect, DialectContext } from '../dialect.js';
-import { accepted, answers, bindTo, setting, withSim } from '../standard-commands.js';
+import { answerLine, answerOk, bindTo, setting, withSim } from '../standard-commands.js';
 import { quectelError } from './errors.js';
-import { send, sendHex } from './send.js';
-import { close, listSockets, open, read, receive } from './sockets.js';
+import { handleSend, handleSendHex } from './send.js';
+import { handleClose, handleOpen, handleRead, handleState, receiveDatagram } from './sockets.js';
 import {
   closeAllSockets,
   createQuectelState,
@@ -18,7 +18,7 @@ import {
   URC_PORTS,
 } from './state.js';
 
-/** A shorter number is filled up as it is on the SIM. */
+/** Length to which a shorter number is padded, as on the SIM. */
 const ICCID_DIGITS = 20;
 const ACTIVATION_MS = 50;
 
@@ -33,7 +33,7 @@ export function createQuectel(context: DialectContext, quirks: QuectelQuirks): D
     idleUrc: '+QIND: "csq",20,99',
     boot: bootLines(['RDY', '+CFUN: 1', simLine(persistent), '+QUSIM: 1', '+QIND: SMS DONE']),
     commands: commandsOf(state),
-    receive: (port, datagram) => receive(state, port, datagram),
+    receive: (port, datagram) => receiveDatagram(state, port, datagram),
     onContextLost() {
       if (!state.active) return;
       state.active = false;
@@ -52,33 +52,33 @@ export function createQuectel(context: DialectContext, quirks: QuectelQuirks): D
   };
 }
 
-function commandsOf(state: QuectelState): Record<string, Handler> {
+function commandsOf(state: QuectelState): Record<string, AtHandler> {
   const { context } = state;
   const { persistent } = context.cellular;
   const bind = bindTo(state);
   return {
-    ...Object.fromEntries(['+QSCLK', '+QCFG', '+QPOWD', '+QNWINFO'].map((name) => [name, accepted()])),
+    ...Object.fromEntries(['+QSCLK', '+QCFG', '+QPOWD', '+QNWINFO'].map((name) => [name, answerOk()])),
     '+QCCID': withSim(
       context,
-      answers(() => `+QCCID: ${persistent.iccid.padEnd(ICCID_DIGITS, 'F')}`),
+      answerLine(() => `+QCCID: ${persistent.iccid.padEnd(ICCID_DIGITS, 'F')}`),
     ),
     '+QISDE': setting('+QISDE', 0, 1, state.echoesData),
-    '+QIGETERROR': answers(() => `+QIGETERROR: ${quectelError(state.lastError)}`),
-    '+QICFG': bind(configure),
-    '+QURCCFG': bind(configureUrcPort),
-    '+QICSGP': bind(defineContext),
-    '+QIACT': withSim(context, bind(activate)),
-    '+QIDEACT': bind(deactivate),
-    '+QIOPEN': withSim(context, bind(open)),
-    '+QISEND': bind(send),
-    '+QISENDEX': bind(sendHex),
-    '+QIRD': bind(read),
-    '+QICLOSE': bind(close),
-    '+QISTATE': bind(listSockets),
+    '+QIGETERROR': answerLine(() => `+QIGETERROR: ${quectelError(state.lastError)}`),
+    '+QICFG': bind(handleConfigure),
+    '+QURCCFG': bind(handleUrcPort),
+    '+QICSGP': bind(handleContext),
+    '+QIACT': withSim(context, bind(handleActivate)),
+    '+QIDEACT': bind(handleDeactivate),
+    '+QIOPEN': withSim(context, bind(handleOpen)),
+    '+QISEND': bind(handleSend),
+    '+QISENDEX': bind(handleSendHex),
+    '+QIRD': bind(handleRead),
+    '+QICLOSE': bind(handleClose),
+    '+QISTATE': bind(handleState),
   };
 }
 
-function configure(state: QuectelState, { args }: Command, answer: Answer) {
+function handleConfigure(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const { settings, isEc200u } = state;
   const [key = '', ...values] = args;
   if (!settings.has(key) || (EC200U_SETTINGS.has(key) && !isEc200u)) return end(state, answer, 552);
@@ -89,7 +89,7 @@ function configure(state: QuectelState, { args }: Command, answer: Answer) {
   end(state, answer, 0);
 }
 
-function configureUrcPort(state: QuectelState, { args }: Command, answer: Answer) {
+function handleUrcPort(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   if (args[0] !== 'urcport') return answer.error();
   if (args[1] === undefined) answer.line(`+QURCCFG: "urcport","${state.urcPort}"`);
   else if (!URC_PORTS.includes(args[1])) return answer.error();
@@ -97,7 +97,7 @@ function configureUrcPort(state: QuectelState, { args }: Command, answer: Answer
   answer.ok();
 }
 
-function defineContext(state: QuectelState, { args }: Command, answer: Answer) {
+function handleContext(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   if (integer(args[0], 1, 16) === undefined) return end(state, answer, 552);
   if (args.length === 1) answer.line(`+QICSGP: 1,"${state.apn ?? ''}","","",0`);
   else if (args[1] !== '1') return end(state, answer, 552);
@@ -105,7 +105,7 @@ function defineContext(state: QuectelState, { args }: Command, answer: Answer) {
   end(state, answer, 0);
 }
 
-function activate(state: QuectelState, { kind, args }: Command, answer: Answer) {
+function handleActivate(state: QuectelState, { kind, args }: AtCommand, answer: AtAnswer) {
   const { cellular } = state.context;
   const { address, contexts } = cellular.persistent;
   if (kind !== 'set') {
@@ -120,7 +120,7 @@ function activate(state: QuectelState, { kind, args }: Command, answer: Answer) 
   });
 }
 
-function deactivate(state: QuectelState, _: Command, answer: Answer): void {
+function handleDeactivate(state: QuectelState, _: AtCommand, answer: AtAnswer): void {
   answer.later(ACTIVATION_MS, () => {
     state.active = false;
     closeAllSockets(state);

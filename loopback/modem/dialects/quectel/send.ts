@@ -1,15 +1,15 @@
 import type { Endpoint } from '../../../network/network.js';
-import { type Command, hexBytes, integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import { type AtCommand, hexBytes, integer } from '../../at/command-line.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import { framed } from '../../at/unit.js';
-import type { Socket } from '../sockets.js';
+import type { ModemSocket } from '../sockets.js';
 import { end, type QuectelState, socketOf } from './state.js';
 
 const MAX_SEND = 1460;
 const MAX_HEX_SEND = 512;
 
 /** `AT+QISEND`. */
-export function send(state: QuectelState, { args }: Command, answer: Answer) {
+export function handleSend(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const { context, isEc200u, settings } = state;
   const socket = socketOf(state, args[0]);
   if (socket === undefined || socket.closed) return end(state, answer, 567);
@@ -42,7 +42,7 @@ export function send(state: QuectelState, { args }: Command, answer: Answer) {
 }
 
 /** `AT+QISENDEX`. */
-export function sendHex(state: QuectelState, { args }: Command, answer: Answer) {
+export function handleSendHex(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const socket = socketOf(state, args[0]);
   const bytes = hexBytes(args[1]);
   if (socket === undefined || socket.closed) return end(state, answer, 567);
@@ -52,7 +52,7 @@ export function sendHex(state: QuectelState, { args }: Command, answer: Answer) 
   transmit(state, answer, socket, bytes, socket.peer);
 }
 
-function transmit(state: QuectelState, answer: Answer, socket: Socket, bytes: Buffer, peer: Endpoint) {
+function transmit(state: QuectelState, answer: AtAnswer, socket: ModemSocket, bytes: Buffer, peer: Endpoint) {
   const { context, settings } = state;
   const sent = !context.sendFails() && bytes.length <= MAX_SEND && context.transmit(bytes, socket.port, peer);
   state.lastError = sent ? 0 : 558;

@@ -1,8 +1,8 @@
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import { latin1 } from '../../at/unit.js';
 import type { Received } from '../dialect.js';
-import { enqueue, type Socket, takeFirst, takeStream, unreadBytes } from '../sockets.js';
+import { enqueue, type ModemSocket, takeFirst, takeStream, unreadBytes } from '../sockets.js';
 import type { QuectelErrorCode } from './errors.js';
 import { end, LAST_ID, OWN_PORT, printsUrcs, printUrc, type QuectelState, socketOf, urcPrefix } from './state.js';
 
@@ -11,7 +11,7 @@ const OPENING_MS = 30;
 const CLOSING_MS = 20;
 
 /** `AT+QIOPEN`. */
-export function open(state: QuectelState, { args }: Command, answer: Answer) {
+export function handleOpen(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const [contextId, idText, type = '', address = '', remote, local, mode = '0'] = args;
   const id = integer(idText, 0, LAST_ID);
   const remotePort = integer(remote, 0, 65_535);
@@ -37,7 +37,7 @@ function openSocket(
   { sockets, active }: QuectelState,
   id: number,
   port: number,
-  peer: Socket['peer'],
+  peer: ModemSocket['peer'],
 ): QuectelErrorCode {
   if (sockets.get(id) !== undefined) return 563;
   if (!active) return 561;
@@ -45,7 +45,7 @@ function openSocket(
 }
 
 /** `AT+QICLOSE`. */
-export function close(state: QuectelState, { args }: Command, answer: Answer) {
+export function handleClose(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const id = integer(args[0], 0, LAST_ID);
   if (id === undefined) return end(state, answer, 552);
   const closeSocket = () => {
@@ -59,7 +59,7 @@ export function close(state: QuectelState, { args }: Command, answer: Answer) {
 }
 
 /** `AT+QISTATE`. */
-export function listSockets(state: QuectelState, { kind, args }: Command, answer: Answer): void {
+export function handleState(state: QuectelState, { kind, args }: AtCommand, answer: AtAnswer): void {
   const { sockets, details, context } = state;
   const only = kind === 'set' && args[0] === '1' ? integer(args[1], 0, LAST_ID) : undefined;
   for (const { id, port, peer, closed } of sockets.all()) {
@@ -73,7 +73,7 @@ export function listSockets(state: QuectelState, { kind, args }: Command, answer
 }
 
 /** `AT+QIRD`. */
-export function read(state: QuectelState, { args }: Command, answer: Answer) {
+export function handleRead(state: QuectelState, { args }: AtCommand, answer: AtAnswer) {
   const socket = socketOf(state, args[0]);
   const details = socket && state.details.get(socket.id);
   if (socket === undefined || details === undefined || details.mode === 'push') return end(state, answer, 552);
@@ -97,13 +97,13 @@ export function read(state: QuectelState, { args }: Command, answer: Answer) {
   end(state, answer, 0);
 }
 
-function takeMerged(socket: Socket, most: number): Received | undefined {
+function takeMerged(socket: ModemSocket, most: number): Received | undefined {
   const [first] = socket.queue;
   return first && { source: first.source, bytes: takeStream(socket, most) };
 }
 
 /** Delivers a datagram from the network. Returns whether a socket takes it. */
-export function receive(state: QuectelState, port: number, datagram: Received): boolean {
+export function receiveDatagram(state: QuectelState, port: number, datagram: Received): boolean {
   const { context, sockets, settings, details } = state;
   const socket = state.active ? sockets.receiverAt(port, datagram.source) : undefined;
   if (socket === undefined) return false;
@@ -122,7 +122,7 @@ export function receive(state: QuectelState, port: number, datagram: Received): 
 }
 
 /** The source of a datagram, which only a `UDP SERVICE` socket prints. */
-const sourceField = ({ details }: QuectelState, { id }: Socket, { source }: Received) =>
+const sourceField = ({ details }: QuectelState, { id }: ModemSocket, { source }: Received) =>
   details.get(id)?.service ? `,"${source.address}",${source.port}` : '';
 
 const separator = ({ settings }: QuectelState) => (settings.get('viewmode') === '1' ? ',' : '\r\n');

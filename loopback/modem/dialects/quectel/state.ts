@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import { integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import type { DialectContext } from '../dialect.js';
-import { createSockets, type Socket, type Sockets } from '../sockets.js';
+import { createSockets, type ModemSocket, type ModemSockets } from '../sockets.js';
 import type { QuectelErrorCode } from './errors.js';
 
 export const LAST_ID = 11;
@@ -11,7 +11,7 @@ export const OWN_PORT = 'usbat';
 /** Interfaces that `AT+QURCCFG` can send URCs to. */
 export const URC_PORTS = [OWN_PORT, 'usbmodem', 'uart1', 'all'];
 
-/** Settings of `AT+QICFG` that only the EC200U has. */
+/** StandardSettings of `AT+QICFG` that only the EC200U has. */
 export const EC200U_SETTINGS = new Set([
   'sendinfo',
   'formatcfg',
@@ -21,7 +21,7 @@ export const EC200U_SETTINGS = new Set([
   'udp/sendmode',
 ]);
 
-/** Settings of `AT+QICFG` after power-on. */
+/** StandardSettings of `AT+QICFG` after power-on. */
 const DEFAULT_SETTINGS: readonly (readonly [string, string])[] = [
   ['dataformat', '0,0'],
   ['viewmode', '0'],
@@ -68,9 +68,9 @@ export interface QuectelState {
   readonly context: DialectContext;
   readonly quirks: QuectelQuirks;
   readonly isEc200u: boolean;
-  readonly sockets: Sockets;
+  readonly sockets: ModemSockets;
   readonly details: Map<number, QuectelSocket>;
-  /** Settings of `AT+QICFG`. */
+  /** StandardSettings of `AT+QICFG`. */
   readonly settings: Map<string, string>;
   /** Setting of `AT+QISDE`: whether the bytes after a send prompt are echoed. */
   readonly echoesData: { current: number };
@@ -97,13 +97,13 @@ export const createQuectelState = (context: DialectContext, quirks: QuectelQuirk
 });
 
 /** Ends a command with OK for 0, else with ERROR, and keeps the code for `AT+QIGETERROR`. */
-export function end(state: QuectelState, answer: Answer, code: QuectelErrorCode): void {
+export function end(state: QuectelState, answer: AtAnswer, code: QuectelErrorCode): void {
   state.lastError = code;
   if (code === 0) answer.ok();
   else answer.error();
 }
 
-export function socketOf({ sockets }: QuectelState, argument: string | undefined): Socket | undefined {
+export function socketOf({ sockets }: QuectelState, argument: string | undefined): ModemSocket | undefined {
   const id = integer(argument, 0, LAST_ID);
   return id === undefined ? undefined : sockets.get(id);
 }

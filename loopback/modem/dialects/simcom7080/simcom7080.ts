@@ -1,10 +1,19 @@
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer, Handler } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
 import { bootLines } from '../../at/unit.js';
 import { simLine } from '../../cellular.js';
 import type { Dialect, DialectContext } from '../dialect.js';
-import { accepted, answers, bindTo, remembered, setting, withSim } from '../standard-commands.js';
-import { close, configure, connect, listen, listSockets, read, receive, send } from './sockets.js';
+import { answerLine, answerOk, bindTo, remembered, setting, withSim } from '../standard-commands.js';
+import {
+  handleClose,
+  handleConfigure,
+  handleConnect,
+  handleListen,
+  handleRead,
+  handleSend,
+  handleState,
+  receiveDatagram,
+} from './sockets.js';
 import { closeAllSockets, createSimcom7080State, type Simcom7080Quirks, type Simcom7080State } from './state.js';
 
 const CONTEXTS = 4;
@@ -21,7 +30,7 @@ export function createSimcom7080(context: DialectContext, quirks: Simcom7080Quir
     autobaudLines: quirks.autobaud === 'yes' ? 2 : 0,
     boot: bootLines(['RDY', '+CFUN: 1', simLine(context.cellular.persistent), 'SMS DONE', 'PB DONE']),
     commands: commandsOf(state),
-    receive: (port, datagram) => receive(state, port, datagram),
+    receive: (port, datagram) => receiveDatagram(state, port, datagram),
     onContextLost() {
       if (!state.active) return;
       state.active = false;
@@ -39,40 +48,40 @@ export function createSimcom7080(context: DialectContext, quirks: Simcom7080Quir
   };
 }
 
-function commandsOf(state: Simcom7080State): Record<string, Handler> {
+function commandsOf(state: Simcom7080State): Record<string, AtHandler> {
   const { context, quirks } = state;
   const { persistent } = context.cellular;
   const bind = bindTo(state);
   return {
-    ...Object.fromEntries(['+CSCLK', '+CBANDCFG'].map((name) => [name, accepted()])),
+    ...Object.fromEntries(['+CSCLK', '+CBANDCFG'].map((name) => [name, answerOk()])),
     '+CNMP': remembered(context, '+CNMP', '2'),
     '+CMNB': remembered(context, '+CMNB', '3'),
     '+CCID': withSim(
       context,
-      answers(() => `${quirks.ccid === 'named' ? '+CCID: ' : ''}${persistent.iccid}`),
+      answerLine(() => `${quirks.ccid === 'named' ? '+CCID: ' : ''}${persistent.iccid}`),
     ),
-    '+CNCFG': bind(configureContext),
-    '+CNACT': withSim(context, bind(activate)),
-    '+CASERVER': bind(listen),
-    '+CAOPEN': bind(connect),
-    '+CACFG': bind(configure),
+    '+CNCFG': bind(handleContext),
+    '+CNACT': withSim(context, bind(handleActivate)),
+    '+CASERVER': bind(handleListen),
+    '+CAOPEN': bind(handleConnect),
+    '+CACFG': bind(handleConfigure),
     '+CASRIP': (command, answer) =>
       quirks.casrip === 'yes' ? setting('+CASRIP', 0, 1, state.showsSource)(command, answer) : answer.error(),
-    '+CASEND': bind(send),
-    '+CARECV': bind(read),
-    '+CACLOSE': bind(close),
-    '+CASTATE': bind(listSockets),
-    '+CAACK': answers(() => '+CAACK: 0,0'),
+    '+CASEND': bind(handleSend),
+    '+CARECV': bind(handleRead),
+    '+CACLOSE': bind(handleClose),
+    '+CASTATE': bind(handleState),
+    '+CAACK': answerLine(() => '+CAACK: 0,0'),
   };
 }
 
-function configureContext(state: Simcom7080State, { kind, args }: Command, answer: Answer): void {
+function handleContext(state: Simcom7080State, { kind, args }: AtCommand, answer: AtAnswer): void {
   if (kind === 'read') answer.line(`+CNCFG: 0,1,"${state.apn ?? ''}"`);
   else if (args[0] === '0') state.apn = args[2] ?? '';
   answer.ok();
 }
 
-function activate(state: Simcom7080State, { kind, args }: Command, answer: Answer) {
+function handleActivate(state: Simcom7080State, { kind, args }: AtCommand, answer: AtAnswer) {
   const { cellular } = state.context;
   const { address, contexts } = cellular.persistent;
   if (kind === 'read') {
@@ -92,7 +101,7 @@ function activate(state: Simcom7080State, { kind, args }: Command, answer: Answe
   reportContext(state, answer);
 }
 
-function reportContext({ context, quirks, active }: Simcom7080State, answer: Answer): void {
+function reportContext({ context, quirks, active }: Simcom7080State, answer: AtAnswer): void {
   const line = `+APP PDP: 0,${active ? 'ACTIVE' : 'DEACTIVE'}`;
   if (quirks.appPdp === 'first') answer.line(line);
   answer.ok();

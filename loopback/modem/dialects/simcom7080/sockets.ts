@@ -1,9 +1,9 @@
 import type { Endpoint } from '../../../network/network.js';
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import { latin1 } from '../../at/unit.js';
 import type { Received } from '../dialect.js';
-import { enqueue, type Socket, takeFirst, unreadBytes } from '../sockets.js';
+import { enqueue, type ModemSocket, takeFirst, unreadBytes } from '../sockets.js';
 import { LAST_CID, type Simcom7080State, socketOf } from './state.js';
 
 const MAX_SEND = 1459;
@@ -11,7 +11,7 @@ const MAX_READ = 1459;
 const INPUT_TIMEOUT_MS = 5000;
 
 /** `AT+CASERVER`. */
-export function listen(state: Simcom7080State, { args }: Command, answer: Answer) {
+export function handleListen(state: Simcom7080State, { args }: AtCommand, answer: AtAnswer) {
   const cid = integer(args[0], 0, LAST_CID);
   const port = integer(args[3], 1, 65_535);
   if (cid === undefined || args[1] !== '0') return answer.cme(50);
@@ -22,7 +22,7 @@ export function listen(state: Simcom7080State, { args }: Command, answer: Answer
 }
 
 /** `AT+CAOPEN`. */
-export function connect(state: Simcom7080State, { args }: Command, answer: Answer) {
+export function handleConnect(state: Simcom7080State, { args }: AtCommand, answer: AtAnswer) {
   const cid = integer(args[0], 0, LAST_CID);
   const port = integer(args[4], 1, 65_535);
   const address = args[3];
@@ -51,10 +51,10 @@ function openSocket(
 }
 
 /** `AT+CACFG`. */
-export function configure(
+export function handleConfigure(
   { sockets, details, localPorts, remotes }: Simcom7080State,
-  { args }: Command,
-  answer: Answer,
+  { args }: AtCommand,
+  answer: AtAnswer,
 ) {
   const [key, cidText, first, second] = args;
   const cid = integer(cidText, 0, LAST_CID);
@@ -73,7 +73,7 @@ export function configure(
 }
 
 /** `AT+CASEND`. */
-export function send(state: Simcom7080State, { args }: Command, answer: Answer) {
+export function handleSend(state: Simcom7080State, { args }: AtCommand, answer: AtAnswer) {
   const { context, quirks } = state;
   const socket = socketOf(state, args[0]);
   if (socket === undefined || socket.closed) return answer.cme(3);
@@ -105,7 +105,7 @@ export function send(state: Simcom7080State, { args }: Command, answer: Answer) 
 }
 
 /** `AT+CARECV`. */
-export function read(state: Simcom7080State, { kind, args }: Command, answer: Answer) {
+export function handleRead(state: Simcom7080State, { kind, args }: AtCommand, answer: AtAnswer) {
   if (kind === 'read') {
     for (const socket of state.sockets.all()) answer.line(`+CARECV: ${socket.id},${unreadBytes(socket)}`);
     return answer.ok();
@@ -128,7 +128,7 @@ export function read(state: Simcom7080State, { kind, args }: Command, answer: An
 }
 
 /** `AT+CACLOSE`. */
-export function close(state: Simcom7080State, { args }: Command, answer: Answer) {
+export function handleClose(state: Simcom7080State, { args }: AtCommand, answer: AtAnswer) {
   const socket = socketOf(state, args[0]);
   if (socket === undefined) return answer.cme(3);
   state.sockets.close(socket.id);
@@ -138,7 +138,7 @@ export function close(state: Simcom7080State, { args }: Command, answer: Answer)
 }
 
 /** `AT+CASTATE`. */
-export function listSockets({ sockets, details }: Simcom7080State, _: Command, answer: Answer): void {
+export function handleState({ sockets, details }: Simcom7080State, _: AtCommand, answer: AtAnswer): void {
   for (const { id, closed } of sockets.all()) {
     answer.line(`+CASTATE: ${id},${closed ? 0 : details.get(id)?.server ? 2 : 1}`);
   }
@@ -146,7 +146,7 @@ export function listSockets({ sockets, details }: Simcom7080State, _: Command, a
 }
 
 /** Delivers a datagram from the network. Returns whether a socket takes it. */
-export function receive(state: Simcom7080State, port: number, datagram: Received): boolean {
+export function receiveDatagram(state: Simcom7080State, port: number, datagram: Received): boolean {
   const { context, sockets, details } = state;
   const receiver = state.active ? sockets.receiverAt(port, datagram.source) : undefined;
   if (receiver === undefined) return false;
@@ -163,14 +163,18 @@ export function receive(state: Simcom7080State, port: number, datagram: Received
   return true;
 }
 
-function push({ context, showsSource }: Simcom7080State, socket: Socket, { bytes, source }: Received): void {
+function push({ context, showsSource }: Simcom7080State, socket: ModemSocket, { bytes, source }: Received): void {
   const from = showsSource.current === 1 ? `,${source.address},${source.port}` : '';
   const header = `\r\n+CAURC: "recv",${socket.id},${bytes.length}${from}\r\n`;
   context.emit({ kind: 'urc', bytes: Buffer.concat([latin1(header), bytes, latin1('\r\n')]) });
 }
 
 /** The socket that queues what this peer sends to a listener, and the URC that announces it. */
-function queueFor(state: Simcom7080State, listener: Socket, source: Endpoint): { socket: Socket; urc: string } {
+function queueFor(
+  state: Simcom7080State,
+  listener: ModemSocket,
+  source: Endpoint,
+): { socket: ModemSocket; urc: string } {
   const { quirks, sockets, details } = state;
   const own = details.get(listener.id);
   const usual = { socket: listener, urc: `+CADATAIND: ${listener.id}` };

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Endpoint } from '../../../network/network.js';
 import { integer } from '../../at/command-line.js';
 import type { DialectContext } from '../dialect.js';
-import { createSockets, type Socket, type Sockets } from '../sockets.js';
+import { createSockets, type ModemSocket, type ModemSockets } from '../sockets.js';
 
 /** The highest connection id (`cid`). */
 export const LAST_CID = 12;
@@ -50,7 +50,7 @@ export interface Simcom7080Socket {
 export interface Simcom7080State {
   readonly context: DialectContext;
   readonly quirks: Simcom7080Quirks;
-  readonly sockets: Sockets;
+  readonly sockets: ModemSockets;
   readonly details: Map<number, Simcom7080Socket>;
   /** Local ports by cid, set by `AT+CACFG`. */
   readonly localPorts: Map<number, number>;
@@ -75,7 +75,7 @@ export const createSimcom7080State = (context: DialectContext, quirks: Simcom708
   active: false,
 });
 
-export function socketOf({ sockets }: Simcom7080State, argument: string | undefined): Socket | undefined {
+export function socketOf({ sockets }: Simcom7080State, argument: string | undefined): ModemSocket | undefined {
   const cid = integer(argument, 0, LAST_CID);
   return cid === undefined ? undefined : sockets.get(cid);
 }

@@ -1,10 +1,10 @@
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer, Handler } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
 import { bootLines } from '../../at/unit.js';
 import { simLine } from '../../cellular.js';
 import type { Dialect, DialectContext } from '../dialect.js';
-import { accepted, answers, bindTo, setting, withSim } from '../standard-commands.js';
-import { close, open, read, receive, send } from './sockets.js';
+import { answerLine, answerOk, bindTo, setting, withSim } from '../standard-commands.js';
+import { handleClose, handleOpen, handleRead, handleSend, receiveDatagram } from './sockets.js';
 import { createSimcom7600State, failWithIpError, type Simcom7600Quirks, type Simcom7600State } from './state.js';
 
 const OPENING_MS = 50;
@@ -27,7 +27,7 @@ export function createSimcom7600(context: DialectContext, quirks: Simcom7600Quir
     idleUrc: '+CGEV: ME PDN ACT 1',
     boot: bootLines(isA7670 ? ['*ATREADY: 1', ...boot] : boot),
     commands: commandsOf(state),
-    receive: (port, datagram) => receive(state, port, datagram),
+    receive: (port, datagram) => receiveDatagram(state, port, datagram),
     onContextLost() {
       if (state.net === 'opening') state.net = 'closed';
       if (state.net !== 'open') return;
@@ -46,38 +46,38 @@ export function createSimcom7600(context: DialectContext, quirks: Simcom7600Quir
   };
 }
 
-function commandsOf(state: Simcom7600State): Record<string, Handler> {
+function commandsOf(state: Simcom7600State): Record<string, AtHandler> {
   const { context, isA7670 } = state;
   const { persistent } = context.cellular;
   const bind = bindTo(state);
   const ignored = ['+CNMP', '+CSCLK', '+CSDVC', '+CTCPKA', ...(isA7670 ? [] : ['+CSOCKSETPN'])];
   return {
-    ...Object.fromEntries(ignored.map((name) => [name, accepted()])),
+    ...Object.fromEntries(ignored.map((name) => [name, answerOk()])),
     '+CICCID': withSim(
       context,
-      answers(() => `+ICCID: ${persistent.iccid}`),
+      answerLine(() => `+ICCID: ${persistent.iccid}`),
     ),
-    '+CIPMODE': bind(setTransparentMode),
+    '+CIPMODE': bind(handleTransparentMode),
     '+CIPSRIP': headerSetting(state, '+CIPSRIP', state.showsSource),
     '+CIPHEAD': headerSetting(state, '+CIPHEAD', state.showsHeader),
-    '+CIPRXGET': bind(read),
-    '+CIPCCFG': bind(configure),
-    '+NETOPEN': withSim(context, bind(openNetwork)),
-    '+NETCLOSE': bind(closeNetwork),
-    '+IPADDR': bind(reportAddress),
-    '+CIPOPEN': bind(open),
-    '+CIPSEND': bind(send),
-    '+CIPCLOSE': bind(close),
+    '+CIPRXGET': bind(handleRead),
+    '+CIPCCFG': bind(handleConfigure),
+    '+NETOPEN': withSim(context, bind(handleNetOpen)),
+    '+NETCLOSE': bind(handleNetClose),
+    '+IPADDR': bind(handleAddress),
+    '+CIPOPEN': bind(handleOpen),
+    '+CIPSEND': bind(handleSend),
+    '+CIPCLOSE': bind(handleClose),
   };
 }
 
-function setTransparentMode({ transparentMode }: Simcom7600State, command: Command, answer: Answer): void {
+function handleTransparentMode({ transparentMode }: Simcom7600State, command: AtCommand, answer: AtAnswer): void {
   // Transparent mode is for one TCP connection.
   if (command.args[0] === '1') failWithIpError(answer, 'Operation not supported');
   else setting('+CIPMODE', 0, 0, transparentMode)(command, answer);
 }
 
-function headerSetting(state: Simcom7600State, name: string, value: { current: number }): Handler {
+function headerSetting(state: Simcom7600State, name: string, value: { current: number }): AtHandler {
   return (command, answer) => {
     const isIgnored = state.quirks.headers === 'closed-network' && state.net !== 'closed' && command.kind === 'set';
     if (isIgnored) answer.ok();
@@ -85,14 +85,14 @@ function headerSetting(state: Simcom7600State, name: string, value: { current: n
   };
 }
 
-function configure(state: Simcom7600State, { args }: Command, answer: Answer) {
+function handleConfigure(state: Simcom7600State, { args }: AtCommand, answer: AtAnswer) {
   const type = integer(args[4] ?? '0', 0, 1);
   if (type === undefined) return answer.error();
   state.headerType = type;
   answer.ok();
 }
 
-function openNetwork(state: Simcom7600State, { kind }: Command, answer: Answer) {
+function handleNetOpen(state: Simcom7600State, { kind }: AtCommand, answer: AtAnswer) {
   const { clock, cellular, delayedResult } = state.context;
   if (kind === 'read') {
     const code = state.net === 'open' || state.net === 'broken' ? 1 : 0;
@@ -110,7 +110,7 @@ function openNetwork(state: Simcom7600State, { kind }: Command, answer: Answer) 
   });
 }
 
-function closeNetwork(state: Simcom7600State, _: Command, answer: Answer) {
+function handleNetClose(state: Simcom7600State, _: AtCommand, answer: AtAnswer) {
   const { context, sockets, quirks } = state;
   if (state.net === 'closed') return failWithIpError(answer, 'Network is already closed');
   if (quirks.netClose === 'refuses' && sockets.all().length > 0) {
@@ -124,7 +124,7 @@ function closeNetwork(state: Simcom7600State, _: Command, answer: Answer) {
   });
 }
 
-function reportAddress({ context, net }: Simcom7600State, _: Command, answer: Answer) {
+function handleAddress({ context, net }: Simcom7600State, _: AtCommand, answer: AtAnswer) {
   if (net !== 'open') return failWithIpError(answer, 'Network not opened');
   answer.line(`+IPADDR: ${context.cellular.persistent.address}`);
   answer.ok();

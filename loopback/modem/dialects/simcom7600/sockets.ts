@@ -1,9 +1,9 @@
 import type { Endpoint } from '../../../network/network.js';
-import { type Command, integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import { type AtCommand, integer } from '../../at/command-line.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import { latin1 } from '../../at/unit.js';
 import type { Received } from '../dialect.js';
-import { enqueue, type Socket, takeStream, unreadBytes } from '../sockets.js';
+import { enqueue, type ModemSocket, takeStream, unreadBytes } from '../sockets.js';
 import { setting } from '../standard-commands.js';
 import { failWithIpError, failWithLine, LINKS, type Simcom7600State } from './state.js';
 
@@ -15,7 +15,7 @@ const CLOSING_MS = 20;
 const SETTLING_MS = 1000;
 
 /** `AT+CIPOPEN`. */
-export function open(state: Simcom7600State, { kind, args }: Command, answer: Answer) {
+export function handleOpen(state: Simcom7600State, { kind, args }: AtCommand, answer: AtAnswer) {
   const { sockets, net } = state;
   if (kind === 'read') {
     for (let id = 0; id < LINKS; id += 1) answer.line(linkLine(id, sockets.get(id)));
@@ -39,21 +39,21 @@ export function open(state: Simcom7600State, { kind, args }: Command, answer: An
 const isSettling = ({ quirks, context, openedAt }: Simcom7600State) =>
   quirks.settles === 'yes' && context.clock.now() - openedAt < SETTLING_MS;
 
-function linkLine(id: number, socket: Socket | undefined): string {
+function linkLine(id: number, socket: ModemSocket | undefined): string {
   if (socket === undefined) return `+CIPOPEN: ${id}`;
   const { address, port } = socket.peer ?? { address: '0.0.0.0', port: 0 };
   return `+CIPOPEN: ${id},"UDP","${address}",${port},${socket.port}`;
 }
 
 /** Prints the line and OK, in the firmware's order. */
-function succeedWithLine({ context, quirks }: Simcom7600State, answer: Answer, line: string): void {
+function succeedWithLine({ context, quirks }: Simcom7600State, answer: AtAnswer, line: string): void {
   if (quirks.order === 'line-first') answer.line(line);
   answer.ok();
   if (quirks.order === 'ok-first') context.delayedResult(line);
 }
 
 /** `AT+CIPSEND`. */
-export function send(state: Simcom7600State, { args }: Command, answer: Answer) {
+export function handleSend(state: Simcom7600State, { args }: AtCommand, answer: AtAnswer) {
   const { context, sockets, isA7670 } = state;
   const [idText, lengthText, address, remote] = args;
   const id = integer(idText, 0, LINKS - 1);
@@ -80,7 +80,7 @@ export function send(state: Simcom7600State, { args }: Command, answer: Answer) 
 }
 
 /** `AT+CIPCLOSE`. */
-export function close(state: Simcom7600State, { kind, args }: Command, answer: Answer) {
+export function handleClose(state: Simcom7600State, { kind, args }: AtCommand, answer: AtAnswer) {
   const { sockets } = state;
   if (kind === 'read') {
     const links = Array.from({ length: LINKS }, (_, id) => (sockets.get(id) === undefined ? 0 : 1));
@@ -97,7 +97,7 @@ export function close(state: Simcom7600State, { kind, args }: Command, answer: A
 }
 
 /** `AT+CIPRXGET`: manual reading, a stream of bytes that does not tell where they are from. */
-export function read(state: Simcom7600State, command: Command, answer: Answer) {
+export function handleRead(state: Simcom7600State, command: AtCommand, answer: AtAnswer) {
   const { sockets, readsManually } = state;
   const { kind, args } = command;
   const [mode, idText, lengthText] = args;
@@ -126,7 +126,7 @@ export function read(state: Simcom7600State, command: Command, answer: Answer) {
 }
 
 /** Delivers a datagram from the network. Returns whether a socket takes it. */
-export function receive(state: Simcom7600State, port: number, datagram: Received): boolean {
+export function receiveDatagram(state: Simcom7600State, port: number, datagram: Received): boolean {
   const { context, sockets, net, readsManually } = state;
   const socket = net === 'open' ? sockets.receiverAt(port, datagram.source) : undefined;
   if (socket === undefined) return false;
@@ -139,7 +139,7 @@ export function receive(state: Simcom7600State, port: number, datagram: Received
   return true;
 }
 
-function push(state: Simcom7600State, socket: Socket, bytes: Buffer, source: Endpoint): void {
+function push(state: Simcom7600State, socket: ModemSocket, bytes: Buffer, source: Endpoint): void {
   const { context, showsSource, showsHeader, headerType } = state;
   const from = showsSource.current === 1 ? `RECV FROM:${source.address}:${source.port}\r\n` : '';
   const usual = showsHeader.current === 1 ? `+IPD${bytes.length}\r\n` : '';

@@ -1,9 +1,9 @@
 import * as z from 'zod';
-import type { Answer } from '../../at/interpreter.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import type { DialectContext } from '../dialect.js';
-import { createSockets, type Sockets } from '../sockets.js';
+import { createSockets, type ModemSockets } from '../sockets.js';
 
-/** Sockets that there can be, numbered from 0. */
+/** ModemSockets that there can be, numbered from 0. */
 export const LINKS = 10;
 
 export const simcom7600Quirks = z.strictObject({
@@ -39,7 +39,7 @@ export interface Simcom7600State {
   readonly context: DialectContext;
   readonly quirks: Simcom7600Quirks;
   readonly isA7670: boolean;
-  readonly sockets: Sockets;
+  readonly sockets: ModemSockets;
   /** Setting of `AT+CIPSRIP`: whether the source of a datagram is printed. */
   readonly showsSource: { current: number };
   /** Setting of `AT+CIPHEAD`: whether the length of a datagram is printed. */
@@ -69,9 +69,9 @@ export const createSimcom7600State = (context: DialectContext, quirks: Simcom760
   openedAt: 0,
 });
 
-export const failWithIpError = (answer: Answer, text: string): void => failWithLine(answer, `+IP ERROR: ${text}`);
+export const failWithIpError = (answer: AtAnswer, text: string): void => failWithLine(answer, `+IP ERROR: ${text}`);
 
-export function failWithLine(answer: Answer, line: string): void {
+export function failWithLine(answer: AtAnswer, line: string): void {
   answer.line(line);
   answer.error();
 }

@@ -1,9 +1,9 @@
 import type { Endpoint } from '../../../network/network.js';
-import { type Command, hexBytes, integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import { type AtCommand, hexBytes, integer } from '../../at/command-line.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import { latin1 } from '../../at/unit.js';
 import type { Received } from '../dialect.js';
-import { enqueue, type Socket, takeFirst, unreadBytes } from '../sockets.js';
+import { enqueue, type ModemSocket, takeFirst, unreadBytes } from '../sockets.js';
 import { ERRNO, fail, isActive, LAST_ID, socketOf, succeed, type UbloxState, UDP } from './state.js';
 
 const MAX_BINARY = 1024;
@@ -17,7 +17,7 @@ const PROMPT_IGNORE_MS = 45;
 const maxBytes = ({ hex }: UbloxState) => (hex.current === 1 ? MAX_HEX : MAX_BINARY);
 
 /** `AT+USOCR`. */
-export function create(state: UbloxState, { args }: Command, answer: Answer) {
+export function handleCreate(state: UbloxState, { args }: AtCommand, answer: AtAnswer) {
   const { sockets } = state;
   const port = integer(args[1] ?? '0', 0, 65_535);
   const id = Array.from({ length: LAST_ID + 1 }, (_, number) => number).find((number) => !sockets.get(number));
@@ -29,7 +29,7 @@ export function create(state: UbloxState, { args }: Command, answer: Answer) {
 }
 
 /** `AT+USOST`. */
-export function sendTo(state: UbloxState, { args }: Command, answer: Answer) {
+export function handleSendTo(state: UbloxState, { args }: AtCommand, answer: AtAnswer) {
   const { context, hex } = state;
   const [id, address, portText, lengthText, inline] = args;
   const socket = socketOf(state, id);
@@ -61,7 +61,7 @@ export function sendTo(state: UbloxState, { args }: Command, answer: Answer) {
   });
 }
 
-function transmit(state: UbloxState, answer: Answer, socket: Socket, bytes: Buffer, peer: Endpoint) {
+function transmit(state: UbloxState, answer: AtAnswer, socket: ModemSocket, bytes: Buffer, peer: Endpoint) {
   const { context } = state;
   if (context.sendFails()) return fail(state, answer, ERRNO.again);
   if (!isActive(state) || !context.transmit(bytes, socket.port, peer)) return fail(state, answer, ERRNO.unreachable);
@@ -70,7 +70,7 @@ function transmit(state: UbloxState, answer: Answer, socket: Socket, bytes: Buff
 }
 
 /** `AT+USORF` and `AT+USORD`. */
-export function read(state: UbloxState, { name, args }: Command, answer: Answer) {
+export function handleRead(state: UbloxState, { name, args }: AtCommand, answer: AtAnswer) {
   const { context, quirks, sockets, hex } = state;
   const socket = socketOf(state, args[0]);
   const wanted = integer(args[1], 0, maxBytes(state));
@@ -102,7 +102,7 @@ export function read(state: UbloxState, { name, args }: Command, answer: Answer)
 }
 
 /** `AT+USOCL`. */
-export function close(state: UbloxState, { args }: Command, answer: Answer) {
+export function handleClose(state: UbloxState, { args }: AtCommand, answer: AtAnswer) {
   const { context, sockets } = state;
   const socket = socketOf(state, args[0]);
   if (socket === undefined) return fail(state, answer, ERRNO.badSocket);
@@ -121,7 +121,7 @@ export function close(state: UbloxState, { args }: Command, answer: Answer) {
 }
 
 /** `AT+USOCTL`. */
-export function control(state: UbloxState, { args }: Command, answer: Answer) {
+export function handleControl(state: UbloxState, { args }: AtCommand, answer: AtAnswer) {
   const socket = socketOf(state, args[0]);
   const what = integer(args[1], 0, 1);
   if (socket === undefined) return fail(state, answer, ERRNO.badSocket);
@@ -131,7 +131,7 @@ export function control(state: UbloxState, { args }: Command, answer: Answer) {
 }
 
 /** Delivers a datagram from the network. Returns whether a socket takes it. */
-export function receive(state: UbloxState, port: number, datagram: Received): boolean {
+export function receiveDatagram(state: UbloxState, port: number, datagram: Received): boolean {
   const { context, sockets } = state;
   const socket = isActive(state) ? sockets.receiverAt(port, datagram.source) : undefined;
   if (socket === undefined) return false;
@@ -143,7 +143,7 @@ export function receive(state: UbloxState, port: number, datagram: Received): bo
 }
 
 /** Prints the URC that tells how many bytes there are to read. */
-function announce({ context, quirks }: UbloxState, socket: Socket): void {
+function announce({ context, quirks }: UbloxState, socket: ModemSocket): void {
   const name = quirks.model === 'SARA-R5' ? '+UUSORF' : '+UUSORD';
   const bytes = unreadBytes(socket);
   if (bytes > 0) context.urc(`${name}: ${socket.id},${bytes}`);

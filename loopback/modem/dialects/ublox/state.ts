@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import { integer } from '../../at/command-line.js';
-import type { Answer } from '../../at/interpreter.js';
+import type { AtAnswer } from '../../at/interpreter.js';
 import type { DialectContext } from '../dialect.js';
-import { createSockets, type Socket, type Sockets } from '../sockets.js';
+import { createSockets, type ModemSocket, type ModemSockets } from '../sockets.js';
 
 export const LAST_ID = 6;
 /** Protocol number of UDP in `AT+USOCR` and `AT+USOCTL`. */
@@ -44,14 +44,14 @@ export interface UbloxState {
   readonly context: DialectContext;
   readonly quirks: UbloxQuirks;
   readonly isR4: boolean;
-  readonly sockets: Sockets;
+  readonly sockets: ModemSockets;
   /** Setting of `AT+UDCONF=1`: whether payloads are hexadecimal. */
   readonly hex: { current: number };
   /** Whether the host has activated the context; the R4 does it as it attaches. */
   activated: boolean;
   lastError: number;
   /** The socket whose send prompt waits for its bytes. */
-  sending: Socket | undefined;
+  sending: ModemSocket | undefined;
   /** Of the R4: whether sends are refused until the datagram that came into one is read. */
   refusesSends: boolean;
 }
@@ -71,18 +71,18 @@ export const createUbloxState = (context: DialectContext, quirks: UbloxQuirks): 
 export const isActive = ({ isR4, context, activated }: UbloxState): boolean =>
   isR4 ? context.cellular.attached() : activated;
 
-export function socketOf({ sockets }: UbloxState, argument: string | undefined): Socket | undefined {
+export function socketOf({ sockets }: UbloxState, argument: string | undefined): ModemSocket | undefined {
   const id = integer(argument, 0, LAST_ID);
   return id === undefined ? undefined : sockets.get(id);
 }
 
 /** Ends a command with an error, and keeps the code for `AT+USOER`. */
-export function fail(state: UbloxState, answer: Answer, errno: number): void {
+export function fail(state: UbloxState, answer: AtAnswer, errno: number): void {
   state.lastError = errno;
   answer.cme(3);
 }
 
-export function succeed(state: UbloxState, answer: Answer): void {
+export function succeed(state: UbloxState, answer: AtAnswer): void {
   state.lastError = ERRNO.none;
   answer.ok();
 }

@@ -1,9 +1,9 @@
-import type { Command } from '../../at/command-line.js';
-import type { Answer, Handler } from '../../at/interpreter.js';
+import type { AtCommand } from '../../at/command-line.js';
+import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
 import { latin1 } from '../../at/unit.js';
 import type { Dialect, DialectContext } from '../dialect.js';
-import { accepted, answers, bindTo, remembered, setting, withSim } from '../standard-commands.js';
-import { close, control, create, read, receive, sendTo } from './sockets.js';
+import { answerLine, answerOk, bindTo, remembered, setting, withSim } from '../standard-commands.js';
+import { handleClose, handleControl, handleCreate, handleRead, handleSendTo, receiveDatagram } from './sockets.js';
 import { createUbloxState, type UbloxQuirks, type UbloxState } from './state.js';
 
 const ACTIVATION_MS = 50;
@@ -20,7 +20,7 @@ export function createUblox(context: DialectContext, quirks: UbloxQuirks): Diale
     restartLevels: [15, 16],
     boot: [{ at: 100, bytes: latin1('\0\0') }],
     commands: commandsOf(state),
-    receive: (port, datagram) => receive(state, port, datagram),
+    receive: (port, datagram) => receiveDatagram(state, port, datagram),
     onContextLost() {
       if (!isR4 && !state.activated) return;
       state.activated = false;
@@ -38,32 +38,32 @@ export function createUblox(context: DialectContext, quirks: UbloxQuirks): Diale
   };
 }
 
-function commandsOf(state: UbloxState): Record<string, Handler> {
+function commandsOf(state: UbloxState): Record<string, AtHandler> {
   const { context, isR4 } = state;
   const { persistent } = context.cellular;
   const bind = bindTo(state);
   return {
-    ...Object.fromEntries(['+UPSV', '+UMNOPROF', '+UGPIOC'].map((name) => [name, accepted()])),
+    ...Object.fromEntries(['+UPSV', '+UMNOPROF', '+UGPIOC'].map((name) => [name, answerOk()])),
     '+URAT': remembered(context, '+URAT', '7,8'),
     '+CCID': withSim(
       context,
-      answers(() => `+CCID: ${persistent.iccid}`),
+      answerLine(() => `+CCID: ${persistent.iccid}`),
     ),
-    '+UDCONF': bind(configure),
+    '+UDCONF': bind(handleConfigure),
     '+UPSD': (_, answer) => (isR4 ? answer.cme(4) : answer.ok()),
-    '+UPSDA': withSim(context, bind(activate)),
-    '+UPSND': bind(reportContext),
-    '+USOCR': withSim(context, bind(create)),
-    '+USOST': bind(sendTo),
-    '+USORF': bind(read),
-    '+USORD': bind(read),
-    '+USOCL': bind(close),
-    '+USOER': answers(() => `+USOER: ${state.lastError}`),
-    '+USOCTL': bind(control),
+    '+UPSDA': withSim(context, bind(handleActivate)),
+    '+UPSND': bind(handleContext),
+    '+USOCR': withSim(context, bind(handleCreate)),
+    '+USOST': bind(handleSendTo),
+    '+USORF': bind(handleRead),
+    '+USORD': bind(handleRead),
+    '+USOCL': bind(handleClose),
+    '+USOER': answerLine(() => `+USOER: ${state.lastError}`),
+    '+USOCTL': bind(handleControl),
   };
 }
 
-function configure({ hex }: UbloxState, command: Command, answer: Answer) {
+function handleConfigure({ hex }: UbloxState, command: AtCommand, answer: AtAnswer) {
   const { args } = command;
   if (args[0] !== '1') return answer.cme(50);
   if (args.length > 1) return setting('+UDCONF', 0, 1, hex)({ ...command, args: args.slice(1) }, answer);
@@ -72,7 +72,7 @@ function configure({ hex }: UbloxState, command: Command, answer: Answer) {
 }
 
 /** `AT+UPSDA`, which the R4 does not have. */
-function activate(state: UbloxState, { kind, args }: Command, answer: Answer) {
+function handleActivate(state: UbloxState, { kind, args }: AtCommand, answer: AtAnswer) {
   const { clock, cellular, delayedResult } = state.context;
   const { address, contexts } = cellular.persistent;
   if (state.isR4) return answer.cme(4);
@@ -91,7 +91,7 @@ function activate(state: UbloxState, { kind, args }: Command, answer: Answer) {
 }
 
 /** `AT+UPSND`, which the R4 does not have. */
-function reportContext({ context, isR4, activated }: UbloxState, { args }: Command, answer: Answer) {
+function handleContext({ context, isR4, activated }: UbloxState, { args }: AtCommand, answer: AtAnswer) {
   if (isR4) return answer.cme(4);
   const address = activated ? context.cellular.persistent.address : '0.0.0.0';
   answer.line(`+UPSND: 0,${args[1] ?? 0},${args[1] === '8' ? Number(activated) : `"${address}"`}`);

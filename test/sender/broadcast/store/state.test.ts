@@ -51,7 +51,7 @@ function query(path: string, sql: string): unknown[] {
 }
 
 describe('the file of a broadcast', () => {
-  it('keeps the SIMs in their order, each once, and what came of them', async () => {
+  it('keeps the SIMs in their order, each once, and their outcomes', async () => {
     const { path, state, twice } = await make(['a', 'b', 'a', 'c', 'b']);
     expect(twice).toBe(2);
     expect(state.total).toBe(3);
@@ -76,7 +76,7 @@ describe('the file of a broadcast', () => {
     again.close();
   });
 
-  it('is one file that other programs can read, also meanwhile', async () => {
+  it('can be read by other programs, also while it is written', async () => {
     const { path, state } = await make();
     await state.start('a');
     await state.end(done('a'));
@@ -92,14 +92,14 @@ describe('the file of a broadcast', () => {
     expect(query(copy, sql)).toEqual(expected);
   });
 
-  it('has no outcome changed once there is one', async () => {
+  it('never changes an outcome', async () => {
     const { state } = await make();
     await state.end(done('a'));
     await state.end(notSent('a'));
     expect([...state.ended()]).toMatchObject([{ sim: 'a', outcome: 'done' }]);
   });
 
-  it('gives the command as another process will read it', async () => {
+  it('returns the command as another process reads it', async () => {
     const { state, path } = await make(['a'], { ...COMMAND, params: { zero: -0, none: undefined } });
     // Not -0, which JSON does not know, and CBOR does.
     expect(state.command.params).toEqual({ zero: 0 });
@@ -109,7 +109,7 @@ describe('the file of a broadcast', () => {
     again.close();
   });
 
-  it('reads as many SIMs as it has, and what ends meanwhile does no harm', async () => {
+  it('reads any number of SIMs, also while some end', async () => {
     const { state } = await make(simNames(1234));
     const seen: string[] = [];
     for (const { sim } of state.pending()) {
@@ -125,7 +125,7 @@ describe('the file of a broadcast', () => {
     expect(state.canaryProgress(1)).toEqual({ ended: 1, failed: 0 });
   });
 
-  it('stays where it is when it is closed twice, and takes nothing more', async () => {
+  it('may be closed twice, and then refuses writes', async () => {
     const { state } = await make();
     const late = state.start('a');
     state.close();
@@ -145,7 +145,7 @@ describe('a file that cannot be used', () => {
       'is of another version',
       (path) => void query(path, 'CREATE TABLE broadcast AS SELECT 9 AS format, 1 AS seed, 1 AS command, 1 AS total'),
     ],
-  ])('as it %s is refused, and stays as it is', async (_, prepare) => {
+  ])('that %s is refused, and not changed', async (_, prepare) => {
     const path = join(temporaryFolder(), 'broadcast.db');
     prepare(path);
     const before = existsSync(path) ? readFileSync(path) : undefined;
@@ -154,7 +154,7 @@ describe('a file that cannot be used', () => {
     expect(await rejection(openState(path))).toMatchObject({ code: 'bad-input' });
   });
 
-  it('as it was ended while SIMs were read is refused: nothing was sent', async () => {
+  it('that was stopped while SIMs were read is refused: nothing was sent', async () => {
     const path = join(temporaryFolder(), 'broadcast.db');
     const state = await createState(path, COMMAND);
     state.close();
@@ -164,14 +164,14 @@ describe('a file that cannot be used', () => {
     });
   });
 
-  it('as there is one already is refused for a new broadcast', async () => {
+  it('that exists is refused for a new broadcast', async () => {
     const { path, state } = await make();
     state.close();
     expect(await rejection(createState(path, COMMAND))).toMatchObject({ code: 'bad-input' });
     expect(await rejection(createState(join(path, 'x'), COMMAND))).toMatchObject({ code: 'bad-input' });
   });
 
-  it('as text in it is no UTF-8 is read as far as it can be', async () => {
+  it('with text that is not UTF-8 is read as far as possible', async () => {
     const { path, state } = await make();
     await state.end(done('a'));
     state.close();
@@ -185,7 +185,7 @@ describe('a file that cannot be used', () => {
     damaged.close();
   });
 
-  it('as another process goes on with it is refused, until that has ended', async () => {
+  it('that another process runs is refused until that process has ended', async () => {
     const { path, state } = await make();
     const busy = { code: 'bad-input', message: expect.stringContaining('another process') };
     expect(await rejection(openState(path))).toMatchObject(busy);
@@ -207,7 +207,7 @@ describe('a file that cannot be used', () => {
   });
 });
 
-test('SIMs that cannot be read leave the file to be discarded, and all that belongs to it', async () => {
+test('discardState deletes the file after SIMs that cannot be read, and the files beside it', async () => {
   const path = join(temporaryFolder(), 'broadcast.db');
   const state = await createState(path, COMMAND);
   const failing = (async function* () {
@@ -222,7 +222,7 @@ test('SIMs that cannot be read leave the file to be discarded, and all that belo
 });
 
 describe.skipIf(needs('root'))('a full disk', () => {
-  it('is told, what was written stays, and it is gone on with when there is room', async () => {
+  it('is reported, keeps what was written, and the broadcast can be resumed when there is room', async () => {
     const folder = smallDisk(512 * 1024);
     const path = join(folder, 'broadcast.db');
     const state = await createState(path, COMMAND);
@@ -246,7 +246,7 @@ describe.skipIf(needs('root'))('a full disk', () => {
     again.close();
   });
 
-  it('when there is no room at all leaves nothing behind', async () => {
+  it('without any room leaves no file behind', async () => {
     const folder = smallDisk(64 * 1024);
     fill(folder);
     expect(await rejection(createState(join(folder, 'broadcast.db'), COMMAND))).toMatchObject({ code: 'bad-input' });

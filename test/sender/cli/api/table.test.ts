@@ -43,7 +43,7 @@ describe('showPayload', () => {
     expect(showPayload({ payload: 'cGluZw==', payload_type: 'text' })).toBe('cGluZw==');
   });
 
-  it('never lets a control character through, whatever the bytes', () => {
+  it('never outputs a control character, for any bytes', () => {
     const anyBytes = fc.uint8Array({ maxLength: 60 });
     const anyText = fc.string({ unit: 'binary' }).map((text) => Buffer.from(text));
     const anyJson = fc.json().map((text) => Buffer.from(text));
@@ -76,7 +76,7 @@ describe('jsonLine', () => {
   });
 });
 
-describe('the table', () => {
+describe('the table of IP Commands', () => {
   it('is aligned', () => {
     const rows = [ipCommand(1), ipCommand(2, { direction: 'from_sim', status: 'received', device_port: 1 })];
     expect([tableHead(), ...rows.map(tableRow)].join('\n')).toBe(
@@ -88,7 +88,7 @@ describe('the table', () => {
     );
   });
 
-  it('is cut to a terminal’s width, but for a bit of the payload', () => {
+  it('is cut to a terminal’s width, but not below some characters of the payload', () => {
     const row = tableRow(ipCommand(1, { payload: '🎉'.repeat(100) }));
     const start = tableHead().indexOf('PAYLOAD');
     expect(fitRow(row, { isTTY: true, columns: 150 })).toBe(`${row.slice(0, start)}${'🎉'.repeat(149 - start)}…`);
@@ -133,7 +133,7 @@ describe('reportError', () => {
     expect(stderr.text).toBe(`error ${code}: what\\u001b\n${ERRORS[code].remedy}\n`);
   });
 
-  it('takes an ApiError', () => {
+  it('prints an ApiError', () => {
     const stderr = new Sink();
     const body = JSON.stringify({ code: 20404, message: 'no \u001b such\r\nerror busy: ', more_info: 'https://\nx' });
     expect(reportError(new ApiError(404, body), stderr)).toBe(3);
@@ -151,7 +151,7 @@ describe('reportError', () => {
     expect(formatError('y')).toBe('error: y\n');
   });
 
-  it('is quiet about a pipe that its reader closed', () => {
+  it('prints nothing when the reader closed the pipe', () => {
     const stderr = new Sink();
     expect(reportError(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }), stderr)).toBe(0);
     expect(stderr.text).toBe('');

@@ -122,7 +122,7 @@ describe('supersim broadcast', () => {
     );
   });
 
-  it('writes CSV that a spreadsheet takes for no formula, and a program for what it is', async () => {
+  it('writes CSV without formulas for a spreadsheet, and with the same values for a program', async () => {
     const { file, state, run } = await setUp('a\nb\n"c ""d"", e"\n');
     const device: Device = (sim) =>
       sim === 'a' ? ['5.00', '=cmd|calc'] : ['2.04', sim === 'b' ? '-5' : '"x,\\"y\\"\\nz"'];
@@ -133,7 +133,7 @@ describe('supersim broadcast', () => {
     expect(rows).toContainEqual(expect.objectContaining({ sim: 'c "d", e', result: '"x,\\"y\\"\\nz"' }));
   });
 
-  it('takes the SIMs from standard input, or of a Fleet', async () => {
+  it('reads the SIMs from standard input or from a Fleet', async () => {
     const { state, run, folder } = await setUp();
     const read = await run({ name: 'ping', file: '-', state }, { stdin: 'x\ny\n' });
     expect(read.posted.map((form) => form.get('Sim')).sort()).toEqual(['x', 'y']);
@@ -142,14 +142,14 @@ describe('supersim broadcast', () => {
     expect(listed.posted.map((form) => form.get('Sim')).sort()).toEqual(['a', 'b', 'c'].map(simSid));
   });
 
-  it('asks who is named twice once, and says so', async () => {
+  it('asks a SIM once that is listed twice, and says so', async () => {
     const { file, state, run } = await setUp('a\nb\na\na\n');
     const { posted, stderr } = await run({ name: 'ping', file, state });
     expect(posted).toHaveLength(2);
     expect(stderr).toContain('skipped 2 duplicate SIMs');
   });
 
-  it('sends the parameters, on the port that it is told', async () => {
+  it('sends the parameters to the given port', async () => {
     const { file, state, run } = await setUp('a\n');
     const { posted } = await run({ name: 'relay.set', words: ['channel=1', 'on'], port: 7000, file, state });
     expect(posted[0]?.get('DevicePort')).toBe('7000');
@@ -169,7 +169,7 @@ describe('supersim broadcast', () => {
     ['a canary that is no percentage', { name: 'ping', canary: '5', file: 'FILE' }, EXIT.usage],
     ['a concurrency of none', { name: 'ping', concurrency: 0, file: 'FILE' }, EXIT.usage],
     ['a file to go on with that is not there', { resume: '/no/such.db' }, EXIT.usage],
-  ])('with %s sends nothing', async (_, args, exit) => {
+  ])('sends nothing with %s', async (_, args, exit) => {
     const { file, state, run, folder } = await setUp();
     const given = 'file' in args && args.file === 'FILE' ? { ...args, file } : args;
     const { code, stdout, posted } = await run('resume' in args ? args : { state, ...given });
@@ -178,7 +178,7 @@ describe('supersim broadcast', () => {
     if (!('concurrency' in args)) expect(readdirSync(folder)).toEqual(['sims.csv']);
   });
 
-  it('does not write over a file', async () => {
+  it('does not overwrite a file', async () => {
     const { file, state, run } = await setUp();
     await run({ name: 'ping', file, state });
     const before = readFileSync(state);
@@ -188,7 +188,7 @@ describe('supersim broadcast', () => {
     expect(readFileSync(state).equals(before)).toBe(true);
   });
 
-  it('ended by Ctrl-C exits with 130, and goes on with what is left; what had ended is printed again', async () => {
+  it('exits with 130 after Ctrl-C, and resumes with the SIMs that are left; earlier results are printed again', async () => {
     const { file, state, run } = await setUp('a\nb\nc\nd\n');
     const device: Device = (sim) => (sim === 'd' ? undefined : ['2.04', '1']);
     const stopped = await run(
@@ -207,7 +207,7 @@ describe('supersim broadcast', () => {
     expect([complete.code, complete.posted, rowsOf(complete.stdout).length]).toEqual([EXIT.ok, [], 4]);
   });
 
-  it('ended by Ctrl-C while SIMs are read leaves no file', async () => {
+  it('leaves no file after Ctrl-C while SIMs are read', async () => {
     const folder = temporaryFolder();
     const state = join(folder, 'broadcast.db');
     const api = await startApi(apiOf(yes));
@@ -227,7 +227,7 @@ describe('supersim broadcast', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('stops when its credentials are refused: exit code 3, and nobody is blamed', async () => {
+  it('stops with exit code 3 when its credentials are refused, without an outcome for any SIM', async () => {
     const { file, state, run } = await setUp('a\nb\nc\n');
     const device: Device = (_, count) => (count > 5 ? ['401', ''] : ['2.04', '1']);
     const { code, stderr, stdout } = await run({ name: 'ping', file, state, concurrency: 1 }, { device });
@@ -238,7 +238,7 @@ describe('supersim broadcast', () => {
     expect((await run({ resume: state })).code).toBe(EXIT.ok);
   });
 
-  it('stops at a canary that fares badly: exit code 10, and goes on without it', async () => {
+  it('stops with exit code 10 when its canary fails, and resumes without it', async () => {
     const list = Array.from({ length: 20 }, (_, index) => `sim-${index}\n`).join('');
     const { file, state, run } = await setUp(list);
     const bad: Device = () => ['5.00', 'handler-failed: no'];
@@ -252,14 +252,14 @@ describe('supersim broadcast', () => {
     expect(rowsOf(rest.stdout)).toHaveLength(20);
   });
 
-  it('lets a canary fail as far as it may', async () => {
+  it('continues while no more of the canary fail than --abort-above allows', async () => {
     const { file, state, run } = await setUp('a\nb\nc\nd\n');
     const device: Device = (sim) => (sim === 'a' ? ['5.00', 'handler-failed: no'] : ['2.04', '1']);
     const { posted } = await run({ name: 'ping', file, state, canary: '50%', abortAbove: '50%' }, { device });
     expect(posted).toHaveLength(4);
   });
 
-  it('on a terminal the results and the progress do not stand in one line', async () => {
+  it('prints results and progress on separate lines of a terminal', async () => {
     const { file, state, run } = await setUp();
     const { stderr } = await run({ name: 'ping', file, state }, { isTTY: true });
     expect(stderr).toContain('\r\u001b[K[....................] 0 of 3');
@@ -272,7 +272,7 @@ describe('supersim broadcast', () => {
 const jsonOutcomes = (csv: string) =>
   new Set(rowsOf(csv).map((row) => (typeof row === 'object' && row !== null && 'outcome' in row ? row.outcome : '')));
 
-describe('the progress', () => {
+describe('the progress of a broadcast', () => {
   const none = { done: 0, failed: 0, refused: 0, interrupted: 0, 'not-sent': 0, 'no-answer': 0 };
 
   test.each([
@@ -288,7 +288,7 @@ describe('the progress', () => {
     [{}, 1000, 0.5, '[....................] 0 of 1000, 0 done, 0 failed, 0 no answer, 0.5/s, 33 min left'],
     [{}, 1_000_000, 50, '[....................] 0 of 1000000, 0 done, 0 failed, 0 no answer, 50/s, 5.6 h left'],
     [{}, 0, 0, '[####################] 0 of 0, 0 done, 0 failed, 0 no answer, 0.0/s'],
-  ])('%j of %i at %f a second', (counts, total, rate, line) => {
+  ])('is formatted for %j of %i at %f a second', (counts, total, rate, line) => {
     expect(formatProgress({ ...none, ...counts }, total, rate)).toBe(line);
   });
 
@@ -300,7 +300,7 @@ describe('the progress', () => {
       vi.useRealTimers();
     });
 
-    it('is drawn over on a terminal also while nothing ends, by the rate since the start', () => {
+    it('is redrawn on a terminal, also while no SIM ends', () => {
       const stderr = new Sink({ isTTY: true });
       const counts = { ...none, done: 500 };
       const progress = createProgress(counts, 1000, stderr);
@@ -315,7 +315,7 @@ describe('the progress', () => {
       expect(vi.getTimerCount()).toBe(0);
     });
 
-    it('is a line now and then elsewhere', () => {
+    it('is a line every ten seconds elsewhere', () => {
       const stderr = new Sink();
       const progress = createProgress(none, 1000, stderr);
       vi.advanceTimersByTime(9000);
