@@ -2,7 +2,7 @@ import { formatError } from '../shared/cli.js';
 
 const EXIT_ERROR = 1;
 
-/** Prints an error and gives the exit code for it. */
+/** Prints an error and returns the exit code for it. */
 export type ErrorReport = (error: unknown) => number;
 
 const reportPlainly: ErrorReport = (error) => {

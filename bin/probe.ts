@@ -8,38 +8,38 @@ const PROBE_TIMEOUT_MS = 5000;
 const POLL_INTERVAL_MS = 20;
 const PROBE_ID = '#probe';
 
-/** Something that happened to the probe, and when (milliseconds since it began). */
+/** A step of the probe, with its time in milliseconds since the start. */
 export interface ProbeStep {
   readonly at: number;
   readonly what: string;
 }
 
 /**
- * Sends a `ping` through the whole loop and waits until its reply can be read from the API.
+ * Sends a `ping` through API, network and agent, and waits until its reply can be read from the API.
  *
- * @returns the steps, in order; the last is the whole round trip
- * @throws SupersimError `probe-failed`, with the steps that there were
+ * @returns the steps in order; the last one completes the round trip
+ * @throws SupersimError `probe-failed` with the steps so far
  */
 export async function probeLoop(loopback: Loopback, devicePort: number): Promise<ProbeStep[]> {
   const [sim] = loopback.sims;
   if (sim === undefined) throw new SupersimError('probe-failed', 'the loopback has no SIM');
   const { accountSid, authToken, url: baseUrl } = loopback;
   const client = new IpCommandClient({ accountSid, authToken, baseUrl, timeout: '5s' });
-  const began = performance.now();
+  const startedAt = performance.now();
   const steps: ProbeStep[] = [];
-  const note = (what: string) => void steps.push({ at: performance.now() - began, what });
-  const forget = loopback.onEvent((event) => noteEvent(event, note));
+  const note = (what: string) => void steps.push({ at: performance.now() - startedAt, what });
+  const unsubscribe = loopback.onEvent((event) => noteEvent(event, note));
   try {
     note(`POST ${baseUrl}/v1/IpCommands  Sim=${sim.uniqueName} DevicePort=${devicePort} Payload="${PROBE_ID} ping"`);
     await client.create({ sim: sim.uniqueName, payload: `${PROBE_ID} ping`, devicePort });
-    const reply = await awaitReply(client, sim.sid, began + PROBE_TIMEOUT_MS);
+    const reply = await awaitReply(client, sim.sid, startedAt + PROBE_TIMEOUT_MS);
     note(`GET  ${baseUrl}/v1/IpCommands  ${reply}`);
     return steps;
   } catch (error) {
-    const told = steps.map(formatStep).join('\n');
-    throw new SupersimError('probe-failed', `${messageOf(error)}\n${told}`, { cause: error });
+    const trace = steps.map(formatStep).join('\n');
+    throw new SupersimError('probe-failed', `${messageOf(error)}\n${trace}`, { cause: error });
   } finally {
-    forget();
+    unsubscribe();
   }
 }
 

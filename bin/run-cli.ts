@@ -5,7 +5,7 @@ import { type ErrorReport, orExit } from './or-exit.js';
 
 const EXIT_USAGE = 2;
 
-/** Runs a command line. A wrong one prints its help and what is wrong, and ends with exit code 2. */
+/** Runs a command line. An invalid one prints the help and the error, and exits with code 2. */
 export async function runCli(commands: Argv, report?: ErrorReport): Promise<void> {
   const cli = commands
     .version(VERSION)
@@ -19,7 +19,7 @@ export async function runCli(commands: Argv, report?: ErrorReport): Promise<void
       process.stderr.write(`\n${message}\n`);
       process.exit(EXIT_USAGE);
     });
-  // Whoever closes the pipe early (`supersim loopback | head`) has had enough.
+  // The reader closed the pipe early (`supersim loopback | head`).
   process.stdout.on('error', (error) => {
     if (systemCodeOf(error) === 'EPIPE') process.exit(0);
     throw error;

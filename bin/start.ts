@@ -28,7 +28,7 @@ const AGENT_START_MS = 30_000;
 /** The message that the agent logs when it can receive commands. */
 const READY_MESSAGE = { udp: '"agent started"', modem: '"modem up"' } as const;
 
-/** Runs a loopback, and an agent on its SIM's address or modem, until the probe is done, a signal comes or the agent ends. */
+/** Runs a loopback and an agent until the probe is done (`--once`), a signal arrives or the agent ends. */
 async function start(justOnce: boolean, dialect: DialectName | undefined): Promise<void> {
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')]);
   if (dialect !== undefined) {

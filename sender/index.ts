@@ -20,7 +20,7 @@ export {
   TWILIO_BASE_URL,
   type TwilioCredentials,
 } from './api/provider.js';
-export { VENDOR_CODES } from './api/vendor-codes.js';
+export { VENDOR_CODE_MEANINGS } from './api/vendor-codes.js';
 export { broadcast } from './broadcast/broadcast.js';
 export type { Canary } from './broadcast/canary.js';
 export type { BroadcastMemory, BroadcastResult } from './broadcast/memory.js';
@@ -41,7 +41,7 @@ export {
   webhookReplies,
 } from './replies/webhook-replies.js';
 export type { BlockProgress } from './request/conversation.js';
-export type { Ending, RequestError, RequestResult, Timings } from './request/outcome.js';
+export type { RequestEnding, RequestError, RequestResult, Timings } from './request/outcome.js';
 export type { RequestParams } from './request/params.js';
 export {
   createRequester,
@@ -52,7 +52,7 @@ export {
   type RequestIdentity,
   type RequestOptions,
 } from './request/request.js';
-export type { Progress } from './request/run-request.js';
+export type { RequestProgress } from './request/run-request.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';
 export {

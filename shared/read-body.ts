@@ -5,8 +5,8 @@ type Chunks = AsyncIterable<Uint8Array | string>;
 /**
  * Reads a stream to its end, but not more of it than shows that it is longer than `limit` bytes.
  *
- * @param rest what becomes of the rest of a stream that is too long: `cancel` closes it, `discard` goes on reading it
- *   in the background, so that whoever sends it can read an answer
+ * @param rest for a stream that is too long: `cancel` closes it, `discard` reads the rest in the background, so that
+ *   its sender can read an answer
  * @returns undefined when it is longer
  * @throws (rejects) when it cannot be read to its end
  */
@@ -38,7 +38,7 @@ async function discard(reader: AsyncIterator<unknown>): Promise<void> {
   try {
     while ((await reader.next()).done !== true);
   } catch {
-    // The rest did not come.
+    // The rest is not needed.
   }
 }
 

@@ -31,8 +31,8 @@ export async function withTimeout<T>(
 }
 
 /**
- * Settles as a promise does, but rejects after `ms` milliseconds, or when `options.signal` is aborted. Whatever the
- * promise stands for goes on.
+ * Settles as a promise does, but rejects after `ms` milliseconds, or when `options.signal` is aborted. The work
+ * behind the promise is not stopped.
  */
 export function raceTimeout<T>(ms: number, promise: Promise<T>, options?: TimeoutOptions): Promise<T> {
   return withTimeout(ms, (signal) => Promise.race([promise, rejectWhenAborted(signal)]), options);

@@ -21,7 +21,7 @@ export interface PowerCycleOptions {
   readonly onError: (message: string) => void;
 }
 
-/** Switches the modem on, and off and on again: in a restart the tty vanishes and comes back, perhaps elsewhere. */
+/** Switches the modem on and restarts it: in a restart the tty vanishes and comes back, perhaps with another path. */
 export interface PowerCycle {
   /** The running modem; undefined while the tty is away. */
   core(): Core | undefined;

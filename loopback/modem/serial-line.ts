@@ -8,7 +8,7 @@ const OUTPUT_MS = 100;
 
 export interface SerialLineOptions extends Omit<PortOptions, 'onData'> {
   readonly clock: ModemClock;
-  /** Bits per second; 0: as fast as it goes. */
+  /** Bits per second; 0: no limit. */
   readonly baud: number;
   readonly faults: ModemFaultState;
   readonly onInput: (bytes: Buffer) => void;

@@ -4,7 +4,7 @@ import { type Duration, durationSchema, milliseconds } from '../../shared/durati
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
-import { type ApiRequest, type Connection, callApi, type HttpIo, realIo } from './http.js';
+import { type ApiConnection, type ApiRequest, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
 
 /** Most pages of one list: more would mean that the API's links form a loop. */
@@ -105,7 +105,7 @@ const simPageSchema = z.object({ sims: z.array(simSchema), meta });
  * `api-invalid-response`.
  */
 export class IpCommandClient {
-  readonly #connection: Connection;
+  readonly #connection: ApiConnection;
   readonly #collection: URL;
   readonly #sizeLimit: number;
   readonly #maxPageSize: number;
@@ -180,7 +180,7 @@ export class IpCommandClient {
     }
   }
 
-  /** A GET of this API: credentials go to no other origin, whatever a page says comes next. */
+  /** Makes a GET of this API: credentials are sent to no other origin, whatever a page's next link says. */
   #get(href: string): ApiRequest {
     const { origin } = this.#collection;
     const url = URL.canParse(href, origin) ? new URL(href, origin) : undefined;

@@ -12,9 +12,9 @@ import { wasNeverSent } from './network-error.js';
 import { type HttpAnswer, type HttpInit, httpFetch } from './node-fetch.js';
 
 /** Most attempts of one request. */
-export const MAX_ATTEMPTS = 5;
+export const MAX_HTTP_ATTEMPTS = 5;
 /** Most bytes of an answer: a page of 1000 IP Commands with every character of their payloads escaped. */
-export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+export const MAX_API_RESPONSE_BYTES = 16 * 1024 * 1024;
 /** Most bytes of an error answer. */
 export const MAX_ERROR_BYTES = 64 * 1024;
 
@@ -38,7 +38,7 @@ export const realIo: HttpIo = {
   now: Date.now,
 };
 
-export interface Connection {
+export interface ApiConnection {
   /** Undefined where the request needs none. */
   readonly authorization?: Authorization | undefined;
   /** Time-out of one attempt with the answer's body, in milliseconds. */
@@ -73,7 +73,7 @@ type Verdict<T> = { readonly value: T } | { readonly error: SupersimError; reado
  * @throws the signal's reason, when aborted before the request was sent or, if it is repeatable, at any time
  */
 export async function callApi<S extends z.ZodType>(
-  connection: Connection,
+  connection: ApiConnection,
   request: ApiRequest,
   schema: S,
 ): Promise<z.output<S>> {
@@ -84,7 +84,7 @@ export async function callApi<S extends z.ZodType>(
     if (request.repeatable) signal?.throwIfAborted();
     const verdict = judge(request, attempt, schema);
     if ('value' in verdict) return verdict.value;
-    if (!verdict.retry || retry + 1 >= MAX_ATTEMPTS) throw verdict.error;
+    if (!verdict.retry || retry + 1 >= MAX_HTTP_ATTEMPTS) throw verdict.error;
     const retryAfter = 'retryAfter' in attempt ? parseRetryAfter(attempt.retryAfter, io.now()) : undefined;
     await io.sleep(retryDelay(retry, retryAfter, io.random()), signal).catch((error: unknown) => {
       signal?.throwIfAborted();
@@ -95,7 +95,8 @@ export async function callApi<S extends z.ZodType>(
 
 function judge<S extends z.ZodType>(request: ApiRequest, attempt: Attempt, schema: S): Verdict<z.output<S>> {
   const { repeatable } = request;
-  if ('tooLong' in attempt) return invalidAnswer(repeatable, `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
+  if ('tooLong' in attempt)
+    return invalidAnswer(repeatable, `the answer is longer than ${MAX_API_RESPONSE_BYTES} bytes`);
   if ('broken' in attempt) return judgeBroken(request, attempt.broken);
   const { status, body } = attempt;
   if (status >= 200 && status < 300) return readAnswer(repeatable, body, schema);
@@ -151,7 +152,7 @@ function unknownFate(message: string, cause: unknown): SupersimError {
 }
 
 /** Makes an attempt, and after a 401, which was not processed, one more where a new token may be had. */
-async function attemptAuthorized(connection: Connection, request: ApiRequest): Promise<Attempt> {
+async function attemptAuthorized(connection: ApiConnection, request: ApiRequest): Promise<Attempt> {
   const { authorization } = connection;
   const header = await authorization?.header();
   const attempt = await attemptOnce(connection, request, header);
@@ -162,7 +163,7 @@ async function attemptAuthorized(connection: Connection, request: ApiRequest): P
 
 /** Makes one attempt within the time-out. Never throws. */
 async function attemptOnce(
-  { timeout, signal, io }: Connection,
+  { timeout, signal, io }: ApiConnection,
   request: ApiRequest,
   authorization: string | undefined,
 ): Promise<Attempt> {
@@ -194,7 +195,7 @@ async function readResponse(response: HttpAnswer): Promise<Attempt> {
   const { status } = response;
   const retryAfter = response.headers.get('retry-after');
   if (status >= 200 && status < 300) {
-    const body = await readBody(response.body, MAX_RESPONSE_BYTES);
+    const body = await readBody(response.body, MAX_API_RESPONSE_BYTES);
     return body === undefined ? { tooLong: true } : { status, retryAfter, body: body.toString() };
   }
   // The status alone is enough: an incomplete body must not hide it.

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Authorization } from './authorization.js';
-import { type Connection, callApi } from './http.js';
+import { type ApiConnection, callApi } from './http.js';
 
 /** How long before its expiry a token is renewed, in milliseconds; a tenth of its lifetime where that is less. */
 export const MAX_RENEWAL_MARGIN_MS = 60_000;
@@ -25,7 +25,7 @@ export interface KoreTokenOptions {
  * needed, and again shortly before it expires or when the API refuses it.
  */
 export function koreAuthorization(
-  connection: Omit<Connection, 'authorization'>,
+  connection: Omit<ApiConnection, 'authorization'>,
   { url, clientId, clientSecret, now = () => performance.now() }: KoreTokenOptions,
 ): Authorization {
   let current: { readonly header: string; readonly renewAt: number } | undefined;

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { type Authorization, basicAuthorization } from './authorization.js';
-import type { Connection } from './http.js';
+import type { ApiConnection } from './http.js';
 import { koreAuthorization } from './kore-token.js';
 
 /** The URLs of KORE's API and of its token endpoint. */
@@ -40,7 +40,7 @@ export interface Provider {
   readonly baseUrl: string;
   /** Most resources on a page (docs/vendor-facts.md, "API: lists"). */
   readonly maxPageSize: number;
-  authorize(connection: Omit<Connection, 'authorization'>): Authorization;
+  authorize(connection: Omit<ApiConnection, 'authorization'>): Authorization;
 }
 
 const headerText = z.string().regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces');

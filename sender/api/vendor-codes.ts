@@ -1,5 +1,5 @@
 /** The vendor's error codes that concern IP Commands (docs/vendor-facts.md, "API: errors"). */
-export const VENDOR_CODES: ReadonlyMap<number, string> = new Map([
+export const VENDOR_CODE_MEANINGS: ReadonlyMap<number, string> = new Map([
   [11_200, 'The callback URL could not be fetched.'],
   [11_205, 'The callback URL did not answer in time.'],
   [20_001, 'The API does not know a parameter of the request, or its value.'],

@@ -8,7 +8,7 @@ import { ACCOUNT_INTERVAL_MS, accountReplies } from '../replies/account-polling.
 import { checkRequest } from '../request/request.js';
 import { type AskSim, createAskSim } from './ask-sim.js';
 import { type CanaryGroup, canaryError, createCanaryGroup, hasFailed } from './canary.js';
-import { mapConcurrently, type Source } from './map-concurrently.js';
+import { type ItemSource, mapConcurrently } from './map-concurrently.js';
 import type { BroadcastResult } from './memory.js';
 import {
   type BroadcastCommand,
@@ -54,12 +54,12 @@ async function* sidsOf(client: Pick<IpCommandClient, 'sims'>, fleet: string): As
   for await (const { sid } of client.sims(fleet)) yield sid;
 }
 
-const sourceOf = (sims: Iterable<string> | AsyncIterable<string>): Source<string> =>
+const sourceOf = (sims: Iterable<string> | AsyncIterable<string>): ItemSource<string> =>
   Symbol.asyncIterator in sims ? sims[Symbol.asyncIterator]() : sims[Symbol.iterator]();
 
 /** @param group the SIMs of the source that go first, and the progress that an earlier process made with them */
 export async function* broadcastFrom(
-  source: Source<string>,
+  source: ItemSource<string>,
   command: BroadcastCommand,
   options: BroadcastOptions,
   group: CanaryGroup | undefined,
@@ -90,7 +90,7 @@ export async function* broadcastFrom(
 }
 
 interface Work {
-  readonly source: Source<string>;
+  readonly source: ItemSource<string>;
   readonly mapper: AskSim;
   readonly maxConcurrent: number;
   readonly stop: AbortController;

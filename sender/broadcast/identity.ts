@@ -7,7 +7,7 @@ import type { RequestIdentity } from '../request/request.js';
  *
  * @param seed random bytes of the broadcast
  */
-export function identityOf(seed: Uint8Array, sim: string): RequestIdentity {
+export function requestIdentityOf(seed: Uint8Array, sim: string): RequestIdentity {
   const bytes = createHmac('sha256', seed).update(sim).digest();
   return { tag: bytes.subarray(0, 6), messageId: bytes.readUInt16BE(6) };
 }

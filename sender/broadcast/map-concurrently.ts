@@ -1,7 +1,7 @@
-export type Source<T> = Iterator<T> | AsyncIterator<T>;
+export type ItemSource<T> = Iterator<T> | AsyncIterator<T>;
 
 export interface MapConcurrentlyOptions<T, R> {
-  readonly source: Source<T>;
+  readonly source: ItemSource<T>;
   /** Most items in flight; one whose result has not been taken counts. */
   readonly maxConcurrent: number;
   /** Whether another item may be started. */

@@ -1,6 +1,6 @@
 import { broadcastFrom } from './broadcast.js';
 import { canaryCount, createCanaryGroup } from './canary.js';
-import { identityOf } from './identity.js';
+import { requestIdentityOf } from './identity.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
 import type { BroadcastOptions } from './options.js';
 import type { BroadcastState } from './store/state.js';
@@ -31,7 +31,7 @@ export function runBroadcast(
   }
 
   const memory: BroadcastMemory = {
-    identity: (sim) => identityOf(state.seed, sim),
+    identity: (sim) => requestIdentityOf(state.seed, sim),
     async start(sim) {
       const before = startedAt.get(sim);
       startedAt.delete(sim);

@@ -3,7 +3,7 @@ import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
-import { VENDOR_CODES } from '../api/vendor-codes.js';
+import { VENDOR_CODE_MEANINGS } from '../api/vendor-codes.js';
 import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
 import { type CliIo, print, processIo } from './io.js';
 
@@ -30,11 +30,11 @@ export const explainCommand: CommandModule<object, object> = {
  */
 export async function explain(argv: unknown, { stdout }: Pick<CliIo, 'stdout'>): Promise<void> {
   const { code } = checkInput(argsSchema, argv, 'the arguments');
-  const vendor = VENDOR_CODES.get(Number(code));
+  const vendor = VENDOR_CODE_MEANINGS.get(Number(code));
   if (isErrorCode(code)) await print(stdout, describe(code));
   else if (vendor !== undefined) await print(stdout, `${code} (the vendor’s)\n${vendor}`);
   else {
-    const nearest = closest(code, [...ERROR_CODES, ...[...VENDOR_CODES.keys()].map(String)]);
+    const nearest = closest(code, [...ERROR_CODES, ...[...VENDOR_CODE_MEANINGS.keys()].map(String)]);
     throw new SupersimError('bad-input', `unknown code ${JSON.stringify(code)}; did you mean ${nearest}?`);
   }
 }

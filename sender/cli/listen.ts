@@ -10,7 +10,7 @@ import { realIo } from '../api/http.js';
 import { type DeviceEvent, eventOfCallback, eventOfCommand } from '../listen/event.js';
 import { createForwarder, type ForwardResult } from '../listen/forward.js';
 import { formatJson, formatLine } from '../listen/print.js';
-import { createProbe } from '../listen/probe.js';
+import { createWebhookProbe } from '../listen/probe.js';
 import { openWebhookServer } from '../listen/server.js';
 import { watchCommands } from '../replies/watch.js';
 import { createWebhookReceiver } from '../webhooks/receiver.js';
@@ -104,7 +104,7 @@ type OnEvent = (event: DeviceEvent) => Promise<void>;
 
 async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent: OnEvent): Promise<void> {
   const secrets = await loadWebhookSecrets({ profile: args.profile }, io.env);
-  const probe = createProbe(secrets);
+  const probe = createWebhookProbe(secrets);
   const warn = (message: string) => void io.stderr.write(`warning: ${printable(message)}\n`);
   const receiver = createWebhookReceiver({
     ...secrets,

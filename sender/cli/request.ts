@@ -8,11 +8,11 @@ import { DEVICE_PORT } from '../../shared/limits.js';
 import { pollingReplies } from '../replies/polling.js';
 import type { RequestResult } from '../request/outcome.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request/request.js';
-import type { Progress } from '../request/run-request.js';
+import type { RequestProgress } from '../request/run-request.js';
 import { EXIT_BY_OUTCOME } from './exit.js';
 import { type CliIo, print, processIo } from './io.js';
 import { commonOptions, commonSchema, openClient } from './options.js';
-import { readParams } from './read-params.js';
+import { paramsFromArgs } from './params-from-args.js';
 import { untilInterrupted } from './until-interrupted.js';
 
 const DEFAULT_INTERVAL = '2s';
@@ -98,14 +98,14 @@ export async function request(
   { interval, timeScale }: RequestCliOptions = {},
 ): Promise<number> {
   const args = checkInput(argsSchema, argv, 'the arguments');
-  const params = readParams(args);
+  const params = paramsFromArgs(args);
   const client = await openClient({ profile: args.profile }, io);
   const replies = pollingReplies(client, { interval: interval ?? milliseconds(args.interval), sleep: io.sleep });
   const { sim, name, get, format, port: devicePort } = args;
   const timeout = `${milliseconds(args.timeout)}ms` as const;
   const deadline =
     args.deadline === undefined ? undefined : Math.ceil((Date.now() + milliseconds(args.deadline)) / 1000);
-  const onProgress = (progress: Progress) => {
+  const onProgress = (progress: RequestProgress) => {
     if (io.stderr.isTTY === true) io.stderr.write(`${progressLine(progress)}\n`);
   };
   const options = { get, format, timeout, devicePort, deadline, signal, onProgress };
@@ -114,7 +114,7 @@ export async function request(
   return EXIT_BY_OUTCOME[result.outcome];
 }
 
-function progressLine(progress: Progress): string {
+function progressLine(progress: RequestProgress): string {
   switch (progress.type) {
     case 'sent':
       return progress.attempt === 1 ? 'sent' : `sent again (${progress.attempt})`;

@@ -1,5 +1,5 @@
 import { findBlock } from '../../shared/coap/block.js';
-import { EMPTY_CODE, type Message, parseMessage } from '../../shared/coap/message.js';
+import { type CoapMessage, EMPTY_CODE, parseMessage } from '../../shared/coap/message.js';
 import { OPTION } from '../../shared/coap/options.js';
 import { detectFormat } from '../../shared/format/detect.js';
 import { parseTextReply } from '../../shared/format/text-reply.js';
@@ -66,7 +66,7 @@ function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unkno
   return { format, kind: 'message', value };
 }
 
-/** The agent's code stands in `data`. */
+/** Reads the agent's code from `data`. */
 function rpcError({ code, message, data }: Record<string, unknown>) {
   return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
 }
@@ -80,7 +80,7 @@ function textReply(bytes: Buffer): DecodedDatagram | undefined {
 }
 
 function coapReply(bytes: Buffer): DecodedDatagram | undefined {
-  let message: Message;
+  let message: CoapMessage;
   try {
     message = parseMessage(bytes);
   } catch {
@@ -102,7 +102,7 @@ function coapReply(bytes: Buffer): DecodedDatagram | undefined {
   return { ...reply, error: { code: error.code, message: error.message } };
 }
 
-function resultOf(options: Message['options'], payload: Buffer): unknown {
+function resultOf(options: CoapMessage['options'], payload: Buffer): unknown {
   try {
     return readResult(options, payload);
   } catch {

@@ -9,7 +9,7 @@ const PROBE_TIMEOUT_MS = 15_000;
 const ARRIVAL_MS = 2000;
 
 /** A webhook that this process sends to itself, and recognises by its SID. */
-export interface Probe {
+export interface WebhookProbe {
   /** Tells whether a callback is the probe. */
   matches(callback: Callback): boolean;
   /**
@@ -20,7 +20,7 @@ export interface Probe {
   send(url: string, signal: AbortSignal): Promise<void>;
 }
 
-export function createProbe(secrets: WebhookSecrets): Probe {
+export function createWebhookProbe(secrets: WebhookSecrets): WebhookProbe {
   const sid = `HG${randomBytes(16).toString('hex')}`;
   let arrive = () => {};
   const arrived = new Promise<void>((resolve) => {

@@ -10,7 +10,7 @@ export const ACCOUNT_INTERVAL_MS = 1000;
 /** How long polling continues without a listener, in milliseconds: the next one is likely to come soon. */
 export const LINGER_MS = 5000;
 /** Most pages of one read of a list, 100 commands each. */
-export const MAX_PAGES_PER_LOOK = 50;
+export const MAX_ACCOUNT_PAGES = 50;
 /** Most commands that are kept without a listener for their SIM's SID: the POST that returns it may be in flight. */
 export const MAX_UNCLAIMED = 5000;
 
@@ -66,7 +66,7 @@ export function accountReplies(
 
   function start() {
     const stop = new AbortController();
-    const options = { maxKnown: 2 * MAX_PAGES_PER_LOOK * PAGE_SIZE, onPage };
+    const options = { maxKnown: 2 * MAX_ACCOUNT_PAGES * PAGE_SIZE, onPage };
     const tails = [
       createListTail(client, { filters: { direction: 'from_sim' }, ...options }),
       createListTail(client, { filters: { status: 'failed' }, ...options }),
@@ -87,7 +87,7 @@ export function accountReplies(
       await sleep(interval, signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        const { news } = await read(MAX_PAGES_PER_LOOK);
+        const { news } = await read(MAX_ACCOUNT_PAGES);
         for (const command of news) report(command);
       } catch (error) {
         for (const listener of allListeners()) listener.onError(error);

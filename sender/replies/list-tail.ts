@@ -26,14 +26,14 @@ export type ListTail = (maxPages: number) => Promise<TailRead>;
 /**
  * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
  * (docs/vendor-facts.md, "API: lists"), so each read takes pages until one holds a command that is known, and at most
- * `maxPages`. Pages shift while they are read: a command that stands on two of them is given once. A read that fails
+ * `maxPages`. Pages shift while they are read: a command on two of them is given once. A read that fails
  * remembers nothing.
  */
 export function createListTail(
   client: Pick<IpCommandClient, 'pages'>,
   { filters, maxKnown, onPage }: ListTailOptions,
 ): ListTail {
-  /** The status of each known command; those read last stand at the end. */
+  /** The status of each known command; those read last are at the end. */
   const known = new Map<string, IpCommand['status']>();
 
   return async (maxPages) => {

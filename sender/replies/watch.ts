@@ -6,9 +6,9 @@ import type { Sleep } from '../api/http.js';
 import { createListTail } from './list-tail.js';
 
 /** Most pages of one read of the list. */
-export const MAX_PAGES_PER_LOOK = 10;
+export const MAX_WATCH_PAGES = 10;
 /** Most commands that are remembered: several times what one read can bring, so that the newest are always known. */
-export const MAX_KNOWN = 5 * MAX_PAGES_PER_LOOK * PAGE_SIZE;
+export const MAX_WATCHED_COMMANDS = 5 * MAX_WATCH_PAGES * PAGE_SIZE;
 
 export interface WatchOptions {
   /** The SIM's SID or unique name; default all. */
@@ -32,14 +32,14 @@ export async function* watchCommands(
   client: Pick<IpCommandClient, 'pages'>,
   { sim, interval, signal, sleep, ready, warn }: WatchOptions,
 ): AsyncGenerator<IpCommand, void, undefined> {
-  const read = createListTail(client, { filters: { sim, direction: 'from_sim' }, maxKnown: MAX_KNOWN });
+  const read = createListTail(client, { filters: { sim, direction: 'from_sim' }, maxKnown: MAX_WATCHED_COMMANDS });
   try {
     const first = await read(1);
     const start = Math.max(...first.news.map(created));
     ready();
     for (let failing = false; ; ) {
       await sleep(interval, signal);
-      const found = await read(MAX_PAGES_PER_LOOK).catch(unlessItMayPass);
+      const found = await read(MAX_WATCH_PAGES).catch(unlessItMayPass);
       if (found instanceof Error) {
         if (!failing) warn(`the list cannot be read; retrying: ${messageOf(found)}`);
         failing = true;
@@ -55,7 +55,7 @@ export async function* watchCommands(
   }
 }
 
-const MISSED_WARNING = `all ${MAX_PAGES_PER_LOOK} pages read are new since the last read: older commands may have been missed`;
+const MISSED_WARNING = `all ${MAX_WATCH_PAGES} pages read are new since the last read: older commands may have been missed`;
 
 const created = ({ date_created }: IpCommand) => Date.parse(date_created);
 

@@ -1,6 +1,6 @@
 import { type Block, blockSize, exponentFor, findBlock, sliceBlock } from '../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../shared/coap/content-format.js';
-import { EMPTY_CODE, emptyMessage, formatMessage, type Message, parseMessage } from '../../shared/coap/message.js';
+import { type CoapMessage, EMPTY_CODE, emptyMessage, formatMessage, parseMessage } from '../../shared/coap/message.js';
 import { findOption, findUint, OPTION } from '../../shared/coap/options.js';
 import { commandPath } from '../../shared/coap/path.js';
 import { METHOD } from '../../shared/coap/request.js';
@@ -9,7 +9,7 @@ import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { type Ending, endingOf, interpretError, isErrorCode } from './outcome.js';
+import { interpretError, isErrorCode, makeEnding, type RequestEnding } from './outcome.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
@@ -36,7 +36,7 @@ export interface CoapCommand {
 
 /** A result of which some blocks have arrived. */
 interface Received {
-  readonly first: Message;
+  readonly first: CoapMessage;
   readonly body: Buffer;
   /** Size exponent of the last block. */
   readonly exponent: number;
@@ -85,14 +85,14 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 
   /** @param mayHaveRun whether an earlier copy of the datagram can have run the command */
-  function firstResponse(response: Message, index: number, mayHaveRun: boolean): Interpretation {
+  function firstResponse(response: CoapMessage, index: number, mayHaveRun: boolean): Interpretation {
     const block = findBlock(response.options, OPTION.block2);
     if (block === 'reserved' || (block !== undefined && block.number !== 0)) return undefined;
     if (block?.more === true) {
       return more({ first: response, body: response.payload, exponent: block.exponent }, index, block);
     }
     if (response.code === '4.08' && mayHaveRun) {
-      return { type: 'end', ending: endingOf('no-answer', 'no-answer', 'the device lost the blocks of the command') };
+      return { type: 'end', ending: makeEnding('no-answer', 'no-answer', 'the device lost the blocks of the command') };
     }
     return conclusion(response, response.payload);
   }
@@ -132,14 +132,18 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 
   /** Interprets a message if it belongs to the datagram with this index. */
-  function interpret(bytes: Buffer, index: number, onResponse: (response: Message) => Interpretation): Interpretation {
+  function interpret(
+    bytes: Buffer,
+    index: number,
+    onResponse: (response: CoapMessage) => Interpretation,
+  ): Interpretation {
     const message = tryParse(bytes);
     if (message === undefined) return undefined;
     const { type, code, token, messageId } = message;
-    const ours = messageId === messageIdOf(index);
-    if (code === EMPTY_CODE) return ours ? emptyMessageMeaning(type) : undefined;
+    const sameId = messageId === messageIdOf(index);
+    if (code === EMPTY_CODE) return sameId ? emptyMessageMeaning(type) : undefined;
     // RFC 7252 §5.3.2: a separate response is known by its token alone, one in an ACK by its message ID too.
-    if (type === 'RST' || (type === 'ACK' && !ours) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
+    if (type === 'RST' || (type === 'ACK' && !sameId) || !token.equals(tokenOf(index)) || !/^[245]/.test(code)) {
       return undefined;
     }
     const reply = onResponse(message);
@@ -154,7 +158,7 @@ function checkSize(conversation: Conversation): Conversation {
   throw new SupersimError('too-large', `the request has ${length} bytes; a datagram holds ${SAFE_BINARY_BYTES}`);
 }
 
-function tryParse(bytes: Buffer): Message | undefined {
+function tryParse(bytes: Buffer): CoapMessage | undefined {
   try {
     return parseMessage(bytes);
   } catch {
@@ -162,25 +166,26 @@ function tryParse(bytes: Buffer): Message | undefined {
   }
 }
 
-function emptyMessageMeaning(type: Message['type']): Interpretation {
+function emptyMessageMeaning(type: CoapMessage['type']): Interpretation {
   if (type === 'ACK') return { type: 'accepted' };
   if (type !== 'RST') return undefined;
   return {
     type: 'end',
-    ending: endingOf('refused', 'invalid-request', 'the device rejected the message (CoAP reset)'),
+    ending: makeEnding('refused', 'invalid-request', 'the device rejected the message (CoAP reset)'),
   };
 }
 
 /** RFC 7959 §2.4: blocks of one body have one ETag. */
-function sameBody(response: Message, first: Message): boolean {
-  const [theirs, ours] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
+function sameBody(response: CoapMessage, first: CoapMessage): boolean {
+  const [theirs, sameId] = [response, first].map(({ options }) => findOption(options, OPTION.eTag));
   return (
-    response.code === first.code && (theirs === undefined || ours === undefined ? theirs === ours : theirs.equals(ours))
+    response.code === first.code &&
+    (theirs === undefined || sameId === undefined ? theirs === sameId : theirs.equals(sameId))
   );
 }
 
 /** Returns the ending that a complete response means. */
-function conclusion(response: Message, payload: Buffer): Interpretation {
+function conclusion(response: CoapMessage, payload: Buffer): Interpretation {
   const { code, options } = response;
   if (!code.startsWith('2.')) return errorResponse(code, payload);
   try {
@@ -207,7 +212,7 @@ function codeOf(coapCode: string): ErrorCode {
 }
 
 /** @throws Error when the payload does not fit its content format */
-export function readResult(options: Message['options'], payload: Buffer): unknown {
+export function readResult(options: CoapMessage['options'], payload: Buffer): unknown {
   if (payload.length === 0) return emptyResult(options);
   switch (findUint(options, OPTION.contentFormat)) {
     case CONTENT_FORMAT.json:
@@ -222,18 +227,18 @@ export function readResult(options: Message['options'], payload: Buffer): unknow
   }
 }
 
-const noteOf = (options: Message['options']): { clockSynchronized?: false } =>
+const noteOf = (options: CoapMessage['options']): { clockSynchronized?: false } =>
   findOption(options, OPTION.clockUnsynchronized) === undefined ? {} : { clockSynchronized: false };
 
 /** Returns the result of an empty payload: without a content format, the handler returned nothing. */
-function emptyResult(options: Message['options']): unknown {
+function emptyResult(options: CoapMessage['options']): unknown {
   const contentFormat = findUint(options, OPTION.contentFormat);
   if (contentFormat === CONTENT_FORMAT.text) return '';
   return contentFormat === CONTENT_FORMAT.bytes ? NOTHING : undefined;
 }
 
 /** Returns the ending if the rest of the result does not arrive: how the command ended, and the head of its result. */
-function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Ending {
+function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): RequestEnding {
   if (!first.code.startsWith('2.')) {
     const reply = errorResponse(first.code, body);
     if (reply.type === 'end') return reply.ending;

@@ -1,4 +1,4 @@
-import type { Ending } from './outcome.js';
+import type { RequestEnding } from './outcome.js';
 
 /** A block of a long command that the device has received, or of a long result that has arrived. */
 export interface BlockProgress {
@@ -19,7 +19,7 @@ export type Interpretation =
       readonly block: BlockProgress;
       readonly acknowledge?: Buffer;
     }
-  | { readonly type: 'end'; readonly ending: Ending; readonly acknowledge?: Buffer }
+  | { readonly type: 'end'; readonly ending: RequestEnding; readonly acknowledge?: Buffer }
   | undefined;
 
 /** The exchange of one request in one format: the datagram to send now, and how replies are read. Immutable. */
@@ -28,7 +28,7 @@ export interface Conversation {
   /** Whether the device can run the command once it has this datagram: false for a block before the last. */
   readonly canRun: boolean;
   /** Set once the command has ended and its result has begun to arrive: the outcome if the rest does not arrive. */
-  readonly partial?: () => Ending;
+  readonly partial?: () => RequestEnding;
   /** @param repeated whether the datagram has been sent more than once */
   interpret(bytes: Buffer, repeated: boolean): Interpretation;
 }

@@ -1,25 +1,33 @@
 import type { Conversation } from './conversation.js';
-import { type Effect, type Input, nextTickAt, type Settings, type Step, start, step } from './machine.js';
-import type { Ending } from './outcome.js';
+import {
+  nextTickAt,
+  type RequestEffect,
+  type RequestInput,
+  type RequestSettings,
+  type RequestStep,
+  start,
+  step,
+} from './machine.js';
+import type { RequestEnding } from './outcome.js';
 
 /** Performs the effects of a request. */
 export interface Actions {
   /** Posts a datagram; resolves to the result, and never rejects. */
-  post(number: number, bytes: Buffer): Promise<Input>;
+  post(number: number, bytes: Buffer): Promise<RequestInput>;
   acknowledge(bytes: Buffer): void;
-  progress(effect: Exclude<Effect, { type: 'post' | 'acknowledge' | 'end' }>): void;
+  progress(effect: Exclude<RequestEffect, { type: 'post' | 'acknowledge' | 'end' }>): void;
 }
 
 /** Runs the state machine on the clock: `feed` takes inputs, and `ended` resolves to the outcome. */
-export function drive(settings: Settings, conversation: Conversation, actions: Actions) {
-  let last: Step | undefined;
+export function drive(settings: RequestSettings, conversation: Conversation, actions: Actions) {
+  let last: RequestStep | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let settle = (_ending: Ending) => {};
-  const ended = new Promise<Ending>((resolve) => {
+  let settle = (_ending: RequestEnding) => {};
+  const ended = new Promise<RequestEnding>((resolve) => {
     settle = resolve;
   });
 
-  function advance(next: Step): void {
+  function advance(next: RequestStep): void {
     last = next;
     clearTimeout(timer);
     const { state, effects } = next;
@@ -28,7 +36,7 @@ export function drive(settings: Settings, conversation: Conversation, actions: A
     for (const effect of effects) perform(effect);
   }
 
-  function perform(effect: Effect): void {
+  function perform(effect: RequestEffect): void {
     switch (effect.type) {
       case 'post':
         void actions.post(effect.number, effect.bytes).then(feed);
@@ -45,7 +53,7 @@ export function drive(settings: Settings, conversation: Conversation, actions: A
   }
 
   /** Inputs before the start or after the end have no effect. */
-  function feed(input: Input): void {
+  function feed(input: RequestInput): void {
     if (last !== undefined) advance(step(settings, last.state, input, performance.now()));
   }
 

@@ -1,19 +1,19 @@
 import type { Parameters } from '../../shared/coap/parameters.js';
 import type { ErrorCode } from '../../shared/errors.js';
 import type { BlockProgress, Conversation, Interpretation } from './conversation.js';
-import { type Ending, endingOf, type RequestError } from './outcome.js';
+import { makeEnding, type RequestEnding, type RequestError } from './outcome.js';
 
 /**
  * Most times that one datagram is posted. The parameters' retransmissions come first, each after twice the wait of the
  * one before; those beyond come after the first wait again, so that even the last is sent while the device is sure to
  * remember the datagram. With a fifth of all datagrams lost in both directions, 99 in 100 commands get through.
  */
-export const MAX_ATTEMPTS = 5;
+export const MAX_POSTS = 5;
 /** Most failures of other SIDs that are kept until the API has returned the SID of this request's own post. */
 export const MAX_UNMATCHED_FAILURES = 100;
 
-/** Settings of a request; all times in milliseconds of one monotonic clock. */
-export interface Settings {
+/** RequestSettings of a request; all times in milliseconds of one monotonic clock. */
+export interface RequestSettings {
   readonly parameters: Parameters;
   /** From 1 to the parameters' ackRandomFactor. */
   readonly factor: number;
@@ -24,7 +24,7 @@ export interface Settings {
 }
 
 /** Why a datagram was not sent. */
-export type Failure = Omit<RequestError, 'remedy'>;
+export type PostFailure = Omit<RequestError, 'remedy'>;
 
 /** One post of the current datagram. */
 interface Post {
@@ -34,10 +34,10 @@ interface Post {
   /** Set while the API has not answered. */
   readonly pending?: true;
   /** Set when it certainly was not sent. */
-  readonly failure?: Failure;
+  readonly failure?: PostFailure;
 }
 
-export interface State {
+export interface RequestState {
   readonly conversation: Conversation;
   /** Posts of the current datagram. */
   readonly posts: readonly Post[];
@@ -51,54 +51,54 @@ export interface State {
   readonly lastRepeatAt: number;
   readonly expiresAt: number;
   /** Failures by SID that match no post yet: one can be reported before the API has returned the post's SID. */
-  readonly unmatchedFailures: ReadonlyMap<string, Failure>;
+  readonly unmatchedFailures: ReadonlyMap<string, PostFailure>;
   readonly ended: boolean;
 }
 
-export type Input =
+export type RequestInput =
   | { readonly type: 'tick' }
   | { readonly type: 'posted'; readonly number: number; readonly sid: string }
   /** The datagram was not sent. */
-  | { readonly type: 'refused'; readonly number: number; readonly failure: Failure }
+  | { readonly type: 'refused'; readonly number: number; readonly failure: PostFailure }
   /** It is unknown whether the datagram was sent. */
   | { readonly type: 'unknown'; readonly number: number }
   /** A from_sim command arrived. */
   | { readonly type: 'received'; readonly bytes: Buffer }
   /** A to_sim command has the status `failed`. */
-  | { readonly type: 'failed'; readonly sid: string; readonly failure: Failure }
+  | { readonly type: 'failed'; readonly sid: string; readonly failure: PostFailure }
   | { readonly type: 'abort' };
 
-export type Effect =
+export type RequestEffect =
   | { readonly type: 'post'; readonly number: number; readonly bytes: Buffer }
   /** To be sent once; a failure is ignored. */
   | { readonly type: 'acknowledge'; readonly bytes: Buffer }
   | { readonly type: 'sent'; readonly attempt: number }
   | { readonly type: 'accepted' }
   | { readonly type: 'block'; readonly block: BlockProgress }
-  | { readonly type: 'end'; readonly ending: Ending };
+  | { readonly type: 'end'; readonly ending: RequestEnding };
 
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
+export interface RequestStep {
+  readonly state: RequestState;
+  readonly effects: readonly RequestEffect[];
 }
 
 /** Starts a request: its first datagram is to be posted. */
-export function start(settings: Settings, conversation: Conversation, now: number): Step {
+export function start(settings: RequestSettings, conversation: Conversation, now: number): RequestStep {
   const blank = {
     posted: 0,
     attempts: 0,
     accepted: false,
-    unmatchedFailures: new Map<string, Failure>(),
+    unmatchedFailures: new Map<string, PostFailure>(),
     ended: false,
   };
   return send(settings, blank, conversation, now);
 }
 
 /** When the next `tick` is due. */
-export const nextTickAt = ({ repeatAt, expiresAt }: State): number => Math.min(repeatAt, expiresAt);
+export const nextTickAt = ({ repeatAt, expiresAt }: RequestState): number => Math.min(repeatAt, expiresAt);
 
 /** Applies an input. After the end of the request it has no effect. */
-export function step(settings: Settings, state: State, input: Input, now: number): Step {
+export function step(settings: RequestSettings, state: RequestState, input: RequestInput, now: number): RequestStep {
   if (state.ended) return { state, effects: [] };
   switch (input.type) {
     case 'tick':
@@ -119,10 +119,15 @@ export function step(settings: Settings, state: State, input: Input, now: number
 }
 
 /** The part of the state that lasts from one datagram to the next. */
-type Carried = Pick<State, 'posted' | 'attempts' | 'accepted' | 'unmatchedFailures' | 'ended'>;
+type Carried = Pick<RequestState, 'posted' | 'attempts' | 'accepted' | 'unmatchedFailures' | 'ended'>;
 
 /** Posts the first copy of a datagram. */
-function send({ parameters, timeout }: Settings, before: Carried, conversation: Conversation, now: number): Step {
+function send(
+  { parameters, timeout }: RequestSettings,
+  before: Carried,
+  conversation: Conversation,
+  now: number,
+): RequestStep {
   return post(
     {
       ...before,
@@ -136,7 +141,7 @@ function send({ parameters, timeout }: Settings, before: Carried, conversation: 
   );
 }
 
-function post(state: State, effects: readonly Effect[]): Step {
+function post(state: RequestState, effects: readonly RequestEffect[]): RequestStep {
   const number = state.posted + 1;
   const posts = [...state.posts, { number, pending: true } as const];
   const attempts = Math.max(state.attempts, posts.length);
@@ -145,7 +150,7 @@ function post(state: State, effects: readonly Effect[]): Step {
   return { state: next, effects: [...effects, { type: 'post', number, bytes: state.conversation.bytes }] };
 }
 
-function tick({ deadlineAt }: Settings, state: State, now: number): Step {
+function tick({ deadlineAt }: RequestSettings, state: RequestState, now: number): RequestStep {
   if (now >= state.expiresAt) return end(state, timeoutOutcome(state, 'no-answer', 'no answer arrived in time'));
   if (now < state.repeatAt) return { state, effects: [] };
   // A device that has the command answers from memory; one that does not have it must not get it this late.
@@ -156,7 +161,12 @@ function tick({ deadlineAt }: Settings, state: State, now: number): Step {
   return post(state, []);
 }
 
-function posted(settings: Settings, state: State, { number, sid }: { number: number; sid: string }, now: number): Step {
+function posted(
+  settings: RequestSettings,
+  state: RequestState,
+  { number, sid }: { number: number; sid: string },
+  now: number,
+): RequestStep {
   const failure = state.unmatchedFailures.get(sid);
   const recorded = recordPost(settings, state, number, failure === undefined ? { sid } : { failure }, now);
   const attempt = state.posts.findIndex((one) => one.number === number) + 1;
@@ -165,19 +175,19 @@ function posted(settings: Settings, state: State, { number, sid }: { number: num
 
 /** Records the result of one post; that of an earlier datagram is ignored. */
 function recordPost(
-  settings: Settings,
-  state: State,
+  settings: RequestSettings,
+  state: RequestState,
   number: number,
   postResult: Omit<Post, 'number'>,
   now: number,
-): Step {
+): RequestStep {
   if (!state.posts.some((one) => one.number === number)) return { state, effects: [] };
   const posts = state.posts.map((one) => (one.number === number ? { number, ...postResult } : one));
   const repeatAt = now + waitAfter(settings, posts.length);
   return endIfAllFailed({ ...state, posts, repeatAt, unmatchedFailures: new Map() });
 }
 
-function failed(state: State, sid: string, failure: Failure): Step {
+function failed(state: RequestState, sid: string, failure: PostFailure): RequestStep {
   if (state.posts.some((one) => one.sid === sid)) {
     const posts = state.posts.map((one) => (one.sid === sid ? { number: one.number, failure } : one));
     return endIfAllFailed({ ...state, posts });
@@ -191,20 +201,23 @@ function failed(state: State, sid: string, failure: Failure): Step {
 }
 
 /** Ends the request when no post of the current datagram can have reached the device. */
-function endIfAllFailed(state: State): Step {
+function endIfAllFailed(state: RequestState): RequestStep {
   const failure = failureOfAll(state);
   if (failure === undefined || state.conversation.partial !== undefined) return { state, effects: [] };
   return end(state, notSent(failure));
 }
 
 /** Milliseconds from the API's answer to a datagram's nth post to the next (RFC 7252 §4.2). */
-export function waitAfter({ parameters, factor }: Pick<Settings, 'parameters' | 'factor'>, posts: number): number {
-  if (posts >= MAX_ATTEMPTS) return Number.POSITIVE_INFINITY;
+export function waitAfter(
+  { parameters, factor }: Pick<RequestSettings, 'parameters' | 'factor'>,
+  posts: number,
+): number {
+  if (posts >= MAX_POSTS) return Number.POSITIVE_INFINITY;
   const doublings = posts <= parameters.maxRetransmit ? posts - 1 : 0;
   return parameters.ackTimeout * factor * 2 ** doublings;
 }
 
-function received(settings: Settings, state: State, reply: Interpretation, now: number): Step {
+function received(settings: RequestSettings, state: RequestState, reply: Interpretation, now: number): RequestStep {
   switch (reply?.type) {
     case undefined:
       return { state, effects: [] };
@@ -221,27 +234,28 @@ function received(settings: Settings, state: State, reply: Interpretation, now: 
   }
 }
 
-const acknowledgement = ({ acknowledge }: { readonly acknowledge?: Buffer }): Effect[] =>
+const acknowledgement = ({ acknowledge }: { readonly acknowledge?: Buffer }): RequestEffect[] =>
   acknowledge === undefined ? [] : [{ type: 'acknowledge', bytes: acknowledge }];
 
-const end = (state: State, how: Ending): Step => ({
+const end = (state: RequestState, ending: RequestEnding): RequestStep => ({
   state: { ...state, ended: true, repeatAt: Number.POSITIVE_INFINITY, expiresAt: Number.POSITIVE_INFINITY },
-  effects: [{ type: 'end', ending: how }],
+  effects: [{ type: 'end', ending }],
 });
 
 /** Returns the outcome of a request that is no longer waited for: what is certain about the command. */
-function timeoutOutcome(state: State, code: ErrorCode, message: string): Ending {
+function timeoutOutcome(state: RequestState, code: ErrorCode, message: string): RequestEnding {
   const { conversation } = state;
   if (conversation.partial !== undefined) return conversation.partial();
   const failure = failureOfAll(state);
   if (failure !== undefined) return notSent(failure);
   if (!conversation.canRun) return notSent({ code, message: `${message}; the command was not sent completely` });
-  return endingOf('no-answer', code, state.accepted ? `${message}; the device had accepted the command` : message);
+  return makeEnding('no-answer', code, state.accepted ? `${message}; the device had accepted the command` : message);
 }
 
 /** Returns why the last post failed, if all of them failed. */
-function failureOfAll({ posts }: State): Failure | undefined {
+function failureOfAll({ posts }: RequestState): PostFailure | undefined {
   return posts.every(({ failure }) => failure !== undefined) ? posts.at(-1)?.failure : undefined;
 }
 
-const notSent = ({ code, message, ...details }: Failure): Ending => endingOf('not-sent', code, message, details);
+const notSent = ({ code, message, ...details }: PostFailure): RequestEnding =>
+  makeEnding('not-sent', code, message, details);

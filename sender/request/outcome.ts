@@ -13,7 +13,7 @@ export interface RequestError {
 }
 
 /** How a command ended. */
-export type Ending =
+export type RequestEnding =
   | {
       readonly outcome: 'done';
       /** What the handler returned; undefined when that was nothing. */
@@ -35,7 +35,7 @@ export interface Timings {
 }
 
 /** How a request ended, and what it took. */
-export type RequestResult = Ending & {
+export type RequestResult = RequestEnding & {
   /** Most posts of one datagram: 1 when none was repeated, 0 when nothing was posted. */
   readonly attempts: number;
   /**
@@ -47,12 +47,12 @@ export type RequestResult = Ending & {
 };
 
 /** Makes an ending other than `done`. */
-export const endingOf = (
+export const makeEnding = (
   outcome: Exclude<Outcome, 'done'>,
   code: ErrorCode,
   message: string,
   details: Pick<RequestError, 'coapCode' | 'vendorCode'> = {},
-): Ending => ({ outcome, error: { code, message, remedy: ERRORS[code].remedy, ...details } });
+): RequestEnding => ({ outcome, error: { code, message, remedy: ERRORS[code].remedy, ...details } });
 
 const entries: Readonly<Record<ErrorCode, ErrorEntry>> = ERRORS;
 
@@ -74,10 +74,10 @@ export function interpretError(
   message: string,
   fallback: ErrorCode,
   details: Pick<RequestError, 'coapCode'> = {},
-): { readonly type: 'accepted' } | { readonly type: 'end'; readonly ending: Ending } {
+): { readonly type: 'accepted' } | { readonly type: 'end'; readonly ending: RequestEnding } {
   const known = code !== undefined && isErrorCode(code) && wireOf(code) !== undefined ? code : fallback;
   const outcome = wireOf(known)?.outcome;
   if (outcome === 'accepted') return { type: 'accepted' };
   const final = outcome === undefined || outcome === 'done' ? 'failed' : outcome;
-  return { type: 'end', ending: endingOf(final, known, message, details) };
+  return { type: 'end', ending: makeEnding(final, known, message, details) };
 }

@@ -4,7 +4,7 @@ import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { type Ending, ERROR_CODES, interpretError, wireOf } from './outcome.js';
+import { ERROR_CODES, interpretError, type RequestEnding, wireOf } from './outcome.js';
 import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
 
 /** The code of an error reply without a known code: it is unknown whether the command ran. */
@@ -87,7 +87,7 @@ function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
   }
 }
 
-/** The agent's code stands in `data`; where there was no room for it, the JSON-RPC number stands for it. */
+/** Reads the agent's code from `data` or, where there was no room for it, from the JSON-RPC number. */
 function rpcError({ code: number, message, data }: Record<string, unknown>): Interpretation {
   const code = isRecord(data) && typeof data['code'] === 'string' ? data['code'] : undefined;
   const byNumber = ERROR_CODES.find((known) => wireOf(known)?.jsonRpc === number);
@@ -99,7 +99,7 @@ const isCut = (result: unknown): boolean =>
   isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
 
 function done(result: unknown, cut: boolean, unsynchronized = false): Interpretation {
-  const ending: Ending = {
+  const ending: RequestEnding = {
     outcome: 'done',
     result,
     ...(cut && { cut: true }),

@@ -12,7 +12,7 @@ import type { Conversation } from './conversation.js';
 import type { RequestResult } from './outcome.js';
 import type { RequestParams } from './params.js';
 import { plainConversation } from './plain.js';
-import { type Progress, runRequest } from './run-request.js';
+import { type RequestProgress, runRequest } from './run-request.js';
 
 /** The formats in which a command can be sent. */
 export const REQUEST_FORMATS = ['coap', 'json', 'cbor', 'text'] as const;
@@ -49,7 +49,7 @@ export interface RequestOptions {
   readonly again?: boolean | undefined;
   /** Stops the request: it ends as `not-sent` if nothing was sent, else as `no-answer`. */
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly onProgress?: ((progress: RequestProgress) => void) | undefined;
 }
 
 /**

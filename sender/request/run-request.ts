@@ -3,15 +3,15 @@ import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api/api-error.js';
 import type { IpCommandClient } from '../api/client.js';
-import { VENDOR_CODES } from '../api/vendor-codes.js';
+import { VENDOR_CODE_MEANINGS } from '../api/vendor-codes.js';
 import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polling.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
-import type { Failure, Input } from './machine.js';
-import { type Ending, endingOf, type RequestResult } from './outcome.js';
+import type { PostFailure, RequestInput } from './machine.js';
+import { makeEnding, type RequestEnding, type RequestResult } from './outcome.js';
 
 /** The progress of a request. */
-export type Progress =
+export type RequestProgress =
   /** The API accepted a datagram; `attempt` is 2 or more for a repeat. */
   | { readonly type: 'sent'; readonly attempt: number }
   /** The device has received the command and answers later. */
@@ -34,7 +34,7 @@ export interface RequestRun {
   /** Whether the same request may have been made before. */
   readonly again: boolean;
   readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly onProgress: ((progress: RequestProgress) => void) | undefined;
 }
 
 /** Runs a request from its first datagram to its outcome. Never rejects. */
@@ -88,7 +88,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   };
 
   /** Subscribes before it sends, so that no reply is missed. */
-  async function listenAndSend(): Promise<Ending> {
+  async function listenAndSend(): Promise<RequestEnding> {
     if (signal?.aborted === true) return ABORTED;
     let onAbort = () => {};
     const aborted = new Promise<undefined>((resolve) => {
@@ -104,10 +104,10 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
       return await driver.ended;
     } catch (error) {
       const { code, message, ...details } = failureOf(error);
-      return endingOf('not-sent', code, `replies cannot be received: ${message}`, details);
+      return makeEnding('not-sent', code, `replies cannot be received: ${message}`, details);
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      // Not awaited: a caller who stops need not wait until the source is ready.
+      // Not awaited: a caller that aborts need not wait until the source is ready.
       listening.then(
         (unsubscribe) => unsubscribe(),
         () => {},
@@ -116,11 +116,11 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   }
 }
 
-const ABORTED = endingOf('not-sent', 'given-up', 'the caller stopped before anything was sent');
-const TOO_LATE = endingOf('not-sent', 'expired', 'the deadline had passed before anything was sent');
+const ABORTED = makeEnding('not-sent', 'given-up', 'the caller stopped before anything was sent');
+const TOO_LATE = makeEnding('not-sent', 'expired', 'the deadline had passed before anything was sent');
 
 /** Returns the result of a post as an input of the state machine. */
-async function postResultOf(number: number, created: Promise<IpCommand>): Promise<Input> {
+async function postResultOf(number: number, created: Promise<IpCommand>): Promise<RequestInput> {
   try {
     const { sid, status } = await created;
     return status === 'failed' ? { type: 'refused', number, failure: undelivered() } : { type: 'posted', number, sid };
@@ -130,32 +130,32 @@ async function postResultOf(number: number, created: Promise<IpCommand>): Promis
   }
 }
 
-const inputOf = (command: CommandUpdate, vendorCode?: number): Input => {
+const inputOf = (command: CommandUpdate, vendorCode?: number): RequestInput => {
   if (command.direction === 'from_sim') return { type: 'received', bytes: payloadBytes(command) };
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
 };
 
-function failureOf(error: unknown): Failure {
+function failureOf(error: unknown): PostFailure {
   const code = isSupersimError(error) ? error.code : 'api-unreachable';
   const vendorCode = error instanceof ApiError ? error.vendorCode : undefined;
   return { code, message: messageOf(error), ...(vendorCode !== undefined && { vendorCode }) };
 }
 
 /** The API's list does not say why a command failed; a callback does. */
-function undelivered(vendorCode?: number): Failure {
+function undelivered(vendorCode?: number): PostFailure {
   if (vendorCode === undefined) {
     return {
       code: 'not-delivered',
       message: 'the network did not send it; usually the device is not attached (83401)',
     };
   }
-  const meaning = VENDOR_CODES.get(vendorCode) ?? 'The network did not send it.';
+  const meaning = VENDOR_CODE_MEANINGS.get(vendorCode) ?? 'The network did not send it.';
   return { code: 'not-delivered', message: `code ${vendorCode}: ${meaning}`, vendorCode };
 }
 
 /** A request that was not sent this time may have been sent by an earlier one with the same identity. */
-function notSentThisTime(ending: Ending): Ending {
+function notSentThisTime(ending: RequestEnding): RequestEnding {
   if (ending.outcome !== 'not-sent') return ending;
   const { message, ...details } = ending.error;
   return {
@@ -165,7 +165,7 @@ function notSentThisTime(ending: Ending): Ending {
 }
 
 /** Adds to an ending without an answer that replies could not always be read. */
-function withReplyError(ending: Ending, replyError: unknown): Ending {
+function withReplyError(ending: RequestEnding, replyError: unknown): RequestEnding {
   if (ending.outcome !== 'no-answer' || replyError === undefined) return ending;
   const message = `${ending.error.message}; replies could not always be read: ${messageOf(replyError)}`;
   return { ...ending, error: { ...ending.error, message } };

@@ -3,10 +3,10 @@ import { readBody } from '../../shared/read-body.js';
 import type { SignedRequest } from './signature.js';
 
 /** Most bytes of a callback's body: a payload of 1300 bytes in Base64, each character escaped, and the parameters. */
-export const MAX_BODY_BYTES = 65_536;
+export const MAX_CALLBACK_BYTES = 65_536;
 
 /** A callback as it arrived, with its parameters from query, form or JSON. */
-export interface Incoming extends SignedRequest {
+export interface IncomingCallback extends SignedRequest {
   readonly params: URLSearchParams;
 }
 
@@ -14,10 +14,13 @@ export interface Incoming extends SignedRequest {
  * Reads a request.
  *
  * @param publicUrl the URL that the vendor calls, where a proxy changes it
- * @returns undefined when its body is longer than {@link MAX_BODY_BYTES} or incomplete
+ * @returns undefined when its body is longer than {@link MAX_CALLBACK_BYTES} or incomplete
  */
-export async function readIncoming(request: Request, publicUrl: string | undefined): Promise<Incoming | undefined> {
-  const bytes = await readBody(request.body, MAX_BODY_BYTES).catch(() => undefined);
+export async function readCallbackRequest(
+  request: Request,
+  publicUrl: string | undefined,
+): Promise<IncomingCallback | undefined> {
+  const bytes = await readBody(request.body, MAX_CALLBACK_BYTES).catch(() => undefined);
   if (bytes === undefined) return undefined;
   const body = bytes.toString();
   const { method } = request;

@@ -2,11 +2,11 @@ import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { evictOldest } from '../base/evict-oldest.js';
 import { type Callback, parseCallback } from './callback.js';
-import { type Incoming, MAX_BODY_BYTES, readIncoming } from './incoming.js';
+import { type IncomingCallback, MAX_CALLBACK_BYTES, readCallbackRequest } from './incoming.js';
 import { isSignedByKore, isSignedByTwilio } from './signature.js';
 
 /** Most keys of callbacks that are remembered, to drop repeats. */
-export const MAX_REMEMBERED = 100_000;
+export const MAX_REMEMBERED_KEYS = 100_000;
 /** Most callbacks that wait for `onCallback`; more are refused, and the vendor repeats them. */
 export const MAX_WAITING = 1000;
 
@@ -109,8 +109,8 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
 
   async function receive(request: Request, { waitUntil }: ReceiveContext = {}): Promise<Response> {
     if (request.method !== 'POST' && request.method !== 'GET') return refusal(405, 'callbacks are sent by POST or GET');
-    const incoming = await readIncoming(request, checked.publicUrl);
-    if (incoming === undefined) return count('malformed', 413, `a callback has at most ${MAX_BODY_BYTES} bytes`);
+    const incoming = await readCallbackRequest(request, checked.publicUrl);
+    if (incoming === undefined) return count('malformed', 413, `a callback has at most ${MAX_CALLBACK_BYTES} bytes`);
     const problem = findProblem(request.headers, incoming, checked);
     if (problem !== undefined) return count(problem.counter, problem.status, problem.reason);
     const callback = parseCallback(incoming.params);
@@ -147,7 +147,7 @@ interface Problem {
   readonly reason: string;
 }
 
-function findProblem(headers: Headers, incoming: Incoming, options: Options): Problem | undefined {
+function findProblem(headers: Headers, incoming: IncomingCallback, options: Options): Problem | undefined {
   const { koreSecret, twilioAuthToken, allowUnsigned } = options;
   // The vendor sends an empty header where it has no secret.
   const kore = headers.get('kore-signature') || undefined;
@@ -189,5 +189,5 @@ function keysOf(headers: Headers, { sid, status }: Callback): string[] {
 
 function remember(known: Set<string>, keys: readonly string[]): void {
   for (const key of keys) known.add(key);
-  evictOldest(known, MAX_REMEMBERED);
+  evictOldest(known, MAX_REMEMBERED_KEYS);
 }

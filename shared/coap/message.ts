@@ -10,7 +10,7 @@ export interface Option {
 }
 
 /** A CoAP message (RFC 7252 §3). */
-export interface Message {
+export interface CoapMessage {
   readonly type: MessageType;
   /** `0.02`, `2.05`, …; `0.00` is empty. */
   readonly code: string;
@@ -33,7 +33,7 @@ const PAYLOAD_MARKER = 0xff;
 export const MAX_DATAGRAM_BYTES = 65_535;
 
 /** Makes an empty message: an acknowledgement, a reset, or (confirmable) a ping. */
-export const emptyMessage = (type: MessageType, messageId: number): Message => ({
+export const emptyMessage = (type: MessageType, messageId: number): CoapMessage => ({
   type,
   code: EMPTY_CODE,
   messageId,
@@ -50,7 +50,7 @@ export class MessageFormatError extends Error {}
  *
  * @throws MessageFormatError
  */
-export function parseMessage(bytes: Buffer): Message {
+export function parseMessage(bytes: Buffer): CoapMessage {
   const { code, confirmable, ack, reset, messageId, token, options, payload } = parsePacket(bytes);
   return {
     type: confirmable ? 'CON' : ack ? 'ACK' : reset ? 'RST' : 'NON',
@@ -78,7 +78,7 @@ function parsePacket(bytes: Buffer) {
  * @throws Error when it is longer
  */
 export function formatMessage(
-  { type, code, messageId, token, options, payload }: Message,
+  { type, code, messageId, token, options, payload }: CoapMessage,
   maxBytes = MAX_DATAGRAM_BYTES,
 ): Buffer {
   const written = writeOptions(options);

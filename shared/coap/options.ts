@@ -30,7 +30,7 @@ interface Form {
   readonly most: number;
   /** The value is a string (RFC 7252 §3.2). */
   readonly isString?: true;
-  /** The option may stand more than once (RFC 7252 §5.4.5, RFC 9175 §3.2). */
+  /** The option may be repeated (RFC 7252 §5.4.5, RFC 9175 §3.2). */
   readonly isRepeatable?: true;
 }
 

@@ -6,7 +6,7 @@ import { paramsFromText, paramsFromWords } from '../format/text.js';
 import { fromCbor, isRecord } from '../format/value.js';
 import { type Block, findBlock } from './block.js';
 import { CONTENT_FORMAT } from './content-format.js';
-import type { Message } from './message.js';
+import type { CoapMessage } from './message.js';
 import { findOption, findUint, OPTION, stringOptions, usableOptions } from './options.js';
 
 export const METHOD = { get: '0.01', post: '0.02' } as const;
@@ -36,8 +36,8 @@ export interface Rejection {
 }
 
 /** Reads a request's options. Any `Uri-Host` and `Uri-Port` are accepted. */
-export function readRequest({ code, options, payload }: Message): CoapRequest | Rejection {
-  // RFC 7252 §5.10.2, whatever else is wrong.
+export function readRequest({ code, options, payload }: CoapMessage): CoapRequest | Rejection {
+  // RFC 7252 §5.10.2: before any other error.
   if (options.some(({ number }) => PROXY.includes(number))) return { code: '5.05', diagnostic: 'this is not a proxy' };
   const { usable, critical } = usableOptions(options);
   if (critical !== undefined) return { code: '4.02', diagnostic: `option ${critical} is not understood` };

@@ -10,7 +10,7 @@ import { formatText } from './text.js';
  *     [#ID ][repeat ]ok[ RESULT]
  *     [#ID ][repeat ]error CODE[ MESSAGE]
  *
- * RESULT may be bytes, which stand as they are. A reply longer than its datagram ends with the cut mark of `cut.ts`.
+ * RESULT may be bytes, which are written unchanged. A reply longer than its datagram ends with the cut mark of `cut.ts`.
  * The first words are `REPLY_WORDS` of `command.ts`, which no command may have as its name.
  */
 export interface TextReply {
@@ -23,7 +23,7 @@ export interface TextReply {
 }
 
 /**
- * Writes a reply in text. A string or bytes stand as they are; flat arrays and objects become words and `key=value`;
+ * Writes a reply in text. A string or bytes are written unchanged; flat arrays and objects become words and `key=value`;
  * the rest is JSON. A reply longer than `limit` bytes is cut and ends with the cut mark.
  *
  * @throws SupersimError `bad-reply` when the result cannot be written

@@ -22,7 +22,7 @@ export interface Connection {
 const BATCH_ROWS = 100;
 
 /**
- * Opens a SQLite file, or `:memory:`, and keeps off what ends the process in libsql.
+ * Opens a SQLite file, or `:memory:`, and avoids the calls that end the process in libsql.
  *
  * @param timeoutMs how long SQLite waits for another process that uses the file (a person with `sqlite3`)
  */
@@ -100,7 +100,7 @@ export function rollBack(connection: Connection): void {
   try {
     if (connection.inTransaction) connection.run('ROLLBACK');
   } catch {
-    // What went wrong before says more.
+    // The error before says more.
   }
 }
 
@@ -115,7 +115,7 @@ export function readBlob(value: unknown): Buffer | undefined {
 
 /**
  * Takes SQLite's lock on an empty file, which is never written. The kernel frees it when the process ends, however that
- * ends. Whoever unlocks leaves the file: to delete it could take away the lock of who has just taken it.
+ * ends. Unlocking leaves the file: deleting it could remove the lock that another process has just taken.
  *
  * @returns what unlocks it
  * @throws libsql's error; with the code `SQLITE_BUSY` when another process holds the lock

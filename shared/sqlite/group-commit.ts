@@ -12,7 +12,7 @@ export interface GroupCommitter<W> {
  * Makes a group committer. It commits at the end of the first turn of the event loop that brought no further write,
  * {@link MAX_TURNS} at most.
  *
- * @param commit writes a group, in order, and tells each write what came of it; must not throw
+ * @param commit writes a group, in order, and reports the result to each write; must not throw
  */
 export function createGroupCommitter<W>(commit: (group: readonly W[]) => void): GroupCommitter<W> {
   let waiting: W[] = [];

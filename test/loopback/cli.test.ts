@@ -13,7 +13,7 @@ import { device, get, inbox, post, start } from './support.js';
 const root = join(import.meta.dirname, '../..');
 const script = join(root, `node_modules/.cache/loopback-cli-${process.pid}.mjs`);
 
-// A real process, for real signals and exit codes; under node_modules so that packages are found from it.
+// A real process, for signals and exit codes; under node_modules so that it finds packages.
 beforeAll(async () => {
   await build({
     stdin: {

@@ -8,7 +8,7 @@ import { testModem } from '../loopback/modem/support.js';
 const GATEWAY = { address: '100.64.0.1', port: 6969 };
 
 /** Connects the agent's engine to the core of a virtual modem by a line that loses what `lose` removes, without delays. */
-function wire(dialect: DialectName, lose: (said: string) => string) {
+function wire(dialect: DialectName, lose: (printed: string) => string) {
   const modem = testModem(dialect);
   const engine = createEngine(DIALECTS[dialect].grammar);
   const written: string[] = [];
@@ -22,8 +22,8 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
       written.push(text);
       modem.write(text);
     }
-    const said = lose(modem.said());
-    if (said !== '') perform(engine.receive(Buffer.from(said, 'latin1'), now));
+    const printed = lose(modem.printed());
+    if (printed !== '') perform(engine.receive(Buffer.from(printed, 'latin1'), now));
   }
 
   function run<T>(script: Script<T>): { value?: T; error?: unknown } {
@@ -48,9 +48,9 @@ function wire(dialect: DialectName, lose: (said: string) => string) {
 describe('a modem that waits for payload bytes', () => {
   it('for ever, as its prompt was lost, gets zeros and accepts commands again', () => {
     let losing = true;
-    const { run, modem, written } = wire('quectel', (said) => {
-      const heard = losing ? said.replace('> ', '') : said;
-      if (said.includes('> ')) losing = false;
+    const { run, modem, written } = wire('quectel', (printed) => {
+      const heard = losing ? printed.replace('> ', '') : printed;
+      if (printed.includes('> ')) losing = false;
       return heard;
     });
     expect(run(DIALECTS.quectel.activate('super')).error).toBeUndefined();
@@ -67,9 +67,9 @@ describe('a modem that waits for payload bytes', () => {
 
   it('for a while gets nothing meanwhile, and then the payload once', () => {
     let losing = true;
-    const { run, modem, now } = wire('simcom7080', (said) => {
-      const heard = losing ? said.replace('\r\n>', '') : said;
-      if (said.includes('\r\n>')) losing = false;
+    const { run, modem, now } = wire('simcom7080', (printed) => {
+      const heard = losing ? printed.replace('\r\n>', '') : printed;
+      if (printed.includes('\r\n>')) losing = false;
       return heard;
     });
     const { simcom7080 } = DIALECTS;

@@ -1,5 +1,5 @@
 import { blockOption, blockSize, findBlock } from '../../shared/coap/block.js';
-import { emptyMessage, formatMessage, type Message, parseMessage } from '../../shared/coap/message.js';
+import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../shared/coap/options.js';
 
 export interface DeviceOptions {
@@ -38,7 +38,7 @@ export function modelDevice({ result, takes, block = 1024, after, send }: Device
     else if (request.type === 'CON') take(request, key);
   }
 
-  function take(request: Message, key: string): void {
+  function take(request: CoapMessage, key: string): void {
     const block1 = findBlock(request.options, OPTION.block1);
     const block2 = findBlock(request.options, OPTION.block2);
     if (block1 === 'reserved' || block2 === 'reserved') throw new Error('a reserved block size');
@@ -53,7 +53,7 @@ export function modelDevice({ result, takes, block = 1024, after, send }: Device
     }
   }
 
-  function run(request: Message, key: string, params: Buffer): void {
+  function run(request: CoapMessage, key: string, params: Buffer): void {
     device.bodies.push(params);
     device.runs++;
     replies.set(key, 'running');
@@ -61,7 +61,7 @@ export function modelDevice({ result, takes, block = 1024, after, send }: Device
     else after(takes, () => answer(request, key, '2.04', 0));
   }
 
-  function answer({ messageId, token }: Message, key: string, code: string, number?: number): void {
+  function answer({ messageId, token }: CoapMessage, key: string, code: string, number?: number): void {
     const start = (number ?? 0) * block;
     const payload = number === undefined ? Buffer.alloc(0) : body.subarray(start, start + block);
     const more = start + block < body.length;
@@ -69,7 +69,7 @@ export function modelDevice({ result, takes, block = 1024, after, send }: Device
       uintOption(OPTION.contentFormat, 0),
       ...(number !== undefined && (more || number > 0) ? [blockOption(OPTION.block2, { number, more, exponent })] : []),
     ];
-    const reply: Message = { type: 'ACK', code, messageId, token, options, payload };
+    const reply: CoapMessage = { type: 'ACK', code, messageId, token, options, payload };
     replies.set(key, formatMessage(reply));
     send(formatMessage(accepted.has(key) ? { ...reply, type: 'NON', messageId: (messageId + 7919) & 0xffff } : reply));
   }

@@ -2,15 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { coapConversation } from '../../sender/request/coap.js';
 import {
-  type Effect,
-  type Input,
-  MAX_ATTEMPTS,
+  MAX_POSTS,
   nextTickAt,
-  type State,
+  type RequestEffect,
+  type RequestInput,
+  type RequestState,
   start,
   step,
 } from '../../sender/request/machine.js';
-import type { Ending } from '../../sender/request/outcome.js';
+import type { RequestEnding } from '../../sender/request/outcome.js';
 import { GATEWAY } from '../../shared/coap/parameters.js';
 import { SEED } from '../support/seed.js';
 import { modelDevice } from './request-device.js';
@@ -42,8 +42,8 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   let now = 0;
   let packets = 0;
   let posts = 0;
-  let state: State | undefined;
-  const ends: Ending[] = [];
+  let state: RequestState | undefined;
+  const ends: RequestEnding[] = [];
   const repeats = new Map<string, number>();
   const after = (ms: number, then: () => void) => void agenda.push({ at: now + ms, then });
   const carry = (bytes: Buffer, deliver: (bytes: Buffer) => void) => {
@@ -66,13 +66,13 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
     else after(10, () => feed({ type: 'posted', number, sid: `HG${number}` }));
     if (fate === 'failed') after(20, () => feed({ type: 'failed', sid: `HG${number}`, failure: FAILURE }));
   };
-  const perform = (effects: readonly Effect[]) => {
+  const perform = (effects: readonly RequestEffect[]) => {
     for (const effect of effects) {
       if (effect.type === 'post') post(effect.number, effect.bytes);
       if (effect.type === 'end') ends.push(effect.ending);
     }
   };
-  const feed = (input: Input) => {
+  const feed = (input: RequestInput) => {
     if (state === undefined) return;
     const next = step(settings, state, input, now);
     state = next.state;
@@ -111,7 +111,7 @@ describe('a request over a lossy network', () => {
         const [how] = ends;
         seen.set(how?.outcome ?? '', (seen.get(how?.outcome ?? '') ?? 0) + 1);
         expect(device.runs).toBeLessThanOrEqual(1);
-        expect(repeats).toBeLessThanOrEqual(MAX_ATTEMPTS);
+        expect(repeats).toBeLessThanOrEqual(MAX_POSTS);
         if (how?.outcome === 'not-sent') expect(device.runs).toBe(0);
         else if (how !== undefined && 'result' in how) {
           expect(device.runs).toBe(1);

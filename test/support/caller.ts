@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { coapConversation } from '../../sender/request/coap.js';
-import type { Ending } from '../../sender/request/outcome.js';
+import type { RequestEnding } from '../../sender/request/outcome.js';
 import type { RequestParams } from '../../sender/request/params.js';
 import { plainConversation } from '../../sender/request/plain.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
@@ -12,7 +12,7 @@ export type CallFormat = (typeof CALL_FORMATS)[number];
 
 /** A reply that says how a command ended. */
 export interface Heard {
-  readonly ending: Ending;
+  readonly ending: RequestEnding;
   /** `done`, or the error code; with `repeat ` before it where the reply says that the command had come before. */
   readonly summary: string;
   readonly bytes: Buffer;

@@ -1,5 +1,11 @@
 import { type Block, blockOption } from '../../shared/coap/block.js';
-import { formatMessage, type Message, type MessageType, type Option, parseMessage } from '../../shared/coap/message.js';
+import {
+  type CoapMessage,
+  formatMessage,
+  type MessageType,
+  type Option,
+  parseMessage,
+} from '../../shared/coap/message.js';
 import { findUint, OPTION, stringOption, uintOption } from '../../shared/coap/options.js';
 
 /** A request as a test puts it; what is not said is a confirmable POST without a token. */
@@ -21,7 +27,7 @@ export interface RequestSetup {
   readonly payload?: string | Uint8Array;
 }
 
-export function requestMessage(setup: RequestSetup = {}): Message {
+export function requestMessage(setup: RequestSetup = {}): CoapMessage {
   const { type = 'CON', method = '0.02', messageId = 1, token = '', path = '', payload = '' } = setup;
   const options = path.split('/').flatMap((segment) => (segment === '' ? [] : [stringOption(OPTION.uriPath, segment)]));
   for (const word of setup.query ?? []) options.push(stringOption(OPTION.uriQuery, word));
@@ -47,5 +53,5 @@ export function summary(bytes: Buffer): string {
 /** The same without the message ID, which is anyone's guess where the device chooses it. */
 export const withoutId = (bytes: Buffer): string => summary(bytes).replace(/ #\d+/, '');
 
-export const numberOption = (message: Pick<Message, 'options'>, number: number): number | undefined =>
+export const numberOption = (message: Pick<CoapMessage, 'options'>, number: number): number | undefined =>
   findUint(message.options, number);

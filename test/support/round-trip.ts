@@ -2,6 +2,7 @@ import { expect, onTestFinished } from 'vitest';
 import { type AgentOptions, createAgent } from '../../agent/agent.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import {
+  formatEvent,
   type Loopback,
   type LoopbackEvent,
   type LoopbackModem,
@@ -72,10 +73,10 @@ export function nextEvent<T>(
     };
     const timer = setTimeout(() => {
       finish();
-      reject(new Error(`${what} did not come in ${WAIT_MS} ms; instead: ${seen.join(', ') || 'nothing'}`));
+      reject(new Error(`${what} did not arrive in ${WAIT_MS} ms; instead: ${seen.join('\n') || 'nothing'}`));
     }, WAIT_MS);
     const forget = loopback.onEvent((event) => {
-      seen.push(event.type === 'command' ? `${event.command.direction} ${event.command.status}` : event.type);
+      seen.push(formatEvent(event));
       const picked = pick(event);
       if (picked === undefined) return;
       finish();

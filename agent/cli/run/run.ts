@@ -7,12 +7,12 @@ import type { Config } from '../../config/schema.js';
 import type { Reloaded } from '../../reload.js';
 import type { ControlSocket } from '../../service/control/socket.js';
 import type { ControlModem, ControlTarget } from '../../service/control/target.js';
+import type { MetricsSource } from '../../service/metrics/metrics.js';
 import type { MetricsPort } from '../../service/metrics/port.js';
 import { createReloader } from '../../service/reloader.js';
 import type { SystemdService } from '../../service/systemd/systemd.js';
 import { defaultStateFolder } from '../../storage/folder.js';
 import { createLogger, type Logger, type ProcessLog } from './logger.js';
-import { openMetrics, renderMetrics } from './metrics.js';
 
 export const runCommand: CommandModule<unknown, RunFlags> = {
   command: 'run',
@@ -96,6 +96,24 @@ async function openControl(agent: ManagedAgent, reload: () => Promise<Reloaded>,
     log.warn({ error: messageOf(error), path }, 'control socket: not opened; `supersim-agent status` will not work');
   });
   return control;
+}
+
+/** Renders the metrics. The metrics code is loaded on the first scrape. */
+const renderMetrics = async (source: MetricsSource): Promise<string> =>
+  (await import('../../service/metrics/metrics.js')).renderMetrics(source);
+
+/** Serves the metrics on a port, where one is configured. */
+async function openMetrics(
+  port: number | undefined,
+  source: MetricsSource,
+  log: Log,
+): Promise<MetricsPort | undefined> {
+  if (port === undefined) return undefined;
+  const { openMetricsPort } = await import('../../service/metrics/port.js');
+  return openMetricsPort(port, () => renderMetrics(source), log).catch((error: unknown) => {
+    log.warn({ error: messageOf(error) }, 'metrics port: not opened');
+    return undefined;
+  });
 }
 
 /** Loaded only under a service manager that expects notifications. */

@@ -1,8 +1,8 @@
 import {
+  type CoapMessage,
   EMPTY_CODE,
   emptyMessage,
   formatMessage,
-  type Message,
   type MessageType,
 } from '../../../shared/coap/message.js';
 import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.js';
@@ -25,11 +25,11 @@ export interface CoapPeer {
 }
 
 /** A response without type, message ID and token, which the endpoint adds. */
-export type ResponseParts = Pick<Message, 'code' | 'options' | 'payload'>;
+export type ResponseParts = Pick<CoapMessage, 'code' | 'options' | 'payload'>;
 
 /** A request that is to be handled, and how its response is sent. */
 export interface CoapExchange<Peer extends CoapPeer> {
-  readonly request: Message;
+  readonly request: CoapMessage;
   readonly peer: Peer;
   readonly key: DatagramKey;
   readonly policy: DedupPolicy;
@@ -48,7 +48,7 @@ export interface EndpointOptions<Peer extends CoapPeer> {
   /** Returns what the journal knows of a request that the table does not have; a `busy` error when it cannot tell. */
   readonly recall: (key: DatagramKey) => SeenReply | SupersimError | undefined;
   readonly handle: (exchange: CoapExchange<Peer>) => void;
-  readonly dedupPolicyOf: (request: Message) => DedupPolicy;
+  readonly dedupPolicyOf: (request: CoapMessage) => DedupPolicy;
   readonly stats: Pick<Stats, 'repeated'>;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -81,7 +81,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return nextMessageId;
   };
 
-  function receive(message: Message, bytes: Buffer, peer: Peer): void {
+  function receive(message: CoapMessage, bytes: Buffer, peer: Peer): void {
     if (message.type === 'ACK' || message.type === 'RST') endRetransmission(peer, message.messageId);
     else if (message.code === EMPTY_CODE ? message.type === 'CON' : isRejected(message)) {
       peer.send(formatMessage(emptyMessage('RST', message.messageId)), 'signal');
@@ -89,9 +89,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   }
 
   /** RFC 7252 §5.4.1: a critical option that is not understood is answered in a confirmable request only. */
-  const isRejected = ({ type, options }: Message) => type === 'NON' && usableOptions(options).critical !== undefined;
+  const isRejected = ({ type, options }: CoapMessage) =>
+    type === 'NON' && usableOptions(options).critical !== undefined;
 
-  function receiveRequest(request: Message, bytes: Buffer, peer: Peer): void {
+  function receiveRequest(request: CoapMessage, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
     const at = now();
     const seen = duplicates.find(key.text, at);
@@ -107,7 +108,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   }
 
   /** @returns whether the sender was told that the response comes later */
-  function answerRepeat({ reply, running }: SeenReply, request: Message, peer: Peer): boolean {
+  function answerRepeat({ reply, running }: SeenReply, request: CoapMessage, peer: Peer): boolean {
     stats.repeated();
     if (reply !== undefined) peer.send(reply, 'reply');
     else if (running && request.type === 'CON') {
@@ -117,7 +118,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: Message, peer: Peer, key: DatagramKey, policy: DedupPolicy, at: number): void {
+  function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, at: number): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
     const seen = duplicates.begin(key.text, policy !== 'track', lifetime, at);
@@ -125,12 +126,12 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     else answer(seen, request, peer, key, policy);
   }
 
-  function refuse(request: Message, peer: Peer, why: string): void {
+  function refuse(request: CoapMessage, peer: Peer, why: string): void {
     peer.send(formatMessage(piggybacked(request, busy(why))), 'signal');
   }
 
   /** Has the request handled; acknowledges it when the response takes long. */
-  function answer(seen: SeenRequest, request: Message, peer: Peer, key: DatagramKey, policy: DedupPolicy): void {
+  function answer(seen: SeenRequest, request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy): void {
     let timer: NodeJS.Timeout | undefined;
     const acknowledge = () => {
       if (seen.accepted || request.type !== 'CON') return;
@@ -151,23 +152,23 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     }
   }
 
-  function sendEmptyAck(request: Message, peer: Peer): void {
+  function sendEmptyAck(request: CoapMessage, peer: Peer): void {
     peer.send(formatMessage(emptyMessage('ACK', request.messageId)), 'signal');
   }
 
-  const piggybacked = (request: Message, parts: ResponseParts): Message =>
+  const piggybacked = (request: CoapMessage, parts: ResponseParts): CoapMessage =>
     request.type === 'CON' ? responseTo(request, parts, 'ACK', request.messageId) : separate(request, parts, 'NON');
 
-  const separate = (request: Message, parts: ResponseParts, type: 'CON' | 'NON'): Message =>
+  const separate = (request: CoapMessage, parts: ResponseParts, type: 'CON' | 'NON'): CoapMessage =>
     responseTo(request, parts, type, takeMessageId());
 
-  function sendSeparately(request: Message, parts: ResponseParts, peer: Peer): void {
+  function sendSeparately(request: CoapMessage, parts: ResponseParts, peer: Peer): void {
     if (peer.name === 'gateway' || request.type === 'NON' || unacknowledged.size >= MAX_UNACKNOWLEDGED) {
       peer.send(formatMessage(separate(request, parts, 'NON')), 'reply');
     } else sendConfirmably(separate(request, parts, 'CON'), peer);
   }
 
-  function sendConfirmably(message: Message, peer: Peer): void {
+  function sendConfirmably(message: CoapMessage, peer: Peer): void {
     const { ackTimeout, ackRandomFactor, maxRetransmit } = parametersOf(peer.name);
     const bytes = formatMessage(message);
     const key = `${peer.name} ${message.messageId}`;
@@ -196,7 +197,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     /** @param bytes the message as it was received */
     receive,
     /** Handles a request that an earlier run of the agent accepted and acknowledged. */
-    resume(request: Message, bytes: Buffer, peer: Peer): void {
+    resume(request: CoapMessage, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
       const seen = duplicates.begin(key.text, false, parametersOf(peer.name).exchangeLifetime, now());
       if (seen === undefined) throw new Error('the duplicate table is full');
@@ -204,7 +205,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       answer(seen, request, peer, key, 'track');
     },
     /** Returns the response as a repeat of the request gets it. */
-    encode: (request: Message, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),
+    encode: (request: CoapMessage, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),
     sendSeparately,
     stop() {
       for (const { timer } of unacknowledged.values()) clearTimeout(timer);
@@ -215,8 +216,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
 /** Member by member: the spread of an object with others added takes V8 a microsecond and more. */
 const responseTo = (
-  { token }: Message,
+  { token }: CoapMessage,
   { code, options, payload }: ResponseParts,
   type: MessageType,
   messageId: number,
-): Message => ({ type, code, messageId, token, options, payload });
+): CoapMessage => ({ type, code, messageId, token, options, payload });

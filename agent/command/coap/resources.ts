@@ -1,7 +1,7 @@
 import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.js';
 import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../shared/coap/content-format.js';
 import { formatLinks } from '../../../shared/coap/link-format.js';
-import { formatMessage, MAX_DATAGRAM_BYTES, type Message, type Option } from '../../../shared/coap/message.js';
+import { type CoapMessage, formatMessage, MAX_DATAGRAM_BYTES, type Option } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
@@ -58,11 +58,11 @@ export function createResources(options: ResourceOptions) {
   const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
   const transfers = createTransfers();
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
-  let last: { readonly message: Message; readonly request: CoapRequest | Rejection } | undefined;
+  let last: { readonly message: CoapMessage; readonly request: CoapRequest | Rejection } | undefined;
 
   return {
     /** Answers a request. */
-    handle(message: Message, peer: string, context: RequestContext): void {
+    handle(message: CoapMessage, peer: string, context: RequestContext): void {
       const plan = planFor(message, peer);
       if ('code' in plan) {
         const isError = plan.code.startsWith('4') || plan.code.startsWith('5');
@@ -82,12 +82,12 @@ export function createResources(options: ResourceOptions) {
     },
 
     /** Returns the response that says how a command ended, whatever its handler returned. */
-    responseTo(message: Message, reply: Reply): ResponseParts {
+    responseTo(message: CoapMessage, reply: Reply): ResponseParts {
       return plainParts(formatResponse(reply, message.code, undefined, undefined));
     },
 
     /** Discovery, errors, later blocks of a response, and idempotent handlers need no deduplication. */
-    dedupPolicyOf(message: Message): DedupPolicy {
+    dedupPolicyOf(message: CoapMessage): DedupPolicy {
       const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
@@ -99,13 +99,13 @@ export function createResources(options: ResourceOptions) {
   };
 
   /** Reads a request once, though its policy and its plan are asked for one after the other. */
-  function requestOf(message: Message): CoapRequest | Rejection {
+  function requestOf(message: CoapMessage): CoapRequest | Rejection {
     if (last?.message !== message) last = { message, request: readRequest(message) };
     return last.request;
   }
 
   /** Returns the command to run, or the response when there is none. */
-  function planFor(message: Message, peer: string): Plan | ResponseParts {
+  function planFor(message: CoapMessage, peer: string): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
     const laterBlock = asksForLaterBlock(request);
@@ -158,7 +158,7 @@ export function createResources(options: ResourceOptions) {
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
 
-  function run(plan: Plan, message: Message, peer: string, context: RequestContext, done: Done): void {
+  function run(plan: Plan, message: CoapMessage, peer: string, context: RequestContext, done: Done): void {
     const { handler, request, body } = plan;
     const { accept, contentFormat, method, query } = request;
     const settle = (reply: Reply) => done(() => orBadReply(reply, method, accept, contentFormat));
@@ -200,10 +200,10 @@ export function createResources(options: ResourceOptions) {
 }
 
 /** A command in CoAP is identified by the token of its request. */
-export const idOf = ({ token }: Message): string => token.toString('hex');
+export const idOf = ({ token }: CoapMessage): string => token.toString('hex');
 
 /** Returns a request whose body came in blocks as if it had come in one piece. */
-function wholeOf(message: Message, { request, body }: Plan): Message {
+function wholeOf(message: CoapMessage, { request, body }: Plan): CoapMessage {
   if (request.block1 === undefined) return message;
   return { ...message, options: message.options.filter(({ number }) => number !== OPTION.block1), payload: body };
 }

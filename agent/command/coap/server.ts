@@ -1,4 +1,4 @@
-import { type Message, parseMessage } from '../../../shared/coap/message.js';
+import { type CoapMessage, parseMessage } from '../../../shared/coap/message.js';
 import type { Reply } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
@@ -78,7 +78,7 @@ export function createCoapServer(options: CoapServerOptions) {
   });
 
   return {
-    receive: (message: Message, datagram: Datagram, peer: string): void =>
+    receive: (message: CoapMessage, datagram: Datagram, peer: string): void =>
       endpoint.receive(message, datagram.bytes, peerOf(peer, datagram)),
     /** Runs a command of the journal; its peer knows, or will be told, that the response comes later. */
     resume(entry: JournalEntry, datagram: Datagram): void {

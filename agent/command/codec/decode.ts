@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Message as CoapMessage, MessageFormatError, parseMessage } from '../../../shared/coap/message.js';
+import { type CoapMessage, MessageFormatError, parseMessage } from '../../../shared/coap/message.js';
 import type { Format } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';

@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type ErrorCode, isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
+import { readBody } from '../../../shared/read-body.js';
 import type { Log } from '../../base/log.js';
-import { readRequestBody } from './request-body.js';
 import { findRoute } from './routes.js';
-import { MAX_RESPONSE_BYTES, METRICS_TYPE } from './schema.js';
+import { MAX_RESPONSE_BYTES, METRICS_TYPE, SEND_LESS } from './schema.js';
 import type { ControlTarget } from './target.js';
 
 /** Limit of the request line and the headers together. */
@@ -37,15 +37,15 @@ export function createControlServer(target: ControlTarget, log: Log): Server {
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
     // The client has disconnected.
     response.on('error', () => undefined);
-    answer(request, target)
-      .then((made) => send(response, made))
-      .catch((error: unknown) => send(response, problem(error, log)));
+    answerRequest(request, target)
+      .then((answer) => send(response, answer))
+      .catch((error: unknown) => send(response, errorAnswer(error, log)));
   });
   server.maxRequestsPerSocket = 1;
   return server;
 }
 
-async function answer(request: IncomingMessage, target: ControlTarget): Promise<Answer> {
+async function answerRequest(request: IncomingMessage, target: ControlTarget): Promise<Answer> {
   const { method = '', url = '' } = request;
   const { path, query } = partsOf(url);
   const route = findRoute(path);
@@ -66,6 +66,20 @@ async function answer(request: IncomingMessage, target: ControlTarget): Promise<
   const body = maxBody === undefined ? NO_BODY : await readRequestBody(request, maxBody);
   const type = request.headers['content-type'] ?? '';
   return { status: 200, body: await handle(target, { id, query: new URLSearchParams(query), body, type }) };
+}
+
+/**
+ * Reads a request's body. The connection's time limit bounds the duration.
+ *
+ * @throws (rejects) SupersimError `too-large` when it exceeds `maxBytes`, `bad-input` when it is incomplete
+ */
+async function readRequestBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  // The rest is read and discarded: otherwise the client may not receive the answer.
+  const body = await readBody(request, maxBytes, 'discard').catch((error: unknown) => {
+    throw new SupersimError('bad-input', 'the body is incomplete', { cause: error });
+  });
+  if (body !== undefined) return body;
+  throw new SupersimError('too-large', `the body has more than ${maxBytes} bytes`, { remedy: SEND_LESS });
 }
 
 const NO_BODY = Buffer.alloc(0);
@@ -101,7 +115,7 @@ function send(response: ServerResponse, { status, body, headers }: Answer): void
   response.end(text);
 }
 
-function problem(error: unknown, log: Log): Answer {
+function errorAnswer(error: unknown, log: Log): Answer {
   if (isSupersimError(error)) {
     return { status: STATUS_BY_CODE[error.code] ?? 500, body: problemBody(error.code, error.message, error.remedy) };
   }

@@ -3,7 +3,7 @@ import { type Connection, lockFile, openConnection, transaction } from '../../..
 import { createGroupCommitter } from '../../../shared/sqlite/group-commit.js';
 import type { SqlValue } from '../../../shared/sqlite/native.js';
 
-export interface Database extends Pick<Connection, 'exec' | 'run' | 'all'> {
+export interface BroadcastDatabase extends Pick<Connection, 'exec' | 'run' | 'all'> {
   /** Lets others read the file meanwhile (write-ahead log), until it is closed. */
   share(): void;
   /**
@@ -34,7 +34,7 @@ const BUSY_TIMEOUT_MS = 10_000;
  *
  * @throws SupersimError `bad-input`
  */
-export async function openDatabase(path: string): Promise<Database> {
+export async function openBroadcastDatabase(path: string): Promise<BroadcastDatabase> {
   const unlock = lock(path);
   let connection: Connection | undefined;
   try {
@@ -48,7 +48,7 @@ export async function openDatabase(path: string): Promise<Database> {
   }
 }
 
-function databaseOf(connection: Connection, path: string, unlock: () => void): Database {
+function databaseOf(connection: Connection, path: string, unlock: () => void): BroadcastDatabase {
   const committer = createGroupCommitter<Write>((writes) => {
     try {
       write(() => {
@@ -89,7 +89,7 @@ function databaseOf(connection: Connection, path: string, unlock: () => void): D
         connection.exec('PRAGMA wal_checkpoint(TRUNCATE)');
         connection.exec('PRAGMA journal_mode = DELETE');
       } catch {
-        // Somebody has it open: all is in the file and its log, which belong together.
+        // Another program has the file open: the data is in the file and its log, which must stay together.
       }
       connection.close();
       unlock();

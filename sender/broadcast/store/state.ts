@@ -8,7 +8,7 @@ import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
 import { readBlob } from '../../../shared/sqlite/connection.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
-import { type Database, notUsable, openDatabase } from './database.js';
+import { type BroadcastDatabase, notUsable, openBroadcastDatabase } from './database.js';
 
 /**
  * The tables of a broadcast's SQLite file, which `sqlite3` can read too: one row for each SIM. Nothing was ever sent to
@@ -53,7 +53,7 @@ const commandSchema = z.strictObject({
 });
 
 /** The command of a broadcast: the same for all SIMs, and when it is resumed. */
-export type StoredCommand = z.output<typeof commandSchema>;
+export type StoredBroadcastCommand = z.output<typeof commandSchema>;
 
 const bytes = z
   .unknown()
@@ -84,7 +84,7 @@ const COLUMNS = Object.keys(rowSchema.shape)
 export type SimRow = z.output<typeof rowSchema>;
 
 export interface BroadcastState {
-  readonly command: StoredCommand;
+  readonly command: StoredBroadcastCommand;
   readonly seed: Uint8Array;
   /**
    * Inserts the SIMs, all of them by one call.
@@ -114,13 +114,13 @@ export interface BroadcastState {
  *
  * @throws SupersimError `bad-input` when the file exists or cannot be created
  */
-export async function createState(path: string, command: StoredCommand): Promise<BroadcastState> {
+export async function createBroadcastState(path: string, command: StoredBroadcastCommand): Promise<BroadcastState> {
   if (existsSync(path)) {
     throw new SupersimError('bad-input', `the file ${path} already exists`, {
       remedy: `Resume its broadcast with --resume ${path}, or name another file.`,
     });
   }
-  const database = await openDatabase(path);
+  const database = await openBroadcastDatabase(path);
   const stored = toJson(command);
   try {
     database.share();
@@ -136,13 +136,13 @@ export async function createState(path: string, command: StoredCommand): Promise
     return readState(database, path);
   } catch (error) {
     database.close();
-    discardState(path);
+    discardBroadcastState(path);
     throw error instanceof SupersimError ? error : notUsable(path, error);
   }
 }
 
 /** Deletes the file of a broadcast, which must be closed, and the files beside it. */
-export function discardState(path: string): void {
+export function discardBroadcastState(path: string): void {
   for (const end of ['', '-wal', '-shm', '.lock']) rmSync(`${path}${end}`, { force: true });
 }
 
@@ -151,13 +151,13 @@ export function discardState(path: string): void {
  *
  * @throws SupersimError `bad-input` when it is not one, or another process runs it
  */
-export async function openState(path: string): Promise<BroadcastState> {
+export async function openBroadcastState(path: string): Promise<BroadcastState> {
   if (!existsSync(path)) {
     throw new SupersimError('bad-input', `the file ${path} does not exist`, {
       remedy: 'Name the file of a broadcast.',
     });
   }
-  const database = await openDatabase(path);
+  const database = await openBroadcastDatabase(path);
   try {
     const state = readState(database, path);
     if (state.total > 0) {
@@ -182,7 +182,7 @@ const progressSchema = z.object({ ended: z.number(), failed: z.number() });
  * Reads the file, also when it was just written: every process must make its requests from the same values, and JSON
  * changes some (such as -0).
  */
-function readState(database: Database, path: string): BroadcastState {
+function readState(database: BroadcastDatabase, path: string): BroadcastState {
   const [row] = database.all('SELECT format, seed, CAST(command AS BLOB) AS command, total FROM broadcast');
   const head = checkInput(headSchema, row, `the file ${path}`);
   const json: unknown = JSON.parse(head.command);

@@ -6,14 +6,14 @@ import type { IpCommandClient } from '../../api/client.js';
 import { readSims } from '../../broadcast/sim-list.js';
 import {
   type BroadcastState,
-  createState,
-  discardState,
-  openState,
-  type StoredCommand,
+  createBroadcastState,
+  discardBroadcastState,
+  openBroadcastState,
+  type StoredBroadcastCommand,
 } from '../../broadcast/store/state.js';
 import { checkRequest } from '../../request/request.js';
 import { type CliIo, print } from '../io.js';
-import { readParams } from '../read-params.js';
+import { paramsFromArgs } from '../params-from-args.js';
 import type { BroadcastArgs } from './broadcast-options.js';
 
 export interface OpenedBroadcast {
@@ -32,28 +32,28 @@ export async function openBroadcast(
   io: CliIo,
   signal: AbortSignal,
 ): Promise<OpenedBroadcast> {
-  if (args.resume !== undefined) return { path: args.resume, state: await openState(args.resume) };
+  if (args.resume !== undefined) return { path: args.resume, state: await openBroadcastState(args.resume) };
   const command = readCommand(args);
   const sims = simsOf(args, client, io);
   const path = args.state ?? defaultPath(new Date());
-  const state = await createState(path, command);
+  const state = await createBroadcastState(path, command);
   try {
     const duplicates = await state.add(sims(), signal);
     if (duplicates > 0) await print(io.stderr, `skipped ${duplicates} duplicate SIMs`);
     if (state.total === 0) throw badInput('no SIMs: the list is empty');
   } catch (error) {
     state.close();
-    discardState(path);
+    discardBroadcastState(path);
     throw error;
   }
   return { path, state };
 }
 
 /** @throws SupersimError `bad-input`, `too-large` for a command that cannot be encoded */
-function readCommand(args: BroadcastArgs): StoredCommand {
+function readCommand(args: BroadcastArgs): StoredBroadcastCommand {
   const { name, format, get, port: devicePort, abortAbove } = args;
   if (name === undefined) throw badInput('name the command, such as ping');
-  const params = readParams(args);
+  const params = paramsFromArgs(args);
   const deadline =
     args.deadline === undefined ? undefined : Math.ceil((Date.now() + milliseconds(args.deadline)) / 1000);
   const canary = typeof args.canary === 'number' ? { share: args.canary, abortAbove } : undefined;

@@ -32,7 +32,7 @@ export const broadcastCommand: CommandModule<object, object> = {
       .example('$0 broadcast --resume broadcast-20260301-120000.db', 'Resume after Ctrl-C or a crash'),
   handler: (argv) =>
     untilInterrupted(async (signal) => {
-      process.exitCode = await broadcast(argv, processIo(), signal);
+      process.exitCode = await runBroadcastCli(argv, processIo(), signal);
     }),
 };
 
@@ -46,7 +46,7 @@ export interface BroadcastCliOptions {
  *
  * @returns the exit code
  */
-export async function broadcast(
+export async function runBroadcastCli(
   argv: unknown,
   io: CliIo,
   signal: AbortSignal,

@@ -10,14 +10,14 @@ import { openPeer, randomAddress } from '../../support/udp.js';
 const WAIT_MS = 15_000;
 const NOBODY = 65_534;
 
-/** What the agent sees of the environment: none of the developer's own settings, and a state folder as from systemd. */
+/** Environment of the agent: none of the developer's settings, and a state folder as systemd would set it. */
 export const environment = (extra: Record<string, string> = {}) => ({
   PATH: process.env['PATH'],
   STATE_DIRECTORY: temporaryFolder(),
   ...extra,
 });
 
-/** Runs the built `supersim-agent` to its end, with a configuration file, and with `input` on its stdin. */
+/** Runs the built `supersim-agent` until it exits, with a configuration file and `input` on stdin. */
 export async function supersimAgent(
   args: readonly string[],
   config = '',
@@ -39,7 +39,7 @@ export async function supersimAgent(
   return { code: await code, stdout: `${stdout}`, stderr: `${stderr}`, file };
 }
 
-/** Has the built `supersim-agent` run by a user without rights; needs root. */
+/** Runs the built `supersim-agent` as a user without privileges; needs root. */
 export function supersimAgentAsNobody() {
   // Wherever the repository lies, this user can read the program here.
   const folder = temporaryFolder();
@@ -59,7 +59,7 @@ export function supersimAgentAsNobody() {
   };
 }
 
-/** Starts the built agent on an address of its own beside a peer that may send to it. Both end with the test. */
+/** Starts the built agent on an unused address and a peer that it allows. Both end with the test. */
 export async function startAgent(
   config = '',
   { args = [] as readonly string[], env = {}, ready = /agent started/ } = {},
@@ -83,7 +83,7 @@ export async function startAgent(
   );
   onTestFinished(() => agent.kill('SIGKILL'));
   await agent.line(ready);
-  /** Its log so far; fails when a line is no JSON. */
+  /** Returns its log so far. @throws when a line is not JSON */
   const log = (): Record<string, unknown>[] =>
     agent
       .output()

@@ -7,7 +7,7 @@ import type { Handler, HandlerContext } from '../../../agent/handlers/handler.js
 import { programHandler } from '../../../agent/handlers/program.js';
 import type { Command } from '../../../shared/command.js';
 
-/** A handler's surroundings, as the runner would make them. */
+/** Makes a handler's context like the runner. */
 export function contextFor(command: Partial<Command> = {}, signal = new AbortController().signal): HandlerContext {
   return {
     command: {
@@ -28,14 +28,14 @@ type HandlerInput = NonNullable<ConfigInput['handlers']>[string];
 type ProgramInput = Extract<HandlerInput, { program: string[] }>;
 type SocketInput = Extract<HandlerInput, { socket: string }>;
 
-/** A program handler's configuration with its defaults. */
+/** Completes the configuration of a program handler with defaults. */
 export function programConfig(input: ProgramInput): ProgramConfig {
   const config = resolveConfig({ handlers: { tried: input } }).handlers['tried'];
   if (config === undefined || !('program' in config)) throw new Error('the configuration lost its handler');
   return config;
 }
 
-/** The same for a socket handler. */
+/** Completes the configuration of a socket handler with defaults. */
 export function socketConfig(input: SocketInput): SocketConfig {
   const config = resolveConfig({ handlers: { tried: input } }).handlers['tried'];
   if (config === undefined || !('socket' in config)) throw new Error('the configuration lost its handler');
@@ -45,8 +45,7 @@ export function socketConfig(input: SocketInput): SocketConfig {
 let mark = '';
 
 /**
- * Gives each test of a file a mark that its programs and all that come from them carry in their environment, and
- * fails a test that leaves one of them behind.
+ * Marks the environment of each test's programs and their children, and fails a test that leaves one of them running.
  */
 export function watchProcesses(): void {
   beforeEach(() => {
@@ -61,7 +60,7 @@ export function watchProcesses(): void {
   });
 }
 
-/** Pids of what carries this test's mark. */
+/** Returns the PIDs of processes with this test's mark. */
 export function markedProcesses(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && environmentOf(name).split('\0').includes(mark))
@@ -76,13 +75,13 @@ function environmentOf(pid: string): string {
   }
 }
 
-/** A program handler whose processes carry the test's mark. */
+/** Makes a program handler whose processes carry the test's mark. */
 export function markedProgram(program: string[], input: Omit<ProgramInput, 'program'> = {}): Promise<Handler> {
   const environment = [...(input.environment ?? ['PATH']), mark];
   return programHandler('tried', programConfig({ ...input, program, environment }));
 }
 
-/** Runs a program as a command would. */
+/** Runs a program handler. */
 export async function runProgram(
   program: string[],
   input: Omit<ProgramInput, 'program'> = {},

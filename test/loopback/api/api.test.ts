@@ -71,7 +71,7 @@ test('every resource has exactly the thirteen fields, with dates to the second',
   const { ip_commands: listed } = z.object({ ip_commands: z.array(z.unknown()) }).parse(body);
   expect(listed).toHaveLength(2);
   for (const resource of [created, ...listed]) {
-    // Strict: the schema itself lets members through that it does not know.
+    // Strict, as the schema itself accepts unknown members.
     const command = ipCommandSchema.strict().parse(resource);
     expect(Object.keys(command).sort()).toEqual(FIELDS);
     expect(command.date_created).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);

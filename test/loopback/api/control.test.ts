@@ -44,7 +44,7 @@ describe('/loopback/faults', () => {
       seed: 42,
     });
     expect(loopback.faults()).toMatchObject({ seed: 42, faults });
-    // What is answered can be given back.
+    // The response can be sent back.
     expect(await put(loopback, '/loopback/faults', { faults, seed: 7 })).toMatchObject({ body: { seed: 7, faults } });
     loopback.setFaults({ loss: 1 });
     expect((await get(loopback, '/loopback/faults')).body).toMatchObject({ seed: 7, faults: { up: { loss: 1 } } });

@@ -7,7 +7,7 @@ import { authorization, get, isType, post, start } from '../support.js';
 const ping = { Sim: 'gateway-1', Payload: 'ping', DevicePort: '6969' };
 const list = (loopback: Loopback) => get(loopback, '/v1/IpCommands?PageSize=1');
 
-/** The statuses of so many requests, one after the other; 0 where the connection broke. */
+/** Makes requests one after the other, and returns their statuses; 0 where the connection broke. */
 async function statusesOf(loopback: Loopback, count: number): Promise<number[]> {
   const statuses: number[] = [];
   for (let request = 0; request < count; request++) {

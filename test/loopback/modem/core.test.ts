@@ -4,7 +4,7 @@ import { DIALECT_NAMES, type DialectName } from '../../../loopback/modem/dialect
 import { SEED } from '../../support/seed.js';
 import { SOON_MS, testModem } from './support.js';
 
-/** What each dialect needs to listen and to send four bytes, with pauses where it needs them. */
+/** Input with which each dialect listens and sends four bytes, with pauses where it needs them. */
 const SCRIPTS: Readonly<Record<DialectName, readonly string[]>> = {
   quectel: [
     'AT+QIACT=1\r',
@@ -32,27 +32,27 @@ const SCRIPTS: Readonly<Record<DialectName, readonly string[]>> = {
   ublox: ['AT+UPSDA=0,3\r', 'AT+USOCR=17,6969\r', 'AT+USOST=0,"100.64.0.1",6969,4\r', 'OK\r\n', 'AT+USORF=0,1024\r'],
 };
 
-/** Runs the script, each part cut where `cuts` says, and gives all that was said and sent. */
+/** Runs the script, with each part cut at `cuts`, and returns everything that was printed and sent. */
 function play(dialect: DialectName, cuts: (part: string) => string[]) {
   const modem = testModem(dialect);
-  let said = '';
+  let printed = '';
   for (const part of SCRIPTS[dialect]) {
-    for (const piece of cuts(part)) said += modem.ask(piece);
+    for (const piece of cuts(part)) printed += modem.ask(piece);
     modem.pass(SOON_MS);
-    said += modem.said();
+    printed += modem.printed();
     if (part.startsWith('OK')) {
       modem.receive('datagram');
-      said += modem.said();
+      printed += modem.printed();
     }
   }
-  return { said, sent: modem.sent };
+  return { printed, sent: modem.sent };
 }
 
 describe.each(DIALECT_NAMES)('a %s modem', (dialect) => {
   test('gives the same output however its input is chunked', () => {
     const whole = play(dialect, (part) => [part]);
     expect(whole.sent).toMatchObject([{ bytes: 'OK\r\n' }]);
-    expect(whole.said).toContain('datagram');
+    expect(whole.printed).toContain('datagram');
     expect(play(dialect, (part) => [...part])).toEqual(whole);
     fc.assert(
       fc.property(fc.nat(100), (at) => {
@@ -87,7 +87,7 @@ describe.each(DIALECT_NAMES)('a %s modem', (dialect) => {
         }
         modem.core.dropContext();
         modem.core.closeSocket(undefined);
-        // Whatever it was waiting for.
+        // Long enough for every time-out.
         modem.setFaults({});
         for (let bytes = 0; bytes < 4; bytes += 1) modem.askAndWait(`${'\x1a'.repeat(400)}\r`);
         modem.askAndWait('\r');

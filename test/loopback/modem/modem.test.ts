@@ -9,7 +9,7 @@ import { authorization, client, device, isType, start as startAny } from '../sup
 import { openPort } from './port.js';
 import { P12 } from './support.js';
 
-/** A loopback with a modem that has attached. */
+/** Starts a loopback with a modem, and waits until it is attached. */
 async function start(modem: ModemInput, options: LoopbackOptions = {}) {
   const loopback = await startAny({ modem, ...options });
   const { modem: running } = loopback;
@@ -34,7 +34,7 @@ const toSim = ({ loopback, modem }: Started, payload: string, devicePort = 6969)
     payloadType: 'binary',
   });
 
-/** The payload of the next from_sim command. */
+/** Waits for the next from_sim command, and decodes its payload. */
 async function fromSim({ loopback }: Started) {
   const event = await loopback.events.take((one) => one.type === 'command' && one.command.direction === 'from_sim');
   if (event.type !== 'command') throw new Error('no command');
@@ -52,12 +52,12 @@ const control = async ({ loopback }: Pick<Started, 'loopback'>, method: string, 
 };
 
 interface Recipe {
-  /** Each ends with OK. */
+  /** Commands that end with OK. */
   readonly setUp: readonly string[];
-  /** Has come when the socket listens. */
+  /** Output that shows that the socket listens. */
   readonly listens: string;
-  /** Has come when there is something to read. */
-  readonly told: string;
+  /** Output that announces a datagram. */
+  readonly announced: string;
   readonly read: string;
   readonly header: RegExp;
   readonly send: (length: number) => string;
@@ -69,7 +69,7 @@ const RECIPES: Readonly<Record<DialectName, Recipe>> = {
   quectel: {
     setUp: ['ATE0', 'AT+QISDE=0', 'AT+QIACT=1', 'AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0'],
     listens: '+QIOPEN: 0,0\r\n',
-    told: '\r\n+QIURC: "recv",0\r\n',
+    announced: '\r\n+QIURC: "recv",0\r\n',
     read: 'AT+QIRD=0\r',
     header: /\+QIRD: 12,"100\.64\.0\.1",\d+\r\n$/,
     send: (length) => `AT+QISEND=0,${length},"100.64.0.1",6969\r`,
@@ -79,7 +79,7 @@ const RECIPES: Readonly<Record<DialectName, Recipe>> = {
   simcom7600: {
     setUp: ['ATE0', 'AT+CIPSRIP=1', 'AT+CIPHEAD=1', 'AT+CIPRXGET=1', 'AT+NETOPEN'],
     listens: '+NETOPEN: 0\r\n',
-    told: '\r\n+CIPRXGET: 1,0\r\n',
+    announced: '\r\n+CIPRXGET: 1,0\r\n',
     read: 'AT+CIPRXGET=2,0,1500\r',
     header: /\+CIPRXGET: 2,0,12,0\r\n$/,
     send: (length) => `AT+CIPSEND=0,${length},"100.64.0.1",6969\r`,
@@ -89,7 +89,7 @@ const RECIPES: Readonly<Record<DialectName, Recipe>> = {
   simcom7080: {
     setUp: ['AT\rAT\rATE0', 'AT+CNACT=0,1', 'AT+CASERVER=0,0,"UDP",6969', 'AT+CACFG="REMOTEADDR",0,100.64.0.1,6969'],
     listens: '',
-    told: '\r\n+CANEW: 0,1,"100.64.0.1",',
+    announced: '\r\n+CANEW: 0,1,"100.64.0.1",',
     read: 'AT+CARECV=0,1459\r',
     header: /\+CARECV: 12,$/,
     send: (length) => `AT+CASEND=0,${length}\r`,
@@ -99,7 +99,7 @@ const RECIPES: Readonly<Record<DialectName, Recipe>> = {
   ublox: {
     setUp: ['ATE0', 'AT+UPSDA=0,3'],
     listens: '+UUPSDA: 0,',
-    told: '\r\n+UUSORF: 0,12\r\n',
+    announced: '\r\n+UUSORF: 0,12\r\n',
     read: 'AT+USORF=0,1024\r',
     header: /\+USORF: 0,"100\.64\.0\.1",\d+,12,"$/,
     send: (length) => `AT+USOST=0,"100.64.0.1",6969,${length}\r`,
@@ -124,16 +124,16 @@ describe.each(DIALECT_NAMES)('a virtual %s modem', (dialect) => {
     const recipe = RECIPES[dialect];
     await listen(started, dialect);
     await toSim(started, P12);
-    await port.readThrough(recipe.told);
+    await port.readThrough(recipe.announced);
     const read = await port.ask(recipe.read, '+Q>');
     const [before = ''] = read.split(P12);
     expect(read).toContain(P12);
     expect(before).toMatch(recipe.header);
-    // Whatever follows the data.
+    // Time for the output after the data.
     await pause(30);
     port.read();
     await port.ask(recipe.send(12), recipe.prompt);
-    // u-blox wants 50 ms between its prompt and the bytes.
+    // u-blox requires 50 ms between its prompt and the bytes.
     await pause(60);
     await port.ask(P12, recipe.sent);
     expect(await fromSim(started)).toMatchObject({
@@ -172,14 +172,14 @@ describe('the SIM of a virtual modem', () => {
     expect(String((await socket.next()).bytes)).toBe('by UDP');
     await listen(started, 'quectel');
     await toSim(started, 'by AT', 6969);
-    await started.port.readThrough(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.announced);
   });
 
   test('does not reach the gateway with datagrams to the source port of commands', async () => {
     const started = await start({ dialect: 'quectel' });
     await listen(started, 'quectel');
     await toSim(started, P12);
-    await started.port.readThrough(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.announced);
     const [, port = ''] = /"100\.64\.0\.1",(\d+)/.exec(await started.port.ask('AT+QIRD=0\r', '+Q>')) ?? [];
     await pause(30);
     await started.port.ask(`AT+QISEND=0,1,"100.64.0.1",${port}\r`, '> ');
@@ -194,7 +194,7 @@ describe('the SIM of a virtual modem', () => {
     await listen(started, 'quectel');
     await toSim(started, 'lost');
     await toSim(started, 'found');
-    await started.port.readThrough(RECIPES.quectel.told);
+    await started.port.readThrough(RECIPES.quectel.announced);
     expect(await started.port.ask('AT+QIRD=0\r')).toContain('found');
   });
 });
@@ -238,7 +238,7 @@ describe('the tty of a virtual modem', () => {
     expect(isThere()).toBe(true);
     modem.setFaults({ away: '24h' });
     void modem.reset();
-    // Nobody has to wait for it.
+    // Stopping does not wait for it.
     await loopback.stop();
   });
 
@@ -322,7 +322,7 @@ describe('the tty of a virtual modem', () => {
     const { port } = await start({ dialect: 'quectel', baud: 9600 });
     await port.ask('ATE0\r');
     const before = performance.now();
-    // 96 bytes there, 21 back, of ten bits each.
+    // 96 bytes to the modem, 21 back, of ten bits each.
     await port.ask(`${' '.repeat(89)}AT+CSQ\r`);
     expect(performance.now() - before).toBeGreaterThan(115);
   });
@@ -421,7 +421,7 @@ test('the events of a virtual modem are printed', async () => {
   expect(formatBanner(loopback)).toContain('faults sendBusy=#1 (seed 3)');
   await listen(started, 'quectel');
   await toSim(started, P12);
-  await port.readThrough(RECIPES.quectel.told);
+  await port.readThrough(RECIPES.quectel.announced);
   await port.ask('AT+QISEND=0,1,"100.64.0.1",6969\r', 'ERROR\r\n');
   await port.ask('AT+QISEND=0,1,"100.64.0.1",6969\r', '> ');
   await port.ask('x', 'SEND OK\r\n');

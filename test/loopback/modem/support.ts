@@ -99,7 +99,7 @@ export function testModem(
   });
 
   /** Returns the output since the last call. */
-  const said = () => chunks.splice(0).join('');
+  const printed = () => chunks.splice(0).join('');
   const write = (text: string) => core.input(Buffer.from(text, 'latin1'));
   const modem = {
     core,
@@ -108,7 +108,7 @@ export function testModem(
     attached,
     notes,
     pass,
-    said,
+    printed,
     chunks,
     write,
     restarts: () => restarts,
@@ -119,13 +119,13 @@ export function testModem(
     /** Writes `text` and returns the immediate output. */
     ask(text: string): string {
       write(text);
-      return said();
+      return printed();
     },
     /** Writes `text` and returns the output of the next 900 ms. */
     askAndWait(text: string): string {
       write(text);
       pass(SOON_MS);
-      return said();
+      return printed();
     },
     /** Runs a command line and returns its output. */
     at: (command: string) => modem.askAndWait(`${command}\r`),
@@ -136,7 +136,7 @@ export function testModem(
     pass(SOON_MS);
     for (let line = 0; line < 4; line += 1) write('ATE0\r');
     pass(SOON_MS);
-    said();
+    printed();
   }
   return modem;
 }

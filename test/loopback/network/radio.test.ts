@@ -216,7 +216,7 @@ test.each(SIM_STATES)('faults apply to packets of a SIM that is %s only while it
   expect((await get(loopback, `/v1/IpCommands/${sid}`)).body).toMatchObject({ status: 'failed', device_ip: null });
   expect(await loopback.events.take(isType('dropped'))).toMatchObject({ cause: state, bytes: 2 });
   expect(loopback.counters).toMatchObject({ [`${dropped}`]: 1, fromSim: 0 });
-  // No packet at all came to the radio, so nothing was sent.
+  // The radio got no packet, so nothing was sent.
   expect(loopback.faults().packets).toEqual({ down: 0, up: 0 });
 });
 

@@ -10,7 +10,7 @@ import { parseOverrides } from '../../../loopback/webhooks/overrides.js';
 import { createWebhooks, MAX_WEBHOOKS_IN_FLIGHT, MAX_WEBHOOKS_WAITING } from '../../../loopback/webhooks/webhooks.js';
 import { client, device, inbox, isType, type ReceivedRequest, receiver, start } from '../support.js';
 
-/** What the vendor's own check says of a webhook as it arrived. */
+/** Checks a received webhook with the vendor's own function. */
 function isGenuine(authToken: string, origin: string, { url, headers, body }: ReceivedRequest): boolean {
   const signature = String(headers['x-twilio-signature']);
   return twilio.validateRequest(authToken, signature, `${origin}${url}`, Object.fromEntries(new URLSearchParams(body)));
@@ -28,7 +28,7 @@ test('a from_sim command calls the Fleet’s URL by POST, signed', async () => {
   expect(request).toMatchObject({
     method: 'POST',
     url: '/hook?tenant=a%20b',
-    // A connection of its own: on one that was kept open the time to connect means nothing.
+    // A new connection: on a kept one there is no time to connect.
     headers: { connection: 'close', 'content-type': expect.stringMatching(/^application\/x-www-form-urlencoded/) },
   });
   const [command] = await client(loopback).ipCommands.list();
@@ -127,7 +127,7 @@ test('the fragment of a webhook’s URL is neither sent nor signed', async () =>
   expect(isGenuine(loopback.authToken, hook.url, request)).toBe(true);
 });
 
-/** Sends one webhook by itself and gives its result. */
+/** Sends one webhook and returns its result. */
 async function send(url: string): Promise<WebhookResult> {
   const results = inbox<WebhookResult>('webhook results');
   const webhooks = createWebhooks(twilioHeaders('token'), results.push);
@@ -168,7 +168,7 @@ test('all attempts of a webhook end after the total time-out', async () => {
   expect(result).toMatchObject({ ok: false, attempts: 1, errorCode: 11205 });
 });
 
-/** A server for bare TCP connections. */
+/** Starts a server for plain TCP connections. */
 async function tcpServer(onConnection: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {

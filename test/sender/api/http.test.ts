@@ -1,6 +1,6 @@
 import { createServer as createTcpServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { MAX_ATTEMPTS, MAX_RESPONSE_BYTES } from '../../../sender/api/http.js';
+import { MAX_API_RESPONSE_BYTES, MAX_HTTP_ATTEMPTS } from '../../../sender/api/http.js';
 import { ApiError } from '../../../sender/index.js';
 import { type Answer, closedUrl, ipCommand, json, makeClient, rejection, startApi, vendorError } from '../support.js';
 
@@ -92,7 +92,7 @@ describe('HTTP 429', () => {
     const api = await startApi(busy({ 'retry-after': '86400' }, Number.POSITIVE_INFINITY));
     const { client, slept } = makeClient(api.url);
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-error', status: 429, vendorCode: 20429 });
-    expect(api.seen).toHaveLength(MAX_ATTEMPTS);
+    expect(api.seen).toHaveLength(MAX_HTTP_ATTEMPTS);
     expect(slept).toEqual([60_125, 60_250, 60_500, 61_000]);
   });
 
@@ -150,13 +150,13 @@ describe('a GET that never succeeds', () => {
   it('throws the API’s error after 5xx', async () => {
     const api = await startApi((response) => json(response, 503, vendorError(503, 20503)));
     expect(await rejection(makeClient(api.url).client.fetch(SID))).toMatchObject({ code: 'api-error', status: 503 });
-    expect(api.seen).toHaveLength(MAX_ATTEMPTS);
+    expect(api.seen).toHaveLength(MAX_HTTP_ATTEMPTS);
   });
 
   it('throws api-unreachable after resets', async () => {
     const api = await startApi((response) => response.socket?.resetAndDestroy());
     expect(await rejection(makeClient(api.url).client.fetch(SID))).toMatchObject({ code: 'api-unreachable' });
-    expect(api.seen).toHaveLength(MAX_ATTEMPTS);
+    expect(api.seen).toHaveLength(MAX_HTTP_ATTEMPTS);
   });
 });
 
@@ -191,7 +191,7 @@ describe('an API that cannot be reached', () => {
       code: 'api-unreachable',
       message: expect.stringContaining('ECONNREFUSED'),
     });
-    expect(slept).toHaveLength(MAX_ATTEMPTS - 1);
+    expect(slept).toHaveLength(MAX_HTTP_ATTEMPTS - 1);
   });
 });
 
@@ -210,7 +210,7 @@ describe('an abort', () => {
     expect(await rejection(client.create(ping))).toMatchObject({ code: 'api-unknown-fate' });
   });
 
-  it.each([1, MAX_ATTEMPTS])('during attempt %i of a GET throws the reason', async (time) => {
+  it.each([1, MAX_HTTP_ATTEMPTS])('during attempt %i of a GET throws the reason', async (time) => {
     const abort = new AbortController();
     const api = await startApi((response, _seen, count) =>
       count === time ? abort.abort(new Error('enough')) : json(response, 503, {}),
@@ -231,8 +231,8 @@ describe('an answer that is not the API’s', () => {
     [
       'more bytes than are read',
       (response) => {
-        response.writeHead(200, { 'content-length': String(MAX_RESPONSE_BYTES + 1) });
-        response.end(Buffer.alloc(MAX_RESPONSE_BYTES + 1, ' '));
+        response.writeHead(200, { 'content-length': String(MAX_API_RESPONSE_BYTES + 1) });
+        response.end(Buffer.alloc(MAX_API_RESPONSE_BYTES + 1, ' '));
       },
     ],
   ];
@@ -254,7 +254,7 @@ describe('an answer that is not the API’s', () => {
 
   it('is read up to its limit', async () => {
     const body = JSON.stringify(ipCommand());
-    const api = await startApi((response) => response.writeHead(200).end(body.padEnd(MAX_RESPONSE_BYTES)));
+    const api = await startApi((response) => response.writeHead(200).end(body.padEnd(MAX_API_RESPONSE_BYTES)));
     expect(await makeClient(api.url).client.fetch(SID)).toEqual(ipCommand());
   });
 

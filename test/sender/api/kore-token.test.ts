@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, test, vi } from 'vitest';
-import type { Connection } from '../../../sender/api/http.js';
+import type { ApiConnection } from '../../../sender/api/http.js';
 import { koreAuthorization } from '../../../sender/api/kore-token.js';
 import { providerOf } from '../../../sender/api/provider.js';
 import { type IpCommandClient, KORE_BASE_URL, KORE_TOKEN_URL } from '../../../sender/index.js';
@@ -100,7 +100,7 @@ test.each([
 ])('a token of %s is renewed before it expires, by the monotonic clock', async (_, life, before, after) => {
   const api = await startKore({ life, accepts: () => true });
   let now = 1000;
-  const connection: Connection = {
+  const connection: ApiConnection = {
     timeout: 5000,
     signal: undefined,
     io: { fetch: (url, init) => fetch(url, init), sleep: async () => {}, random: () => 0, now: () => 0 },

@@ -4,9 +4,9 @@ import { RESUME_WITHIN_MS } from '../../../sender/broadcast/ask-sim.js';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
 import {
   type BroadcastState,
-  createState,
-  openState,
-  type StoredCommand,
+  createBroadcastState,
+  openBroadcastState,
+  type StoredBroadcastCommand,
 } from '../../../sender/broadcast/store/state.js';
 import { ApiError, type BroadcastResult } from '../../../sender/index.js';
 import { parseMessage } from '../../../shared/coap/message.js';
@@ -14,17 +14,17 @@ import { temporaryFolder } from '../../support/files.js';
 import { collect } from '../support.js';
 import { type Device, makeFleet, ok, respond, simNames } from './support.js';
 
-const COMMAND: StoredCommand = { name: 'relay.set', format: 'coap', get: false, devicePort: 6969 };
+const COMMAND: StoredBroadcastCommand = { name: 'relay.set', format: 'coap', get: false, devicePort: 6969 };
 const timeScale = 0.001;
 
-async function make(sims: readonly string[], command: Partial<StoredCommand> = {}) {
+async function make(sims: readonly string[], command: Partial<StoredBroadcastCommand> = {}) {
   const path = join(temporaryFolder(), 'broadcast.db');
-  const state = await createState(path, { ...COMMAND, ...command });
+  const state = await createBroadcastState(path, { ...COMMAND, ...command });
   await state.add(sims);
   /** As another process would. */
   const reopen = async () => {
     state.close();
-    const again = await openState(path);
+    const again = await openBroadcastState(path);
     onTestFinished(() => again.close());
     return again;
   };

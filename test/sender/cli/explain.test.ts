@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explain } from '../../../sender/cli/explain.js';
-import { VENDOR_CODES } from '../../../sender/index.js';
+import { VENDOR_CODE_MEANINGS } from '../../../sender/index.js';
 import { ERRORS, type ErrorEntry } from '../../../shared/errors.js';
 import { rejection, Sink } from '../support.js';
 
@@ -22,7 +22,7 @@ describe('supersim explain', () => {
     }
   });
 
-  it.each([...VENDOR_CODES])('prints the meaning of the vendor’s code %i', async (code, meaning) => {
+  it.each([...VENDOR_CODE_MEANINGS])('prints the meaning of the vendor’s code %i', async (code, meaning) => {
     expect(await explained(String(code))).toBe(`${code} (the vendor’s)\n${meaning}\n`);
   });
 

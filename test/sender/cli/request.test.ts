@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { request } from '../../../sender/cli/request.js';
 import { CONTENT_FORMAT } from '../../../shared/coap/content-format.js';
-import { formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
+import { type CoapMessage, formatMessage, parseMessage } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { readParams, readRequest } from '../../../shared/coap/request.js';
 import { fromCbor, toCbor } from '../../../shared/format/value.js';
@@ -29,7 +29,7 @@ const respond =
   (bytes) => {
     const { messageId, token } = parseMessage(bytes);
     const options = contentFormat === undefined ? [] : [uintOption(OPTION.contentFormat, contentFormat)];
-    const message: Message = { type: 'ACK', code, messageId, token, options, payload: Buffer.from(payload) };
+    const message: CoapMessage = { type: 'ACK', code, messageId, token, options, payload: Buffer.from(payload) };
     return formatMessage(message);
   };
 const pong = respond('2.04', CONTENT_FORMAT.text, 'pong');

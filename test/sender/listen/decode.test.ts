@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { decodeDatagram } from '../../../sender/listen/decode.js';
 import { CONTENT_FORMAT } from '../../../shared/coap/content-format.js';
-import { emptyMessage, formatMessage, type Message } from '../../../shared/coap/message.js';
+import { type CoapMessage, emptyMessage, formatMessage } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { toCbor, toJson } from '../../../shared/format/value.js';
 import { SEED } from '../../support/seed.js';
@@ -82,7 +82,7 @@ test.each([
 });
 
 describe('a CoAP message from a device', () => {
-  const respond = (code: string, payload: string | Uint8Array = '', options: Message['options'] = []) =>
+  const respond = (code: string, payload: string | Uint8Array = '', options: CoapMessage['options'] = []) =>
     decodeDatagram(
       formatMessage({
         type: 'ACK',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ListFilters } from '../../../sender/api/client.js';
 import { createListTail } from '../../../sender/replies/list-tail.js';
-import { MAX_KNOWN, MAX_PAGES_PER_LOOK } from '../../../sender/replies/watch.js';
+import { MAX_WATCH_PAGES, MAX_WATCHED_COMMANDS } from '../../../sender/replies/watch.js';
 import type { IpCommand } from '../../../shared/ip-command.js';
 import { ipCommand, rejection } from '../support.js';
 
@@ -81,9 +81,9 @@ describe('the tail of a list', () => {
   });
 
   it('remembers a bounded number of commands, more than one read of `supersim watch` can bring', async () => {
-    expect(MAX_KNOWN).toBeGreaterThan(MAX_PAGES_PER_LOOK * 100);
-    const { news } = makeTail(MAX_KNOWN);
-    for (let i = 0; i < 3; i++) await news([numbers(MAX_KNOWN * (i + 1), MAX_KNOWN * i + 1)]);
-    expect((await news([numbers(3 * MAX_KNOWN, 1)])).given).toHaveLength(2 * MAX_KNOWN);
+    expect(MAX_WATCHED_COMMANDS).toBeGreaterThan(MAX_WATCH_PAGES * 100);
+    const { news } = makeTail(MAX_WATCHED_COMMANDS);
+    for (let i = 0; i < 3; i++) await news([numbers(MAX_WATCHED_COMMANDS * (i + 1), MAX_WATCHED_COMMANDS * i + 1)]);
+    expect((await news([numbers(3 * MAX_WATCHED_COMMANDS, 1)])).given).toHaveLength(2 * MAX_WATCHED_COMMANDS);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ListFilters } from '../../../sender/api/client.js';
 import { ApiError } from '../../../sender/index.js';
-import { MAX_PAGES_PER_LOOK, watchCommands } from '../../../sender/replies/watch.js';
+import { MAX_WATCH_PAGES, watchCommands } from '../../../sender/replies/watch.js';
 import { SupersimError } from '../../../shared/errors.js';
 import type { IpCommand } from '../../../shared/ip-command.js';
 import { collect, ipCommand, rejection } from '../support.js';
@@ -103,16 +103,16 @@ describe('watchCommands', () => {
   });
 
   it('warns when commands may have been missed, and continues', async () => {
-    const pages = numbers(MAX_PAGES_PER_LOOK + 5, 2).map((number) => [at(number)]);
+    const pages = numbers(MAX_WATCH_PAGES + 5, 2).map((number) => [at(number)]);
     const { given, log } = await watchLooks([[[at(1)]], pages, [[at(20), at(15)]]]);
     expect(given).toEqual([...numbers(15, 6).reverse(), 20]);
     expect(warnings(log)).toHaveLength(1);
   });
 
   it('does not warn when it reached the end of the list', async () => {
-    const pages = numbers(MAX_PAGES_PER_LOOK, 2).map((number) => [at(number)]);
+    const pages = numbers(MAX_WATCH_PAGES, 2).map((number) => [at(number)]);
     const { given, log } = await watchLooks([[], pages]);
-    expect(given).toHaveLength(MAX_PAGES_PER_LOOK - 1);
+    expect(given).toHaveLength(MAX_WATCH_PAGES - 1);
     expect(warnings(log)).toEqual([]);
   });
 

@@ -3,7 +3,7 @@ import { coapConversation } from '../../../sender/request/coap.js';
 import type { Conversation } from '../../../sender/request/conversation.js';
 import { blockOption } from '../../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../../shared/coap/content-format.js';
-import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
+import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { readParams, readRequest } from '../../../shared/coap/request.js';
 import { ERRORS } from '../../../shared/errors.js';
@@ -31,9 +31,9 @@ function requestOf({ bytes }: Conversation) {
 }
 
 /** A response to a conversation's datagram. */
-function respond(conversation: Conversation, members: Partial<Message> = {}, repeated = false) {
+function respond(conversation: Conversation, members: Partial<CoapMessage> = {}, repeated = false) {
   const { messageId, token } = requestOf(conversation).message;
-  const response: Message = {
+  const response: CoapMessage = {
     type: 'ACK',
     code: '2.04',
     messageId,
@@ -98,7 +98,7 @@ describe('a CoAP request', () => {
 });
 
 describe('a CoAP response', () => {
-  it.each<[string, Partial<Message>, unknown]>([
+  it.each<[string, Partial<CoapMessage>, unknown]>([
     ['nothing', {}, undefined],
     ['text', { options: content(CONTENT_FORMAT.text), payload: Buffer.from('pong') }, 'pong'],
     ['empty text', { options: content(CONTENT_FORMAT.text) }, ''],
@@ -147,7 +147,7 @@ describe('a CoAP response', () => {
     });
   });
 
-  it.each<[string, Partial<Message>, boolean]>([
+  it.each<[string, Partial<CoapMessage>, boolean]>([
     ['separate, non-confirmable', { type: 'NON', messageId: 7 }, true],
     ['separate, confirmable', { type: 'CON', messageId: 7 }, true],
     ['to another message ID', { messageId: 7 }, false],
@@ -166,7 +166,7 @@ describe('a CoAP response', () => {
 });
 
 describe('an empty CoAP message', () => {
-  const empty = (type: Message['type'], messageId: number) =>
+  const empty = (type: CoapMessage['type'], messageId: number) =>
     command().interpret(formatMessage(emptyMessage(type, messageId)), false);
 
   it('belongs to a request by its message ID', () => {
@@ -263,7 +263,7 @@ describe('a long result', () => {
     expect(nextOf(half).partial?.()).toMatchObject({ result: { head: '0123456789abcde' } });
   });
 
-  it.each<[string, Partial<Message>]>([
+  it.each<[string, Partial<CoapMessage>]>([
     ['another block', { options: block2(2, true), payload: Buffer.alloc(16) }],
     ['a block of another body', { options: block2(1, true, 0, 'b'), payload: Buffer.alloc(16) }],
     ['a short block', { options: block2(1, true), payload: Buffer.alloc(3) }],

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import type { Conversation } from '../../../sender/request/conversation.js';
 import {
-  type Effect,
-  type Input,
-  MAX_ATTEMPTS,
+  MAX_POSTS,
   MAX_UNMATCHED_FAILURES,
   nextTickAt,
-  type Settings,
+  type RequestEffect,
+  type RequestInput,
+  type RequestSettings,
   start,
   step,
   waitAfter,
 } from '../../../sender/request/machine.js';
 import { GATEWAY } from '../../../shared/coap/parameters.js';
 
-const SETTINGS: Settings = {
+const SETTINGS: RequestSettings = {
   parameters: GATEWAY,
   factor: 1,
   timeout: 300_000,
@@ -37,13 +37,17 @@ const talk = (members: Partial<Conversation> = {}): Conversation => ({
 });
 const BLOCK = { way: 'down', number: 1, total: 2 } as const;
 
-const received = (word: string): Input => ({ type: 'received', bytes: Buffer.from(word) });
-const posted = (number: number): Input => ({ type: 'posted', number, sid: `HG${number}` });
+const received = (word: string): RequestInput => ({ type: 'received', bytes: Buffer.from(word) });
+const posted = (number: number): RequestInput => ({ type: 'posted', number, sid: `HG${number}` });
 
 /** Feeds inputs at their times; gives the effects of all, by time, and the state. */
-function play(inputs: readonly (readonly [at: number, input: Input])[], conversation = talk(), settings = SETTINGS) {
+function play(
+  inputs: readonly (readonly [at: number, input: RequestInput])[],
+  conversation = talk(),
+  settings = SETTINGS,
+) {
   let { state, effects } = start(settings, conversation, 0);
-  const log: (readonly [number, Effect])[] = effects.map((effect) => [0, effect]);
+  const log: (readonly [number, RequestEffect])[] = effects.map((effect) => [0, effect]);
   for (const [at, input] of inputs) {
     ({ state, effects } = step(settings, state, input, at));
     log.push(...effects.map((effect) => [at, effect] as const));
@@ -52,11 +56,11 @@ function play(inputs: readonly (readonly [at: number, input: Input])[], conversa
 }
 
 /** Lets time pass: each post is taken at once and nothing else comes. */
-function passTime(settings: Settings, conversation = talk(), wordAt: Readonly<Record<number, string>> = {}) {
+function passTime(settings: RequestSettings, conversation = talk(), wordAt: Readonly<Record<number, string>> = {}) {
   let { state, effects } = start(settings, conversation, 0);
   const posts: number[] = [];
   let now = 0;
-  const take = (input: Input) => {
+  const take = (input: RequestInput) => {
     ({ state, effects } = step(settings, state, input, now));
     look();
   };
@@ -89,7 +93,7 @@ describe('the repeats of a request', () => {
   it('are sent only while the device remembers the datagram', () => {
     for (const factor of [1, 1.25, GATEWAY.ackRandomFactor]) {
       const { posts } = passTime({ ...SETTINGS, factor, timeout: 3_600_000 });
-      expect(posts).toHaveLength(MAX_ATTEMPTS);
+      expect(posts).toHaveLength(MAX_POSTS);
       expect(posts.at(-1)).toBeLessThanOrEqual(GATEWAY.exchangeLifetime - GATEWAY.maxLatency);
     }
     const { posts } = passTime({ ...SETTINGS, factor: 2.5, timeout: 3_600_000 });
@@ -104,7 +108,7 @@ describe('the repeats of a request', () => {
     const settings = { ...SETTINGS, deadlineAt: 60_000 };
     expect(passTime(settings).posts).toEqual([0, 30_000]);
     expect(passTime(settings, talk(), { 2: 'accepted' }).posts).toEqual([0, 30_000, 90_000, 120_000, 150_000]);
-    expect(passTime(settings, talk({ partial: () => DONE })).posts).toHaveLength(MAX_ATTEMPTS);
+    expect(passTime(settings, talk({ partial: () => DONE })).posts).toHaveLength(MAX_POSTS);
   });
 
   it('wait for the result of the previous post', () => {
@@ -125,7 +129,7 @@ describe('the repeats of a request', () => {
 });
 
 describe('a request ends', () => {
-  it.each<[string, (readonly [number, Input])[], object, Partial<Conversation>?]>([
+  it.each<[string, (readonly [number, RequestInput])[], object, Partial<Conversation>?]>([
     [
       'done by a reply',
       [
@@ -248,7 +252,7 @@ describe('a request ends', () => {
       [1, posted(1)],
       [2, received('reply')],
     ]);
-    for (const input of [received('reply'), posted(1), { type: 'abort' }, { type: 'tick' }] satisfies Input[]) {
+    for (const input of [received('reply'), posted(1), { type: 'abort' }, { type: 'tick' }] satisfies RequestInput[]) {
       expect(step(SETTINGS, state, input, 400_000)).toEqual({ state, effects: [] });
     }
     expect(log.map(([, { type }]) => type)).toEqual(['post', 'sent', 'acknowledge', 'end']);

@@ -5,7 +5,7 @@ import { Hono } from 'hono';
 import twilio from 'twilio';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { type Callback, createWebhookReceiver, webhookListener } from '../../../sender/index.js';
-import { MAX_BODY_BYTES } from '../../../sender/webhooks/incoming.js';
+import { MAX_CALLBACK_BYTES } from '../../../sender/webhooks/incoming.js';
 import { MAX_WAITING, type WebhookReceiverOptions } from '../../../sender/webhooks/receiver.js';
 import { device, inbox } from '../../loopback/support.js';
 import { startTestLoopback } from '../../support/round-trip.js';
@@ -237,7 +237,7 @@ describe('the webhook receiver', () => {
 
   it('refuses a body that is too long, and other methods', async () => {
     const { receive } = makeReceiver();
-    const body = 'x'.repeat(MAX_BODY_BYTES + 1);
+    const body = 'x'.repeat(MAX_CALLBACK_BYTES + 1);
     expect((await receive(new Request(URL_OF_HOOK, { method: 'POST', body }))).status).toBe(413);
     expect((await receive(new Request(URL_OF_HOOK, { method: 'PUT', body: '' }))).status).toBe(405);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../shared/coap/message.js';
+import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../shared/coap/message.js';
 import { OPTION } from '../../../shared/coap/options.js';
 import { SEED, seededRandom } from '../../support/seed.js';
 
@@ -10,7 +10,7 @@ const option = (number: number, value: string) => ({ number, value: hex(value) }
 const TEMPERATURE = { number: OPTION.uriPath, value: Buffer.from('temperature') };
 
 /** The messages of RFC 7252, appendix A, byte by byte, and the message types that it has no picture of. */
-const MESSAGES: readonly (readonly [what: string, bytes: string, message: Message])[] = [
+const MESSAGES: readonly (readonly [what: string, bytes: string, message: CoapMessage])[] = [
   [
     'a confirmable GET without a token',
     `40 01 7d34 bb ${ascii('temperature')}`,
@@ -145,7 +145,7 @@ describe('a CoAP message', () => {
     const { integer, bytes, pick } = seededRandom(SEED);
     for (let round = 0; round < 2000; round++) {
       const numbers = Array.from({ length: integer(6) }, () => integer(pick([30, 300, 65_536])));
-      const message: Message = {
+      const message: CoapMessage = {
         type: pick(['CON', 'NON', 'ACK', 'RST']),
         code: `${integer(8)}.${String(1 + integer(31)).padStart(2, '0')}`,
         messageId: integer(65_536),

@@ -1,11 +1,11 @@
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import { CONTENT_FORMAT } from '../../../shared/coap/content-format.js';
-import type { Message, Option } from '../../../shared/coap/message.js';
+import type { CoapMessage, Option } from '../../../shared/coap/message.js';
 import { OPTION, stringOption, uintOption } from '../../../shared/coap/options.js';
 import { readParams, readRequest } from '../../../shared/coap/request.js';
 
-const message = (options: readonly Option[], payload = ''): Message => ({
+const message = (options: readonly Option[], payload = ''): CoapMessage => ({
   type: 'CON',
   code: '0.02',
   messageId: 1,

@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
-import { createState } from '../../../sender/broadcast/store/state.js';
+import { createBroadcastState } from '../../../sender/broadcast/store/state.js';
 import { type BroadcastResult, broadcast } from '../../../sender/index.js';
 import { makeFleet } from '../../sender/broadcast/support.js';
 import { temporaryFolder } from '../../support/files.js';
@@ -51,7 +51,7 @@ test('a broadcast to a stream of SIMs uses constant memory', { timeout: 1_200_00
 
 test('a broadcast with its outcomes in a file uses constant memory', { timeout: 1_200_000 }, async () => {
   const sims = SIMS / 10;
-  const state = await createState(join(temporaryFolder(), 'broadcast.db'), {
+  const state = await createBroadcastState(join(temporaryFolder(), 'broadcast.db'), {
     ...{ name: 'ping', format: 'coap', get: false, devicePort: 6969 },
   });
   await state.add(names(sims));

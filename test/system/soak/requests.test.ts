@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { MAX_ATTEMPTS } from '../../../sender/request/machine.js';
+import { MAX_POSTS } from '../../../sender/request/machine.js';
 import { SEED } from '../../support/seed.js';
 import { countBy, type Finding, isAnswered, printSoak, soak, untruths } from '../../support/soak.js';
 
@@ -49,7 +49,7 @@ test('over a radio that loses, duplicates and reorders, each request ends with t
   const { findings, radio } = found;
   expect(findings, hint).toHaveLength(requests);
   expect(share(findings, isAnswered), hint).toBeGreaterThanOrEqual(0.99);
-  expect(Math.max(...findings.map(attemptsOf)), hint).toBe(MAX_ATTEMPTS);
+  expect(Math.max(...findings.map(attemptsOf)), hint).toBe(MAX_POSTS);
   const outcomes = countBy(findings, ({ result }) => result.outcome);
   expect(Object.keys(outcomes), hint).toEqual(expect.arrayContaining(['done', 'failed', 'refused', 'not-sent']));
   for (const hits of [radio.lost, radio.duplicated, radio.reordered]) expect(hits, hint).toBeGreaterThan(requests / 10);

@@ -5,7 +5,7 @@ import {
   MAX_EVICTABLE,
   MAX_REMEMBERED,
 } from '../../../../agent/command/dedup/duplicate-table.js';
-import { emptyMessage, formatMessage, type Message, parseMessage } from '../../../../shared/coap/message.js';
+import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../../shared/coap/options.js';
 import { numberOption, requestBytes, summary, withoutId } from '../../../support/coap.js';
 
@@ -14,7 +14,7 @@ const DIRECT_PEER = '192.0.2.1:5683';
 const FOR_EVER = 1_000_000;
 
 interface Handled {
-  readonly request: Message;
+  readonly request: CoapMessage;
   readonly respond: (parts: ResponseParts) => void;
 }
 

@@ -65,7 +65,7 @@ export function fakeCommands(all: readonly CommandView[] = [WAITING, ENDED]): Co
 
 export const fakeTarget = () => ({ status: (): object => ({ running: 3 }), commands: fakeCommands() });
 
-/** A control socket in a folder of its own, stopped with the test. */
+/** Opens a control socket in a temporary folder; it stops with the test. */
 export async function openControl({
   path = join(temporaryFolder(), 'control.sock'),
   target = fakeTarget(),
@@ -77,7 +77,7 @@ export async function openControl({
   return { control, path };
 }
 
-/** One request by Node's own client; what came back. */
+/** Sends a request by Node's client and returns the response. */
 export async function ask(path: string, method: string, url: string, body?: string) {
   const outgoing = request({ socketPath: path, method, path: url, agent: false });
   outgoing.end(body);
@@ -87,7 +87,7 @@ export async function ask(path: string, method: string, url: string, body?: stri
   return { status: response.statusCode, headers: response.headers, code, body: { code, ...rest } };
 }
 
-/** A bare connection, closed with the test. */
+/** Opens a connection that is closed with the test. */
 export async function connect(path: string): Promise<Socket> {
   const socket = createConnection(path);
   socket.on('error', () => undefined);
@@ -96,7 +96,7 @@ export async function connect(path: string): Promise<Socket> {
   return socket;
 }
 
-/** Sends bytes as they are, and gives all that comes until the other side closes. */
+/** Sends bytes and returns everything received until the other side closes. */
 export async function talk(path: string, bytes: Uint8Array | string): Promise<string> {
   const socket = await connect(path);
   const chunks: Buffer[] = [];

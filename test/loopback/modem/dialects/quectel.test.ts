@@ -3,7 +3,7 @@ import { ERROR, GATEWAY, line, OK, P12, SOON_MS, type TestModemOptions, testMode
 
 const OPEN = 'AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,0';
 
-/** Its context is active, its data echo off. */
+/** A modem with an active context and without data echo. */
 function active(options: TestModemOptions = {}) {
   const modem = testModem('quectel', options);
   modem.at('AT+QISDE=0');
@@ -45,7 +45,7 @@ describe('the PDP context of a Quectel modem', () => {
   test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
-    expect(modem.said()).toBe('\r\n+QIURC: "pdpdeact",1\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "pdpdeact",1\r\n');
     expect(modem.at('AT+QIACT?')).toBe(OK);
     expect(modem.at('AT+QIRD=0')).toBe(ERROR);
     expect(modem.receive('lost')).toBe(false);
@@ -60,7 +60,7 @@ describe('opening a socket of a Quectel modem', () => {
     const modem = active();
     expect(modem.ask(`${OPEN}\r`)).toBe(OK);
     modem.pass(SOON_MS);
-    expect(modem.said()).toBe('\r\n+QIOPEN: 0,0\r\n');
+    expect(modem.printed()).toBe('\r\n+QIOPEN: 0,0\r\n');
     expect(modem.at('AT+QISTATE=1,0')).toBe(
       '\r\n+QISTATE: 0,"UDP SERVICE","10.1.2.3",0,6969,2,1,0,0,"usbat"\r\n\r\nOK\r\n',
     );
@@ -94,10 +94,10 @@ describe('opening a socket of a Quectel modem', () => {
     expect(modem.at('AT+QIOPEN=1,2,"UDP","100.64.0.1",6969,7000,0')).toBe('\r\nOK\r\n\r\n+QIOPEN: 2,0\r\n');
     expect(modem.receive('no', 7000, { address: '100.64.0.1', port: 5000 })).toBe(false);
     expect(modem.receive('yes', 7000)).toBe(true);
-    expect(modem.said()).toBe('\r\n+QIURC: "recv",2\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "recv",2\r\n');
     expect(modem.at('AT+QIRD=2')).toBe('\r\n+QIRD: 3\r\nyes\r\n\r\nOK\r\n');
     modem.write('AT+QISEND=2,4\r');
-    expect(modem.said()).toBe('\r\n> ');
+    expect(modem.printed()).toBe('\r\n> ');
     expect(modem.ask('pong')).toBe('\r\nSEND OK\r\n');
     expect(modem.at('AT+QISENDEX=2,"001A"')).toBe('\r\nSEND OK\r\n');
     expect(modem.sent).toEqual([
@@ -111,7 +111,7 @@ describe('receiving with a Quectel modem', () => {
   test('passes a payload that looks like line ends, results and URCs', () => {
     const modem = listening();
     modem.receive(P12);
-    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "recv",0\r\n');
     expect(modem.at('AT+QIRD=0')).toBe(`\r\n+QIRD: 12,"100.64.0.1",6969\r\n${P12}\r\n\r\nOK\r\n`);
     expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 0\r\n\r\nOK\r\n');
   });
@@ -119,23 +119,23 @@ describe('receiving with a Quectel modem', () => {
   test('prints no further URC until a read found nothing', () => {
     const modem = listening();
     for (const text of ['one', 'two']) modem.receive(text);
-    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "recv",0\r\n');
     expect(modem.at('AT+QIRD=0,0')).toBe('\r\n+QIRD: 6,0,6\r\n\r\nOK\r\n');
     expect(modem.at('AT+QIRD=0')).toContain('one');
     expect(modem.at('AT+QIRD=0')).toContain('two');
     modem.receive('three');
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     expect(modem.at('AT+QIRD=0,0')).toBe('\r\n+QIRD: 11,6,5\r\n\r\nOK\r\n');
     expect(modem.at('AT+QIRD=0')).toContain('three');
     expect(modem.at('AT+QIRD=0')).toContain('+QIRD: 0\r\n');
     modem.receive('four');
-    expect(modem.said()).toBe('\r\n+QIURC: "recv",0\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "recv",0\r\n');
   });
 
   test('reads 1300 bytes at once', () => {
     const modem = listening();
     modem.receive('x'.repeat(1300));
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+QIRD=0')).toBe(`\r\n+QIRD: 1300,"100.64.0.1",6969\r\n${'x'.repeat(1300)}\r\n\r\nOK\r\n`);
   });
 
@@ -143,7 +143,7 @@ describe('receiving with a Quectel modem', () => {
     const modem = active();
     modem.at(OPEN.replace('6969,0', '6969,1'));
     modem.receive(P12);
-    expect(modem.said()).toBe(`\r\n+QIURC: "recv",0,12,"100.64.0.1",6969\r\n${P12}\r\n`);
+    expect(modem.printed()).toBe(`\r\n+QIURC: "recv",0,12,"100.64.0.1",6969\r\n${P12}\r\n`);
     expect(modem.at('AT+QIRD=0')).toBe(ERROR);
   });
 
@@ -152,12 +152,12 @@ describe('receiving with a Quectel modem', () => {
     expect(modem.at('AT+QICFG="recvind",1')).toBe(OK);
     expect(modem.at('AT+QICFG="recvind"')).toBe('\r\n+QICFG: "recvind",1\r\n\r\nOK\r\n');
     modem.receive('NUM=1234');
-    expect(modem.said()).toBe('\r\n+QIURC:"recv",0,8\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC:"recv",0,8\r\n');
     expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 8,"100.64.0.1",6969\r\nNUM=1234\r\nOK\r\n');
     modem.at('AT+QICFG="dataformat",0,1');
     modem.at('AT+QICFG="viewmode",1');
     modem.receive('\x00\xff');
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+QIRD=0')).toBe('\r\n+QIRD: 2,"100.64.0.1",6969,00FF\r\nOK\r\n');
   });
 
@@ -166,7 +166,7 @@ describe('receiving with a Quectel modem', () => {
     expect(modem.at('AT+QURCCFG="urcport"')).toBe('\r\n+QURCCFG: "urcport","usbat"\r\n\r\nOK\r\n');
     expect(modem.at('AT+QURCCFG="urcport","usbmodem"')).toBe(OK);
     modem.receive('unheard');
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     expect(modem.notes).toHaveLength(1);
     expect(modem.at('AT+QIRD=0')).toContain('unheard');
   });
@@ -259,13 +259,13 @@ describe('closing a socket of a Quectel modem', () => {
     expect(modem.ask('AT+QICLOSE=0\rAT+CSQ\r')).toBe('');
     modem.write('AT+CSQ\r');
     modem.pass(SOON_MS);
-    expect(modem.said()).toBe(`${OK}${line('+CSQ: 21,99')}${OK}`);
+    expect(modem.printed()).toBe(`${OK}${line('+CSQ: 21,99')}${OK}`);
   });
 
   test('by the network leaves the id in use until the host closes it', () => {
     const modem = listening();
     expect(modem.core.closeSocket(undefined)).toBe(true);
-    expect(modem.said()).toBe('\r\n+QIURC: "closed",0\r\n');
+    expect(modem.printed()).toBe('\r\n+QIURC: "closed",0\r\n');
     expect(modem.receive('late')).toBe(false);
     expect(modem.at('AT+QISTATE=1,0')).toContain(',4,1,0,0,"usbat"');
     expect(modem.at(OPEN)).toContain('+QIOPEN: 0,563');
@@ -299,9 +299,9 @@ describe('an EC200U', () => {
     const modem = listening(options);
     modem.ask('AT+QISEND=0,2,"100.64.0.1",6969\rx');
     modem.pass(4990);
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     modem.pass(20);
-    expect(modem.said()).toBe(ERROR);
+    expect(modem.printed()).toBe(ERROR);
     expect(modem.at('AT')).toBe(OK);
     expect(modem.sent).toEqual([]);
   });

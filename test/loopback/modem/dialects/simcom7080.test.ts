@@ -40,7 +40,7 @@ describe('the PDP context of a SIM7080', () => {
   test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
-    expect(modem.said()).toBe('\r\n+APP PDP: 0,DEACTIVE\r\n');
+    expect(modem.printed()).toBe('\r\n+APP PDP: 0,DEACTIVE\r\n');
     expect(modem.at(LISTEN)).toBe('\r\n+CASERVER: 0,21\r\n\r\nOK\r\n');
   });
 });
@@ -54,7 +54,7 @@ describe('opening a socket of a SIM7080', () => {
     expect(modem.at('AT+CASTATE?')).toBe('\r\n+CASTATE: 0,2\r\n\r\n+CASTATE: 1,1\r\n\r\nOK\r\n');
     expect(modem.receive('no', 7000, { address: '100.64.0.1', port: 1 })).toBe(false);
     expect(modem.receive('yes', 7000)).toBe(true);
-    expect(modem.said()).toBe('\r\n+CADATAIND: 1\r\n');
+    expect(modem.printed()).toBe('\r\n+CADATAIND: 1\r\n');
   });
 
   test.each([
@@ -78,7 +78,7 @@ describe('receiving with a SIM7080', () => {
   test('prints the header, a comma and the bytes', () => {
     const modem = listening({ quirks: { newPeer: 'cadataind' } });
     modem.receive(P12);
-    expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
+    expect(modem.printed()).toBe('\r\n+CADATAIND: 0\r\n');
     expect(modem.at('AT+CARECV=0,1459')).toBe(`\r\n+CARECV: 12,${P12}\r\n\r\nOK\r\n`);
     expect(modem.at('AT+CARECV=0,1459')).toBe('\r\n+CARECV: 0\r\n\r\nOK\r\n');
   });
@@ -86,47 +86,47 @@ describe('receiving with a SIM7080', () => {
   test('prints no further URC until a read found nothing', () => {
     const modem = listening({ quirks: { newPeer: 'cadataind' } });
     modem.receive('one');
-    modem.said();
+    modem.printed();
     modem.receive('two');
     expect(modem.at('AT+CARECV?')).toBe('\r\n+CARECV: 0,6\r\n\r\nOK\r\n');
     modem.at('AT+CARECV=0,1459');
     modem.at('AT+CARECV=0,1459');
     modem.receive('three');
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     modem.at('AT+CARECV=0,1459');
     modem.at('AT+CARECV=0,1459');
     modem.receive('four');
-    expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
+    expect(modem.printed()).toBe('\r\n+CADATAIND: 0\r\n');
   });
 
   test('announces a new peer with +CANEW, and its later datagrams without', () => {
     const modem = listening();
     modem.receive('one');
-    expect(modem.said()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
+    expect(modem.printed()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
     expect(modem.at('AT+CARECV=0,100')).toBe('\r\n+CARECV: 3,one\r\n\r\nOK\r\n');
     modem.at('AT+CARECV=0,100');
     modem.receive('two');
-    expect(modem.said()).toBe('\r\n+CADATAIND: 0\r\n');
+    expect(modem.printed()).toBe('\r\n+CADATAIND: 0\r\n');
   });
 
   test('gives a new peer its own cid with the quirk canew-new-cid', () => {
     const modem = listening({ quirks: { newPeer: 'canew-new-cid' } });
     modem.receive('one');
-    expect(modem.said()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
+    expect(modem.printed()).toBe('\r\n+CANEW: 0,1,"100.64.0.1",6969\r\n');
     expect(modem.at('AT+CARECV=0,100')).toBe('\r\n+CARECV: 0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CARECV=1,100')).toBe('\r\n+CARECV: 3,one\r\n\r\nOK\r\n');
     modem.at('AT+CARECV=1,100');
     modem.receive('two');
-    expect(modem.said()).toBe('\r\n+CADATAIND: 1\r\n');
+    expect(modem.printed()).toBe('\r\n+CADATAIND: 1\r\n');
     modem.receive('three', 6969, { address: '100.64.0.1', port: 7 });
-    expect(modem.said()).toBe('\r\n+CANEW: 0,2,"100.64.0.1",7\r\n');
+    expect(modem.printed()).toBe('\r\n+CANEW: 0,2,"100.64.0.1",7\r\n');
   });
 
   test('prints the source after AT+CASRIP, if the firmware knows it', () => {
     const modem = listening();
     expect(modem.at('AT+CASRIP=1')).toBe(OK);
     modem.receive(P12);
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+CARECV=0,1459')).toBe(`\r\n+CARECV: 100.64.0.1,6969,12,${P12}\r\n\r\nOK\r\n`);
     expect(listening({ quirks: { casrip: 'no' } }).at('AT+CASRIP=1')).toBe(ERROR);
   });
@@ -134,7 +134,7 @@ describe('receiving with a SIM7080', () => {
   test('reads a long datagram in parts, and refuses to read more than 1459 bytes', () => {
     const modem = listening({ quirks: { trailer: 'plain' } });
     modem.receive('abcdef');
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+CARECV=0,4')).toBe('\r\n+CARECV: 4,abcd\r\nOK\r\n');
     expect(modem.at('AT+CARECV=0,4')).toBe('\r\n+CARECV: 2,ef\r\nOK\r\n');
     expect(modem.at('AT+CARECV=0,1460')).toBe(ERROR);
@@ -144,10 +144,10 @@ describe('receiving with a SIM7080', () => {
     const modem = active();
     modem.at('AT+CASERVER=0,0,"UDP",6969,1');
     modem.receive(P12);
-    expect(modem.said()).toBe(`\r\n+CAURC: "recv",0,12\r\n${P12}\r\n`);
+    expect(modem.printed()).toBe(`\r\n+CAURC: "recv",0,12\r\n${P12}\r\n`);
     modem.at('AT+CASRIP=1');
     modem.receive(P12);
-    expect(modem.said()).toBe(`\r\n+CAURC: "recv",0,12,100.64.0.1,6969\r\n${P12}\r\n`);
+    expect(modem.printed()).toBe(`\r\n+CAURC: "recv",0,12,100.64.0.1,6969\r\n${P12}\r\n`);
   });
 });
 
@@ -186,12 +186,12 @@ describe('sending with a SIM7080', () => {
     modem.at(PEER);
     modem.ask('AT+CASEND=0,2\rx');
     modem.pass(4990);
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     modem.pass(20);
-    expect(modem.said()).toBe(ERROR);
+    expect(modem.printed()).toBe(ERROR);
     modem.ask('AT+CASEND=0,2,100\rx');
     modem.pass(110);
-    expect(modem.said()).toBe(ERROR);
+    expect(modem.printed()).toBe(ERROR);
     expect(modem.sent).toEqual([]);
   });
 
@@ -207,7 +207,7 @@ describe('sending with a SIM7080', () => {
 test('a SIM7080 socket is closed by the host or by the network', () => {
   const modem = listening();
   expect(modem.core.closeSocket(undefined)).toBe(true);
-  expect(modem.said()).toBe('\r\n+CASTATE: 0,0\r\n');
+  expect(modem.printed()).toBe('\r\n+CASTATE: 0,0\r\n');
   expect(modem.at('AT+CASTATE?')).toBe('\r\n+CASTATE: 0,0\r\n\r\nOK\r\n');
   expect(modem.at(LISTEN)).toBe('\r\n+CASERVER: 0,1\r\n\r\nOK\r\n');
   expect(modem.at('AT+CACLOSE=0')).toBe(OK);
@@ -218,7 +218,7 @@ test('a SIM7080 socket is closed by the host or by the network', () => {
 test('a SIM7080 does not answer the first two lines while it detects the baud rate', () => {
   const modem = testModem('simcom7080', { fresh: true });
   modem.pass(SOON_MS);
-  modem.said();
+  modem.printed();
   expect(modem.ask('AT\r')).toBe('');
   expect(modem.ask('AT\r')).toBe('');
   expect(modem.ask('AT\r')).toBe('AT\r\r\nOK\r\n');

@@ -25,7 +25,7 @@ describe('the network of a SIM7600', () => {
     expect(modem.at('AT+IPADDR')).toBe(ipError('Network not opened'));
     expect(modem.ask('AT+NETOPEN\r')).toBe(OK);
     modem.pass(SOON_MS);
-    expect(modem.said()).toBe('\r\n+NETOPEN: 0\r\n');
+    expect(modem.printed()).toBe('\r\n+NETOPEN: 0\r\n');
     expect(modem.at('AT+NETOPEN?')).toBe('\r\n+NETOPEN: 1\r\n\r\nOK\r\n');
     expect(modem.at('AT+IPADDR')).toBe('\r\n+IPADDR: 10.1.2.3\r\n\r\nOK\r\n');
     expect(modem.at('AT+NETOPEN')).toBe(ipError('Network is already opened'));
@@ -47,7 +47,7 @@ describe('the network of a SIM7600', () => {
   test('is unusable after a loss until it is closed and opened', () => {
     const modem = listening();
     modem.core.dropContext();
-    expect(modem.said()).toBe('\r\n+CIPEVENT: NETWORK CLOSED UNEXPECTEDLY\r\n');
+    expect(modem.printed()).toBe('\r\n+CIPEVENT: NETWORK CLOSED UNEXPECTEDLY\r\n');
     expect(modem.receive('lost')).toBe(false);
     expect(modem.at('AT+NETOPEN')).toBe(ipError('Network is already opened'));
     expect(modem.at('AT+CIPOPEN=1,"UDP",,,7000')).toBe('\r\n+CIPOPEN: 1,1\r\n\r\nERROR\r\n');
@@ -91,17 +91,17 @@ describe('receiving with a SIM7600', () => {
   test('prints the data with their source', () => {
     const modem = listening();
     modem.receive(P12);
-    expect(modem.said()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+IPD12\r\n${P12}\r\n`);
+    expect(modem.printed()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+IPD12\r\n${P12}\r\n`);
   });
 
   test('prints raw data without AT+CIPSRIP and AT+CIPHEAD', () => {
     const modem = listening();
     modem.at('AT+CIPSRIP=0');
     modem.receive('raw');
-    expect(modem.said()).toBe('\r\n+IPD3\r\nraw\r\n');
+    expect(modem.printed()).toBe('\r\n+IPD3\r\nraw\r\n');
     modem.at('AT+CIPHEAD=0');
     modem.receive('raw');
-    expect(modem.said()).toBe('\r\nraw\r\n');
+    expect(modem.printed()).toBe('\r\nraw\r\n');
     expect(modem.at('AT+CIPSRIP?')).toBe('\r\n+CIPSRIP: 0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CIPHEAD?')).toBe('\r\n+CIPHEAD: 0\r\n\r\nOK\r\n');
   });
@@ -110,7 +110,7 @@ describe('receiving with a SIM7600', () => {
     const modem = listening();
     expect(modem.at('AT+CIPCCFG=10,0,0,0,1,0,75000')).toBe(OK);
     modem.receive(P12);
-    expect(modem.said()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+RECEIVE,0,12:\r\n${P12}\r\n`);
+    expect(modem.printed()).toBe(`\r\nRECV FROM:100.64.0.1:6969\r\n+RECEIVE,0,12:\r\n${P12}\r\n`);
   });
 
   test('in manual mode announces data once, counts them, and reads them as a stream', () => {
@@ -119,22 +119,22 @@ describe('receiving with a SIM7600', () => {
     modem.at('AT+CIPRXGET=1');
     modem.receive(P12);
     modem.receive('more');
-    expect(modem.said()).toBe('\r\n+CIPRXGET: 1,0\r\n');
+    expect(modem.printed()).toBe('\r\n+CIPRXGET: 1,0\r\n');
     expect(modem.at('AT+CIPRXGET=4,0')).toBe('\r\n+CIPRXGET: 4,0,16\r\n\r\nOK\r\n');
     expect(modem.at('AT+CIPRXGET=2,0,12')).toBe(`\r\n+CIPRXGET: 2,0,12,4\r\n${P12}\r\n\r\nOK\r\n`);
     modem.receive('!');
-    expect(modem.said()).toBe('');
+    expect(modem.printed()).toBe('');
     expect(modem.at('AT+CIPRXGET=2,0,1500')).toBe('\r\n+CIPRXGET: 2,0,5,0\r\nmore!\r\n\r\nOK\r\n');
     expect(modem.at('AT+CIPRXGET=2,0,1500')).toBe(ipError('No data'));
     modem.receive('again');
-    expect(modem.said()).toBe('\r\n+CIPRXGET: 1,0\r\n');
+    expect(modem.printed()).toBe('\r\n+CIPRXGET: 1,0\r\n');
   });
 
   test('in manual mode reads at most 750 bytes as hexadecimal digits', () => {
     const modem = listening();
     modem.at('AT+CIPRXGET=1');
     modem.receive('\x00\xffA');
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+CIPRXGET=3,0,751')).toBe(ipError('Invalid parameter'));
     expect(modem.at('AT+CIPRXGET=3,0,750')).toBe('\r\n+CIPRXGET: 3,0,3,0\r\n00FF41\r\n\r\nOK\r\n');
   });
@@ -179,7 +179,7 @@ test('a SIM7600 socket is closed by the host or by the network', () => {
   expect(modem.at('AT+CIPCLOSE=0')).toBe('\r\n+CIPCLOSE: 0,4\r\n\r\nERROR\r\n');
   modem.at(OPEN);
   expect(modem.core.closeSocket(0)).toBe(true);
-  expect(modem.said()).toBe('\r\n+IPCLOSE: 0,1\r\n');
+  expect(modem.printed()).toBe('\r\n+IPCLOSE: 0,1\r\n');
   expect(modem.core.closeSocket(0)).toBe(false);
 });
 
@@ -192,5 +192,5 @@ test('an A7670 prints a space after the prompt, and *ATREADY at the start', () =
   expect(modem.at('AT+CGPADDR=1')).toBe('\r\n+CGPADDR: 1,10.1.2.3\r\n\r\nOK\r\n');
   const fresh = testModem('simcom7600', { fresh: true, quirks });
   fresh.pass(SOON_MS);
-  expect(fresh.said()).toContain('\r\n*ATREADY: 1\r\n');
+  expect(fresh.printed()).toContain('\r\n*ATREADY: 1\r\n');
 });

@@ -12,7 +12,7 @@ describe('the command line', () => {
   test('is echoed until ATE0, which is still echoed itself', () => {
     const modem = testModem('quectel', { fresh: true });
     modem.pass(SOON_MS);
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+CSQ')).toBe('AT+CSQ\r\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
     expect(modem.at('ATE0')).toBe('ATE0\r\r\nOK\r\n');
     expect(modem.at('AT+CSQ')).toBe('\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
@@ -52,7 +52,7 @@ describe('the command line', () => {
     const modem = testModem('quectel');
     expect(modem.ask('AT+QIACT=1\rAT+CSQ\r')).toBe('');
     modem.pass(SOON_MS);
-    expect(modem.said()).toBe('\r\nOK\r\n\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
+    expect(modem.printed()).toBe('\r\nOK\r\n\r\n+CSQ: 21,99\r\n\r\nOK\r\n');
   });
 });
 
@@ -94,7 +94,7 @@ describe.each(DIALECT_NAMES)('the standard commands of %s', (dialect) => {
     modem.persistent.sim = 'pin';
     modem.core.refresh();
     modem.pass(SOON_MS);
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+CPIN?')).toBe('\r\n+CPIN: SIM PIN\r\n\r\nOK\r\n');
     expect(modem.at('AT+CGATT?')).toBe(line('+CME ERROR: 11'));
     expect(modem.core.attached()).toBe(false);
@@ -126,14 +126,14 @@ describe.each(DIALECT_NAMES)('the standard commands of %s', (dialect) => {
     modem.at('AT+CEREG=1;+CGREG=2');
     modem.persistent.network = 'denied';
     modem.core.refresh();
-    expect(modem.said()).toContain('\r\n+CGREG: 3\r\n\r\n+CEREG: 3\r\n');
+    expect(modem.printed()).toContain('\r\n+CGREG: 3\r\n\r\n+CEREG: 3\r\n');
     expect(modem.core.attached()).toBe(false);
     expect(modem.at('AT+COPS?')).toBe('\r\n+COPS: 0\r\n\r\nOK\r\n');
     expect(modem.at('AT+CGPADDR=1')).toBe('\r\n+CGPADDR: 1,"0.0.0.0"\r\n\r\nOK\r\n');
     modem.persistent.network = 'home';
     modem.core.refresh();
     modem.pass(SOON_MS);
-    expect(modem.said()).toBe(
+    expect(modem.printed()).toBe(
       ['+CGREG: 2', '+CEREG: 2', '+CGREG: 1,"1A2B","01C3D4E5",7', '+CEREG: 1'].map(line).join(''),
     );
   });
@@ -159,11 +159,11 @@ describe.each(DIALECT_NAMES)('the standard commands of %s', (dialect) => {
     const modem = testModem(dialect, { fresh: true });
     expect(modem.ask('AT\r')).toBe('');
     modem.pass(101);
-    expect(modem.said()).toMatch(/^\xff\xff\0\xfe\xff(\r\nRDY\r\n|\r\n\*ATREADY: 1\r\n|\0\0)$/);
+    expect(modem.printed()).toMatch(/^\xff\xff\0\xfe\xff(\r\nRDY\r\n|\r\n\*ATREADY: 1\r\n|\0\0)$/);
     modem.write('AT\rAT\rATE0\r');
-    modem.said();
+    modem.printed();
     modem.write('AT+CMEE=1\r');
-    modem.said();
+    modem.printed();
     expect(modem.ask('AT+CPIN?\r')).toBe(line('+CME ERROR: 14'));
   });
 
@@ -196,7 +196,7 @@ test.each([
 ] as const)('%s: what it says by itself after power-on', (dialect, text) => {
   const modem = testModem(dialect, { fresh: true });
   modem.pass(SOON_MS);
-  expect(modem.said()).toBe(`\xff\xff\0\xfe\xff${text}`);
+  expect(modem.printed()).toBe(`\xff\xff\0\xfe\xff${text}`);
 });
 
 test('a SIMCom modem prints its SIM’s status when the radio is switched off and on', () => {

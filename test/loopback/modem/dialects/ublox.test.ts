@@ -14,7 +14,7 @@ function listening(options: TestModemOptions = {}) {
 
 type TestModem = ReturnType<typeof listening>;
 
-/** The bytes of a send, as late after the prompt as they must be. */
+/** Writes the bytes of a send as late after the prompt as the modem requires. */
 function sendBytes(modem: TestModem, bytes: string): string {
   modem.pass(50);
   return modem.ask(bytes);
@@ -41,7 +41,7 @@ describe('the PDP context of a u-blox modem', () => {
   test('is lost with all sockets when the network drops it', () => {
     const modem = listening();
     modem.core.dropContext();
-    expect(modem.said()).toBe('\r\n+UUPSDD: 0\r\n');
+    expect(modem.printed()).toBe('\r\n+UUPSDD: 0\r\n');
     expect(modem.at('AT+USORF=0,0')).toBe(ERROR);
     expect(modem.at(OPEN)).toBe(ERROR);
     modem.at('AT+UPSDA=0,3');
@@ -67,7 +67,7 @@ describe('receiving with a u-blox modem', () => {
   test('puts the payload between quotes, and its length before them', () => {
     const modem = listening();
     modem.receive(P12);
-    expect(modem.said()).toBe('\r\n+UUSORF: 0,12\r\n');
+    expect(modem.printed()).toBe('\r\n+UUSORF: 0,12\r\n');
     expect(modem.at('AT+USORF=0,1024')).toBe(`\r\n+USORF: 0,"100.64.0.1",6969,12,"${P12}"\r\n\r\nOK\r\n`);
   });
 
@@ -75,7 +75,7 @@ describe('receiving with a u-blox modem', () => {
     const modem = listening();
     modem.receive('"three"');
     modem.receive('four');
-    expect(modem.said()).toBe('\r\n+UUSORF: 0,7\r\n');
+    expect(modem.printed()).toBe('\r\n+UUSORF: 0,7\r\n');
     expect(modem.at('AT+USORF=0,0')).toBe('\r\n+USORF: 0,11\r\n\r\nOK\r\n');
     expect(modem.at('AT+USORF=0,1024')).toBe(
       '\r\n+USORF: 0,"100.64.0.1",6969,7,""three""\r\n\r\nOK\r\n\r\n+UUSORF: 0,4\r\n',
@@ -83,18 +83,18 @@ describe('receiving with a u-blox modem', () => {
     expect(modem.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0,"100.64.0.1",6969,4,"four"\r\n\r\nOK\r\n');
     expect(modem.at('AT+USORF=0,1024')).toBe(ERROR);
     modem.receive('again');
-    expect(modem.said()).toBe('\r\n+UUSORF: 0,5\r\n');
+    expect(modem.printed()).toBe('\r\n+UUSORF: 0,5\r\n');
   });
 
   test('has other names and forms by model and quirk', () => {
     const modem = listening(R4);
     modem.receive('x');
-    expect(modem.said()).toBe('\r\n+UUSORD: 0,1\r\n');
+    expect(modem.printed()).toBe('\r\n+UUSORD: 0,1\r\n');
     expect(modem.at('AT+USORD=0,1024')).toBe('\r\n+USORD: 0,1,"x"\r\n\r\nOK\r\n');
     expect(modem.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0,""\r\n\r\nOK\r\n');
     const other = listening({ quirks: { trailer: 'plain', commaSpace: 'yes' } });
     other.receive('x');
-    other.said();
+    other.printed();
     expect(other.at('AT+USORF=0,1024')).toBe('\r\n+USORF: 0, "100.64.0.1", 6969, 1, "x"\r\nOK\r\n');
   });
 
@@ -102,7 +102,7 @@ describe('receiving with a u-blox modem', () => {
     const long = `${'a'.repeat(1024)}${'b'.repeat(276)}`;
     const modem = listening();
     modem.receive(long);
-    expect(modem.said()).toBe('\r\n+UUSORF: 0,1300\r\n');
+    expect(modem.printed()).toBe('\r\n+UUSORF: 0,1300\r\n');
     expect(modem.at('AT+USORF=0,1025')).toBe(ERROR);
     expect(modem.at('AT+USORF=0,1024')).toContain(`6969,1024,"${'a'.repeat(1024)}"\r\n`);
     expect(modem.at('AT+USORF=0,1024')).toContain(`6969,276,"${'b'.repeat(276)}"\r\n`);
@@ -119,7 +119,7 @@ describe('receiving with a u-blox modem', () => {
     expect(modem.at('AT+UDCONF=1,1')).toBe(OK);
     expect(modem.at('AT+UDCONF=1')).toBe('\r\n+UDCONF: 1,1\r\n\r\nOK\r\n');
     modem.receive(P12);
-    modem.said();
+    modem.printed();
     expect(modem.at('AT+USORF=0,513')).toBe(ERROR);
     expect(modem.at('AT+USORF=0,512')).toBe(
       '\r\n+USORF: 0,"100.64.0.1",6969,12,"001A1B0D0A4F4B0D0A2B513E"\r\n\r\nOK\r\n',
@@ -170,10 +170,10 @@ describe('sending with a u-blox modem', () => {
     const modem = listening(R4);
     modem.ask(`${SEND},4\r`);
     modem.receive('cross');
-    modem.said();
+    modem.printed();
     expect(sendBytes(modem, 'ping')).toBe(ERROR);
     expect(modem.at('AT+USOER')).toContain('+USOER: 11');
-    // And so on, until it is read.
+    // Further sends are refused until it is read.
     modem.ask(`${SEND},4\r`);
     expect(sendBytes(modem, 'ping')).toBe(ERROR);
     modem.at('AT+USORF=0,1024');
@@ -194,7 +194,7 @@ test('a u-blox socket is closed by the host at once, on the R4 also later, and b
   expect(modem.at('AT+USOCL=0,1')).toBe('\r\nOK\r\n\r\n+UUSOCL: 0\r\n');
   modem.at(OPEN);
   expect(modem.core.closeSocket(undefined)).toBe(true);
-  expect(modem.said()).toBe('\r\n+UUSOCL: 0\r\n');
+  expect(modem.printed()).toBe('\r\n+UUSOCL: 0\r\n');
   expect(modem.core.sockets()).toEqual([]);
 });
 

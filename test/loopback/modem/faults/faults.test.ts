@@ -26,9 +26,9 @@ describe('faults of URCs', () => {
     const modem = listening({ urcLoss: [2], urcDuplicate: [3] });
     const heard = [1, 2, 3].map((number) => {
       modem.receive(`${number}`);
-      const said = modem.said();
+      const printed = modem.printed();
       drain(modem);
-      return said;
+      return printed;
     });
     expect(heard).toEqual([RECV, '', RECV + RECV]);
   });
@@ -38,10 +38,10 @@ describe('faults of URCs', () => {
     for (let seed = 0; seed < 20; seed += 1) {
       const modem = listening({ urcBetween: 1 }, { seed });
       modem.receive('x');
-      expect(modem.said()).toBe('');
-      const said = modem.at('AT+CSQ');
-      expect(said.replace(RECV, '')).toBe(`${line('+CSQ: 21,99')}${OK}`);
-      places.add(said);
+      expect(modem.printed()).toBe('');
+      const printed = modem.at('AT+CSQ');
+      expect(printed.replace(RECV, '')).toBe(`${line('+CSQ: 21,99')}${OK}`);
+      places.add(printed);
     }
     expect([...places].sort()).toEqual(
       [`${RECV}${line('+CSQ: 21,99')}${OK}`, `${line('+CSQ: 21,99')}${RECV}${OK}`].sort(),
@@ -59,7 +59,7 @@ describe('faults of URCs', () => {
     const modem = listening({ urcBetween: 1 });
     modem.receive('x');
     modem.pass(2000);
-    expect(modem.said()).toBe(RECV);
+    expect(modem.printed()).toBe(RECV);
   });
 
   test('print an unrelated URC before every line', () => {
@@ -82,16 +82,16 @@ describe('faults that damage output', () => {
 
   test('lose a byte', () => {
     const modem = listening({ byteLoss: [2] });
-    const said = modem.at('AT+CSQ');
-    expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length - 1);
-    expect(said.startsWith(line('+CSQ: 21,99'))).toBe(true);
+    const printed = modem.at('AT+CSQ');
+    expect(printed).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length - 1);
+    expect(printed.startsWith(line('+CSQ: 21,99'))).toBe(true);
   });
 
   test('replace a byte', () => {
-    const said = listening({ byteDamage: [1] }).at('AT+CSQ');
-    expect(said).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length);
-    expect(said.match(/[\x80-\xff]/g)).toHaveLength(1);
-    expect(said.endsWith(OK)).toBe(true);
+    const printed = listening({ byteDamage: [1] }).at('AT+CSQ');
+    expect(printed).toHaveLength(`${line('+CSQ: 21,99')}${OK}`.length);
+    expect(printed.match(/[\x80-\xff]/g)).toHaveLength(1);
+    expect(printed.endsWith(OK)).toBe(true);
   });
 
   test('print bursts of up to 32 bytes, the same for the same seed', () => {
@@ -109,7 +109,7 @@ describe('faults that damage output', () => {
     const modem = listening({ lineEnds });
     expect(modem.at('AT+CSQ')).toBe(answer);
     modem.receive('a\r\nb');
-    expect(modem.said()).toBe(urc);
+    expect(modem.printed()).toBe(urc);
     expect(modem.at('AT+QIRD=0')).toContain('6969\r\na\r\nb\r\n');
   });
 

@@ -90,6 +90,8 @@ describe('closing a terminal', () => {
 
   test('is reported when the holder ends unexpectedly', async () => {
     const { tty, lost } = await open();
+    // While it is open here, no other program's terminal gets its path.
+    openPort(tty.path);
     process.kill(tty.holder, 'SIGKILL');
     await until(lost, 1);
     expect(existsSync(tty.path)).toBe(false);

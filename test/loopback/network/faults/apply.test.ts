@@ -31,7 +31,7 @@ const namesOf = ({ hits }: FaultResult) => hits.map(({ fault }) => fault);
 const hitBy = (passages: readonly FaultResult[], fault: string) =>
   passages.filter((passage) => namesOf(passage).some((name) => name === fault)).map(({ packet }) => packet);
 
-/** What arrives, in the order in which it does. */
+/** Returns the packets in the order of their arrival. */
 const arrivals = (passages: readonly FaultResult[]) =>
   passages
     .flatMap(({ deliveries, packet }) => deliveries.map(({ at }) => ({ at, packet })))
@@ -206,7 +206,7 @@ test('a reordered packet is overtaken by the next ones, and by no others', () =>
   const passages = sendAll(begin({ reorder: [3], reorderDelay: '2.5s', delay: '1s' }), packets(3000));
   const order = arrivals(passages);
   expect(order.slice(0, 4)).toEqual([1, 2, 4, 5]);
-  // At the same time as packet 2503, and before it.
+  // It arrives at the same time as packet 2503, and before it.
   expect(order.indexOf(3)).toBe(1 + 2500);
   expect(passages[2]?.hits).toEqual([
     { fault: 'delay', delayMs: 1000 },

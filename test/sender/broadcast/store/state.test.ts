@@ -4,7 +4,12 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileS
 import { join } from 'node:path';
 import Libsql from 'libsql';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
-import { createState, discardState, openState, type StoredCommand } from '../../../../sender/broadcast/store/state.js';
+import {
+  createBroadcastState,
+  discardBroadcastState,
+  openBroadcastState,
+  type StoredBroadcastCommand,
+} from '../../../../sender/broadcast/store/state.js';
 import type { BroadcastResult } from '../../../../sender/index.js';
 import { fill, smallDisk } from '../../../agent/storage/support.js';
 import { temporaryFolder } from '../../../support/files.js';
@@ -12,7 +17,7 @@ import { needs } from '../../../support/needs.js';
 import { rejection } from '../../support.js';
 import { simNames } from '../support.js';
 
-const COMMAND: StoredCommand = { name: 'ping', format: 'coap', get: false, devicePort: 6969 };
+const COMMAND: StoredBroadcastCommand = { name: 'ping', format: 'coap', get: false, devicePort: 6969 };
 
 const done = (sim: string, result?: unknown): BroadcastResult => ({
   sim,
@@ -34,7 +39,7 @@ const notSent = (sim: string): BroadcastResult => ({
 
 async function make(sims: Iterable<string> | AsyncIterable<string> = ['a', 'b', 'c'], command = COMMAND) {
   const path = join(temporaryFolder(), 'broadcast.db');
-  const state = await createState(path, command);
+  const state = await createBroadcastState(path, command);
   onTestFinished(() => state.close());
   const twice = await state.add(sims);
   return { path, state, twice };
@@ -66,7 +71,7 @@ describe('the file of a broadcast', () => {
     state.close();
     expect(readdirSync(join(path, '..')).sort()).toEqual(['broadcast.db', 'broadcast.db.lock']);
 
-    const again = await openState(path);
+    const again = await openBroadcastState(path);
     expect(again).toMatchObject({ command: COMMAND, total: 3, seed: state.seed });
     expect([...again.ended()]).toMatchObject([
       { position: 1, sim: 'a', outcome: 'done', code: null, result: '{"on":true}', attempts: 2 },
@@ -104,7 +109,7 @@ describe('the file of a broadcast', () => {
     // Not -0, which JSON does not know, and CBOR does.
     expect(state.command.params).toEqual({ zero: 0 });
     state.close();
-    const again = await openState(path);
+    const again = await openBroadcastState(path);
     expect(again.command).toEqual(state.command);
     again.close();
   });
@@ -149,16 +154,16 @@ describe('a file that cannot be used', () => {
     const path = join(temporaryFolder(), 'broadcast.db');
     prepare(path);
     const before = existsSync(path) ? readFileSync(path) : undefined;
-    expect(await rejection(openState(path))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(openBroadcastState(path))).toMatchObject({ code: 'bad-input' });
     if (before !== undefined) expect(readFileSync(path).equals(before)).toBe(true);
-    expect(await rejection(openState(path))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(openBroadcastState(path))).toMatchObject({ code: 'bad-input' });
   });
 
   it('that was stopped while SIMs were read is refused: nothing was sent', async () => {
     const path = join(temporaryFolder(), 'broadcast.db');
-    const state = await createState(path, COMMAND);
+    const state = await createBroadcastState(path, COMMAND);
     state.close();
-    expect(await rejection(openState(path))).toMatchObject({
+    expect(await rejection(openBroadcastState(path))).toMatchObject({
       code: 'bad-input',
       remedy: expect.stringContaining('Nothing was sent'),
     });
@@ -167,8 +172,8 @@ describe('a file that cannot be used', () => {
   it('that exists is refused for a new broadcast', async () => {
     const { path, state } = await make();
     state.close();
-    expect(await rejection(createState(path, COMMAND))).toMatchObject({ code: 'bad-input' });
-    expect(await rejection(createState(join(path, 'x'), COMMAND))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(createBroadcastState(path, COMMAND))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(createBroadcastState(join(path, 'x'), COMMAND))).toMatchObject({ code: 'bad-input' });
   });
 
   it('with text that is not UTF-8 is read as far as possible', async () => {
@@ -176,11 +181,11 @@ describe('a file that cannot be used', () => {
     await state.end(done('a'));
     state.close();
     query(path, "UPDATE sims SET message = CAST(x'ff41' AS TEXT)");
-    const again = await openState(path);
+    const again = await openBroadcastState(path);
     expect([...again.ended()]).toMatchObject([{ message: '\ufffdA' }]);
     again.close();
     query(path, "UPDATE sims SET outcome = 'perhaps'");
-    const damaged = await openState(path);
+    const damaged = await openBroadcastState(path);
     expect(() => [...damaged.ended()]).toThrow(expect.objectContaining({ code: 'bad-input' }));
     damaged.close();
   });
@@ -188,7 +193,7 @@ describe('a file that cannot be used', () => {
   it('that another process runs is refused until that process has ended', async () => {
     const { path, state } = await make();
     const busy = { code: 'bad-input', message: expect.stringContaining('another process') };
-    expect(await rejection(openState(path))).toMatchObject(busy);
+    expect(await rejection(openBroadcastState(path))).toMatchObject(busy);
     state.close();
     // Another process that does not close it in an orderly way.
     const program = `
@@ -200,16 +205,16 @@ describe('a file that cannot be used', () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', program, path]);
     onTestFinished(() => void child.kill('SIGKILL'));
     await once(child.stdout, 'data');
-    expect(await rejection(openState(path))).toMatchObject(busy);
+    expect(await rejection(openBroadcastState(path))).toMatchObject(busy);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    (await openState(path)).close();
+    (await openBroadcastState(path)).close();
   });
 });
 
 test('discardState deletes the file after SIMs that cannot be read, and the files beside it', async () => {
   const path = join(temporaryFolder(), 'broadcast.db');
-  const state = await createState(path, COMMAND);
+  const state = await createBroadcastState(path, COMMAND);
   const failing = (async function* () {
     yield* simNames(600);
     throw new Error('unreadable');
@@ -217,7 +222,7 @@ test('discardState deletes the file after SIMs that cannot be read, and the file
   expect(await rejection(state.add(failing))).toEqual(new Error('unreadable'));
   expect(await rejection(state.add(simNames(3), AbortSignal.abort()))).toMatchObject({ name: 'AbortError' });
   state.close();
-  discardState(path);
+  discardBroadcastState(path);
   expect(readdirSync(join(path, '..'))).toEqual([]);
 });
 
@@ -225,7 +230,7 @@ describe.skipIf(needs('root'))('a full disk', () => {
   it('is reported, keeps what was written, and the broadcast can be resumed when there is room', async () => {
     const folder = smallDisk(512 * 1024);
     const path = join(folder, 'broadcast.db');
-    const state = await createState(path, COMMAND);
+    const state = await createBroadcastState(path, COMMAND);
     await state.add(simNames(500));
     await state.end(done('sim-1', 'x'));
     fill(folder);
@@ -239,7 +244,7 @@ describe.skipIf(needs('root'))('a full disk', () => {
     expect(state.counts().done).toBe(ended);
     state.close();
     rmSync(join(folder, 'filler'));
-    const again = await openState(path);
+    const again = await openBroadcastState(path);
     expect(again.counts()).toMatchObject({ done: ended, waiting: 500 - ended });
     await again.end(done('sim-500'));
     expect(again.counts().done).toBe(ended + 1);
@@ -249,7 +254,9 @@ describe.skipIf(needs('root'))('a full disk', () => {
   it('without any room leaves no file behind', async () => {
     const folder = smallDisk(64 * 1024);
     fill(folder);
-    expect(await rejection(createState(join(folder, 'broadcast.db'), COMMAND))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(createBroadcastState(join(folder, 'broadcast.db'), COMMAND))).toMatchObject({
+      code: 'bad-input',
+    });
     expect(readdirSync(folder)).toEqual(['filler']);
   });
 });

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'csv-parse/sync';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, test, vi } from 'vitest';
 import { EXIT, reportError } from '../../../../sender/cli/exit.js';
-import { broadcast } from '../../../../sender/cli/fleet/broadcast.js';
+import { runBroadcastCli } from '../../../../sender/cli/fleet/broadcast.js';
 import { createProgress, formatProgress } from '../../../../sender/cli/fleet/progress.js';
 import { formatMessage, parseMessage } from '../../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../../shared/coap/options.js';
@@ -72,7 +72,7 @@ async function setUp(list = 'sim\na\nb\nc\n') {
     const abort = new AbortController();
     const watch = setInterval(() => stopWhen?.(stdout.text) === true && abort.abort(), 5);
     onTestFinished(() => clearInterval(watch));
-    const code = await broadcast({ interval: '100ms', ...args }, io, abort.signal, { timeScale: 0.01 }).catch(
+    const code = await runBroadcastCli({ interval: '100ms', ...args }, io, abort.signal, { timeScale: 0.01 }).catch(
       (error: unknown) => reportError(error, stderr),
     );
     clearInterval(watch);
@@ -223,7 +223,7 @@ describe('supersim broadcast', () => {
       })(),
     );
     const io = { env, stdin, stdout: new Sink(), stderr: new Sink(), sleep: (ms: number) => sleep(ms) };
-    expect(await broadcast({ name: 'ping', file: '-', state }, io, abort.signal)).toBe(EXIT.interrupted);
+    expect(await runBroadcastCli({ name: 'ping', file: '-', state }, io, abort.signal)).toBe(EXIT.interrupted);
     expect(readdirSync(folder)).toEqual([]);
   });
 

@@ -15,10 +15,10 @@ export interface ParamsArgs {
 }
 
 /** Parameters from arguments, which cannot be bytes. */
-export type ReadParams = Exclude<RequestParams, Uint8Array>;
+export type ArgsParams = Exclude<RequestParams, Uint8Array>;
 
 /** @throws SupersimError `bad-input` */
-export function readParams({ params, words, '--': more, format }: ParamsArgs): ReadParams | undefined {
+export function paramsFromArgs({ params, words, '--': more, format }: ParamsArgs): ArgsParams | undefined {
   const all = [...words, ...more];
   if (params !== undefined) {
     if (all.length > 0) throw badInput('give --params or parameters after the name, not both');
@@ -38,7 +38,7 @@ export function readParams({ params, words, '--': more, format }: ParamsArgs): R
   throw badInput('JSON and CBOR have parameters by position or by name, not both');
 }
 
-function fromJson(text: string): ReadParams {
+function fromJson(text: string): ArgsParams {
   let value: unknown;
   try {
     value = JSON.parse(text);
