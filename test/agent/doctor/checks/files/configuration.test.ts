@@ -113,7 +113,7 @@ describe('judgeConfiguration', () => {
   };
   const open = { status: { ...OWNER, mode: 0o100644 }, isOpen: true };
   const eacces = Object.assign(new Error('EACCES'), { code: 'EACCES' });
-  const hidden = new SupersimError('config-unreadable', `cannot read ${FILE}`, { cause: eacces });
+  const hidden = new SupersimError('config-unreadable', `cannot read ${FILE}`, { cause: eacces, remedy: 'Use sudo.' });
 
   it.each<[string, Partial<Observation>, string[]]>([
     ['as the package installs it', {}, []],
@@ -175,10 +175,7 @@ describe('judgeConfiguration', () => {
     [
       'hidden from this user',
       { error: hidden, isReadable: undefined },
-      [
-        'note this user may not read it: the checks below use the built-in configuration ' +
-          'Check the path and its permissions; `sudo supersim-agent config check` shows the line.',
-      ],
+      ['note this user may not read it: the checks below use the built-in configuration Use sudo.'],
     ],
   ])('judges a file that is %s', (_what, changed, expected) => {
     const told = judgeConfiguration({ ...PACKAGED, ...changed }).filter(({ severity }) => severity !== 'good');
