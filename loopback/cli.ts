@@ -7,7 +7,6 @@ import { durationSchema, milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { generateSims, MAX_SIMS, parseSimsFile, type SimInput } from './account/sims.js';
 import { apiFaultsHelp, parseApiFaults } from './api/faults.js';
-import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './assumptions.js';
 import {
   DEFAULT_GATEWAY_ADDRESS,
   DEFAULT_GATEWAY_PORT,
@@ -24,6 +23,7 @@ import { MAX_SEED } from './network/faults/random.js';
 import { faultsHelp, parseFaults, seedSchema } from './network/faults/settings.js';
 import { formatBanner, formatEvent, formatFaultCounts } from './print.js';
 import { probeApi } from './probe.js';
+import { assumptionsHelp, parseAssumptions, parsePair, SOURCE_PORTS } from './vendor-assumptions.js';
 import { PROVIDERS } from './vendor-error.js';
 
 const port = z.int().min(0).max(65_535);

@@ -1,7 +1,7 @@
 import type { SimEvent } from './account/sims.js';
 import type { StoredCommand } from './account/store.js';
 import type { ApiFaultEvent, ApiFaultsEvent } from './api/faults.js';
-import type { CommandEvent } from './commands.js';
+import type { CommandEvent } from './command-delivery.js';
 import type { AttachedModemEvent, ErrorEvent } from './modem/attach.js';
 import type { DatagramDropCause, DroppedEvent, FaultEvent, FaultsEvent } from './network/events.js';
 import type { Hit } from './network/faults/apply.js';

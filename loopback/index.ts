@@ -1,7 +1,6 @@
 export { SIM_STATES, type Sim, type SimInput, type SimState } from './account/sims.js';
 export type { StoredCommand } from './account/store.js';
 export { type ApiFaults, type ApiFaultsInput, formatApiFaults } from './api/faults.js';
-export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './assumptions.js';
 export type { Counters, LoopbackEvent, LoopbackListener } from './events.js';
 export {
   DEFAULT_GATEWAY_ADDRESS,
@@ -30,5 +29,6 @@ export {
 } from './network/faults/settings.js';
 export type { Endpoint } from './network/network.js';
 export { curlLine, formatBanner, formatEvent, formatFaultCounts } from './print.js';
+export { type Assumptions, type AssumptionsInput, SOURCE_PORTS, type SourcePort } from './vendor-assumptions.js';
 export { PROVIDERS, type ProviderName } from './vendor-error.js';
 export type { Webhook, WebhookResult } from './webhooks/webhooks.js';

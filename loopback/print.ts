@@ -2,7 +2,7 @@ import { printable } from '../shared/cli.js';
 import { payloadBytes } from '../shared/ip-command.js';
 import { DEVICE_PORT } from '../shared/limits.js';
 import { formatApiFaults } from './api/faults.js';
-import type { CommandEvent } from './commands.js';
+import type { CommandEvent } from './command-delivery.js';
 import { API_FAULT_COUNTERS, type Counters, FAULT_COUNTERS, type LoopbackEvent } from './events.js';
 import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';

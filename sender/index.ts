@@ -41,7 +41,6 @@ export {
   webhookReplies,
 } from './replies/webhook-replies.js';
 export type { BlockProgress } from './request/conversation.js';
-export type { RequestEnding, RequestError, RequestResult, Timings } from './request/outcome.js';
 export type { RequestParams } from './request/params.js';
 export {
   createRequester,
@@ -52,6 +51,7 @@ export {
   type RequestIdentity,
   type RequestOptions,
 } from './request/request.js';
+export type { RequestEnding, RequestError, RequestResult, Timings } from './request/result.js';
 export type { RequestProgress } from './request/run-request.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';

@@ -4,7 +4,7 @@ import type * as z from 'zod';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { isRecord } from '../../shared/format/value.js';
 import { keysAt } from './paths.js';
-import { readPlain } from './plain.js';
+import { readPlain } from './plain-file.js';
 import { type Config, configSchema } from './schema.js';
 import type { Override, Source } from './source.js';
 import { CONFIG_VARIABLE, readVariables } from './variables.js';

@@ -14,7 +14,7 @@ import type { Report } from './examine.js';
 import { createMask, type Mask, maskedConfig, maskTree, maskUnit } from './mask.js';
 import { formatReport } from './report.js';
 import { runProgram } from './run-program.js';
-import { fromJson, UNIT } from './unit.js';
+import { fromJson, UNIT } from './systemd-unit.js';
 
 /** Limit of each file; the end of a longer one is kept. */
 const MAX_FILE_BYTES = 512 * 1024;

@@ -8,7 +8,7 @@ import { type Ask, controlClient } from '../service/control/client.js';
 import { defaultControlSocket, statusSchema } from '../service/control/schema.js';
 import { defaultStateFolder } from '../storage/folder.js';
 import { findUser, type Identity, identityOf, ownIdentity } from './identity.js';
-import { readUnit, readUnitLog, type Unit, type UnitLog } from './unit.js';
+import { readUnit, readUnitLog, type Unit, type UnitLog } from './systemd-unit.js';
 
 export type Status = z.output<typeof statusSchema>;
 

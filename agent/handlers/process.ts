@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { keepHead, keepTail } from './stdio.js';
-import type { UserIds } from './user.js';
+import type { UserIds } from './user-ids.js';
 
 const STDERR_KEPT_BYTES = 4096;
 /** Time from SIGTERM to SIGKILL. */

@@ -3,12 +3,12 @@ import { isAbsolute } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
-import { configuredHandler } from './configured.js';
+import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
 import { type ProcessResult, runProcess } from './process.js';
 import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
-import { findUserIds } from './user.js';
+import { findUserIds } from './user-ids.js';
 
 /**
  * Makes a handler that runs a program without a shell. The program gets the parameters as JSON on stdin and as variables,

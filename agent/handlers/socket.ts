@@ -4,7 +4,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { SocketConfig } from '../config/schema.js';
-import { configuredHandler } from './configured.js';
+import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler } from './handler.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';

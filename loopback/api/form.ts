@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { PAYLOAD_TYPES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PAGE_TOKEN, type PageRequest } from '../account/paging.js';
-import type { Assumptions } from '../assumptions.js';
+import type { Assumptions } from '../vendor-assumptions.js';
 import { badParameter, type ProviderName, VendorError } from '../vendor-error.js';
 
 const MAX_URL_LENGTH = 4096;

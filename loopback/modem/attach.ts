@@ -1,9 +1,9 @@
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
 import type { SimRegistry } from '../account/registry.js';
 import type { Sim, SimEvent, SimInput, SimState } from '../account/sims.js';
-import type { Assumptions } from '../assumptions.js';
-import type { Commands } from '../commands.js';
+import type { Commands } from '../command-delivery.js';
 import type { Endpoint, Network } from '../network/network.js';
+import type { Assumptions } from '../vendor-assumptions.js';
 import type { ModemEvent } from './events.js';
 import { type Modem, startModem } from './modem.js';
 import type { ModemSettings } from './settings.js';

@@ -1,7 +1,7 @@
 import type { Endpoint } from '../network/network.js';
 import { formatCme } from './at/cme-errors.js';
 import { createInterpreter } from './at/interpreter.js';
-import { framed, type OutputUnit } from './at/unit.js';
+import { framed, type OutputUnit } from './at/output-unit.js';
 import { createCellular, type PersistentState, REGISTRATIONS, type Registration } from './cellular.js';
 import type { ModemClock } from './clock.js';
 import type { DialectContext, Received, SocketView } from './dialects/dialect.js';

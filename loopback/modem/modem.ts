@@ -1,7 +1,7 @@
 import { milliseconds } from '../../shared/duration.js';
 import type { Sim } from '../account/sims.js';
 import type { Endpoint } from '../network/network.js';
-import type { OutputUnit } from './at/unit.js';
+import type { OutputUnit } from './at/output-unit.js';
 import { newPersistentState, type PersistentState } from './cellular.js';
 import { systemClock } from './clock.js';
 import { createCore } from './core.js';

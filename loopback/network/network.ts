@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import type { SourcePort } from '../assumptions.js';
+import type { SourcePort } from '../vendor-assumptions.js';
 import { listenError } from './listen-error.js';
 
 export interface Endpoint {

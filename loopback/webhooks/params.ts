@@ -1,5 +1,5 @@
 import type { StoredCommand } from '../account/store.js';
-import type { Assumptions } from '../assumptions.js';
+import type { Assumptions } from '../vendor-assumptions.js';
 
 const API_VERSION = 'v1';
 

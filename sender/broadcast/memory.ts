@@ -1,5 +1,5 @@
-import type { RequestResult } from '../request/outcome.js';
 import type { RequestIdentity } from '../request/request.js';
+import type { RequestResult } from '../request/result.js';
 
 /** How the command ended on one SIM. */
 export type BroadcastResult = RequestResult & { readonly sim: string };

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { ERRORS, type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { VENDOR_CODE_MEANINGS } from '../api/vendor-codes.js';
-import { ERROR_CODES, isErrorCode, wireOf } from '../request/outcome.js';
+import { ERROR_CODES, isErrorCode, wireOf } from '../request/result.js';
 import { type CliIo, print, processIo } from './io.js';
 
 const argsSchema = z.object({ code: z.string() });

@@ -9,8 +9,8 @@ import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { interpretError, isErrorCode, makeEnding, type RequestEnding } from './outcome.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
+import { interpretError, isErrorCode, makeEnding, type RequestEnding } from './result.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
 export const DOWN_BLOCK_BYTES = 512;

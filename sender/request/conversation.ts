@@ -1,4 +1,4 @@
-import type { RequestEnding } from './outcome.js';
+import type { RequestEnding } from './result.js';
 
 /** A block of a long command that the device has received, or of a long result that has arrived. */
 export interface BlockProgress {

@@ -7,8 +7,8 @@ import {
   type RequestStep,
   start,
   step,
-} from './machine.js';
-import type { RequestEnding } from './outcome.js';
+} from './outcome-machine.js';
+import type { RequestEnding } from './result.js';
 
 /** Performs the effects of a request. */
 export interface Actions {

@@ -9,9 +9,9 @@ import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import { coapConversation } from './coap.js';
 import type { Conversation } from './conversation.js';
-import type { RequestResult } from './outcome.js';
 import type { RequestParams } from './params.js';
-import { plainConversation } from './plain.js';
+import { plainConversation } from './plain-formats.js';
+import type { RequestResult } from './result.js';
 import { type RequestProgress, runRequest } from './run-request.js';
 
 /** The formats in which a command can be sent. */

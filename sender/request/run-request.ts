@@ -7,8 +7,8 @@ import { VENDOR_CODE_MEANINGS } from '../api/vendor-codes.js';
 import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polling.js';
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
-import type { PostFailure, RequestInput } from './machine.js';
-import { makeEnding, type RequestEnding, type RequestResult } from './outcome.js';
+import type { PostFailure, RequestInput } from './outcome-machine.js';
+import { makeEnding, type RequestEnding, type RequestResult } from './result.js';
 
 /** The progress of a request. */
 export type RequestProgress =

@@ -9,8 +9,8 @@ import {
   type RequestState,
   start,
   step,
-} from '../../sender/request/machine.js';
-import type { RequestEnding } from '../../sender/request/outcome.js';
+} from '../../sender/request/outcome-machine.js';
+import type { RequestEnding } from '../../sender/request/result.js';
 import { GATEWAY } from '../../shared/coap/parameters.js';
 import { SEED } from '../support/seed.js';
 import { modelDevice } from './request-device.js';

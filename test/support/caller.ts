@@ -1,9 +1,9 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { coapConversation } from '../../sender/request/coap.js';
-import type { RequestEnding } from '../../sender/request/outcome.js';
 import type { RequestParams } from '../../sender/request/params.js';
-import { plainConversation } from '../../sender/request/plain.js';
+import { plainConversation } from '../../sender/request/plain-formats.js';
+import type { RequestEnding } from '../../sender/request/result.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
 import type { openPeer } from './udp.js';
 

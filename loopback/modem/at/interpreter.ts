@@ -1,6 +1,6 @@
 import type { ModemClock } from '../clock.js';
 import { type AtCommand, parseCommands } from './command-line.js';
-import { framed, latin1, type OutputUnit } from './unit.js';
+import { framed, latin1, type OutputUnit } from './output-unit.js';
 
 /** Longest command line; u-blox takes 512 bytes as hexadecimal digits in one. */
 const MAX_LINE = 2048;

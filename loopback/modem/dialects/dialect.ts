@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../network/network.js';
 import type { AtHandler } from '../at/interpreter.js';
-import type { OutputUnit } from '../at/unit.js';
+import type { OutputUnit } from '../at/output-unit.js';
 import type { Cellular } from '../cellular.js';
 import type { ModemClock } from '../clock.js';
 

@@ -1,4 +1,4 @@
-import { framed, type OutputUnit } from '../at/unit.js';
+import { framed, type OutputUnit } from '../at/output-unit.js';
 import type { ModemClock } from '../clock.js';
 import type { ModemFaults } from './faults.js';
 import type { FaultKind, Sampler } from './sampler.js';

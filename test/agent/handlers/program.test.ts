@@ -3,7 +3,7 @@ import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, 
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { programHandler } from '../../../agent/handlers/program.js';
-import { findUserIds } from '../../../agent/handlers/user.js';
+import { findUserIds } from '../../../agent/handlers/user-ids.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';

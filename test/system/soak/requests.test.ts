@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { MAX_POSTS } from '../../../sender/request/machine.js';
+import { MAX_POSTS } from '../../../sender/request/outcome-machine.js';
 import { SEED } from '../../support/seed.js';
 import { countBy, type Finding, isAnswered, printSoak, soak, untruths } from '../../support/soak.js';
 

@@ -7,7 +7,7 @@ import { parseIptables } from '../../firewall/iptables.js';
 import { parseNft } from '../../firewall/nft.js';
 import { type Chain, followPacket, type Packet } from '../../firewall/rules.js';
 import { runProgram } from '../../run-program.js';
-import { fromJson } from '../../unit.js';
+import { fromJson } from '../../systemd-unit.js';
 
 interface Observation {
   readonly isUsed: boolean;

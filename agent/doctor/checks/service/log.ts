@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { defineCheck } from '../../check.js';
 import { good, type Judgement, note, warning } from '../../finding.js';
-import { fromJson, type LogLine, UNIT, type UnitLog } from '../../unit.js';
+import { fromJson, type LogLine, UNIT, type UnitLog } from '../../systemd-unit.js';
 
 /** How many of the last errors are shown. */
 const MAX_SHOWN = 3;

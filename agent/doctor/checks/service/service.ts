@@ -1,6 +1,6 @@
 import { defineCheck } from '../../check.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
-import { UNIT, type Unit } from '../../unit.js';
+import { UNIT, type Unit } from '../../systemd-unit.js';
 
 interface Observation {
   readonly unit: Unit;

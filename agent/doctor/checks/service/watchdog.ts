@@ -1,6 +1,6 @@
 import { defineCheck } from '../../check.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
-import { type LogLine, UNIT, type Unit, type UnitLog } from '../../unit.js';
+import { type LogLine, UNIT, type Unit, type UnitLog } from '../../systemd-unit.js';
 
 interface Observation {
   readonly unit: Unit;

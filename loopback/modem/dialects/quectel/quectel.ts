@@ -1,6 +1,6 @@
 import { type AtCommand, integer } from '../../at/command-line.js';
 import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
-import { bootLines } from '../../at/unit.js';
+import { bootLines } from '../../at/output-unit.js';
 import { simLine } from '../../cellular.js';
 import type { Dialect, DialectContext } from '../dialect.js';
 import { answerLine, answerOk, bindTo, setting, withSim } from '../standard-commands.js';

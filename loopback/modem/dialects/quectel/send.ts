@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../../network/network.js';
 import { type AtCommand, hexBytes, integer } from '../../at/command-line.js';
 import type { AtAnswer } from '../../at/interpreter.js';
-import { framed } from '../../at/unit.js';
+import { framed } from '../../at/output-unit.js';
 import type { ModemSocket } from '../sockets.js';
 import { end, type QuectelState, socketOf } from './state.js';
 

@@ -1,6 +1,6 @@
 import { type AtCommand, integer } from '../../at/command-line.js';
 import type { AtAnswer } from '../../at/interpreter.js';
-import { latin1 } from '../../at/unit.js';
+import { latin1 } from '../../at/output-unit.js';
 import type { Received } from '../dialect.js';
 import { enqueue, type ModemSocket, takeFirst, takeStream, unreadBytes } from '../sockets.js';
 import type { QuectelErrorCode } from './errors.js';

@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../../network/network.js';
 import { type AtCommand, integer } from '../../at/command-line.js';
 import type { AtAnswer } from '../../at/interpreter.js';
-import { latin1 } from '../../at/unit.js';
+import { latin1 } from '../../at/output-unit.js';
 import type { Received } from '../dialect.js';
 import { enqueue, type ModemSocket, takeStream, unreadBytes } from '../sockets.js';
 import { setting } from '../standard-commands.js';

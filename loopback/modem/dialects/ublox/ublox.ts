@@ -1,6 +1,6 @@
 import type { AtCommand } from '../../at/command-line.js';
 import type { AtAnswer, AtHandler } from '../../at/interpreter.js';
-import { latin1 } from '../../at/unit.js';
+import { latin1 } from '../../at/output-unit.js';
 import type { Dialect, DialectContext } from '../dialect.js';
 import { answerLine, answerOk, bindTo, remembered, setting, withSim } from '../standard-commands.js';
 import { handleClose, handleControl, handleCreate, handleRead, handleSendTo, receiveDatagram } from './sockets.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseIptables } from '../../../../agent/doctor/firewall/iptables.js';
 import { parseNft } from '../../../../agent/doctor/firewall/nft.js';
 import { followPacket } from '../../../../agent/doctor/firewall/rules.js';
-import { fromJson } from '../../../../agent/doctor/unit.js';
+import { fromJson } from '../../../../agent/doctor/systemd-unit.js';
 import { needs } from '../../../support/needs.js';
 import { accepts, arrives, network, outputOf, PACKET } from './support.js';
 

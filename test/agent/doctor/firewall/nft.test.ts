@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseNft } from '../../../../agent/doctor/firewall/nft.js';
-import { fromJson } from '../../../../agent/doctor/unit.js';
+import { fromJson } from '../../../../agent/doctor/systemd-unit.js';
 import { needs } from '../../../support/needs.js';
 import { accepts, arrives, network, outputOf } from './support.js';
 

@@ -1,4 +1,4 @@
-import type { Unit } from '../../../../../agent/doctor/unit.js';
+import type { Unit } from '../../../../../agent/doctor/systemd-unit.js';
 import { playProgram } from '../../support.js';
 
 /** What `systemctl show` of systemd 252 printed of the running service. */

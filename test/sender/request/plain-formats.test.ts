@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { plainConversation } from '../../../sender/request/plain.js';
+import { plainConversation } from '../../../sender/request/plain-formats.js';
 import { ERRORS } from '../../../shared/errors.js';
 import { fromCbor, toCbor, toJson } from '../../../shared/format/value.js';
 

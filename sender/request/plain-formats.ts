@@ -4,8 +4,8 @@ import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
-import { ERROR_CODES, interpretError, type RequestEnding, wireOf } from './outcome.js';
 import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
+import { ERROR_CODES, interpretError, type RequestEnding, wireOf } from './result.js';
 
 /** The code of an error reply without a known code: it is unknown whether the command ran. */
 const UNKNOWN: ErrorCode = 'unknown-error';

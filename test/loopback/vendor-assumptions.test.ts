@@ -5,7 +5,7 @@ import {
   assumptionsSchema,
   parseAssumptions,
   resolveAssumptions,
-} from '../../loopback/assumptions.js';
+} from '../../loopback/vendor-assumptions.js';
 import { client, device, get, isStatus, isType, post, receiver, start } from './support.js';
 
 test('every assumption has a grade, and the help lists them all', () => {

@@ -10,7 +10,7 @@ import {
   start,
   step,
   waitAfter,
-} from '../../../sender/request/machine.js';
+} from '../../../sender/request/outcome-machine.js';
 import { GATEWAY } from '../../../shared/coap/parameters.js';
 
 const SETTINGS: RequestSettings = {

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { createSimRegistry } from '../../loopback/account/registry.js';
 import { resolveSims } from '../../loopback/account/sims.js';
 import { createStore } from '../../loopback/account/store.js';
-import { resolveAssumptions } from '../../loopback/assumptions.js';
-import { createCommands } from '../../loopback/commands.js';
+import { createCommands } from '../../loopback/command-delivery.js';
 import type { LoopbackEvent } from '../../loopback/index.js';
+import { resolveAssumptions } from '../../loopback/vendor-assumptions.js';
 import { client, device, get, inbox, isStatus, isType, start } from './support.js';
 
 const fromSim = (event: LoopbackEvent) => {

@@ -1,7 +1,7 @@
 import type { Parameters } from '../../shared/coap/parameters.js';
 import type { ErrorCode } from '../../shared/errors.js';
 import type { BlockProgress, Conversation, Interpretation } from './conversation.js';
-import { makeEnding, type RequestEnding, type RequestError } from './outcome.js';
+import { makeEnding, type RequestEnding, type RequestError } from './result.js';
 
 /**
  * Most times that one datagram is posted. The parameters' retransmissions come first, each after twice the wait of the

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../agent/config/load.js';
-import { readPlain } from '../../../agent/config/plain.js';
+import { readPlain } from '../../../agent/config/plain-file.js';
 import { parseYaml } from '../../../agent/config/source.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 
