@@ -171,9 +171,13 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
     return createJournalHandle(journal, key === undefined ? randomBytes(KEY_BYTES) : digestOf(key), () => {
-      const { deadline, ...details } = describe();
+      const { id, name, request, idempotent, endsWith, deadline } = describe();
       return {
-        ...details,
+        id,
+        name,
+        request,
+        idempotent,
+        endsWith,
         peer,
         format,
         source: datagram.source,
