@@ -182,7 +182,14 @@ export function createExchanges(options: ExchangeOptions) {
     reply: Reply,
   ): void {
     const { incoming, life, results } = exchange;
-    results.push({ ...life.resultOf(id, name && utf8Head(name, MAX_NAME_LENGTH), reply), wantsReply });
+    const result = life.resultOf(id, name && utf8Head(name, MAX_NAME_LENGTH), reply);
+    results.push({
+      id: result.id,
+      name: result.name,
+      reply: result.reply,
+      milliseconds: result.milliseconds,
+      wantsReply,
+    });
     if (results.length < incoming.message.entries.length) return;
     const bytes = encodeOrLog(incoming, results);
     life.finish(results, bytes, () => bytes && options.reply(bytes, incoming));

@@ -96,13 +96,15 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     let handle = journal && resumed && resumeJournalHandle(journal, resumed);
     let finished = false;
 
-    function run({ handler, describe, acknowledge, settle, ...task }: ReadyCommand): void {
+    function run({ command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
       const settleOnce = once(settle);
       try {
         if (policy === 'track') handle ??= createHandle(origin, key, () => describe(false));
         submit({
-          ...task,
+          command,
           handler,
+          params,
+          bytes,
           startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
           // Asked again when it starts: a reload may have forbidden it while it waited.
           mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
@@ -110,7 +112,7 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
           slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(describe),
         });
       } catch (error) {
-        logMistake(task.command.name, error);
+        logMistake(command.name, error);
         settleOnce(internalError(error));
       }
     }
@@ -169,9 +171,13 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
     return createJournalHandle(journal, key === undefined ? randomBytes(KEY_BYTES) : digestOf(key), () => {
-      const { deadline, ...details } = describe();
+      const { id, name, request, idempotent, endsWith, deadline } = describe();
       return {
-        ...details,
+        id,
+        name,
+        request,
+        idempotent,
+        endsWith,
         peer,
         format,
         source: datagram.source,
