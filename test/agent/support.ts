@@ -7,9 +7,9 @@ import { openPeer, randomAddress } from '../support/udp.js';
 export const managedAgent = ({ config, ...options }: AgentOptions = {}): ManagedAgent =>
   createManagedAgent(resolveConfig(config), options);
 
-/** An agent on an address of its own, and a peer that plays the gateway; both end with the test. */
-export async function withGateway(options: AgentOptions = {}) {
-  const gateway = await openPeer();
+/** An agent on an address of its own, and a peer that plays the gateway, if none is given; both end with the test. */
+export async function withGateway(options: AgentOptions = {}, peer?: Awaited<ReturnType<typeof openPeer>>) {
+  const gateway = peer ?? (await openPeer());
   const address = randomAddress();
   const { listen, ...config } = options.config ?? {};
   const agent = managedAgent({
@@ -26,8 +26,8 @@ export async function withGateway(options: AgentOptions = {}) {
   return { agent, gateway, device: { address, port: agent.config.listen.ports[0]?.port ?? 0 } };
 }
 
-export async function startedWithGateway(options: AgentOptions = {}) {
-  const all = await withGateway(options);
+export async function startedWithGateway(...args: Parameters<typeof withGateway>) {
+  const all = await withGateway(...args);
   await all.agent.start();
   return all;
 }

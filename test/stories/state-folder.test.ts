@@ -151,9 +151,9 @@ describe('the journal of an agent', () => {
       { id: 2, error: { code: -32007 } },
     ]);
     await first.agent.stop();
-    const { agent } = await startedWithGateway({ config });
-    expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
     const { gateway } = first;
+    const { agent } = await startedWithGateway({ config }, gateway);
+    expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
     expect(JSON.parse((await gateway.next()).bytes.toString())).toMatchObject([
       { id: 1, error: { code: -32008 } },
       { id: 2, error: { code: -32008 } },
@@ -171,7 +171,7 @@ describe('the journal of an agent', () => {
       expect((await gateway.ask(request, device)).toString()).toMatch(running);
       await agent.stop();
       expect(await gateway.everythingSoFar()).toEqual([]);
-      await startedWithGateway({ config });
+      await startedWithGateway({ config }, gateway);
       expect((await gateway.next()).bytes.toString()).toMatch(done);
     }
   });
@@ -183,7 +183,7 @@ describe('the journal of an agent', () => {
     const request = requestBytes({ path: 'agent/restart', token: 'a', messageId: 9 });
     expect(withoutId(await gateway.ask(request, device))).toBe('ACK 0.00');
     await agent.stop();
-    await startedWithGateway({ config });
+    await startedWithGateway({ config }, gateway);
     expect(withoutId((await gateway.next()).bytes)).toMatch(/^(CON|NON) 2\.04 "a"$/);
   });
 });
@@ -204,14 +204,17 @@ describe.skipIf(needs('root'))('an agent whose disk is full when it starts', () 
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
     onTestFinished(() => void vi.useRealTimers());
     const { log, times } = recordingLog();
-    const { agent, gateway, device } = await startedWithGateway({ config: { state: { folder: copy } }, log });
+    const { agent, gateway, device } = await startedWithGateway(
+      { config: { state: { folder: copy } }, log },
+      first.gateway,
+    );
     await times('the journal is not ready: commands that need it are refused', 1);
     expect((await gateway.ask('#2 ping', device)).toString()).toBe('#2 ok pong');
     vi.advanceTimersByTime(60_000);
     await times('the journal is not ready: commands that need it are refused', 2);
     rmSync(`${copy}/filler`);
     vi.advanceTimersByTime(60_000);
-    expect((await first.gateway.next()).bytes.toString()).toMatch(/^#1 error interrupted /);
+    expect((await gateway.next()).bytes.toString()).toMatch(/^#1 error interrupted /);
     expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
     vi.useRealTimers();
     held.release('x');
