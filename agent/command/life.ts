@@ -170,9 +170,11 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     describe: () => JournalDetails,
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
-    return createJournalHandle(journal, key === undefined ? randomBytes(KEY_BYTES) : digestOf(key), () => {
+    const digest = key === undefined ? randomBytes(KEY_BYTES) : digestOf(key);
+    return createJournalHandle(journal, digest, () => {
       const { id, name, request, idempotent, endsWith, deadline } = describe();
       return {
+        key: digest,
         id,
         name,
         request,

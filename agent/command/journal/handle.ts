@@ -18,11 +18,8 @@ export interface JournalHandle extends StartGate {
  *
  * @param describe returns the entry's fixed part; called at the first acceptance
  */
-export const createJournalHandle = (
-  journal: Journal,
-  key: Uint8Array,
-  describe: () => Omit<JournalCommand, 'key'>,
-): JournalHandle => handleOf(journal, key, () => ({ key, ...describe() }), 'new');
+export const createJournalHandle = (journal: Journal, key: Uint8Array, describe: () => JournalCommand): JournalHandle =>
+  handleOf(journal, key, describe, 'new');
 
 /** Makes the handle of an entry that the journal has from an earlier run of the agent. */
 export const resumeJournalHandle = (journal: Journal, { command }: JournalEntry): JournalHandle =>
@@ -123,9 +120,11 @@ export function recall(journal: Journal | undefined, key: () => Uint8Array): See
 /** An entry of several commands has the worst of their outcomes. */
 const WORST_FIRST = ['interrupted', 'failed', 'done', 'refused'] as const satisfies readonly DeviceOutcome[];
 
+const rankOf = (reply: Reply): number => WORST_FIRST.indexOf(outcomeOf(reply));
+
 /** Returns how a datagram's commands ended, for its entry. */
 export function endingOf(results: readonly { readonly reply: Reply }[], reply: Uint8Array | undefined): Ending {
-  const ended = results.map((result) => ({ outcome: outcomeOf(result.reply), code: codeOf(result.reply) }));
-  const outcome = WORST_FIRST.find((each) => ended.some((one) => one.outcome === each)) ?? 'done';
-  return { outcome, code: ended.find((one) => one.outcome === outcome)?.code, reply };
+  let worst: Reply | undefined;
+  for (const result of results) if (worst === undefined || rankOf(result.reply) < rankOf(worst)) worst = result.reply;
+  return { outcome: worst ? outcomeOf(worst) : 'done', code: worst && codeOf(worst), reply };
 }
