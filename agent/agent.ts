@@ -14,7 +14,7 @@ import { recoverCommands } from './command/recover.js';
 import { createDeadlineJudge } from './command/runner/deadline.js';
 import { createDeadlineGate } from './command/runner/deadline-gate.js';
 import { createRunner } from './command/runner/runner.js';
-import { type Meters, observe } from './command/stats/meters.js';
+import type { Meters } from './command/stats/meters.js';
 import { createStats, type Stats } from './command/stats/stats.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
@@ -121,8 +121,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   const ports = config.listen.ports.map(({ port }) => port);
   const stats = createStats(log);
   const context = { deviceId, log, emit };
-  const ran = (handler: string, ms: number) => observe(stats.meters.handler(handler).runs, ms);
-  const runner = createRunner(config.limits, { ...context, ran });
+  const runner = createRunner(config.limits, { ...context, ran: stats.ran });
   const probeRunner = createRunner(PROBE_LIMITS, context);
   const clockSynchronized = createClockCheck();
   const judge = createDeadlineJudge(clockSynchronized, () => current.config.deadline.unsynchronized);

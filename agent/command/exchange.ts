@@ -12,7 +12,7 @@ import type { DuplicateTable } from './dedup/duplicate-table.js';
 import { type DedupPolicy, datagramKey, type SeenReply } from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
 import type { JournalDetails, Life, Lives } from './life.js';
-import { type CommandResult, internalError } from './stats/command-log.js';
+import { type CommandResult, internalError } from './runner/result.js';
 import type { Stats } from './stats/stats.js';
 
 /** A decoded datagram. */

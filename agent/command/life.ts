@@ -17,11 +17,10 @@ import {
   journalLate,
   outcomeAfterRestart,
   recall,
-  resumeJournalHandle,
 } from './journal/handle.js';
 import type { Journal } from './journal/types.js';
 import type { SubmitCommand } from './runner/deadline-gate.js';
-import { type CommandResult, internalError, millisecondsSince } from './stats/command-log.js';
+import { type CommandResult, internalError } from './runner/result.js';
 import type { Stats } from './stats/stats.js';
 
 /** Size of a journal key: that of a datagram's digest. */
@@ -93,13 +92,13 @@ export interface Life {
 export function createLives({ authorize, submit, duplicates, journal, stats, log }: LifeOptions) {
   function open(origin: CommandOrigin, { key, policy, seen }: LifeSetup): Life {
     const { datagram, peer, format, resumed } = origin;
-    let handle = journal && resumed && resumeJournalHandle(journal, resumed);
+    let handle = journal && resumed && createJournalHandle(journal, resumed.command, true);
     let finished = false;
 
     function run({ command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
       const settleOnce = once(settle);
       try {
-        if (policy === 'track') handle ??= createHandle(origin, key, () => describe(false));
+        if (policy === 'track') handle ??= createHandle(origin, key, describe(false));
         submit({
           command,
           handler,
@@ -120,7 +119,7 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     /** An idempotent command needs no entry before it runs; one that takes long gets it, to run again after a crash. */
     function journalSlow(describe: ReadyCommand['describe']): void {
       if (handle !== undefined) return;
-      handle = createHandle(origin, key, () => describe(true));
+      handle = createHandle(origin, key, describe(true));
       if (handle !== undefined) journalLate(handle);
     }
 
@@ -167,27 +166,23 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
   function createHandle(
     { datagram, peer, format }: CommandOrigin,
     key: DatagramKey | undefined,
-    describe: () => JournalDetails,
+    { id, name, request, idempotent, endsWith, deadline }: JournalDetails,
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
-    const digest = key === undefined ? randomBytes(KEY_BYTES) : digestOf(key);
-    return createJournalHandle(journal, digest, () => {
-      const { id, name, request, idempotent, endsWith, deadline } = describe();
-      return {
-        key: digest,
-        id,
-        name,
-        request,
-        idempotent,
-        endsWith,
-        peer,
-        format,
-        source: datagram.source,
-        port: datagram.port,
-        transport: datagram.transport,
-        deadline: deadline === undefined ? null : deadline * 1000,
-        lifetimeMs: parametersOf(peer).exchangeLifetime,
-      };
+    return createJournalHandle(journal, {
+      key: key === undefined ? randomBytes(KEY_BYTES) : digestOf(key),
+      peer,
+      id,
+      name,
+      format,
+      request,
+      source: datagram.source,
+      port: datagram.port,
+      transport: datagram.transport,
+      idempotent,
+      endsWith,
+      deadline: deadline === undefined ? null : deadline * 1000,
+      lifetimeMs: parametersOf(peer).exchangeLifetime,
     });
   }
 
@@ -199,6 +194,9 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
 }
 
 export type Lives = ReturnType<typeof createLives>;
+
+/** Returns the milliseconds since a moment of the monotonic clock, with three decimals. */
+const millisecondsSince = (then: number): number => Math.round((performance.now() - then) * 1000) / 1000;
 
 function once<T>(call: (value: T) => void): (value: T) => void {
   let called = false;

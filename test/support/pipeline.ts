@@ -5,7 +5,6 @@ import { createPipeline } from '../../agent/command/pipeline.js';
 import type { Verdict } from '../../agent/command/runner/deadline.js';
 import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../agent/command/runner/runner.js';
-import { observe } from '../../agent/command/stats/meters.js';
 import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
@@ -57,8 +56,7 @@ export function startPipeline({
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
   meters.know(registry.keys());
-  const ran = (handler: string, ms: number) => observe(meters.handler(handler).runs, ms);
-  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran });
+  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran: stats.ran });
   const sent: Sent[] = [];
   let arrived: (() => void) | undefined;
   const transport: Transport = {

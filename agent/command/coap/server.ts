@@ -8,7 +8,7 @@ import type { Authorize } from '../authorize.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
 import type { Lives } from '../life.js';
-import { internalError } from '../stats/command-log.js';
+import { internalError } from '../runner/result.js';
 import type { Stats } from '../stats/stats.js';
 import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponseParts } from './endpoint.js';
 import { createResources, idOf, type NamedReply } from './resources.js';

@@ -5,7 +5,7 @@ import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/
 import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
 import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { internalError } from '../stats/command-log.js';
+import { internalError } from '../runner/result.js';
 
 export const writers = {
   json: (document) => Buffer.from(toJson(document)),

@@ -46,11 +46,10 @@ export function createDuplicateTable() {
     queue.push(seen);
   }
 
-  const hasRoom = () => known.size + evictable.length < MAX_REMEMBERED;
-
   function makeRoom(): boolean {
-    while (evictable.length > 0 && !hasRoom()) evictable.forgetOldest();
-    return hasRoom() && bytes < MAX_REMEMBERED_BYTES;
+    let others = evictable.length;
+    for (; others > 0 && known.size + others >= MAX_REMEMBERED; others--) evictable.forgetOldest();
+    return known.size + others < MAX_REMEMBERED && bytes < MAX_REMEMBERED_BYTES;
   }
 
   return {

@@ -2,8 +2,8 @@ import type { CommandError, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { SeenReply } from '../dedup/entry.js';
+import { codeOf, outcomeOf } from '../runner/result.js';
 import type { StartGate } from '../runner/task.js';
-import { codeOf, outcomeOf } from '../stats/command-log.js';
 import { type Ending, isLive, type JournalCommand, type JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
@@ -14,30 +14,18 @@ export interface JournalHandle extends StartGate {
 }
 
 /**
- * Makes the handle of an entry that is written when a command is accepted.
+ * Makes the handle of an entry, which is written when the first of its commands is accepted.
  *
- * @param describe returns the entry's fixed part; called at the first acceptance
+ * @param resumed whether the journal has the entry from an earlier run of the agent
  */
-export const createJournalHandle = (journal: Journal, key: Uint8Array, describe: () => JournalCommand): JournalHandle =>
-  handleOf(journal, key, describe, 'new');
-
-/** Makes the handle of an entry that the journal has from an earlier run of the agent. */
-export const resumeJournalHandle = (journal: Journal, { command }: JournalEntry): JournalHandle =>
-  handleOf(journal, command.key, () => command, 'accepted');
-
-function handleOf(
-  journal: Journal,
-  key: Uint8Array,
-  describe: () => JournalCommand,
-  initially: 'new' | 'accepted',
-): JournalHandle {
-  let state: 'new' | 'accepted' | 'starting' | 'started' = initially;
+export function createJournalHandle(journal: Journal, command: JournalCommand, resumed = false): JournalHandle {
+  const { key } = command;
+  let state: 'new' | 'accepted' | 'starting' | 'started' = resumed ? 'accepted' : 'new';
   let refusal: SupersimError | undefined;
   let waiting: ((error?: SupersimError) => void)[] = [];
 
   function accept(): void {
     if (state !== 'new') return;
-    const command = describe();
     state = 'accepted';
     const known = journal.accept(command, (error) => {
       refusal = error;

@@ -1,5 +1,5 @@
-import { internalError } from '../stats/command-log.js';
 import type { Verdict } from './deadline.js';
+import { internalError } from './result.js';
 import type { Runner } from './runner.js';
 import type { Task } from './task.js';
 

@@ -1,7 +1,7 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { messageOf, type SupersimError } from '../../../shared/errors.js';
-import { internalError } from '../stats/command-log.js';
 import { EXPIRED, isPast } from './deadline.js';
+import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
 import type { Task } from './task.js';
 

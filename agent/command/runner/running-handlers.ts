@@ -3,7 +3,7 @@ import { type FinalCode, messageOf } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import type { Log } from '../../base/log.js';
 import type { Emit, HandlerContext } from '../../handlers/handler.js';
-import { MAX_ERROR_MESSAGE_BYTES } from '../stats/command-log.js';
+import { MAX_ERROR_MESSAGE_BYTES } from './result.js';
 import type { Task } from './task.js';
 
 /** Interval between checks of timeouts; one timer serves all commands. */

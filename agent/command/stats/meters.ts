@@ -39,19 +39,15 @@ export interface Meters {
   readonly handlers: ReadonlyMap<string, HandlerMeter>;
   /** Unknown and unreadable commands, and handlers above the bound. */
   readonly others: HandlerMeter;
-  handler(name: string | undefined): HandlerMeter;
   readonly transports: Readonly<Record<'udp' | 'modem', TransportMeter>>;
-  transport(name: string): TransportMeter;
+  /** Datagrams of other transports, such as the probe: not reported. */
+  readonly otherTransport: TransportMeter;
   /** Time from the receipt of a datagram until its reply was handed to the transport. */
   readonly replies: Histogram;
 }
 
 export function createMeters(): Meters {
   const handlers = new Map<string, HandlerMeter>();
-  const others = createHandlerMeter();
-  const transports = { udp: createTransportMeter(), modem: createTransportMeter() };
-  // Datagrams of other transports, such as the probe, are not counted.
-  const noTransport = createTransportMeter();
   return {
     know(names) {
       for (const name of names) {
@@ -59,10 +55,9 @@ export function createMeters(): Meters {
       }
     },
     handlers,
-    others,
-    handler: (name) => (name === undefined ? undefined : handlers.get(name)) ?? others,
-    transports,
-    transport: (name) => (name === 'udp' || name === 'modem' ? transports[name] : noTransport),
+    others: createHandlerMeter(),
+    transports: { udp: createTransportMeter(), modem: createTransportMeter() },
+    otherTransport: createTransportMeter(),
     replies: createHistogram(),
   };
 }

@@ -1,10 +1,18 @@
+import type { CommandError, CommandFormat } from '../../../shared/command.js';
 import type { Log } from '../../base/log.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { RefusalCause } from '../admit.js';
-import { type CommandResult, type CommandSource, logCommand } from './command-log.js';
+import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
 import { createCounters } from './counters.js';
-import { createMeters, observe } from './meters.js';
+import { createMeters, type HandlerMeter, observe, type TransportMeter } from './meters.js';
 import { createRecent } from './recent.js';
+
+/** Where a command came from. */
+export interface CommandSource {
+  readonly peer: string;
+  readonly transport: string;
+  readonly format: CommandFormat;
+}
 
 /** The one book of statistics: each event is reported once, and counted for `status` and for metrics. */
 export type Stats = ReturnType<typeof createStats>;
@@ -16,6 +24,10 @@ export function createStats(log: Log) {
   const counters = createCounters();
   const meters = createMeters();
   const recent = createRecent();
+  const transportMeter = (name: string): TransportMeter =>
+    name === 'udp' || name === 'modem' ? meters.transports[name] : meters.otherTransport;
+  const handlerMeter = (name: string | undefined): HandlerMeter =>
+    (name === undefined ? undefined : meters.handlers.get(name)) ?? meters.others;
   return {
     /** For `status`. */
     counters,
@@ -26,20 +38,20 @@ export function createStats(log: Log) {
     received({ bytes, transport }: Datagram): void {
       counters.received++;
       counters.receivedBytes += bytes.length;
-      meters.transport(transport).receivedBytes += bytes.length;
+      transportMeter(transport).receivedBytes += bytes.length;
     },
     admitted({ transport }: Datagram, format: CommandSource['format']): void {
       if (format === 'coap') counters.coap++;
-      meters.transport(transport).received.admitted++;
+      transportMeter(transport).received.admitted++;
     },
     refused(cause: RefusalCause, { bytes, source, transport }: Datagram): void {
       counters[REFUSAL_COUNTERS[cause]]++;
-      meters.transport(transport).received[cause]++;
+      transportMeter(transport).received[cause]++;
       recent.refused(cause, source.address, bytes.length);
     },
     malformed({ bytes, source, transport }: Datagram): void {
       counters.malformed++;
-      meters.transport(transport).received.malformed++;
+      transportMeter(transport).received.malformed++;
       recent.refused('malformed', source.address, bytes.length);
     },
     /** A reply was received instead of a command. */
@@ -50,11 +62,19 @@ export function createStats(log: Log) {
       counters.repeats++;
     },
     ended(source: CommandSource, result: CommandResult): void {
-      const { name, outcome, code } = logCommand(log, source, result);
+      const { peer, transport, format } = source;
+      const { id, name, reply, milliseconds } = result;
+      const outcome = outcomeOf(reply);
       counters.outcomes[outcome]++;
-      meters.handler(name).outcomes[outcome]++;
-      const { peer, transport } = source;
-      recent.command = { name, outcome, code, peer, transport, at: performance.now() };
+      handlerMeter(name).outcomes[outcome]++;
+      recent.command = { name, outcome, code: codeOf(reply), peer, transport, at: performance.now() };
+      const line = { id, name, peer, transport, format, ms: milliseconds, outcome };
+      if ('error' in reply) log.info({ ...line, code: reply.error.code, error: loggedMessage(reply.error) }, 'command');
+      else log.info(line, 'command');
+    },
+    /** @param milliseconds that a handler ran until it ended or timed out */
+    ran(handler: string, milliseconds: number): void {
+      observe(handlerMeter(handler).runs, milliseconds);
     },
     /** @param milliseconds from the receipt of the datagram until its reply was handed to the transport */
     replied(milliseconds: number): void {
@@ -71,3 +91,6 @@ export function createStats(log: Log) {
     },
   };
 }
+
+/** Leaves out the message of a parser, which quotes the payload: payloads are logged at level trace only. */
+const loggedMessage = ({ code, message }: CommandError) => (code === 'parse-error' ? undefined : message);

@@ -1,30 +1,40 @@
 import { describe, expect, it } from 'vitest';
+import { silentLog } from '../../../../agent/base/log.js';
 import { BOUNDS, createMeters, observe } from '../../../../agent/command/stats/meters.js';
+import { createStats } from '../../../../agent/command/stats/stats.js';
 import { startPipeline } from '../../../support/pipeline.js';
 
 describe('the meters', () => {
   it('count names that no handler has together, and so handlers above the bound', () => {
-    const meters = createMeters();
+    const stats = createStats(silentLog);
+    const { meters } = stats;
     meters.know(['ping', 'echo']);
-    expect(meters.handler('ping')).not.toBe(meters.handler('echo'));
-    for (const name of ['nope', '__proto__', undefined]) expect(meters.handler(name)).toBe(meters.others);
     meters.know(Array.from({ length: 1000 }, (_, index) => `handler.${index}`));
     expect(meters.handlers.size).toBe(256);
-    expect(meters.handler('handler.999')).toBe(meters.others);
+    for (const name of ['nope', '__proto__', undefined, 'handler.999', 'ping']) {
+      stats.ended(
+        { peer: 'gateway', transport: 'udp', format: 'text' },
+        { id: 1, name, reply: { result: 1 }, milliseconds: 1 },
+      );
+    }
+    expect(meters.others.outcomes.done).toBe(4);
+    expect([meters.handlers.get('ping')?.outcomes.done, meters.handlers.get('echo')?.outcomes.done]).toEqual([1, 0]);
   });
 
   it('keep what they have of a handler that is made known again', () => {
-    const meters = createMeters();
-    meters.know(['ping']);
-    meters.handler('ping').outcomes.done++;
-    meters.know(['ping', 'echo']);
-    expect(meters.handler('ping').outcomes.done).toBe(1);
+    const stats = createStats(silentLog);
+    stats.meters.know(['ping']);
+    stats.ran('ping', 1);
+    stats.meters.know(['ping', 'echo']);
+    expect(stats.meters.handlers.get('ping')?.runs.sum).toBe(0.001);
   });
 
   it('count no datagram for a transport that is none', () => {
-    const meters = createMeters();
-    meters.transport('probe').received.admitted++;
-    expect(meters.transports.udp.received.admitted + meters.transports.modem.received.admitted).toBe(0);
+    const stats = createStats(silentLog);
+    const source = { address: '127.0.0.1', port: 1 };
+    stats.admitted({ bytes: Buffer.alloc(1), source, port: 1, transport: 'probe', receivedAt: 0 }, 'text');
+    const { udp, modem } = stats.meters.transports;
+    expect(udp.received.admitted + modem.received.admitted).toBe(0);
   });
 
   it('put each time into the bucket whose bound it does not pass', () => {
@@ -52,11 +62,11 @@ describe('the pipeline', () => {
     receive(Buffer.from([0x48, 0x01, 0x00, 0x01]));
     expect(meters.transports.udp.received).toEqual({ admitted: 3, source: 1, empty: 1, oversize: 1, malformed: 2 });
     expect(meters.transports.udp.receivedBytes).toBe(7 + 7 + 44 + 0 + 4 + 1301 + 2 + 4);
-    expect(meters.handler('ping').outcomes).toEqual({ done: 3, failed: 0, refused: 0, interrupted: 0 });
+    expect(meters.handlers.get('ping')?.outcomes).toEqual({ done: 3, failed: 0, refused: 0, interrupted: 0 });
     expect(meters.others.outcomes).toEqual({ done: 0, failed: 0, refused: 1, interrupted: 0 });
     const total = (counts: Float64Array) => counts.reduce((sum, count) => sum + count, 0);
     expect(total(meters.replies.counts)).toBe(3);
-    expect(total(meters.handler('ping').runs.counts)).toBe(3);
+    expect(total(meters.handlers.get('ping')?.runs.counts ?? new Float64Array())).toBe(3);
   });
 
   it('measures commands in CoAP the same way, and no repeats', () => {
@@ -65,7 +75,7 @@ describe('the pipeline', () => {
     expect(answers(post)).toHaveLength(1);
     expect(answers(post)).toHaveLength(1);
     expect(meters.transports.modem.received.admitted).toBe(2);
-    expect(meters.handler('ping').outcomes.done).toBe(1);
+    expect(meters.handlers.get('ping')?.outcomes.done).toBe(1);
     expect(meters.replies.counts.reduce((sum, count) => sum + count, 0)).toBe(1);
   });
 });
