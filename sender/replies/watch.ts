@@ -3,6 +3,7 @@ import type { IpCommand } from '../../shared/ip-command.js';
 import { mayPass } from '../api/api-error.js';
 import { type IpCommandClient, PAGE_SIZE } from '../api/client.js';
 import type { Sleep } from '../api/http.js';
+import { evictOldest } from '../base/evict-oldest.js';
 import { createListTail } from './list-tail.js';
 
 /** Most pages of one read of the list. */
@@ -36,6 +37,8 @@ export async function* watchCommands(
   try {
     const first = await read(1);
     const start = Math.max(...first.news.map(created));
+    /** SIDs that were given: a command whose status changes is news of the list, but not of the watch. */
+    const given = new Set(first.news.map(({ sid }) => sid));
     ready();
     for (let failing = false; ; ) {
       await sleep(interval, signal);
@@ -47,7 +50,9 @@ export async function* watchCommands(
       }
       failing = false;
       if (!found.complete) warn(MISSED_WARNING);
-      const fresh = found.news.filter((command) => created(command) >= start);
+      const fresh = found.news.filter((command) => created(command) >= start && !given.has(command.sid));
+      for (const { sid } of fresh) given.add(sid);
+      evictOldest(given, MAX_WATCHED_COMMANDS);
       yield* fresh.sort((a, b) => created(a) - created(b));
     }
   } catch (error) {

@@ -70,17 +70,22 @@ async function exchange(
   const timeoutMs = answerMs === undefined ? DEFAULT_ANSWER_MS : answerMs + SLACK_MS;
   const headers = body && { 'content-type': body.type, 'content-length': body.bytes.length };
   const signal = AbortSignal.timeout(timeoutMs);
+  /** The request's own error says more than that of a body which it cut off. */
+  let requestError: Error | undefined;
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = request({ socketPath, method, path, headers, agent: false, signal }, resolve);
-      outgoing.on('error', reject);
+      outgoing.on('error', (error) => {
+        requestError = error;
+        reject(error);
+      });
       outgoing.end(body?.bytes);
     });
     const bytes = await readBody(response, MAX_RESPONSE_BYTES);
     if (bytes === undefined) throw unexpected(socketPath, 'it is too long');
     return { status: response.statusCode, text: bytes.toString() };
   } catch (error) {
-    throw connectionError(error, socketPath, signal.aborted ? timeoutMs : undefined);
+    throw connectionError(requestError ?? error, socketPath, signal.aborted ? timeoutMs : undefined);
   }
 }
 

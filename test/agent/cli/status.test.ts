@@ -179,6 +179,11 @@ describe('supersim-agent status', () => {
   it.each<[string, (socket: Socket) => void, string]>([
     ['closes', (socket) => socket.end(), 'control-unreachable'],
     ['speaks another protocol', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), 'control-invalid-response'],
+    [
+      'breaks off HTTP inside the body',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n'),
+      'control-invalid-response',
+    ],
     ['answers no JSON', (socket) => socket.end(http('hello')), 'control-invalid-response'],
     ['answers other JSON', (socket) => socket.end(http('{"version":3}')), 'control-invalid-response'],
     ['refuses in its own way', (socket) => socket.end(http('', '500 No')), 'control-invalid-response'],

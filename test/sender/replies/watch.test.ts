@@ -55,6 +55,17 @@ async function watchLooks(looks: readonly Look[]) {
 const warnings = (log: readonly string[]) => log.filter((line) => line.startsWith('warn'));
 
 describe('watchCommands', () => {
+  it('yields a command once also when its status changes', async () => {
+    const changed = { ...at(3), status: 'queued' as const };
+    const { given } = await watchLooks([
+      [[at(1)]],
+      [[changed, at(1)]],
+      [[at(3), at(1)]],
+      [[at(3), { ...at(1), status: 'sent' }]],
+    ]);
+    expect(given).toEqual([3]);
+  });
+
   it('yields commands that arrive after the first read, oldest first, each once', async () => {
     const { given, log, filters } = await watchLooks([
       [[at(2), at(1)]],
