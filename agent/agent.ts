@@ -189,12 +189,15 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     if (isStopped()) return;
     admitting = true;
     const stopDropLog = logKernelDrops(transport, log);
-    const stopMaintenance = journal && maintainJournal(journal, pipeline, log);
-    const stopTimers = () => {
-      stopDropLog();
-      stopMaintenance?.();
-    };
-    parts = { ...parts, stopTimers };
+    parts = { ...parts, stopTimers: stopDropLog };
+    if (journal !== undefined) {
+      const stopMaintenance = maintainJournal(journal, pipeline, log);
+      const stopTimers = () => {
+        stopDropLog();
+        stopMaintenance();
+      };
+      parts = { ...parts, stopTimers };
+    }
     delivery.start();
     const { meters } = stats;
     live = { current, registry, handlers, transport, pipeline, runner, meters, clockSynchronized, isStopped };

@@ -21,8 +21,8 @@ export interface Incoming {
   readonly datagram: Datagram;
   readonly peer: string;
   readonly format: Format;
-  /** Size of the longest reply that can leave. */
-  readonly maxBytes: number;
+  /** Returns the size of the longest reply that can leave now: while a command runs, the link may change. */
+  readonly maxBytes: () => number;
 }
 
 export interface ExchangeOptions {
@@ -118,16 +118,17 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   function answerRepeat(incoming: Incoming, { reply, running }: SeenReply): void {
-    if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, incoming.maxBytes), incoming);
+    if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, incoming.maxBytes()), incoming);
     if (running) acknowledge(incoming, true);
   }
 
   /** Tells the sender, for each command with an id, that its reply comes later. */
   function acknowledge(incoming: Incoming, isRepeat: boolean): void {
-    const { message, format, maxBytes } = incoming;
+    const { message, format } = incoming;
+    const limit = incoming.maxBytes();
     const answers = message.entries.filter(hasId).map((entry) => ({ id: idOf(entry), reply: STILL_RUNNING }));
-    const bytes = encodeAnswers(format, answers, message.batch, maxBytes);
-    if (bytes !== undefined) options.reply(isRepeat ? markRepeat(format, bytes, maxBytes) : bytes, incoming);
+    const bytes = encodeAnswers(format, answers, message.batch, limit);
+    if (bytes !== undefined) options.reply(isRepeat ? markRepeat(format, bytes, limit) : bytes, incoming);
   }
 
   function run(exchange: Exchange, request: Request): void {
@@ -218,13 +219,14 @@ export function createExchanges(options: ExchangeOptions) {
       const answers = message.entries
         .filter((entry) => wantsReply(idOf(entry), format))
         .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
-      return encodeAnswers(format, answers, message.batch, maxBytes);
+      return encodeAnswers(format, answers, message.batch, maxBytes());
     },
   };
 }
 
 /** Replaces each reply that cannot be written by an error; all of them, where only together they cannot be written. */
-function encode({ format, message, maxBytes: limit }: Incoming, results: readonly Answer[]): Uint8Array | undefined {
+function encode({ format, message, maxBytes }: Incoming, results: readonly Answer[]): Uint8Array | undefined {
+  const limit = maxBytes();
   const answered = results.filter((result) => result.wantsReply);
   try {
     return encodeAnswers(format, answered, message.batch, limit);

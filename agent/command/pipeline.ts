@@ -63,12 +63,12 @@ export function createPipeline(options: PipelineOptions) {
       const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
       const { format, peer } = command;
       if (format === 'coap') coap.resume(entry, datagram);
-      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes: maxBytes() }, entry);
+      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes }, entry);
     },
     /** Encodes the reply that a repeat gets after recovery ended its command. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
       if (command.format === 'coap') return coap.encodeEnding(command, ending);
-      return exchanges.encodeForAll({ ...decodeAgain(command), maxBytes: maxBytes() }, ending);
+      return exchanges.encodeForAll({ ...decodeAgain(command), maxBytes }, ending);
     },
     /** Logs how recovery ended a command, and tells the peer. */
     report({ command, reply: bytes }: JournalEntry, ending: Reply): void {
@@ -112,13 +112,12 @@ export function createPipeline(options: PipelineOptions) {
     const { bytes, source } = datagram;
     const peer = isCarrier(source.address) ? GATEWAY_PEER : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
-    const replyLimit = maxBytes();
-    const decoded = decode(bytes, port, replyLimit);
+    const decoded = decode(bytes, port, maxBytes());
     if (decoded === undefined) countMalformed(peer, port, datagram);
     else {
       stats.admitted(datagram, decoded.format);
       if (decoded.format === 'coap') coap.receive(decoded.coapMessage, datagram, peer);
-      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes: replyLimit });
+      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes });
     }
   }
 

@@ -46,8 +46,7 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     };
     const cause = refusalOf(datagram);
     const isClogged = duplicates.isClogged(performance.now());
-    const limit = maxBytes();
-    const decoded = decode(datagram.bytes, PORT, limit);
+    const decoded = decode(datagram.bytes, PORT, maxBytes());
     const log = silentLog;
     const stats = createStats(log);
     const authorize = () => undefined;
@@ -67,6 +66,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     if (cause !== undefined) fail(`refused: ${cause}`);
     else if (isClogged) fail('not sent: the duplicate table is full, though entries in it have expired');
     else if (decoded === undefined || decoded.format === 'coap') fail('not decoded');
-    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes: limit });
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes });
   });
 }

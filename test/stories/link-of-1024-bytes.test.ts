@@ -5,6 +5,7 @@ import { blockOption, blockSize, findBlock } from '../../shared/coap/block.js';
 import { formatMessage, parseMessage } from '../../shared/coap/message.js';
 import { OPTION } from '../../shared/coap/options.js';
 import { requestMessage } from '../support/coap.js';
+import { deferred } from '../support/deferred.js';
 import { FROM_CARRIER, startPipeline } from '../support/pipeline.js';
 
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
@@ -31,6 +32,19 @@ describe('a link with a limit of 1024 bytes', () => {
     const [reply = Buffer.alloc(0)] = answers(command);
     expect(reply.length).toBeLessThanOrEqual(1024);
     expect(reply.length).toBeGreaterThan(970);
+  });
+
+  it('that is taken while a command runs gets its reply cut to the new limit', async () => {
+    const release = deferred<string>();
+    const slow = defineHandler({ name: 'slow', description: '', run: () => release.promise });
+    const limit = { most: 1300 };
+    const { receive, sent } = startPipeline({ handlers: [slow], maxBytes: () => limit.most });
+    receive('#1 slow');
+    receive('{"id":2,"method":"slow"}');
+    limit.most = 1024;
+    release.resolve('x'.repeat(1250));
+    await expect.poll(() => sent.map(({ bytes }) => bytes.length)).toHaveLength(2);
+    for (const { bytes } of sent) expect(bytes.length).toBeLessThanOrEqual(1024);
   });
 
   it('refuses a batch whose replies may exceed it although 1300 bytes can hold them', () => {

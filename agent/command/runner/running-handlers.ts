@@ -88,21 +88,24 @@ export function createRunningHandlers({ context, settle, released, contained }: 
   let sweeper: NodeJS.Timeout | undefined;
 
   function start(task: Task): void {
-    const refusal = task.mayRun?.();
-    if (refusal !== undefined) {
-      settle(task, { error: refusal });
-      return;
-    }
     const handlerContext = new RunContext(task.command, context);
     const startedAt = performance.now();
+    let refusal: CommandError | undefined;
     let result: unknown;
-    let isPending: boolean;
+    let isPending = false;
     try {
-      result = task.handler.run(task.params, handlerContext);
-      isPending = isThenable(result);
+      refusal = task.mayRun?.();
+      if (refusal === undefined) {
+        result = task.handler.run(task.params, handlerContext);
+        isPending = isThenable(result);
+      }
     } catch (error) {
       measure(task, startedAt);
       settle(task, failure(error));
+      return;
+    }
+    if (refusal !== undefined) {
+      settle(task, { error: refusal });
       return;
     }
     if (!isPending) {
