@@ -71,7 +71,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb', 'history back
       await linkDown(box);
       await expect.poll(status, { timeout: 15_000 }).toMatchObject({ link: { links: [{ up: false }] } });
       const event = ['supersim-agent', 'send', '--json', 'door.opened', '{"door":3}'];
-      expect(await box.done(event)).toMatch(/^waiting .*on disk/);
+      expect(await box.done(event)).toMatch(/^waiting: .*on the disk$/);
 
       await upgrade();
       expect(box.read(CONFIG)).toBe(OPERATORS);
