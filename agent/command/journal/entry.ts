@@ -82,20 +82,31 @@ export const acceptedEntry = (command: JournalCommand, seq: number, received: Mo
   reply: null,
 });
 
+// Member by member here and below: the spread of an object with others added takes V8 a microsecond and more.
 export const startedEntry = (entry: JournalEntry, started: Moment): JournalEntry => ({
-  ...entry,
+  seq: entry.seq,
+  command: entry.command,
+  received: entry.received,
   state: 'started',
   runs: entry.runs + 1,
   started,
+  finished: entry.finished,
+  outcome: entry.outcome,
+  code: entry.code,
+  reply: entry.reply,
 });
 
 export const endedEntry = (entry: JournalEntry, { outcome, code, reply }: Ending, finished: Moment): JournalEntry => ({
-  ...entry,
+  seq: entry.seq,
+  command: entry.command,
+  received: entry.received,
   state: outcome === 'failed' ? 'done' : outcome,
+  runs: entry.runs,
+  started: entry.started,
+  finished,
   outcome,
   code: code ?? null,
   reply: reply ?? null,
-  finished,
 });
 
 const bytes = z.base64().transform((text) => Buffer.from(text, 'base64'));
@@ -134,7 +145,23 @@ const base64 = (value: Uint8Array): string =>
 /** Returns the record of the fixed part, which is written once. */
 export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =>
   writeRecord(
-    JSON.stringify({ seq, received, ...command, key: base64(command.key), request: base64(command.request) }),
+    JSON.stringify({
+      seq,
+      received,
+      key: base64(command.key),
+      peer: command.peer,
+      id: command.id,
+      name: command.name,
+      format: command.format,
+      request: base64(command.request),
+      source: command.source,
+      port: command.port,
+      transport: command.transport,
+      idempotent: command.idempotent,
+      endsWith: command.endsWith,
+      deadline: command.deadline,
+      lifetimeMs: command.lifetimeMs,
+    } satisfies Record<keyof JournalCommand | 'seq' | 'received', unknown>),
   );
 
 export const writeProgress = ({ seq, state, runs, started, finished, outcome, code, reply }: JournalEntry): Buffer =>
