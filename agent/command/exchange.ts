@@ -141,7 +141,7 @@ export function createExchanges(options: ExchangeOptions) {
       settleWith(ready);
       return;
     }
-    life.run({
+    lives.run(life, {
       command: { id, name, params, format, peer, deadline },
       handler: ready.handler,
       params: ready.value,
@@ -183,7 +183,7 @@ export function createExchanges(options: ExchangeOptions) {
     reply: Reply,
   ): void {
     const { incoming, life, results } = exchange;
-    const result = life.resultOf(id, name && utf8Head(name, MAX_NAME_LENGTH), reply);
+    const result = lives.resultOf(life, id, name && utf8Head(name, MAX_NAME_LENGTH), reply);
     results.push({
       id: result.id,
       name: result.name,
@@ -193,7 +193,7 @@ export function createExchanges(options: ExchangeOptions) {
     });
     if (results.length < incoming.message.entries.length) return;
     const bytes = encodeOrLog(incoming, results);
-    life.finish(results, bytes, () => bytes && options.reply(bytes, incoming));
+    lives.finish(life, results, bytes, () => bytes && options.reply(bytes, incoming));
   }
 
   function encodeOrLog(incoming: Incoming, results: readonly Answer[]): Uint8Array | undefined {

@@ -75,97 +75,111 @@ export interface ReadyCommand {
   readonly settle: (reply: Reply) => void;
 }
 
-/** The life of one datagram's commands. */
+/** One datagram's commands on their way; a plain record, as one is made for each datagram. */
 export interface Life {
-  /** Journals a command as its handler needs it, runs it, and settles it. */
-  run(ready: ReadyCommand): void;
-  /** Returns the result of one command, as it counts after a restart. */
-  resultOf(id: Command['id'], name: string | undefined, reply: Reply): CommandResult;
-  /**
-   * Finishes the datagram: all its commands are settled. Journals their end, keeps the reply for repeats, writes a log
-   * line for each command, and then has the reply sent.
-   */
-  finish(results: readonly CommandResult[], reply: Uint8Array | undefined, send: () => void): void;
+  readonly origin: CommandOrigin;
+  readonly setup: LifeSetup;
+  /** The datagram's journal entry, once it has one. */
+  handle: JournalHandle | undefined;
+  finished: boolean;
 }
 
 /** Makes the life cycle of commands, whatever format they come in: remember, journal, run, settle, finish, send. */
 export function createLives({ authorize, submit, duplicates, journal, stats, log }: LifeOptions) {
-  function open(origin: CommandOrigin, { key, policy, seen }: LifeSetup): Life {
+  function open(origin: CommandOrigin, setup: LifeSetup): Life {
+    const { resumed } = origin;
+    const handle = journal && resumed && createJournalHandle(journal, resumed.command, true);
+    return { origin, setup, handle, finished: false };
+  }
+
+  /** Journals a command as its handler needs it, runs it, and settles it. */
+  function run(life: Life, { command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
+    const settleOnce = once(settle);
+    try {
+      if (life.setup.policy === 'track') life.handle ??= createHandle(life, describe(false));
+      const { handle } = life;
+      submit({
+        command,
+        handler,
+        params,
+        bytes,
+        startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
+        // Asked again when it starts: a reload may have forbidden it while it waited.
+        mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
+        done: settleOnce,
+        slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(life, describe),
+      });
+    } catch (error) {
+      logMistake(life, command.name, error);
+      settleOnce(internalError(error));
+    }
+  }
+
+  /** An idempotent command needs no entry before it runs; one that takes long gets it, to run again after a crash. */
+  function journalSlow(life: Life, describe: ReadyCommand['describe']): void {
+    if (life.handle !== undefined) return;
+    life.handle = createHandle(life, describe(true));
+    if (life.handle !== undefined) journalLate(life.handle);
+  }
+
+  /** Returns the result of one command, as it counts after a restart. */
+  function resultOf(
+    { origin: { resumed, datagram } }: Life,
+    id: Command['id'],
+    name: string | undefined,
+    reply: Reply,
+  ): CommandResult {
+    const counted = resumed === undefined ? reply : outcomeAfterRestart(resumed, reply);
+    return { id, name, reply: counted, milliseconds: millisecondsSince(datagram.receivedAt) };
+  }
+
+  /**
+   * Finishes the datagram: all its commands are settled. Journals their end, keeps the reply for repeats, writes a log
+   * line for each command, and then has the reply sent.
+   */
+  function finish(
+    life: Life,
+    results: readonly CommandResult[],
+    reply: Uint8Array | undefined,
+    send: () => void,
+  ): void {
+    const complete = () => completeOnce(life, results, reply, send);
+    try {
+      if (life.handle === undefined) complete();
+      else life.handle.finish(endingOf(results, reply), complete);
+    } catch (error) {
+      logMistake(life, results[0]?.name, error);
+      // Otherwise the entry would stay `running`, and repeats would wait for ever.
+      complete();
+    }
+  }
+
+  function completeOnce(
+    life: Life,
+    results: readonly CommandResult[],
+    reply: Uint8Array | undefined,
+    send: () => void,
+  ): void {
+    if (life.finished) return;
+    life.finished = true;
+    const { origin, setup, handle } = life;
     const { datagram, peer, format, resumed } = origin;
-    let handle = journal && resumed && createJournalHandle(journal, resumed.command, true);
-    let finished = false;
+    if (setup.seen !== undefined) duplicates.finish(setup.seen, reply);
+    for (const result of results) stats.ended({ peer, transport: datagram.transport, format }, result);
+    if (reply === undefined) return;
+    send();
+    if (resumed !== undefined || results.length === 0) return;
+    // Without a journal to wait for, the reply leaves when the last command has its result.
+    const atResult = handle === undefined ? results.at(-1)?.milliseconds : undefined;
+    stats.replied(atResult ?? millisecondsSince(datagram.receivedAt));
+  }
 
-    function run({ command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
-      const settleOnce = once(settle);
-      try {
-        if (policy === 'track') handle ??= createHandle(origin, key, describe(false));
-        submit({
-          command,
-          handler,
-          params,
-          bytes,
-          startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
-          // Asked again when it starts: a reload may have forbidden it while it waited.
-          mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
-          done: settleOnce,
-          slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(describe),
-        });
-      } catch (error) {
-        logMistake(command.name, error);
-        settleOnce(internalError(error));
-      }
-    }
-
-    /** An idempotent command needs no entry before it runs; one that takes long gets it, to run again after a crash. */
-    function journalSlow(describe: ReadyCommand['describe']): void {
-      if (handle !== undefined) return;
-      handle = createHandle(origin, key, describe(true));
-      if (handle !== undefined) journalLate(handle);
-    }
-
-    function finish(results: readonly CommandResult[], reply: Uint8Array | undefined, send: () => void): void {
-      const complete = () => {
-        if (finished) return;
-        finished = true;
-        if (seen !== undefined) duplicates.finish(seen, reply);
-        for (const result of results) stats.ended({ peer, transport: datagram.transport, format }, result);
-        if (reply === undefined) return;
-        send();
-        if (resumed === undefined && results.length > 0) stats.replied(replyTime(results));
-      };
-      try {
-        if (handle === undefined) complete();
-        else handle.finish(endingOf(results, reply), complete);
-      } catch (error) {
-        logMistake(results[0]?.name, error);
-        // Otherwise the entry would stay `running`, and repeats would wait for ever.
-        complete();
-      }
-    }
-
-    /** Without a journal to wait for, the reply leaves when the last command has its result. */
-    const replyTime = (results: readonly CommandResult[]): number =>
-      (handle === undefined ? results.at(-1)?.milliseconds : undefined) ?? millisecondsSince(datagram.receivedAt);
-
-    function logMistake(name: string | undefined, error: unknown): void {
-      log.error({ name, peer, error: messageOf(error) }, 'internal error');
-    }
-
-    return {
-      run,
-      resultOf: (id, name, reply) => ({
-        id,
-        name,
-        reply: resumed === undefined ? reply : outcomeAfterRestart(resumed, reply),
-        milliseconds: millisecondsSince(datagram.receivedAt),
-      }),
-      finish,
-    };
+  function logMistake({ origin: { peer } }: Life, name: string | undefined, error: unknown): void {
+    log.error({ name, peer, error: messageOf(error) }, 'internal error');
   }
 
   function createHandle(
-    { datagram, peer, format }: CommandOrigin,
-    key: DatagramKey | undefined,
+    { origin: { datagram, peer, format }, setup: { key } }: Life,
     { id, name, request, idempotent, endsWith, deadline }: JournalDetails,
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
@@ -188,6 +202,9 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
 
   return {
     open,
+    run,
+    resultOf,
+    finish,
     /** Returns what the journal knows of a datagram; a `busy` error when it cannot be read. */
     recall: (key: DatagramKey): SeenReply | SupersimError | undefined => recall(journal, () => digestOf(key)),
   };

@@ -16,7 +16,7 @@ import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
 import { encodingError } from '../codec/encode.js';
 import type { DedupPolicy } from '../dedup/entry.js';
-import type { Life } from '../life.js';
+import type { ReadyCommand } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
 
@@ -36,7 +36,8 @@ export interface NamedReply {
 
 /** How a request is answered. */
 export interface RequestContext {
-  readonly life: Pick<Life, 'run'>;
+  /** Runs a command, and settles it. */
+  run(ready: ReadyCommand): void;
   /** Called once: sends the response; `ended` is the command's reply, where the request was for a command. */
   respond(parts: ResponseParts, ended?: NamedReply): void;
   /** Answers 5.00 after a mistake of the agent itself. */
@@ -178,7 +179,7 @@ export function createResources(options: ResourceOptions) {
       else {
         const { params, deadline } = read;
         const command: Command = { id: idOf(message), name: handler.name, params, format: 'coap', peer, deadline };
-        context.life.run({
+        context.run({
           command,
           handler,
           params: bound.value,

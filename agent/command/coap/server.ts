@@ -50,11 +50,11 @@ export function createCoapServer(options: CoapServerOptions) {
     const life = lives.open({ datagram, peer: peerName, format: 'coap', resumed }, { key, policy, seen });
 
     function respond(parts: ResponseParts, ended?: NamedReply): void {
-      const result = ended && life.resultOf(idOf(request), ended.name, ended.reply);
+      const result = ended && lives.resultOf(life, idOf(request), ended.name, ended.reply);
       const isChanged = result !== undefined && result.reply !== ended?.reply;
       const sent = isChanged ? resources.responseTo(request, result.reply) : parts;
       const encoded = encode(sent);
-      life.finish(result === undefined ? [] : [result], encoded, () => send(sent, encoded));
+      lives.finish(life, result === undefined ? [] : [result], encoded, () => send(sent, encoded));
     }
 
     function fail(name: string | undefined, error: unknown): void {
@@ -64,7 +64,7 @@ export function createCoapServer(options: CoapServerOptions) {
     }
 
     try {
-      resources.handle(request, peerName, { life, respond, fail, acknowledge });
+      resources.handle(request, peerName, { run: (ready) => lives.run(life, ready), respond, fail, acknowledge });
     } catch (error) {
       fail(undefined, error);
     }
