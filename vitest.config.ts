@@ -11,7 +11,7 @@ const { TEST_REPORTS: folder } = process.env;
 export default defineConfig({
   test: {
     // Most tests wait more than they work.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    maxWorkers: availableParallelism() * 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     unstubEnvs: true,
