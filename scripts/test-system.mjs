@@ -3,6 +3,7 @@
  * Node. With arguments, it passes these to the test runner and leaves the other versions out.
  */
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { delimiter, resolve } from 'node:path';
 
 const OTHER_NODES = [22, 24];
@@ -44,5 +45,6 @@ function testWith(major) {
 }
 
 const args = process.argv.slice(2);
-test(process.execPath, ['--project', 'system', ...args]);
+// Fewer at once than the quick tests have: they start whole systems, and judge shares of what has succeeded.
+test(process.execPath, ['--project', 'system', `--maxWorkers=${Math.ceil(availableParallelism() * 1.5)}`, ...args]);
 if (args.length === 0) for (const major of OTHER_NODES) testWith(major);
