@@ -1,9 +1,21 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Needs what not each machine has, or takes long: systemd in a box, packages, soaks. */
 const SYSTEM = 'test/system/**/*.test.ts';
+
+/** The stories of modems wait for minutes: started last, they would be all that still runs. */
+const LONG = /\/test\/agent\/transport\/modem\/(?:dialects\/|modem-transport\.)/;
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 /** With TEST_REPORTS=FOLDER each run leaves its figures there, for scripts/count-tests.mjs. */
 const { TEST_REPORTS: folder } = process.env;
@@ -15,6 +27,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 30_000,
     unstubEnvs: true,
+    sequence: { sequencer: LongestFirst },
     reporters:
       folder === undefined ? ['default'] : ['default', ['json', { outputFile: join(folder, `${process.pid}.json`) }]],
     projects: [
