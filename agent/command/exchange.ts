@@ -9,7 +9,7 @@ import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
 import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
-import { type DedupPolicy, datagramKey, type SeenReply } from './dedup/entry.js';
+import { type DedupPolicy, datagramKey, dedupPolicyFor, type SeenReply } from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
 import type { JournalDetails, Life, Lives } from './life.js';
 import { type CommandResult, internalError } from './runner/result.js';
@@ -93,10 +93,9 @@ export function createExchanges(options: ExchangeOptions) {
     let policy: DedupPolicy = 'none';
     for (const entry of entries) {
       if ('error' in entry) continue;
-      const handler = registry.get(entry.request.name);
-      if (handler === undefined || authorize(handler) !== undefined) policy = 'lookup';
-      // That a guarded handler has run is remembered even when the configuration forbids it later.
-      else if (!handler.idempotent || handler.needsAuthentication) return 'track';
+      const one = dedupPolicyFor(registry.get(entry.request.name), authorize);
+      if (one === 'track') return one;
+      if (one === 'lookup') policy = one;
     }
     return policy;
   }

@@ -15,7 +15,7 @@ import type { Handler } from '../../handlers/handler.js';
 import type { Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
 import { encodingError } from '../codec/encode.js';
-import type { DedupPolicy } from '../dedup/entry.js';
+import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
 import type { ReadyCommand } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
 import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
@@ -93,9 +93,7 @@ export function createResources(options: ResourceOptions) {
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
       const handler = findHandler(request);
       if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
-      if (authorize(handler) !== undefined) return 'lookup';
-      // That a guarded handler has run is remembered even when the configuration forbids it later.
-      return handler.idempotent && !handler.needsAuthentication ? 'none' : 'track';
+      return dedupPolicyFor(handler, authorize);
     },
   };
 
@@ -115,10 +113,11 @@ export function createResources(options: ResourceOptions) {
     if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
     const handler = findHandler(request);
     if ('code' in handler) return plainParts(handler);
-    if (laterBlock && !handler.safe && authorize(handler) === undefined)
-      return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
-    if (request.block1 === undefined || authorize(handler) !== undefined)
-      return { handler, request, body: request.payload, options: [] };
+    const whole: Plan = { handler, request, body: request.payload, options: [] };
+    // It will be refused, and no block of it is kept.
+    if (authorize(handler) !== undefined) return whole;
+    if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
+    if (request.block1 === undefined) return whole;
     const assembled = transfers.assemble(
       transferKey(peer, request),
       request,

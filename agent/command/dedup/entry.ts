@@ -1,10 +1,21 @@
 import { hash } from 'node:crypto';
+import type { Handler } from '../../handlers/handler.js';
+import type { Authorize } from '../authorize.js';
 
 /**
  * What a datagram needs so that its commands run at most once: nothing (`none`), as they may run twice; a `lookup`, as
  * no handler runs for it now, but one that is gone may have run for it before; or that the agent keeps `track` of it.
  */
 export type DedupPolicy = 'none' | 'lookup' | 'track';
+
+/**
+ * Returns the policy for a command of a handler; undefined when there is none. That a guarded handler has run is
+ * remembered even when the configuration forbids it later.
+ */
+export function dedupPolicyFor(handler: Handler | undefined, authorize: Authorize): DedupPolicy {
+  if (handler === undefined || authorize(handler) !== undefined) return 'lookup';
+  return handler.idempotent && handler.needsAuthentication !== true ? 'none' : 'track';
+}
 
 /** A request in the duplicate table. */
 export interface SeenRequest {
