@@ -43,8 +43,18 @@ export type Reply<Code extends WireCode = FinalCode> =
       readonly result: unknown;
       /** Set when the command had a deadline that could not be checked, and was run. */
       readonly clockSynchronized?: false;
+      /** Set for a repeat of a command that was done: the device remembers that, but no longer its result. */
+      readonly forgotten?: true;
+      /** The identity of the device's journal, where the request asks for it: see `format/journal-identity.ts`. */
+      readonly journal?: string;
     }
-  | { readonly error: CommandError<Code> };
+  | {
+      readonly error: CommandError<Code>;
+      /** Set with `busy` when the device could not record the refusal: a late copy of the command may still run. */
+      readonly recorded?: false;
+      /** As beside a result. */
+      readonly journal?: string;
+    };
 
 /** Dotted names: `ping`, `relay.set`. In CoAP the dots are path segments. */
 export const COMMAND_NAME = /^[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*$/;
@@ -52,7 +62,7 @@ export const MAX_NAME_LENGTH = 64;
 /** Longest id, in UTF-8 bytes: the reply repeats it, and has 1300 bytes in all. */
 export const MAX_ID_BYTES = 64;
 /** First words of a text reply. No command has such a name, so that two agents never answer each other's replies. */
-export const REPLY_WORDS: readonly string[] = ['ok', 'error', 'repeat'];
+export const REPLY_WORDS: readonly string[] = ['ok', 'error', 'repeat', 'unrecorded', 'forgotten'];
 
 /** Tells whether a handler may have this name. */
 export function isCommandName(name: string): boolean {

@@ -3,6 +3,7 @@ export * from './duration.js';
 export * from './errors.js';
 export * from './format/cut.js';
 export * from './format/detect.js';
+export * from './format/journal-identity.js';
 export * from './format/json-rpc.js';
 export * from './format/message.js';
 export * from './format/text.js';

@@ -21,6 +21,18 @@ export const OPTION = {
    * deadline, as its clock is not synchronised. Its number is in the experimental range (RFC 7252 §12.2).
    */
   clockUnsynchronized: 65_000,
+  /**
+   * Of this project too, and so are the next: with 5.03, the device could not record that it refuses the command, and a
+   * late copy of it may still run. Elective, without a value.
+   */
+  unrecorded: 65_004,
+  /** The request is a repeat of a command that was done, whose result the device no longer has. Elective, no value. */
+  forgotten: 65_008,
+  /**
+   * In a request, without a value: asks for the identity of the device's journal. In the response: that identity, in
+   * ASCII, as `format/journal-identity.ts` writes it. Elective.
+   */
+  journal: 65_012,
 } as const;
 
 /** Constraints on an option's value; an option that violates them is treated as unknown (RFC 7252 §5.4.3). */
@@ -49,6 +61,7 @@ const FORMS: ReadonlyMap<number, Form> = new Map<number, Form>([
   [OPTION.size2, { least: 0, most: 4 }],
   [OPTION.size1, { least: 0, most: 4 }],
   [OPTION.requestTag, { least: 0, most: 8, isRepeatable: true }],
+  [OPTION.journal, { least: 0, most: 24 }],
 ]);
 
 /** RFC 7252 §5.4.1: odd numbers are critical, even ones elective. */

@@ -26,6 +26,8 @@ export interface CoapRequest {
   /** The size of the whole body, if the client sent it. */
   readonly size1: number | undefined;
   readonly requestTag: Buffer | undefined;
+  /** Set when the response is to carry the identity of the device's journal. */
+  readonly asksJournal?: true | undefined;
   readonly payload: Buffer;
 }
 
@@ -54,6 +56,7 @@ export function readRequest({ code, options, payload }: CoapMessage): CoapReques
     block2,
     size1: findUint(usable, OPTION.size1),
     requestTag: findOption(usable, OPTION.requestTag),
+    asksJournal: findOption(usable, OPTION.journal) !== undefined || undefined,
     payload,
   };
 }

@@ -13,6 +13,12 @@ export interface CoapResponse {
   readonly payload: Buffer;
   /** See `OPTION.clockUnsynchronized`. */
   readonly clockUnsynchronized?: true;
+  /** See `OPTION.unrecorded`. */
+  readonly unrecorded?: true;
+  /** See `OPTION.forgotten`. */
+  readonly forgotten?: true;
+  /** See `OPTION.journal`. */
+  readonly journal?: string;
   /** Seconds; with 5.03, when to try again (RFC 7252 §5.9.3.4). */
   readonly maxAge?: number;
 }
@@ -36,15 +42,24 @@ export function formatResponse(
   accept: number | undefined,
   asked: number | undefined,
 ): CoapResponse {
+  const { journal } = reply;
+  const marks = journal === undefined ? {} : { journal };
   if ('error' in reply) {
     const { code, message } = reply.error;
-    const response = diagnostic(ERRORS[code].wire.coap, `${code}: ${message}`);
-    return code === 'busy' ? { ...response, maxAge: BUSY_MAX_AGE_S } : response;
+    return {
+      ...diagnostic(ERRORS[code].wire.coap, `${code}: ${message}`),
+      ...(code === 'busy' && { maxAge: BUSY_MAX_AGE_S }),
+      ...(reply.recorded === false && { unrecorded: true }),
+      ...marks,
+    };
   }
-  const code = method === METHOD.get ? '2.05' : '2.04';
-  const { result } = reply;
-  const response = responseWith(result, code, accept, asked);
-  return reply.clockSynchronized === false ? { ...response, clockUnsynchronized: true } : response;
+  const { result, clockSynchronized, forgotten } = reply;
+  return {
+    ...responseWith(result, method === METHOD.get ? '2.05' : '2.04', accept, asked),
+    ...(clockSynchronized === false && { clockUnsynchronized: true }),
+    ...(forgotten === true && { forgotten }),
+    ...marks,
+  };
 }
 
 function responseWith(

@@ -9,6 +9,8 @@ export interface RequestParts {
   readonly path: readonly string[];
   readonly query: readonly string[];
   readonly requestTag: Buffer;
+  /** Asks for the identity of the device's journal. */
+  readonly asksJournal?: true | undefined;
   readonly contentFormat?: ContentFormat | undefined;
   readonly block1?: Block | undefined;
   readonly block2?: Block | undefined;
@@ -28,7 +30,8 @@ export function formatRequest(parts: RequestParts, messageId: number, token: Buf
   return formatMessage({ type: 'CON', code: method, messageId, token, options: requestOptions(parts), payload });
 }
 
-function requestOptions({ path, query, requestTag, contentFormat, block1, block2, size1 }: RequestParts): Option[] {
+function requestOptions(parts: RequestParts): Option[] {
+  const { path, query, requestTag, contentFormat, block1, block2, size1, asksJournal } = parts;
   const options = [
     ...path.map((segment) => stringOption(OPTION.uriPath, segment)),
     ...query.map((word) => stringOption(OPTION.uriQuery, word)),
@@ -38,5 +41,6 @@ function requestOptions({ path, query, requestTag, contentFormat, block1, block2
   if (block1 !== undefined) options.push(blockOption(OPTION.block1, block1));
   if (block2 !== undefined) options.push(blockOption(OPTION.block2, block2));
   if (size1 !== undefined) options.push(uintOption(OPTION.size1, size1));
+  if (asksJournal === true) options.push(stringOption(OPTION.journal, ''));
   return options;
 }

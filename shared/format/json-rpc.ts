@@ -2,7 +2,8 @@ import { type CommandId, MAX_ID_BYTES, type Params, type Reply } from '../comman
 import { ERRORS, type WireCode } from '../errors.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
 import { utf8Head } from './cut.js';
-import { type Entry, errorMessage, type Message, REPLY_MESSAGE } from './message.js';
+import { LONGEST_JOURNAL_IDENTITY } from './journal-identity.js';
+import { type Entry, errorMessage, type Message, REPLY_MESSAGE, type Request } from './message.js';
 import { isRecord, toJson } from './value.js';
 
 /** Most requests in one batch; their replies share one datagram. */
@@ -41,7 +42,7 @@ export function parseJsonRpc(document: unknown, write: Writer, replyLimit = MAX_
 
 function parseEntry(document: unknown): Entry | undefined {
   if (!isRecord(document)) return invalid('a request is an object');
-  const { jsonrpc, method, params, id, deadline } = document;
+  const { jsonrpc, method, params, id, deadline, journal } = document;
   if (method === undefined && ('result' in document || 'error' in document)) return undefined;
   if (id !== undefined && !isId(id)) return invalid('the id is not a string, number or null, or is too long');
   if (jsonrpc !== undefined && jsonrpc !== '2.0') return invalid('the member jsonrpc is not "2.0"', id);
@@ -50,7 +51,7 @@ function parseEntry(document: unknown): Entry | undefined {
   if (sorted === undefined) return invalid('the member params is neither an array nor an object', id);
   if (deadline !== undefined && !isDeadline(deadline))
     return invalid('the member deadline is not a Unix time in seconds', id);
-  const request = { name: method, params: sorted, deadline };
+  const request = { name: method, params: sorted, deadline, asksJournal: journal === true || undefined };
   return { request: id === undefined ? request : { id, ...request } };
 }
 
@@ -74,17 +75,27 @@ function sortParams(params: unknown): Params | undefined {
 /** No result is longer: Node's strings and buffers are limited to less. */
 const MOST_RESULT_BYTES = 2 ** 32;
 
-/** Returns the size of the replies if each result were cut to nothing, which depends on the ids. */
+/** Returns the size of the replies with each result cut to nothing: it depends on the ids and on what is asked. */
 function smallestReplies(entries: readonly Entry[], write: Writer): number {
   const wanted = entries.filter((entry) => 'error' in entry || entry.request.id !== undefined);
-  const ids = wanted.map((entry) => ('error' in entry ? entry.id : entry.request.id));
-  return write(ids.map((id) => success(id, { cut: true, bytes: MOST_RESULT_BYTES, head: '' }))).length;
+  const cut = { cut: true, bytes: MOST_RESULT_BYTES, head: '' };
+  const responses = wanted.map((entry) =>
+    'error' in entry ? success(entry.id, cut) : success(entry.request.id, cut, possibleNotes(entry.request)),
+  );
+  return write(responses).length;
 }
+
+const possibleNotes = ({ deadline, asksJournal }: Request): Notes => ({
+  ...(deadline !== undefined && { clockSynchronized: false }),
+  ...(asksJournal === true && { journal: LONGEST_JOURNAL_IDENTITY }),
+});
 
 /**
  * Encodes replies as one JSON-RPC document of at most `limit` bytes. If it is too long, results become
  * `{ cut: true, bytes, head }` and messages of errors are cut, all of a batch to the same length. If even empty heads are
- * too long, errors are sent without their `data`, which only repeats their code.
+ * too long, errors are sent without the code in their `data`, which their number repeats. If even then there is no room
+ * for the mark of a refusal that was not recorded, that answer is left out: without its mark it would not be true, and
+ * the caller must expect that an answer is lost.
  *
  * @throws SupersimError `bad-reply` when a result cannot be encoded
  */
@@ -96,6 +107,8 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
   const attempt = (head: number, bare: boolean) => document(cutters.map((cut) => cut(head, bare)));
   const bare = attempt(0, false).length > limit;
   let best = attempt(0, bare);
+  const unrecorded = batch && best.length > limit ? answers.findLastIndex(isUnrecorded) : -1;
+  if (unrecorded !== -1) return formatJsonRpc(answers.toSpliced(unrecorded, 1), batch, write, limit);
   for (let low = 0, high = limit; low < high; ) {
     const head = Math.ceil((low + high) / 2);
     const cut = attempt(head, bare);
@@ -112,26 +125,40 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
 /** A response object (§5). */
 type Response = Readonly<Record<string, unknown>>;
 
-const success = (id: CommandId | undefined, result: unknown, note: { clockSynchronized?: false } = {}): Response => ({
+type ErrorReply = Extract<Reply<WireCode>, { readonly error: unknown }>;
+/** What a response says beside its result: members of its object. */
+type Notes = Omit<Exclude<Reply<WireCode>, ErrorReply>, 'result'>;
+
+const success = (id: CommandId | undefined, result: unknown, notes: Notes = {}): Response => ({
   jsonrpc: '2.0',
   id: id ?? null,
   result,
-  ...note,
+  ...notes,
 });
 
-const failure = (id: CommandId | undefined, code: WireCode, message: string, data?: { code: WireCode }): Response => ({
-  jsonrpc: '2.0',
-  id: id ?? null,
-  error: { code: ERRORS[code].wire.jsonRpc, message, ...(data && { data }) },
+const notesOf = ({ clockSynchronized, forgotten, journal }: Notes): Notes => ({
+  ...(clockSynchronized === false && { clockSynchronized }),
+  ...(forgotten === true && { forgotten }),
+  ...(journal !== undefined && { journal }),
 });
 
-const noteOf = ({ clockSynchronized }: { readonly clockSynchronized?: false }) =>
-  clockSynchronized === false ? { clockSynchronized } : {};
+/** @param bare without the code in `data`; the mark stays, which changes what the error means */
+function failure(
+  id: CommandId | undefined,
+  { error: { code }, recorded, journal }: ErrorReply,
+  message: string,
+  bare: boolean,
+): Response {
+  const data = { ...(!bare && { code }), ...(recorded === false && { recorded }) };
+  const error = { code: ERRORS[code].wire.jsonRpc, message, ...(Object.keys(data).length > 0 && { data }) };
+  return { jsonrpc: '2.0', id: id ?? null, error, ...(journal !== undefined && { journal }) };
+}
+
+const isUnrecorded = ({ reply }: Answer): boolean => 'error' in reply && reply.recorded === false;
 
 function wholeResponse({ id, reply }: Answer): Response {
-  if ('result' in reply) return success(id, reply.result ?? null, noteOf(reply));
-  const { code, message } = reply.error;
-  return failure(id, code, message, { code });
+  if ('error' in reply) return failure(id, reply, reply.error.message, false);
+  return success(id, reply.result ?? null, notesOf(reply));
 }
 
 /** Makes a response with a head of so many bytes, or the whole response where that is not longer. */
@@ -147,20 +174,20 @@ function cutter(answer: Answer, write: Writer): (head: number, bare: boolean) =>
 
 function cutResponse({ id, reply }: Answer): (head: number, bare: boolean) => Response {
   if ('error' in reply) {
-    const { code, message } = reply.error;
-    return (head, bare) => failure(id, code, utf8Head(message, head), bare ? undefined : { code });
+    const { message } = reply.error;
+    return (head, bare) => failure(id, reply, utf8Head(message, head), bare);
   }
   const { result } = reply;
-  const note = noteOf(reply);
+  const notes = notesOf(reply);
   if (result instanceof Uint8Array) {
     const cut = (head: number) => ({
       cut: true,
       bytes: result.length,
       head: head === 0 ? '' : result.subarray(0, head),
     });
-    return (head) => success(id, cut(head), note);
+    return (head) => success(id, cut(head), notes);
   }
   const text = typeof result === 'string' ? result : toJson(result);
   const bytes = Buffer.byteLength(text);
-  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) }, note);
+  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) }, notes);
 }

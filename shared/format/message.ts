@@ -7,6 +7,8 @@ export interface Request {
   readonly params: Params;
   /** Unix seconds, after which the command is not run. */
   readonly deadline?: number | undefined;
+  /** Set when the reply is to carry the identity of the device's journal. */
+  readonly asksJournal?: true | undefined;
 }
 
 /** A request, or the error to answer with in its place. */

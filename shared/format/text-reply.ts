@@ -7,9 +7,11 @@ import { formatText } from './text.js';
 /**
  * The grammar of a reply in text, which is written here and read here only:
  *
- *     [#ID ][repeat ]ok[ RESULT]
- *     [#ID ][repeat ]error CODE[ MESSAGE]
+ *     [#ID ][repeat ][forgotten ]ok[ RESULT]
+ *     [#ID ][repeat ][unrecorded ]error CODE[ MESSAGE]
  *
+ * `repeat`: the device had received the same command before. `forgotten` and `unrecorded` are `forgotten: true` and
+ * `recorded: false` of `Reply`.
  * RESULT may be bytes, which are written unchanged. A reply longer than its datagram ends with the cut mark of `cut.ts`.
  * The first words are `REPLY_WORDS` of `command.ts`, which no command may have as its name.
  */
@@ -18,8 +20,8 @@ export interface TextReply {
   /** The device had received the same command before. */
   readonly repeat: boolean;
   readonly answer:
-    | { readonly result: string | Buffer | undefined; readonly cut: boolean }
-    | { readonly error: { readonly code: string; readonly message: string } };
+    | { readonly result: string | Buffer | undefined; readonly cut: boolean; readonly forgotten?: true }
+    | { readonly error: { readonly code: string; readonly message: string }; readonly recorded?: false };
 }
 
 /**
@@ -32,12 +34,14 @@ export function formatTextReply(id: CommandId | undefined, reply: Reply<WireCode
   const prefix = id === undefined || id === null ? '' : `#${id} `;
   if ('error' in reply) {
     const { code, message } = reply.error;
-    return cutWithMark(Buffer.from(`${prefix}error ${code} ${oneLine(message)}`), limit);
+    const word = reply.recorded === false ? 'unrecorded error' : 'error';
+    return cutWithMark(Buffer.from(`${prefix}${word} ${code} ${oneLine(message)}`), limit);
   }
   const { result } = reply;
-  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${prefix}ok `), result]), limit);
+  const head = reply.forgotten === true ? `${prefix}forgotten ok` : `${prefix}ok`;
+  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${head} `), result]), limit);
   const written = formatText(result);
-  return cutWithMark(Buffer.from(written === '' ? `${prefix}ok` : `${prefix}ok ${written}`), limit);
+  return cutWithMark(Buffer.from(written === '' ? head : `${head} ${written}`), limit);
 }
 
 /** Returns a message without its line breaks. */
@@ -45,7 +49,7 @@ export const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g,
 
 // Both read a byte as a character (Latin-1): a result may be bytes. So an id is every byte above the space but DEL.
 const ID = /^(#[!-~\x80-\xff]+ )?/;
-const REPLY = /^#([!-~\x80-\xff]+) (repeat )?(ok|error)(?: |$)/;
+const REPLY = /^#([!-~\x80-\xff]+) (repeat )?(?:(forgotten )?(ok)|(unrecorded )?error)(?: |$)/;
 
 /** Marks a written reply as the reply to a repeated command. */
 export const markTextRepeat = (reply: Uint8Array): Buffer =>
@@ -57,13 +61,17 @@ export const markTextRepeat = (reply: Uint8Array): Buffer =>
  * @returns undefined for anything else, and for a reply without an id
  */
 export function parseTextReply(bytes: Buffer): TextReply | undefined {
-  const [head, id, repeat, word] = REPLY.exec(bytes.toString('latin1')) ?? [];
+  const [head, id, repeat, forgotten, ok, unrecorded] = REPLY.exec(bytes.toString('latin1')) ?? [];
   if (head === undefined || id === undefined) return undefined;
   const body = bytes.subarray(head.length);
   const common = { id: Buffer.from(id, 'latin1').toString(), repeat: repeat !== undefined };
-  if (word === 'ok') return { ...common, answer: { result: resultOf(body), cut: hasCutMark(body.toString()) } };
+  if (ok !== undefined) {
+    const answer = { result: resultOf(body), cut: hasCutMark(body.toString()) };
+    return { ...common, answer: forgotten === undefined ? answer : { ...answer, forgotten: true } };
+  }
   const [, code = '', message = ''] = /^(\S*) ?(.*)$/s.exec(body.toString()) ?? [];
-  return { ...common, answer: { error: { code, message } } };
+  const answer = { error: { code, message } };
+  return { ...common, answer: unrecorded === undefined ? answer : { ...answer, recorded: false } };
 }
 
 function resultOf(body: Buffer): string | Buffer | undefined {

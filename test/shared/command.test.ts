@@ -24,6 +24,9 @@ describe('a command’s name', () => {
     '#a',
     'ok',
     'error',
+    'repeat',
+    'unrecorded',
+    'forgotten',
     'x'.repeat(MAX_NAME_LENGTH + 1),
   ])('may not be %j', (name) => {
     expect(isCommandName(name)).toBe(false);

@@ -2,7 +2,7 @@ import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.
 import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../shared/coap/content-format.js';
 import { formatLinks } from '../../../shared/coap/link-format.js';
 import { type CoapMessage, formatMessage, MAX_DATAGRAM_BYTES, type Option } from '../../../shared/coap/message.js';
-import { OPTION, uintOption } from '../../../shared/coap/options.js';
+import { OPTION, stringOption, uintOption } from '../../../shared/coap/options.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
@@ -285,9 +285,13 @@ const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
   [CONTENT_FORMAT.cbor]: formatOption(CONTENT_FORMAT.cbor),
 };
 
-function plainParts({ code, contentFormat, maxAge, clockUnsynchronized, payload }: CoapResponse): ResponseParts {
+function plainParts(response: CoapResponse): ResponseParts {
+  const { code, contentFormat, maxAge, clockUnsynchronized, unrecorded, forgotten, journal, payload } = response;
   const options: Option[] = [];
-  if (clockUnsynchronized) options.push({ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) });
+  if (clockUnsynchronized) options.push(stringOption(OPTION.clockUnsynchronized, ''));
+  if (unrecorded) options.push(stringOption(OPTION.unrecorded, ''));
+  if (forgotten) options.push(stringOption(OPTION.forgotten, ''));
+  if (journal !== undefined) options.push(stringOption(OPTION.journal, journal));
   if (contentFormat !== undefined) options.push(FORMAT_OPTIONS[contentFormat]);
   if (maxAge !== undefined) options.push(uintOption(OPTION.maxAge, maxAge));
   return { code, options, payload };

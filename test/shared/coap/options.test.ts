@@ -99,6 +99,7 @@ describe('an elective option', () => {
     ['Size1 of 5 bytes', option(OPTION.size1, 5)],
     ['Size2 of 5 bytes', option(OPTION.size2, 5)],
     ['Request-Tag of 9 bytes', option(OPTION.requestTag, 9)],
+    ['a journal’s identity of 25 bytes', option(OPTION.journal, 25)],
   ])('that cannot be used is ignored: %s', (_, bad) => {
     const good = option(OPTION.uriPath, 'a');
     expect(usableOptions([bad, good])).toEqual({ usable: [good], critical: undefined });
@@ -130,6 +131,7 @@ describe('valid options', () => {
       option(OPTION.size1, 4),
       option(OPTION.requestTag),
       option(OPTION.requestTag, 8),
+      option(OPTION.journal),
     ];
     expect(usableOptions(options)).toEqual({ usable: options, critical: undefined });
     expect(usableOptions([option(OPTION.uriHost, 255)]).critical).toBeUndefined();

@@ -66,6 +66,11 @@ describe('readRequest', () => {
     });
   });
 
+  it('reads that the request asks for the identity of the journal', () => {
+    expect(readRequest(message([]))).toMatchObject({ asksJournal: undefined });
+    expect(readRequest(message([stringOption(OPTION.journal, '')]))).toMatchObject({ asksJournal: true });
+  });
+
   it('rejects a critical option that is not understood as a bad option, and names it', () => {
     expect(readRequest(message([uintOption(65_001, 1)]))).toEqual({
       code: '4.02',

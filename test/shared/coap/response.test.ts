@@ -83,10 +83,34 @@ describe('a response to an error', () => {
     ).toEqual(diagnostic('4.00', 'bad-params: x'));
   });
 
+  it('says that a refusal could not be recorded', () => {
+    const busy = { error: { code: 'busy', message: 'x' } } as const;
+    expect(formatResponse({ ...busy, recorded: false }, POST, undefined, undefined)).toMatchObject({
+      ...{ code: '5.03', maxAge: 5, unrecorded: true },
+    });
+    expect(formatResponse(busy, POST, undefined, undefined)).not.toHaveProperty('unrecorded');
+  });
+
   it('has Max-Age when it is busy', () => {
     expect(formatResponse({ error: { code: 'busy', message: 'x' } }, POST, undefined, undefined)).toMatchObject({
       code: '5.03',
       maxAge: 5,
     });
+  });
+});
+
+describe('a response', () => {
+  it('to a repeat whose result is forgotten is empty, and says so', () => {
+    expect(formatResponse({ result: undefined, forgotten: true }, POST, undefined, undefined)).toEqual({
+      ...{ code: '2.04', payload: Buffer.alloc(0), forgotten: true },
+    });
+  });
+
+  it('has the identity of the journal that the reply has, with a result and with an error', () => {
+    const journal = '0123456789ab:86400';
+    expect(formatResponse({ result: 'x', journal }, GET, undefined, undefined)).toMatchObject({ journal });
+    const error = { code: 'expired', message: 'x' } as const;
+    expect(formatResponse({ error, journal }, GET, undefined, undefined)).toMatchObject({ journal });
+    expect(formatResponse({ result: 'x' }, GET, undefined, undefined)).not.toHaveProperty('journal');
   });
 });

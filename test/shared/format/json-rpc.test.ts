@@ -2,12 +2,14 @@ import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import type { CommandId, Reply } from '../../../shared/command.js';
 import { ERRORS } from '../../../shared/errors.js';
+import { LONGEST_JOURNAL_IDENTITY } from '../../../shared/format/journal-identity.js';
 import { type Answer, formatJsonRpc, MAX_BATCH, parseJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { type Message, REPLY_MESSAGE } from '../../../shared/format/message.js';
 
 const json: Writer = (document) => Buffer.from(JSON.stringify(document));
 const parse = (document: unknown) => parseJsonRpc(document, json);
 const request = (id: unknown, method = 'ping') => ({ id, method });
+const JOURNAL = '0123456789ab:86400';
 
 /** The error codes in a message, with the ids that they go back under; requests are `ok`. */
 const codes = ({ entries }: Message) =>
@@ -45,6 +47,13 @@ describe('a JSON-RPC request', () => {
     [null],
   ])('may have the id %j', (id) => {
     expect(codes(parse(request(id)))).toEqual([[id, 'ok']]);
+  });
+
+  it('asks for the identity of the journal by a member that is true', () => {
+    const asks = (journal: unknown) =>
+      parse({ ...request(1), journal }).entries.map((entry) => 'request' in entry && entry.request.asksJournal);
+    expect(asks(true)).toEqual([true]);
+    for (const other of [undefined, false, 'true', 1, null, {}]) expect(asks(other)).toEqual([undefined]);
   });
 
   it.each([
@@ -106,6 +115,8 @@ describe('a JSON-RPC response', () => {
       { result: undefined },
       { result: 'x'.repeat(5000) },
       { result: Buffer.alloc(5000) },
+      { result: undefined, forgotten: true, journal: JOURNAL },
+      { error: { code: 'busy', message: 'x'.repeat(5000) }, recorded: false, journal: JOURNAL },
       ...Object.entries(ERRORS).flatMap(([code]): Reply[] =>
         isWireCode(code) ? [{ error: { code, message: 'x'.repeat(5000) } }] : [],
       ),
@@ -159,7 +170,28 @@ describe('a batch', () => {
   });
 });
 
-/** Each answer’s result or message in what was written. */
+describe('the marks of a reply', () => {
+  const response = (reply: Reply) =>
+    JSON.parse(Buffer.from(formatJsonRpc([{ id: 1, reply }], false, json, 1300)).toString());
+
+  it('are members of the response, or of the error’s data', () => {
+    const busy = { code: 'busy', message: 'x' } as const;
+    const head = { jsonrpc: '2.0', id: 1 };
+    expect(response({ result: undefined, forgotten: true })).toEqual({ ...head, result: null, forgotten: true });
+    expect(response({ result: 1, journal: JOURNAL })).toEqual({ ...head, result: 1, journal: JOURNAL });
+    expect(response({ error: busy, recorded: false, journal: JOURNAL })).toEqual({
+      ...head,
+      error: { code: -32002, message: 'x', data: { code: 'busy', recorded: false } },
+      journal: JOURNAL,
+    });
+    expect(response({ error: busy })).toEqual({
+      ...head,
+      error: { code: -32002, message: 'x', data: { code: 'busy' } },
+    });
+  });
+});
+
+/** The response objects in what was written. */
 function written(answers: readonly Answer[], write: Writer = json): unknown[] {
   const bytes = formatJsonRpc(answers, true, write, 1300);
   expect(bytes.length).toBeLessThanOrEqual(1300);
@@ -188,6 +220,50 @@ describe('replies to a batch that do not fit one datagram', () => {
     }
   });
 
+  it('keep their marks, whatever is cut', () => {
+    const replies: Reply[] = [
+      { result: 'x'.repeat(5000), clockSynchronized: false, journal: JOURNAL },
+      { result: new Uint8Array(5000), forgotten: true, journal: JOURNAL },
+      { error: { code: 'busy', message: 'x'.repeat(5000) }, recorded: false, journal: JOURNAL },
+    ];
+    const responses = written(
+      replies.map((reply, id) => ({ id, reply })),
+      encode,
+    );
+    expect(responses).toMatchObject([
+      { result: { cut: true }, clockSynchronized: false, journal: JOURNAL },
+      { result: { cut: true }, forgotten: true, journal: JOURNAL },
+      { error: { data: { code: 'busy', recorded: false } }, journal: JOURNAL },
+    ]);
+  });
+
+  it('keep the mark of a refusal that was not recorded without the code beside it, or are left out', () => {
+    const busy = { code: 'busy', message: 'too many commands' } as const;
+    const answers = (count: number) =>
+      Array.from({ length: count }, (_, id) => ({ id, reply: { error: busy, recorded: false } as const }));
+    const bare = { code: -32002, message: expect.any(String), data: { recorded: false } };
+    const few = written(answers(14));
+    expect(few).toEqual(answers(14).map(({ id }) => ({ jsonrpc: '2.0', id, error: bare })));
+    const many = written([...answers(15), { id: 15, reply: { result: 'x'.repeat(2000) } }]);
+    expect(many.length).toBeGreaterThan(10);
+    expect(many.length).toBeLessThan(16);
+    expect(many.at(-1)).toMatchObject({ id: 15, result: { cut: true, bytes: 2000 } });
+    for (const response of many.slice(0, -1)) expect(response).toMatchObject({ error: { data: { recorded: false } } });
+  });
+
+  it('have room for the identity of the journal, and the clock’s note, where the requests ask for them', () => {
+    const asking = (id: string) => ({ ...request(id), deadline: 1, journal: true });
+    for (let count = 1; count <= MAX_BATCH; count++) {
+      const ids = (length: number) => Array.from({ length: count }, () => 'i'.repeat(length));
+      const isTaken = (length: number) => codes(parse(ids(length).map(asking)))[0]?.[1] === 'ok';
+      const longest = Array.from({ length: 65 }, (_, index) => 64 - index).find(isTaken);
+      if (longest === undefined) continue;
+      const marks = { clockSynchronized: false, journal: LONGEST_JOURNAL_IDENTITY } as const;
+      const answers = ids(longest).map((id) => ({ id, reply: { result: 'x'.repeat(123_456), ...marks } }));
+      expect(written(answers)).toHaveLength(count);
+    }
+  });
+
   it.each<[string, Writer]>([
     ['JSON', json],
     ['CBOR', encode],
@@ -197,6 +273,8 @@ describe('replies to a batch that do not fit one datagram', () => {
       { result: 'x'.repeat(123_456) },
       { result: new Uint8Array(123_456) },
       { error: { code: 'handler-timeout', message: '\u{1}'.repeat(1000) } },
+      { error: { code: 'busy', message: 'x'.repeat(1000) }, recorded: false },
+      { result: undefined, forgotten: true },
     ];
     for (let count = 1; count <= MAX_BATCH; count++) {
       const ids = (length: number) => Array.from({ length: count }, () => 'i'.repeat(length));

@@ -36,6 +36,19 @@ describe('formatTextReply', () => {
     expect(reply({ error: { code: 'busy', message: 'too many' } }, '7')).toBe('#7 error busy too many');
   });
 
+  it('says what the device could not record, and what it no longer remembers', () => {
+    expect(reply({ error: { code: 'busy', message: 'too many' }, recorded: false }, '7')).toBe(
+      '#7 unrecorded error busy too many',
+    );
+    expect(reply({ error: { code: 'busy', message: 'x' }, recorded: false })).toBe('unrecorded error busy x');
+    expect(reply({ result: undefined, forgotten: true }, '7')).toBe('#7 forgotten ok');
+  });
+
+  it('never has the identity of the journal', () => {
+    expect(reply({ result: 'pong', journal: '0123456789ab:1' }, '7')).toBe('#7 ok pong');
+    expect(reply({ error: { code: 'busy', message: 'x' }, journal: '0123456789ab:1' }, '7')).toBe('#7 error busy x');
+  });
+
   it('has an error on one line', () => {
     expect(reply({ error: { code: 'handler-failed', message: 'a \r\n\n b\nc\n' } })).toBe(
       'error handler-failed a; b; c;',
@@ -88,6 +101,32 @@ describe('parseTextReply', () => {
     );
   });
 
+  it('reads the marks that were written, also in a repeat', () => {
+    for (const repeat of [true, false]) {
+      const read = (one: Reply) => {
+        const written = formatTextReply('7', one, LIMIT);
+        return parseTextReply(repeat ? markTextRepeat(written) : written);
+      };
+      const error = { code: 'busy', message: 'x' } as const;
+      expect(read({ error, recorded: false })).toEqual({ id: '7', repeat, answer: { error, recorded: false } });
+      expect(read({ error })).toEqual({ id: '7', repeat, answer: { error } });
+      expect(read({ result: undefined, forgotten: true })).toEqual({
+        ...{ id: '7', repeat },
+        answer: { result: undefined, cut: false, forgotten: true },
+      });
+    }
+  });
+
+  it('keeps the mark of an error that is cut', () => {
+    const written = formatTextReply(
+      '7',
+      { error: { code: 'busy', message: 'x'.repeat(5000) }, recorded: false },
+      LIMIT,
+    );
+    expect(written).toHaveLength(LIMIT);
+    expect(parseTextReply(written)).toMatchObject({ answer: { error: { code: 'busy' }, recorded: false } });
+  });
+
   it('reads no result when the handler returned nothing', () => {
     expect(parseTextReply(formatTextReply('7', { result: undefined }, LIMIT))).toEqual({
       ...{ id: '7', repeat: false },
@@ -112,6 +151,8 @@ describe('the repeat mark', () => {
     ['#à error busy no', '#à repeat error busy no'],
     ['ok pong', 'repeat ok pong'],
     ['error busy', 'repeat error busy'],
+    ['#7 unrecorded error busy no', '#7 repeat unrecorded error busy no'],
+    ['#7 forgotten ok', '#7 repeat forgotten ok'],
   ])('of “%s” stands after the id', (written, marked) => {
     expect(markTextRepeat(Buffer.from(written)).toString()).toBe(marked);
   });
@@ -126,6 +167,11 @@ it.each([
   '# ok',
   '#7 repeat',
   '#7 repeat repeat ok',
+  '#7 unrecorded ok',
+  '#7 forgotten error busy x',
+  '#7 unrecorded',
+  '#7 forgotten repeat ok',
+  '#7 unrecorded forgotten ok',
   '#7  ok',
   'x #7 ok',
   '#7 ping',

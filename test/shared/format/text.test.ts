@@ -116,6 +116,11 @@ describe('a text reply that an agent receives', () => {
     'error',
     'ok pong',
     'error busy too many',
+    'repeat error busy too many',
+    'unrecorded error busy too many',
+    '#7 repeat unrecorded error busy too many',
+    'forgotten ok',
+    '#7 repeat forgotten ok',
     '#7 ok pong',
     '#7 error unknown-command there is none',
     ' \n#7\u{a0}ok',
@@ -138,6 +143,8 @@ describe('a text reply that an agent receives', () => {
     const arbitraryReply: fc.Arbitrary<Reply> = fc.oneof(
       fc.record({ result: fc.oneof(fc.string({ unit: 'grapheme' }), fc.json(), fc.array(fc.string())) }),
       fc.string({ unit: 'grapheme' }).map((message): Reply => ({ error: { code: 'parse-error', message } })),
+      fc.string({ unit: 'grapheme' }).map((message): Reply => ({ error: { code: 'busy', message }, recorded: false })),
+      fc.constant<Reply>({ result: undefined, forgotten: true }),
     );
     const id = fc.option(fc.stringMatching(/^[^\s\p{C}]{1,9}$/u), { nil: undefined });
     fc.assert(

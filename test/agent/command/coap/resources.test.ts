@@ -271,6 +271,19 @@ describe('a result whose deadline could not be judged', () => {
   });
 });
 
+describe('the marks of a reply', () => {
+  it.each<[string, Reply, number, string]>([
+    ['a refusal not recorded', { error: { code: 'busy', message: 'x' }, recorded: false }, OPTION.unrecorded, ''],
+    ['a result forgotten', { result: undefined, forgotten: true }, OPTION.forgotten, ''],
+    ['the journal of a result', { result: 'x', journal: '0123456789ab:7' }, OPTION.journal, '0123456789ab:7'],
+    ['the journal of an error', { error: { code: 'busy', message: 'x' }, journal: 'j' }, OPTION.journal, 'j'],
+  ])('are options of the response: %s', (_, reply, option, value) => {
+    const { responseTo } = createResources({ registry: new Map(), authorize: () => undefined });
+    const { options } = responseTo(requestMessage({ path: 'ping', method: '0.02' }), reply);
+    expect(findOption(options, option)).toEqual(Buffer.from(value));
+  });
+});
+
 describe('a handler', () => {
   it('that fails is a server error with its own words', () => {
     const fail = defineHandler({
