@@ -1,3 +1,4 @@
+export type { JournalIdentity } from '../shared/format/journal-identity.js';
 export { payloadBytes } from '../shared/ip-command.js';
 export { ApiError } from './api/api-error.js';
 export {

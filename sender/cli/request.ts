@@ -138,6 +138,8 @@ async function report(result: RequestResult, json: boolean, { stdout, stderr }: 
   await printResult(result.result, stdout);
   if (stderr.isTTY === true) await print(stderr, `done in ${seconds} s`);
   if (result.cut === true) await print(stderr, 'note: the result was cut; this is only its beginning');
+  if (result.forgotten === true)
+    await print(stderr, 'note: the command was done before; the device no longer remembers its result');
   if (result.clockSynchronized === false)
     await print(stderr, 'note: the device’s clock is not synchronised, so it could not check the deadline');
 }

@@ -1,6 +1,6 @@
 import { findBlock } from '../../shared/coap/block.js';
 import { type CoapMessage, EMPTY_CODE, parseMessage } from '../../shared/coap/message.js';
-import { OPTION } from '../../shared/coap/options.js';
+import { findOption, OPTION } from '../../shared/coap/options.js';
 import { detectFormat } from '../../shared/format/detect.js';
 import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
@@ -28,6 +28,10 @@ interface Reply {
   readonly error?: { readonly code: unknown; readonly message: unknown };
   /** Set when the device says that it had received the command before. */
   readonly repeat?: boolean;
+  /** Set with an error when the device could not record that it refused the command: a late copy may still run. */
+  readonly recorded?: false;
+  /** Set with a result when the device knows that the command was done, but no longer its result. */
+  readonly forgotten?: true;
   /** CoAP: the result is only this block of the whole. */
   readonly block?: { readonly number: number; readonly more: boolean };
 }
@@ -57,26 +61,32 @@ function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unkno
     return opaque(bytes);
   }
   if (!isRecord(value)) return { format, kind: 'message', value };
-  const { event, data, id, result, error, repeat } = value;
+  const { event, data, id, result, error, repeat, forgotten } = value;
   if (typeof event === 'string') return { format, kind: 'event', event, ...('data' in value && { data }) };
   if (!('id' in value) || 'method' in value) return { format, kind: 'message', value };
   const mark = repeat === true && { repeat };
-  if (isRecord(error)) return { format, kind: 'reply', id, error: rpcError(error), ...mark };
-  if ('result' in value) return { format, kind: 'reply', id, result, ...mark };
+  if (isRecord(error)) return { format, kind: 'reply', id, ...rpcError(error), ...mark };
+  if ('result' in value) {
+    return { format, kind: 'reply', id, result, ...(forgotten === true && { forgotten }), ...mark };
+  }
   return { format, kind: 'message', value };
 }
 
-/** Reads the agent's code from `data`. */
-function rpcError({ code, message, data }: Record<string, unknown>) {
-  return { code: isRecord(data) && typeof data['code'] === 'string' ? data['code'] : code, message };
+/** Reads the agent's code and mark from `data`. */
+function rpcError({ code, message, data }: Record<string, unknown>): Pick<Reply, 'error' | 'recorded'> {
+  const { code: written, recorded } = isRecord(data) ? data : {};
+  const error = { code: typeof written === 'string' ? written : code, message };
+  return recorded === false ? { error, recorded } : { error };
 }
 
 function textReply(bytes: Buffer): DecodedDatagram | undefined {
   const reply = parseTextReply(bytes);
   if (reply === undefined) return undefined;
   const { id, repeat, answer } = reply;
-  const outcome = 'error' in answer ? { error: answer.error } : { result: answer.result };
-  return { format: 'text', kind: 'reply', id, ...(repeat && { repeat }), ...outcome };
+  const head = { format: 'text', kind: 'reply', id, ...(repeat && { repeat }) } as const;
+  if ('error' in answer) return { ...head, ...answer };
+  const { cut: _, ...rest } = answer;
+  return { ...head, ...rest };
 }
 
 function coapReply(bytes: Buffer): DecodedDatagram | undefined {
@@ -94,12 +104,16 @@ function coapReply(bytes: Buffer): DecodedDatagram | undefined {
   if (block !== undefined && block !== 'reserved' && (block.more || block.number > 0)) {
     return { ...reply, result: payload, block: { number: block.number, more: block.more } };
   }
-  if (code.startsWith('2.')) return { ...reply, result: resultOf(options, payload) };
+  if (code.startsWith('2.')) {
+    const forgotten = findOption(options, OPTION.forgotten) !== undefined;
+    return { ...reply, result: resultOf(options, payload), ...(forgotten && { forgotten }) };
+  }
   const meaning = errorResponse(code, payload);
   if (meaning.type !== 'end' || meaning.ending.outcome === 'done')
     return { format: 'coap', kind: 'accepted', messageId };
   const { error } = meaning.ending;
-  return { ...reply, error: { code: error.code, message: error.message } };
+  const unrecorded = findOption(options, OPTION.unrecorded) !== undefined;
+  return { ...reply, error: { code: error.code, message: error.message }, ...(unrecorded && { recorded: false }) };
 }
 
 function resultOf(options: CoapMessage['options'], payload: Buffer): unknown {

@@ -30,9 +30,12 @@ function describe(event: DeviceEvent): string {
       return 'accepted';
     case 'reply': {
       const head = `reply ${typeof event.id === 'string' ? event.id : toJson(event.id)}`;
-      if (event.error !== undefined) return `${head} error ${event.error.code} ${event.error.message}`;
+      if (event.error !== undefined) {
+        const mark = event.recorded === false ? 'unrecorded error' : 'error';
+        return `${head} ${mark} ${event.error.code} ${event.error.message}`;
+      }
       const block = event.block === undefined ? '' : ` block ${event.block.number}${event.block.more ? '' : ' (last)'}`;
-      return `${head} ok${block}${event.result === undefined ? '' : ` ${toJson(event.result)}`}`;
+      return `${head} ${event.forgotten === true ? 'forgotten ok' : 'ok'}${block}${event.result === undefined ? '' : ` ${toJson(event.result)}`}`;
     }
     case 'message':
       return event.value instanceof Uint8Array

@@ -6,11 +6,12 @@ import { commandPath } from '../../shared/coap/path.js';
 import { METHOD } from '../../shared/coap/request.js';
 import { formatRequest } from '../../shared/coap/write-request.js';
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
+import { parseJournalIdentity } from '../../shared/format/journal-identity.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
-import { interpretError, isErrorCode, makeEnding, type RequestEnding } from './result.js';
+import { type DoneMarks, interpretError, isErrorCode, makeEnding, type RequestEnding } from './result.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
 export const DOWN_BLOCK_BYTES = 512;
@@ -28,6 +29,8 @@ export interface CoapCommand {
   readonly get: boolean;
   /** Unix seconds. */
   readonly deadline: number | undefined;
+  /** Asks for the identity of the device's journal. */
+  readonly asksJournal?: boolean | undefined;
   /** Six random bytes: the request's tokens and its Request-Tag are derived from them. */
   readonly tag: Buffer;
   /** Random, 0 to 65535; the message IDs of the request's datagrams count from here. */
@@ -59,6 +62,7 @@ export function coapConversation(command: CoapCommand): Conversation {
     path: commandPath(command.name).slice(1).split('/'),
     query,
     requestTag: tag,
+    asksJournal: command.asksJournal === true || undefined,
   };
   const tokenOf = (index: number) => Buffer.concat([tag, Buffer.of(index >> 8, index & 0xff)]);
   const messageIdOf = (index: number) => (command.messageId + index) & 0xffff;
@@ -86,6 +90,8 @@ export function coapConversation(command: CoapCommand): Conversation {
 
   /** @param mayHaveRun whether an earlier copy of the datagram can have run the command */
   function firstResponse(response: CoapMessage, index: number, mayHaveRun: boolean): Interpretation {
+    // Its diagnostic is not fetched, even if it came in blocks: the mark is what counts.
+    if (has(response.options, OPTION.unrecorded)) return conclusion(response, response.payload);
     const block = findBlock(response.options, OPTION.block2);
     if (block === 'reserved' || (block !== undefined && block.number !== 0)) return undefined;
     if (block?.more === true) {
@@ -187,21 +193,33 @@ function sameBody(response: CoapMessage, first: CoapMessage): boolean {
 /** Returns the ending that a complete response means. */
 function conclusion(response: CoapMessage, payload: Buffer): Interpretation {
   const { code, options } = response;
-  if (!code.startsWith('2.')) return errorResponse(code, payload);
+  if (!code.startsWith('2.')) return errorResponse(code, payload, options);
   try {
-    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload), ...noteOf(options) } };
+    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload), ...marksOf(options) } };
   } catch {
     // The command has run, although its result cannot be read.
     return { type: 'end', ending: partialEnding({ first: response, body: payload }) };
   }
 }
 
-/** Reads an error response: `CODE: message` from an agent; from other servers, all of it is the message. */
-export function errorResponse(coapCode: string, payload: Buffer): Exclude<Interpretation, undefined> {
+/**
+ * Reads an error response: `CODE: message` from an agent; from other servers, all of it is the message.
+ *
+ * @param options those that say more about the error
+ */
+export function errorResponse(
+  coapCode: string,
+  payload: Buffer,
+  options: CoapMessage['options'] = [],
+): Exclude<Interpretation, undefined> {
   const [, written, rest] = /^([a-z]+(?:-[a-z]+)*): (.*)$/s.exec(payload.toString()) ?? [];
   const known = written !== undefined && isErrorCode(written);
   const message = known ? (rest ?? '') : payload.toString();
-  return interpretError(written, message || `CoAP ${coapCode}`, codeOf(coapCode), { coapCode });
+  return interpretError(written, message || `CoAP ${coapCode}`, codeOf(coapCode), {
+    coapCode,
+    ...(has(options, OPTION.unrecorded) && { recorded: false }),
+    ...journalOf(options),
+  });
 }
 
 /** Returns the error code that is nearest to a CoAP code (RFC 7252 §12.1.2). */
@@ -227,8 +245,18 @@ export function readResult(options: CoapMessage['options'], payload: Buffer): un
   }
 }
 
-const noteOf = (options: CoapMessage['options']): { clockSynchronized?: false } =>
-  findOption(options, OPTION.clockUnsynchronized) === undefined ? {} : { clockSynchronized: false };
+const has = (options: CoapMessage['options'], number: number): boolean => findOption(options, number) !== undefined;
+
+const marksOf = (options: CoapMessage['options']): DoneMarks => ({
+  ...(has(options, OPTION.clockUnsynchronized) && { clockSynchronized: false }),
+  ...(has(options, OPTION.forgotten) && { forgotten: true }),
+  ...journalOf(options),
+});
+
+function journalOf(options: CoapMessage['options']): Pick<DoneMarks, 'journal'> {
+  const journal = parseJournalIdentity(findOption(options, OPTION.journal)?.toString('latin1'));
+  return journal === undefined ? {} : { journal };
+}
 
 /** Returns the result of an empty payload: without a content format, the handler returned nothing. */
 function emptyResult(options: CoapMessage['options']): unknown {
@@ -240,13 +268,13 @@ function emptyResult(options: CoapMessage['options']): unknown {
 /** Returns the ending if the rest of the result does not arrive: how the command ended, and the head of its result. */
 function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): RequestEnding {
   if (!first.code.startsWith('2.')) {
-    const reply = errorResponse(first.code, body);
+    const reply = errorResponse(first.code, body, first.options);
     if (reply.type === 'end') return reply.ending;
   }
   const bytes = findUint(first.options, OPTION.size2);
   const head = findUint(first.options, OPTION.contentFormat) === CONTENT_FORMAT.bytes ? body : textHead(body);
   const result = { cut: true, ...(bytes !== undefined && { bytes }), head };
-  return { outcome: 'done', cut: true, result, ...noteOf(first.options) };
+  return { outcome: 'done', cut: true, result, ...marksOf(first.options) };
 }
 
 /** Returns bytes as text without a character that is cut at the end, or the bytes when they are not UTF-8. */

@@ -13,6 +13,8 @@ export interface BlockProgress {
 export type Interpretation =
   /** The device has received the command, and answers later. */
   | { readonly type: 'accepted' }
+  /** The device is too busy, and could not record that it refuses the command: a late copy of it may still run. */
+  | { readonly type: 'unrecorded'; readonly acknowledge?: Buffer }
   | {
       readonly type: 'next';
       readonly next: Conversation;

@@ -46,6 +46,8 @@ export interface RequestState {
   /** Most posts of one datagram. */
   readonly attempts: number;
   readonly accepted: boolean;
+  /** Whether the device refused the current datagram without a record of it. */
+  readonly unrecorded: boolean;
   readonly repeatAt: number;
   /** When it is too late for a repeat: the device may have forgotten the datagram on its arrival. */
   readonly lastRepeatAt: number;
@@ -133,6 +135,7 @@ function send(
       ...before,
       conversation,
       posts: [],
+      unrecorded: false,
       repeatAt: Number.POSITIVE_INFINITY,
       lastRepeatAt: now + parameters.exchangeLifetime - parameters.maxLatency,
       expiresAt: now + timeout,
@@ -223,6 +226,9 @@ function received(settings: RequestSettings, state: RequestState, reply: Interpr
       return { state, effects: [] };
     case 'accepted':
       return { state: { ...state, accepted: true }, effects: state.accepted ? [] : [{ type: 'accepted' }] };
+    case 'unrecorded':
+      // The device has not decided: a repeat may find it less busy, and an earlier copy may still reach it.
+      return { state: { ...state, unrecorded: true }, effects: acknowledgement(reply) };
     case 'next': {
       const next = send(settings, state, reply.next, now);
       return { ...next, effects: [...acknowledgement(reply), { type: 'block', block: reply.block }, ...next.effects] };
@@ -249,8 +255,14 @@ function timeoutOutcome(state: RequestState, code: ErrorCode, message: string): 
   const failure = failureOfAll(state);
   if (failure !== undefined) return notSent(failure);
   if (!conversation.canRun) return notSent({ code, message: `${message}; the command was not sent completely` });
-  return makeEnding('no-answer', code, state.accepted ? `${message}; the device had accepted the command` : message);
+  if (state.accepted) return makeEnding('no-answer', code, `${message}; the device had accepted the command`);
+  if (!state.unrecorded) return makeEnding('no-answer', code, message);
+  const why = 'the device was too busy to run the command and to record that it refused it: a late copy may still run';
+  return makeEnding('no-answer', code, `${message}; ${why}`, { remedy: UNRECORDED_REMEDY });
 }
+
+const UNRECORDED_REMEDY =
+  'Wait until the device has less to do, and check whether the command took effect before sending it again.';
 
 /** Returns why the last post failed, if all of them failed. */
 function failureOfAll({ posts }: RequestState): PostFailure | undefined {

@@ -1,11 +1,12 @@
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
 import { detectFormat } from '../../shared/format/detect.js';
+import { parseJournalIdentity } from '../../shared/format/journal-identity.js';
 import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
 import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
-import { ERROR_CODES, interpretError, type RequestEnding, wireOf } from './result.js';
+import { type DoneMarks, ERROR_CODES, type ErrorDetails, interpretError, wireOf } from './result.js';
 
 /** The code of an error reply without a known code: it is unknown whether the command ran. */
 const UNKNOWN: ErrorCode = 'unknown-error';
@@ -17,6 +18,8 @@ export interface PlainCommand {
   readonly params: RequestParams | undefined;
   /** Unix seconds. */
   readonly deadline: number | undefined;
+  /** Asks for the identity of the device's journal. */
+  readonly asksJournal?: boolean | undefined;
 }
 
 /**
@@ -38,9 +41,10 @@ export function plainConversation(command: PlainCommand): Conversation {
   };
 }
 
-function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
+function write({ format, id, name, params, deadline, asksJournal = false }: PlainCommand): Buffer {
   if (format === 'text') {
     if (deadline !== undefined) throw badInput('a text command cannot carry a deadline: use CoAP, JSON or CBOR');
+    if (asksJournal) throw badInput('a text command cannot ask for the journal: use CoAP, JSON or CBOR');
     const bytes = Buffer.from(`#${id} ${name} ${textWords(params)}`.trimEnd());
     if (detectFormat(bytes) === 'text') return bytes;
     throw badInput('the parameters have control characters, which text cannot carry: use CoAP, JSON or CBOR');
@@ -53,6 +57,7 @@ function write({ format, id, name, params, deadline }: PlainCommand): Buffer {
     ...(written !== undefined && { params: written }),
     id,
     ...(deadline !== undefined && { deadline }),
+    ...(asksJournal && { journal: true }),
   };
   try {
     return Buffer.from(format === 'json' ? toJson(document) : toCbor(document));
@@ -65,18 +70,28 @@ function interpretText(bytes: Buffer, id: string): Interpretation {
   const reply = parseTextReply(bytes);
   if (reply?.id !== id) return undefined;
   const { answer } = reply;
-  if ('result' in answer) return done(answer.result, answer.cut);
-  return interpretError(answer.error.code, answer.error.message, UNKNOWN);
+  if ('error' in answer) {
+    const { error, ...mark } = answer;
+    return interpretError(error.code, error.message, UNKNOWN, mark);
+  }
+  const { result, cut, ...mark } = answer;
+  return done(result, cut, mark);
 }
 
 /** Reads a response object of JSON-RPC 2.0 (§5). */
 function interpretRpc(format: 'json' | 'cbor', bytes: Buffer, id: string): Interpretation {
   const document = parse(format, bytes);
   if (!isRecord(document) || document['id'] !== id) return undefined;
-  const { result, error, clockSynchronized } = document;
-  if (isRecord(error)) return rpcError(error);
+  const { result, error, clockSynchronized, forgotten } = document;
+  const identity = parseJournalIdentity(document['journal']);
+  const journal = identity === undefined ? {} : { journal: identity };
+  if (isRecord(error)) return rpcError(error, journal);
   if (!('result' in document)) return undefined;
-  return done(result ?? undefined, isCut(result), clockSynchronized === false);
+  return done(result ?? undefined, isCut(result), {
+    ...(clockSynchronized === false && { clockSynchronized }),
+    ...(forgotten === true && { forgotten }),
+    ...journal,
+  });
 }
 
 function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
@@ -88,22 +103,23 @@ function parse(format: 'json' | 'cbor', bytes: Buffer): unknown {
 }
 
 /** Reads the agent's code from `data` or, where there was no room for it, from the JSON-RPC number. */
-function rpcError({ code: number, message, data }: Record<string, unknown>): Interpretation {
-  const code = isRecord(data) && typeof data['code'] === 'string' ? data['code'] : undefined;
+function rpcError(
+  { code: number, message, data }: Record<string, unknown>,
+  journal: Pick<ErrorDetails, 'journal'>,
+): Interpretation {
+  const { code: written, recorded } = isRecord(data) ? data : {};
+  const code = typeof written === 'string' ? written : undefined;
   const byNumber = ERROR_CODES.find((known) => wireOf(known)?.jsonRpc === number);
-  return interpretError(code, typeof message === 'string' ? message : '', byNumber ?? UNKNOWN);
+  return interpretError(code, typeof message === 'string' ? message : '', byNumber ?? UNKNOWN, {
+    ...(recorded === false && { recorded }),
+    ...journal,
+  });
 }
 
 /** Tells whether a result is in the agent's form for one that is longer than a datagram. */
 const isCut = (result: unknown): boolean =>
   isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
 
-function done(result: unknown, cut: boolean, unsynchronized = false): Interpretation {
-  const ending: RequestEnding = {
-    outcome: 'done',
-    result,
-    ...(cut && { cut: true }),
-    ...(unsynchronized && { clockSynchronized: false }),
-  };
-  return { type: 'end', ending };
+function done(result: unknown, cut: boolean, marks: DoneMarks): Interpretation {
+  return { type: 'end', ending: { outcome: 'done', result, ...(cut && { cut: true }), ...marks } };
 }

@@ -43,6 +43,11 @@ export interface RequestOptions {
   readonly timeout?: Duration | undefined;
   /** UDP port on the device; default 6969. */
   readonly devicePort?: number | undefined;
+  /**
+   * Asks for the identity of the device's journal, which is the result's `journal` then; an older agent does not answer
+   * that. Text cannot ask.
+   */
+  readonly journal?: boolean | undefined;
   /** Default: random. See {@link RequestIdentity}. */
   readonly identity?: RequestIdentity | undefined;
   /** Set when a request with this identity may have been made before: it then never ends as `not-sent`. */
@@ -99,6 +104,7 @@ const inputSchema = z.object({
       messageId: z.int().min(0).max(0xffff),
     })
     .default(randomIdentity),
+  journal: z.boolean().default(false),
   again: z.boolean().default(false),
 });
 
@@ -136,9 +142,10 @@ export function checkRequest(name: string, params?: RequestParams, options: Requ
 }
 
 function startConversation(input: RequestInput, params?: RequestParams): Conversation {
-  const { format, name, get, deadline, identity } = input;
+  const { format, name, get, deadline, identity, journal } = input;
   const tag = Buffer.from(identity.tag);
-  if (format === 'coap') return coapConversation({ name, params, get, deadline, tag, messageId: identity.messageId });
+  const common = { name, params, deadline, asksJournal: journal };
+  if (format === 'coap') return coapConversation({ ...common, get, tag, messageId: identity.messageId });
   checkInput(z.literal(false, 'only CoAP has GET'), get, 'get');
-  return plainConversation({ format, id: tag.toString('hex'), name, params, deadline });
+  return plainConversation({ ...common, format, id: tag.toString('hex') });
 }

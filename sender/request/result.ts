@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode, type ErrorEntry, type WireForm } from '../../shared/errors.js';
+import type { JournalIdentity } from '../../shared/format/journal-identity.js';
 import type { Outcome } from '../../shared/outcome.js';
 
 /** Why a command is not `done`. */
@@ -22,8 +23,23 @@ export type RequestEnding =
       readonly cut?: true;
       /** Set when the device could not check the deadline, as its clock is not synchronised, and ran the command. */
       readonly clockSynchronized?: false;
+      /**
+       * Set when the command was done at an earlier copy of the request, and the device no longer has its result:
+       * `result` is undefined, whatever the handler returned.
+       */
+      readonly forgotten?: true;
+      /** The identity of the device's journal, where the request asked for it and the device answered that. */
+      readonly journal?: JournalIdentity;
     }
-  | { readonly outcome: Exclude<Outcome, 'done'>; readonly error: RequestError };
+  | {
+      readonly outcome: Exclude<Outcome, 'done'>;
+      readonly error: RequestError;
+      /** As for `done`. */
+      readonly journal?: JournalIdentity;
+    };
+
+/** What a reply says beside the result of a command that is done. */
+export type DoneMarks = Omit<Extract<RequestEnding, { readonly outcome: 'done' }>, 'outcome' | 'result' | 'cut'>;
 
 /** Times in milliseconds since `request()` was called. */
 export interface Timings {
@@ -51,7 +67,7 @@ export const makeEnding = (
   outcome: Exclude<Outcome, 'done'>,
   code: ErrorCode,
   message: string,
-  details: Pick<RequestError, 'coapCode' | 'vendorCode'> = {},
+  details: Partial<Pick<RequestError, 'coapCode' | 'vendorCode' | 'remedy'>> = {},
 ): RequestEnding => ({ outcome, error: { code, message, remedy: ERRORS[code].remedy, ...details } });
 
 const entries: Readonly<Record<ErrorCode, ErrorEntry>> = ERRORS;
@@ -63,6 +79,13 @@ export const ERROR_CODES: readonly ErrorCode[] = Object.keys(ERRORS).filter(isEr
 /** Returns a code's form on the wire; undefined for one that no device answers with. */
 export const wireOf = (code: ErrorCode): WireForm | undefined => entries[code].wire;
 
+/** What an error reply says beside its code and message. */
+export interface ErrorDetails extends Pick<RequestError, 'coapCode'> {
+  /** Set when the device could not record its refusal: a late copy of the command may still run. */
+  readonly recorded?: false;
+  readonly journal?: JournalIdentity;
+}
+
 /**
  * Interprets an error reply: the list of errors has the outcome of each code.
  *
@@ -73,11 +96,13 @@ export function interpretError(
   code: string | undefined,
   message: string,
   fallback: ErrorCode,
-  details: Pick<RequestError, 'coapCode'> = {},
-): { readonly type: 'accepted' } | { readonly type: 'end'; readonly ending: RequestEnding } {
+  { recorded, journal, ...details }: ErrorDetails = {},
+): { readonly type: 'accepted' | 'unrecorded' } | { readonly type: 'end'; readonly ending: RequestEnding } {
   const known = code !== undefined && isErrorCode(code) && wireOf(code) !== undefined ? code : fallback;
   const outcome = wireOf(known)?.outcome;
   if (outcome === 'accepted') return { type: 'accepted' };
+  if (outcome === 'refused' && recorded === false) return { type: 'unrecorded' };
   const final = outcome === undefined || outcome === 'done' ? 'failed' : outcome;
-  return { type: 'end', ending: makeEnding(final, known, message, details) };
+  const ending = makeEnding(final, known, message, details);
+  return { type: 'end', ending: journal === undefined ? ending : { ...ending, journal } };
 }

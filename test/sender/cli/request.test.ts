@@ -71,6 +71,17 @@ describe('supersim request', () => {
     expect(await run({}, apiOf(device), { isTTY })).toMatchObject({ code: 0, stdout: printed });
   });
 
+  it('notes that the device no longer remembers the result', async () => {
+    const forgotten: Device = (bytes) => {
+      const { messageId, token } = parseMessage(bytes);
+      const options = [{ number: OPTION.forgotten, value: Buffer.alloc(0) }];
+      return formatMessage({ type: 'ACK', code: '2.04', messageId, token, options, payload: Buffer.alloc(0) });
+    };
+    const { code, stdout, stderr } = await run({}, apiOf(forgotten));
+    expect([code, stdout]).toEqual([0, '']);
+    expect(stderr).toBe('note: the command was done before; the device no longer remembers its result\n');
+  });
+
   it('prints the whole outcome for programs', async () => {
     const { code, stdout } = await run({ json: true }, apiOf(pong));
     expect(code).toBe(0);

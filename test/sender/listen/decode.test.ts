@@ -27,6 +27,12 @@ describe('a datagram in JSON or CBOR', () => {
     expect(read({ jsonrpc: '2.0', id: 'a', result: null, repeat: true })).toEqual({
       ...{ format, kind: 'reply', id: 'a', result: null, repeat: true },
     });
+    expect(read({ id: 'a', result: null, forgotten: true, repeat: true })).toEqual({
+      ...{ format, kind: 'reply', id: 'a', result: null, repeat: true, forgotten: true },
+    });
+    expect(read({ id: 7, error: { code: -32_002, message: 'x', data: { code: 'busy', recorded: false } } })).toEqual({
+      ...{ format, kind: 'reply', id: 7, error: { code: 'busy', message: 'x' }, recorded: false },
+    });
     const error = { code: -32_000, message: 'no', data: { code: 'handler-failed' } };
     expect(read({ jsonrpc: '2.0', id: 7, error })).toEqual({
       ...{ format, kind: 'reply', id: 7, error: { code: 'handler-failed', message: 'no' } },
@@ -61,6 +67,12 @@ test.each<[string, string | Uint8Array, object]>([
   ],
   ['an error without words', '#7 error busy', { id: '7', error: { code: 'busy', message: '' } }],
   ['a repeat', '#7 repeat ok pong', { id: '7', result: 'pong', repeat: true }],
+  ['a forgotten result', '#7 repeat forgotten ok', { id: '7', result: undefined, repeat: true, forgotten: true }],
+  [
+    'an error not recorded',
+    '#7 unrecorded error busy x',
+    { id: '7', error: { code: 'busy', message: 'x' }, recorded: false },
+  ],
   ['bytes', Buffer.concat([Buffer.from('#7 ok '), Buffer.from([0, 255])]), { id: '7', result: Buffer.from([0, 255]) }],
 ])('a text reply with %s is decoded', (_, bytes, expected) => {
   expect(decode(bytes)).toEqual({ format: 'text', kind: 'reply', ...expected });
@@ -110,6 +122,14 @@ describe('a CoAP message from a device', () => {
       ...{ ...reply, error: { code: 'handler-failed', message: 'stuck' } },
     });
     expect(respond('4.04')).toEqual({ ...reply, error: { code: 'unknown-command', message: 'CoAP 4.04' } });
+  });
+
+  it('says that a refusal was not recorded, or that a result is forgotten', () => {
+    const mark = (number: number) => [{ number, value: Buffer.alloc(0) }];
+    expect(respond('5.03', 'busy: x', mark(OPTION.unrecorded))).toEqual({
+      ...{ ...reply, error: { code: 'busy', message: 'x' }, recorded: false },
+    });
+    expect(respond('2.04', '', mark(OPTION.forgotten))).toEqual({ ...reply, result: undefined, forgotten: true });
   });
 
   it('is a block of a reply', () => {

@@ -29,6 +29,7 @@ const talk = (members: Partial<Conversation> = {}): Conversation => ({
   interpret: (bytes) => {
     const word = bytes.toString();
     if (word === 'accepted') return { type: 'accepted' };
+    if (word === 'unrecorded') return { type: 'unrecorded', acknowledge: Buffer.from('ack') };
     if (word === 'next') return { type: 'next', next: talk({ bytes: Buffer.from('more') }), block: BLOCK };
     if (word === 'rest') return { type: 'next', next: talk({ partial: () => DONE }), block: BLOCK };
     return word === 'reply' ? { type: 'end', ending: DONE, acknowledge: Buffer.from('ack') } : undefined;
@@ -256,6 +257,68 @@ describe('a request ends', () => {
       expect(step(SETTINGS, state, input, 400_000)).toEqual({ state, effects: [] });
     }
     expect(log.map(([, { type }]) => type)).toEqual(['post', 'sent', 'acknowledge', 'end']);
+  });
+});
+
+describe('a refusal that the device could not record', () => {
+  it('is acknowledged, and the repeats go on as without it', () => {
+    const { log } = play([
+      [1, posted(1)],
+      [2, received('unrecorded')],
+    ]);
+    expect(log.at(-1)).toEqual([2, { type: 'acknowledge', bytes: Buffer.from('ack') }]);
+    const refused = { 1: 'unrecorded', 3: 'unrecorded' };
+    const { posts, endedAt } = passTime(SETTINGS);
+    expect(passTime(SETTINGS, talk(), refused)).toMatchObject({ posts, endedAt });
+  });
+
+  it('gives way to a later answer', () => {
+    const { ending, endedAt } = passTime(SETTINGS, talk(), { 1: 'unrecorded', 2: 'reply' });
+    expect([endedAt, ending]).toEqual([30_000, DONE]);
+  });
+
+  it('is told when no other answer has come in time: the command may run', () => {
+    const { ending } = passTime(SETTINGS, talk(), { 2: 'unrecorded' });
+    expect(ending).toMatchObject({
+      outcome: 'no-answer',
+      error: {
+        code: 'no-answer',
+        message: expect.stringContaining('too busy'),
+        remedy: expect.stringContaining('less to do'),
+      },
+    });
+  });
+
+  it('is told when the caller stops', () => {
+    const { ends } = play([
+      [1, posted(1)],
+      [2, received('unrecorded')],
+      [3, { type: 'abort' }],
+    ]);
+    expect(ends).toMatchObject([
+      { outcome: 'no-answer', error: { code: 'given-up', message: expect.stringContaining('too busy') } },
+    ]);
+  });
+
+  it('is not followed by a repeat after the deadline', () => {
+    const { posts } = passTime({ ...SETTINGS, deadlineAt: 60_000 }, talk(), { 1: 'unrecorded' });
+    expect(posts).toEqual([0, 30_000]);
+  });
+
+  it('of a block is forgotten with the next block, and the command that was not sent completely cannot run', () => {
+    const { ends } = play([
+      [1, posted(1)],
+      [2, received('unrecorded')],
+      [3, received('next')],
+      [400_000, { type: 'tick' }],
+    ]);
+    expect(ends).toMatchObject([{ outcome: 'no-answer', error: { message: 'no answer arrived in time' } }]);
+    const incomplete = [
+      [1, posted(1)],
+      [2, received('unrecorded')],
+      [400_000, { type: 'tick' }],
+    ] as const;
+    expect(play(incomplete, talk({ canRun: false })).ends).toMatchObject([{ outcome: 'not-sent' }]);
   });
 });
 
