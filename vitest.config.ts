@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { workerSourceForVite } from './scripts/worker-source.mjs';
 
 /** Needs what not each machine has, or takes long: systemd in a box, packages, soaks. */
 const SYSTEM = 'test/system/**/*.test.ts';
@@ -21,6 +22,7 @@ class LongestFirst extends BaseSequencer {
 const { TEST_REPORTS: folder } = process.env;
 
 export default defineConfig({
+  plugins: [workerSourceForVite()],
   test: {
     // Most tests wait more than they work.
     maxWorkers: availableParallelism() * 2,

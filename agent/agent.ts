@@ -2,11 +2,11 @@ import { milliseconds } from '../shared/duration.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
+import { raceTimeout } from '../shared/with-timeout.js';
 import { createClockCheck } from './base/clock-sync.js';
 import { type Log, silentLog } from './base/log.js';
 import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
-import type { Journal } from './command/journal/types.js';
 import { createDelivery, type Delivery, type DeliveryState } from './command/outbox/delivery.js';
 import { openState, type State } from './command/persistent-state.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
@@ -18,10 +18,13 @@ import type { Meters } from './command/stats/meters.js';
 import { createStats, type Stats } from './command/stats/stats.js';
 import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
+import type { HealthSources, JournalHealth } from './handlers/builtin/health.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { loadHandlers } from './handlers/load.js';
+import type { Registry } from './handlers/registry.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
+import type { Database, DatabaseStatus } from './storage/database.js';
 import { formatEndpoint } from './transport/endpoint.js';
 import { createLinks, type Links } from './transport/links/links.js';
 import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
@@ -30,6 +33,8 @@ import { type Datagram, type ModemConsole, wallTime } from './transport/transpor
 const DROPS_INTERVAL_MS = 60_000;
 /** Interval at which the journal forgets old entries, and writes those that could not be written. */
 const MAINTENANCE_INTERVAL_MS = 60_000;
+/** How long a stop waits for the last ends of commands to be on the disk. */
+const FLUSH_MS = 5000;
 /** The probe has a slot of its own: it never waits, and no command can take it. */
 const PROBE_LIMITS = { running: 1, waiting: 0, waitingBytes: 0 };
 
@@ -105,8 +110,8 @@ export const createAgent = (options: AgentOptions = {}): Agent =>
 /** Everything that a started agent consists of. */
 interface Parts {
   readonly transport: Links;
-  /** Undefined where the SQLite library cannot be loaded. */
-  readonly state: State | undefined;
+  /** Without a database and an outbox where the SQLite library cannot be loaded. */
+  readonly state: Partial<State>;
   readonly delivery: Delivery;
   readonly pipeline: Pipeline;
   /** Stops the timers. */
@@ -151,7 +156,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     });
     const name = typeof event === 'string' ? event : undefined;
     log.info({ event: name, bytes: bytes.length, transport: transport?.name }, 'event');
-    return delivered === 'on-disk' && state?.database.persistent === false ? 'in-memory' : delivered;
+    return delivered === 'on-disk' && state?.database?.persistent === false ? 'in-memory' : delivered;
   }
 
   async function start(): Promise<void> {
@@ -163,46 +168,56 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
 
   async function open(): Promise<void> {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
-    const transport = await createLinks(config, log, stats.meters.transports);
-    if (isStopped()) return;
-    parts = { transport };
-    const registry = await loadHandlers(config, handlers, log, clockSynchronized, transport.link);
-    if (isStopped()) return;
-    stats.meters.know(registry.keys());
-    const state = await openState(config, log);
+    // The database is opened meanwhile, by a thread of its own.
+    const opening = openState(config, log);
+    opening.catch(() => undefined);
+    const [transport, registry, sources] = await prepare().catch(async (error: unknown) => {
+      await closeWhenOpened(opening);
+      throw error;
+    });
+    const state: Partial<State> = await opening;
     if (isStopped()) {
-      state?.database.close();
+      await state.database?.close();
       return;
     }
-    const { journal, outbox } = state ?? {};
+    const { journal, outbox, identity } = state;
     const delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), stats, log });
     const { maxBytes } = transport;
-    const pipeline = createPipeline({ config, registry, submit, journal, send: delivery.send, maxBytes, stats, log });
+    const { send } = delivery;
+    const pipeline = createPipeline({ config, registry, submit, journal, identity, send, maxBytes, stats, log });
     parts = { transport, state, delivery, pipeline };
     try {
       await transport.start((datagram) => receive(pipeline, datagram));
     } catch (error) {
       delivery.stop();
-      state?.database.close();
+      await state.database?.close();
       throw error;
     }
     if (isStopped()) return;
     admitting = true;
     const stopDropLog = logKernelDrops(transport, log);
-    parts = { ...parts, stopTimers: stopDropLog };
-    if (journal !== undefined) {
-      const stopMaintenance = maintainJournal(journal, pipeline, log);
-      const stopTimers = () => {
-        stopDropLog();
-        stopMaintenance();
-      };
-      parts = { ...parts, stopTimers };
-    }
+    const stopMaintenance = maintainJournal(state, pipeline, log);
+    const stopTimers = () => {
+      stopDropLog();
+      stopMaintenance();
+    };
+    parts = { ...parts, stopTimers };
     delivery.start();
     const { meters } = stats;
-    live = { current, registry, handlers, transport, pipeline, runner, meters, clockSynchronized, isStopped };
+    live = { current, registry, handlers, transport, pipeline, runner, meters, sources, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
     log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
+  }
+
+  /** Makes what listens, and what runs commands. */
+  async function prepare(): Promise<[Links, Registry, HealthSources]> {
+    const transport = await createLinks(config, log, stats.meters.transports);
+    parts = { transport };
+    const journal = () => describeJournal(parts.state?.database?.status);
+    const sources = { clockSynchronized, link: transport.link, journal };
+    const registry = await loadHandlers(config, handlers, log, sources);
+    stats.meters.know(registry.keys());
+    return [transport, registry, sources];
   }
 
   async function reload(input: ConfigInput): Promise<Reloaded> {
@@ -239,19 +254,19 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     await runner.stop(milliseconds(current.config.limits.stop));
     const { state, pipeline, transport, delivery } = parts;
     // Replies leave when the ends of their commands are on the disk.
-    state?.database.flush();
+    if (state?.database !== undefined) await flushInTime(state.database);
     pipeline?.stop();
     await transport?.stop();
     delivery?.stop();
-    state?.journal.maintain();
-    state?.database.close();
+    state?.journal?.maintain();
+    await state?.database?.close();
     log.info({ ...stats.counters }, 'agent stopped');
   }
 
   async function probe(): Promise<void> {
     if (parts.pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
     if (runner.isStuck) throw new SupersimError('probe-failed', 'commands wait although a slot is free');
-    await parts.pipeline.probe(probeRunner.submit);
+    await Promise.all([parts.pipeline.probe(probeRunner.submit), parts.state?.database?.probe()]);
   }
 
   return {
@@ -272,7 +287,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       waiting: runner.waiting,
       ...describeStats(stats),
     }),
-    commands: () => parts.state && journalCommands(parts.state.journal, runner),
+    commands: () => parts.state?.journal && journalCommands(parts.state.journal, runner),
     probe,
     modem: () => parts.transport?.modem,
   };
@@ -304,27 +319,52 @@ function logKernelDrops(transport: Links, log: Log): () => void {
 }
 
 /**
- * Recovers the commands of the previous run, and then forgets and writes what is due once a minute. @returns stops it
+ * Recovers the commands of the previous run as soon as the journal can be used, and then forgets and writes what is due
+ * once a minute. @returns a function that stops it
  */
-function maintainJournal(journal: Journal, pipeline: Pipeline, log: Log): () => void {
-  let recovered = recoverCommands(journal, pipeline, log);
+function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeline, log: Log): () => void {
+  if (journal === undefined || database === undefined) return () => undefined;
+  let recovering: Promise<boolean> | undefined;
+  let stopped = false;
+  database.onOpen(() => void recover());
   const timer = setInterval(() => {
-    if (!recovered) recovered = recoverCommands(journal, pipeline, log);
+    void recover();
     journal.maintain();
   }, MAINTENANCE_INTERVAL_MS);
-  return () => clearInterval(timer);
+
+  async function recover(): Promise<void> {
+    if (stopped || recovering !== undefined || journal === undefined) return;
+    recovering = recoverCommands(journal, pipeline, log);
+    // Once it has succeeded there is nothing left to recover.
+    if (!(await recovering)) recovering = undefined;
+  }
+
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+  };
+}
+
+async function closeWhenOpened(opening: ReturnType<typeof openState>): Promise<void> {
+  const state: Partial<State> | undefined = await opening.catch(() => undefined);
+  await state?.database?.close();
+}
+
+/** A disk that hangs does not keep the agent from stopping. */
+const flushInTime = (database: Database): Promise<void> =>
+  raceTimeout(FLUSH_MS, database.flush()).catch(() => undefined);
+
+function describeJournal(status: DatabaseStatus | undefined): JournalHealth | undefined {
+  return status && { state: status.writable ? 'ok' : `busy: ${status.reason}`, lost: status.lost };
 }
 
 const describeParts = ({ transport, state }: Partial<Parts>) => ({
   address: transport?.address(),
   link: transport?.link(),
   kernelDrops: transport?.kernelDrops(),
-  journal: state && {
-    persistent: state.database.persistent,
-    damaged: state.database.damaged,
-    ...state.journal.size,
-  },
-  outbox: state && { ...state.outbox.size, drops: { ...state.outbox.drops } },
+  journal: state?.journal &&
+    state.database && { persistent: state.database.persistent, ...state.database.status, ...state.journal.size },
+  outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
 
 const describeStats = ({ counters, recent }: Stats) => ({

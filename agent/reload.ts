@@ -1,10 +1,10 @@
 import { SupersimError } from '../shared/errors.js';
-import type { ClockCheck } from './base/clock-sync.js';
 import type { Pipeline } from './command/pipeline.js';
 import type { Runner } from './command/runner/runner.js';
 import type { Meters } from './command/stats/meters.js';
 import { type Changes, compareConfigs, withoutRestart } from './config/changes.js';
 import type { Config } from './config/schema.js';
+import type { HealthSources } from './handlers/builtin/health.js';
 import type { HandlerDefinition } from './handlers/handler.js';
 import { loadAllHandlers } from './handlers/load.js';
 import { type Registry, replaceHandlers } from './handlers/registry.js';
@@ -21,13 +21,13 @@ export interface Live {
   /** The configuration in force. */
   readonly current: { config: Config };
   readonly registry: Registry;
-  readonly transport: Pick<Links, 'change' | 'link'>;
+  readonly transport: Pick<Links, 'change'>;
   readonly pipeline: Pick<Pipeline, 'change'>;
   readonly runner: Pick<Runner, 'limit'>;
   readonly meters: Pick<Meters, 'know'>;
   /** The embedding program's. */
   readonly handlers: readonly HandlerDefinition[];
-  readonly clockSynchronized: ClockCheck;
+  readonly sources: HealthSources;
   readonly isStopped: () => boolean;
 }
 
@@ -36,7 +36,7 @@ export type ApplyConfig = (next: Config) => Promise<Reloaded>;
 
 /** Applies configurations one after the other, each as a whole or not at all. */
 export function createReload(live: Live): ApplyConfig {
-  const { current, transport, handlers, clockSynchronized } = live;
+  const { current, transport, handlers, sources } = live;
   let last: Promise<unknown> = Promise.resolve();
   let editions: ReadonlyMap<string, number> | undefined;
 
@@ -45,7 +45,7 @@ export function createReload(live: Live): ApplyConfig {
     const config = withoutRestart(current.config, next);
     const before = editions ?? (await moduleEditions(current.config));
     editions = before;
-    const registry = await loadAllHandlers(config, handlers, clockSynchronized, transport.link);
+    const registry = await loadAllHandlers(config, handlers, sources);
     checkRunning();
     await transport.change(config);
     checkRunning();

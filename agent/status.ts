@@ -2,6 +2,7 @@ import type { Unprotected } from './command/authorize.js';
 import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
 import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
+import type { DatabaseStatus } from './storage/database.js';
 import type { LinkView } from './transport/transport.js';
 
 /** How an agent is doing. */
@@ -29,16 +30,17 @@ export interface AgentStatus {
   readonly kernelDrops: number | undefined;
   /** Undefined before the start, and where there is none. */
   readonly journal:
-    | {
+    | ({
         /** False when it is in memory only. */
         readonly persistent: boolean;
+        /** Commands with their replies, and those that have not ended. */
         readonly entries: number;
         readonly bytes: number;
         /** Of the entries, those that have not ended. */
         readonly live: number;
-        /** How many databases were found damaged, and set aside, since the start. */
-        readonly damaged: number;
-      }
+        /** All commands whose outcome is remembered. */
+        readonly remembered: number;
+      } & DatabaseStatus)
     | undefined;
   /** Undefined before the start, and where there is none. */
   readonly outbox:

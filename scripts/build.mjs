@@ -2,6 +2,7 @@
 import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { licensesOf } from './licenses.mjs';
+import { workerSource } from './worker-source.mjs';
 
 const AGENT = 'bin/supersim-agent';
 const PROGRAMS = ['bin/supersim', 'bin/start'];
@@ -33,6 +34,7 @@ function bundle(names, chunks) {
     metafile: true,
     // Each finds its native code relative to its own folder. They are loaded only where there is a modem.
     external: ['serialport', '@lydell/node-pty'],
+    plugins: [workerSource],
     // CommonJS libraries inside an ES module bundle call require() for Node's own modules.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

@@ -262,6 +262,12 @@ export type WireCode = { [C in ErrorCode]: (typeof ERRORS)[C] extends { wire: Wi
 /** The codes that can end a command. */
 export type FinalCode = Exclude<WireCode, 'running'>;
 
+const ENTRIES: Readonly<Record<string, ErrorEntry>> = ERRORS;
+
+const isFinalCode = (code: string): code is FinalCode => ENTRIES[code]?.wire !== undefined && code !== 'running';
+
+export const FINAL_CODES: readonly FinalCode[] = Object.keys(ERRORS).filter(isFinalCode);
+
 /** An error with a code from {@link ERRORS}. The message says what happened, and `remedy` what to do. */
 export class SupersimError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;

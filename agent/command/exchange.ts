@@ -1,6 +1,6 @@
 import { parametersOf } from '../../shared/coap/parameters.js';
 import { type Command, type Format, MAX_NAME_LENGTH, type Reply } from '../../shared/command.js';
-import { messageOf, SupersimError } from '../../shared/errors.js';
+import { messageOf } from '../../shared/errors.js';
 import { utf8Head } from '../../shared/format/cut.js';
 import type { Entry, Message, Request } from '../../shared/format/message.js';
 import type { Log } from '../base/log.js';
@@ -9,8 +9,10 @@ import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
 import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
-import { type DedupPolicy, datagramKey, dedupPolicyFor, type SeenReply } from './dedup/entry.js';
+import { type DatagramKey, type DedupPolicy, datagramKey, dedupPolicyFor, type SeenReply } from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
+import { replyOfForgotten, seenReplyOf } from './journal/handle.js';
+import type { Found } from './journal/types.js';
 import type { JournalDetails, Life, Lives } from './life.js';
 import { type CommandResult, internalError } from './runner/result.js';
 import type { Stats } from './stats/stats.js';
@@ -63,22 +65,43 @@ export function createExchanges(options: ExchangeOptions) {
     const { entries } = message;
     if (entries.length === 0) stats.strayReply();
     const policy = dedupPolicyOf(message);
-    const now = performance.now();
     const isKeyed = policy !== 'none' && format !== 'raw' && entries.some(hasId);
     const key = isKeyed ? datagramKey(peer, datagram.bytes) : undefined;
-    const known =
-      key === undefined || resumed !== undefined ? undefined : (duplicates.find(key.text, now) ?? lives.recall(key));
-    if (known !== undefined && !(known instanceof SupersimError)) {
+    if (policy === 'none' || resumed !== undefined) begin(incoming, policy, key, undefined, resumed);
+    else lives.find(key, peer, (found) => answerOrBegin(incoming, policy, key, found));
+  }
+
+  function answerOrBegin(incoming: Incoming, policy: DedupPolicy, key: DatagramKey | undefined, found?: Found): void {
+    const seen = key && duplicates.find(key.text, performance.now());
+    const repeat = seen ?? (found && seenReplyOf(found));
+    if (repeat !== undefined) {
       stats.repeated();
-      answerRepeat(incoming, known);
-      return;
-    }
-    const isTracked = key !== undefined && known === undefined && policy === 'track';
-    const seen = isTracked ? duplicates.begin(key.text, false, parametersOf(peer).exchangeLifetime, now) : undefined;
-    const refusal = known?.message ?? (isTracked && seen === undefined ? TABLE_FULL : undefined);
-    const life = lives.open({ datagram, peer, format, resumed }, { key, policy, seen });
+      answerRepeat(incoming, repeat);
+    } else if (found?.kind === 'forgotten') {
+      stats.repeated();
+      const reply = encodeForAll(incoming, replyOfForgotten(found, incoming.message.entries.length === 1));
+      if (reply !== undefined) options.reply(markRepeat(incoming.format, reply, incoming.maxBytes()), incoming);
+    } else begin(incoming, policy, key, found);
+  }
+
+  function begin(
+    incoming: Incoming,
+    policy: DedupPolicy,
+    key: DatagramKey | undefined,
+    found: Found | undefined,
+    resumed?: JournalEntry,
+  ): void {
+    const { message, format, peer, datagram } = incoming;
+    const isTracked = key !== undefined && found?.kind !== 'unknown' && policy === 'track';
+    const seen = isTracked
+      ? duplicates.begin(key.text, false, parametersOf(peer).exchangeLifetime, performance.now())
+      : undefined;
+    const unknown = found?.kind === 'unknown' ? found.error.message : undefined;
+    const refusal = unknown ?? (isTracked && seen === undefined ? TABLE_FULL : undefined);
+    const isLost = isTracked && found?.kind === 'lost';
+    const life = lives.open({ datagram, peer, format, resumed }, { key, policy, seen, isLost });
     const exchange: Exchange = { incoming, life, results: [] };
-    for (const entry of entries) {
+    for (const entry of message.entries) {
       if ('error' in entry) settle(exchange, entry.id, undefined, true, entry);
       else if (refusal === undefined) run(exchange, entry.request);
       else {
@@ -132,9 +155,11 @@ export function createExchanges(options: ExchangeOptions) {
 
   function run(exchange: Exchange, request: Request): void {
     const { incoming, life } = exchange;
-    const { name, params, id, deadline } = request;
+    const { name, params, id, deadline, asksJournal } = request;
     const { format, peer, datagram } = incoming;
-    const settleWith = (reply: Reply) => settle(exchange, id, name, wantsReply(id, format), reply);
+    const journal = asksJournal ? lives.identity() : undefined;
+    const settleWith = (reply: Reply) =>
+      settle(exchange, id, name, wantsReply(id, format), journal === undefined ? reply : { ...reply, journal });
     const ready = prepareOrLog(request, incoming);
     if ('error' in ready) {
       settleWith(ready);
@@ -191,8 +216,12 @@ export function createExchanges(options: ExchangeOptions) {
       wantsReply,
     });
     if (results.length < incoming.message.entries.length) return;
-    const bytes = encodeOrLog(incoming, results);
-    lives.finish(life, results, bytes, () => bytes && options.reply(bytes, incoming));
+    lives.finish(
+      life,
+      results,
+      (answers) => encodeOrLog(incoming, answers),
+      (bytes) => options.reply(bytes, incoming),
+    );
   }
 
   function encodeOrLog(incoming: Incoming, results: readonly Answer[]): Uint8Array | undefined {
@@ -208,19 +237,18 @@ export function createExchanges(options: ExchangeOptions) {
     log.error({ name: utf8Head(name, MAX_NAME_LENGTH), peer, error: messageOf(error) }, 'internal error');
   }
 
-  return {
-    take,
-    /** Encodes the same reply to all commands of a message, as a repeat gets it; entries with errors keep theirs. */
-    encodeForAll(
-      { message, format, maxBytes }: Pick<Incoming, 'message' | 'format' | 'maxBytes'>,
-      reply: Reply,
-    ): Uint8Array | undefined {
-      const answers = message.entries
-        .filter((entry) => wantsReply(idOf(entry), format))
-        .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
-      return encodeAnswers(format, answers, message.batch, maxBytes());
-    },
-  };
+  /** Encodes the same reply to all commands of a message, as a repeat gets it; entries with errors keep theirs. */
+  function encodeForAll(
+    { message, format, maxBytes }: Pick<Incoming, 'message' | 'format' | 'maxBytes'>,
+    reply: Reply,
+  ): Uint8Array | undefined {
+    const answers = message.entries
+      .filter((entry) => wantsReply(idOf(entry), format))
+      .map((entry) => ({ id: idOf(entry), reply: 'error' in entry ? entry : reply }));
+    return encodeAnswers(format, answers, message.batch, maxBytes());
+  }
+
+  return { take, encodeForAll };
 }
 
 /** Replaces each reply that cannot be written by an error; all of them, where only together they cannot be written. */

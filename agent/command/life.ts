@@ -1,30 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { parametersOf } from '../../shared/coap/parameters.js';
 import type { Command, CommandFormat, Reply } from '../../shared/command.js';
-import { messageOf, type SupersimError } from '../../shared/errors.js';
+import { messageOf } from '../../shared/errors.js';
 import type { Log } from '../base/log.js';
 import type { Handler } from '../handlers/handler.js';
 import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
-import { type DatagramKey, type DedupPolicy, digestOf, type SeenReply, type SeenRequest } from './dedup/entry.js';
-import type { JournalCommand, JournalEntry } from './journal/entry.js';
+import { type DatagramKey, type DedupPolicy, digestOf, type SeenRequest } from './dedup/entry.js';
+import { type JournalCommand, type JournalEntry, KEY_BYTES } from './journal/entry.js';
 import {
   acknowledgeBeforeStart,
   createJournalHandle,
   endingOf,
   type JournalHandle,
   journalLate,
+  LOST,
   outcomeAfterRestart,
-  recall,
 } from './journal/handle.js';
-import type { Journal } from './journal/types.js';
+import type { Journal, Then } from './journal/types.js';
 import type { SubmitCommand } from './runner/deadline-gate.js';
 import { type CommandResult, internalError } from './runner/result.js';
 import type { Stats } from './stats/stats.js';
-
-/** Size of a journal key: that of a datagram's digest. */
-const KEY_BYTES = 32;
 
 export interface LifeOptions {
   readonly authorize: Authorize;
@@ -32,6 +29,8 @@ export interface LifeOptions {
   readonly duplicates: DuplicateTable;
   /** Undefined where commands are not remembered over a restart. */
   readonly journal: Journal | undefined;
+  /** Returns the identity of the journal, as a reply carries it. */
+  readonly identity?: (() => string | undefined) | undefined;
   readonly stats: Stats;
   readonly log: Log;
 }
@@ -57,6 +56,8 @@ export interface LifeSetup {
   readonly policy: DedupPolicy;
   /** Its entry in the duplicate table, if it has one. */
   readonly seen: SeenRequest | undefined;
+  /** Whether the journal may have known it, and was lost: its commands are interrupted, and do not run. */
+  readonly isLost?: boolean;
 }
 
 /** A command that is ready to run. */
@@ -85,7 +86,7 @@ export interface Life {
 }
 
 /** Makes the life cycle of commands, whatever format they come in: remember, journal, run, settle, finish, send. */
-export function createLives({ authorize, submit, duplicates, journal, stats, log }: LifeOptions) {
+export function createLives({ authorize, submit, duplicates, journal, identity, stats, log }: LifeOptions) {
   function open(origin: CommandOrigin, setup: LifeSetup): Life {
     const { resumed } = origin;
     const handle = journal && resumed && createJournalHandle(journal, resumed.command, true);
@@ -98,6 +99,10 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     try {
       if (life.setup.policy === 'track') life.handle ??= createHandle(life, describe(false));
       const { handle } = life;
+      if (life.setup.isLost === true) {
+        settleOnce(LOST);
+        return;
+      }
       submit({
         command,
         handler,
@@ -136,21 +141,32 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
   /**
    * Finishes the datagram: all its commands are settled. Journals their end, keeps the reply for repeats, writes a log
    * line for each command, and then has the reply sent.
+   *
+   * @param encode encodes the reply, if there is one; again where a refusal could not be journalled, which it then says
    */
-  function finish(
+  function finish<Result extends CommandResult>(
     life: Life,
-    results: readonly CommandResult[],
-    reply: Uint8Array | undefined,
-    send: () => void,
+    results: readonly Result[],
+    encode: (results: readonly Result[]) => Uint8Array | undefined,
+    send: (reply: Uint8Array) => void,
   ): void {
-    const complete = () => completeOnce(life, results, reply, send);
+    const { handle, setup } = life;
+    const reply = encode(results);
+    const isFinal = results.some(mustBeFinal);
+    const complete = (isRecorded: boolean) => {
+      const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
+      const isForgotten = unrecorded !== undefined || (setup.policy === 'track' && journal !== undefined);
+      // What the journal knows needs no other memory, and what could not be recorded may be tried again.
+      if (isForgotten && setup.seen !== undefined) duplicates.forget(setup.seen);
+      completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
+    };
     try {
-      if (life.handle === undefined) complete();
-      else life.handle.finish(endingOf(results, reply), complete);
+      if (handle === undefined) complete(journal === undefined && setup.seen !== undefined);
+      else handle.finish(endingOf(results, reply), isFinal, (error) => complete(error === undefined));
     } catch (error) {
       logMistake(life, results[0]?.name, error);
       // Otherwise the entry would stay `running`, and repeats would wait for ever.
-      complete();
+      complete(false);
     }
   }
 
@@ -158,7 +174,7 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     life: Life,
     results: readonly CommandResult[],
     reply: Uint8Array | undefined,
-    send: () => void,
+    send: (reply: Uint8Array) => void,
   ): void {
     if (life.finished) return;
     life.finished = true;
@@ -167,7 +183,7 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     if (setup.seen !== undefined) duplicates.finish(setup.seen, reply);
     for (const result of results) stats.ended({ peer, transport: datagram.transport, format }, result);
     if (reply === undefined) return;
-    send();
+    send(reply);
     if (resumed !== undefined || results.length === 0) return;
     // Without a journal to wait for, the reply leaves when the last command has its result.
     const atResult = handle === undefined ? results.at(-1)?.milliseconds : undefined;
@@ -205,10 +221,30 @@ export function createLives({ authorize, submit, duplicates, journal, stats, log
     run,
     resultOf,
     finish,
-    /** Returns what the journal knows of a datagram; a `busy` error when it cannot be read. */
-    recall: (key: DatagramKey): SeenReply | SupersimError | undefined => recall(journal, () => digestOf(key)),
+    identity: (): string | undefined => identity?.(),
+    /**
+     * Calls `then` with what the journal knows of a datagram: at once, or when the disk has been read.
+     *
+     * @param key undefined when its repeats cannot be recognised
+     */
+    find(key: DatagramKey | undefined, peer: string, then: Then): void {
+      if (journal === undefined) then(undefined);
+      else journal.find(key && digestOf(key), peer, parametersOf(peer).exchangeLifetime, then);
+    },
   };
 }
+
+/**
+ * Tells whether a repeat of a command must get the same reply although the handler did not run, or not now: other
+ * refusals are those that the same bytes get again.
+ */
+const mustBeFinal = ({ id, reply }: CommandResult): boolean =>
+  id !== undefined && 'error' in reply && (reply.error.code === 'busy' || reply.error.code === 'interrupted');
+
+const asUnrecorded = <Result extends CommandResult>(result: Result): Result =>
+  'error' in result.reply && result.reply.error.code === 'busy'
+    ? { ...result, reply: { ...result.reply, recorded: false } }
+    : result;
 
 export type Lives = ReturnType<typeof createLives>;
 

@@ -26,6 +26,8 @@ export interface PipelineOptions {
   readonly submit: SubmitCommand;
   /** Without it commands are not remembered over a restart. */
   readonly journal?: Journal | undefined;
+  /** Returns the identity of the journal, as a reply carries it. */
+  readonly identity?: (() => string | undefined) | undefined;
   readonly send: Send;
   /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: (() => number) | undefined;
@@ -35,7 +37,7 @@ export interface PipelineOptions {
 
 /** The way of a datagram: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
-  const { config, registry, submit, journal, send, maxBytes = mostBytes, stats, log } = options;
+  const { config, registry, submit, journal, identity, send, maxBytes = mostBytes, stats, log } = options;
   let changeable: Changeable = config;
   let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
@@ -43,7 +45,7 @@ export function createPipeline(options: PipelineOptions) {
   const minuteLog = createRateLimitedLog(log);
   const duplicates = createDuplicateTable();
   const authorize = createAuthorize(() => changeable.security.unprotected);
-  const lives = createLives({ authorize, submit, duplicates, journal, stats, log });
+  const lives = createLives({ authorize, submit, duplicates, journal, identity, stats, log });
   const shared = { registry, authorize, lives, duplicates, stats, log, maxBytes };
   const exchanges = createExchanges({
     ...shared,

@@ -21,9 +21,9 @@ const REPLIES: Readonly<Record<RecoveryOutcome, Reply>> = {
 /**
  * Recovers the unfinished commands of the previous run: runs or ends them, and tells their senders.
  *
- * @returns false when the journal cannot be read or written: call it again
+ * @returns (resolves to) false when the journal cannot be read or written: call it again
  */
-export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): boolean {
+export async function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log): Promise<boolean> {
   const contained = <T>(entry: JournalEntry, work: () => T, otherwise?: () => void): T | undefined => {
     try {
       return work();
@@ -35,7 +35,7 @@ export function recoverCommands(journal: Journal, pipeline: Pipeline, log: Log):
   };
   try {
     const replies = new Map<number, Reply>();
-    const { run, ended } = journal.recover((entry, outcome) => {
+    const { run, ended } = await journal.recover((entry, outcome) => {
       const ending = REPLIES[outcome];
       replies.set(entry.seq, ending);
       return {

@@ -92,6 +92,9 @@ const interfaceName = z
   .regex(/^[^\s/:]{1,15}$/, 'must be the name of an interface such as wwan0')
   .refine((name) => !['auto', '.', '..'].includes(name), 'must be the name of an interface such as wwan0');
 
+/** As `state.folder`: no folder; what is known of commands is lost when the agent ends. */
+const IN_MEMORY = 'none';
+
 const settings = z.strictObject({
   device: z
     .strictObject({
@@ -240,7 +243,7 @@ const settings = z.strictObject({
         .min(1)
         .optional()
         .describe(
-          'Folder of the journal and the outbox; default: STATE_DIRECTORY, else /var/lib/supersim-agent; with `--dev` in memory only',
+          'Folder of the journal and the outbox; `none` keeps them in memory only; default: STATE_DIRECTORY, else /var/lib/supersim-agent; with `--dev` in memory only',
         ),
     })
     .prefault({}),
@@ -255,9 +258,17 @@ const settings = z.strictObject({
         .max(1_000_000)
         .default(10_000)
         .describe(
-          'Maximum number of commands in the journal; new ones are refused as busy when none may be deleted yet',
+          'Maximum number of commands in the journal with their replies; of older ones only identity and outcome are kept',
         ),
-      bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe('Maximum size of the journal'),
+      bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe('Maximum size of these commands'),
+      identities: z
+        .int()
+        .min(0)
+        .max(10_000_000)
+        .default(1_000_000)
+        .describe(
+          'Maximum number of commands of which only identity and outcome are kept, 40 bytes each on the disk and up to 30 in memory; new commands are refused as busy when none may be forgotten yet',
+        ),
     })
     .prefault({}),
   outbox: z
@@ -335,6 +346,10 @@ export type ConfigInput = z.input<typeof configSchema>;
 
 /** A complete configuration, with defaults. */
 export type Config = z.output<typeof configSchema>;
+
+/** Returns the configured state folder; undefined for none. */
+export const stateFolderOf = ({ state: { folder } }: Pick<Config, 'state'>): string | undefined =>
+  folder === IN_MEMORY ? undefined : folder;
 
 export type ListenedPort = Config['listen']['ports'][number];
 export type ProgramConfig = z.output<typeof programHandler>;

@@ -1,11 +1,9 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
-import { type ClockCheck, createClockCheck } from '../base/clock-sync.js';
 import { type Log, silentLog } from '../base/log.js';
 import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
-import type { LinkView } from '../transport/transport.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';
-import { health } from './builtin/health.js';
+import { type HealthSources, health } from './builtin/health.js';
 import { info } from './builtin/info.js';
 import { ping } from './builtin/ping.js';
 import { restartHandlers } from './builtin/restart.js';
@@ -22,11 +20,10 @@ export async function loadHandlers(
   config: Config,
   own: readonly HandlerDefinition[],
   log: Log,
-  clockSynchronized: ClockCheck = createClockCheck(),
-  link?: () => LinkView,
+  sources: HealthSources = {},
 ): Promise<Registry> {
   const registry: Registry = new Map();
-  const builtIns = [ping, echo, info(config.device.id, link), health(clockSynchronized, link), commands(registry)];
+  const builtIns = [ping, echo, info(config.device.id, sources.link), health(sources), commands(registry)];
   for (const handler of [...builtIns.map(compileHandler), ...restartHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
@@ -44,14 +41,13 @@ export async function loadHandlers(
 export async function loadAllHandlers(
   config: Config,
   own: readonly HandlerDefinition[],
-  clockSynchronized?: ClockCheck,
-  link?: () => LinkView,
+  sources?: HealthSources,
 ): Promise<Registry> {
   const problems: string[] = [];
   const report: Log['error'] = ({ handler, module, error }, message) => {
     problems.push([message, handler ?? module, error].filter((part) => part !== undefined).join(': '));
   };
-  const registry = await loadHandlers(config, own, { ...silentLog, error: report }, clockSynchronized, link);
+  const registry = await loadHandlers(config, own, { ...silentLog, error: report }, sources);
   if (problems.length === 0) return registry;
   throw new SupersimError('handler-invalid', problems.join('\n'), {
     remedy: 'Correct the configuration or the handler as the message says.',

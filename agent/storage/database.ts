@@ -1,175 +1,373 @@
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { type Connection, transaction } from '../../shared/sqlite/connection.js';
-import { createGroupCommitter } from '../../shared/sqlite/group-commit.js';
-import { loadNative } from '../../shared/sqlite/native.js';
+import { nativePath, type SqlValue } from '../../shared/sqlite/native.js';
+import { formatHolder, holdersOf } from '../base/file-holders.js';
 import type { Log } from '../base/log.js';
-import { lockFolder, usableFolder } from './folder.js';
-import { openChecked } from './schema.js';
-import { setAside } from './set-aside.js';
-import { isConstraint, isDamage, isInputOutput, storageError } from './sqlite.js';
+import type { Clock } from '../base/moment.js';
+import { createBatchPacker, type RunStatement } from './batch.js';
+import { DATABASE_NAME } from './folder.js';
+import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
+import { type DamagedError, storageError } from './sqlite.js';
+import type { Answer, Failure, Opening, Query } from './worker.js';
+import { startWorkerLink, type WorkerLink } from './worker-link.js';
 
-export const DATABASE_NAME = 'journal.db';
 /** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
+/** How long the disk may take for one commit; a slow SD card takes a second. */
+const HANG_MS = 30_000;
+/** How long a stop waits for the last commit. */
+const CLOSE_MS = 5000;
+/** Most writes and reads that wait for the disk; further ones are refused. */
+const MAX_QUEUED = 16_384;
+/** Most writes in one commit. */
+const MAX_BATCH = 4096;
+/** Most turns of the event loop that a write waits for others. Node reads up to 32 datagrams in each. */
+const MAX_TURNS = 8;
+/** Writes are gathered for this part of the time that the last commit took, and for at most so long. */
+const GATHER_SHARE = 0.05;
+const MAX_GATHER_MS = 2;
 
-/** Called once for each write: after its COMMIT, or with the error that kept it off the disk. */
+/** Called once for each write: after its COMMIT, or with the error that kept it off the disk, perhaps. */
 export type WriteCallback = (error?: SupersimError) => void;
 
-/** The database of a state folder. Reads are synchronous; writes that arrive together share one commit. */
+/** How the database was opened, or opened again. */
+export interface Opened {
+  /** False where it can only be read. */
+  readonly writable: boolean;
+  /** `lost` when what this process wrote before is not in it any more. */
+  readonly contents: 'found' | 'kept' | 'lost';
+}
+
+export interface DatabaseStatus {
+  /** False while it can only be read, or not at all. */
+  readonly writable: boolean;
+  /** Why it cannot be written. */
+  readonly reason: string | undefined;
+  /** Number of damaged databases that were set aside since the start. */
+  readonly damaged: number;
+  /** How often since the start the journal was found to be lost, with what it remembered. */
+  readonly lost: number;
+  /** How often since the start its deleted files were written again. */
+  readonly rewritten: number;
+  /** How often since the start the worker ended or hung, and was replaced. */
+  readonly restarted: number;
+}
+
+/**
+ * The database of a state folder. A worker thread reads and writes it: the thread that receives datagrams never waits
+ * for the disk. Writes that arrive while a commit is under way share the next.
+ */
 export interface Database {
   /** False for a database in memory. */
   readonly persistent: boolean;
-  /** Number of damaged databases that were set aside since the start. */
-  readonly damaged: number;
+  readonly status: DatabaseStatus;
+  /** Undefined until it has been opened. */
+  readonly identity: JournalIdentity | undefined;
   /**
-   * Reads. If `work` finds damage, which it reports by a DamagedError, the read is repeated on the fresh database.
-   *
-   * @throws SupersimError `busy` when it cannot be read
+   * Writes soon, in one commit with other writes, in order. `work` runs when the commit is put together, and again for
+   * a database that had to be opened anew. `done` may get a `busy` error.
    */
-  read<T>(work: (connection: Connection) => T): T;
-  /** Writes soon, in one commit with other writes. `done` may get a `busy` error. */
-  write(work: (connection: Connection) => void, done: WriteCallback): void;
-  /** Commits the waiting writes now. */
-  flush(): void;
-  /** Registers `work`, which writes what is in memory into each fresh database that replaces a damaged one. */
-  onFresh(work: (connection: Connection) => void): void;
+  write(work: (run: RunStatement) => void, done: WriteCallback): void;
+  /** Reads, after the writes before. @throws (rejects) SupersimError `busy` */
+  read(sql: string, values?: readonly SqlValue[]): Promise<readonly unknown[]>;
+  /** Checks the structure of the whole file; a damaged one is set aside. @throws (rejects) SupersimError `busy` */
+  check(): Promise<void>;
+  /** Sets the database aside, as a reader has found damage in it. */
+  setAside(found: DamagedError): Promise<void>;
+  /** Gives the database a new identity: what it remembered was deleted on purpose. */
+  renew(): Promise<void>;
+  /** Calls `listener` whenever the database is opened; at once if it is open. */
+  onOpen(listener: (opened: Opened) => void): void;
+  /** Registers `work`, which writes what is in memory into each fresh database that replaces a lost one. */
+  onFresh(work: (run: RunStatement) => void): void;
+  /** Resolves when the writes and reads before have been answered. */
+  flush(): Promise<void>;
+  /** Resolves when the worker answers, and where none can run now; may never settle when the worker hangs. */
+  probe(): Promise<void>;
   /** Commits the waiting writes and closes the database. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 export interface DatabaseOptions {
   /** The folder of the database, which is created if needed. Without it the database is in memory. */
   readonly folder: string | undefined;
+  readonly clock: Clock;
   readonly log: Log;
-  readonly now?: () => number;
+  /** How long the disk may take for one commit, in milliseconds. */
+  readonly hangMs?: number;
+  readonly retryMs?: number;
 }
 
-interface Write {
-  readonly work: (connection: Connection) => void;
-  readonly done: WriteCallback;
-}
+type Item =
+  | { readonly kind: 'write'; readonly work: (run: RunStatement) => void; readonly done: WriteCallback }
+  | {
+      readonly kind: 'read';
+      readonly query: Query;
+      readonly resolve: (rows: readonly unknown[]) => void;
+      readonly reject: (error: SupersimError) => void;
+    };
 
 /**
- * Opens the database of a state folder. A damaged database is set aside. One that cannot be opened yet (a full disk)
- * refuses until an attempt succeeds. In a folder that cannot be written the database is in memory, with a warning.
+ * Opens the database of a state folder. A damaged database is set aside. In a folder that cannot be written it can only
+ * be read; one that cannot be opened yet (a full disk) refuses until an attempt succeeds.
  *
- * @throws SupersimError `state-in-use` when another agent has the folder
+ * @throws (rejects) SupersimError `state-in-use` when another process has the folder; Error where SQLite is not installed
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { log, now = Date.now } = options;
-  // Fails here where the package of this platform is missing, and not at each use of the database.
-  loadNative();
-  const folder = usableFolder(options.folder, log);
-  const path = folder === undefined ? ':memory:' : join(folder, DATABASE_NAME);
-  const unlock = folder === undefined ? () => undefined : lockFolder(folder, log);
-  const fresh: ((connection: Connection) => void)[] = [];
-  let connection: Connection | undefined;
-  let damaged = 0;
+  const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
+  const setup = { folder, native: nativePath() };
+  const packer = createBatchPacker();
+  const listeners: ((opened: Opened) => void)[] = [];
+  const fresh: ((run: RunStatement) => void)[] = [];
+  const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
+  let queue: Item[] = [];
+  /** The worker, while it has the database open. */
+  let link: WorkerLink | undefined;
+  let state: 'starting' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
+  let reason: string | undefined;
+  let identity: JournalIdentity | undefined;
+  /** Whether this process has had it open, so that a database which is created now has lost something. */
+  let wasOpen = false;
   /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
-  let triedAt = Number.NEGATIVE_INFINITY;
-  let closed = false;
+  let lossCause: string | undefined;
+  let startedAt = Number.NEGATIVE_INFINITY;
+  let retryTimer: NodeJS.Timeout | undefined;
+  let scheduled: NodeJS.Immediate | undefined;
+  let busy = false;
+  let gathered = 0;
+  let turns = 0;
+  let gatherUntil = 0;
 
-  function open(): Connection {
-    if (closed) throw new SupersimError('busy', 'the journal is closed');
-    if (connection !== undefined) return connection;
-    // An absolute difference, so that a clock that was set back does not prevent the attempt.
-    if (Math.abs(now() - triedAt) < RETRY_MS) throw new SupersimError('busy', 'the journal cannot be opened');
-    triedAt = now();
+  async function start(): Promise<Opening | undefined> {
+    state = 'starting';
+    startedAt = performance.now();
+    const started = startWorkerLink(setup, hangMs);
     try {
-      connection = openChecked(path);
+      const opening = await started.opening;
+      if (opening.kind === 'opened') {
+        packer.reset();
+        identity = await establishIdentity(started, opening);
+        opened(started, opening);
+      } else {
+        await started.end();
+        failed(opening.reason);
+      }
+      return opening;
     } catch (error) {
-      if (!isDamage(error)) throw error;
-      replaceDamaged(error);
-      connection = openChecked(path);
-    }
-    if (restoring) restore(connection);
-    triedAt = Number.NEGATIVE_INFINITY;
-    return connection;
-  }
-
-  /** Sets a damaged database aside; the next call of open() creates a fresh one. */
-  function replaceDamaged(error: unknown): void {
-    disconnect();
-    const target = folder === undefined ? undefined : setAside(path, new Date(now()));
-    damaged++;
-    restoring = true;
-    triedAt = Number.NEGATIVE_INFINITY;
-    log.error({ cause: messageOf(error), setAside: target }, 'journal: damaged; set aside and started a fresh one');
-  }
-
-  function restore(used: Connection): void {
-    try {
-      transaction(used, () => {
-        for (const work of fresh) work(used);
-      });
-      restoring = false;
-    } catch (error) {
-      disconnect();
-      throw error;
+      failed(messageOf(error));
+      await started.end();
+      return undefined;
     }
   }
 
-  function disconnect(): void {
-    try {
-      connection?.close();
-    } catch (error) {
-      log.warn({ error: messageOf(error) }, 'journal: cannot be closed');
+  /** Reads the journal's identity, or gives it one, and tells whether the journal before was lost. */
+  async function establishIdentity(used: WorkerLink, opening: Opening & { kind: 'opened' }): Promise<JournalIdentity> {
+    const { marker, damage, created, writable } = opening;
+    const known = parseIdentity(await rowsOf(used, IDENTITY_QUERY));
+    const marked = typeof marker === 'object' ? marker.id : undefined;
+    const cause = lossCause ?? lossOf(marked, damage?.cause, known?.id, created);
+    if (damage !== undefined) {
+      counts.damaged++;
+      log.error({ cause: damage.cause, setAside: damage.path }, 'journal: damaged; set aside and started a fresh one');
     }
-    connection = undefined;
+    if (known !== undefined && (cause === undefined || !writable)) {
+      if (writable && marked !== known.id) expectAnswer(await used.ask({ kind: 'mark', id: known.id }));
+      return known;
+    }
+    const next = createIdentity(clock(), cause !== undefined);
+    if (!writable) return next;
+    if (cause !== undefined) {
+      counts.lost++;
+      log.error(
+        { cause, folder },
+        'journal: lost; a command of which it may have known is answered as interrupted for a while, and does not run',
+      );
+    }
+    await writeIdentity(used, next);
+    lossCause = undefined;
+    return next;
   }
 
-  /** Writes the log into the database file, which the library does not do when it closes. */
-  function checkpoint(): void {
-    try {
-      connection?.get('PRAGMA wal_checkpoint(TRUNCATE)');
-    } catch (error) {
-      log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
-    }
+  const lossOf = (
+    marked: string | undefined,
+    damage: string | undefined,
+    known: string | undefined,
+    created: boolean,
+  ): string | undefined => {
+    if (damage !== undefined) return damage;
+    if (created) return marked === undefined ? undefined : `there was a journal, but ${DATABASE_NAME} is missing`;
+    return marked === undefined || marked === known ? undefined : `${DATABASE_NAME} is that of another journal`;
+  };
+
+  async function writeIdentity(used: WorkerLink, next: JournalIdentity): Promise<void> {
+    const { sql, values } = replaceIdentity(next);
+    packer.reuse(undefined);
+    packer.run(sql, values);
+    expectAnswer(await used.ask({ kind: 'batch', ...packer.take(), queries: [] }));
+    if (folder !== undefined) expectAnswer(await used.ask({ kind: 'mark', id: next.id }));
   }
 
-  /** Runs `work` on the open database, and handles its errors. */
-  function attempt<T>(work: (connection: Connection) => T): T {
-    const used = open();
-    try {
-      return work(used);
-    } catch (error) {
-      if (isDamage(error)) replaceDamaged(error);
-      else if (isInputOutput(error)) disconnect();
-      throw error;
+  function opened(started: WorkerLink, { writable, created, ...opening }: Opening & { kind: 'opened' }): void {
+    if (state === 'closed') {
+      void started.end();
+      return;
     }
+    link = started;
+    const contents = !wasOpen ? 'found' : created ? 'lost' : 'kept';
+    state = writable ? 'open' : 'read-only';
+    reason = opening.reason;
+    if (writable) {
+      wasOpen = true;
+      if (contents === 'lost') restoring = true;
+    } else {
+      log.error({ folder, reason }, 'journal: cannot be written; commands that need it are refused');
+      failWrites(reason ?? '');
+      retryLater();
+    }
+    for (const listener of listeners) listener({ writable, contents });
+    schedule();
   }
 
-  /** Repeats `work` on the fresh database after damage: what is being written is not lost. */
-  function attemptTwice<T>(work: (connection: Connection) => T): T {
-    try {
-      return attempt(work);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      return attempt(work);
-    }
+  function failed(why: string): void {
+    if (state === 'closed') return;
+    state = 'failed';
+    if (reason !== why)
+      log.error({ folder, reason: why }, 'journal: cannot be opened; commands that need it are refused');
+    reason = why;
+    failAll(why);
+    retryLater();
   }
 
-  function commit(group: readonly Write[]): Map<Write, SupersimError> {
-    return attemptTwice((used) => {
-      const refused = new Map<Write, SupersimError>();
-      transaction(used, () => {
-        for (const write of group) {
-          try {
-            write.work(used);
-          } catch (error) {
-            if (!isConstraint(error)) throw error;
-            refused.set(write, storageError(error));
-          }
-        }
-      });
-      return refused;
+  function retryLater(): void {
+    retryTimer ??= setTimeout(() => {
+      retryTimer = undefined;
+      if (state === 'failed') void start();
+      else if (state === 'read-only') {
+        if (isWritable(folder)) replaceWorker();
+        else retryLater();
+      }
+    }, retryMs);
+  }
+
+  /** Ends the worker, and starts another; not more often than once in a while. */
+  function replaceWorker(): void {
+    const ended = link?.end();
+    link = undefined;
+    if (state === 'closed') return;
+    state = 'starting';
+    const delay = Math.max(0, startedAt + (wasJustStarted() ? retryMs : 0) - performance.now());
+    void ended?.then(() => {
+      if (state !== 'starting') return;
+      if (delay === 0) void start();
+      else {
+        state = 'failed';
+        failAll(reason ?? 'it is opened anew');
+        retryLater();
+      }
     });
   }
 
+  /** Replacing it again at once would help no more than it has just done. */
+  const wasJustStarted = () => performance.now() - startedAt < retryMs / 5;
+
+  function schedule(): void {
+    if (scheduled !== undefined || busy || link === undefined) return;
+    if (queue.length === 0 && !(restoring && state === 'open')) return;
+    gathered = -1;
+    turns = 0;
+    scheduled = setImmediate(gather);
+  }
+
+  function gather(): void {
+    const isQuiet = queue.length === gathered || turns >= MAX_TURNS;
+    if (isQuiet && performance.now() >= gatherUntil) {
+      scheduled = undefined;
+      void send();
+      return;
+    }
+    gathered = queue.length;
+    turns++;
+    scheduled = setImmediate(gather);
+  }
+
+  async function send(): Promise<void> {
+    const used = link;
+    if (used === undefined || busy) return;
+    busy = true;
+    const items = queue.length > MAX_BATCH ? queue.splice(0, MAX_BATCH) : queue;
+    if (items === queue) queue = [];
+    const isRestoring = restoring && state === 'open';
+    try {
+      packer.reuse(undefined);
+      if (isRestoring) for (const work of fresh) work(packer.run);
+      for (const item of items) if (item.kind === 'write') item.work(packer.run);
+      const queries = items.flatMap((item) => (item.kind === 'read' ? [item.query] : []));
+      const answer = await used.ask({ kind: 'batch', ...packer.take(), queries });
+      packer.reuse(answer.memory);
+      gatherUntil = performance.now() + Math.min(MAX_GATHER_MS, answer.commitMs * GATHER_SHARE);
+      busy = false;
+      if (isRestoring && answer.failure === undefined) restoring = false;
+      settle(items, answer);
+    } catch (error) {
+      busy = false;
+      // Whether these writes are on the disk is not known.
+      workerEnded(used, messageOf(error));
+      failItems(items, messageOf(error));
+    }
+    schedule();
+  }
+
+  function workerEnded(used: WorkerLink, why: string): void {
+    if (state === 'closed' || link !== used) return;
+    counts.restarted++;
+    log.error({ error: why }, 'journal: the storage worker does not answer; it is replaced');
+    reason = why;
+    replaceWorker();
+  }
+
+  function settle(items: readonly Item[], answer: Answer): void {
+    const fatal = fatalFailure(answer);
+    if (fatal === undefined || fatal.kind === 'io') {
+      tell(items, answer);
+      if (fatal !== undefined) {
+        reason = fatal.reason;
+        replaceWorker();
+      }
+      return;
+    }
+    // What is being written and read is not lost: it goes to the database that is opened now.
+    queue = [...items, ...queue];
+    if (fatal.kind === 'rewritten') {
+      counts.rewritten++;
+      log.error({ cause: fatal.reason }, 'journal: a file of it was deleted; nothing is lost');
+    } else {
+      lossCause = fatal.reason;
+    }
+    replaceWorker();
+  }
+
+  function fatalFailure({ failure, results }: Answer): Failure | undefined {
+    const all = [failure, ...results.map((result) => ('kind' in result ? result : undefined))];
+    return all.find((one) => one !== undefined && one.kind !== 'write');
+  }
+
+  function tell(items: readonly Item[], { failure, results }: Answer): void {
+    const error = failure && storageError(failure.reason);
+    let next = 0;
+    for (const item of items) {
+      if (item.kind === 'write') notify(item.done, error);
+      else {
+        const result = results[next++] ?? [];
+        if ('kind' in result) item.reject(storageError(result.reason));
+        else item.resolve(result);
+      }
+    }
+  }
+
   /** Calls `done`; an error that it throws must not affect other writes. */
-  function notify({ done }: Write, error: SupersimError | undefined): void {
+  function notify(done: WriteCallback, error: SupersimError | undefined): void {
     try {
       done(error);
     } catch (thrown) {
@@ -177,48 +375,161 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }
   }
 
-  const committer = createGroupCommitter<Write>((group) => {
-    let refused = new Map<Write, SupersimError>();
-    let failed: SupersimError | undefined;
-    try {
-      refused = commit(group);
-    } catch (error) {
-      failed = storageError(error);
+  function failItems(items: readonly Item[], why: string): void {
+    const error = storageError(why);
+    for (const item of items) {
+      if (item.kind === 'write') notify(item.done, error);
+      else item.reject(error);
     }
-    for (const write of group) notify(write, failed ?? refused.get(write));
-  });
+  }
 
-  try {
-    open();
-  } catch (error) {
-    log.error({ error: messageOf(error), path }, 'journal: cannot be opened; commands that need it are refused');
+  function failAll(why: string): void {
+    const items = queue;
+    queue = [];
+    failItems(items, why);
+  }
+
+  function failWrites(why: string): void {
+    const writes = queue.filter(({ kind }) => kind === 'write');
+    queue = queue.filter(({ kind }) => kind === 'read');
+    failItems(writes, why);
+  }
+
+  function add(item: Item): void {
+    const why = refusalOf(item);
+    if (why !== undefined) {
+      // Later, as every other answer: whoever writes does not expect to be called while it still writes.
+      queueMicrotask(() => failItems([item], why));
+      return;
+    }
+    queue.push(item);
+    schedule();
+  }
+
+  function refusalOf({ kind }: Item): string | undefined {
+    if (state === 'closed') return 'the journal is closed';
+    if (state === 'failed' || (state === 'read-only' && kind === 'write')) return reason ?? 'it cannot be opened';
+    return queue.length < MAX_QUEUED ? undefined : 'too many commands wait for the disk';
+  }
+
+  const read = (sql: string, values: readonly SqlValue[] = []) =>
+    new Promise<readonly unknown[]>((resolve, reject) =>
+      add({ kind: 'read', query: { sql, values }, resolve, reject }),
+    );
+
+  /** Asks the worker for something that is not a batch, when no batch is under way. */
+  async function command(request: Parameters<WorkerLink['ask']>[0]): Promise<void> {
+    await flush();
+    const used = link;
+    if (used === undefined) throw storageError(reason ?? 'it is not open');
+    let answer: Answer;
+    try {
+      answer = await used.ask(request);
+    } catch (error) {
+      workerEnded(used, messageOf(error));
+      throw storageError(messageOf(error));
+    }
+    if (answer.failure === undefined) return;
+    if (link === used) settle([], answer);
+    throw storageError(answer.failure.reason);
+  }
+
+  async function flush(): Promise<void> {
+    await read('SELECT 1').catch(() => undefined);
+  }
+
+  const opening = await start();
+  if (opening?.kind === 'not-opened' && opening.inUse && folder !== undefined) {
+    clearTimeout(retryTimer);
+    throw await inUse(folder);
   }
   return {
     persistent: folder !== undefined,
-    get damaged() {
-      return damaged;
+    get status() {
+      return { ...counts, writable: state === 'open', reason: state === 'open' ? undefined : reason };
     },
-    read(work) {
-      try {
-        return attemptTwice(work);
-      } catch (error) {
-        throw storageError(error);
-      }
+    get identity() {
+      return identity;
     },
-    write(work, done) {
-      committer.add({ work, done });
+    write: (work, done) => add({ kind: 'write', work, done }),
+    read,
+    check: () => command({ kind: 'check' }),
+    async setAside(found) {
+      counts.damaged++;
+      await command({ kind: 'set-aside', cause: messageOf(found) }).catch(() => undefined);
     },
-    flush: committer.flush,
+    async renew() {
+      const next = createIdentity(clock(), false);
+      const { sql, values } = replaceIdentity(next);
+      await new Promise<void>((resolve, reject) =>
+        add({
+          kind: 'write',
+          work: (run) => run(sql, values),
+          done: (error) => (error === undefined ? resolve() : reject(error)),
+        }),
+      );
+      if (folder !== undefined) await command({ kind: 'mark', id: next.id });
+      identity = next;
+    },
+    onOpen(listener) {
+      listeners.push(listener);
+      if (state === 'open' || state === 'read-only') listener({ writable: state === 'open', contents: 'found' });
+    },
     onFresh: (work) => void fresh.push(work),
-    close() {
-      if (closed) return;
-      committer.flush();
-      closed = true;
-      // Writes that a `done` has just queued fail, as the database is closed.
-      committer.flush();
-      checkpoint();
-      disconnect();
-      unlock();
+    flush,
+    async probe() {
+      if (state === 'failed' || state === 'closed') return;
+      await read('SELECT 1');
+    },
+    async close() {
+      if (state === 'closed') return;
+      const timer = setTimeout(() => void link?.end(), CLOSE_MS);
+      await command({ kind: 'close' }).catch((error: unknown) => {
+        log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
+      });
+      clearTimeout(timer);
+      state = 'closed';
+      clearTimeout(retryTimer);
+      // Writes that came meanwhile fail, as the database is closed.
+      failAll('the journal is closed');
+      const ended = link;
+      link = undefined;
+      // A worker that hangs cannot be ended.
+      await Promise.race([ended?.end(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
     },
   };
+}
+
+async function rowsOf(used: WorkerLink, query: Query): Promise<readonly unknown[]> {
+  const { results, failure } = await used.ask({
+    kind: 'batch',
+    sql: [],
+    memory: new ArrayBuffer(0),
+    length: 0,
+    queries: [query],
+  });
+  const [rows = []] = results;
+  if (failure !== undefined || 'kind' in rows) throw new Error('kind' in rows ? rows.reason : failure?.reason);
+  return rows;
+}
+
+function expectAnswer({ failure }: Answer): void {
+  if (failure !== undefined) throw new Error(failure.reason);
+}
+
+function isWritable(folder: string | undefined): boolean {
+  try {
+    if (folder !== undefined) accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @returns the error, which names the process that has the database open, where this user may see that */
+async function inUse(folder: string): Promise<SupersimError> {
+  const path = join(folder, DATABASE_NAME);
+  const holders = await holdersOf(path).catch(() => []);
+  const who = holders.length === 0 ? 'another process' : holders.map(formatHolder).join(', ');
+  return new SupersimError('state-in-use', `${who} uses the state folder ${folder}: it has ${path} open`);
 }

@@ -37,16 +37,27 @@ let loaded: NativeFunctions | undefined;
  * 13 ms, most of them for a diagnostic report that tells it which C library there is. Its index.js shows how the native
  * functions are called; compare it when the version of the packages changes.
  *
+ * @param path for a thread whose code has no file of its own: what {@link nativePath} returned elsewhere
  * @throws Error where there is no package for this platform, or it is not installed
  */
-export function loadNative(): NativeFunctions {
-  loaded ??= requireNative();
+export function loadNative(path?: string): NativeFunctions {
+  if (loaded === undefined) {
+    const found = path ?? nativePath();
+    loaded = requireNative(found);
+  }
   return loaded;
 }
 
-function requireNative(): NativeFunctions {
+const requireNative = (path: string): NativeFunctions => createRequire(path)(path);
+
+/**
+ * Returns the path of the native code of libsql.
+ *
+ * @throws Error where there is no package for this platform, or it is not installed
+ */
+export function nativePath(): string {
   const { platform, arch, execPath } = process;
-  return createRequire(import.meta.url)(nativePackage(platform, arch, () => isMuslProgram(execPath)));
+  return createRequire(import.meta.url).resolve(nativePackage(platform, arch, () => isMuslProgram(execPath)));
 }
 
 /** Names the platform package of libsql. */

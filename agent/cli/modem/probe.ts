@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
+import { formatHolder } from '../../base/file-holders.js';
 import { explainCmeError } from '../../transport/modem/console/cme-errors.js';
 import {
   type PortKind,
@@ -12,7 +13,6 @@ import {
   probePorts,
 } from '../../transport/modem/console/probe.js';
 import { findPorts } from '../../transport/modem/port/find-ports.js';
-import { formatHolder } from '../../transport/modem/port/port-holders.js';
 import { simAdvice } from '../../transport/modem/scripts/sim.js';
 import { listing } from '../control-output.js';
 import { baudSchema, DEFAULT_BAUD, portOptions } from './options.js';

@@ -5,12 +5,13 @@ import {
   formatMessage,
   type MessageType,
 } from '../../../shared/coap/message.js';
-import { OPTION, uintOption, usableOptions } from '../../../shared/coap/options.js';
+import { OPTION, stringOption, uintOption, usableOptions } from '../../../shared/coap/options.js';
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
-import { SupersimError } from '../../../shared/errors.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import { type DatagramKey, type DedupPolicy, datagramKey, type SeenReply, type SeenRequest } from '../dedup/entry.js';
+import { seenReplyOf } from '../journal/handle.js';
+import type { Found, Then } from '../journal/types.js';
 import type { Stats } from '../stats/stats.js';
 
 /** Most separate responses that await an acknowledgement; further ones are sent non-confirmable. */
@@ -35,18 +36,22 @@ export interface CoapExchange<Peer extends CoapPeer> {
   readonly policy: DedupPolicy;
   /** Its entry in the duplicate table; it is finished with the bytes that `encode` returned. */
   readonly seen: SeenRequest;
+  /** Whether the journal may have known it, and was lost. */
+  readonly isLost: boolean;
   /** Returns the response as a repeat of the request gets it. */
   readonly encode: (parts: ResponseParts) => Buffer;
   /** Sends the response, once: as it was encoded, or separately where the request has been acknowledged. */
-  readonly send: (parts: ResponseParts, encoded: Buffer) => void;
+  readonly send: (parts: ResponseParts, encoded: Uint8Array) => void;
   /** Tells the peer that the response comes later, perhaps after a restart of the agent (RFC 7252 §5.2.2). */
   readonly acknowledge: () => void;
 }
 
 export interface EndpointOptions<Peer extends CoapPeer> {
   readonly duplicates: DuplicateTable;
-  /** Returns what the journal knows of a request that the table does not have; a `busy` error when it cannot tell. */
-  readonly recall: (key: DatagramKey) => SeenReply | SupersimError | undefined;
+  /** Calls `then` with what the journal knows of a request that the table does not have: at once, or later. */
+  readonly find: (key: DatagramKey, peer: string, then: Then) => void;
+  /** Returns the response to a repeat of a request whose own response is not kept any more. */
+  readonly forgotten: (request: CoapMessage, found: Found & { kind: 'forgotten' }) => ResponseParts;
   readonly handle: (exchange: CoapExchange<Peer>) => void;
   readonly dedupPolicyOf: (request: CoapMessage) => DedupPolicy;
   readonly stats: Pick<Stats, 'repeated'>;
@@ -54,10 +59,10 @@ export interface EndpointOptions<Peer extends CoapPeer> {
   readonly random?: () => number;
 }
 
-/** Returns the response to a request that cannot be tracked (RFC 7252 §5.9.3.4). */
+/** Returns the response to a request that cannot be tracked (RFC 7252 §5.9.3.4), nor can that be recorded. */
 const busy = (why: string): ResponseParts => ({
   code: '5.03',
-  options: [uintOption(OPTION.maxAge, BUSY_MAX_AGE_S)],
+  options: [uintOption(OPTION.maxAge, BUSY_MAX_AGE_S), stringOption(OPTION.unrecorded, '')],
   payload: Buffer.from(`busy: ${why}`),
 });
 
@@ -71,7 +76,7 @@ interface Unacknowledged {
  * responses go piggybacked, separately or non-confirmably, pings are reset.
  */
 export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptions<Peer>) {
-  const { duplicates, recall, handle, dedupPolicyOf, stats } = options;
+  const { duplicates, find, forgotten, handle, dedupPolicyOf, stats } = options;
   const { now = () => performance.now(), random = Math.random } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
   let nextMessageId = Math.floor(random() * 0x10000);
@@ -94,17 +99,29 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
   function receiveRequest(request: CoapMessage, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
-    const at = now();
-    const seen = duplicates.find(key.text, at);
-    if (seen !== undefined) {
-      if (answerRepeat(seen, request, peer)) seen.accepted = true;
-      return;
-    }
+    if (isAnsweredByTable(key, request, peer)) return;
     const policy = dedupPolicyOf(request);
-    const known = policy === 'none' ? undefined : recall(key);
-    if (known instanceof SupersimError) refuse(request, peer, known.message);
-    else if (known !== undefined) answerRepeat(known, request, peer);
-    else begin(request, peer, key, policy, at);
+    if (policy === 'none') begin(request, peer, key, policy, false);
+    else find(key, peer.name, (found) => answerOrBegin(request, peer, key, policy, found));
+  }
+
+  function isAnsweredByTable(key: DatagramKey, request: CoapMessage, peer: Peer): boolean {
+    const seen = duplicates.find(key.text, now());
+    if (seen === undefined) return false;
+    if (answerRepeat(seen, request, peer)) seen.accepted = true;
+    return true;
+  }
+
+  function answerOrBegin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, found?: Found): void {
+    // While the disk was read it may have come again, and been begun.
+    if (isAnsweredByTable(key, request, peer)) return;
+    const known = found && seenReplyOf(found);
+    if (known !== undefined) answerRepeat(known, request, peer);
+    else if (found?.kind === 'forgotten') {
+      stats.repeated();
+      peer.send(formatMessage(piggybacked(request, forgotten(request, found))), 'reply');
+    } else if (found?.kind === 'unknown') refuse(request, peer, found.error.message);
+    else begin(request, peer, key, policy, found?.kind === 'lost' && policy === 'track');
   }
 
   /** @returns whether the sender was told that the response comes later */
@@ -118,12 +135,12 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, at: number): void {
+  function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const seen = duplicates.begin(key.text, policy !== 'track', lifetime, at);
+    const seen = duplicates.begin(key.text, policy !== 'track', lifetime, now());
     if (seen === undefined) refuse(request, peer, 'the duplicate table is full');
-    else answer(seen, request, peer, key, policy);
+    else answer(seen, request, peer, key, policy, isLost);
   }
 
   function refuse(request: CoapMessage, peer: Peer, why: string): void {
@@ -131,21 +148,28 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   }
 
   /** Has the request handled; acknowledges it when the response takes long. */
-  function answer(seen: SeenRequest, request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy): void {
+  function answer(
+    seen: SeenRequest,
+    request: CoapMessage,
+    peer: Peer,
+    key: DatagramKey,
+    policy: DedupPolicy,
+    isLost: boolean,
+  ): void {
     let timer: NodeJS.Timeout | undefined;
     const acknowledge = () => {
       if (seen.accepted || request.type !== 'CON') return;
       seen.accepted = true;
       sendEmptyAck(request, peer);
     };
-    const send = (parts: ResponseParts, encoded: Buffer) => {
+    const send = (parts: ResponseParts, encoded: Uint8Array) => {
       clearTimeout(timer);
       if (seen.accepted) sendSeparately(request, parts, peer);
       else peer.send(encoded, 'reply');
     };
     // A repeat gets its response piggybacked, also when the first was sent separately.
     const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
-    handle({ request, peer, key, policy, seen, encode, send, acknowledge });
+    handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });
     // Each message through the gateway costs an API call: no empty acknowledgement goes there.
     if (seen.running && !seen.accepted && request.type === 'CON' && peer.name !== 'gateway') {
       timer = setTimeout(acknowledge, PIGGYBACK_WAIT_MS);
@@ -202,7 +226,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       const seen = duplicates.begin(key.text, false, parametersOf(peer.name).exchangeLifetime, now());
       if (seen === undefined) throw new Error('the duplicate table is full');
       seen.accepted = true;
-      answer(seen, request, peer, key, 'track');
+      answer(seen, request, peer, key, 'track', false);
     },
     /** Returns the response as a repeat of the request gets it. */
     encode: (request: CoapMessage, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),

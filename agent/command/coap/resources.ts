@@ -25,6 +25,8 @@ export interface ResourceOptions {
   readonly authorize: Authorize;
   /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: () => number;
+  /** Returns the identity of the journal, as a response carries it. */
+  readonly identity?: () => string | undefined;
   readonly now?: () => number;
 }
 
@@ -56,7 +58,7 @@ const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
  * in blocks (RFC 7959).
  */
 export function createResources(options: ResourceOptions) {
-  const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, now = () => performance.now() } = options;
+  const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, identity, now = () => performance.now() } = options;
   const transfers = createTransfers();
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
   let last: { readonly message: CoapMessage; readonly request: CoapRequest | Rejection } | undefined;
@@ -160,8 +162,10 @@ export function createResources(options: ResourceOptions) {
 
   function run(plan: Plan, message: CoapMessage, peer: string, context: RequestContext, done: Done): void {
     const { handler, request, body } = plan;
-    const { accept, contentFormat, method, query } = request;
-    const settle = (reply: Reply) => done(() => orBadReply(reply, method, accept, contentFormat));
+    const { accept, contentFormat, method, query, asksJournal } = request;
+    const journal = asksJournal ? identity?.() : undefined;
+    const settle = (reply: Reply) =>
+      done(() => orBadReply(journal === undefined ? reply : { ...reply, journal }, method, accept, contentFormat));
     const refusal = authorize(handler);
     if (refusal !== undefined) {
       settle({ error: refusal });

@@ -7,8 +7,9 @@ import type { Datagram } from '../../transport/transport.js';
 import type { Authorize } from '../authorize.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
+import { replyOfForgotten } from '../journal/handle.js';
 import type { Lives } from '../life.js';
-import { internalError } from '../runner/result.js';
+import { type CommandResult, internalError } from '../runner/result.js';
 import type { Stats } from '../stats/stats.js';
 import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponseParts } from './endpoint.js';
 import { createResources, idOf, type NamedReply } from './resources.js';
@@ -36,25 +37,30 @@ interface Peer extends CoapPeer {
 /** Handles CoAP datagrams: the message layer and the resources, with the life of commands between them. */
 export function createCoapServer(options: CoapServerOptions) {
   const { registry, authorize, lives, duplicates, stats, log, maxBytes, reply } = options;
-  const resources = createResources({ registry, authorize, maxBytes });
+  const resources = createResources({ registry, authorize, maxBytes, identity: lives.identity });
   const endpoint = createCoapEndpoint<Peer>({
     duplicates,
-    recall: lives.recall,
+    find: lives.find,
+    forgotten: (request, found) => resources.responseTo(request, replyOfForgotten(found, true)),
     dedupPolicyOf: resources.dedupPolicyOf,
     stats,
     handle,
   });
 
-  function handle({ request, peer, key, policy, seen, encode, send, acknowledge }: CoapExchange<Peer>): void {
+  function handle(exchange: CoapExchange<Peer>): void {
+    const { request, peer, key, policy, seen, isLost, encode, send, acknowledge } = exchange;
     const { datagram, name: peerName, resumed } = peer;
-    const life = lives.open({ datagram, peer: peerName, format: 'coap', resumed }, { key, policy, seen });
+    const life = lives.open({ datagram, peer: peerName, format: 'coap', resumed }, { key, policy, seen, isLost });
 
     function respond(parts: ResponseParts, ended?: NamedReply): void {
       const result = ended && lives.resultOf(life, idOf(request), ended.name, ended.reply);
       const isChanged = result !== undefined && result.reply !== ended?.reply;
-      const sent = isChanged ? resources.responseTo(request, result.reply) : parts;
-      const encoded = encode(sent);
-      lives.finish(life, result === undefined ? [] : [result], encoded, () => send(sent, encoded));
+      let sent = isChanged ? resources.responseTo(request, result.reply) : parts;
+      const encodeResult = ([final]: readonly CommandResult[]) => {
+        if (final !== undefined && final !== result) sent = resources.responseTo(request, final.reply);
+        return encode(sent);
+      };
+      lives.finish(life, result === undefined ? [] : [result], encodeResult, (encoded) => send(sent, encoded));
     }
 
     function fail(name: string | undefined, error: unknown): void {

@@ -5,10 +5,10 @@ import type { Journal } from './types.js';
 /** The commands of the journal, for `supersim-agent commands`. */
 export interface JournalCommands {
   /** Newest first. */
-  list(limit: number): readonly JournalEntry[];
-  get(id: number): JournalEntry | undefined;
+  list(limit: number): Promise<readonly JournalEntry[]>;
+  get(id: number): Promise<JournalEntry | undefined>;
   /** Ends a command that has not started, and tells its sender. */
-  cancel(id: number): 'cancelled' | 'not-found' | 'too-late';
+  cancel(id: number): Promise<'cancelled' | 'not-found' | 'too-late'>;
   /** Forgets the ended commands: repeats of them would run again. @returns how many they were */
   purge(): Promise<number>;
 }
@@ -16,8 +16,8 @@ export interface JournalCommands {
 export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>): JournalCommands => ({
   list: (limit) => journal.list({ limit }),
   get: (id) => journal.get(id),
-  cancel(id) {
-    const entry = journal.get(id);
+  async cancel(id) {
+    const entry = await journal.get(id);
     if (entry === undefined) return 'not-found';
     if (entry.state !== 'accepted') return 'too-late';
     const { key } = entry.command;
@@ -27,8 +27,5 @@ export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>
     // What was taken in, and does not wait for a place, is about to start.
     return waited ? 'cancelled' : 'too-late';
   },
-  purge: () =>
-    new Promise((resolve, reject) => {
-      journal.purge((error, purged) => (error === undefined ? resolve(purged) : reject(error)));
-    }),
+  purge: () => journal.purge(),
 });

@@ -16,6 +16,9 @@ export type JournalState = (typeof JOURNAL_STATES)[number];
 export const JOURNAL_OUTCOMES = ['done', 'failed', 'interrupted', 'refused'] as const;
 export type JournalOutcome = (typeof JOURNAL_OUTCOMES)[number];
 
+/** Size of a key: that of a datagram's digest. */
+export const KEY_BYTES = 32;
+
 /** The fixed part of an entry, given when the command is accepted. */
 export interface JournalCommand {
   /** The digest that identifies a repeat. */
@@ -114,12 +117,13 @@ const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.strin
 const commandSchema = z.object({
   seq: z.int(),
   received: moment,
-  key: bytes,
+  // Of 0.1; now the attachment has it.
+  key: bytes.optional(),
+  request: bytes.optional(),
   peer: z.string(),
   id: z.union([z.string(), z.number(), z.null()]).optional(),
   name: z.string(),
   format: z.enum([...FORMATS, 'coap']),
-  request: bytes,
   source: z.object({ address: z.string(), port: z.int() }),
   port: z.int(),
   transport: z.string(),
@@ -136,24 +140,20 @@ const progressSchema = z.object({
   finished: moment.nullable(),
   outcome: z.enum(JOURNAL_OUTCOMES).nullable(),
   code: z.string().nullable(),
-  reply: bytes.nullable(),
+  // Of 0.1; now the attachment is the reply.
+  reply: bytes.nullable().optional(),
 });
 
-const base64 = (value: Uint8Array): string =>
-  Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
-
-/** Returns the record of the fixed part, which is written once. */
+/** Returns the record of the fixed part, which is written once: its attachment is the key and the request. */
 export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =>
   writeRecord(
     JSON.stringify({
       seq,
       received,
-      key: base64(command.key),
       peer: command.peer,
       id: command.id,
       name: command.name,
       format: command.format,
-      request: base64(command.request),
       source: command.source,
       port: command.port,
       transport: command.transport,
@@ -161,28 +161,18 @@ export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =
       endsWith: command.endsWith,
       deadline: command.deadline,
       lifetimeMs: command.lifetimeMs,
-    } satisfies Record<keyof JournalCommand | 'seq' | 'received', unknown>),
+    } satisfies Record<Exclude<keyof JournalCommand, 'key' | 'request'> | 'seq' | 'received', unknown>),
+    Buffer.concat([command.key, command.request]),
   );
 
+/** Returns the record of the progress: its attachment is the reply, if there is one. */
 export const writeProgress = ({ seq, state, runs, started, finished, outcome, code, reply }: JournalEntry): Buffer =>
-  writeRecord(
-    JSON.stringify({
-      seq,
-      state,
-      runs,
-      started,
-      finished,
-      outcome,
-      code,
-      reply: reply === null ? null : base64(reply),
-    }),
-  );
+  writeRecord(JSON.stringify({ seq, state, runs, started, finished, outcome, code }), reply ?? undefined);
 
-/** An entry on the disk, and the sizes of its records. */
+/** An entry on the disk, and the size of its records. */
 export interface Row {
   readonly entry: JournalEntry;
-  readonly commandBytes: number;
-  readonly progressBytes: number;
+  readonly bytes: number;
 }
 
 /**
@@ -193,11 +183,20 @@ export interface Row {
 export function readEntry(commandRecord: unknown, progressRecord: unknown): Row {
   const first = readRecord(commandSchema, commandRecord);
   const second = readRecord(progressSchema, progressRecord);
-  const { seq, received, ...command } = first.document;
-  if (seq !== second.document.seq) throw new DamagedError('a row has the records of two commands');
+  const { seq, received, key, request, ...fixed } = first.document;
+  const { reply, ...progress } = second.document;
+  if (seq !== progress.seq) throw new DamagedError('a row has the records of two commands');
+  const command = {
+    ...fixed,
+    key: key ?? copyOf(first.attachment?.subarray(0, KEY_BYTES)),
+    request: request ?? copyOf(first.attachment?.subarray(KEY_BYTES)),
+  };
+  if (command.key.length !== KEY_BYTES) throw new DamagedError('a row has no key');
   return {
-    entry: { ...second.document, seq, command, received },
-    commandBytes: first.size,
-    progressBytes: second.size,
+    entry: { ...progress, seq, command, received, reply: second.attachment ?? reply ?? null },
+    bytes: first.size + second.size,
   };
 }
+
+/** A copy that does not keep the whole page of rows in memory. */
+const copyOf = (bytes: Uint8Array | undefined): Buffer => Buffer.copyBytesFrom(bytes ?? new Uint8Array());

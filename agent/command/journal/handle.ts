@@ -1,16 +1,20 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
-import { isSupersimError, SupersimError } from '../../../shared/errors.js';
+import type { SupersimError } from '../../../shared/errors.js';
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { SeenReply } from '../dedup/entry.js';
 import { codeOf, outcomeOf } from '../runner/result.js';
 import type { StartGate } from '../runner/task.js';
-import { type Ending, isLive, type JournalCommand, type JournalEntry } from './entry.js';
-import type { Journal } from './types.js';
+import type { Ending, JournalCommand, JournalEntry, JournalOutcome } from './entry.js';
+import type { Found, Journal } from './types.js';
 
 /** The journal entry of one datagram, which all of its commands share. */
 export interface JournalHandle extends StartGate {
-  /** Writes that all commands have ended; calls `then` when that is on the disk, or cannot be. */
-  finish(ending: Ending, then: () => void): void;
+  /**
+   * Writes that all commands have ended; calls `then` when that is on the disk, or with the reason why it is not.
+   *
+   * @param isFinal whether a repeat must get the same outcome also when no command was accepted
+   */
+  finish(ending: Ending, isFinal: boolean, then: (error?: SupersimError) => void): void;
 }
 
 /**
@@ -27,11 +31,9 @@ export function createJournalHandle(journal: Journal, command: JournalCommand, r
   function accept(): void {
     if (state !== 'new') return;
     state = 'accepted';
-    const known = journal.accept(command, (error) => {
+    journal.accept(command, (error) => {
       refusal = error;
     });
-    // The lookup before found no entry, so this is no repeat that could be answered.
-    if (known !== undefined) refusal = new SupersimError('busy', 'the journal has it already');
   }
 
   function start(run: (error?: SupersimError) => void): void {
@@ -55,9 +57,10 @@ export function createJournalHandle(journal: Journal, command: JournalCommand, r
     key,
     accept,
     start,
-    finish(ending, then) {
-      if (state === 'new') then();
-      else journal.finish(key, ending, () => then());
+    finish(ending, isFinal, then) {
+      if (state !== 'new') journal.finish(key, ending, then);
+      else if (isFinal) journal.refuse(command, ending, then);
+      else then();
     },
   };
 }
@@ -87,22 +90,45 @@ export const INTERRUPTED: CommandError = {
   message: 'the agent or the device went down while it ran; it may have had its effect',
 };
 
+/** Answers a command of which it is not known whether it has come before. */
+export const LOST: Reply = {
+  error: {
+    code: 'interrupted',
+    message: 'the device has lost its record of commands, and may have run it; check before you send it again',
+  },
+};
+
 /**
  * Returns the reply of a command that an earlier run of the agent accepted: one that had started cannot be `refused`.
  */
 export const outcomeAfterRestart = ({ runs }: JournalEntry, reply: Reply): Reply =>
   runs > 0 && outcomeOf(reply) === 'refused' ? { error: INTERRUPTED } : reply;
 
-/** Returns what the journal knows of a datagram; a `busy` error when it cannot be read. */
-export function recall(journal: Journal | undefined, key: () => Uint8Array): SeenReply | SupersimError | undefined {
-  if (journal === undefined) return undefined;
-  try {
-    const entry = journal.find(key());
-    return entry && { reply: entry.reply ?? undefined, running: isLive(entry) };
-  } catch (error) {
-    if (isSupersimError(error, 'busy')) return error;
-    throw error;
-  }
+/**
+ * Returns the reply to a repeat of a command whose own reply is not kept any more.
+ *
+ * @param isAlone false for one of several commands in a datagram, of which the worst outcome is known
+ */
+export function replyOfForgotten(found: Found & { kind: 'forgotten' }, isAlone: boolean): Reply {
+  const { outcome, code } = found;
+  if (outcome === 'done') return { result: undefined, forgotten: true };
+  const message = isAlone
+    ? 'it ended so; what it answered is no longer kept'
+    : 'one of the commands in its datagram ended so; what each answered is no longer kept';
+  return { error: { code: code ?? FORGOTTEN_CODES[outcome], message } };
+}
+
+/** Where the code is not known either. */
+const FORGOTTEN_CODES = {
+  failed: 'handler-failed',
+  interrupted: 'interrupted',
+  refused: 'busy',
+} as const satisfies Record<Exclude<JournalOutcome, 'done'>, CommandError['code']>;
+
+/** Returns what a repeat is answered from, where the journal has it. */
+export function seenReplyOf(found: Found): SeenReply | undefined {
+  if (found.kind === 'running') return { reply: undefined, running: true };
+  return found.kind === 'ended' ? { reply: found.reply, running: false } : undefined;
 }
 
 /** An entry of several commands has the worst of their outcomes. */

@@ -1,6 +1,7 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import type { Clock } from '../../base/moment.js';
+import { ageOf, type Clock } from '../../base/moment.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
+import { DamagedError } from '../../storage/sqlite.js';
 import {
   acceptedEntry,
   type Ending,
@@ -10,53 +11,133 @@ import {
   type JournalEntry,
   startedEntry,
 } from './entry.js';
-import { createKeyFilter } from './key-filter.js';
-import { ALL_ROWS, createLiveCommands, type LiveCommand, reservedFor } from './live-commands.js';
+import { createLiveCommands, type LiveCommand, reservedFor } from './live-commands.js';
+import { type Loaded, loadJournal } from './load.js';
+import { createLookups, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
-import { readKeyPrefixes, readRow, readRows, removeEnded, totalsOf, updateRow } from './rows.js';
-import { JOURNAL_LIMITS, type Journal, type JournalLimits, type Recovered, type TellEnding } from './types.js';
-import { createJournalUsage } from './usage.js';
+import { createRemembered, type Remembered } from './remembered.js';
+import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, updateRow } from './rows.js';
+import {
+  type Found,
+  JOURNAL_LIMITS,
+  type Journal,
+  type JournalLimits,
+  type Recovered,
+  type TellEnding,
+} from './types.js';
 
-/** At the bound, how long until the journal looks again for something to evict. */
+/** At the bound, how long until the journal looks again for something to forget. */
 const EVICTION_PAUSE_MS = 1000;
+/** Most refusals that wait for the disk; further ones are not written. */
+const MAX_REFUSALS = 1024;
+const NOTHING = new Uint8Array();
 
 export function createJournal(database: Database, clock: Clock, limits: JournalLimits = JOURNAL_LIMITS): Journal {
-  const usage = createJournalUsage(database);
-  const live = createLiveCommands(database, usage);
-  const keys = createKeyFilter(limits.entries);
+  const remembered = createRemembered(database);
+  const live = createLiveCommands(database, remembered);
+  const lookups = createLookups({ inMemory, onDisk });
   let nextSeq = 1;
+  /** Whether the previous run's commands have been recovered: only then are commands taken in. */
   let recovered = false;
+  /** Why they have not. */
+  let failure = new SupersimError('busy', 'the journal is not ready');
+  /** What had not ended when the previous run did, while that cannot be recovered. */
+  let unfinished: Loaded['live'] = [];
+  /** Whether this run remembers all that was known when the journal was lost. */
+  let isAllKnown = false;
   let evictAgainAt = 0;
+  let refusals = 0;
 
-  function accept(command: JournalCommand, done: WriteCallback): JournalEntry | undefined {
-    try {
-      const known = find(command.key);
-      if (known !== undefined) return known;
-      if (!recovered) throw new SupersimError('busy', 'the journal is not ready');
-      const entry = acceptedEntry(command, nextSeq, clock());
-      if (isFull(entry) && !(evict() && !isFull(entry))) {
-        throw new SupersimError('busy', 'the journal is full of commands of which repeats may still come');
-      }
-      nextSeq++;
-      keys.add(command.key);
-      live.put(live.add(entry, undefined, 0), entry, done);
-    } catch (error) {
-      if (!isSupersimError(error, 'busy')) throw error;
-      done(error);
-    }
-    return undefined;
+  database.onOpen(({ contents }) => {
+    if (contents === 'lost') isAllKnown = recovered;
+  });
+
+  function inMemory({ key, lifetimeMs }: Wanted): Found | undefined | 'later' {
+    if (key === undefined) return foundNowhere(undefined, lifetimeMs);
+    const one = live.get(key);
+    if (one !== undefined) return foundEntry(one.entry);
+    return remembered.mayHave(key) ? 'later' : foundNowhere(key, lifetimeMs);
   }
 
-  const isFull = (entry: JournalEntry): boolean =>
-    usage.entries >= limits.entries || usage.bytes + reservedFor(entry) > limits.bytes;
+  async function onDisk({ key, lifetimeMs }: Wanted): Promise<Found | undefined> {
+    try {
+      const found = key && (await remembered.find(key));
+      return found === undefined ? foundNowhere(key, lifetimeMs) : foundRemembered(found);
+    } catch (error) {
+      if (isSupersimError(error, 'busy')) return { kind: 'unknown', error };
+      if (!(error instanceof DamagedError)) throw error;
+      await database.setAside(error);
+      return { kind: 'lost' };
+    }
+  }
+
+  /** Judges a datagram that neither memory nor the disk knows. */
+  function foundNowhere(key: Uint8Array | undefined, lifetimeMs: number): Found | undefined {
+    if (!recovered) return foundUnfinished(key) ?? { kind: 'unknown', error: failure };
+    const lost = database.identity?.lost;
+    if (key === undefined || isAllKnown || !lost) return undefined;
+    return ageOf(lost, clock()).least < lifetimeMs ? { kind: 'lost' } : undefined;
+  }
+
+  /** Until it can be recovered, a command that had started is known to be interrupted. */
+  function foundUnfinished(key: Uint8Array | undefined): Found | undefined {
+    const one = key && unfinished.find(({ entry }) => Buffer.compare(entry.command.key, key) === 0);
+    return one?.entry.state === 'started' ? INTERRUPTED : undefined;
+  }
+
+  function accept(command: JournalCommand, done: WriteCallback): void {
+    const refusal = refusalOf(command);
+    if (refusal !== undefined) {
+      done(refusal);
+      return;
+    }
+    const entry = acceptedEntry(command, nextSeq++, clock());
+    live.put(live.add(entry), entry, done);
+  }
+
+  function refuse(command: JournalCommand, ending: Ending, done: WriteCallback): void {
+    const tooMany = refusals >= MAX_REFUSALS && new SupersimError('busy', 'too many refusals wait for the disk');
+    const refusal = tooMany || refusalOf(command);
+    if (refusal) {
+      done(refusal);
+      return;
+    }
+    refusals++;
+    // It never runs: its request is not needed.
+    const entry = acceptedEntry({ ...command, request: NOTHING }, nextSeq++, clock());
+    live.put(live.add(entry), endedEntry(entry, ending, clock()), (error) => {
+      refusals--;
+      done(error);
+      shrink();
+    });
+  }
+
+  /** Returns why a command cannot be taken in. */
+  function refusalOf(command: JournalCommand): SupersimError | undefined {
+    if (!recovered) return failure;
+    if (live.get(command.key) !== undefined) return new SupersimError('busy', 'the journal has it already');
+    if (live.size >= limits.entries || live.bytes + reservedFor(command) > limits.bytes) {
+      return full('commands that have not ended');
+    }
+    if (remembered.count < limits.entries + limits.identities || evict()) return undefined;
+    return full('commands of which repeats may still come');
+  }
 
   /** @returns whether it made room */
   function evict(): boolean {
     const now = clock();
     if (now.monotonic < evictAgainAt) return false;
-    if (usage.prune((entry) => isEvictable(entry, now), 1) > 0) return true;
+    if (remembered.forgetOldest((group) => isEvictable(group, now))) return true;
     evictAgainAt = now.monotonic + EVICTION_PAUSE_MS;
     return false;
+  }
+
+  /** Keeps only the identities of the oldest commands where there are too many with their replies. */
+  function shrink(): void {
+    const { whole } = remembered;
+    while (whole.count + live.size > limits.entries || whole.bytes + live.bytes > limits.bytes) {
+      if (!remembered.packOldest()) return;
+    }
   }
 
   /** Returns the command of a key that has not ended; gives `done` an error when there is none. */
@@ -74,90 +155,87 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
 
   function finish(key: Uint8Array, ending: Ending, done: WriteCallback = ignore): void {
     const one = liveCommand(key, done);
-    if (one !== undefined) live.put(one, endedEntry(one.entry, ending, clock()), done);
+    if (one === undefined) return;
+    live.put(one, endedEntry(one.entry, ending, clock()), (error) => {
+      done(error);
+      shrink();
+    });
   }
 
-  function find(key: Uint8Array): JournalEntry | undefined {
-    const one = live.get(key);
-    if (one !== undefined) return one.entry;
-    if (!keys.mayHave(key)) return undefined;
-    const row = database.read((connection) => readRow(connection, 'key', key));
-    if (row === undefined || isLive(row.entry) || !isForgotten(row.entry, clock(), limits.keepMs)) return row?.entry;
-    usage.remove(row);
-    return undefined;
+  async function recover(tell: TellEnding): Promise<Recovered> {
+    if (recovered) return { run: [], ended: [] };
+    try {
+      const loaded = await loadJournal(database, remembered);
+      nextSeq = Math.max(nextSeq, loaded.lastSeq + 1);
+      unfinished = loaded.live;
+      const result = await settleUnfinished(loaded, tell);
+      unfinished = [];
+      recovered = true;
+      shrink();
+      return result;
+    } catch (error) {
+      if (!isSupersimError(error, 'busy')) throw error;
+      failure = error;
+      throw error;
+    } finally {
+      lookups.open();
+    }
+  }
+
+  /** @throws (rejects) SupersimError `busy` when the disk cannot be written */
+  async function settleUnfinished({ live: rows }: Loaded, tell: TellEnding): Promise<Recovered> {
+    const now = clock();
+    const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
+    const ended = decided.flatMap(({ entry, bytes, decision }) => {
+      if (decision === 'run') return [];
+      const outcome = RECOVERY_OUTCOMES[decision];
+      return [{ entry: endedEntry(entry, { ...tell(entry, outcome), outcome }, now), bytes }];
+    });
+    await new Promise<void>((resolve, reject) => {
+      database.write(
+        (run) => {
+          for (const { entry } of ended) updateRow(run, entry);
+        },
+        (error) => (error === undefined ? resolve() : reject(error)),
+      );
+    });
+    for (const { entry, bytes } of ended) remembered.add(entry, bytes + (entry.reply?.length ?? 0));
+    const running = decided.filter(({ decision }) => decision === 'run');
+    for (const { entry, bytes } of running) live.add(entry, entry, bytes);
+    return { run: running.map(({ entry }) => entry), ended: ended.map(({ entry }) => entry) };
+  }
+
+  async function purge(): Promise<number> {
+    const { count } = remembered;
+    await new Promise<void>((resolve, reject) => {
+      database.write(removeEnded, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+    remembered.clear();
+    await database.renew();
+    return count;
+  }
+
+  function maintain(): void {
+    if (!recovered) return;
+    live.retry();
+    const now = clock();
+    while (remembered.forgetOldest((group) => isForgotten(group, now, limits.keepMs)));
   }
 
   /** Returns the state that memory knows, which is the newer one. */
   const newest = (entry: JournalEntry): JournalEntry => live.get(entry.command.key)?.entry ?? entry;
 
-  function recover(tell: TellEnding): Recovered {
-    if (recovered) return { run: [], ended: [] };
-    const now = clock();
-    const rows = database.read((connection) => readRows(connection, 'live', 0, ALL_ROWS));
-    const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
-    const ended = decided.flatMap(({ entry, decision }) => {
-      if (decision === 'run') return [];
-      const outcome = RECOVERY_OUTCOMES[decision];
-      return [endedEntry(entry, { ...tell(entry, outcome), outcome }, now)];
-    });
-    writeNow(database, ended);
-    const { count, size, last } = database.read(totalsOf);
-    usage.entries = count;
-    usage.bytes = size;
-    nextSeq = Math.max(nextSeq, last + 1);
-    const running = decided.filter(({ decision }) => decision === 'run');
-    for (const { entry, commandBytes } of running) live.add(entry, entry, commandBytes);
-    fillFilter();
-    recovered = true;
-    return { run: running.map(({ entry }) => entry), ended };
-  }
-
-  function fillFilter(): void {
-    try {
-      keys.fill(database.read(readKeyPrefixes));
-    } catch (error) {
-      if (!isSupersimError(error, 'busy')) throw error;
-    }
-    for (const { entry } of live.values()) keys.add(entry.command.key);
-  }
-
-  function purge(done: Parameters<Journal['purge']>[0] = ignore): void {
-    let gone = { count: 0, size: 0 };
-    database.write(
-      (connection) => {
-        gone = removeEnded(connection);
-      },
-      (error) => {
-        if (error !== undefined) gone = { count: 0, size: 0 };
-        usage.entries -= gone.count;
-        usage.bytes -= gone.size;
-        done(error, gone.count);
-      },
-    );
-  }
-
-  function maintain(): void {
-    if (!recovered) return;
-    database.flush();
-    for (const one of live.values()) if (!isLive(one.entry)) live.put(one, one.entry, ignore);
-    const now = clock();
-    usage.prune((entry) => isForgotten(entry, now, limits.keepMs), ALL_ROWS);
-    live.removeDoubtful();
-    if (keys.isWorn) fillFilter();
-  }
-
   return {
+    find: (key, peer, lifetimeMs, then) => lookups.find({ key, lifetimeMs }, peer, then),
     accept,
+    refuse,
     start,
     finish,
-    find,
-    list({ limit }) {
-      database.flush();
-      return database.read((connection) => readRows(connection, 'newest', 0, limit)).map(({ entry }) => newest(entry));
+    async list({ limit }) {
+      return parseRows(await database.read(NEWEST_FIRST, [limit])).map(({ entry }) => newest(entry));
     },
-    get(seq) {
-      database.flush();
-      const row = database.read((connection) => readRow(connection, 'seq', seq));
+    async get(seq) {
+      const [row] = parseRows(await database.read(BY_NUMBER, [seq]));
       return row && newest(row.entry);
     },
     cancel(seq, ending, done) {
@@ -169,27 +247,32 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     recover,
     maintain,
     get size() {
-      return { entries: usage.entries, bytes: usage.bytes, live: live.size };
+      const { whole, count } = remembered;
+      return {
+        entries: whole.count + live.size,
+        bytes: whole.bytes + live.bytes,
+        live: live.size,
+        remembered: count + live.size,
+      };
     },
   };
 }
 
-/** @throws SupersimError `busy` when the entries are not on the disk when it returns */
-function writeNow(database: Database, ended: readonly JournalEntry[]): void {
-  let reason: SupersimError | undefined;
-  database.write(
-    (connection) => {
-      for (const entry of ended) updateRow(connection, entry);
-    },
-    (error) => {
-      reason = error;
-    },
-  );
-  database.flush();
-  if (reason !== undefined) throw reason;
-}
-
 const ignore = () => undefined;
+
+const full = (what: string) => new SupersimError('busy', `the journal is full of ${what}`);
 
 /** How recovery ends a command. */
 const RECOVERY_OUTCOMES = { expire: 'refused', interrupt: 'interrupted', done: 'done' } as const;
+
+const INTERRUPTED: Found = { kind: 'forgotten', outcome: 'interrupted', code: 'interrupted' };
+
+const foundEntry = (entry: JournalEntry): Found =>
+  isLive(entry) ? { kind: 'running' } : { kind: 'ended', reply: entry.reply ?? undefined };
+
+function foundRemembered(found: Remembered): Found {
+  if (found === 'lost') return { kind: 'lost' };
+  if ('entry' in found) return foundEntry(found.entry);
+  const { outcome, code, hadReply } = found.identity;
+  return hadReply ? { kind: 'forgotten', outcome, code } : { kind: 'ended', reply: undefined };
+}

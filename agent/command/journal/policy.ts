@@ -39,13 +39,19 @@ function isExpired({ command: { deadline }, received }: JournalEntry, now: Momen
 const hasEnded = ({ command: { endsWith }, started }: JournalEntry, now: Moment): boolean =>
   endsWith === 'process' || (endsWith === 'boot' && started !== null && started.boot !== now.boot);
 
+/** Commands that have ended: when the last of them did, and the longest time for which their repeats may come. */
+export interface Ended {
+  readonly finished: Moment;
+  readonly lifetimeMs: number;
+}
+
 /**
  * Tells whether repeats of an ended command can no longer come, so that it may be evicted. Only what is certain counts:
  * after another boot it is kept for its whole lifetime again, as no clock tells how long the device was off.
  */
-export const isEvictable = ({ finished, command }: JournalEntry, now: Moment): boolean =>
-  finished !== null && ageOf(finished, now).least >= command.lifetimeMs;
+export const isEvictable = ({ finished, lifetimeMs }: Ended, now: Moment): boolean =>
+  ageOf(finished, now).least >= lifetimeMs;
 
 /** Tells whether an ended command has also been kept for the configured time. */
-export const isForgotten = (entry: JournalEntry, now: Moment, keepMs: number): boolean =>
-  isEvictable(entry, now) && entry.finished !== null && ageOf(entry.finished, now).likely >= keepMs;
+export const isForgotten = (ended: Ended, now: Moment, keepMs: number): boolean =>
+  isEvictable(ended, now) && ageOf(ended.finished, now).likely >= keepMs;

@@ -1,56 +1,44 @@
 import * as z from 'zod';
-import type { Connection } from '../../../shared/sqlite/connection.js';
-import type { SqlValue } from '../../../shared/sqlite/native.js';
+import type { RunStatement } from '../../storage/batch.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
-import { PREFIX_BYTES } from './key-filter.js';
 
-const INSERT = 'INSERT INTO command (seq, key, live, record, progress) VALUES (?, ?, ?, ?, ?)';
+// A row of a commit that failed may be there all the same.
+const INSERT = 'INSERT OR REPLACE INTO command (seq, live, record, progress) VALUES (?, ?, ?, ?)';
 const UPDATE = 'UPDATE command SET live = ?, progress = ? WHERE seq = ?';
-const SELECT = 'SELECT record, progress FROM command WHERE';
-const CHOICES = {
-  live: `${SELECT} live = 1 AND seq > ? ORDER BY seq LIMIT ?`,
-  ended: `${SELECT} live = 0 AND seq > ? ORDER BY seq LIMIT ?`,
-  newest: `${SELECT} seq > ? ORDER BY seq DESC LIMIT ?`,
-} as const;
-const COLUMNS = { seq: `${SELECT} seq = ?`, key: `${SELECT} key = ?` } as const;
+const DELETE = 'DELETE FROM command WHERE seq IN (SELECT value FROM json_each(?))';
 
-/** Scans the index once: reads no record, and does not depend on the order, which may be damaged. */
-const PREFIXES = `SELECT CAST(group_concat(hex(substr(key, 1, ${PREFIX_BYTES})), '') AS BLOB) AS prefixes
-  FROM command WHERE length(key) >= ${PREFIX_BYTES}`;
-
-/** Number and bytes of the ended rows, and the highest sequence number of all. */
-export interface Totals {
-  readonly count: number;
-  readonly size: number;
-  readonly last: number;
-}
-
-const totalsRow = z.object({ count: z.int(), size: z.number(), last: z.int() });
-const prefixesRow = z.object({ prefixes: z.unknown() });
-const TOTALS = `SELECT count(*) AS count, total(length(record) + length(progress)) AS size,
-  (SELECT ifnull(max(seq), 0) FROM command) AS last FROM command WHERE live = 0`;
+const COLUMNS = 'SELECT record, progress FROM command';
+/** Values: the number behind which to begin, and the most rows. */
+export const OLDEST_FIRST = `${COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?`;
+/** Values: the most rows. */
+export const NEWEST_FIRST = `${COLUMNS} ORDER BY seq DESC LIMIT ?`;
+/** Values: the number. */
+export const BY_NUMBER = `${COLUMNS} WHERE seq = ?`;
 
 /** @returns the size of its fixed record */
-export function insertRow(connection: Connection, entry: JournalEntry, progress: Uint8Array): number {
+export function insertRow(run: RunStatement, entry: JournalEntry, progress = writeProgress(entry)): number {
   const record = writeCommand(entry);
-  connection.run(INSERT, [entry.seq, entry.command.key, isLive(entry) ? 1 : 0, record, progress]);
+  run(INSERT, [entry.seq, isLive(entry) ? 1 : 0, record, progress]);
   return record.length;
 }
 
-export function updateRow(connection: Connection, entry: JournalEntry, progress = writeProgress(entry)): void {
-  connection.run(UPDATE, [isLive(entry) ? 1 : 0, progress, entry.seq]);
+export function updateRow(run: RunStatement, entry: JournalEntry, progress = writeProgress(entry)): void {
+  run(UPDATE, [isLive(entry) ? 1 : 0, progress, entry.seq]);
+}
+
+export function removeRows(run: RunStatement, seqs: readonly number[]): void {
+  if (seqs.length > 0) run(DELETE, [JSON.stringify(seqs)]);
+}
+
+/** Removes all commands that have ended. */
+export function removeEnded(run: RunStatement): void {
+  run('DELETE FROM command WHERE live = 0', []);
+  run('DELETE FROM identities', []);
 }
 
 /** @throws DamagedError when a row is not as it was written */
-export const readRows = (connection: Connection, choice: keyof typeof CHOICES, after: number, limit: number): Row[] =>
-  connection.all(CHOICES[choice], [after, limit]).map(parseRow);
-
-/** @throws DamagedError when the row is not as it was written */
-export function readRow(connection: Connection, column: keyof typeof COLUMNS, value: SqlValue): Row | undefined {
-  const row = connection.get(COLUMNS[column], [value]);
-  return row === undefined ? undefined : parseRow(row);
-}
+export const parseRows = (rows: readonly unknown[]): Row[] => rows.map(parseRow);
 
 function parseRow(row: unknown): Row {
   if (typeof row === 'object' && row !== null && 'record' in row && 'progress' in row) {
@@ -59,25 +47,26 @@ function parseRow(row: unknown): Row {
   throw new DamagedError('a row has no record');
 }
 
-/** Returns the first bytes of the keys of all rows, concatenated; shorter keys are damaged, and left out. */
-export function readKeyPrefixes(connection: Connection): Uint8Array {
-  const { prefixes } = prefixesRow.parse(connection.get(PREFIXES));
-  return prefixes === null ? new Uint8Array() : Buffer.from(blob(prefixes).toString('latin1'), 'hex');
+const INSERT_IDENTITIES = 'INSERT OR REPLACE INTO identities (first, record) VALUES (?, ?)';
+const DELETE_IDENTITIES = 'DELETE FROM identities WHERE first = ?';
+/** Values: the number behind which to begin, and the most rows. */
+export const IDENTITIES_FROM = 'SELECT first, record FROM identities WHERE first > ? ORDER BY first LIMIT ?';
+/** Values: the number of the first identity. */
+export const IDENTITIES_AT = 'SELECT first, record FROM identities WHERE first = ?';
+
+const identitiesRow = z.object({ first: z.int(), record: z.unknown() });
+
+export function insertIdentities(run: RunStatement, first: number, record: Uint8Array): void {
+  run(INSERT_IDENTITIES, [first, record]);
 }
 
-/** @returns how many there were */
-export const removeRow = (connection: Connection, seq: number): number =>
-  connection.run('DELETE FROM command WHERE seq = ?', [seq]);
-
-/** Deletes all ended rows. @returns their totals */
-export function removeEnded(connection: Connection): Totals {
-  const totals = totalsOf(connection);
-  connection.run('DELETE FROM command WHERE live = 0');
-  return totals;
+export function removeIdentities(run: RunStatement, first: number): void {
+  run(DELETE_IDENTITIES, [first]);
 }
 
-export function totalsOf(connection: Connection): Totals {
-  const parsed = totalsRow.safeParse(connection.get(TOTALS));
-  if (!parsed.success) throw new DamagedError('the rows cannot be counted');
-  return parsed.data;
+/** @throws DamagedError when it is no such row */
+export function parseIdentitiesRow(row: unknown): { readonly first: number; readonly record: Buffer } {
+  const parsed = identitiesRow.safeParse(row);
+  if (!parsed.success) throw new DamagedError('a row of identities has no record');
+  return { first: parsed.data.first, record: blob(parsed.data.record) };
 }

@@ -1,16 +1,24 @@
-import type { SupersimError } from '../../../shared/errors.js';
+import type { FinalCode, SupersimError } from '../../../shared/errors.js';
 import type { WriteCallback } from '../../storage/database.js';
-import type { Ending, JournalCommand, JournalEntry } from './entry.js';
+import type { Ending, JournalCommand, JournalEntry, JournalOutcome } from './entry.js';
 
 export interface JournalLimits {
   /** How long an ended command is remembered while there is room; at least the exchange lifetime of its peer. */
   readonly keepMs: number;
+  /** Commands that are kept whole, with their replies. */
   readonly entries: number;
-  /** Bytes of all records. Long replies of running commands may exceed it, until the next command is accepted. */
+  /** Bytes of their records. */
   readonly bytes: number;
+  /** Commands of which only the identity and the outcome are kept. */
+  readonly identities: number;
 }
 
-export const JOURNAL_LIMITS: JournalLimits = { keepMs: 24 * 3_600_000, entries: 10_000, bytes: 16 * 1024 * 1024 };
+export const JOURNAL_LIMITS: JournalLimits = {
+  keepMs: 24 * 3_600_000,
+  entries: 10_000,
+  bytes: 16 * 1024 * 1024,
+  identities: 1_000_000,
+};
 
 export interface Recovered {
   /** Commands to run, with `start()` first, in the order of their receipt. */
@@ -27,38 +35,64 @@ export type RecoveryOutcome = 'done' | 'interrupted' | 'refused';
 /** Called with the number of purged commands: none after an error. */
 export type Purged = (error: SupersimError | undefined, purged: number) => void;
 
+/** What the journal knows of a datagram. */
+export type Found =
+  | { readonly kind: 'running' }
+  /** It has ended; `reply` is undefined where nothing was sent. */
+  | { readonly kind: 'ended'; readonly reply: Uint8Array | undefined }
+  /** It has ended, and its reply is not kept any more. */
+  | { readonly kind: 'forgotten'; readonly outcome: JournalOutcome; readonly code: FinalCode | undefined }
+  /** It may have come before: what was remembered then is lost. */
+  | { readonly kind: 'lost' }
+  /** It is not known whether it has come before. */
+  | { readonly kind: 'unknown'; readonly error: SupersimError };
+
+/** Called with what is known of a datagram; undefined when it has not come before. */
+export type Then = (found: Found | undefined) => void;
+
 /**
  * The journal of commands. A state is on the disk when its `done` is called without an error; memory has it at once.
  */
 export interface Journal {
   /**
-   * Accepts a command, or gives `done` an error: `busy` at the bound, on a full disk, and until `recover()` has
-   * succeeded.
+   * Looks a datagram up: at once where memory can tell, else when the disk has been read. The datagrams of one peer are
+   * answered in the order in which they came.
    *
-   * @returns the entry of a repeat; `done` is not called then
+   * @param key undefined for a datagram whose repeats cannot be recognised: it waits until the journal can be used
+   * @param lifetimeMs the exchange lifetime of its peer
    */
-  accept(command: JournalCommand, done: WriteCallback): JournalEntry | undefined;
+  find(key: Uint8Array | undefined, peer: string, lifetimeMs: number, then: Then): void;
+  /** Accepts a command that was not found, or gives `done` an error: `busy` at the bound, or on a full disk. */
+  accept(command: JournalCommand, done: WriteCallback): void;
+  /** Writes that a command was refused without having been accepted, so that it never runs. */
+  refuse(command: JournalCommand, ending: Ending, done: WriteCallback): void;
   /** To be committed before the command runs. It can follow accept() at once: both are then one commit. */
   start(key: Uint8Array, done: WriteCallback): void;
-  /** An end that cannot be written now (`done` gets `busy`) is kept in memory, and written by `maintain()`. */
+  /** An end that cannot be written now (`done` gets `busy`) is kept in memory, and written later. */
   finish(key: Uint8Array, ending: Ending, done?: WriteCallback): void;
-  /** @throws SupersimError `busy` when the disk cannot be read */
-  find(key: Uint8Array): JournalEntry | undefined;
-  /** Newest first. @throws SupersimError `busy` */
-  list(options: { readonly limit: number }): JournalEntry[];
-  /** @throws SupersimError `busy` */
-  get(seq: number): JournalEntry | undefined;
+  /** Newest first. @throws (rejects) SupersimError `busy` */
+  list(options: { readonly limit: number }): Promise<JournalEntry[]>;
+  /** @throws (rejects) SupersimError `busy` */
+  get(seq: number): Promise<JournalEntry | undefined>;
   /** Ends a command that has not started as `refused`. @returns false when there is none */
   cancel(seq: number, ending: Omit<Ending, 'outcome'>, done?: WriteCallback): boolean;
-  /** Forgets all ended commands, also those of which repeats may still come. */
-  purge(done?: Purged): void;
+  /** Forgets all ended commands, also those of which repeats may still come; the journal gets a new identity. */
+  purge(): Promise<number>;
   /**
-   * Decides, once, about the commands that had not ended when the previous run of the agent did: see `decideRecovery`.
+   * Reads what is remembered and decides, once, about the commands that had not ended when the previous run of the agent
+   * did: see `decideRecovery`. Until then `find` waits.
    *
-   * @throws SupersimError `busy` when the disk is full; call it again
+   * @throws (rejects) SupersimError `busy` when the disk cannot be read or written; call it again
    */
-  recover(tell: TellEnding): Recovered;
+  recover(tell: TellEnding): Promise<Recovered>;
   /** Forgets old entries, and writes those that could not be written. To be called about once a minute. */
   maintain(): void;
-  readonly size: { readonly entries: number; readonly bytes: number; readonly live: number };
+  readonly size: {
+    /** Commands that are kept whole, and those that have not ended. */
+    readonly entries: number;
+    readonly bytes: number;
+    readonly live: number;
+    /** All commands that are remembered. */
+    readonly remembered: number;
+  };
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
-import type { Connection } from '../../../shared/sqlite/connection.js';
 import { ageOf, type Clock } from '../../base/moment.js';
+import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
@@ -60,8 +60,12 @@ const rowSchema = z.object({ record: z.unknown() });
  * An entry expires by the time that remained when it was pushed, so that setting the clock neither prolongs nor
  * shortens it; over a boot the wall clock counts, but at least the time since the boot.
  */
-export function openOutbox(database: Database, clock: Clock, limits: OutboxLimits = OUTBOX_LIMITS): Outbox {
-  const loaded = load(database);
+export async function openOutbox(
+  database: Database,
+  clock: Clock,
+  limits: OutboxLimits = OUTBOX_LIMITS,
+): Promise<Outbox> {
+  const loaded = await load(database);
   let items = loaded ?? [];
   // Above the numbers of entries that could not be read, which stay on disk for the next start.
   let nextSeq = loaded === undefined ? clock().wall : (items.at(-1)?.seq ?? 0) + 1;
@@ -71,17 +75,17 @@ export function openOutbox(database: Database, clock: Clock, limits: OutboxLimit
   /** Rows to delete with the next write; bounded by the number of entries. */
   let leaving: number[] = [];
 
-  database.onFresh((connection) => {
-    for (const item of items) insert(connection, item);
+  database.onFresh((run) => {
+    for (const item of items) insert(run, item);
   });
 
   function write(added: OutboxItem | undefined, done: WriteCallback = ignore): void {
     const going = leaving;
     leaving = [];
     database.write(
-      (connection) => {
-        for (const seq of going) connection.run(DELETE, [seq]);
-        if (added !== undefined) insert(connection, added);
+      (run) => {
+        for (const seq of going) run(DELETE, [seq]);
+        if (added !== undefined) insert(run, added);
       },
       (error) => {
         if (error !== undefined) leaving = [...going, ...leaving].slice(-limits.entries);
@@ -150,22 +154,22 @@ export function openOutbox(database: Database, clock: Clock, limits: OutboxLimit
 
 const ignore = () => undefined;
 
-function insert(connection: Connection, item: OutboxItem): void {
-  connection.run(INSERT, [item.seq, writeRecord(JSON.stringify({ ...item, bytes: item.bytes.toString('base64') }))]);
+function insert(run: RunStatement, item: OutboxItem): void {
+  run(INSERT, [item.seq, writeRecord(JSON.stringify({ ...item, bytes: item.bytes.toString('base64') }))]);
 }
 
 /** @returns undefined when the disk cannot be read now */
-function load(database: Database): OutboxItem[] | undefined {
+async function load(database: Database): Promise<OutboxItem[] | undefined> {
   try {
-    return database.read((connection) =>
-      connection.all('SELECT record FROM outbox ORDER BY seq').map((row) => {
-        const parsed = rowSchema.safeParse(row);
-        if (!parsed.success) throw new DamagedError('a row has no record');
-        return readRecord(recordSchema, parsed.data.record).document;
-      }),
-    );
+    const rows = await database.read('SELECT record FROM outbox ORDER BY seq');
+    return rows.map((row) => {
+      const parsed = rowSchema.safeParse(row);
+      if (!parsed.success) throw new DamagedError('a row has no record');
+      return readRecord(recordSchema, parsed.data.record).document;
+    });
   } catch (error) {
-    if (!isSupersimError(error, 'busy')) throw error;
+    if (error instanceof DamagedError) await database.setAside(error);
+    else if (!isSupersimError(error, 'busy')) throw error;
     return undefined;
   }
 }

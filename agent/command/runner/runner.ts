@@ -20,9 +20,11 @@ export interface Runner {
    * @returns whether there were any
    */
   cancel(isWanted: (task: Task) => boolean): boolean;
+  /** Handlers that run. */
   readonly running: number;
+  /** Commands that wait for a place, or for the journal. */
   readonly waiting: number;
-  /** Whether tasks wait although a slot is free: a fault, which a restart ends. */
+  /** Whether tasks wait although a place is free: a fault, which a restart ends. */
   readonly isStuck: boolean;
   /** Applies other limits; tasks above them stay. */
   limit(limits: RunLimits): void;
@@ -30,12 +32,36 @@ export interface Runner {
   stop(graceMs: number): Promise<void>;
 }
 
+/** Runs that take so long on the average are slow. */
+const SLOW_RUN_MS = 1000;
+/** Weight of the last run in the mean duration. */
+const MEAN_WEIGHT = 1 / 8;
+/** So long may a task wait for a place after its start was written. */
+const MAX_WAIT_MS = 100;
+/** Most tasks whose start is being written, or which wait for a place then. */
+const MAX_AHEAD = 1024;
+
 /** Runs tasks: a limited number at once, each for its timeout at most, none able to block the others. */
 export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   let limits = first;
-  const handlers = createRunningHandlers({ context, settle, released: startNext, contained });
-  /** Tasks whose start is being written to the disk: they have a slot already. */
+  /** Mean duration of the last runs, in milliseconds; at first they are taken to be slow. */
+  let meanRunMs = SLOW_RUN_MS;
+  const handlers = createRunningHandlers({
+    context: {
+      ...context,
+      ran(handler, ms) {
+        meanRunMs += (ms - meanRunMs) * MEAN_WEIGHT;
+        context.ran?.(handler, ms);
+      },
+    },
+    settle,
+    released: startNext,
+    contained,
+  });
+  /** Tasks whose start is being written to the disk. */
   let starting = 0;
+  /** Tasks whose start is on the disk, and which wait for a place. */
+  const ready: Task[] = [];
   let queue: Task[] = [];
   let queuedBytes = 0;
   let advancing = false;
@@ -44,7 +70,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
 
   function submit(task: Task): void {
     if (stopping) refuse(task, STOPPING);
-    else if (hasSlot()) {
+    else if ((queue.length === 0 || task.startGate === undefined) && mayStart(task)) {
       if (accept(task)) start(task);
     } else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
       if (!accept(task)) return;
@@ -62,7 +88,24 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     );
   }
 
-  const hasSlot = () => handlers.size + starting < limits.running;
+  const hasPlace = () => handlers.size < limits.running;
+
+  /**
+   * While its start is written to the disk, a task holds no place; so more are started than there are places, as many as
+   * will hardly have to wait for one. After a crash they are interrupted, and not run as those that wait in the queue.
+   */
+  function mayStart({ startGate }: Task): boolean {
+    if (!hasPlace()) return false;
+    if (startGate === undefined) return true;
+    const ahead = Math.min(MAX_AHEAD, Math.floor((limits.running * MAX_WAIT_MS) / Math.max(meanRunMs, 0.001)));
+    return handlers.size + starting + ready.length < Math.max(limits.running, ahead);
+  }
+
+  function run(task: Task): void {
+    const { deadline } = task.command;
+    if (deadline !== undefined && isPast(deadline, Date.now())) settle(task, { error: EXPIRED });
+    else handlers.start(task);
+  }
 
   function start(task: Task): void {
     const { startGate } = task;
@@ -80,15 +123,16 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
         work();
         startNext();
       };
-      const run = (error?: SupersimError) =>
+      const started = (error?: SupersimError) =>
         passed(() => {
           if (error !== undefined) refuse(task, error.message);
           else if (stopping) refuse(task, STOPPING);
-          else handlers.start(task);
+          else if (ready.length === 0 && hasPlace()) run(task);
+          else ready.push(task);
         });
       contained(
         task,
-        () => startGate.start(run),
+        () => startGate.start(started),
         (error) => passed(() => settle(task, internalError(error))),
       );
     }
@@ -118,21 +162,30 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     // A task that ends at once calls this again; the loop that is under way already starts the next.
     if (advancing) return;
     advancing = true;
-    while (hasSlot()) {
-      const task = queue.shift();
-      if (task === undefined) break;
-      queuedBytes -= task.bytes;
+    for (let task = takeNext(); task !== undefined; task = takeNext()) {
+      const next = task;
       contained(
-        task,
-        () => start(task),
-        (error) => settle(task, internalError(error)),
+        next.task,
+        () => (next.isReady ? run(next.task) : start(next.task)),
+        (error) => settle(next.task, internalError(error)),
       );
     }
     advancing = false;
     if (isIdle()) idle?.();
   }
 
-  const isIdle = () => handlers.size + starting === 0;
+  /** Takes the next task that can go on: first those whose start is on the disk. */
+  function takeNext(): { readonly task: Task; readonly isReady: boolean } | undefined {
+    const first = hasPlace() ? ready.shift() : undefined;
+    if (first !== undefined) return { task: first, isReady: true };
+    const at = hasPlace() ? queue.findIndex(mayStart) : -1;
+    const [task] = at < 0 ? [] : queue.splice(at, 1);
+    if (task === undefined) return undefined;
+    queuedBytes -= task.bytes;
+    return { task, isReady: false };
+  }
+
+  const isIdle = () => handlers.size + starting + ready.length === 0;
 
   function becomesIdle(withinMs: number): Promise<void> {
     if (isIdle()) return Promise.resolve();
@@ -157,13 +210,13 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
       return wanted.length > 0;
     },
     get running() {
-      return handlers.size + starting;
+      return handlers.size;
     },
     get waiting() {
-      return queue.length;
+      return starting + ready.length + queue.length;
     },
     get isStuck() {
-      return queue.length > 0 && hasSlot();
+      return hasPlace() && (ready.length > 0 || queue.some(mayStart));
     },
     limit(next) {
       limits = next;
@@ -171,7 +224,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     },
     async stop(graceMs) {
       stopping = true;
-      for (const task of queue.splice(0)) refuse(task, STOPPING);
+      for (const task of [...ready.splice(0), ...queue.splice(0)]) refuse(task, STOPPING);
       handlers.forgetEnding();
       await becomesIdle(graceMs);
       handlers.abort('it was ended because the agent stops');

@@ -1,17 +1,33 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { freemem, loadavg, totalmem } from 'node:os';
 import * as z from 'zod';
-import type { ClockCheck } from '../../base/clock-sync.js';
+import { type ClockCheck, createClockCheck } from '../../base/clock-sync.js';
 import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
+
+/** The condition of the journal. */
+export interface JournalHealth {
+  /** `ok`, or why it cannot be written. */
+  readonly state: string;
+  /** How often since the start it was found to be lost. */
+  readonly lost: number;
+}
+
+/** What `health` reports of other parts of the agent. */
+export interface HealthSources {
+  readonly clockSynchronized?: ClockCheck | undefined;
+  readonly link?: (() => LinkView) | undefined;
+  /** Returns undefined without a journal. */
+  readonly journal?: (() => JournalHealth | undefined) | undefined;
+}
 
 const MEGABYTE = 1024 * 1024;
 
 /** Reports the device's condition. */
-export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): HandlerDefinition =>
-  defineHandler({
+export function health({ clockSynchronized = createClockCheck(), link, journal }: HealthSources): HandlerDefinition {
+  return defineHandler({
     name: 'health',
-    description: 'Shows load, memory, disk, temperature, clock and link',
+    description: 'Shows load, memory, disk, temperature, clock, link and journal',
     params: z.object({}),
     safe: true,
     run: async () => {
@@ -26,9 +42,17 @@ export const health = (clockSynchronized: ClockCheck, link?: () => LinkView): Ha
         temperatureC: await boardTemperature(),
         clockSynchronized: await clockSynchronized(),
         ...(link && linkHealth(link())),
+        ...journalHealth(journal?.()),
       };
     },
   });
+}
+
+/** Reports a journal that lost something, or cannot be written. */
+function journalHealth(journal: JournalHealth | undefined) {
+  if (journal === undefined) return {};
+  return { journal: journal.state, ...(journal.lost > 0 && { journalLost: journal.lost }) };
+}
 
 /** Reports the link in use, and the modem and its network even while it is not in use. */
 function linkHealth({ name, since, switches, links }: LinkView) {

@@ -34,9 +34,9 @@ export const fullCommandView = (entry: JournalEntry): CommandView => ({
 /** Makes the control socket's view of the journal. */
 export const createControlCommands = (commands: JournalCommands): ControlCommands => ({
   ...commands,
-  list: (limit) => commands.list(limit).map(commandView),
-  get(id) {
-    const entry = commands.get(id);
+  list: async (limit) => (await commands.list(limit)).map(commandView),
+  async get(id) {
+    const entry = await commands.get(id);
     return entry && fullCommandView(entry);
   },
 });

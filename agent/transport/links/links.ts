@@ -1,7 +1,7 @@
 import { milliseconds } from '../../../shared/duration.js';
 import type { Log } from '../../base/log.js';
 import { isSame } from '../../config/changes.js';
-import type { Config } from '../../config/schema.js';
+import { type Config, stateFolderOf } from '../../config/schema.js';
 import type { ModemOptions, ModemTransport } from '../modem/options.js';
 import { countSent, type SentCounts } from '../sent-counts.js';
 import type { Datagram, Transport } from '../transport.js';
@@ -112,7 +112,7 @@ async function createParts(config: Config, before: Parts | undefined, log: Log, 
   };
   if (settings.path === undefined || link.policy === 'udp') return udpAlone();
   const ports = portsOf(config);
-  const options = { ...settings, path: settings.path, ports, gateway, stateFolder: config.state.folder };
+  const options = { ...settings, path: settings.path, ports, gateway, stateFolder: stateFolderOf(config) };
   const modem =
     isSame(options, before?.modem?.options) && before?.modem
       ? before.modem

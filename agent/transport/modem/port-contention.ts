@@ -1,8 +1,9 @@
 import { messageOf } from '../../../shared/errors.js';
+import { formatHolder } from '../../base/file-holders.js';
 import type { Log } from '../../base/log.js';
 import type { ModemEvent } from './at/modem-event.js';
 import { remedyFor } from './port/port-error.js';
-import { formatHolder, inTheWay, portHolders } from './port/port-holders.js';
+import { inTheWay, portHolders } from './port/port-holders.js';
 
 /** A check takes some time on a device with many processes. */
 const CHECK_INTERVAL_MS = 60_000;

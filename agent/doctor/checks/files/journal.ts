@@ -2,10 +2,9 @@ import { copyFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf, systemCodeOf } from '../../../../shared/errors.js';
-import { DATABASE_NAME } from '../../../storage/database.js';
-import { LOCK_NAME } from '../../../storage/folder.js';
+import { DATABASE_NAME } from '../../../storage/folder.js';
 import { damagedFiles } from '../../../storage/set-aside.js';
-import { connect, isDamage } from '../../../storage/sqlite.js';
+import { checkStructure, connect, isDamage } from '../../../storage/sqlite.js';
 import { defineCheck } from '../../check.js';
 import type { Context } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
@@ -69,9 +68,9 @@ async function sizeOf(file: string): Promise<number> {
 /** Reads /proc/locks: taking the lock could keep an agent from starting. */
 async function isInUse({ stateFolder, status }: Context): Promise<boolean> {
   if (!((await status()) instanceof Error)) return true;
-  const lock = await stat(join(stateFolder, LOCK_NAME)).catch(() => undefined);
+  const database = await stat(join(stateFolder, DATABASE_NAME)).catch(() => undefined);
   const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
-  return lock !== undefined && new RegExp(`:${lock.ino} `).test(locks);
+  return database !== undefined && new RegExp(`:${database.ino} `).test(locks);
 }
 
 /** Checks a copy: SQLite writes beside a database even to read it, and the agent could not write root's files. */
@@ -82,7 +81,12 @@ async function checkCopy(path: string): Promise<DatabaseState> {
     for (const suffix of ['', '-wal']) {
       if ((await sizeOf(path + suffix)) > 0) await copyFile(path + suffix, copy + suffix);
     }
-    connect(copy).close();
+    const connection = connect(copy);
+    try {
+      checkStructure(connection);
+    } finally {
+      connection.close();
+    }
     return 'sound';
   } catch (error) {
     if (isDamage(error)) return 'damaged';

@@ -2,14 +2,9 @@ import type { Stats } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { systemCodeOf } from '../../../../shared/errors.js';
+import { type FileHolder, formatHolder } from '../../../base/file-holders.js';
 import { findPorts } from '../../../transport/modem/port/find-ports.js';
-import {
-  formatHolder,
-  holdersInTheWay,
-  isAgent,
-  isModemManager,
-  type PortHolder,
-} from '../../../transport/modem/port/port-holders.js';
+import { holdersInTheWay, isAgent, isModemManager } from '../../../transport/modem/port/port-holders.js';
 import { defineCheck } from '../../check.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
 import { canAccess, formatOwner, groupName, type Identity } from '../../identity.js';
@@ -24,7 +19,7 @@ interface Observation {
   readonly isSerial: boolean;
   readonly agent: Identity;
   readonly isPermitted: boolean | undefined;
-  readonly holders: readonly PortHolder[];
+  readonly holders: readonly FileHolder[];
   /** Process of the running agent. */
   readonly pid: number | undefined;
   /** The kernel's command line. */
@@ -118,7 +113,7 @@ function judgeHolders(looked: string, { device, holders, pid }: Observation): Ju
   return [failure(looked, found, remedyFor(others, basename(device)), 'modem-port-busy')];
 }
 
-function remedyFor(holders: readonly PortHolder[], name: string): string {
+function remedyFor(holders: readonly FileHolder[], name: string): string {
   if (holders.some(isModemManager)) {
     return 'Install the udev rule 78-supersim-modem.rules, which makes ModemManager ignore this port, or run `sudo systemctl disable --now ModemManager`.';
   }

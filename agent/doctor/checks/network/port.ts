@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { ERRORS } from '../../../../shared/errors.js';
+import { type FileHolder, formatHolder, holdersOf } from '../../../base/file-holders.js';
 import { formatEndpoint } from '../../../transport/endpoint.js';
-import { formatHolder, holdersOf, isAgent, type PortHolder } from '../../../transport/modem/port/port-holders.js';
+import { isAgent } from '../../../transport/modem/port/port-holders.js';
 import { resolveAddress } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesUdp } from '../../context.js';
@@ -10,7 +11,7 @@ import type { Identity } from '../../identity.js';
 import { conflictsWith, readUdpSockets, type UdpSocket } from '../../udp-table.js';
 
 interface TakenBy extends UdpSocket {
-  readonly holders: readonly PortHolder[];
+  readonly holders: readonly FileHolder[];
 }
 
 interface Observation {
@@ -59,7 +60,7 @@ export const port = defineCheck<Observation>({
 });
 
 /** Uncertain holders are guesses about serial ports: useless for a socket. */
-const certainHolders = async ({ inode }: UdpSocket): Promise<PortHolder[]> =>
+const certainHolders = async ({ inode }: UdpSocket): Promise<FileHolder[]> =>
   (await holdersOf(`socket:[${inode}]`)).filter(({ certain }) => certain);
 
 export function judgePort(observed: Observation): Judgement[] {

@@ -1,8 +1,9 @@
 import { isSupersimError, messageOf, type SupersimError } from '../../../../shared/errors.js';
+import type { FileHolder } from '../../../base/file-holders.js';
 import type { DialectName } from '../../../config/dialect-names.js';
 import { answerOf, attempt, type Script } from '../at/script.js';
 import { DIALECTS, dialectOf } from '../dialects/index.js';
-import { type PortHolder, portHolders } from '../port/port-holders.js';
+import { portHolders } from '../port/port-holders.js';
 import { checkHealth, type Health } from '../scripts/health.js';
 import { identify, readIccid } from '../scripts/identify.js';
 import { openPortSession } from './port-session.js';
@@ -35,7 +36,7 @@ export interface ProbedPort {
   readonly kind: PortKind;
   readonly error?: SupersimError;
   /** The programs that use it. */
-  readonly holders?: readonly PortHolder[];
+  readonly holders?: readonly FileHolder[];
 }
 
 /** SIM and network of a modem. */

@@ -3,7 +3,8 @@ import { open } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { isatty } from 'node:tty';
 import { messageOf, SupersimError, systemCodeOf } from '../../../../shared/errors.js';
-import { formatHolder, isAgent, isModemManager, type PortHolder, portHolders } from './port-holders.js';
+import { type FileHolder, formatHolder } from '../../../base/file-holders.js';
+import { isAgent, isModemManager, portHolders } from './port-holders.js';
 
 const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
 
@@ -47,7 +48,7 @@ export async function busyError(path: string, cause?: unknown): Promise<Supersim
 }
 
 /** Says what to do about programs that use the port, where that is known. */
-export function remedyFor(holders: readonly PortHolder[]): string | undefined {
+export function remedyFor(holders: readonly FileHolder[]): string | undefined {
   if (holders.some(isModemManager)) {
     return 'Keep ModemManager off this modem with the udev rule, or stop it: `sudo systemctl disable --now ModemManager`.';
   }

@@ -1,0 +1,122 @@
+import type { SqlValue } from '../../shared/sqlite/native.js';
+
+/** Runs a SQL statement with its values. */
+export type RunStatement = (sql: string, values: readonly SqlValue[]) => void;
+
+const NULL = 0;
+const NUMBER = 1;
+const TEXT = 2;
+const BYTES = 3;
+
+/** Size of the memory for a batch at first; it doubles as needed. */
+const INITIAL_BYTES = 65_536;
+
+/**
+ * Packs statements and their values into one piece of memory, which is handed to the worker as a whole: a structured
+ * clone of an array for each statement would cost more than the statement.
+ */
+export function createBatchPacker() {
+  const numbers = new Map<string, number>();
+  let added: string[] = [];
+  let memory = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  let at = 0;
+
+  function reserve(bytes: number): void {
+    if (at + bytes <= memory.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(memory.length * 2, at + bytes));
+    memory.copy(larger, 0, 0, at);
+    memory = larger;
+  }
+
+  function numberOf(sql: string): number {
+    let number = numbers.get(sql);
+    if (number === undefined) {
+      number = numbers.size;
+      numbers.set(sql, number);
+      added.push(sql);
+    }
+    return number;
+  }
+
+  function addBytes(kind: number, bytes: Uint8Array): void {
+    reserve(5 + bytes.length);
+    memory[at] = kind;
+    memory.writeUInt32LE(bytes.length, at + 1);
+    memory.set(bytes, at + 5);
+    at += 5 + bytes.length;
+  }
+
+  return {
+    run: ((sql, values) => {
+      reserve(12);
+      memory.writeUInt16LE(numberOf(sql), at);
+      memory[at + 2] = values.length;
+      at += 3;
+      for (const value of values) {
+        if (typeof value === 'number') {
+          reserve(9);
+          memory[at] = NUMBER;
+          memory.writeDoubleLE(value, at + 1);
+          at += 9;
+        } else if (value === null) {
+          reserve(1);
+          memory[at++] = NULL;
+        } else if (typeof value === 'string') addBytes(TEXT, Buffer.from(value));
+        else addBytes(BYTES, value);
+      }
+    }) satisfies RunStatement as RunStatement,
+    /** Returns what has been packed; the memory is to be handed over, and may come back by {@link reuse}. */
+    take() {
+      const packed = { memory: memory.buffer, length: at, sql: added };
+      added = [];
+      at = 0;
+      memory = Buffer.alloc(0);
+      return packed;
+    },
+    /** Takes memory that is no longer used, so that the next batch needs no new one. */
+    reuse(spent: ArrayBuffer | undefined): void {
+      if (at > 0 || memory.length > 0) return;
+      memory = spent === undefined ? Buffer.allocUnsafeSlow(INITIAL_BYTES) : Buffer.from(spent);
+    },
+    /** Forgets what was packed and which statements the worker knows: there is another worker. */
+    reset(): void {
+      numbers.clear();
+      added = [];
+      at = 0;
+    },
+    get isEmpty() {
+      return at === 0;
+    },
+  };
+}
+
+/**
+ * Runs the statements of a batch in their order.
+ *
+ * @param sql all statements that the worker was told of, by their numbers
+ */
+export function runBatch(memory: ArrayBuffer, length: number, sql: readonly string[], run: RunStatement): void {
+  const batch = Buffer.from(memory, 0, length);
+  let at = 0;
+
+  function readValue(): SqlValue {
+    const kind = batch.readUInt8(at++);
+    if (kind === NULL) return null;
+    if (kind === NUMBER) {
+      at += 8;
+      return batch.readDoubleLE(at - 8);
+    }
+    const bytes = batch.readUInt32LE(at);
+    at += 4 + bytes;
+    return kind === TEXT ? batch.toString('utf8', at - bytes, at) : batch.subarray(at - bytes, at);
+  }
+
+  while (at < length) {
+    const statement = sql[batch.readUInt16LE(at)];
+    const count = batch.readUInt8(at + 2);
+    at += 3;
+    const values = Array.from({ length: count }, readValue);
+    if (statement === undefined) throw new Error('the batch has a statement that the worker was not told of');
+    run(statement, values);
+  }
+}

@@ -1,0 +1,197 @@
+import type { MessagePort } from 'node:worker_threads';
+import { systemCodeOf } from '../../shared/errors.js';
+import { type Connection, transaction } from '../../shared/sqlite/connection.js';
+import { loadNative, type SqlValue } from '../../shared/sqlite/native.js';
+import { runBatch } from './batch.js';
+import { type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
+import { DATABASE_NAME } from './folder.js';
+import { writeMarker } from './marker.js';
+import { createDatabase } from './schema.js';
+import { setAside } from './set-aside.js';
+import { checkStructure, isDamage, isInputOutput, reasonOf } from './sqlite.js';
+
+/** What the worker is started with. */
+export interface WorkerSetup {
+  /** Without it the database is in memory. */
+  readonly folder: string | undefined;
+  /** Path of SQLite's native code. */
+  readonly native: string;
+}
+
+export interface Query {
+  readonly sql: string;
+  readonly values: readonly SqlValue[];
+}
+
+/** What the worker is asked; each request is answered by one {@link Answer}, in order. */
+export type Request =
+  | {
+      readonly kind: 'batch';
+      /** Statements that were not in a batch before; they are numbered in the order of their first use. */
+      readonly sql: readonly string[];
+      readonly memory: ArrayBuffer;
+      /** 0 for a batch of queries only. */
+      readonly length: number;
+      /** Run after the commit, or the failure, of the writes. */
+      readonly queries: readonly Query[];
+    }
+  /** Checks the structure of the whole file. */
+  | { readonly kind: 'check' }
+  /** Writes the journal's identity beside the database. */
+  | { readonly kind: 'mark'; readonly id: string }
+  /** Sets the database aside, as a reader found damage in it. */
+  | { readonly kind: 'set-aside'; readonly cause: string }
+  /** Writes the log into the database, and closes it. */
+  | { readonly kind: 'close' };
+
+/**
+ * Why a request failed. After `write` (a full disk) the worker goes on. After the others it must be replaced by another,
+ * which opens the database anew: after `io` as it is; after `rewritten` as it was written again; after `lost` without
+ * what was in it.
+ */
+export interface Failure {
+  readonly kind: 'write' | 'io' | 'rewritten' | 'lost';
+  readonly reason: string;
+}
+
+/** How the database was opened. */
+export type Opening =
+  | ({ readonly kind: 'opened' } & Pick<OpenedFile, 'writable' | 'reason' | 'created' | 'marker' | 'damage'>)
+  | { readonly kind: 'not-opened'; readonly reason: string; readonly inUse: boolean };
+
+export interface Answer {
+  readonly kind: 'answer';
+  readonly failure: Failure | undefined;
+  /** For each query its rows, or why there are none. */
+  readonly results: readonly (readonly unknown[] | Failure)[];
+  /** The memory of the batch, to be used again. */
+  readonly memory: ArrayBuffer | undefined;
+  /** How long the commit took, in milliseconds. */
+  readonly commitMs: number;
+}
+
+/** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
+export function startWorker(port: MessagePort, { folder, native }: WorkerSetup): void {
+  const sql: string[] = [];
+  let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'missing'> | undefined;
+
+  function open(): Opening {
+    try {
+      loadNative(native);
+      if (folder === undefined) {
+        file = { connection: createDatabase(':memory:'), writable: true, missing: () => undefined };
+        return { kind: 'opened', writable: true, created: true, marker: undefined };
+      }
+      const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date());
+      file = { ...rest, writable, ...(reason !== undefined && { reason }) };
+      return { kind: 'opened', writable, created, marker, damage, ...(reason !== undefined && { reason }) };
+    } catch (error) {
+      return { kind: 'not-opened', reason: reasonOf(error), inUse: systemCodeOf(error) === 'SQLITE_BUSY' };
+    }
+  }
+
+  function answer(request: Request): Answer {
+    const begun = performance.now();
+    const failure = attempt(() => perform(request));
+    const commitMs = performance.now() - begun;
+    const memory = request.kind === 'batch' ? request.memory : undefined;
+    const queries = request.kind === 'batch' ? request.queries : [];
+    let ended = failure !== undefined && failure.kind !== 'write' ? failure : undefined;
+    const results = queries.map((query) => {
+      if (ended !== undefined) return ended;
+      let rows: readonly unknown[] = [];
+      const failed = attempt(() => {
+        rows = openConnection().all(query.sql, query.values);
+      });
+      if (failed !== undefined && failed.kind !== 'write') ended = failed;
+      return failed ?? rows;
+    });
+    return { kind: 'answer', failure, results, memory, commitMs };
+  }
+
+  function openConnection(): Connection {
+    if (file === undefined) throw new Error('the database is not open');
+    return file.connection;
+  }
+
+  function perform(request: Request): void {
+    const connection = openConnection();
+    const gone = file?.missing();
+    if (gone !== undefined) throw new GoneError(gone);
+    switch (request.kind) {
+      case 'batch':
+        sql.push(...request.sql);
+        if (request.length === 0) return;
+        if (file?.writable === false) throw new Error(file.reason);
+        transaction(connection, () => runBatch(request.memory, request.length, sql, connection.run));
+        return;
+      case 'check':
+        checkStructure(connection);
+        return;
+      case 'mark':
+        if (folder !== undefined) writeMarker(folder, { id: request.id });
+        return;
+      case 'set-aside':
+        throw new FoundDamage(request.cause);
+      case 'close':
+        // The library does not do it when it closes.
+        if (file?.writable === true) connection.get('PRAGMA wal_checkpoint(TRUNCATE)');
+        connection.close();
+    }
+  }
+
+  function attempt(work: () => void): Failure | undefined {
+    try {
+      work();
+      return undefined;
+    } catch (error) {
+      if (error instanceof GoneError) return restore(error.path);
+      if (isDamage(error) || error instanceof FoundDamage) return loseDamaged(reasonOf(error));
+      return { kind: isInputOutput(error) ? 'io' : 'write', reason: reasonOf(error) };
+    }
+  }
+
+  /** The open file still has everything, though its name is gone. */
+  function restore(path: string): Failure {
+    try {
+      const connection = openConnection();
+      if (folder === undefined) return { kind: 'io', reason: `${path} was deleted` };
+      if (path.endsWith('-wal')) connection.get('PRAGMA wal_checkpoint(TRUNCATE)');
+      else writeAgain(connection, folder, new Date());
+      return { kind: 'rewritten', reason: `${path} was deleted or replaced, and written again from what was open` };
+    } catch (error) {
+      return {
+        kind: 'lost',
+        reason: `${path} was deleted or replaced, and cannot be written again: ${reasonOf(error)}`,
+      };
+    }
+  }
+
+  function loseDamaged(cause: string): Failure {
+    if (folder === undefined) return { kind: 'lost', reason: cause };
+    try {
+      return { kind: 'lost', reason: `${cause}; set aside as ${setAside(`${folder}/${DATABASE_NAME}`, new Date())}` };
+    } catch (error) {
+      return { kind: 'lost', reason: `${cause}; it cannot be set aside: ${reasonOf(error)}` };
+    }
+  }
+
+  port.postMessage(open());
+  port.on('message', (request: Request) => {
+    const given = answer(request);
+    port.postMessage(given, given.memory === undefined ? [] : [given.memory]);
+  });
+}
+
+/** A file of the database is no longer in its folder. */
+class GoneError extends Error {
+  readonly path: string;
+
+  constructor(path: string) {
+    super(`${path} is gone`);
+    this.path = path;
+  }
+}
+
+/** A reader found damage. */
+class FoundDamage extends Error {}
