@@ -49,4 +49,4 @@ export function mayHaveLostJournal(
 
 /** Why a device is not asked that {@link mayHaveLostJournal}. */
 export const JOURNAL_LOST =
-  'it was sent, and may have run; it was not sent again, as the device’s memory of commands was lost or replaced since';
+  'it may have run; it was not sent again, as the device’s memory of commands was lost or replaced since, or may have been';
