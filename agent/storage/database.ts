@@ -8,14 +8,17 @@ import type { Clock } from '../base/moment.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
+import { createSlices } from './slices.js';
 import { type DamagedError, storageError } from './sqlite.js';
-import type { Answer, Failure, Opening, Query } from './worker.js';
+import type { Answer, Failure, Opening, Query, WorkerSetup } from './worker.js';
 import { startWorkerLink, type WorkerLink } from './worker-link.js';
 
 /** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
 /** How long the disk may take for one commit; a slow SD card takes a second. */
 const HANG_MS = 30_000;
+/** How long the end of a worker may take. */
+const END_MS = 1000;
 /** How long a stop waits for the last commit. */
 const CLOSE_MS = 5000;
 /** Most writes and reads that wait for the disk; further ones are refused. */
@@ -83,7 +86,11 @@ export interface Database {
   onFresh(work: (run: RunStatement) => void): void;
   /** Resolves when the writes and reads before have been answered. */
   flush(): Promise<void>;
-  /** Resolves when the worker answers, and where none can run now; may never settle when the worker hangs. */
+  /**
+   * Resolves when the worker answers, and where none can run now; does not settle while one hangs.
+   *
+   * @throws (rejects) SupersimError `busy` when one hangs that cannot be ended
+   */
   probe(): Promise<void>;
   /** Commits the waiting writes and closes the database. */
   close(): Promise<void>;
@@ -116,8 +123,9 @@ type Item =
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
-  const setup = { folder, native: nativePath() };
+  let setup: WorkerSetup = { folder, native: nativePath(), writeBack: false };
   const packer = createBatchPacker();
+  const answers = createSlices();
   const listeners: ((opened: Opened) => void)[] = [];
   const fresh: ((run: RunStatement) => void)[] = [];
   const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
@@ -132,6 +140,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let lossCause: string | undefined;
+  /** Whether a worker is in a call to the disk that does not end. */
+  let hangs = false;
   let startedAt = Number.NEGATIVE_INFINITY;
   let retryTimer: NodeJS.Timeout | undefined;
   let scheduled: NodeJS.Immediate | undefined;
@@ -150,14 +160,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         packer.reset();
         identity = await establishIdentity(started, opening);
         opened(started, opening);
-      } else {
-        await started.end();
-        failed(opening.reason);
+        return opening;
       }
+      await started.end();
+      failed(opening.inUse && folder !== undefined ? (await inUse(folder)).message : opening.reason);
       return opening;
     } catch (error) {
+      // One that hangs cannot be ended.
+      void started.end();
       failed(messageOf(error));
-      await started.end();
       return undefined;
     }
   }
@@ -217,6 +228,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     link = started;
     const contents = !wasOpen ? 'found' : created ? 'lost' : 'kept';
     state = writable ? 'open' : 'read-only';
+    if (writable) setup = { ...setup, writeBack: false };
     reason = opening.reason;
     if (writable) {
       wasOpen = true;
@@ -253,24 +265,33 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   /** Ends the worker, and starts another; not more often than once in a while. */
   function replaceWorker(): void {
-    const ended = link?.end();
+    const used = link;
     link = undefined;
-    if (state === 'closed') return;
+    if (state === 'closed' || used === undefined) return;
     state = 'starting';
-    const delay = Math.max(0, startedAt + (wasJustStarted() ? retryMs : 0) - performance.now());
-    void ended?.then(() => {
-      if (state !== 'starting') return;
-      if (delay === 0) void start();
+    const timer = setTimeout(() => {
+      // The call to the disk in which it hangs cannot be ended.
+      hangs = true;
+      refuseUntilOpened();
+    }, END_MS);
+    void used.end().then(() => {
+      clearTimeout(timer);
+      hangs = false;
+      if (state === 'closed') return;
+      // Replacing it again at once would help no more than it has just done.
+      if (performance.now() - startedAt >= retryMs / 5) void start();
       else {
-        state = 'failed';
-        failAll(reason ?? 'it is opened anew');
+        refuseUntilOpened();
         retryLater();
       }
     });
   }
 
-  /** Replacing it again at once would help no more than it has just done. */
-  const wasJustStarted = () => performance.now() - startedAt < retryMs / 5;
+  function refuseUntilOpened(): void {
+    if (state === 'closed') return;
+    state = 'failed';
+    failAll(reason ?? 'it is opened anew');
+  }
 
   function schedule(): void {
     if (scheduled !== undefined || busy || link === undefined) return;
@@ -333,6 +354,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       tell(items, answer);
       if (fatal !== undefined) {
         reason = fatal.reason;
+        // What a failed sync has left in the memory of the system need not ever reach the disk.
+        setup = { ...setup, writeBack: true };
         replaceWorker();
       }
       return;
@@ -357,11 +380,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const error = failure && storageError(failure.reason);
     let next = 0;
     for (const item of items) {
-      if (item.kind === 'write') notify(item.done, error);
+      if (item.kind === 'write') answers.add(() => notify(item.done, error));
       else {
         const result = results[next++] ?? [];
-        if ('kind' in result) item.reject(storageError(result.reason));
-        else item.resolve(result);
+        answers.add(() => ('kind' in result ? item.reject(storageError(result.reason)) : item.resolve(result)));
       }
     }
   }
@@ -377,10 +399,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function failItems(items: readonly Item[], why: string): void {
     const error = storageError(why);
-    for (const item of items) {
-      if (item.kind === 'write') notify(item.done, error);
-      else item.reject(error);
-    }
+    for (const item of items)
+      answers.add(() => (item.kind === 'write' ? notify(item.done, error) : item.reject(error)));
   }
 
   function failAll(why: string): void {
@@ -398,8 +418,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function add(item: Item): void {
     const why = refusalOf(item);
     if (why !== undefined) {
-      // Later, as every other answer: whoever writes does not expect to be called while it still writes.
-      queueMicrotask(() => failItems([item], why));
+      failItems([item], why);
       return;
     }
     queue.push(item);
@@ -478,8 +497,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     onFresh: (work) => void fresh.push(work),
     flush,
     async probe() {
-      if (state === 'failed' || state === 'closed') return;
-      await read('SELECT 1');
+      if (hangs) throw storageError(reason ?? 'the disk does not answer');
+      if (state === 'open' || state === 'read-only') await read('SELECT 1');
     },
     async close() {
       if (state === 'closed') return;
