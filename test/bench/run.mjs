@@ -6,6 +6,8 @@ const NAMES = [
   'round-trips',
   'coap',
   'journal',
+  'journal-ping',
+  'journal-slow-disk',
   'start',
   'memory',
   'idle-cpu',
