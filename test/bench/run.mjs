@@ -8,6 +8,8 @@ const NAMES = [
   'journal',
   'journal-ping',
   'journal-slow-disk',
+  'journal-bytes',
+  'journal-start',
   'start',
   'memory',
   'idle-cpu',
