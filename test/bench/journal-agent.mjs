@@ -7,6 +7,8 @@ import { folder, startAgent } from './support.mjs';
 /** The database in the agent's state folder. */
 export const DATABASE_NAME = 'journal.db';
 const LOAD_MS = 60_000;
+/** A journalled command is lost after this time: a disk may be busy for long. */
+export const LOST_AFTER_MS = 5000;
 /** All is kept, so that nothing is deleted while a rate is measured. */
 const KEEP_ALL = { entries: 1_000_000, bytes: 1_073_741_824 };
 /**
@@ -69,7 +71,7 @@ export function startJournalAgent(state, { program, journal = KEEP_ALL, env = {}
  * @param {number} inFlight
  */
 export async function sendWork(load, { address, port }, commands, inFlight) {
-  const job = /** @type {const} */ ({ kind: 'round-trips', format: 'json', ms: LOAD_MS });
+  const job = /** @type {const} */ ({ kind: 'round-trips', format: 'json', ms: LOAD_MS, lostAfterMs: LOST_AFTER_MS });
   const result = await load.run({ ...job, inFlight, address, port, commands });
   const { commands: count, lost, errors } = result;
   if (count < commands || lost > 0 || errors > 0)

@@ -1,4 +1,4 @@
-import { freshFolder, startJournalAgent } from './journal-agent.mjs';
+import { freshFolder, LOST_AFTER_MS, startJournalAgent } from './journal-agent.mjs';
 import { slowDisk } from './slow-disk.mjs';
 import { atMost, median, rest, startLoad } from './support.mjs';
 
@@ -11,14 +11,14 @@ const BOUND_MS = 5;
 /** Of the run without journalled commands. */
 const BOUND_RATIO = 2;
 
-/** @typedef {{ what: string, fsyncDelayMs: number, job: { kind: 'round-trips', inFlight: number } | { kind: 'paced', perSecond: number } }} Case */
+/** @typedef {{ what: string, fsyncDelayMs: number, job: { kind: 'round-trips', inFlight: number, lostAfterMs: number } | { kind: 'paced', perSecond: number } }} Case */
 
 /** @type {Case[]} */
 const CASES = [
   {
     what: 'each sync slowed by 100 ms, beside 64 journalled commands in flight',
     fsyncDelayMs: 100,
-    job: { kind: 'round-trips', inFlight: 64 },
+    job: { kind: 'round-trips', inFlight: 64, lostAfterMs: LOST_AFTER_MS },
   },
   {
     what: 'each sync slowed by 300 ms, beside 10 journalled commands a second',

@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** A datagram that is not answered in this time is lost, and another goes in its place. */
+/** A datagram that is not answered in this time, or what a job says, is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
 const SWEEP_MS = 100;
 /** When a place's command was sent, where there is none: it is never late. */
@@ -22,7 +22,7 @@ const PACE_MS = 1;
  * @property {(bytes: Buffer) => number} numberOf what is written with a number comes back with it
  * @property {(bytes: Buffer) => boolean} isError
  *
- * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number }} RoundTripJob
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number, lostAfterMs?: number }} RoundTripJob
  * @typedef {{ perSecond: number, commands: number, lost: number, errors: number, p50: number, p99: number }} RoundTripResult
  * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
  * @typedef {{ sendMs: number, busyMs: number }} BurstResult
@@ -95,7 +95,15 @@ async function connect({ address, port }) {
  * @param {RoundTripJob} job
  * @returns {Promise<RoundTripResult>}
  */
-async function roundTrips({ address, port, format, inFlight, ms, commands: enough = Number.POSITIVE_INFINITY }) {
+async function roundTrips({
+  address,
+  port,
+  format,
+  inFlight,
+  ms,
+  commands: enough = Number.POSITIVE_INFINITY,
+  lostAfterMs = LOST_AFTER_MS,
+}) {
   const { write, numberOf, isError } = formats[format](inFlight);
   const socket = await connect({ address, port });
   // The command in place p has a number with N % inFlight = p; each number is used once.
@@ -132,7 +140,7 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
       const now = performance.now();
       if (now - begun >= ms) return end();
       for (let place = 0; place < inFlight; place++) {
-        if (now - (sentAt[place] ?? 0) < LOST_AFTER_MS) continue;
+        if (now - (sentAt[place] ?? 0) < lostAfterMs) continue;
         lost++;
         send(place, now);
       }

@@ -7,7 +7,7 @@ import { SEED, seededRandom } from '../../support/seed.js';
 import { emptyDisk, openSender, startOn } from './agent-on-disk.js';
 
 const COMMANDS = 300;
-const CUTS = 24;
+const CUTS = 20;
 const IN_FLIGHT = 8;
 const IDS = Array.from({ length: COMMANDS }, (_, index) => index + 1);
 
@@ -42,7 +42,9 @@ describe.skipIf(needs('cc'))('a power cut', () => {
       answered.push(done.length);
 
       const after = await startOn(folder);
-      const heard = await sender.send(IDS, after.device, 64);
+      // What was not sent by then is of no interest.
+      const last = Math.max(0, ...done, ...ranBefore) + IN_FLIGHT;
+      const heard = await sender.send(IDS.slice(0, last), after.device, 64);
       await after.kill();
       heard.push(...(await sender.soFar()));
       expect(twice([...ranBefore, ...after.runs()]), what).toEqual([]);
@@ -53,5 +55,5 @@ describe.skipIf(needs('cc'))('a power cut', () => {
     // The moments are spread: few and many had been answered by then.
     expect(Math.min(...answered)).toBeLessThan(COMMANDS / 4);
     expect(Math.max(...answered)).toBeGreaterThan((COMMANDS * 3) / 4);
-  }, 60_000);
+  }, 120_000);
 });
