@@ -3,7 +3,7 @@ import { diskName, freshFolder, readRows, sendWork, startJournalAgent } from './
 import { cpuSeconds } from './proc.mjs';
 import { atLeast, median, rest, startCommitEcho, startLoad } from './support.mjs';
 
-const ROUNDS = 7;
+const ROUNDS = 5;
 /** Not counted. */
 const WARM_UP = 2000;
 const COMMANDS = 10_000;
