@@ -107,9 +107,16 @@ export interface DatabaseOptions {
 }
 
 type Item =
-  | { readonly kind: 'write'; readonly work: (run: RunStatement) => void; readonly done: WriteCallback }
+  | {
+      readonly kind: 'write';
+      /** Whether the commit that it was in has failed before. */
+      isRetried: boolean;
+      readonly work: (run: RunStatement) => void;
+      readonly done: WriteCallback;
+    }
   | {
       readonly kind: 'read';
+      isRetried: boolean;
       readonly query: Query;
       readonly resolve: (rows: readonly unknown[]) => void;
       readonly reject: (error: SupersimError) => void;
@@ -142,7 +149,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let lossCause: string | undefined;
   /** Whether a worker is in a call to the disk that does not end. */
   let hangs = false;
-  let startedAt = Number.NEGATIVE_INFINITY;
+  let replacedAt = Number.NEGATIVE_INFINITY;
   let retryTimer: NodeJS.Timeout | undefined;
   let scheduled: NodeJS.Immediate | undefined;
   let busy = false;
@@ -152,7 +159,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   async function start(): Promise<Opening | undefined> {
     state = 'starting';
-    startedAt = performance.now();
     const started = startWorkerLink(setup, hangMs);
     try {
       const opening = await started.opening;
@@ -279,7 +285,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       hangs = false;
       if (state === 'closed') return;
       // Replacing it again at once would help no more than it has just done.
-      if (performance.now() - startedAt >= retryMs / 5) void start();
+      const isFirst = performance.now() - replacedAt >= retryMs;
+      replacedAt = performance.now();
+      if (isFirst) void start();
       else {
         refuseUntilOpened();
         retryLater();
@@ -333,9 +341,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       settle(items, answer);
     } catch (error) {
       busy = false;
-      // Whether these writes are on the disk is not known.
       workerEnded(used, messageOf(error));
-      failItems(items, messageOf(error));
+      retryItems(items, messageOf(error));
     }
     schedule();
   }
@@ -350,25 +357,35 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function settle(items: readonly Item[], answer: Answer): void {
     const fatal = fatalFailure(answer);
-    if (fatal === undefined || fatal.kind === 'io') {
+    if (fatal === undefined) {
       tell(items, answer);
-      if (fatal !== undefined) {
-        reason = fatal.reason;
-        // What a failed sync has left in the memory of the system need not ever reach the disk.
-        setup = { ...setup, writeBack: true };
-        replaceWorker();
-      }
       return;
     }
-    // What is being written and read is not lost: it goes to the database that is opened now.
-    queue = [...items, ...queue];
     if (fatal.kind === 'rewritten') {
       counts.rewritten++;
       log.error({ cause: fatal.reason }, 'journal: a file of it was deleted; nothing is lost');
-    } else {
-      lossCause = fatal.reason;
+    } else if (fatal.kind === 'lost') lossCause = fatal.reason;
+    else {
+      log.error({ error: fatal.reason }, 'journal: the disk fails; it is opened anew');
+      reason = fatal.reason;
+      // What a failed sync has left in the memory of the system need not ever reach the disk.
+      setup = { ...setup, writeBack: true };
     }
     replaceWorker();
+    retryItems(items, fatal.reason);
+  }
+
+  /**
+   * Writes and reads again with the worker that is started now. Whether a commit that failed is on the disk is not known:
+   * all writes are such that they can be repeated.
+   */
+  function retryItems(items: readonly Item[], why: string): void {
+    const failed = items.filter((item) => item.isRetried);
+    const again = items.filter((item) => !item.isRetried);
+    for (const item of again) item.isRetried = true;
+    failItems(failed, why);
+    if (state === 'starting') queue = [...again, ...queue];
+    else failItems(again, why);
   }
 
   function fatalFailure({ failure, results }: Answer): Failure | undefined {
@@ -433,7 +450,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   const read = (sql: string, values: readonly SqlValue[] = []) =>
     new Promise<readonly unknown[]>((resolve, reject) =>
-      add({ kind: 'read', query: { sql, values }, resolve, reject }),
+      add({ kind: 'read', isRetried: false, query: { sql, values }, resolve, reject }),
     );
 
   /** Asks the worker for something that is not a batch, when no batch is under way. */
@@ -470,7 +487,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     get identity() {
       return identity;
     },
-    write: (work, done) => add({ kind: 'write', work, done }),
+    write: (work, done) => add({ kind: 'write', isRetried: false, work, done }),
     read,
     check: () => command({ kind: 'check' }),
     async setAside(found) {
@@ -483,6 +500,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await new Promise<void>((resolve, reject) =>
         add({
           kind: 'write',
+          isRetried: false,
           work: (run) => run(sql, values),
           done: (error) => (error === undefined ? resolve() : reject(error)),
         }),

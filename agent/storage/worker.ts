@@ -8,7 +8,7 @@ import { DATABASE_NAME } from './folder.js';
 import { writeMarker } from './marker.js';
 import { createDatabase } from './schema.js';
 import { setAside } from './set-aside.js';
-import { checkStructure, isDamage, isInputOutput, reasonOf } from './sqlite.js';
+import { checkStructure, isDamage, isInputOutput, reasonOf, WRITE_BACK } from './sqlite.js';
 
 /** What the worker is started with. */
 export interface WorkerSetup {
@@ -75,9 +75,6 @@ export interface Answer {
   readonly commitMs: number;
 }
 
-/** Writes the log into the database. */
-const WRITE_BACK = 'PRAGMA wal_checkpoint(TRUNCATE)';
-
 /** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
 export function startWorker(port: MessagePort, { folder, native, writeBack }: WorkerSetup): void {
   const sql: string[] = [];
@@ -90,8 +87,7 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         file = { connection: createDatabase(':memory:'), writable: true, missing: () => undefined };
         return { kind: 'opened', writable: true, created: true, marker: undefined };
       }
-      const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date());
-      if (writeBack && writable) rest.connection.get(WRITE_BACK);
+      const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
       file = { ...rest, writable, ...(reason !== undefined && { reason }) };
       return { kind: 'opened', writable, created, marker, damage, ...(reason !== undefined && { reason }) };
     } catch (error) {

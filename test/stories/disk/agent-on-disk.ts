@@ -12,7 +12,7 @@ import { program, startProcess } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 
 export const RUNNING = -32007;
-export const BUSY = -32002;
+export const INTERRUPTED = -32008;
 
 /** Each run leaves a line in a file that is not on the disk, and before that a mark in the disk's log, if it has one. */
 const HANDLERS = `import { appendFileSync } from 'node:fs';
@@ -76,10 +76,10 @@ export async function startOn(folder: string, env: Record<string, string> = {}) 
   };
 }
 
-/** What was heard of a command: `done`, or the code of an error. */
+/** What was heard of a command: `done`, `unrecorded` (busy, but not for good), or the code of an error. */
 export interface Heard {
   readonly id: number;
-  readonly said: 'done' | number;
+  readonly said: 'done' | 'unrecorded' | number;
 }
 
 /** The datagram of a command, always the same; so long that the journal has to begin its log anew now and then. */
@@ -94,7 +94,8 @@ export async function openSender() {
     const document: unknown = JSON.parse(bytes.toString());
     if (!isRecord(document) || typeof document['id'] !== 'number') throw new Error(`no reply: ${bytes}`);
     const { id, error } = document;
-    return { id, said: isRecord(error) && typeof error['code'] === 'number' ? error['code'] : 'done' };
+    if (!isRecord(error) || typeof error['code'] !== 'number') return { id, said: 'done' };
+    return { id, said: isRecord(error['data']) && error['data']['recorded'] === false ? 'unrecorded' : error['code'] };
   }
 
   return {
