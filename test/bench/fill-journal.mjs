@@ -1,6 +1,10 @@
 /** Makes the journal of an agent that remembers many commands. */
-import { randomBytes } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import Database from 'libsql';
 import { DATABASE_NAME, REMEMBERING, sendWork, startJournalAgent } from './journal-agent.mjs';
 import { startLoad } from './support.mjs';
@@ -9,9 +13,9 @@ import { startLoad } from './support.mjs';
 const OF_ONE_AGENT = 10_000;
 const OF_ONE_PORT = 5000;
 const IN_FLIGHT = 128;
-/** More than these are written by {@link multiplyRows}, where it can. */
+const SELF = fileURLToPath(import.meta.url);
+/** More than these are written into the database. */
 const MOST_SENT = 100_000;
-const ROWS_IN_TRANSACTION = 50_000;
 
 /**
  * Leaves in an empty folder the journal of a stopped agent that has ended `count` commands and remembers them all.
@@ -22,7 +26,8 @@ const ROWS_IN_TRANSACTION = 50_000;
 export async function fillJournal(state, count) {
   const sent = count > MOST_SENT ? OF_ONE_AGENT : count;
   for (let left = sent; left > 0; left -= OF_ONE_AGENT) await sendTo(state, Math.min(left, OF_ONE_AGENT));
-  if (count > sent) multiplyRows(join(state, DATABASE_NAME), sent, count);
+  // A process of its own, as libsql keeps a closed database open until its statements are collected.
+  if (count > sent) await promisify(execFile)(process.execPath, [SELF, join(state, DATABASE_NAME), `${count - sent}`]);
 }
 
 /** @param {string} state @param {number} count */
@@ -36,29 +41,48 @@ async function sendTo(state, count) {
   await agent.stop();
 }
 
+/** Identities in a row, and the bytes of each: see agent/command/journal/identities.ts. */
+const GROUP_SIZE = 100;
+const KEY_BYTES = 32;
+const IDENTITY_BYTES = KEY_BYTES + 4;
+
 /**
- * Repeats a journal's rows, each with a key of its own, until there are `count`: what an agent reads when it starts is as
- * if it had ended so many commands.
+ * Adds identities of commands, until there are `count` of them beside the commands that have rows.
  *
  * @param {string} path of the database
- * @param {number} there how many rows there are, from number 1 on
  * @param {number} count
  */
-function multiplyRows(path, there, count) {
+function addIdentities(path, count) {
   const database = new Database(path);
-  const columns = database.prepare("SELECT name FROM pragma_table_info('command')").all([]);
-  if (!columns.some((column) => /** @type {{ name: string }} */ (column).name === 'key'))
-    throw new Error('this journal does not keep the keys of commands in their rows');
   database.exec('PRAGMA synchronous = OFF');
-  const insert = database.prepare(
-    'INSERT INTO command (seq, key, live, record, progress) SELECT ?, ?, 0, record, progress FROM command WHERE seq = ?',
-  );
-  for (let last = there; last < count; ) {
-    const next = Math.min(count, last + ROWS_IN_TRANSACTION);
-    database.exec('BEGIN');
-    while (last < next) insert.run([++last, randomBytes(32), 1 + (last % there)]);
-    database.exec('COMMIT');
+  const insert = database.prepare('INSERT INTO identities (first, record) VALUES (?, ?)');
+  const finished = { wall: Date.now(), monotonic: 1, boot: randomUUID() };
+  database.exec('BEGIN');
+  for (let first = 0; first < count; first += GROUP_SIZE) {
+    const size = Math.min(GROUP_SIZE, count - first);
+    const identities = Buffer.alloc(size * IDENTITY_BYTES);
+    for (let at = 0; at < size; at++) randomBytes(KEY_BYTES).copy(identities, at * IDENTITY_BYTES);
+    insert.run([first, record({ first, count: size, finished, lifetimeMs: 365_000 }, identities)]);
   }
+  database.exec('COMMIT');
   database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   database.close();
 }
+
+/**
+ * A record with an attachment: see agent/storage/record.ts.
+ *
+ * @param {unknown} document
+ * @param {Buffer} attachment
+ */
+function record(document, attachment) {
+  const json = Buffer.from(JSON.stringify(document));
+  const head = Buffer.from([2, json.length >> 8, json.length & 0xff]);
+  const content = Buffer.concat([head, json, attachment]);
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32BE(crc32(content));
+  return Buffer.concat([checksum, content]);
+}
+
+const [, program, path, count] = process.argv;
+if (program === SELF && path !== undefined) addIdentities(path, Number(count));

@@ -3,7 +3,7 @@ import { ERRORS, FINAL_CODES, type FinalCode } from '../../../shared/errors.js';
 import type { Moment } from '../../base/moment.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
-import { JOURNAL_OUTCOMES, type JournalEntry, type JournalOutcome, KEY_BYTES } from './entry.js';
+import { type EndedRow, JOURNAL_OUTCOMES, type JournalOutcome, KEY_BYTES } from './entry.js';
 
 /** Identities in one group: about what a page of the database holds. */
 export const GROUP_SIZE = 100;
@@ -42,16 +42,20 @@ export const createGroup = (first: number, finished: Moment): IdentityGroup => (
   bytes: Buffer.alloc(GROUP_SIZE * IDENTITY_BYTES),
 });
 
+/** A command that has ended, and what of it is kept longest. */
+export type Ended = Omit<EndedRow, 'key'> & { readonly key: Uint8Array };
+
 /** Adds the identity of a command that has ended. */
-export function addIdentity(group: IdentityGroup, { command, outcome, code, reply, finished }: JournalEntry): void {
+export function addIdentity(group: IdentityGroup, ended: Ended): void {
+  const { key, outcome, code, hadReply, finished, lifetimeMs } = ended;
   const at = group.count * IDENTITY_BYTES;
-  group.bytes.set(command.key, at);
+  group.bytes.set(key, at);
   group.bytes[at + OUTCOME] = JOURNAL_OUTCOMES.indexOf(outcome ?? 'interrupted');
-  group.bytes[at + FLAGS] = reply === null ? 0 : HAD_REPLY;
+  group.bytes[at + FLAGS] = hadReply ? HAD_REPLY : 0;
   group.bytes.writeInt16LE(NUMBERS.get(code ?? '') ?? 0, at + CODE);
   group.count++;
-  group.finished = finished ?? group.finished;
-  group.lifetimeMs = Math.max(group.lifetimeMs, command.lifetimeMs);
+  group.finished = finished;
+  group.lifetimeMs = Math.max(group.lifetimeMs, lifetimeMs);
 }
 
 export const keyAt = ({ bytes }: IdentityGroup, index: number): Buffer =>

@@ -11,7 +11,7 @@ import {
   type JournalEntry,
   startedEntry,
 } from './entry.js';
-import { createLiveCommands, type LiveCommand, reservedFor } from './live-commands.js';
+import { createLiveCommands, endedOf, type LiveCommand, reservedFor } from './live-commands.js';
 import { type Loaded, loadJournal } from './load.js';
 import { createLookups, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
@@ -210,7 +210,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
         (error) => (error === undefined ? resolve() : reject(error)),
       );
     });
-    for (const { entry, bytes } of ended) remembered.add(entry, bytes + (entry.reply?.length ?? 0));
+    for (const { entry, bytes } of ended) remembered.add(endedOf(entry, bytes + (entry.reply?.length ?? 0)));
     const running = decided.filter(({ decision }) => decision === 'run');
     for (const { entry, bytes } of running) live.add(entry, entry, bytes);
     return { run: running.map(({ entry }) => entry), ended: ended.map(({ entry }) => entry) };

@@ -1,6 +1,7 @@
 import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
 import { isLive, type JournalCommand, type JournalEntry, writeProgress } from './entry.js';
+import type { Ended } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
 import { insertRow, removeRows, updateRow } from './rows.js';
 
@@ -74,7 +75,7 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
 
   function saved(one: LiveCommand, entry: JournalEntry): void {
     one.saved = entry;
-    if (!isLive(entry) && release(one)) remembered.add(entry, one.commandBytes + one.progressBytes);
+    if (!isLive(entry) && release(one)) remembered.add(endedOf(entry, one.commandBytes + one.progressBytes));
   }
 
   function failed(one: LiveCommand, entry: JournalEntry, previous: JournalEntry): void {
@@ -129,6 +130,21 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
 }
 
 const ignore = () => undefined;
+
+/** Returns what is kept of a command that has ended. @param bytes size of its row */
+export const endedOf = (
+  { seq, command, outcome, code, reply, finished, received }: JournalEntry,
+  bytes: number,
+): Ended => ({
+  seq,
+  key: command.key,
+  outcome,
+  code,
+  lifetimeMs: command.lifetimeMs,
+  finished: finished ?? received,
+  hadReply: reply !== null,
+  bytes,
+});
 
 /** Returns the bytes that a command may need in the journal. */
 export const reservedFor = ({ request }: JournalCommand): number => request.length + RESERVED_BYTES;

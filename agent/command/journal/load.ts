@@ -1,9 +1,9 @@
 import type { Database } from '../../storage/database.js';
 import { DamagedError } from '../../storage/sqlite.js';
-import { isLive, type Row } from './entry.js';
+import type { Row } from './entry.js';
 import { readGroup } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
-import { IDENTITIES_FROM, OLDEST_FIRST, parseIdentitiesRow, parseRows } from './rows.js';
+import { IDENTITIES_FROM, OLDEST_FIRST, parseEndedOrLive, parseIdentitiesRow } from './rows.js';
 
 /** Rows that are read at once: while they are taken in, no datagram is. */
 const PAGE_ROWS = 64;
@@ -49,11 +49,12 @@ async function loadIdentities(database: Database, remembered: RememberedCommands
 async function loadRows(database: Database, remembered: RememberedCommands): Promise<Loaded> {
   const live: Row[] = [];
   for (let after = 0; ; ) {
-    const rows = parseRows(await database.read(OLDEST_FIRST, [after, PAGE_ROWS]));
+    const rows = await database.read(OLDEST_FIRST, [after, PAGE_ROWS]);
     for (const row of rows) {
-      if (isLive(row.entry)) live.push(row);
-      else remembered.add(row.entry, row.bytes);
-      after = row.entry.seq;
+      const parsed = parseEndedOrLive(row);
+      if ('entry' in parsed) live.push(parsed);
+      else remembered.add(parsed);
+      after = 'entry' in parsed ? parsed.entry.seq : parsed.seq;
     }
     if (rows.length < PAGE_ROWS) return { live, lastSeq: after };
   }

@@ -5,6 +5,7 @@ import type { JournalEntry } from './entry.js';
 import {
   addIdentity,
   createGroup,
+  type Ended,
   GROUP_SIZE,
   type Identity,
   type IdentityGroup,
@@ -81,10 +82,10 @@ export function createRemembered(database: Database) {
     whole.bytes += bytes;
   }
 
-  /** Remembers a command whose end is on the disk. @param bytes size of its row */
-  function add(entry: JournalEntry, bytes: number): void {
+  /** Remembers a command whose end is on the disk. */
+  function add(ended: Ended): void {
+    const { seq, key, finished, bytes } = ended;
     let group = groups.at(-1);
-    const finished = entry.finished ?? entry.received;
     if (group?.identities === undefined || group.hashes.length === GROUP_SIZE || group.seqs.length === 0) {
       group = {
         first: next,
@@ -100,12 +101,12 @@ export function createRemembered(database: Database) {
     }
     const { identities } = group;
     if (identities === undefined) return;
-    addIdentity(identities, entry);
+    addIdentity(identities, ended);
     group.finished = finished;
     group.lifetimeMs = identities.lifetimeMs;
-    group.seqs.push(entry.seq);
+    group.seqs.push(seq);
     group.bytes += bytes;
-    addKey(group, entry.command.key);
+    addKey(group, key);
     whole.count++;
     whole.bytes += bytes;
   }

@@ -1,14 +1,23 @@
 import * as z from 'zod';
 import type { RunStatement } from '../../storage/batch.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
-import { isLive, type JournalEntry, type Row, readEntry, writeCommand, writeProgress } from './entry.js';
+import {
+  type EndedRow,
+  isLive,
+  type JournalEntry,
+  type Row,
+  readEnded,
+  readEntry,
+  writeCommand,
+  writeProgress,
+} from './entry.js';
 
 // A row of a commit that failed may be there all the same.
 const INSERT = 'INSERT OR REPLACE INTO command (seq, live, record, progress) VALUES (?, ?, ?, ?)';
 const UPDATE = 'UPDATE command SET live = ?, progress = ? WHERE seq = ?';
 const DELETE = 'DELETE FROM command WHERE seq IN (SELECT value FROM json_each(?))';
 
-const COLUMNS = 'SELECT record, progress FROM command';
+const COLUMNS = 'SELECT live, record, progress FROM command';
 /** Values: the number behind which to begin, and the most rows. */
 export const OLDEST_FIRST = `${COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?`;
 /** Values: the most rows. */
@@ -35,6 +44,12 @@ export function removeRows(run: RunStatement, seqs: readonly number[]): void {
 export function removeEnded(run: RunStatement): void {
   run('DELETE FROM command WHERE live = 0', []);
   run('DELETE FROM identities', []);
+}
+
+/** Reads all of a command that has not ended, and of one that has ended what stays of it. @throws DamagedError */
+export function parseEndedOrLive(row: unknown): Row | EndedRow {
+  const isEnded = typeof row === 'object' && row !== null && 'live' in row && row.live === 0;
+  return isEnded && 'record' in row && 'progress' in row ? readEnded(row.record, row.progress) : parseRow(row);
 }
 
 /** @throws DamagedError when a row is not as it was written */
