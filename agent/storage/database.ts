@@ -446,7 +446,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     persistent: folder !== undefined,
     get status() {
-      return { ...counts, writable: state === 'open', reason: state === 'open' ? undefined : reason };
+      const writable = state === 'open';
+      return { ...counts, writable, reason: writable ? undefined : (reason ?? 'it is being opened') };
     },
     get identity() {
       return identity;
