@@ -94,6 +94,15 @@ describe('supersim-agent run', () => {
     expect(log()).toContainEqual(expect.objectContaining({ msg: 'listening', ports: [7001, 7002] }));
   });
 
+  it('keeps the journal in memory with state.folder none, and makes no file', async () => {
+    const folder = temporaryFolder();
+    const env = { STATE_DIRECTORY: folder };
+    const { peer, device } = await startAgent('state: { folder: none }', { env });
+    const health = JSON.parse((await peer.ask('{"id":1,"method":"health"}', device)).toString());
+    expect(health).toMatchObject({ result: { journal: 'ok' } });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('accepts commands from this machine with --dev', async () => {
     const { peer, device } = await startAgent('', {
       args: ['--dev'],
