@@ -164,7 +164,8 @@ function judgeDatabase(looked: string, { database, running, holders, path }: Obs
     case 'sound':
       return [good(looked, 'PRAGMA quick_check of a copy: ok')];
     case 'in-use':
-      if (running === undefined) return holders.length > 0 ? [] : [good(looked, 'in use by the agent or another process: not checked')];
+      if (running === undefined)
+        return holders.length > 0 ? [] : [good(looked, 'in use by the agent or another process: not checked')];
       return running.writable ? [good(looked, 'in use by the running agent, which checked it when it opened it')] : [];
     case 'absent':
       return [good(looked, 'does not exist yet: the agent creates it')];
@@ -172,7 +173,7 @@ function judgeDatabase(looked: string, { database, running, holders, path }: Obs
       if (running !== undefined) return [note(looked, 'deleted, while the agent has it open: it writes it again')];
       const marker = join(dirname(path), MARKER_NAME);
       const found = `the journal was lost: ${marker} tells of one, and ${DATABASE_NAME} is missing; ${INTERRUPTED}`;
-      const remedy = `Find out what deleted it. If it was deleted on purpose, run \`sudo rm ${marker}\` before the agent starts.`;
+      const remedy = `Find out what deleted it. If it was deleted on purpose, delete ${marker} too, before the agent starts.`;
       return [warning(looked, found, remedy)];
     }
     case 'empty':

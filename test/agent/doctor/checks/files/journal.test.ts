@@ -106,7 +106,11 @@ describe('judgeJournal', () => {
     ['a sound database', 'sound', /^good: PRAGMA quick_check of a copy: ok$/],
     ['a damaged database', 'damaged', /^error: PRAGMA quick_check found damage; .*`interrupted`.* → .*dmesg/],
     ['a database that never was', 'absent', /^good: does not exist yet/],
-    ['a lost database', 'missing', /^warning: the journal was lost: \/a\/journal\.id .* up to 6 min .* → .*sudo rm/],
+    [
+      'a lost database',
+      'missing',
+      /^warning: the journal was lost: \/a\/journal\.id .* up to 6 min .* → .*delete \/a\/journal\.id too/,
+    ],
     ['an empty database', 'empty', /^error: the file is empty, .* up to 6 min .* → .*dmesg/],
     ['a database that a process has open', 'in-use', /^good: in use by the agent or another process: not checked$/],
     ['a database that this user may not read', 'forbidden', /^note: .*→ Run it with sudo/],
