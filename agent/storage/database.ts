@@ -8,6 +8,7 @@ import type { Clock } from '../base/moment.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
+import { REWRITES } from './schema.js';
 import { type DamagedError, storageError } from './sqlite.js';
 import type { Answer, Failure, Opening, Query } from './worker.js';
 import { startWorkerLink, type WorkerLink } from './worker-link.js';
@@ -40,7 +41,7 @@ export interface Opened {
 }
 
 export interface DatabaseStatus {
-  /** False while it can only be read, or not at all. */
+  /** False while it can only be read, or not at all, or the last write failed. */
   readonly writable: boolean;
   /** Why it cannot be written. */
   readonly reason: string | undefined;
@@ -126,6 +127,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let link: WorkerLink | undefined;
   let state: 'starting' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
   let reason: string | undefined;
+  /** Why the last write failed, while the database is open: a full disk. */
+  let writeFailure: string | undefined;
   let identity: JournalIdentity | undefined;
   /** Whether this process has had it open, so that a database which is created now has lost something. */
   let wasOpen = false;
@@ -217,6 +220,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     link = started;
     const contents = !wasOpen ? 'found' : created ? 'lost' : 'kept';
     state = writable ? 'open' : 'read-only';
+    writeFailure = undefined;
     reason = opening.reason;
     if (writable) {
       wasOpen = true;
@@ -244,6 +248,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     retryTimer ??= setTimeout(() => {
       retryTimer = undefined;
       if (state === 'failed') void start();
+      else if (state === 'open') tryWrite();
       else if (state === 'read-only') {
         if (isWritable(folder)) replaceWorker();
         else retryLater();
@@ -328,6 +333,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   function settle(items: readonly Item[], answer: Answer): void {
+    judgeWrites(items, answer);
     const fatal = fatalFailure(answer);
     if (fatal === undefined || fatal.kind === 'io') {
       tell(items, answer);
@@ -346,6 +352,29 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       lossCause = fatal.reason;
     }
     replaceWorker();
+  }
+
+  /** Notes that writes fail although the database is open, and tries until one succeeds. */
+  function judgeWrites(items: readonly Item[], { failure }: Answer): void {
+    if (failure === undefined) {
+      if (items.some(({ kind }) => kind === 'write')) writeFailure = undefined;
+    } else if (failure.kind === 'write') {
+      const { reason: why } = failure;
+      if (writeFailure === undefined) {
+        log.error({ folder, reason: why }, 'journal: cannot be written; commands that need it are refused');
+      }
+      writeFailure = why;
+      retryLater();
+    }
+  }
+
+  /** Writes what is there already, about as much as a command, to learn whether the disk has room again. */
+  function tryWrite(): void {
+    if (writeFailure === undefined) return;
+    const work = (run: RunStatement) => {
+      for (const sql of REWRITES) run(sql, []);
+    };
+    add({ kind: 'write', work, done: () => undefined });
   }
 
   function fatalFailure({ failure, results }: Answer): Failure | undefined {
@@ -446,8 +475,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     persistent: folder !== undefined,
     get status() {
-      const writable = state === 'open';
-      return { ...counts, writable, reason: writable ? undefined : (reason ?? 'it is being opened') };
+      const writable = state === 'open' && writeFailure === undefined;
+      return { ...counts, writable, reason: writable ? undefined : (writeFailure ?? reason ?? 'it is being opened') };
     },
     get identity() {
       return identity;
