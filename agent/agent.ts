@@ -213,7 +213,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   async function prepare(): Promise<[Links, Registry, HealthSources]> {
     const transport = await createLinks(config, log, stats.meters.transports);
     parts = { transport };
-    const journal = () => describeJournal(parts.state?.database?.status);
+    const journal = () => journalHealth(parts.state);
     const sources = { clockSynchronized, link: transport.link, journal };
     const registry = await loadHandlers(config, handlers, log, sources);
     stats.meters.know(registry.keys());
@@ -354,16 +354,29 @@ async function closeWhenOpened(opening: ReturnType<typeof openState>): Promise<v
 const flushInTime = (database: Database): Promise<void> =>
   raceTimeout(FLUSH_MS, database.flush()).catch(() => undefined);
 
-function describeJournal(status: DatabaseStatus | undefined): JournalHealth | undefined {
+/** Returns undefined where there is no journal. */
+function databaseStatus({ database, failure }: Partial<State> = {}): DatabaseStatus | undefined {
+  const none = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
+  return failure === undefined ? database?.status : { ...none, writable: false, reason: failure };
+}
+
+function journalHealth(state: Partial<State> | undefined): JournalHealth | undefined {
+  const status = databaseStatus(state);
   return status && { state: status.writable ? 'ok' : `busy: ${status.reason}`, lost: status.lost };
+}
+
+function describeJournal(state: Partial<State> | undefined): AgentStatus['journal'] {
+  const status = databaseStatus(state);
+  return (
+    status && state?.journal && { persistent: state.database?.persistent ?? true, ...status, ...state.journal.size }
+  );
 }
 
 const describeParts = ({ transport, state }: Partial<Parts>) => ({
   address: transport?.address(),
   link: transport?.link(),
   kernelDrops: transport?.kernelDrops(),
-  journal: state?.journal &&
-    state.database && { persistent: state.database.persistent, ...state.database.status, ...state.journal.size },
+  journal: describeJournal(state),
   outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
 

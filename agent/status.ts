@@ -31,7 +31,7 @@ export interface AgentStatus {
   /** Undefined before the start, and where there is none. */
   readonly journal:
     | ({
-        /** False when it is in memory only. */
+        /** False when it is in memory only, as configured. */
         readonly persistent: boolean;
         /** Commands with their replies, and those that have not ended. */
         readonly entries: number;

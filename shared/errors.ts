@@ -53,8 +53,9 @@ export const ERRORS = {
   },
   busy: {
     meaning:
-      'Too many commands are running or waiting; this one was not run. Marked as not recorded, a late copy of it may still run, and the outcome is `no-answer`.',
-    remedy: 'Send it again later, or raise `limits.running` and `limits.waiting`.',
+      'Too many commands are running or waiting, or the journal cannot record this one: its disk is full, read-only or fails. It was not run. Marked as not recorded, a late copy of it may still run, and the outcome is `no-answer`.',
+    remedy:
+      'Send it again later. On the device, raise `limits.running` and `limits.waiting`, or see `supersim-agent doctor` for the disk and the journal.',
     wire: refused(-32002, '5.03'),
   },
   expired: {
@@ -73,7 +74,8 @@ export const ERRORS = {
     wire: { outcome: 'accepted', jsonRpc: -32007, coap: '5.03' },
   },
   interrupted: {
-    meaning: 'The agent or the device stopped while the command ran; it may have taken effect.',
+    meaning:
+      'The agent or the device stopped while the command ran, or the device lost its record of commands; it may have taken effect.',
     remedy: 'Check whether the command took effect before sending it again.',
     wire: { outcome: 'interrupted', jsonRpc: -32008, coap: '5.00' },
   },
@@ -137,8 +139,8 @@ export const ERRORS = {
     remedy: 'If it recurs, check the cable and `modem.flowControl`, and in `dmesg` whether the modem has enough power.',
   },
   'state-in-use': {
-    meaning: 'Another agent uses the state folder; with two, a command could run twice.',
-    remedy: 'Stop the other agent, or configure another `state.folder`.',
+    meaning: 'Another process has the journal in the state folder open; with two agents a command could run twice.',
+    remedy: 'Stop the process in the message, or configure another `state.folder`.',
   },
   'handler-invalid': {
     meaning: 'A handler cannot be loaded: its definition or its module is invalid.',
@@ -246,7 +248,7 @@ export const ERRORS = {
     remedy: 'Configure `modem.path` and reload the agent, or name a serial port with `--path`.',
   },
   'no-such-command': {
-    meaning: 'The agent’s journal has no command with this ID.',
+    meaning: 'The agent’s journal has no command with this ID, or remembers only its outcome.',
     remedy: 'List the IDs with `supersim-agent commands ls`.',
   },
   'too-late': {

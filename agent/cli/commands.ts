@@ -61,7 +61,8 @@ const cancel: CommandModule = {
 
 const purge: CommandModule = {
   command: 'purge',
-  describe: 'Delete all finished commands; a repeat of one that arrives later runs again',
+  describe:
+    'Delete all finished commands and forget their outcomes: a repeat of one that arrives later runs again; the journal gets a new identity',
   builder: (yargs) => yargs.options(controlOptions),
   handler: (argv) =>
     printAnswer(argv, async (ask) => {

@@ -114,11 +114,23 @@ const formatAgo = (at: number): string => `${formatUptime((Date.now() - at) / 10
 
 function formatJournal(journal: Status['journal']): string {
   if (journal === undefined) return 'none';
-  const { entries, bytes, live, damaged, persistent } = journal;
-  const where = persistent ? '' : ', in memory only';
-  const lost = damaged === 0 ? '' : `, ${damaged} damaged databases set aside`;
-  return `${entries} commands, ${live} unfinished, ${formatBytes(bytes)}${where}${lost}`;
+  const { entries, bytes, live, persistent, remembered, writable, reason = 'unknown' } = journal;
+  const commands = [`${entries} commands`, `${live} unfinished`, formatBytes(bytes)];
+  if (remembered !== undefined) commands.push(`${remembered} outcomes remembered`);
+  if (!persistent) commands.push('in memory only');
+  const troubles = [
+    ...(writable ? [] : [`cannot be written: ${reason}`]),
+    ...JOURNAL_TROUBLES.flatMap(([name, what]) => (journal[name] === 0 ? [] : [`${what}: ${journal[name]}`])),
+  ];
+  return [commands.join(', '), ...troubles].join('; ');
 }
+
+const JOURNAL_TROUBLES = [
+  ['lost', 'found lost'],
+  ['damaged', 'damaged and set aside'],
+  ['rewritten', 'deleted files written again'],
+  ['restarted', 'storage worker replaced'],
+] as const;
 
 function formatOutbox(outbox: Status['outbox']): string {
   if (outbox === undefined) return 'none';

@@ -15,6 +15,8 @@ export interface State {
   readonly journal: Journal;
   readonly outbox: Outbox;
   readonly database: Database;
+  /** Why there is no database, where only a journal that refuses everything is left. */
+  readonly failure?: string;
   /** Returns the identity of the journal, as a reply carries it. */
   readonly identity: () => string | undefined;
 }
@@ -26,7 +28,10 @@ export interface State {
  *   where it was to be in memory
  * @throws (rejects) SupersimError `state-in-use`
  */
-export async function openState(config: Config, log: Log): Promise<State | { readonly journal?: Journal }> {
+export async function openState(
+  config: Config,
+  log: Log,
+): Promise<State | Pick<Partial<State>, 'journal' | 'failure'>> {
   const folder = stateFolderOf(config);
   try {
     const clock = systemClock();
@@ -48,6 +53,8 @@ export async function openState(config: Config, log: Log): Promise<State | { rea
       { error: messageOf(error) },
       'no journal and no outbox: the SQLite library cannot be loaded; commands that need the journal are refused',
     );
-    return folder === undefined ? {} : { journal: unavailableJournal(messageOf(error)) };
+    if (folder === undefined) return {};
+    const failure = `there is no journal: ${messageOf(error)}`;
+    return { journal: unavailableJournal(failure), failure };
   }
 }

@@ -267,7 +267,7 @@ const settings = z.strictObject({
         .max(10_000_000)
         .default(1_000_000)
         .describe(
-          'Maximum number of commands of which only identity and outcome are kept, 40 bytes each on the disk and up to 30 in memory; new commands are refused as busy when none may be forgotten yet',
+          'Maximum number of commands of which only identity and outcome are kept, about 44 bytes each on the disk and up to 30 in memory; new commands are refused as busy when none may be forgotten yet',
         ),
     })
     .prefault({}),

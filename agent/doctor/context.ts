@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
 import { configFromFlags } from '../config/flags.js';
 import { DEFAULT_CONFIG_FILE, resolveConfig } from '../config/load.js';
-import type { Config } from '../config/schema.js';
+import { type Config, stateFolderOf } from '../config/schema.js';
 import { CONFIG_VARIABLE } from '../config/variables.js';
 import { type Ask, controlClient } from '../service/control/client.js';
 import { defaultControlSocket, statusSchema } from '../service/control/schema.js';
@@ -20,7 +20,8 @@ export interface Context {
   readonly config: Config;
   /** Why the file cannot be used. */
   readonly configError: SupersimError | undefined;
-  readonly stateFolder: string;
+  /** Undefined when the configuration keeps the state in memory only. */
+  readonly stateFolder: string | undefined;
   /** Path of the agent's control socket. */
   readonly socket: string;
   readonly ask: Ask;
@@ -53,7 +54,7 @@ export async function createContext({ config: named, socket: flag }: Flags): Pro
     file: chosen ?? DEFAULT_CONFIG_FILE,
     config,
     configError: loaded instanceof Error ? loaded : undefined,
-    stateFolder: config.state.folder ?? defaultStateFolder(process.env),
+    stateFolder: stateFolderOf({ state: { folder: config.state.folder ?? defaultStateFolder(process.env) } }),
     socket,
     ask,
     status,

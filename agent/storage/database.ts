@@ -8,6 +8,7 @@ import type { Clock } from '../base/moment.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
+import { REWRITES } from './schema.js';
 import { createSlices } from './slices.js';
 import { type DamagedError, storageError } from './sqlite.js';
 import type { Answer, Failure, Opening, Query, WorkerSetup } from './worker.js';
@@ -43,7 +44,7 @@ export interface Opened {
 }
 
 export interface DatabaseStatus {
-  /** False while it can only be read, or not at all. */
+  /** False while it can only be read, or not at all, or the last write failed. */
   readonly writable: boolean;
   /** Why it cannot be written. */
   readonly reason: string | undefined;
@@ -141,6 +142,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let link: WorkerLink | undefined;
   let state: 'starting' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
   let reason: string | undefined;
+  /** Why the last write failed, while the database is open: a full disk. */
+  let writeFailure: string | undefined;
   let identity: JournalIdentity | undefined;
   /** Whether this process has had it open, so that a database which is created now has lost something. */
   let wasOpen = false;
@@ -235,6 +238,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const contents = !wasOpen ? 'found' : created ? 'lost' : 'kept';
     state = writable ? 'open' : 'read-only';
     if (writable) setup = { ...setup, writeBack: false };
+    writeFailure = undefined;
     reason = opening.reason;
     if (writable) {
       wasOpen = true;
@@ -262,6 +266,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     retryTimer ??= setTimeout(() => {
       retryTimer = undefined;
       if (state === 'failed') void start();
+      else if (state === 'open') tryWrite();
       else if (state === 'read-only') {
         if (isWritable(folder)) replaceWorker();
         else retryLater();
@@ -356,6 +361,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   function settle(items: readonly Item[], answer: Answer): void {
+    judgeWrites(items, answer);
     const fatal = fatalFailure(answer);
     if (fatal === undefined) {
       tell(items, answer);
@@ -386,6 +392,29 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     failItems(failed, why);
     if (state === 'starting') queue = [...again, ...queue];
     else failItems(again, why);
+  }
+
+  /** Notes that writes fail although the database is open, and tries until one succeeds. */
+  function judgeWrites(items: readonly Item[], { failure }: Answer): void {
+    if (failure === undefined) {
+      if (items.some(({ kind }) => kind === 'write')) writeFailure = undefined;
+    } else if (failure.kind === 'write') {
+      const { reason: why } = failure;
+      if (writeFailure === undefined) {
+        log.error({ folder, reason: why }, 'journal: cannot be written; commands that need it are refused');
+      }
+      writeFailure = why;
+      retryLater();
+    }
+  }
+
+  /** Writes what is there already, about as much as a command, to learn whether the disk has room again. */
+  function tryWrite(): void {
+    if (writeFailure === undefined) return;
+    const work = (run: RunStatement) => {
+      for (const sql of REWRITES) run(sql, []);
+    };
+    add({ kind: 'write', work, done: () => undefined });
   }
 
   function fatalFailure({ failure, results }: Answer): Failure | undefined {
@@ -482,7 +511,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     persistent: folder !== undefined,
     get status() {
-      return { ...counts, writable: state === 'open', reason: state === 'open' ? undefined : reason };
+      const writable = state === 'open' && writeFailure === undefined;
+      return { ...counts, writable, reason: writable ? undefined : (writeFailure ?? reason ?? 'it is being opened') };
     },
     get identity() {
       return identity;

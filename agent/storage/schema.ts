@@ -26,6 +26,13 @@ const FROM_VERSION_1 = [
 
 const setVersion = `PRAGMA user_version = ${SCHEMA_VERSION}`;
 
+/** They change nothing, and write as many pages as a command does. */
+export const REWRITES = [
+  setVersion,
+  'UPDATE journal SET record = record',
+  'UPDATE command SET live = live WHERE seq IN (SELECT seq FROM command ORDER BY seq DESC LIMIT 16)',
+];
+
 /**
  * Opens a database that exists, and brings its tables up to this version.
  *

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { lastCommitOf } from './history.js';
@@ -27,6 +28,8 @@ const TOOLS = {
   ip: () => onPath('ip'),
   unshare: () => onPath('unshare'),
   mmdebstrap: () => onPath('mmdebstrap'),
+  'mkfs.ext4': () => onPath('mkfs.ext4'),
+  'loop devices': () => existsSync('/dev/loop-control'),
   udevadm: () => onPath('udevadm'),
   'dpkg-deb': () => onPath('dpkg-deb'),
   lintian: () => onPath('lintian'),

@@ -31,6 +31,12 @@ export const spin = {
   },
 };
 
+export const once = {
+  name: 'once',
+  description: 'Must not run twice: it waits until the journal has it',
+  run: () => 'done',
+};
+
 export const hold = {
   name: 'hold',
   description: 'Keeps its place',

@@ -93,7 +93,7 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
     retrying = true;
     setTimeout(() => {
       retrying = false;
-      if (database.status.writable) retry();
+      retry();
     }, RETRY_MS).unref();
   }
 

@@ -6,7 +6,7 @@ import type { Journal } from './types.js';
  * memory only would be lost with the process, and a repeat would run again.
  */
 export function unavailableJournal(reason: string): Journal {
-  const error = new SupersimError('busy', `there is no journal: ${reason}`, {
+  const error = new SupersimError('busy', reason, {
     remedy: 'Install the agent for this platform, or set `state.folder: none` if commands may run twice.',
   });
   const refuse = (_: unknown, done: (error: SupersimError) => void) => done(error);

@@ -192,7 +192,21 @@ export const statusSchema = z.looseObject({
   kernelDrops: count.optional(),
   /** Absent where there is none. */
   journal: z
-    .looseObject({ persistent: z.boolean(), entries: count, bytes: count, live: count, damaged: count })
+    .looseObject({
+      persistent: z.boolean(),
+      entries: count,
+      bytes: count,
+      live: count,
+      damaged: count,
+      /** Absent in an agent of version 0.1, which remembered only the commands with their replies. */
+      remembered: count.optional(),
+      /** What follows is not told by version 0.1, which replaced a journal that it could not write by memory. */
+      writable: z.boolean().default(true),
+      reason: z.string().optional(),
+      lost: count.default(0),
+      rewritten: count.default(0),
+      restarted: count.default(0),
+    })
     .optional(),
   /** Absent where there is none. */
   outbox: z.looseObject({ entries: count, bytes: count, drops: z.record(z.string(), count) }).optional(),

@@ -11,7 +11,7 @@ export interface ControlCommands {
   get(id: number): MaybePromise<CommandView | undefined>;
   /** Cancels a command that has not started. */
   cancel(id: number): MaybePromise<'cancelled' | 'not-found' | 'too-late'>;
-  /** Deletes the finished commands and returns their number. */
+  /** Deletes the finished commands, also those of which only the outcome is kept, and returns their number. */
   purge(): MaybePromise<number>;
 }
 

@@ -151,15 +151,7 @@ function addLatencies(registry: Registry, meters: Meters): void {
 }
 
 function addStorage({ counter, gauge }: Adders, { journal, outbox }: AgentStatus): void {
-  if (journal !== undefined) {
-    const { persistent, entries, live, bytes, damaged } = journal;
-    gauge('supersim_agent_journal_persistent', 'Whether the journal is on the disk.', [], only(Number(persistent)));
-    gauge('supersim_agent_journal_commands', 'Commands in the journal.', [], only(entries));
-    gauge('supersim_agent_journal_live_commands', 'Unfinished commands in the journal.', [], only(live));
-    gauge('supersim_agent_journal_bytes', 'Size of the journal.', [], only(bytes));
-    const lost = 'Databases that were found damaged and set aside.';
-    counter('supersim_agent_journal_damaged_total', lost, [], only(damaged));
-  }
+  if (journal !== undefined) addJournal({ counter, gauge }, journal);
   if (outbox !== undefined) {
     const drops = Object.entries(outbox.drops).map(([cause, count]): Sample => [[cause], count]);
     gauge('supersim_agent_outbox_datagrams', 'Replies and events that wait for a link.', [], only(outbox.entries));
@@ -171,6 +163,29 @@ function addStorage({ counter, gauge }: Adders, { journal, outbox }: AgentStatus
       drops,
     );
   }
+}
+
+function addJournal({ counter, gauge }: Adders, journal: NonNullable<AgentStatus['journal']>): void {
+  const gauges = [
+    ['persistent', 'Whether the journal is on the disk.', Number(journal.persistent)],
+    [
+      'writable',
+      'Whether the journal can be written; if not, commands that need it are busy.',
+      Number(journal.writable),
+    ],
+    ['commands', 'Commands in the journal with their replies, or unfinished.', journal.entries],
+    ['live_commands', 'Unfinished commands in the journal.', journal.live],
+    ['remembered_commands', 'Commands whose outcomes are remembered.', journal.remembered],
+    ['bytes', 'Size of the journal.', journal.bytes],
+  ] as const;
+  for (const [name, help, value] of gauges) gauge(`supersim_agent_journal_${name}`, help, [], only(value));
+  const counters = [
+    ['damaged', 'Databases that were found damaged and set aside.', journal.damaged],
+    ['lost', 'Times that the journal was found lost, with what it remembered.', journal.lost],
+    ['rewritten', 'Times that deleted files of the journal were written again.', journal.rewritten],
+    ['worker_restarts', 'Times that the storage worker had ended or hung, and was replaced.', journal.restarted],
+  ] as const;
+  for (const [name, help, value] of counters) counter(`supersim_agent_journal_${name}_total`, help, [], only(value));
 }
 
 function addModem({ counter, gauge }: Adders, { link }: AgentStatus): void {

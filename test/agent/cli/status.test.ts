@@ -59,7 +59,7 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);
     expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
-    expect(stdout).toMatch(/^journal +0 commands, 0 unfinished, 0 bytes, in memory only$/m);
+    expect(stdout).toMatch(/^journal +0 commands, 0 unfinished, 0 bytes, 0 outcomes remembered, in memory only$/m);
     expect(stdout).toMatch(/^outbox +0 waiting, 0 bytes; dropped by count 0, bytes 0, expired 0$/m);
     expect(stdout).toMatch(/^memory +\d+\.\d MiB resident, \d+\.\d MiB of it JavaScript heap$/m);
     expect(stdout).toMatch(/^CPU +\d+\.\d s, \d+\.\d %$/m);
@@ -77,7 +77,8 @@ describe('supersim-agent status', () => {
     expect(link).toMatchObject({ name: 'udp', switches: 0, links });
     expect(statusSchema.parse(JSON.parse(stdout))).toMatchObject({
       version: VERSION,
-      ...status,
+      // JSON leaves out what is undefined.
+      ...JSON.parse(JSON.stringify(status)),
       link: { name: 'udp', switches: 0, links },
     });
   });
@@ -107,6 +108,38 @@ describe('supersim-agent status', () => {
       /^last command +relay\.set failed \(handler-timeout\), from gateway by modem, 1 h 2 min ago$/m,
     );
     expect(stdout).toMatch(/^last sent +nothing$/m);
+  });
+
+  it.each<[string, object, string]>([
+    ['all is well', {}, '12 commands, 1 unfinished, 2.0 KiB, 3400 outcomes remembered'],
+    [
+      'it cannot be written',
+      { writable: false, reason: 'EROFS: read-only file system' },
+      '12 commands, 1 unfinished, 2.0 KiB, 3400 outcomes remembered; cannot be written: EROFS: read-only file system',
+    ],
+    [
+      'all has happened to it that can',
+      { damaged: 1, lost: 2, rewritten: 3, restarted: 4 },
+      '12 commands, 1 unfinished, 2.0 KiB, 3400 outcomes remembered; found lost: 2; damaged and set aside: 1; deleted files written again: 3; storage worker replaced: 4',
+    ],
+  ])('shows the journal when %s', async (_what, change, shown) => {
+    const journal = {
+      ...{ persistent: true, writable: true, entries: 12, bytes: 2048, live: 1, remembered: 3400 },
+      ...{ damaged: 0, lost: 0, rewritten: 0, restarted: 0 },
+      ...change,
+    };
+    const status = { ...createAgent().status(), journal, uptime: 1 };
+    const { path } = await openControl({ target: { status: () => status, commands: undefined } });
+    const { stdout } = await supersimAgent(['status', '--socket', path]);
+    expect(/^journal +(.*)$/m.exec(stdout)?.[1]).toBe(shown);
+  });
+
+  it('shows the journal of an agent of version 0.1', async () => {
+    const journal = { persistent: false, entries: 12, bytes: 2048, live: 1, damaged: 1 };
+    const status = { ...createAgent().status(), journal, uptime: 1 };
+    const { path } = await openControl({ target: { status: () => status, commands: undefined } });
+    const { stdout } = await supersimAgent(['status', '--socket', path]);
+    expect(stdout).toMatch(/^journal +12 commands, 1 unfinished, 2\.0 KiB, in memory only; damaged and set aside: 1$/m);
   });
 
   it('shows two links, the one in use and the state of each', async () => {

@@ -39,11 +39,17 @@ export async function supersimAgent(
   return { code: await code, stdout: `${stdout}`, stderr: `${stderr}`, file };
 }
 
+/** Copies the built programs to a folder of their own, without the packages beside them. @returns the folder */
+export function copyPrograms(): string {
+  const folder = temporaryFolder();
+  cpSync(dirname(program('supersim-agent')), folder, { recursive: true });
+  return folder;
+}
+
 /** Runs the built `supersim-agent` as a user without privileges; needs root. */
 export function supersimAgentAsNobody() {
   // Wherever the repository lies, this user can read the program here.
-  const folder = temporaryFolder();
-  cpSync(dirname(program('supersim-agent')), folder, { recursive: true });
+  const folder = copyPrograms();
   chmodSync(folder, 0o755);
   return async (args: readonly string[]) => {
     const child = spawn(process.execPath, [join(folder, 'supersim-agent.js'), ...args], {
@@ -62,7 +68,12 @@ export function supersimAgentAsNobody() {
 /** Starts the built agent on an unused address and a peer that it allows. Both end with the test. */
 export async function startAgent(
   config = '',
-  { args = [] as readonly string[], env = {}, ready = /agent started/ } = {},
+  {
+    args = [] as readonly string[],
+    env = {},
+    ready = /agent started/,
+    file: agentFile = program('supersim-agent'),
+  } = {},
 ) {
   const peer = await openPeer();
   const gateway = await openPeer();
@@ -78,7 +89,7 @@ export async function startAgent(
   ];
   const agent = startProcess(
     process.execPath,
-    [program('supersim-agent'), 'run', ...flags, ...args],
+    [agentFile, 'run', ...flags, ...args],
     environment({ SUPERSIM_AGENT_ALLOW: '[127.0.0.0/8]', SUPERSIM_AGENT_LISTEN_RECEIVE_BUFFER_BYTES: '65536', ...env }),
   );
   onTestFinished(() => agent.kill('SIGKILL'));

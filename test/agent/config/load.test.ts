@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as z from 'zod';
 import { loadConfig, maskSecrets, parseConfig, resolveConfig } from '../../../agent/config/load.js';
 import { configJsonSchema } from '../../../agent/config/paths.js';
+import { stateFolderOf } from '../../../agent/config/schema.js';
 import { type Override, parseYaml } from '../../../agent/config/source.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
@@ -69,7 +70,7 @@ describe('loadConfig', () => {
       reply: { to: 'auto' },
       deadline: { unsynchronized: 'refuse' },
       state: {},
-      journal: { keep: '24h', entries: 10_000, bytes: 16_777_216 },
+      journal: { keep: '24h', entries: 10_000, bytes: 16_777_216, identities: 1_000_000 },
       outbox: { keep: '24h', entries: 1000, bytes: 524_288 },
       limits: { running: 16, waiting: 256, waitingBytes: 262_144, stop: '10s' },
       handlers: {},
@@ -84,6 +85,14 @@ describe('loadConfig', () => {
     expect(parse('# nothing\n')).toEqual(parse(''));
     expect(resolveConfig({})).toEqual(parse(''));
     expect(resolveConfig(undefined)).toEqual(parse(''));
+  });
+
+  it.each([
+    ['none', undefined],
+    ['/srv/state', '/srv/state'],
+    ['./none', './none'],
+  ])('keeps the state in memory only where the folder is none: %s', (folder, expected) => {
+    expect(stateFolderOf(parse(`state: { folder: ${folder} }`))).toBe(expected);
   });
 
   it('reads all settings of a file', () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { setTimeout as rest } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, changeUnit, installAgent, property, send, startAgent } from '../../support/box-agent.js';
@@ -8,6 +9,8 @@ const AGENT = 'supersim-agent';
 /** systemd waits so long for a sign of life: 60 s in the unit that ships. */
 const WATCHDOG_S = 3;
 const PLACES = 2;
+const STATE = '/var/lib/supersim-agent';
+const TIMED_OUT = 'Watchdog timeout';
 const WEDGED = "Failed with result 'watchdog'";
 
 describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under systemd', { timeout: 60_000 }, () => {
@@ -35,6 +38,17 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
     expect(await ask(box, '#1 ping')).toEqual(['#1 ok pong']);
   }
 
+  /** Moves the state folder to a disk of its own, which can be made to hang. */
+  async function useDisk(): Promise<void> {
+    const image = '/tmp/disk';
+    execFileSync('truncate', ['--size=64M', box.path(image)]);
+    execFileSync('mkfs.ext4', ['-q', box.path(image)]);
+    await box.done(['mknod', '/dev/loop-control', 'c', '10', '237']);
+    for (let number = 0; number < 8; number++) await box.done(['mknod', `/dev/loop${number}`, 'b', '7', `${number}`]);
+    await box.done(['mount', '-o', 'loop', image, STATE]);
+    await startAgent(box);
+  }
+
   it.each([
     ['stands still', () => box.done(['systemctl', 'kill', '--kill-whom=main', '--signal=STOP', AGENT])],
     ['has a busy event loop', () => send(box, 'spin')],
@@ -48,6 +62,28 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
       expect(await wedgings()).toBe(wedged + 1);
     },
     40_000,
+  );
+
+  it.skipIf(needs('mkfs.ext4', 'loop devices'))(
+    'ends an agent whose storage worker hangs in the disk, and systemd starts another',
+    async () => {
+      await useDisk();
+      const [before, pid, wedged] = [await restarts(), await property(box, 'MainPID'), await wedgings()];
+      await box.done(['fsfreeze', '--freeze', STATE]);
+      try {
+        await send(box, '#1 once');
+        // Only what needs the disk waits for it.
+        expect(await ask(box, '#2 ping')).toEqual(['#2 ok pong']);
+        const timeouts = async () => (await box.journal(AGENT)).filter((line) => line.includes(TIMED_OUT)).length;
+        await expect.poll(timeouts, { timeout: 20_000, interval: 100 }).toBe(wedged + 1);
+      } finally {
+        // Until then not even SIGKILL ends a thread that waits for the disk.
+        await box.done(['fsfreeze', '--unfreeze', STATE]);
+      }
+      await comesBack(before, pid);
+      expect(await wedgings()).toBe(wedged + 1);
+    },
+    60_000,
   );
 
   it('leaves what the doctor reports', async () => {

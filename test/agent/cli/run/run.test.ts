@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFolder, writeFile, writeScript } from '../../../support/files.js';
 import { program, startProcess } from '../../../support/process.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
-import { environment, startAgent, supersimAgent } from '../support.js';
+import { copyPrograms, environment, startAgent, supersimAgent } from '../support.js';
 
 const SECRET = 'a-payload-for-nobody-else';
 
@@ -92,6 +92,33 @@ describe('supersim-agent run', () => {
     await agent.line(/agent started/);
     expect(log()).toContainEqual(expect.objectContaining({ msg: 'agent started', device: 'from-variable' }));
     expect(log()).toContainEqual(expect.objectContaining({ msg: 'listening', ports: [7001, 7002] }));
+  });
+
+  it('keeps the journal in memory with state.folder none, and makes no file', async () => {
+    const folder = temporaryFolder();
+    const env = { STATE_DIRECTORY: folder };
+    const { peer, device } = await startAgent('state: { folder: none }', { env });
+    const health = JSON.parse((await peer.ask('{"id":1,"method":"health"}', device)).toString());
+    expect(health).toMatchObject({ result: { journal: 'ok' } });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('refuses commands that need the journal where SQLite cannot be loaded, and tells why', async () => {
+    const folder = temporaryFolder();
+    const config = `handlers: {touch: {program: [/usr/bin/touch, ${join(folder, 'ran')}]}}`;
+    const file = join(copyPrograms(), 'supersim-agent.js');
+    const control = join(folder, 'control.sock');
+    const env = { SUPERSIM_AGENT_CONTROL_SOCKET: control };
+    const { agent, peer, device } = await startAgent(config, { file, env });
+    await agent.line(/no journal and no outbox: the SQLite library cannot be loaded/);
+    expect((await peer.ask('#1 touch', device)).toString()).toMatch(
+      /^#1 unrecorded error busy .*there is no journal: /,
+    );
+    const health = JSON.parse((await peer.ask('{"id":2,"method":"health"}', device)).toString());
+    expect(health).toMatchObject({ result: { journal: expect.stringMatching(/^busy: there is no journal: /) } });
+    const { stdout } = await supersimAgent(['status', '--socket', control]);
+    expect(stdout).toMatch(/^journal +0 commands, .*; cannot be written: there is no journal: /m);
+    expect(readdirSync(folder)).not.toContain('ran');
   });
 
   it('accepts commands from this machine with --dev', async () => {

@@ -9,7 +9,8 @@ import { run } from './support.js';
 describe('the command commands', () => {
   const registry: Registry = new Map();
   const list = commands(registry);
-  for (const definition of [ping, list, health(createClockCheck())]) addHandler(registry, compileHandler(definition));
+  for (const definition of [ping, list, health({ clockSynchronized: createClockCheck() })])
+    addHandler(registry, compileHandler(definition));
 
   it('lists names, parameters and descriptions, including its own', async () => {
     expect(await run(list)).toEqual([

@@ -1,7 +1,7 @@
 import { delimiter } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createClockCheck } from '../../../../agent/base/clock-sync.js';
-import { health } from '../../../../agent/handlers/builtin/health.js';
+import { health, type JournalHealth } from '../../../../agent/handlers/builtin/health.js';
 import { temporaryFolder, writeScript } from '../../../support/files.js';
 import { MODEM_HEALTH } from '../../../support/links.js';
 import { expectToFit, link, run } from './support.js';
@@ -16,7 +16,7 @@ describe('the command health', () => {
 
   it('reports the device’s condition in one datagram', async () => {
     fakeTimedatectl('echo yes');
-    const told = await run(health(createClockCheck()));
+    const told = await run(health({ clockSynchronized: createClockCheck() }));
     expect(told).toMatchObject({
       load1: expect.any(Number),
       memoryFreeMB: expect.any(Number),
@@ -32,7 +32,7 @@ describe('the command health', () => {
 
   it('asks timedatectl for NTPSynchronized only', async () => {
     fakeTimedatectl('[ "$*" = "show --property=NTPSynchronized --value" ] && echo yes');
-    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: true });
+    expect(await run(health({ clockSynchronized: createClockCheck() }))).toMatchObject({ clockSynchronized: true });
   });
 
   it.each([
@@ -43,23 +43,23 @@ describe('the command health', () => {
     ['far too much', 'yes yes | head -c 100000'],
   ])('reports an unsynchronised clock when timedatectl prints %s', async (_what, script) => {
     fakeTimedatectl(script);
-    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
+    expect(await run(health({ clockSynchronized: createClockCheck() }))).toMatchObject({ clockSynchronized: false });
   });
 
   it('reports an unsynchronised clock without timedatectl', async () => {
     vi.stubEnv('PATH', temporaryFolder());
-    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
+    expect(await run(health({ clockSynchronized: createClockCheck() }))).toMatchObject({ clockSynchronized: false });
   });
 
   it('does not wait forever for a timedatectl that hangs and ignores SIGTERM', async () => {
     fakeTimedatectl("trap '' TERM; exec sleep 1000");
-    expect(await run(health(createClockCheck()))).toMatchObject({ clockSynchronized: false });
+    expect(await run(health({ clockSynchronized: createClockCheck() }))).toMatchObject({ clockSynchronized: false });
   });
 
   it('runs timedatectl at most once a minute', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     onTestFinished(() => void vi.useRealTimers());
-    const handler = health(createClockCheck());
+    const handler = health({ clockSynchronized: createClockCheck() });
     fakeTimedatectl('echo yes');
     const answers = await Promise.all([run(handler), run(handler)]);
     expect(answers).toMatchObject([{ clockSynchronized: true }, { clockSynchronized: true }]);
@@ -72,10 +72,27 @@ describe('the command health', () => {
 
   it('reports the modem and its network while another link is in use', async () => {
     const { registration, operator, signalDbm } = MODEM_HEALTH;
-    const state = await run(health(createClockCheck(), link));
+    const state = await run(health({ clockSynchronized: createClockCheck(), link }));
     const linkSince = '2026-01-02T03:04:05Z';
     expect(state).toMatchObject({ link: 'udp', linkSince, linkSwitches: 2, registration, operator, signalDbm });
     expect(state).toMatchObject({ modemRecoveries: 7, modemUrcsLost: 6, modemDiscardedBytes: 42 });
+    expectToFit(state);
+  });
+
+  it.each<[string, JournalHealth | undefined, object]>([
+    ['nothing without a journal', undefined, {}],
+    ['a journal that can be written', { state: 'ok', lost: 0 }, { journal: 'ok' }],
+    [
+      'why a journal cannot be written',
+      { state: 'busy: EROFS: read-only file system', lost: 0 },
+      { journal: 'busy: EROFS: read-only file system' },
+    ],
+    ['a journal that was lost', { state: 'ok', lost: 2 }, { journal: 'ok', journalLost: 2 }],
+  ])('reports of the journal: %s', async (_what, journal, expected) => {
+    const clockSynchronized = async () => true;
+    const state = await run(health({ clockSynchronized, link, journal: () => journal }));
+    const reported = Object.entries(state ?? {}).filter(([name]) => name.startsWith('journal'));
+    expect(Object.fromEntries(reported)).toEqual(expected);
     expectToFit(state);
   });
 });

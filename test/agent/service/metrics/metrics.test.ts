@@ -99,7 +99,10 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
       running: 2,
       waiting: 3,
       kernelDrops: 4,
-      journal: { persistent: true, entries: 10, bytes: 2000, live: 1, damaged: 1 },
+      journal: {
+        ...{ persistent: true, writable: false, reason: 'EROFS', entries: 10, bytes: 2000, live: 1, remembered: 3000 },
+        ...{ damaged: 1, lost: 2, rewritten: 3, restarted: 4 },
+      },
       outbox: { entries: 5, bytes: 600, drops: { count: 1, bytes: 2, expired: 3 } },
       link: {
         name: 'modem',
@@ -118,16 +121,21 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
         'commands_waiting',
         'kernel_drops_total',
         'journal_persistent',
+        'journal_writable',
         'journal_commands',
         'journal_live_commands',
+        'journal_remembered_commands',
         'journal_bytes',
         'journal_damaged_total',
+        'journal_lost_total',
+        'journal_rewritten_total',
+        'journal_worker_restarts_total',
         'outbox_datagrams',
         'outbox_bytes',
         'link_switches_total',
         'modem_signal_dbm',
       ].map((name) => value(`supersim_agent_${name}`)),
-    ).toEqual([2, 3, 4, 1, 10, 1, 2000, 1, 5, 600, 7, -71]);
+    ).toEqual([2, 3, 4, 1, 0, 10, 1, 3000, 2000, 1, 2, 3, 4, 5, 600, 7, -71]);
     const drops = ['count', 'bytes', 'expired'].map((cause) => value('supersim_agent_outbox_drops_total', { cause }));
     expect(drops).toEqual([1, 2, 3]);
     expect(value('supersim_agent_link_up', { link: 'modem' })).toBe(1);

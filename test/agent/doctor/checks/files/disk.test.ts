@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { disk, judgeDisk, mountOf } from '../../../../../agent/doctor/checks/files/disk.js';
+import { resolveConfig } from '../../../../../agent/config/load.js';
+import { disk, judgeDisk, mountOf, neededBytesOf } from '../../../../../agent/doctor/checks/files/disk.js';
 import { temporaryFolder } from '../../../../support/files.js';
 import { needs } from '../../../../support/needs.js';
 import { fill, smallDisk } from '../../../storage/support.js';
@@ -42,12 +43,25 @@ describe('the doctor’s disk check', () => {
     });
   });
 
+  it('says that the state is in memory only where that is configured', async () => {
+    expect(await run(disk, { state: { folder: 'none' } })).toMatchObject([
+      { severity: 'note', found: expect.stringContaining('in memory only') },
+    ]);
+  });
+
   it('reports a folder that the agent may not write', async () => {
     const folder = temporaryFolder();
     chmodSync(folder, 0o755);
     expect(await run(disk, { state: { folder } }, { agent: async () => NOBODY })).toMatchObject([
       { severity: 'error', remedy: expect.stringContaining(`chown -R nobody: ${folder}`) },
     ]);
+  });
+});
+
+describe('neededBytesOf', () => {
+  it('adds replies, identities, outbox and SQLite’s log', () => {
+    const { journal, outbox } = resolveConfig({});
+    expect(neededBytesOf({ journal, outbox }) / MEGABYTE).toBeCloseTo(16 + 44_000_000 / MEGABYTE + 0.5 + 4);
   });
 });
 
@@ -100,19 +114,19 @@ describe('judgeDisk', () => {
     [
       'a folder that the agent may not write',
       { isWritable: false },
-      [/^error: the agent’s user nobody cannot write it.*chown -R nobody: \/var/],
+      [/^error: the agent’s user nobody cannot write it: commands .* are refused as busy → .*chown -R nobody: \/var/],
     ],
     [
       'a read-only file system',
       mount({ isReadOnly: true }),
-      [/^error: its file system \/ is read-only → .*remount,rw \/`/],
+      [/^error: its file system \/ is read-only: commands .* are refused as busy → .*remount,rw \/`/],
     ],
     ['a full disk', { freeBytes: MEGABYTE }, [/^error: the disk is full \(1\.0 MiB free\).*vacuum/]],
     ['a disk without free inodes', { freeFiles: 0 }, [/^error: the disk is full \(no free inodes\)/]],
     ['a disk that may become full', { freeBytes: 40 * MEGABYTE }, [/^warning: 40 MiB free, .* may grow to 50 MiB → /]],
     ['a tmpfs', mount({ type: 'tmpfs' }), [/^warning: in memory \(tmpfs\): .*`state\.folder`/]],
     ['a ramfs', mount({ type: 'ramfs' }), [/^warning: in memory \(ramfs\)/]],
-    ['a journal in memory', { isPersistent: false }, [/^error: the running agent could not use it/]],
+    ['a journal in memory', { isPersistent: false }, [/^error: the running agent does not use it/]],
     [
       'everything at once',
       { isWritable: false, freeBytes: 0, ...mount({ type: 'tmpfs' }), isPersistent: false },
