@@ -414,7 +414,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const work = (run: RunStatement) => {
       for (const sql of REWRITES) run(sql, []);
     };
-    add({ kind: 'write', work, done: () => undefined });
+    add({ kind: 'write', isRetried: false, work, done: () => undefined });
   }
 
   function fatalFailure({ failure, results }: Answer): Failure | undefined {
