@@ -17,23 +17,20 @@ import { supersimAgent } from './support.js';
 
 /** A real journal, in memory, as the control socket's commands. */
 const commandsOf = (journal: Journal): ControlCommands => ({
-  list: (limit) => journal.list({ limit }).map(commandView),
-  get(id) {
-    const entry = journal.get(id);
+  list: async (limit) => (await journal.list({ limit })).map(commandView),
+  async get(id) {
+    const entry = await journal.get(id);
     return entry && fullCommandView(entry);
   },
-  cancel(id) {
-    if (journal.get(id) === undefined) return 'not-found';
+  async cancel(id) {
+    if ((await journal.get(id)) === undefined) return 'not-found';
     return new Promise((resolve, reject) => {
       const ending = { code: 'cancelled', reply: Buffer.from('error cancelled') };
       const waits = journal.cancel(id, ending, (error) => (error ? reject(error) : resolve('cancelled')));
       if (!waits) resolve('too-late');
     });
   },
-  purge: () =>
-    new Promise((resolve, reject) => {
-      journal.purge((error, purged) => (error ? reject(error) : resolve(purged)));
-    }),
+  purge: () => journal.purge(),
 });
 
 /** A journal on a control socket, whose clock stands at 2027-01-15 08:00 UTC. */
@@ -108,7 +105,7 @@ describe('supersim-agent commands ls', () => {
     expect(code).toBe(0);
     expect(stdout.trimEnd()).not.toContain('\n');
     expect(commandListSchema.parse(JSON.parse(stdout))).toEqual({
-      commands: journal.list({ limit: 1 }).map(commandView),
+      commands: (await journal.list({ limit: 1 })).map(commandView),
     });
   });
 
@@ -193,7 +190,7 @@ describe('supersim-agent commands show', () => {
   it('prints the agent’s answer with --json', async () => {
     const { journal, live, run } = await openCommands();
     await live(1, { id: 7 }, { outcome: 'done', reply: REPLY });
-    const [entry] = journal.list({ limit: 1 });
+    const [entry] = await journal.list({ limit: 1 });
     const { code, stdout } = await run('show', '1', '--json');
     expect(code).toBe(0);
     expect(commandSchema.parse(JSON.parse(stdout))).toEqual(entry && fullCommandView(entry));
@@ -210,9 +207,9 @@ describe('supersim-agent commands cancel', () => {
       stdout: 'command 1 cancelled: it will not run\n',
       stderr: '',
     });
-    expect(journal.get(1)).toMatchObject({ state: 'refused', code: 'cancelled', runs: 0 });
+    expect(await journal.get(1)).toMatchObject({ state: 'refused', code: 'cancelled', runs: 0 });
     expect(await told((done) => journal.start(keyOf(1), done))).toMatchObject({ code: 'busy' });
-    expect(journal.get(2)).toMatchObject({ state: 'accepted' });
+    expect(await journal.get(2)).toMatchObject({ state: 'accepted' });
     const { stdout } = await run('cancel', '2', '--json');
     expect(cancelledSchema.parse(JSON.parse(stdout))).toEqual({ cancelled: 2 });
   });
@@ -227,7 +224,7 @@ describe('supersim-agent commands cancel', () => {
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
       expect(stderr).toMatch(/^error too-late: /);
     }
-    expect(journal.list({ limit: 2 }).map(({ state }) => state)).toEqual(['started', 'done']);
+    expect((await journal.list({ limit: 2 })).map(({ state }) => state)).toEqual(['started', 'done']);
   });
 });
 
@@ -238,7 +235,7 @@ describe('supersim-agent commands purge', () => {
     await live(2);
     await accept(3);
     expect(await run('purge')).toMatchObject({ code: 0, stdout: 'finished commands deleted: 2\n', stderr: '' });
-    expect(journal.list({ limit: 10 }).map(({ seq }) => seq)).toEqual([3]);
+    expect((await journal.list({ limit: 10 })).map(({ seq }) => seq)).toEqual([3]);
     // A repeat of it is taken in as if it were new.
     await accept(1);
     const { stdout } = await run('purge', '--json');
@@ -313,7 +310,7 @@ describe('supersim-agent commands', () => {
     expect((await run('ls')).stdout.split('\n')).toHaveLength(4);
     expect((await run('show', '1')).stdout.split('\n')).toHaveLength(19);
     expect((await run('show', '2')).stdout).toContain('\\u202eok\\nno');
-    const [second, first] = journal.list({ limit: 2 });
+    const [second, first] = await journal.list({ limit: 2 });
     expect(JSON.parse((await run('ls', '--json')).stdout)).toEqual({
       commands: [second, first].map((entry) => entry && commandView(entry)),
     });

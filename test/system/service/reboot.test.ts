@@ -43,8 +43,8 @@ async function give({ device, programRuns }: Prepared, format: CallFormat, name:
 /** The states on the disk, as the agent left them. */
 async function statesIn(folder: string): Promise<string[]> {
   const database = await openTestDatabase(folder);
-  const entries = createJournal(database, systemClock()).list({ limit: 10 });
-  database.close();
+  const entries = await createJournal(database, systemClock()).list({ limit: 10 });
+  await database.close();
   return entries.map(({ state }) => state);
 }
 

@@ -76,8 +76,8 @@ async function killAway(device: Device): Promise<void> {
 /** What is on the disk of each command, by the id that its caller gave it; a CoAP token has a block's number behind it. */
 async function readJournal(folder: string): Promise<Map<string, JournalEntry>> {
   const database = await openTestDatabase(folder);
-  const entries = createJournal(database, systemClock()).list({ limit: Number.MAX_SAFE_INTEGER });
-  database.close();
+  const entries = await createJournal(database, systemClock()).list({ limit: Number.MAX_SAFE_INTEGER });
+  await database.close();
   const byId = new Map(entries.map((entry) => [String(entry.command.id).slice(0, CALL_ID_LENGTH), entry]));
   expect(byId.size).toBe(entries.length);
   return byId;

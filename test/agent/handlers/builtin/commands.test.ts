@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { createClockCheck } from '../../../../agent/base/clock-sync.js';
 import { commands } from '../../../../agent/handlers/builtin/commands.js';
 import { health } from '../../../../agent/handlers/builtin/health.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
@@ -9,7 +8,7 @@ import { run } from './support.js';
 describe('the command commands', () => {
   const registry: Registry = new Map();
   const list = commands(registry);
-  for (const definition of [ping, list, health(createClockCheck())]) addHandler(registry, compileHandler(definition));
+  for (const definition of [ping, list, health({})]) addHandler(registry, compileHandler(definition));
 
   it('lists names, parameters and descriptions, including its own', async () => {
     expect(await run(list)).toEqual([

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../../../agent/base/log.js';
+import { systemClock } from '../../../../../agent/base/moment.js';
 import { journal, judgeJournal } from '../../../../../agent/doctor/checks/files/journal.js';
 import { openDatabase } from '../../../../../agent/storage/database.js';
 import { temporaryFolder, writeFile } from '../../../../support/files.js';
@@ -44,9 +45,9 @@ describe('the doctor’s journal check', () => {
     expect(await run(journal, { state: { folder } })).toMatchObject([
       { severity: 'good', found: expect.stringContaining('does not exist yet') },
     ]);
-    const database = await openDatabase({ folder, log: silentLog });
+    const database = await openDatabase({ folder, clock: systemClock(), log: silentLog });
     const found = await run(journal, { state: { folder } });
-    database.close();
+    await database.close();
     expect(found).toMatchObject([{ severity: 'good', found: expect.stringContaining('in use') }]);
   });
 });
