@@ -11,12 +11,25 @@ const fail = () => {
 };
 
 describe('a mistake of the agent over a command', () => {
-  it.each<[where: string, change: Partial<Journal>, runs: number, answer: string]>([
-    ['the journal when it is to accept', { accept: fail }, 0, '#1 error internal-error broken'],
-    ['the journal when it is to write the start', { start: fail }, 0, '#1 error internal-error broken'],
+  it.each<[where: string, change: Partial<Journal>, runs: number, answer: string, repeated: string]>([
+    // The journal does not know it: it fails anew.
+    [
+      'the journal when it is to accept',
+      { accept: fail },
+      0,
+      '#1 error internal-error broken',
+      '#1 error internal-error broken',
+    ],
+    [
+      'the journal when it is to write the start',
+      { start: fail },
+      0,
+      '#1 error internal-error broken',
+      '#1 repeat error internal-error broken',
+    ],
     // The handler has run, and its result is known.
-    ['the journal when it is to write the end', { finish: fail }, 1, '#1 ok ok'],
-  ])('in %s ends it, and its repeats are answered by its end', async (_where, change, runs, answer) => {
+    ['the journal when it is to write the end', { finish: fail }, 1, '#1 ok ok', '#1 repeat ok ok'],
+  ])('in %s ends it, and its repeats are answered by its end', async (_where, change, runs, answer, repeated) => {
     const { journal } = await openTestJournal(undefined);
     const { handler, seen } = lookingHandler('look', () => 1);
     const { log, withMessage } = recordingLog();
@@ -25,7 +38,6 @@ describe('a mistake of the agent over a command', () => {
       receive('#1 look');
       await settled();
     }
-    const repeated = answer.replace('#1 ', '#1 repeat ');
     expect(sent.map(({ bytes }) => String(bytes))).toEqual([answer, repeated, repeated]);
     expect(seen).toHaveLength(runs);
     expect(withMessage('internal error')).not.toHaveLength(0);
