@@ -52,7 +52,8 @@ export const ERRORS = {
     wire: refused(-32009, '4.01'),
   },
   busy: {
-    meaning: 'Too many commands are running or waiting; this one was not run.',
+    meaning:
+      'Too many commands are running or waiting; this one was not run. Marked as not recorded, a late copy of it may still run, and the outcome is `no-answer`.',
     remedy: 'Send it again later, or raise `limits.running` and `limits.waiting`.',
     wire: refused(-32002, '5.03'),
   },

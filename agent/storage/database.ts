@@ -8,14 +8,17 @@ import type { Clock } from '../base/moment.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
+import { createSlices } from './slices.js';
 import { type DamagedError, storageError } from './sqlite.js';
-import type { Answer, Failure, Opening, Query } from './worker.js';
+import type { Answer, Failure, Opening, Query, WorkerSetup } from './worker.js';
 import { startWorkerLink, type WorkerLink } from './worker-link.js';
 
 /** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
 /** How long the disk may take for one commit; a slow SD card takes a second. */
 const HANG_MS = 30_000;
+/** How long the end of a worker may take. */
+const END_MS = 1000;
 /** How long a stop waits for the last commit. */
 const CLOSE_MS = 5000;
 /** Most writes and reads that wait for the disk; further ones are refused. */
@@ -83,7 +86,11 @@ export interface Database {
   onFresh(work: (run: RunStatement) => void): void;
   /** Resolves when the writes and reads before have been answered. */
   flush(): Promise<void>;
-  /** Resolves when the worker answers, and where none can run now; may never settle when the worker hangs. */
+  /**
+   * Resolves when the worker answers, and where none can run now; does not settle while one hangs.
+   *
+   * @throws (rejects) SupersimError `busy` when one hangs that cannot be ended
+   */
   probe(): Promise<void>;
   /** Commits the waiting writes and closes the database. */
   close(): Promise<void>;
@@ -100,9 +107,16 @@ export interface DatabaseOptions {
 }
 
 type Item =
-  | { readonly kind: 'write'; readonly work: (run: RunStatement) => void; readonly done: WriteCallback }
+  | {
+      readonly kind: 'write';
+      /** Whether the commit that it was in has failed before. */
+      isRetried: boolean;
+      readonly work: (run: RunStatement) => void;
+      readonly done: WriteCallback;
+    }
   | {
       readonly kind: 'read';
+      isRetried: boolean;
       readonly query: Query;
       readonly resolve: (rows: readonly unknown[]) => void;
       readonly reject: (error: SupersimError) => void;
@@ -116,8 +130,9 @@ type Item =
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
-  const setup = { folder, native: nativePath() };
+  let setup: WorkerSetup = { folder, native: nativePath(), writeBack: false };
   const packer = createBatchPacker();
+  const answers = createSlices();
   const listeners: ((opened: Opened) => void)[] = [];
   const fresh: ((run: RunStatement) => void)[] = [];
   const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
@@ -132,7 +147,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let lossCause: string | undefined;
-  let startedAt = Number.NEGATIVE_INFINITY;
+  /** Whether a worker is in a call to the disk that does not end. */
+  let hangs = false;
+  let replacedAt = Number.NEGATIVE_INFINITY;
   let retryTimer: NodeJS.Timeout | undefined;
   let scheduled: NodeJS.Immediate | undefined;
   let busy = false;
@@ -142,7 +159,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   async function start(): Promise<Opening | undefined> {
     state = 'starting';
-    startedAt = performance.now();
     const started = startWorkerLink(setup, hangMs);
     try {
       const opening = await started.opening;
@@ -150,14 +166,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         packer.reset();
         identity = await establishIdentity(started, opening);
         opened(started, opening);
-      } else {
-        await started.end();
-        failed(opening.reason);
+        return opening;
       }
+      await started.end();
+      failed(opening.inUse && folder !== undefined ? (await inUse(folder)).message : opening.reason);
       return opening;
     } catch (error) {
+      // One that hangs cannot be ended.
+      void started.end();
       failed(messageOf(error));
-      await started.end();
       return undefined;
     }
   }
@@ -217,6 +234,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     link = started;
     const contents = !wasOpen ? 'found' : created ? 'lost' : 'kept';
     state = writable ? 'open' : 'read-only';
+    if (writable) setup = { ...setup, writeBack: false };
     reason = opening.reason;
     if (writable) {
       wasOpen = true;
@@ -253,24 +271,35 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   /** Ends the worker, and starts another; not more often than once in a while. */
   function replaceWorker(): void {
-    const ended = link?.end();
+    const used = link;
     link = undefined;
-    if (state === 'closed') return;
+    if (state === 'closed' || used === undefined) return;
     state = 'starting';
-    const delay = Math.max(0, startedAt + (wasJustStarted() ? retryMs : 0) - performance.now());
-    void ended?.then(() => {
-      if (state !== 'starting') return;
-      if (delay === 0) void start();
+    const timer = setTimeout(() => {
+      // The call to the disk in which it hangs cannot be ended.
+      hangs = true;
+      refuseUntilOpened();
+    }, END_MS);
+    void used.end().then(() => {
+      clearTimeout(timer);
+      hangs = false;
+      if (state === 'closed') return;
+      // Replacing it again at once would help no more than it has just done.
+      const isFirst = performance.now() - replacedAt >= retryMs;
+      replacedAt = performance.now();
+      if (isFirst) void start();
       else {
-        state = 'failed';
-        failAll(reason ?? 'it is opened anew');
+        refuseUntilOpened();
         retryLater();
       }
     });
   }
 
-  /** Replacing it again at once would help no more than it has just done. */
-  const wasJustStarted = () => performance.now() - startedAt < retryMs / 5;
+  function refuseUntilOpened(): void {
+    if (state === 'closed') return;
+    state = 'failed';
+    failAll(reason ?? 'it is opened anew');
+  }
 
   function schedule(): void {
     if (scheduled !== undefined || busy || link === undefined) return;
@@ -312,9 +341,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       settle(items, answer);
     } catch (error) {
       busy = false;
-      // Whether these writes are on the disk is not known.
       workerEnded(used, messageOf(error));
-      failItems(items, messageOf(error));
+      retryItems(items, messageOf(error));
     }
     schedule();
   }
@@ -329,23 +357,35 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function settle(items: readonly Item[], answer: Answer): void {
     const fatal = fatalFailure(answer);
-    if (fatal === undefined || fatal.kind === 'io') {
+    if (fatal === undefined) {
       tell(items, answer);
-      if (fatal !== undefined) {
-        reason = fatal.reason;
-        replaceWorker();
-      }
       return;
     }
-    // What is being written and read is not lost: it goes to the database that is opened now.
-    queue = [...items, ...queue];
     if (fatal.kind === 'rewritten') {
       counts.rewritten++;
       log.error({ cause: fatal.reason }, 'journal: a file of it was deleted; nothing is lost');
-    } else {
-      lossCause = fatal.reason;
+    } else if (fatal.kind === 'lost') lossCause = fatal.reason;
+    else {
+      log.error({ error: fatal.reason }, 'journal: the disk fails; it is opened anew');
+      reason = fatal.reason;
+      // What a failed sync has left in the memory of the system need not ever reach the disk.
+      setup = { ...setup, writeBack: true };
     }
     replaceWorker();
+    retryItems(items, fatal.reason);
+  }
+
+  /**
+   * Writes and reads again with the worker that is started now. Whether a commit that failed is on the disk is not known:
+   * all writes are such that they can be repeated.
+   */
+  function retryItems(items: readonly Item[], why: string): void {
+    const failed = items.filter((item) => item.isRetried);
+    const again = items.filter((item) => !item.isRetried);
+    for (const item of again) item.isRetried = true;
+    failItems(failed, why);
+    if (state === 'starting') queue = [...again, ...queue];
+    else failItems(again, why);
   }
 
   function fatalFailure({ failure, results }: Answer): Failure | undefined {
@@ -357,11 +397,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const error = failure && storageError(failure.reason);
     let next = 0;
     for (const item of items) {
-      if (item.kind === 'write') notify(item.done, error);
+      if (item.kind === 'write') answers.add(() => notify(item.done, error));
       else {
         const result = results[next++] ?? [];
-        if ('kind' in result) item.reject(storageError(result.reason));
-        else item.resolve(result);
+        answers.add(() => ('kind' in result ? item.reject(storageError(result.reason)) : item.resolve(result)));
       }
     }
   }
@@ -377,10 +416,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function failItems(items: readonly Item[], why: string): void {
     const error = storageError(why);
-    for (const item of items) {
-      if (item.kind === 'write') notify(item.done, error);
-      else item.reject(error);
-    }
+    for (const item of items)
+      answers.add(() => (item.kind === 'write' ? notify(item.done, error) : item.reject(error)));
   }
 
   function failAll(why: string): void {
@@ -398,8 +435,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   function add(item: Item): void {
     const why = refusalOf(item);
     if (why !== undefined) {
-      // Later, as every other answer: whoever writes does not expect to be called while it still writes.
-      queueMicrotask(() => failItems([item], why));
+      failItems([item], why);
       return;
     }
     queue.push(item);
@@ -414,7 +450,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   const read = (sql: string, values: readonly SqlValue[] = []) =>
     new Promise<readonly unknown[]>((resolve, reject) =>
-      add({ kind: 'read', query: { sql, values }, resolve, reject }),
+      add({ kind: 'read', isRetried: false, query: { sql, values }, resolve, reject }),
     );
 
   /** Asks the worker for something that is not a batch, when no batch is under way. */
@@ -451,7 +487,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     get identity() {
       return identity;
     },
-    write: (work, done) => add({ kind: 'write', work, done }),
+    write: (work, done) => add({ kind: 'write', isRetried: false, work, done }),
     read,
     check: () => command({ kind: 'check' }),
     async setAside(found) {
@@ -464,6 +500,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await new Promise<void>((resolve, reject) =>
         add({
           kind: 'write',
+          isRetried: false,
           work: (run) => run(sql, values),
           done: (error) => (error === undefined ? resolve() : reject(error)),
         }),
@@ -478,8 +515,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     onFresh: (work) => void fresh.push(work),
     flush,
     async probe() {
-      if (state === 'failed' || state === 'closed') return;
-      await read('SELECT 1');
+      if (hangs) throw storageError(reason ?? 'the disk does not answer');
+      if (state === 'open' || state === 'read-only') await read('SELECT 1');
     },
     async close() {
       if (state === 'closed') return;

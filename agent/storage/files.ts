@@ -20,7 +20,7 @@ import { DATABASE_NAME } from './folder.js';
 import { type Marker, readMarker, syncFolder, writeMarker } from './marker.js';
 import { createDatabase, openExisting } from './schema.js';
 import { setAside } from './set-aside.js';
-import { DamagedError, isDamage, reasonOf } from './sqlite.js';
+import { DamagedError, isDamage, reasonOf, WRITE_BACK } from './sqlite.js';
 
 /** A larger database is not copied to be read. */
 const MAX_COPIED_BYTES = 256 * 1024 * 1024;
@@ -45,15 +45,18 @@ export interface OpenedFile {
  * Opens the database of a state folder, or creates it. A damaged one is set aside. Where the folder cannot be written, a
  * copy of the database is opened, so that what it remembers is still known.
  *
+ * @param writeBack see `WorkerSetup`
  * @throws the error of the system or of SQLite when it can be neither written nor read
  */
-export function openDatabaseFile(folder: string, now: Date): OpenedFile {
+export function openDatabaseFile(folder: string, now: Date, writeBack: boolean): OpenedFile {
   const path = join(folder, DATABASE_NAME);
   try {
     // Otherwise the folders above would be created as root's where a service's user cannot.
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.W_OK | constants.X_OK);
-    return openWritable(folder, path, now);
+    const file = openWritable(folder, path, now);
+    if (writeBack) file.connection.get(WRITE_BACK);
+    return file;
   } catch (error) {
     if (isInUse(error) || !existsSync(path)) throw error;
     return openCopy(folder, path, reasonOf(error));

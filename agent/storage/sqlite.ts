@@ -8,6 +8,9 @@ const CACHE_KIB = -1024;
 /** Size to which a checkpoint truncates the write-ahead log; between checkpoints it has about 1000 pages more. */
 const WAL_BYTES = 4 * 1024 * 1024;
 
+/** Writes the log into the database, and empties it. */
+export const WRITE_BACK = 'PRAGMA wal_checkpoint(TRUNCATE)';
+
 /** Thrown when the file is damaged and must be set aside. */
 export class DamagedError extends Error {
   override readonly name = 'DamagedError';

@@ -8,7 +8,7 @@ import { DATABASE_NAME } from './folder.js';
 import { writeMarker } from './marker.js';
 import { createDatabase } from './schema.js';
 import { setAside } from './set-aside.js';
-import { checkStructure, isDamage, isInputOutput, reasonOf } from './sqlite.js';
+import { checkStructure, isDamage, isInputOutput, reasonOf, WRITE_BACK } from './sqlite.js';
 
 /** What the worker is started with. */
 export interface WorkerSetup {
@@ -16,6 +16,11 @@ export interface WorkerSetup {
   readonly folder: string | undefined;
   /** Path of SQLite's native code. */
   readonly native: string;
+  /**
+   * Whether a sync has failed: the log is written into the database before it is used again, as a later sync does not
+   * write again what the failed one should have written.
+   */
+  readonly writeBack: boolean;
 }
 
 export interface Query {
@@ -71,7 +76,7 @@ export interface Answer {
 }
 
 /** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
-export function startWorker(port: MessagePort, { folder, native }: WorkerSetup): void {
+export function startWorker(port: MessagePort, { folder, native, writeBack }: WorkerSetup): void {
   const sql: string[] = [];
   let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'missing'> | undefined;
 
@@ -82,7 +87,7 @@ export function startWorker(port: MessagePort, { folder, native }: WorkerSetup):
         file = { connection: createDatabase(':memory:'), writable: true, missing: () => undefined };
         return { kind: 'opened', writable: true, created: true, marker: undefined };
       }
-      const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date());
+      const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
       file = { ...rest, writable, ...(reason !== undefined && { reason }) };
       return { kind: 'opened', writable, created, marker, damage, ...(reason !== undefined && { reason }) };
     } catch (error) {
@@ -135,7 +140,7 @@ export function startWorker(port: MessagePort, { folder, native }: WorkerSetup):
         throw new FoundDamage(request.cause);
       case 'close':
         // The library does not do it when it closes.
-        if (file?.writable === true) connection.get('PRAGMA wal_checkpoint(TRUNCATE)');
+        if (file?.writable === true) connection.get(WRITE_BACK);
         connection.close();
     }
   }
@@ -156,7 +161,7 @@ export function startWorker(port: MessagePort, { folder, native }: WorkerSetup):
     try {
       const connection = openConnection();
       if (folder === undefined) return { kind: 'io', reason: `${path} was deleted` };
-      if (path.endsWith('-wal')) connection.get('PRAGMA wal_checkpoint(TRUNCATE)');
+      if (path.endsWith('-wal')) connection.get(WRITE_BACK);
       else writeAgain(connection, folder, new Date());
       return { kind: 'rewritten', reason: `${path} was deleted or replaced, and written again from what was open` };
     } catch (error) {

@@ -1,27 +1,34 @@
-import { ERRORS } from '../../shared/errors.js';
 import { isForbidden, mayPass } from '../api/api-error.js';
 import { fullJitter } from '../api/backoff.js';
 import type { IpCommandClient } from '../api/client.js';
 import { realIo } from '../api/http.js';
 import { createRateLimiter } from '../base/rate-limiter.js';
 import type { ReplySource } from '../replies/polling.js';
-import { createRequester } from '../request/request.js';
+import type { RequestParams } from '../request/params.js';
+import { createRequester, type RequestOptions } from '../request/request.js';
+import { makeEnding, type RequestError, type RequestResult } from '../request/result.js';
+import { isRecent, JOURNAL_LOST, mayHaveLostJournal, TOO_OLD } from './device-memory.js';
 import type { BroadcastResult } from './memory.js';
 import type { BroadcastCommand, BroadcastOptions } from './options.js';
 import { createOutageTracker } from './outage.js';
 
 /** Most concurrent API calls that post datagrams: accounts have a limit, which the vendor does not document. */
 export const MAX_CONCURRENT_POSTS = 32;
-/**
- * How long after the first datagram to a SIM its request is repeated by a resumed broadcast, in milliseconds: a device
- * remembers commands for a day (`journal.keep`), and would run a later repeat again.
- */
-export const RESUME_WITHIN_MS = 23 * 3_600_000;
-/** A start this far in the future means that a clock was set and its age is unknown; less, that two clocks differ. */
-const MAX_CLOCK_SKEW_MS = 60_000;
 
 /** Asks one SIM. Rejects, and the SIM has no outcome, when the broadcast cannot continue or has been stopped. */
 export type AskSim = (sim: string) => Promise<BroadcastResult>;
+
+/** A request to one SIM. */
+interface SimRequest {
+  readonly name: string;
+  readonly params?: RequestParams | undefined;
+  readonly options: Omit<RequestOptions, 'timeout' | 'devicePort' | 'signal'>;
+}
+
+/** What a SIM is sent before a command that it may have been sent earlier. */
+const PING: SimRequest = { name: 'ping', options: { get: true, journal: true } };
+
+type Release = () => void;
 
 /** @param stop aborted with the reason when no other SIM could be asked either */
 export function createAskSim(
@@ -30,8 +37,7 @@ export function createAskSim(
   replies: ReplySource,
   stop: AbortController,
 ): AskSim {
-  const { client, rate, deadline, timeout, devicePort, memory, callbackUrl, timeScale } = options;
-  const { name, params, ...commandOptions } = command;
+  const { client, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
   const { signal } = stop;
   const outage = createOutageTracker(options.onOutage);
   const limiter = createRateLimiter({ maxConcurrent: MAX_CONCURRENT_POSTS, rate });
@@ -45,8 +51,8 @@ export function createAskSim(
    * @param releaseFirst the slot of the first datagram, acquired before: a request must not time out while it waits
    * @returns `apiError`, when no datagram could be posted and the SIM is not to blame
    */
-  async function askOnce(sim: string, resumed: boolean, releaseFirst: () => void) {
-    let firstSlot: (() => void) | undefined = releaseFirst;
+  async function askOnce(sim: string, asked: SimRequest, releaseFirst: Release | undefined) {
+    let firstSlot = releaseFirst;
     let mayHaveLeft = false;
     let apiError: unknown;
     const recordError = (error: unknown) => {
@@ -90,62 +96,106 @@ export function createAskSim(
       callbackUrl,
       timeScale,
     });
-    const identity = memory?.identity(sim);
-    const requestOptions = { ...commandOptions, deadline, timeout, devicePort, identity, again: resumed, signal };
     try {
-      const result = await request(sim, name, params, requestOptions);
-      return { result: { sim, ...result }, apiError: mayHaveLeft ? undefined : apiError };
+      const result = await request(sim, asked.name, asked.params, { ...asked.options, timeout, devicePort, signal });
+      return { result, apiError: mayHaveLeft ? undefined : apiError };
     } finally {
       firstSlot?.();
     }
   }
 
-  return async (sim) => {
-    let startedAt: number | undefined;
+  /** Waits for the slot of a first datagram; a stopped broadcast has none, and its requests end at once. */
+  const acquireSlot = () => limiter.acquire('normal', signal).catch(() => undefined);
+
+  /**
+   * Makes a request, and makes it again while the API accepts nothing and the SIM is not to blame.
+   *
+   * @param startedAt when it may have been sent earlier: it is not made once the device may have forgotten that
+   */
+  async function ask(
+    sim: string,
+    request: SimRequest,
+    firstSlot: Release | undefined,
+    startedAt?: number,
+  ): Promise<RequestResult> {
+    let slot = firstSlot;
     for (let retry = 0; ; retry++) {
-      // A stopped broadcast has no slot to wait for: the request ends at once.
-      const release = await limiter.acquire('normal', signal).catch(() => undefined);
-      if (release !== undefined && retry === 0) {
-        startedAt = await memory?.start(sim).catch((error: unknown) => {
-          release();
-          throw error;
-        });
+      if (startedAt !== undefined && !isRecent(startedAt)) {
+        slot?.();
+        return notAsked(TOO_OLD);
       }
-      if (startedAt !== undefined && !isRemembered(startedAt)) {
-        release?.();
-        return ended(tooOldToResume(sim));
-      }
-      const { result, apiError } = await askOnce(sim, startedAt !== undefined, release ?? (() => {}));
+      const { result, apiError } = await askOnce(sim, request, slot);
       if (signal.aborted && wasStopped(result)) return stopped(result);
-      if (apiError === undefined) return ended(result);
+      if (apiError === undefined) return result;
       if (isForbidden(apiError) || !outage.shouldRetry(apiError)) throw apiError;
       await realIo.sleep(fullJitter(retry, Math.random()), signal).catch(() => undefined);
+      slot = await acquireSlot();
     }
-  };
-
-  async function ended(result: BroadcastResult): Promise<BroadcastResult> {
-    await memory?.end(result);
-    return result;
   }
 
+  /** Asks a SIM again that may have been sent the command earlier, unless its device may have forgotten that. */
+  async function askAgain(
+    sim: string,
+    request: SimRequest,
+    startedAt: number,
+    slot: Release | undefined,
+  ): Promise<RequestResult> {
+    if (!isRecent(startedAt)) {
+      slot?.();
+      return notAsked(TOO_OLD);
+    }
+    const ping = await ask(sim, PING, slot);
+    const { journal, apiCalls, timings } = ping;
+    if (ping.outcome === 'not-sent' || ping.outcome === 'no-answer') {
+      return { outcome: 'no-answer', error: noPing(ping.error), attempts: 0, apiCalls, timings };
+    }
+    if (mayHaveLostJournal({ startedAt, journal: memory?.journal?.(sim) }, journal)) {
+      return { ...notAsked(JOURNAL_LOST), apiCalls, timings };
+    }
+    // Only after it was judged: what is stored is trusted.
+    if (journal !== undefined) await memory?.setJournal?.(sim, journal.id);
+    const result = await ask(sim, request, await acquireSlot(), startedAt);
+    return { ...result, apiCalls: apiCalls + result.apiCalls };
+  }
+
+  return async (sim) => {
+    const slot = await acquireSlot();
+    const startedAt =
+      slot &&
+      (await memory?.start(sim).catch((error: unknown) => {
+        slot();
+        throw error;
+      }));
+    const { name, params, ...own } = command;
+    const { deadline } = options;
+    const again = startedAt !== undefined;
+    const request = { name, params, options: { ...own, deadline, identity: memory?.identity(sim), again } };
+    const asked = again ? askAgain(sim, request, startedAt, slot) : ask(sim, request, slot);
+    const result = { sim, ...(await asked) };
+    await memory?.end(result);
+    return result;
+  };
+
   /** The caller gets the result if the caller stopped the broadcast, and no memory could resume it. */
-  function stopped(result: BroadcastResult): BroadcastResult {
+  function stopped(result: RequestResult): RequestResult {
     if (memory === undefined && options.signal?.aborted === true) return result;
     throw signal.reason;
   }
 }
 
-function isRemembered(startedAt: number): boolean {
-  const age = Date.now() - startedAt;
-  return age > -MAX_CLOCK_SKEW_MS && age < RESUME_WITHIN_MS;
-}
-
 /** Tells whether a request ended only because the broadcast was stopped. */
-const wasStopped = (result: BroadcastResult) => result.outcome !== 'done' && result.error.code === 'given-up';
+const wasStopped = (result: RequestResult) => result.outcome !== 'done' && result.error.code === 'given-up';
 
-function tooOldToResume(sim: string): BroadcastResult {
-  const { remedy } = ERRORS['no-answer'];
-  const message = 'it may have been sent, so long ago that the device may no longer remember its outcome';
-  const error = { code: 'no-answer', message, remedy } as const;
-  return { sim, outcome: 'no-answer', error, attempts: 0, apiCalls: 0, timings: { ended: 0 } };
-}
+/** The result of a SIM that may have run the command earlier, and is not asked. */
+const notAsked = (message: string): RequestResult => ({
+  ...makeEnding('no-answer', 'no-answer', message),
+  attempts: 0,
+  apiCalls: 0,
+  timings: { ended: 0 },
+});
+
+/** The error of a SIM that is not asked again, as its device did not answer the ping before. */
+const noPing = ({ message, ...error }: RequestError): RequestError => ({
+  ...error,
+  message: `it may have been sent earlier, and was not sent again, as the device did not answer a ping: ${message}`,
+});

@@ -14,6 +14,13 @@ export interface BroadcastMemory {
    * @returns when an earlier process called it for this SIM, in milliseconds since 1970
    */
   start(sim: string): Promise<number | undefined>;
+  /** Returns the ID of the device's journal that {@link setJournal} was given for this SIM, also by an earlier process. */
+  journal?(sim: string): string | undefined;
+  /**
+   * Called, and awaited, before a SIM is asked again, where its device tells which journal it has: with another one it
+   * no longer knows the command.
+   */
+  setJournal?(sim: string, id: string): Promise<void>;
   /**
    * Called, and awaited, before a result is given. A SIM that has no outcome because the broadcast was stopped has
    * none.

@@ -12,7 +12,7 @@ type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'to
 
 /**
  * Starts or resumes a broadcast that is in a file. Each SIM's outcome is in the file before it is given. SIMs that an
- * earlier process had started with are sent the same bytes, which a device recognises.
+ * earlier process had started with are sent the same bytes, which a device recognises, unless its journal is another.
  *
  * @throws as `broadcast`
  */
@@ -22,10 +22,12 @@ export function runBroadcast(
 ): AsyncGenerator<BroadcastResult, void, undefined> {
   const { devicePort, deadline, canary, ...command } = state.command;
   const startedAt = new Map<string, number>();
+  const journals = new Map<string, string>();
 
   function* sims(): Generator<string, void, undefined> {
-    for (const { sim, started_at } of state.pending()) {
+    for (const { sim, started_at, journal } of state.pending()) {
       if (started_at !== null) startedAt.set(sim, Date.parse(started_at));
+      if (journal !== null) journals.set(sim, journal);
       yield sim;
     }
   }
@@ -38,7 +40,12 @@ export function runBroadcast(
       if (before === undefined) await state.start(sim);
       return before;
     },
-    end: state.end,
+    journal: (sim) => journals.get(sim),
+    setJournal: state.setJournal,
+    async end(result) {
+      journals.delete(result.sim);
+      await state.end(result);
+    },
   };
 
   const group =

@@ -4,7 +4,7 @@ import { checkInput } from '../../shared/check-input.js';
 import { GATEWAY, scaled } from '../../shared/coap/parameters.js';
 import { COMMAND_NAME, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
-import { DEVICE_PORT } from '../../shared/limits.js';
+import { DEVICE_PORT, type REMEMBERED } from '../../shared/limits.js';
 import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import { coapConversation } from './coap.js';
@@ -23,7 +23,8 @@ export const DEFAULT_REQUEST_TIMEOUT: Duration = '5min';
 /**
  * A request's tokens, ids and message IDs are derived from its identity. A request that is made again with the same
  * identity, SIM, command and options gets the outcome of the first, as long as the device remembers it
- * (`journal.keep`, a day by default): so a request can be resumed after its process has ended.
+ * ({@link REMEMBERED}): so a request can be resumed after its process has ended. A device whose journal was lost
+ * meanwhile runs the command again; `journal` of the options asks which one it has.
  */
 export interface RequestIdentity {
   /** Six bytes. */

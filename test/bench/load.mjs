@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** A datagram that is not answered in this time is lost, and another goes in its place. */
+/** A datagram that is not answered in this time, or what a job says, is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
 const SWEEP_MS = 100;
 /** When a place's command was sent, where there is none: it is never late. */
@@ -12,6 +12,9 @@ const MAX_SAMPLES = 2_000_000;
 const BLOCK_BEGINS_MS = 200;
 const QUIET_MS = 500;
 const MEBIBYTE = 1_048_576;
+/** A command that is sent at its time is waited for so much longer than commands are sent. */
+const LATE_MS = 3000;
+const PACE_MS = 1;
 
 /**
  * @typedef {object} Format How commands are written. What a bare echo sends back is read like a reply.
@@ -19,11 +22,13 @@ const MEBIBYTE = 1_048_576;
  * @property {(bytes: Buffer) => number} numberOf what is written with a number comes back with it
  * @property {(bytes: Buffer) => boolean} isError
  *
- * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number }} RoundTripJob
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number, lostAfterMs?: number }} RoundTripJob
  * @typedef {{ perSecond: number, commands: number, lost: number, errors: number, p50: number, p99: number }} RoundTripResult
  * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
  * @typedef {{ sendMs: number, busyMs: number }} BurstResult
- * @typedef {{ 'round-trips': { job: RoundTripJob, result: RoundTripResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, perSecond: number, ms: number }} PacedJob
+ * @typedef {{ commands: number, lost: number, errors: number, p50: number, p99: number }} PacedResult
+ * @typedef {{ 'round-trips': { job: RoundTripJob, result: RoundTripResult }, paced: { job: PacedJob, result: PacedResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
  */
 
 const saysError = (/** @type {Buffer} */ bytes) => bytes.includes('error');
@@ -70,8 +75,9 @@ function coapFormat(inFlight) {
   };
 }
 
-process.on('message', async (/** @type {RoundTripJob & BurstJob & { kind: string }} */ job) => {
-  process.send?.(job.kind === 'burst' ? await burst(job) : await roundTrips(job));
+process.on('message', async (/** @type {RoundTripJob & PacedJob & BurstJob & { kind: keyof Jobs }} */ job) => {
+  if (job.kind === 'burst') process.send?.(await burst(job));
+  else process.send?.(job.kind === 'paced' ? await paced(job) : await roundTrips(job));
 });
 
 /** @param {{ address: string, port: number }} to */
@@ -89,7 +95,15 @@ async function connect({ address, port }) {
  * @param {RoundTripJob} job
  * @returns {Promise<RoundTripResult>}
  */
-async function roundTrips({ address, port, format, inFlight, ms, commands: enough = Number.POSITIVE_INFINITY }) {
+async function roundTrips({
+  address,
+  port,
+  format,
+  inFlight,
+  ms,
+  commands: enough = Number.POSITIVE_INFINITY,
+  lostAfterMs = LOST_AFTER_MS,
+}) {
   const { write, numberOf, isError } = formats[format](inFlight);
   const socket = await connect({ address, port });
   // The command in place p has a number with N % inFlight = p; each number is used once.
@@ -126,7 +140,7 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
       const now = performance.now();
       if (now - begun >= ms) return end();
       for (let place = 0; place < inFlight; place++) {
-        if (now - (sentAt[place] ?? 0) < LOST_AFTER_MS) continue;
+        if (now - (sentAt[place] ?? 0) < lostAfterMs) continue;
         lost++;
         send(place, now);
       }
@@ -145,16 +159,61 @@ async function roundTrips({ address, port, format, inFlight, ms, commands: enoug
     for (let place = 0; place < inFlight; place++) sendNew(place, begun);
   });
   socket.close();
-  const sorted = samples.subarray(0, Math.min(commands, MAX_SAMPLES)).sort();
-  const quantile = (/** @type {number} */ q) => sorted[Math.floor(q * (sorted.length - 1))] ?? Number.NaN;
   return {
     perSecond: commands / ((ended - begun) / 1000),
     commands,
     lost,
     errors,
-    p50: quantile(0.5),
-    p99: quantile(0.99),
+    ...quantiles(samples.subarray(0, Math.min(commands, MAX_SAMPLES))),
   };
+}
+
+/** @param {Float64Array} samples */
+function quantiles(samples) {
+  const sorted = samples.sort();
+  const quantile = (/** @type {number} */ q) => sorted[Math.floor(q * (sorted.length - 1))] ?? Number.NaN;
+  return { p50: quantile(0.5), p99: quantile(0.99) };
+}
+
+/**
+ * Sends so many commands a second, whether they are answered or not, and waits for the replies that are late.
+ *
+ * @param {PacedJob} job
+ * @returns {Promise<PacedResult>}
+ */
+async function paced({ address, port, format, perSecond, ms }) {
+  const { write, numberOf, isError } = formats[format](1);
+  const socket = await connect({ address, port });
+  const count = Math.ceil((ms / 1000) * perSecond);
+  const sentAt = new Float64Array(count);
+  /** @type {number[]} */
+  const samples = [];
+  let sent = 0;
+  let errors = 0;
+  const begun = performance.now();
+  await new Promise((resolve) => {
+    const end = () => {
+      clearInterval(pacer);
+      clearTimeout(timer);
+      resolve(undefined);
+    };
+    const timer = setTimeout(end, ms + LATE_MS);
+    const pacer = setInterval(() => {
+      const due = Math.min(count, Math.floor(((performance.now() - begun) / 1000) * perSecond) + 1);
+      for (; sent < due; sent++) {
+        sentAt[sent] = performance.now();
+        socket.send(write(sent, 0));
+      }
+    }, PACE_MS);
+    socket.on('message', (bytes) => {
+      samples.push(performance.now() - (sentAt[numberOf(bytes)] ?? Number.NaN));
+      if (isError(bytes)) errors++;
+      if (samples.length === count) end();
+    });
+  });
+  socket.close();
+  const commands = samples.length;
+  return { commands, lost: sent - commands, errors, ...quantiles(Float64Array.from(samples)) };
 }
 
 /** The decimal number from there on. @param {Buffer} bytes @param {number} start */

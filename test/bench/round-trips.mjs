@@ -1,12 +1,14 @@
 import { measureInTurn, ratios } from './rounds.mjs';
-import { atLeast, median, startAgent, startEcho } from './support.mjs';
+import { atLeast, atMost, median, startAgent, startEcho } from './support.mjs';
 
 const ROUNDS = 15;
 const ROUND_MS = 700;
 const IN_FLIGHT = [64, 1];
+/** The rate and the CPU time per command, against the echo's. */
+const BOUNDS = { info: { rate: 0.5, cpu: 1.7 }, warn: { rate: 0.7, cpu: 1.35 } };
 
 export const title = 'Round trips of a text `ping`';
-export const method = `a load generator in a process of its own keeps 64 commands, or 1, on their way to the agent with log level info, to the agent with log level warn, and to a bare \`node:dgram\` echo, in turn, ${ROUNDS} rounds of ${ROUND_MS / 1000} s each; medians, the ratio taken round by round`;
+export const method = `a load generator in a process of its own keeps 64 commands, or 1, on their way to the agent with log level info, to the agent with log level warn, and to a bare \`node:dgram\` echo, in turn, ${ROUNDS} rounds of ${ROUND_MS / 1000} s each; user and system time of the process from /proc; medians, the ratios taken round by round`;
 
 export async function run() {
   const servers = {
@@ -18,15 +20,14 @@ export async function run() {
   for (const inFlight of IN_FLIGHT) {
     const rounds = await measureInTurn(servers, ROUNDS, { format: 'text', inFlight, ms: ROUND_MS });
     for (const name of /** @type {const} */ (['info', 'warn'])) {
-      const ratio = median(ratios(rounds, name, 'echo'));
+      const rate = median(ratios(rounds, name, 'echo'));
+      const cpu = median(ratios(rounds, name, 'echo', 'cpuMicroseconds'));
       if (inFlight === 1) continue;
+      const what = `with ${inFlight} in flight, log level ${name}, against a bare echo`;
+      const print = (/** @type {number} */ figure) => figure.toFixed(2);
       findings.push(
-        atLeast(
-          `round trips with ${inFlight} in flight, log level ${name}, against a bare echo`,
-          ratio,
-          name === 'info' ? 0.5 : 0.7,
-          (figure) => figure.toFixed(2),
-        ),
+        atLeast(`round trips ${what}`, rate, BOUNDS[name].rate, print),
+        atMost(`CPU time of a round trip ${what}`, cpu, BOUNDS[name].cpu, print),
       );
     }
   }

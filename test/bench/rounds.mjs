@@ -51,15 +51,17 @@ export async function measureInTurn(servers, count, load) {
 }
 
 /**
- * Returns the rate of one server against another's, round by round.
+ * Returns the rate of one server against another's, or another of their figures, round by round.
  *
  * @template {string} Name
  * @param {Record<Name, Round>[]} rounds
  * @param {Name} name
  * @param {Name} other
+ * @param {'perSecond' | 'cpuMicroseconds'} [figure]
  */
-export function ratios(rounds, name, other) {
-  const each = rounds.map((round) => round[name].perSecond / round[other].perSecond);
-  console.log(`  ${name}/${other} by round: ${each.map((ratio) => ratio.toFixed(2)).join(' ')}`);
+export function ratios(rounds, name, other, figure = 'perSecond') {
+  const each = rounds.map((round) => round[name][figure] / round[other][figure]);
+  const what = figure === 'perSecond' ? 'rate' : 'CPU time';
+  console.log(`  ${what} of ${name}/${other} by round: ${each.map((ratio) => ratio.toFixed(2)).join(' ')}`);
   return each;
 }

@@ -15,11 +15,12 @@ import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/bin/supersim-agent.js', import.meta.url));
 const ECHO = fileURLToPath(new URL('echo.mjs', import.meta.url));
+const COMMIT_ECHO = fileURLToPath(new URL('commit-echo.mjs', import.meta.url));
 const COAP_PACKAGE = fileURLToPath(new URL('coap-package.mjs', import.meta.url));
 const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
 const NOTIFY_LISTENER = fileURLToPath(new URL('../support/notify-listener.py', import.meta.url));
 const ADDRESS = '127.0.0.1';
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 /** Interval of the pings that test whether a server is ready. */
 const PROBE_MS = 50;
@@ -164,6 +165,15 @@ async function answers(port) {
 
 /** The bare `node:dgram` echo. */
 export const startEcho = () => startServer((port) => [process.execPath, ECHO, ADDRESS, String(port)], 'ready');
+
+/**
+ * An echo that commits rows.
+ *
+ * @param {string} state the folder of its database
+ * @param {readonly number[]} lengths of a row's record, of its progress when started, and when done
+ */
+export const startCommitEcho = (state, lengths) =>
+  startServer((port) => [process.execPath, COMMIT_ECHO, ADDRESS, String(port), state, ...lengths.map(String)], 'ready');
 
 /** A server made with the npm package `coap`. */
 export const startCoapPackage = () =>

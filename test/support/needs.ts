@@ -18,6 +18,9 @@ function isInstalled(name: string): boolean {
   }
 }
 
+/** Whether there is a C compiler, with the C library's headers: Debian's `gcc` comes without them. */
+const canCompile = () => spawnSync('cc', ['-fsyntax-only', '-xc', '-'], { input: '#include <stdio.h>\n' }).status === 0;
+
 /** The tools, rights and other things that a test may need, each with what tells whether this machine has it. */
 const TOOLS = {
   root: () => process.getuid?.() === 0,
@@ -40,6 +43,7 @@ const TOOLS = {
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),
   tshark: () => onPath('tshark'),
+  cc: canCompile,
   'history back to 0.1.0': () => lastCommitOf('0.1.0') !== undefined,
   'node-pty': () => isInstalled('@lydell/node-pty'),
   ipv6: () => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')),

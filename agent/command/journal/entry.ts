@@ -114,6 +114,8 @@ export const endedEntry = (entry: JournalEntry, { outcome, code, reply }: Ending
 
 const bytes = z.base64().transform((text) => Buffer.from(text, 'base64'));
 const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
+/** Without a boot: that of the receipt, as nearly always. */
+const laterMoment = moment.partial({ boot: true });
 const commandSchema = z.object({
   seq: z.int(),
   received: moment,
@@ -136,8 +138,8 @@ const progressSchema = z.object({
   seq: z.int(),
   state: z.enum(JOURNAL_STATES),
   runs: z.int(),
-  started: moment.nullable(),
-  finished: moment.nullable(),
+  started: laterMoment.nullable(),
+  finished: laterMoment.nullable(),
   outcome: z.enum(JOURNAL_OUTCOMES).nullable(),
   code: z.string().nullable(),
   // Of 0.1; now the attachment is the reply.
@@ -166,8 +168,18 @@ export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =
   );
 
 /** Returns the record of the progress: its attachment is the reply, if there is one. */
-export const writeProgress = ({ seq, state, runs, started, finished, outcome, code, reply }: JournalEntry): Buffer =>
-  writeRecord(JSON.stringify({ seq, state, runs, started, finished, outcome, code }), reply ?? undefined);
+export function writeProgress(entry: JournalEntry): Buffer {
+  const { seq, state, runs, outcome, code, reply, received } = entry;
+  const started = shortMoment(entry.started, received);
+  const finished = shortMoment(entry.finished, received);
+  return writeRecord(JSON.stringify({ seq, state, runs, started, finished, outcome, code }), reply ?? undefined);
+}
+
+const shortMoment = (moment: Moment | null, { boot }: Moment) =>
+  moment?.boot === boot ? { wall: moment.wall, monotonic: moment.monotonic } : moment;
+
+const wholeMoment = (moment: z.output<typeof laterMoment> | null, { boot }: Moment): Moment | null =>
+  moment && { ...moment, boot: moment.boot ?? boot };
 
 /** An entry on the disk, and the size of its records. */
 export interface Row {
@@ -193,7 +205,15 @@ export function readEntry(commandRecord: unknown, progressRecord: unknown): Row 
   };
   if (command.key.length !== KEY_BYTES) throw new DamagedError('a row has no key');
   return {
-    entry: { ...progress, seq, command, received, reply: second.attachment ?? reply ?? null },
+    entry: {
+      ...progress,
+      started: wholeMoment(progress.started, received),
+      finished: wholeMoment(progress.finished, received),
+      seq,
+      command,
+      received,
+      reply: second.attachment ?? reply ?? null,
+    },
     bytes: first.size + second.size,
   };
 }

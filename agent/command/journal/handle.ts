@@ -43,14 +43,18 @@ export function createJournalHandle(journal: Journal, command: JournalCommand, r
     }
     waiting.push(run);
     if (state === 'starting') return;
+    const isNew = state === 'new';
     state = 'starting';
-    journal.start(key, (error) => {
-      state = 'started';
-      refusal ??= error;
-      const runs = waiting;
-      waiting = [];
-      for (const each of runs) each(refusal);
-    });
+    if (isNew) journal.begin(command, started);
+    else journal.start(key, started);
+  }
+
+  function started(error: SupersimError | undefined): void {
+    state = 'started';
+    refusal ??= error;
+    const runs = waiting;
+    waiting = [];
+    for (const each of runs) each(refusal);
   }
 
   return {
@@ -81,7 +85,6 @@ export const acknowledgeBeforeStart = (handle: JournalHandle | undefined, acknow
 
 /** Journals a command that already runs, so that it runs again when the agent goes down meanwhile. */
 export function journalLate(handle: JournalHandle): void {
-  handle.accept();
   handle.start(() => undefined);
 }
 

@@ -95,6 +95,17 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     live.put(live.add(entry), entry, done);
   }
 
+  function begin(command: JournalCommand, done: WriteCallback): void {
+    const refusal = refusalOf(command);
+    if (refusal !== undefined) {
+      done(refusal);
+      return;
+    }
+    const now = clock();
+    const entry = acceptedEntry(command, nextSeq++, now);
+    live.put(live.add(entry), startedEntry(entry, now), done);
+  }
+
   function refuse(command: JournalCommand, ending: Ending, done: WriteCallback): void {
     const tooMany = refusals >= MAX_REFUSALS && new SupersimError('busy', 'too many refusals wait for the disk');
     const refusal = tooMany || refusalOf(command);
@@ -218,6 +229,8 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   function maintain(): void {
     if (!recovered) return;
     live.retry();
+    // Finds that its files are gone, also while no command comes.
+    void database.flush();
     const now = clock();
     while (remembered.forgetOldest((group) => isForgotten(group, now, limits.keepMs)));
   }
@@ -228,6 +241,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   return {
     find: (key, peer, lifetimeMs, then) => lookups.find({ key, lifetimeMs }, peer, then),
     accept,
+    begin,
     refuse,
     start,
     finish,

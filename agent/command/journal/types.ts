@@ -66,7 +66,9 @@ export interface Journal {
   accept(command: JournalCommand, done: WriteCallback): void;
   /** Writes that a command was refused without having been accepted, so that it never runs. */
   refuse(command: JournalCommand, ending: Ending, done: WriteCallback): void;
-  /** To be committed before the command runs. It can follow accept() at once: both are then one commit. */
+  /** Accepts a command that starts at once, in one step. */
+  begin(command: JournalCommand, done: WriteCallback): void;
+  /** To be committed before an accepted command runs. */
   start(key: Uint8Array, done: WriteCallback): void;
   /** An end that cannot be written now (`done` gets `busy`) is kept in memory, and written later. */
   finish(key: Uint8Array, ending: Ending, done?: WriteCallback): void;

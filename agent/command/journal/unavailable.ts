@@ -13,6 +13,7 @@ export function unavailableJournal(reason: string): Journal {
   return {
     find: (_key, _peer, _lifetimeMs, then) => then({ kind: 'unknown', error }),
     accept: refuse,
+    begin: refuse,
     start: refuse,
     refuse: (_command, _ending, done) => done(error),
     finish: (_key, _ending, done) => done?.(error),

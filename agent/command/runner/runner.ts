@@ -70,9 +70,8 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
 
   function submit(task: Task): void {
     if (stopping) refuse(task, STOPPING);
-    else if ((queue.length === 0 || task.startGate === undefined) && mayStart(task)) {
-      if (accept(task)) start(task);
-    } else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
+    else if ((queue.length === 0 || task.startGate === undefined) && mayStart(task)) start(task);
+    else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
       if (!accept(task)) return;
       queue.push(task);
       queuedBytes += task.bytes;

@@ -6,9 +6,9 @@ import type { Handler } from '../../handlers/handler.js';
 export interface StartGate {
   /** Its key in the journal; undefined without a journal. */
   readonly key: Uint8Array | undefined;
-  /** Called when the command is to run, or to wait for a slot. */
+  /** Called when the command is to wait for a place. */
   accept(): void;
-  /** Called when a slot is free; calls `run` when the command may run, or with the reason why it may not. */
+  /** Called when it is to start; calls `run` when the command may run, or with the reason why it may not. */
   start(run: (error?: SupersimError) => void): void;
 }
 

@@ -32,7 +32,8 @@ CREATE TABLE sims (
   message TEXT,
   vendor_code INTEGER,
   result TEXT,               -- JSON
-  attempts INTEGER
+  attempts INTEGER,
+  journal TEXT               -- ID of the device's journal, once a resumed broadcast has learned it
 );
 CREATE INDEX unended ON sims (position) WHERE outcome IS NULL;
 `;
@@ -73,6 +74,7 @@ const rowSchema = z.object({
   vendor_code: z.number().nullable(),
   result: text.nullable(),
   attempts: z.number().nullable(),
+  journal: text.nullable(),
 });
 
 const NUMBERS: readonly string[] = ['position', 'vendor_code', 'attempts'];
@@ -104,6 +106,8 @@ export interface BroadcastState {
   ended(): Generator<SimRow, void, undefined>;
   /** Records that the request may be sent from now on. Resolves when that is on the disk. */
   start(sim: string): Promise<void>;
+  /** Records the ID of a device's journal. Resolves when that is on the disk. */
+  setJournal(sim: string, id: string): Promise<void>;
   /** Records a SIM's outcome. Resolves when that is on the disk. */
   end(result: BroadcastResult): Promise<void>;
   close(): void;
@@ -161,6 +165,7 @@ export async function openBroadcastState(path: string): Promise<BroadcastState> 
   try {
     const state = readState(database, path);
     if (state.total > 0) {
+      addMissingColumn(database);
       database.share();
       return state;
     }
@@ -171,6 +176,14 @@ export async function openBroadcastState(path: string): Promise<BroadcastState> 
     database.close();
     throw error instanceof SupersimError ? error : notUsable(path, error);
   }
+}
+
+/** Files of version 0.1 have no column for the journal. They can be resumed: the requests are made of the same values. */
+function addMissingColumn(database: BroadcastDatabase): void {
+  database.transaction(() => {
+    const [found] = database.all("SELECT 1 FROM pragma_table_info('sims') WHERE name = 'journal'");
+    if (found === undefined) database.exec('ALTER TABLE sims ADD COLUMN journal TEXT');
+  });
 }
 
 const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
@@ -243,6 +256,7 @@ function readState(database: BroadcastDatabase, path: string): BroadcastState {
     pending: () => rows('outcome IS NULL'),
     ended: () => rows('outcome IS NOT NULL'),
     start: (sim) => database.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
+    setJournal: (sim, id) => database.write('UPDATE sims SET journal = ? WHERE sim = ?', [id, sim]),
     end(ended) {
       const { outcome, code, message, vendor_code, result } = columnsOf(ended);
       return database.write(
@@ -261,7 +275,8 @@ export function columnsOf(
 ): Pick<SimRow, 'outcome' | 'code' | 'message' | 'vendor_code' | 'result'> {
   if (result.outcome === 'done') {
     const json = result.result === undefined ? null : toJson(result.result).toWellFormed();
-    return { outcome: 'done', code: null, message: null, vendor_code: null, result: json };
+    const message = result.forgotten === true ? 'it was done before; the device no longer remembers its result' : null;
+    return { outcome: 'done', code: null, message, vendor_code: null, result: json };
   }
   const { code, message, vendorCode } = result.error;
   return {

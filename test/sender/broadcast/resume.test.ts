@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import Libsql from 'libsql';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { RESUME_WITHIN_MS } from '../../../sender/broadcast/ask-sim.js';
+import { RESUME_WITHIN_MS } from '../../../sender/broadcast/device-memory.js';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
 import {
   type BroadcastState,
@@ -12,7 +13,7 @@ import { ApiError, type BroadcastResult } from '../../../sender/index.js';
 import { parseMessage } from '../../../shared/coap/message.js';
 import { temporaryFolder } from '../../support/files.js';
 import { collect } from '../support.js';
-import { type Device, makeFleet, ok, respond, simNames } from './support.js';
+import { type Device, isPing, makeFleet, makeJournalDevice, ok, respond, simNames } from './support.js';
 
 const COMMAND: StoredBroadcastCommand = { name: 'relay.set', format: 'coap', get: false, devicePort: 6969 };
 const timeScale = 0.001;
@@ -29,7 +30,20 @@ async function make(sims: readonly string[], command: Partial<StoredBroadcastCom
     return again;
   };
   onTestFinished(() => state.close());
-  return { state, reopen };
+  return { path, state, reopen };
+}
+
+/** Starts a broadcast to one device whose answer is lost: only the device knows of it. */
+async function loseAnswer(device: Device) {
+  const made = await make(['sim-1']);
+  await runPart(made.state, (bytes, sim) => void device(bytes, sim), 0);
+  return made;
+}
+
+/** Moves the clock on; it is set right when the test is over. */
+function setClock(to: number): void {
+  vi.setSystemTime(to);
+  onTestFinished(() => void vi.useRealTimers());
 }
 
 /** Runs until so many results are there, or `stop` says so; what is under way then is left as it is. */
@@ -135,8 +149,7 @@ describe('a resumed broadcast', () => {
     await state.start('sim-1');
     const begun = Date.now();
     const again = await reopen();
-    vi.setSystemTime(begun + age);
-    onTestFinished(() => void vi.useRealTimers());
+    setClock(begun + age);
     const fleet = makeFleet();
     expect(await collect(runBroadcast(again, fleet))).toMatchObject([{ sim: 'sim-1', outcome }]);
     expect(fleet.posts).toHaveLength(outcome === 'done' ? 1 : 0);
@@ -174,6 +187,127 @@ describe('a resumed broadcast', () => {
     expect(fleet.posts.length).toBeLessThanOrEqual(10);
     expect(fleet.listeners.size).toBe(0);
   });
+});
+
+const HOUR = 3600;
+const IDENTITY = { id: '0123456789ab', age: 24 * HOUR };
+const OTHER = { id: 'ba9876543210', age: 24 * HOUR };
+
+describe('a SIM that was started', () => {
+  it('is sent a ping before the same bytes, whose device has the same journal and answers from it', async () => {
+    const { device, state: seen } = makeJournalDevice(IDENTITY);
+    const { reopen } = await loseAnswer(device);
+    const again = await reopen();
+    const fleet = makeFleet((bytes, sim) => {
+      // The journal is on the disk before the command is sent again.
+      if (!isPing(bytes)) expect([...again.pending()]).toMatchObject([{ journal: IDENTITY.id }]);
+      return device(bytes, sim);
+    });
+    const results = await collect(runBroadcast(again, fleet));
+    expect(results).toMatchObject([{ sim: 'sim-1', outcome: 'done', forgotten: true, attempts: 1, apiCalls: 2 }]);
+    expect([fleet.pings.length, fleet.posts.length, seen.runs]).toEqual([1, 1, 1]);
+    expect(fleet.pings[0]).toMatchObject({ sim: 'sim-1', devicePort: 6969 });
+    expect([...again.ended()]).toMatchObject([
+      { outcome: 'done', journal: IDENTITY.id, message: expect.stringContaining('no longer remembers') },
+    ]);
+  });
+
+  it('is not asked again when its device has had another journal before', async () => {
+    const { device, state: seen, replaceJournal } = makeJournalDevice(IDENTITY);
+    const { state, reopen } = await loseAnswer(device);
+    await state.setJournal('sim-1', IDENTITY.id);
+    replaceJournal(OTHER);
+    const again = await reopen();
+    const fleet = makeFleet(device);
+    const results = await collect(runBroadcast(again, fleet));
+    expect(results).toMatchObject([
+      { outcome: 'no-answer', error: { code: 'no-answer', message: expect.stringContaining('lost or replaced') } },
+    ]);
+    expect([fleet.pings.length, fleet.posts.length, seen.runs]).toEqual([1, 0, 1]);
+    expect(again.counts()).toMatchObject({ 'no-answer': 1, waiting: 0 });
+  });
+
+  it.each<[string, number, string]>([
+    ['is younger than the command', HOUR, 'no-answer'],
+    ['is as old as the command', 2 * HOUR, 'no-answer'],
+    ['is older by less than clocks may differ', 2 * HOUR + 55, 'no-answer'],
+    ['is older than the command', 2 * HOUR + 65, 'done'],
+  ])('two hours ago, whose device has a journal that %s', async (_, age, outcome) => {
+    const { device, state: seen, replaceJournal } = makeJournalDevice(IDENTITY);
+    const { reopen } = await loseAnswer(device);
+    replaceJournal({ ...OTHER, age });
+    // If it is asked in spite of that, it must be for a journal that may well know the command.
+    const runs = outcome === 'done' ? 2 : 1;
+    const again = await reopen();
+    setClock(Date.now() + 2 * HOUR * 1000);
+    const fleet = makeFleet(device);
+    expect(await collect(runBroadcast(again, fleet))).toMatchObject([{ outcome }]);
+    expect([fleet.pings.length, fleet.posts.length, seen.runs]).toEqual([1, runs - 1, runs]);
+  });
+
+  it('is asked again when its agent is too old to tell which journal it has', async () => {
+    const { device, state: seen } = makeJournalDevice(undefined);
+    const { reopen } = await loseAnswer(device);
+    const again = await reopen();
+    const fleet = makeFleet(device);
+    expect(await collect(runBroadcast(again, fleet))).toMatchObject([{ outcome: 'done', forgotten: true }]);
+    expect([fleet.posts.length, seen.runs]).toEqual([1, 1]);
+    expect([...again.ended()]).toMatchObject([{ journal: null }]);
+  });
+
+  it('is not asked again when its device told which journal it has, and no longer does', async () => {
+    const { device, state: seen, replaceJournal } = makeJournalDevice(IDENTITY);
+    const { state, reopen } = await loseAnswer(device);
+    await state.setJournal('sim-1', IDENTITY.id);
+    replaceJournal(undefined);
+    const again = await reopen();
+    expect(await collect(runBroadcast(again, makeFleet(device)))).toMatchObject([{ outcome: 'no-answer' }]);
+    expect(seen.runs).toBe(1);
+  });
+
+  it('is not asked again when its device does not answer the ping', async () => {
+    const { reopen } = await loseAnswer(ok);
+    const again = await reopen();
+    const fleet = makeFleet(() => undefined);
+    const results = await collect(runBroadcast(again, { ...fleet, timeScale, timeout: '300ms' }));
+    expect(results).toMatchObject([
+      { outcome: 'no-answer', attempts: 0, apiCalls: 5, error: { message: expect.stringContaining('ping') } },
+    ]);
+    expect([fleet.pings.length, fleet.posts.length]).toEqual([5, 0]);
+  });
+
+  it('is pinged again while the API accepts nothing, and each datagram waits for its slot', async () => {
+    const { device, state: seen } = makeJournalDevice(IDENTITY);
+    const { reopen } = await loseAnswer(device);
+    const again = await reopen();
+    const fleet = makeFleet(device, async (_, count) => {
+      if (count <= 2) throw new ApiError(429, '');
+    });
+    const results = await collect(runBroadcast(again, { ...fleet, rate: 100 }));
+    expect(results).toMatchObject([{ outcome: 'done' }]);
+    expect([fleet.pings.length, fleet.posts.length, seen.runs]).toEqual([3, 1, 1]);
+  });
+
+  it('by a version whose files know no journals is resumed like any other', async () => {
+    const { device, state: seen } = makeJournalDevice(IDENTITY);
+    const { path, state } = await loseAnswer(device);
+    state.close();
+    const database = new Libsql(path);
+    database.exec('ALTER TABLE sims DROP COLUMN journal');
+    database.close();
+    const again = await openBroadcastState(path);
+    onTestFinished(() => again.close());
+    expect(await collect(runBroadcast(again, makeFleet(device)))).toMatchObject([{ outcome: 'done', forgotten: true }]);
+    expect([...again.ended()]).toMatchObject([{ journal: IDENTITY.id }]);
+    expect(seen.runs).toBe(1);
+  });
+});
+
+it('a broadcast that is not resumed sends no ping', async () => {
+  const { state } = await make(simNames(3));
+  const fleet = makeFleet();
+  await collect(runBroadcast(state, fleet));
+  expect([fleet.pings.length, fleet.posts.length]).toEqual([0, 3]);
 });
 
 describe('the canary of a resumed broadcast', () => {

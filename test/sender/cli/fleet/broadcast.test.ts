@@ -200,7 +200,8 @@ describe('supersim broadcast', () => {
     expect(stopped.stderr).toContain(`1 SIMs are left; resume with: supersim broadcast --resume ${state}\n`);
     const again = await run({ resume: state });
     expect(again.code).toBe(EXIT.ok);
-    expect(again.posted.map((form) => form.get('Sim'))).toEqual(['d']);
+    // A ping, and the command.
+    expect(again.posted.map((form) => form.get('Sim'))).toEqual(['d', 'd']);
     expect(rowsOf(again.stdout)).toHaveLength(4);
     expect(again.stderr).toContain('4 SIMs, 1 to ask');
     const complete = await run({ resume: state });
