@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { silentLog } from '../../../agent/base/log.js';
 import { createJournal } from '../../../agent/command/journal/journal.js';
 import type { Journal, Recovered } from '../../../agent/command/journal/types.js';
 import { openOutbox } from '../../../agent/command/outbox/outbox.js';
@@ -43,7 +44,7 @@ async function recoverInTheEnd(database: Database, journal: Journal): Promise<Re
 
 /** Everything that an agent does with its state folder. */
 async function useFolder(folder: string, firstId = 100) {
-  const database = await openTestDatabase(folder);
+  const database = await openTestDatabase(folder, silentLog, { retryMs: 20 });
   const outbox = await openOutbox(database, standingClock().clock);
   const journal = createJournal(database, standingClock().clock);
   const { run, ended } = await recoverInTheEnd(database, journal);
@@ -114,9 +115,9 @@ describe('a damaged database', () => {
 
   it('with a sound structure and damaged records is set aside too', async () => {
     const folder = await filledFolder();
-    // In every request, and in the copies of them that SQLite leaves in free space.
-    const request = 'A'.repeat(40);
-    changeInPlace(join(folder, 'journal.db'), request, `B${request.slice(1)}`);
+    // In every reply, and in the copies of them that SQLite leaves in free space.
+    const reply = 'B'.repeat(20);
+    changeInPlace(join(folder, 'journal.db'), reply, `C${reply.slice(1)}`);
     expect(await useFolder(folder)).toMatchObject({ damaged: 1, known: 0, errors: [] });
   });
 
