@@ -153,11 +153,11 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     const { handle, setup } = life;
     const reply = encode(results);
     const isFinal = results.some(mustBeFinal);
-    const complete = (isRecorded: boolean, isKnown = journal !== undefined) => {
+    const complete = (isRecorded: boolean) => {
       const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
-      const isForgotten = unrecorded !== undefined || (setup.policy === 'track' && isKnown);
-      // What the journal knows needs no other memory, and what could not be recorded may be tried again.
-      if (isForgotten && setup.seen !== undefined) duplicates.forget(setup.seen);
+      const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined;
+      // What the journal has needs no other memory, and what could not be recorded may be tried again.
+      if ((isOnDisk || unrecorded !== undefined) && setup.seen !== undefined) duplicates.forget(setup.seen);
       completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
     };
     try {
@@ -166,7 +166,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     } catch (error) {
       logMistake(life, results[0]?.name, error);
       // Otherwise the entry would stay `running`, and repeats would wait for ever.
-      complete(false, false);
+      complete(false);
     }
   }
 
