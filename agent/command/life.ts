@@ -155,9 +155,9 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     const isFinal = results.some(mustBeFinal);
     const complete = (isRecorded: boolean) => {
       const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
-      const isForgotten = unrecorded !== undefined || (setup.policy === 'track' && journal !== undefined);
-      // What the journal knows needs no other memory, and what could not be recorded may be tried again.
-      if (isForgotten && setup.seen !== undefined) duplicates.forget(setup.seen);
+      const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined;
+      // What the journal has needs no other memory, and what could not be recorded may be tried again.
+      if ((isOnDisk || unrecorded !== undefined) && setup.seen !== undefined) duplicates.forget(setup.seen);
       completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
     };
     try {

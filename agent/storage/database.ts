@@ -10,7 +10,7 @@ import { DATABASE_NAME } from './folder.js';
 import { createIdentity, IDENTITY_QUERY, type JournalIdentity, parseIdentity, replaceIdentity } from './identity.js';
 import { REWRITES } from './schema.js';
 import { createSlices } from './slices.js';
-import { type DamagedError, storageError } from './sqlite.js';
+import { DamagedError, storageError } from './sqlite.js';
 import type { Answer, Failure, Opening, Query, WorkerSetup } from './worker.js';
 import { startWorkerLink, type WorkerLink } from './worker-link.js';
 
@@ -160,7 +160,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let turns = 0;
   let gatherUntil = 0;
 
-  async function start(): Promise<Opening | undefined> {
+  /** @param isAgain whether it was just done, and a damaged database was set aside */
+  async function start(isAgain = false): Promise<Opening | undefined> {
     state = 'starting';
     const started = startWorkerLink(setup, hangMs);
     try {
@@ -175,6 +176,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       failed(opening.inUse && folder !== undefined ? (await inUse(folder)).message : opening.reason);
       return opening;
     } catch (error) {
+      if (error instanceof DamagedError) {
+        counts.damaged++;
+        lossCause = error.message;
+        await started.end();
+        if (!isAgain) return start(true);
+      }
       // One that hangs cannot be ended.
       void started.end();
       failed(messageOf(error));
@@ -185,7 +192,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Reads the journal's identity, or gives it one, and tells whether the journal before was lost. */
   async function establishIdentity(used: WorkerLink, opening: Opening & { kind: 'opened' }): Promise<JournalIdentity> {
     const { marker, damage, created, writable } = opening;
-    const known = parseIdentity(await rowsOf(used, IDENTITY_QUERY));
+    const known = await readIdentity(used);
     const marked = typeof marker === 'object' ? marker.id : undefined;
     const cause = lossCause ?? lossOf(marked, damage?.cause, known?.id, created);
     if (damage !== undefined) {
@@ -370,8 +377,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     if (fatal.kind === 'rewritten') {
       counts.rewritten++;
       log.error({ cause: fatal.reason }, 'journal: a file of it was deleted; nothing is lost');
-    } else if (fatal.kind === 'lost') lossCause = fatal.reason;
-    else {
+    } else if (fatal.kind !== 'io') {
+      lossCause = fatal.reason;
+      if (fatal.kind === 'damaged') counts.damaged++;
+    } else {
       log.error({ error: fatal.reason }, 'journal: the disk fails; it is opened anew');
       reason = fatal.reason;
       // What a failed sync has left in the memory of the system need not ever reach the disk.
@@ -521,7 +530,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     read,
     check: () => command({ kind: 'check' }),
     async setAside(found) {
-      counts.damaged++;
       await command({ kind: 'set-aside', cause: messageOf(found) }).catch(() => undefined);
     },
     async renew() {
@@ -567,17 +575,20 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   };
 }
 
-async function rowsOf(used: WorkerLink, query: Query): Promise<readonly unknown[]> {
-  const { results, failure } = await used.ask({
-    kind: 'batch',
-    sql: [],
-    memory: new ArrayBuffer(0),
-    length: 0,
-    queries: [query],
-  });
-  const [rows = []] = results;
-  if (failure !== undefined || 'kind' in rows) throw new Error('kind' in rows ? rows.reason : failure?.reason);
-  return rows;
+/** @throws DamagedError when it cannot be read, and the database was set aside; Error when it cannot be read now */
+async function readIdentity(used: WorkerLink): Promise<JournalIdentity | undefined> {
+  const memory = new ArrayBuffer(0);
+  const answer = await used.ask({ kind: 'batch', sql: [], memory, length: 0, queries: [IDENTITY_QUERY] });
+  const [rows = []] = answer.results;
+  const failure = answer.failure ?? ('kind' in rows ? rows : undefined);
+  if (failure?.kind === 'damaged') throw new DamagedError(failure.reason);
+  if (failure !== undefined || 'kind' in rows) throw new Error(failure?.reason);
+  try {
+    return parseIdentity(rows);
+  } catch (error) {
+    const aside = await used.ask({ kind: 'set-aside', cause: messageOf(error) });
+    throw new DamagedError(aside.failure?.reason);
+  }
 }
 
 function expectAnswer({ failure }: Answer): void {

@@ -51,11 +51,11 @@ export type Request =
 
 /**
  * Why a request failed. After `write` (a full disk) the worker goes on. After the others it must be replaced by another,
- * which opens the database anew: after `io` as it is; after `rewritten` as it was written again; after `lost` without
- * what was in it.
+ * which opens the database anew: after `io` as it is; after `rewritten` as it was written again; after `lost`, and after
+ * `damaged`, when it was set aside, without what was in it.
  */
 export interface Failure {
-  readonly kind: 'write' | 'io' | 'rewritten' | 'lost';
+  readonly kind: 'write' | 'io' | 'rewritten' | 'lost' | 'damaged';
   readonly reason: string;
 }
 
@@ -173,11 +173,12 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
   }
 
   function loseDamaged(cause: string): Failure {
-    if (folder === undefined) return { kind: 'lost', reason: cause };
+    if (folder === undefined) return { kind: 'damaged', reason: cause };
     try {
-      return { kind: 'lost', reason: `${cause}; set aside as ${setAside(`${folder}/${DATABASE_NAME}`, new Date())}` };
+      const path = setAside(`${folder}/${DATABASE_NAME}`, new Date());
+      return { kind: 'damaged', reason: `${cause}; set aside as ${path}` };
     } catch (error) {
-      return { kind: 'lost', reason: `${cause}; it cannot be set aside: ${reasonOf(error)}` };
+      return { kind: 'damaged', reason: `${cause}; it cannot be set aside: ${reasonOf(error)}` };
     }
   }
 

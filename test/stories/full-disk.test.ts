@@ -1,14 +1,16 @@
-import { copyFileSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
+import { copyFileSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createJournal } from '../../agent/command/journal/journal.js';
 import { openOutbox } from '../../agent/command/outbox/outbox.js';
 import {
   command,
+  findIn,
   keyOf,
   openTestDatabase,
   openTestJournal,
   REPLY,
+  reopened,
   standingClock,
   tellNothing,
   told,
@@ -21,59 +23,64 @@ describe.skipIf(needs('root'))('a full disk', () => {
   it('refuses commands as busy, keeps what has ended, and goes on when there is room', async () => {
     const folder = smallDisk(1024 * 1024);
     const { database, journal } = await openTestJournal(folder);
-    await told((done) => void journal.accept(command(1), done));
+    await told((done) => journal.accept(command(1), done));
     await told((done) => journal.start(keyOf(1), done));
     fill(folder);
     let refused: { code: string } | undefined;
     let id = 2;
     for (; refused === undefined && id < 200; id++) {
-      refused = await told((done) => void journal.accept(command(id, { request: Buffer.alloc(1300) }), done));
+      refused = await told((done) => journal.accept(command(id, { request: Buffer.alloc(1300) }), done));
     }
     expect(refused).toMatchObject({ code: 'busy' });
-    expect(journal.find(keyOf(id - 1))).toBeUndefined();
+    expect(await findIn(journal, keyOf(id - 1))).toBeUndefined();
     const unsaved = await told((done) => journal.finish(keyOf(1), { outcome: 'done', reply: REPLY }, done));
-    expect(journal.find(keyOf(1))).toMatchObject({ state: 'done', reply: REPLY });
+    expect(unsaved?.code ?? 'busy').toBe('busy');
+    expect(await findIn(journal, keyOf(1))).toEqual({ kind: 'ended', reply: REPLY });
     rmSync(join(folder, 'filler'));
     journal.maintain();
-    expect(await told((done) => void journal.accept(command(500), done))).toBeUndefined();
-    expect(database.damaged).toBe(0);
-    database.close();
+    expect(await told((done) => journal.accept(command(500), done))).toBeUndefined();
+    expect(database.status).toMatchObject({ damaged: 0, lost: 0, restarted: 0 });
+    await database.close();
     const after = await openTestJournal(folder);
-    expect(unsaved?.code ?? 'busy').toBe('busy');
-    expect(after.journal.find(keyOf(1))).toMatchObject({ state: 'done', reply: REPLY });
-    expect(after.journal.find(keyOf(id - 1))).toBeUndefined();
+    expect(await findIn(after.journal, keyOf(1))).toEqual({ kind: 'ended', reply: REPLY });
+    expect(await findIn(after.journal, keyOf(id - 1))).toBeUndefined();
   });
 
   it('from the start is no end: it opens when there is room', async () => {
     const folder = smallDisk(256 * 1024);
     fill(folder);
-    let now = 0;
     const { log, lines } = recordingLog();
-    const database = await openTestDatabase(folder, log, () => now);
+    const database = await openTestDatabase(folder, log, { retryMs: 20 });
     const journal = createJournal(database, standingClock().clock);
-    expect(lines.map(({ level }) => level)).toEqual(['error']);
-    expect(() => journal.recover(tellNothing)).toThrow(expect.objectContaining({ code: 'busy' }));
-    expect(await told((done) => void journal.accept(command(1), done))).toMatchObject({ code: 'busy' });
-    expect(openOutbox(database, standingClock().clock).waiting()[0]).toBeUndefined();
+    await expect(journal.recover(tellNothing)).rejects.toMatchObject({ code: 'busy' });
+    expect(await told((done) => journal.accept(command(1), done))).toMatchObject({ code: 'busy' });
+    expect((await openOutbox(database, standingClock().clock)).waiting()).toEqual([]);
+    const whenOpen = reopened(database);
     truncateSync(join(folder, 'filler'), 0);
-    now += 10_000;
-    expect(journal.recover(tellNothing)).toEqual({ run: [], ended: [] });
-    expect(await told((done) => void journal.accept(command(1), done))).toBeUndefined();
+    expect(await whenOpen).toMatchObject({ writable: true });
+    expect(lines.map(({ level }) => level)).toEqual(['error']);
+    expect(await journal.recover(tellNothing)).toEqual({ run: [], ended: [] });
+    expect(await told((done) => journal.accept(command(1), done))).toBeUndefined();
+    expect(database.status.lost).toBe(0);
   });
 
   it('lets an old journal be read', async () => {
     const source = await filledFolder();
     const folder = smallDisk(512 * 1024);
-    copyFileSync(join(source, 'journal.db'), join(folder, 'journal.db'));
-    mkdirSync(join(folder, 'x'));
+    for (const name of ['journal.db', 'journal.id']) copyFileSync(join(source, name), join(folder, name));
     fill(folder);
-    const database = await openTestDatabase(folder);
-    const journal = createJournal(database, standingClock().clock);
-    try {
-      expect(journal.find(keyOf(2))).toMatchObject({ state: 'done' });
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'busy' });
-    }
-    expect(database.damaged).toBe(0);
+    const { database, journal } = await openUnrecovered(folder);
+    expect(await findIn(journal, keyOf(2))).toMatchObject({ kind: 'ended' });
+    expect(await findIn(journal, keyOf(1))).toMatchObject({ kind: 'forgotten', outcome: 'interrupted' });
+    expect(await findIn(journal, keyOf(999))).toMatchObject({ kind: 'unknown' });
+    expect(database.status.damaged).toBe(0);
   });
 });
+
+/** A journal that cannot write how the commands of the last agent ended. */
+async function openUnrecovered(folder: string) {
+  const database = await openTestDatabase(folder);
+  const journal = createJournal(database, standingClock().clock);
+  await expect(journal.recover(tellNothing)).rejects.toMatchObject({ code: 'busy' });
+  return { database, journal };
+}

@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../agent/base/moment.js';
 import type { JournalState } from '../../agent/command/journal/entry.js';
 import { createJournal } from '../../agent/command/journal/journal.js';
-import { openTestDatabase } from '../agent/command/journal/support.js';
+import { workerSource } from '../../scripts/worker-source.mjs';
+import { findIn, keyOf, openTestDatabase } from '../agent/command/journal/support.js';
 import { temporaryFolder } from '../support/files.js';
 import { startProcess } from '../support/process.js';
 import { SEED, seededRandom } from '../support/seed.js';
@@ -22,6 +23,7 @@ async function bundledWriter(): Promise<string> {
     format: 'esm',
     platform: 'node',
     logLevel: 'warning',
+    plugins: [workerSource],
   });
   return outfile;
 }
@@ -32,24 +34,26 @@ const ORDER: readonly JournalState[] = ['accepted', 'started', 'done'];
 async function afterKill(folder: string, output: string) {
   const database = await openTestDatabase(folder);
   const journal = createJournal(database, systemClock());
-  const recovered = journal.recover((_, outcome) => ({ code: outcome }));
-  expect(database.damaged).toBe(0);
+  const recovered = await journal.recover((_, outcome) => ({ code: outcome }));
+  expect(database.status).toMatchObject({ damaged: 0, lost: 0 });
   const acknowledged = new Map<number, JournalState>();
   for (const [, word, id] of output.matchAll(/^(\w+) (\d+)$/gm)) {
     const state = ORDER.find((one) => one === word);
     if (state !== undefined) acknowledged.set(Number(id), state);
   }
+  const entries = new Map((await journal.list({ limit: 100_000 })).map((entry) => [entry.command.id, entry]));
   const states = new Map<number, string>();
   for (const [id, said] of acknowledged) {
-    const entry = journal.find(Buffer.from(`key ${id}`));
+    const entry = entries.get(id);
     const runs = recovered.run.some(({ command }) => command.id === id);
     const state = entry === undefined ? 'lost' : runs ? 'runs' : entry.state;
     states.set(id, state);
     expect(POSSIBLE[said], `${id}, of which was said ${said}, is ${state}`).toContain(state);
-    if (state === 'done') expect(entry?.reply).toEqual(Buffer.from(`reply ${id}`));
+    const reply = Buffer.from(`reply ${id}`);
+    if (state === 'done') expect(await findIn(journal, keyOf(id))).toEqual({ kind: 'ended', reply });
   }
   for (const { command } of recovered.run) expect(command.request).toEqual(Buffer.alloc(200, Number(command.id)));
-  database.close();
+  await database.close();
   return { states, journal };
 }
 

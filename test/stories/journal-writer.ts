@@ -1,4 +1,5 @@
 /** Writes commands to a journal, says on stdout what was acknowledged, and kills itself where it is told to. */
+import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { silentLog } from '../../agent/base/log.js';
 import { systemClock } from '../../agent/base/moment.js';
@@ -9,8 +10,11 @@ import { openDatabase } from '../../agent/storage/database.js';
 
 const [folder = '', killAt = ''] = process.argv.slice(2);
 
+/** A digest, as keys are. */
+const keyOf = (id: number) => createHash('sha256').update(String(id)).digest();
+
 const command = (id: number): JournalCommand => ({
-  key: Buffer.from(`key ${id}`),
+  key: keyOf(id),
   peer: 'gateway',
   id,
   name: 'relay.set',
@@ -52,8 +56,8 @@ function live(journal: Journal, id: number, next: () => void): void {
   at('accepting', id);
 }
 
-const journal = createJournal(await openDatabase({ folder, log: silentLog }), systemClock());
-journal.recover(() => ({}));
+const journal = createJournal(await openDatabase({ folder, clock: systemClock(), log: silentLog }), systemClock());
+await journal.recover(() => ({}));
 let nextId = 0;
 const next = () => live(journal, nextId++, next);
 // Several at once, so that their commits are of several steps each.

@@ -1,7 +1,7 @@
 import { cpSync, rmSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type AgentOptions, createAgent, defineHandler } from '../../agent/index.js';
-import { heldHandler } from '../agent/command/wired-support.js';
+import { asAfterKill, heldHandler } from '../agent/command/wired-support.js';
 import { fill, smallDisk } from '../agent/storage/support.js';
 import { startedWithGateway, withGateway } from '../agent/support.js';
 import { requestBytes, withoutId } from '../support/coap.js';
@@ -96,7 +96,7 @@ describe('the journal of an agent', () => {
     // All that comes from a gateway comes from one peer.
     const { agent, gateway, device } = await startedWithGateway({ config, handlers });
     expect((await gateway.ask('#1 count', device)).toString()).toBe('#1 repeat ok 1');
-    expect(agent.commands()?.list(5)).toMatchObject([{ seq: 1, state: 'done', runs: 1 }]);
+    expect(await agent.commands()?.list(5)).toMatchObject([{ seq: 1, state: 'done', runs: 1 }]);
   });
 
   it('in memory, knows commands too, until the agent ends', async () => {
@@ -105,7 +105,7 @@ describe('the journal of an agent', () => {
     await gateway.send('#1 hold', device);
     await held.running;
     expect(agent.status().journal).toMatchObject({ persistent: false, live: 1 });
-    expect(agent.commands()?.cancel(1)).toBe('too-late');
+    expect(await agent.commands()?.cancel(1)).toBe('too-late');
     held.release('x');
     expect((await gateway.next()).bytes.toString()).toBe('#1 ok x');
     expect(await agent.commands()?.purge()).toBe(1);
@@ -132,7 +132,7 @@ describe('the journal of an agent', () => {
       expect.stringMatching(/^#1 (ok too late|error handler-failed )/),
     ]);
     const { agent: next } = await startedWithGateway({ config });
-    expect(next.commands()?.list(5)).toMatchObject([{ state: 'refused', code: 'busy' }, { state: 'done' }]);
+    expect(await next.commands()?.list(5)).toMatchObject([{ state: 'refused', code: 'busy' }, { state: 'done' }]);
   });
 
   it('tells of one batch of commands, one of which ended the agent, only what is certain', async () => {
@@ -153,11 +153,11 @@ describe('the journal of an agent', () => {
     await first.agent.stop();
     const { gateway } = first;
     const { agent } = await startedWithGateway({ config }, gateway);
-    expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
     expect(JSON.parse((await gateway.next()).bytes.toString())).toMatchObject([
       { id: 1, error: { code: -32008 } },
       { id: 2, error: { code: -32008 } },
     ]);
+    expect(await agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
   });
 
   it('tells of a restart when it has happened', async () => {
@@ -198,7 +198,7 @@ describe.skipIf(needs('root'))('an agent whose disk is full when it starts', () 
     await held.running;
     // As a kill leaves it: nothing is written any more.
     const copy = smallDisk(512 * 1024);
-    for (const name of ['journal.db', 'journal.db-wal']) cpSync(`${folder}/${name}`, `${copy}/${name}`);
+    cpSync(asAfterKill(folder), copy, { recursive: true });
     fill(copy);
 
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
@@ -215,7 +215,7 @@ describe.skipIf(needs('root'))('an agent whose disk is full when it starts', () 
     rmSync(`${copy}/filler`);
     vi.advanceTimersByTime(60_000);
     expect((await gateway.next()).bytes.toString()).toMatch(/^#1 error interrupted /);
-    expect(agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
+    expect(await agent.commands()?.list(5)).toMatchObject([{ state: 'interrupted' }]);
     vi.useRealTimers();
     held.release('x');
   });

@@ -34,7 +34,7 @@ async function deliverBy(
     stop: async () => undefined,
   };
   const database = await openTestDatabase(folder);
-  const outbox = openOutbox(database, standingClock().clock);
+  const outbox = await openOutbox(database, standingClock().clock);
   const stats = createStats(silentLog);
   const delivery = createDelivery({
     transport,
@@ -65,7 +65,7 @@ describe('a waiting reply', () => {
     await first.reply('a', 'modem');
     await first.reply('b');
     first.delivery.stop();
-    first.database.close();
+    await first.database.close();
     const second = await deliverBy(() => undefined, folder);
     second.delivery.start();
     await second.nextRound();

@@ -38,7 +38,7 @@ async function acceptBefore(
   const then = { wall: now.wall - agoMs, monotonic, boot: otherBoot ? 'another' : now.boot };
   const database = await openTestDatabase(folder);
   const journal = createJournal(database, () => then);
-  journal.recover(() => ({}));
+  await journal.recover(() => ({}));
   const peer = link === 'udp' ? formatEndpoint(caller) : 'gateway';
   const key = digestOf(datagramKey(peer, bytes));
   const error = await told((done) =>
@@ -61,7 +61,7 @@ async function acceptBefore(
   );
   expect(error).toBeUndefined();
   if (startedOnce) expect(await told((done) => journal.start(key, done))).toBeUndefined();
-  database.close();
+  await database.close();
 }
 
 /** Of each: whether it still runs. */

@@ -61,15 +61,27 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
 
   async function onDisk({ key, lifetimeMs }: Wanted): Promise<Found | undefined> {
     try {
-      const found = key && (await remembered.find(key));
+      const found = key && (await orSetAside(() => remembered.find(key)));
       return found === undefined ? foundNowhere(key, lifetimeMs) : foundRemembered(found);
     } catch (error) {
       if (isSupersimError(error, 'busy')) return { kind: 'unknown', error };
-      if (!(error instanceof DamagedError)) throw error;
-      await database.setAside(error);
-      return { kind: 'lost' };
+      if (error instanceof DamagedError) return { kind: 'lost' };
+      throw error;
     }
   }
+
+  /** Reads; again where it finds damage, when the database was set aside: what memory knows is in the next one. */
+  async function orSetAside<T>(look: () => Promise<T>): Promise<T> {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      await database.setAside(error);
+      return look();
+    }
+  }
+
+  const readRows = (sql: string, value: number) => orSetAside(async () => parseRows(await database.read(sql, [value])));
 
   /** Judges a datagram that neither memory nor the disk knows. */
   function foundNowhere(key: Uint8Array | undefined, lifetimeMs: number): Found | undefined {
@@ -246,10 +258,10 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     start,
     finish,
     async list({ limit }) {
-      return parseRows(await database.read(NEWEST_FIRST, [limit])).map(({ entry }) => newest(entry));
+      return (await readRows(NEWEST_FIRST, limit)).map(({ entry }) => newest(entry));
     },
     async get(seq) {
-      const [row] = parseRows(await database.read(BY_NUMBER, [seq]));
+      const [row] = await readRows(BY_NUMBER, seq);
       return row && newest(row.entry);
     },
     cancel(seq, ending, done) {

@@ -1,5 +1,5 @@
 import type { Database } from '../../storage/database.js';
-import { DamagedError } from '../../storage/sqlite.js';
+import { DamagedError, storageError } from '../../storage/sqlite.js';
 import type { Row } from './entry.js';
 import { readGroup } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
@@ -29,8 +29,9 @@ export async function loadJournal(database: Database, remembered: RememberedComm
     return await loadRows(database, remembered);
   } catch (error) {
     remembered.clear();
-    if (error instanceof DamagedError) await database.setAside(error);
-    throw error;
+    if (!(error instanceof DamagedError)) throw error;
+    await database.setAside(error);
+    throw storageError(error.message);
   }
 }
 

@@ -1,117 +1,135 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Database } from '../../../agent/storage/database.js';
+import type { SupersimError } from '../../../shared/errors.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { openTestDatabase, told } from '../command/journal/support.js';
+import { countIn, insert } from './support.js';
 
-const INSERT = 'INSERT INTO outbox (seq, record) VALUES (?, ?)';
-const COUNT = 'SELECT count(*) AS count FROM outbox';
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
-const RECORD = Buffer.from('record');
+
+/** Writes a row, and notes when it is put into a commit, and when its end is told. */
+const noted = (database: Database, order: string[], name: string): Promise<SupersimError | undefined> =>
+  told((done) =>
+    database.write(
+      () => order.push(`write ${name}`),
+      (error) => {
+        order.push(`told ${name}`);
+        done(error);
+      },
+    ),
+  );
 
 describe('group commits', () => {
   it('commit the writes of one turn together and in order, and then call back each', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const order: string[] = [];
-    const first = told((done) =>
-      database.write(
-        (c) => {
-          order.push('write 1');
-          c.run(INSERT, [1, RECORD]);
-        },
-        (error) => {
-          order.push('told 1');
-          done(error);
-        },
-      ),
-    );
-    const second = told((done) =>
-      database.write(
-        (c) => {
-          order.push('write 2');
-          expect(c.inTransaction).toBe(true);
-          expect(c.get(COUNT)).toMatchObject({ count: 1 });
-        },
-        (error) => {
-          order.push('told 2');
-          done(error);
-        },
-      ),
-    );
+    const both = ['1', '2'].map((name) => noted(database, order, name));
     expect(order).toEqual([]);
-    expect(await Promise.all([first, second])).toEqual([undefined, undefined]);
+    expect(await Promise.all(both)).toEqual([undefined, undefined]);
     expect(order).toEqual(['write 1', 'write 2', 'told 1', 'told 2']);
   });
 
   it('commit the writes of consecutive turns together', async () => {
     const database = await openTestDatabase(temporaryFolder());
     const order: string[] = [];
-    const write = (name: string) =>
-      told((done) =>
-        database.write(
-          () => void order.push(`write ${name}`),
-          (error) => {
-            order.push(`told ${name}`);
-            done(error);
-          },
-        ),
-      );
     for (let round = 0; round < 10; round++) {
-      await write('alone');
-      const first = write('1');
+      await noted(database, order, 'alone');
+      const first = noted(database, order, '1');
       await nextTurn();
-      await Promise.all([first, write('2')]);
+      await Promise.all([first, noted(database, order, '2')]);
       expect(order.splice(0)).toEqual(['write alone', 'told alone', 'write 1', 'write 2', 'told 1', 'told 2']);
     }
   });
 
-  it('commit in the end also when each turn brings more writes', async () => {
+  it('commit the writes that come during a commit together in the next', async () => {
     const database = await openTestDatabase(temporaryFolder());
-    let committed = 0;
+    const order: string[] = [];
+    const later: Promise<unknown>[] = [];
+    await told((done) =>
+      database.write(() => {
+        setImmediate(() => later.push(...['1', '2'].map((name) => noted(database, order, name))));
+      }, done),
+    );
+    await Promise.all(later);
+    expect(order).toEqual(['write 1', 'write 2', 'told 1', 'told 2']);
+  });
+
+  it('begin in the end also when each turn brings more writes', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    let begun = 0;
     let turns = 0;
-    for (; turns < 100 && committed === 0; turns++) {
+    for (; turns < 100 && begun === 0; turns++) {
       database.write(
+        () => void begun++,
         () => undefined,
-        () => void committed++,
       );
       await nextTurn();
     }
     expect(turns).toBeLessThan(12);
-    expect(committed).toBeGreaterThan(4);
-  });
-
-  it('refuse one row that violates a constraint, and commit the others', async () => {
-    const database = await openTestDatabase(temporaryFolder());
-    const insert = (seq: number) => told((done) => database.write((c) => void c.run(INSERT, [seq, RECORD]), done));
-    const [one, again, two] = await Promise.all([insert(1), insert(1), insert(2)]);
-    expect([one?.code, again?.code, two?.code]).toEqual([undefined, 'busy', undefined]);
-    expect(database.read((c) => c.get(COUNT))).toMatchObject({ count: 2 });
+    expect(begun).toBeGreaterThan(4);
   });
 
   it('fail all writes of a failed group, and continue with the next', async () => {
     const database = await openTestDatabase(temporaryFolder());
-    const good = () => told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done));
-    const bad = told((done) => database.write((c) => void c.run('INSERT INTO nowhere VALUES (1)'), done));
-    const results = await Promise.all([good(), bad]);
+    const bad = told((done) => database.write((run) => run('INSERT INTO nowhere VALUES (1)', []), done));
+    const results = await Promise.all([insert(database, 1), bad]);
     expect(results.map((error) => error?.code)).toEqual(['busy', 'busy']);
-    expect(database.read((c) => c.get(COUNT))).toMatchObject({ count: 0 });
-    expect(await good()).toBeUndefined();
+    expect(await countIn(database)).toBe(0);
+    expect(await insert(database, 1)).toBeUndefined();
+  });
+
+  it('keep an error that is thrown when one is told from the others', async () => {
+    const { log, withMessage } = recordingLog();
+    const database = await openTestDatabase(temporaryFolder(), log);
+    database.write(
+      () => undefined,
+      () => {
+        throw new Error('broken');
+      },
+    );
+    expect(await insert(database, 1)).toBeUndefined();
+    expect(withMessage('internal error')).toHaveLength(1);
+  });
+
+  it('are read by what is read after them', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const written = [1, 2, 3].map((seq) => insert(database, seq));
+    expect(await countIn(database)).toBe(3);
+    expect(await Promise.all(written)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('refuse what is more than can wait, and take more when that is written', async () => {
+    const database = await openTestDatabase(undefined);
+    const all = await Promise.all(Array.from({ length: 16_385 }, (_, seq) => insert(database, seq)));
+    expect(all.filter((error) => error?.code === 'busy')).toHaveLength(1);
+    expect(await countIn(database)).toBe(16_384);
+    expect(await insert(database, 99_999)).toBeUndefined();
   });
 
   it('commit waiting writes on close, and refuse later ones', async () => {
     const folder = temporaryFolder();
     const database = await openTestDatabase(folder);
-    let late: Promise<{ code: string } | undefined> | undefined;
-    database.write(
-      (c) => void c.run(INSERT, [1, RECORD]),
-      () => {
-        late = told((done) => database.write((c) => void c.run(INSERT, [2, RECORD]), done));
-      },
-    );
-    database.close();
-    expect(await late).toMatchObject({ code: 'busy' });
-    expect((await openTestDatabase(folder)).read((c) => c.get(COUNT))).toMatchObject({ count: 1 });
+    const waiting = insert(database, 1);
+    const closed = database.close();
+    expect(await waiting).toBeUndefined();
+    await closed;
+    expect(await insert(database, 2)).toMatchObject({ code: 'busy' });
+    await expect(database.read('SELECT 1')).rejects.toMatchObject({ code: 'busy' });
+    expect(await countIn(await openTestDatabase(folder))).toBe(1);
+  });
+});
+
+describe('a read', () => {
+  it('that fails is rejected, and keeps neither others nor writes from theirs', async () => {
+    const database = await openTestDatabase(temporaryFolder());
+    const written = insert(database, 1);
+    const wrong = database.read('SELECT * FROM nowhere');
+    const right = countIn(database);
+    await expect(wrong).rejects.toMatchObject({ code: 'busy' });
+    expect([await written, await right]).toEqual([undefined, 1]);
   });
 });
 
@@ -123,25 +141,58 @@ describe('a state folder', () => {
     expect(statSync(folder).mode & 0o777).toBe(0o700);
   });
 
-  it('has a write-ahead log that is synced at every commit', async () => {
+  it('has a write-ahead log that is synced at every commit, and is locked', async () => {
     const database = await openTestDatabase(temporaryFolder());
-    expect(database.read((c) => c.get('PRAGMA journal_mode'))).toMatchObject({ journal_mode: 'wal' });
-    expect(database.read((c) => c.get('PRAGMA synchronous'))).toMatchObject({ synchronous: 2 });
+    expect(await database.read('PRAGMA journal_mode')).toMatchObject([{ journal_mode: 'wal' }]);
+    expect(await database.read('PRAGMA synchronous')).toMatchObject([{ synchronous: 2 }]);
+    expect(await database.read('PRAGMA locking_mode')).toMatchObject([{ locking_mode: 'exclusive' }]);
   });
 
-  it('that cannot be used is replaced by memory with a warning', async () => {
+  it('that cannot be used is never replaced by memory: what needs it is refused', async () => {
     const { log, lines } = recordingLog();
     const database = await openTestDatabase(join(writeFile(temporaryFolder(), 'file', ''), 'folder'), log);
-    expect(database.persistent).toBe(false);
-    expect(lines.map(({ level }) => level)).toEqual(['warn']);
-    expect(await told((done) => database.write((c) => void c.run(INSERT, [1, RECORD]), done))).toBeUndefined();
+    expect(database.persistent).toBe(true);
+    expect(lines.map(({ level }) => level)).toEqual(['error']);
+    expect(await insert(database, 1)).toMatchObject({ code: 'busy' });
+    await expect(database.read('SELECT 1')).rejects.toMatchObject({ code: 'busy' });
+    expect(database.status).toMatchObject({ writable: false, reason: expect.stringContaining('ENOTDIR') });
+    await database.probe();
   });
 
   it('can be used by one agent at a time', async () => {
     const folder = temporaryFolder();
     const first = await openTestDatabase(folder);
     await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'state-in-use' });
-    first.close();
-    expect((await openTestDatabase(folder)).persistent).toBe(true);
+    await first.close();
+    expect((await openTestDatabase(folder)).status.writable).toBe(true);
+  });
+
+  it('has an identity that stays, and a new one when it is renewed', async () => {
+    const folder = temporaryFolder();
+    const first = await openTestDatabase(folder);
+    const { identity } = first;
+    expect(identity).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{12}$/), lost: null });
+    await first.close();
+    const second = await openTestDatabase(folder);
+    expect(second.identity).toEqual(identity);
+    await second.renew();
+    const renewed = second.identity;
+    expect(renewed?.id).not.toBe(identity?.id);
+    await second.close();
+    const third = await openTestDatabase(folder);
+    expect(third.identity).toEqual(renewed);
+    expect(third.status.lost).toBe(0);
+  });
+});
+
+describe('a database in memory', () => {
+  it('is written and read as one on the disk, and is gone with its agent', async () => {
+    const database = await openTestDatabase(undefined);
+    expect(database.persistent).toBe(false);
+    expect(await insert(database, 1)).toBeUndefined();
+    expect(await countIn(database)).toBe(1);
+    await database.renew();
+    await database.close();
+    expect(await countIn(await openTestDatabase(undefined))).toBe(0);
   });
 });

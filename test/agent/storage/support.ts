@@ -3,14 +3,27 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openOutbox } from '../../../agent/command/outbox/outbox.js';
+import type { Database } from '../../../agent/storage/database.js';
 import { temporaryFolder } from '../../support/files.js';
-import { command, keyOf, openTestJournal, standingClock } from '../command/journal/support.js';
+import { command, keyOf, openTestJournal, standingClock, told } from '../command/journal/support.js';
+
+/** Writes a row into a table that the tests of the storage use for themselves. */
+export const insert = (database: Database, seq: number) =>
+  told((done) =>
+    database.write((run) => run('INSERT INTO outbox (seq, record) VALUES (?, ?)', [seq, Buffer.from('record')]), done),
+  );
+
+/** Counts these rows. */
+export const countIn = async (database: Database): Promise<unknown> => {
+  const [row] = await database.read('SELECT count(*) AS count FROM outbox');
+  return typeof row === 'object' && row !== null && 'count' in row ? row.count : undefined;
+};
 
 /** Creates a state folder with commands in every state, and waiting replies. */
 export async function filledFolder(): Promise<string> {
   const folder = temporaryFolder();
   const { database, journal } = await openTestJournal(folder);
-  const outbox = openOutbox(database, standingClock().clock);
+  const outbox = await openOutbox(database, standingClock().clock);
   for (let id = 0; id < 60; id++) {
     journal.accept(command(id, { request: Buffer.alloc(20 + 19 * id, 65) }), () => undefined);
     if (id % 3 > 0) journal.start(keyOf(id), () => undefined);
@@ -23,7 +36,7 @@ export async function filledFolder(): Promise<string> {
       expiresAt: 2e12,
     });
   }
-  database.close();
+  await database.close();
   return folder;
 }
 
@@ -42,4 +55,19 @@ export function fill(folder: string): void {
   } catch {
     // The disk is full, as intended.
   }
+}
+
+/**
+ * Changes bytes of a file in place, as a failing disk does; by another process: to close it in this one would release
+ * its locks (fcntl(2), "Advisory record locking").
+ */
+export function changeInPlace(path: string, from: string, to: string): void {
+  const program = `
+    const { readFileSync, writeFileSync } = require('node:fs');
+    const [, path, from, to] = process.argv;
+    const bytes = readFileSync(path, 'latin1');
+    if (!bytes.includes(from)) throw new Error('the file does not have it');
+    writeFileSync(path, bytes.replaceAll(from, to), { encoding: 'latin1', flag: 'r+' });
+  `;
+  execFileSync(process.execPath, ['-e', program, path, from, to]);
 }

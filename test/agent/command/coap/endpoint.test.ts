@@ -27,7 +27,8 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
   const duplicates = createDuplicateTable();
   const endpoint = createCoapEndpoint({
     duplicates,
-    recall: () => undefined,
+    find: (_key, _peer, then) => then(undefined),
+    forgotten: () => content('forgotten'),
     handle({ request, seen, encode, send }) {
       const respond = (parts: ResponseParts) => {
         const encoded = encode(parts);

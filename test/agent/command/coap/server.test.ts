@@ -60,7 +60,7 @@ describe('a request', () => {
       const first = await reply(last);
       expect(summary(first)).toContain(' 2.04 ');
       expect(await reply(last)).toEqual(first);
-      database.close();
+      await database.close();
       const again = await startWired({ folder, handlers: [handler] });
       expect(await again.reply(last)).toEqual(first);
       expect(seen).toHaveLength(1);
@@ -89,8 +89,7 @@ describe('a mistake of the agent over a request', () => {
   };
 
   it.each<[where: string, change: Partial<Journal>, runs: number, outcome: string, answer: string]>([
-    ['the journal when it is to accept', { accept: fail }, 0, 'failed', '5.00 #9 "a" internal-error: broken'],
-    ['the journal when it is to write the start', { start: fail }, 0, 'failed', '5.00 #9 "a" internal-error: broken'],
+    ['the journal when it is to take it in', { begin: fail }, 0, 'failed', '5.00 #9 "a" internal-error: broken'],
     // The handler has run, and its result is known.
     ['the journal when it is to write the end', { finish: fail }, 1, 'done', '2.04 #9 "a" ok'],
   ])('in %s ends it, once for all repeats', async (_where, change, runs, outcome, answer) => {

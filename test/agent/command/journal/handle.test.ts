@@ -1,11 +1,11 @@
 import { decode, encode } from 'cborg';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
 import { defineHandler } from '../../../../agent/handlers/handler.js';
 import { requestBytes, withoutId } from '../../../support/coap.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { FROM_CARRIER } from '../../../support/pipeline.js';
-import { heldHandler, lookingHandler, onDisk, settled, startWired } from '../wired-support.js';
+import { heldHandler, lookingHandler, onDisk, settled, skippableTime, startWired } from '../wired-support.js';
 
 const CONFIG = { listen: { ports: [6969, { port: 7000, format: 'raw' as const, handler: 'look' }] } };
 const FORMATS: [format: string, request: Uint8Array | string, port: number, answer: (reply: Buffer) => unknown][] = [
@@ -117,19 +117,18 @@ describe('a command that may run twice', () => {
     expect(answers(request, FROM_CARRIER, port)).toHaveLength(1);
     await settled();
     expect(onDisk(folder)).toEqual([]);
-    expect(journal.size).toEqual({ entries: 0, bytes: 0, live: 0 });
+    expect(journal.size).toEqual({ entries: 0, bytes: 0, live: 0, remembered: 0 });
   });
 
   it.each(FORMATS)('in %s is written when it has run for a second', async (format, request, port, answer) => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
+    const skip = skippableTime();
     const held = heldHandler('look', true);
     const { folder, receive, sent } = await startWired({ handlers: [held.handler], config: CONFIG });
     receive(request, FROM_CARRIER, port);
-    vi.advanceTimersByTime(900);
+    skip(900);
     await settled();
     expect(onDisk(folder)).toEqual([]);
-    vi.advanceTimersByTime(200);
+    skip(200);
     await settled();
     expect(onDisk(folder)).toMatchObject([{ state: 'started', runs: 1, command: { idempotent: true, format } }]);
     held.release('ok');
@@ -139,13 +138,12 @@ describe('a command that may run twice', () => {
   });
 
   it('is not written however long it runs when it changes nothing', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
+    const skip = skippableTime();
     const held = heldHandler('look', true);
     const { folder, receive } = await startWired({ handlers: [{ ...held.handler, safe: true }] });
     receive('#1 look');
     receive(requestBytes({ path: 'look', method: '0.01' }));
-    vi.advanceTimersByTime(20_000);
+    skip(20_000);
     await settled();
     expect(held.called).toHaveLength(2);
     expect(onDisk(folder)).toEqual([]);

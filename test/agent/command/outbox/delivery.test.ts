@@ -26,7 +26,7 @@ interface Setup {
 async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOutbox = false }: Setup = {}) {
   const { log, withMessage } = recordingLog();
   const database = await openTestDatabase(folder);
-  const outbox = withoutOutbox ? undefined : openOutbox(database, systemClock(), limits);
+  const outbox = withoutOutbox ? undefined : await openOutbox(database, systemClock(), limits);
   const left: string[] = [];
   /** Ways that are closed: destinations, or `from` and a device port. */
   const closed = new Set<string>();
@@ -110,12 +110,11 @@ describe('what is to leave', () => {
       });
     expect(await where('a')).toBe('sent');
     closed.add('all');
-    const told = where('b');
-    const rows = () => database.read((connection) => connection.all('SELECT seq FROM outbox').length);
-    expect(rows()).toBe(0);
-    expect(await told).toBe('on-disk');
-    expect(rows()).toBe(1);
-    database.close();
+    const rows = async () => (await database.read('SELECT seq FROM outbox')).length;
+    expect(await rows()).toBe(0);
+    expect(await where('b')).toBe('on-disk');
+    expect(await rows()).toBe(1);
+    await database.close();
     expect(await where('c')).toBe('in-memory');
     expect(outbox?.size.entries).toBe(2);
   });
@@ -257,7 +256,7 @@ describe('a destination that cannot be reached', () => {
     before.closed.add('all');
     await before.send('old', { port: 7000 });
     before.delivery.stop();
-    before.database.close();
+    await before.database.close();
     const { send, left, closed, waiting } = await start({ folder });
     closed.add('from 7000');
     await send('new');
@@ -292,7 +291,7 @@ describe('the outbox', () => {
     before.closed.add('all');
     for (const text of ['a', 'b']) await before.send(text);
     before.delivery.stop();
-    before.database.close();
+    await before.database.close();
     const { send, left, waiting } = await start({ folder });
     await send('c');
     expect(left).toEqual([]);
@@ -309,7 +308,7 @@ describe('the outbox', () => {
     before.closed.clear();
     await pass();
     before.delivery.stop();
-    before.database.close();
+    await before.database.close();
     const { left, waiting } = await start({ folder });
     expect(waiting()).toEqual([]);
     await pass(5000);

@@ -93,14 +93,14 @@ describe('the outbox', () => {
   it('gives what waits in order, also after a restart', async () => {
     const folder = temporaryFolder();
     const database = await openTestDatabase(folder);
-    const outbox = openOutbox(database, clock);
+    const outbox = await openOutbox(database, clock);
     for (const text of ['a', 'b', 'c']) expect(await told((done) => outbox.push(message(text), done))).toBeUndefined();
     const first = outbox.waiting()[0];
     expect(first).toMatchObject({ port: 6970, destination: { address: '100.64.0.1', port: 6969 }, kind: 'reply' });
     expect(await told((done) => outbox.remove(first?.seq ?? 0, done))).toBeUndefined();
-    database.close();
+    await database.close();
 
-    const again = openOutbox(await openTestDatabase(folder), clock);
+    const again = await openOutbox(await openTestDatabase(folder), clock);
     expect(again.size).toEqual({ entries: 2, bytes: 2 });
     again.push(message('d'));
     expect(drain(again)).toEqual(['b', 'c', 'd']);
@@ -110,7 +110,7 @@ describe('the outbox', () => {
   it('counts what it drops, and does not find it again after a restart', async () => {
     const folder = temporaryFolder();
     const database = await openTestDatabase(folder);
-    const outbox = openOutbox(database, clock, LIMITS);
+    const outbox = await openOutbox(database, clock, LIMITS);
     for (const text of ['1', '2', '3']) outbox.push(message(text));
     outbox.push(message('event', 'event'));
     outbox.push(message('4'));
@@ -119,8 +119,8 @@ describe('the outbox', () => {
     outbox.push(message('y'.repeat(99)));
     expect(outbox.drops).toEqual({ count: 3, bytes: 3, expired: 0 });
     expect(outbox.size).toEqual({ entries: 2, bytes: 100 });
-    database.close();
-    expect(drain(openOutbox(await openTestDatabase(folder), clock))).toEqual(['4', 'y'.repeat(99)]);
+    await database.close();
+    expect(drain(await openOutbox(await openTestDatabase(folder), clock))).toEqual(['4', 'y'.repeat(99)]);
   });
 
   it.each<[string, Partial<Moment>, string[]]>([
@@ -133,7 +133,7 @@ describe('the outbox', () => {
     ['by the time since the boot', { wall: -9e9, monotonic: -49_000, boot: 'second' }, []],
   ])('lets an entry expire %s', async (_, jump, left) => {
     const time = standingClock();
-    const outbox = openOutbox(await openTestDatabase(temporaryFolder()), time.clock);
+    const outbox = await openOutbox(await openTestDatabase(temporaryFolder()), time.clock);
     outbox.push(message('a'));
     const { wall, monotonic } = time.clock();
     time.set({ ...jump, wall: wall + (jump.wall ?? 0), monotonic: monotonic + (jump.monotonic ?? 0) });
@@ -142,7 +142,7 @@ describe('the outbox', () => {
   });
 
   it('takes nothing that has expired already', async () => {
-    const outbox = openOutbox(await openTestDatabase(undefined), clock);
+    const outbox = await openOutbox(await openTestDatabase(undefined), clock);
     outbox.push(message('old', 'reply', clock().wall));
     expect([outbox.size.entries, outbox.drops.expired]).toEqual([0, 1]);
   });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../../agent/base/log.js';
 import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
 import type { StartGate } from '../../../../agent/command/runner/task.js';
@@ -63,27 +63,28 @@ function start(limits: Partial<RunLimits> = {}) {
 }
 
 describe('a command whose start has to be written', () => {
-  it('has its place while that is being done, and runs only then', async () => {
+  it('holds no place while that is being done, and runs only then', async () => {
     const { runner, submit, events, written, startsBeingWritten, end } = start();
     for (const name of ['a', 'b', 'c', 'd']) submit(name);
-    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([2, 2, ['a', 'b']]);
+    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([0, 4, ['a', 'b']]);
     submit('e', { journalled: false });
-    expect(runner.waiting).toBe(3);
-    expect(events).toEqual(['a accepted', 'b accepted', 'c accepted', 'd accepted']);
+    // Only what waits for a place is accepted first.
+    expect(events).toEqual(['c accepted', 'd accepted', 'e runs']);
+    expect([runner.running, runner.waiting]).toEqual([1, 4]);
     events.length = 0;
     written('b');
     written('a');
-    expect(events).toEqual(['b runs', 'a runs']);
-    expect([runner.running, startsBeingWritten()]).toEqual([2, []]);
-    await end('a');
-    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([2, 2, ['c']]);
-    await end('b');
-    written('c');
-    written('d');
-    await end('c');
-    expect(events).toEqual(['b runs', 'a runs', 'a ok', 'b ok', 'c runs', 'd runs', 'c ok', 'e runs']);
-    await end('d');
+    expect(events).toEqual(['b runs']);
+    expect([runner.running, runner.waiting, startsBeingWritten()]).toEqual([2, 3, []]);
     await end('e');
+    expect(events).toEqual(['b runs', 'e ok', 'a runs']);
+    await end('b');
+    expect(startsBeingWritten()).toEqual(['c']);
+    written('c');
+    await end('a');
+    written('d');
+    for (const name of ['c', 'd']) await end(name);
+    expect(events.slice(3)).toEqual(['b ok', 'c runs', 'a ok', 'd runs', 'c ok', 'd ok']);
     expect([runner.running, runner.waiting]).toEqual([0, 0]);
   });
 
@@ -95,14 +96,14 @@ describe('a command whose start has to be written', () => {
     written('b', new SupersimError('busy', 'the disk is full'));
     written('c');
     await end('c');
-    expect(events.slice(3)).toEqual(['a busy', 'b busy', 'c runs', 'c ok']);
+    expect(events).toEqual(['b accepted', 'c accepted', 'a busy', 'b busy', 'c runs', 'c ok']);
     expect([runner.running, runner.waiting]).toEqual([0, 0]);
   });
 
   it('that is refused for want of room is not accepted before', () => {
     const { submit, events } = start({ running: 1, waiting: 1 });
     for (const name of ['a', 'b', 'c']) submit(name);
-    expect(events).toEqual(['a accepted', 'b accepted', 'c busy']);
+    expect(events).toEqual(['b accepted', 'c busy']);
   });
 
   it('is not cancelled any more', () => {
@@ -111,7 +112,48 @@ describe('a command whose start has to be written', () => {
     submit('b');
     const named = (wanted: string) => runner.cancel(({ command }) => command.name === wanted);
     expect([named('a'), named('b'), named('b')]).toEqual([false, true, false]);
-    expect(events).toEqual(['a accepted', 'b accepted', 'b cancelled']);
+    expect(events).toEqual(['b accepted', 'b cancelled']);
+  });
+
+  it('is one of many at once where commands are quick', async () => {
+    const { submit, startsBeingWritten, written, end, runner } = start({ waiting: 100 });
+    for (let run = 0; run < 40; run++) {
+      submit('quick', { journalled: false });
+      await end('quick');
+    }
+    const names = Array.from({ length: 12 }, (_, index) => `${index}`);
+    for (const name of names) submit(name);
+    expect(startsBeingWritten()).toEqual(names);
+    // Still no more run at once than there are places.
+    for (const name of names) written(name);
+    expect([runner.running, runner.waiting]).toEqual([2, 10]);
+    for (const name of names) await end(name);
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+  });
+
+  it('is one of as many as there are places where commands are slow', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { submit, startsBeingWritten, end } = start({ waiting: 100 });
+    for (let run = 0; run < 40; run++) {
+      submit('slow', { journalled: false });
+      vi.advanceTimersByTime(1000);
+      await end('slow');
+    }
+    for (let index = 0; index < 12; index++) submit(`${index}`);
+    expect(startsBeingWritten()).toEqual(['0', '1']);
+  });
+});
+
+describe('a command whose start need not be written', () => {
+  it('runs at once beside many whose start is being written, or who wait for that', async () => {
+    const { submit, events, end, runner } = start({ waiting: 1000 });
+    for (let index = 0; index < 500; index++) submit(`${index}`);
+    events.length = 0;
+    submit('ping', { journalled: false });
+    await end('ping');
+    expect(events).toEqual(['ping runs', 'ping ok']);
+    expect([runner.running, runner.waiting]).toEqual([0, 500]);
   });
 });
 
@@ -125,11 +167,22 @@ describe('stopping while a start is being written', () => {
       stopped = true;
     });
     await new Promise((resolve) => setImmediate(resolve));
-    expect([stopped, runner.running, runner.waiting]).toEqual([false, 1, 0]);
+    expect([stopped, runner.running, runner.waiting]).toEqual([false, 0, 1]);
     written('a');
     await stop;
-    expect(events).toEqual(['a accepted', 'b accepted', 'b busy', 'a busy']);
-    expect(runner.running).toBe(0);
+    expect(events).toEqual(['b accepted', 'b busy', 'a busy']);
+    expect([runner.running, runner.waiting]).toEqual([0, 0]);
+  });
+
+  it('refuses what waits for a place with its start on the disk', async () => {
+    const { runner, submit, events, written, end } = start({ running: 1 });
+    submit('a');
+    submit('b', { journalled: false });
+    written('a');
+    const stop = runner.stop(10_000);
+    await end('b');
+    await stop;
+    expect(events).toEqual(['b runs', 'a busy', 'b ok']);
   });
 
   it('does not end the agent a second time', async () => {
@@ -138,6 +191,6 @@ describe('stopping while a start is being written', () => {
     const stop = runner.stop(10_000);
     written('restart');
     await stop;
-    expect(events).toEqual(['restart accepted', 'restart busy']);
+    expect(events).toEqual(['restart busy']);
   });
 });
