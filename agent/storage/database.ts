@@ -200,7 +200,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       log.error({ cause: damage.cause, setAside: damage.path }, 'journal: damaged; set aside and started a fresh one');
     }
     if (known !== undefined && (cause === undefined || !writable)) {
-      if (writable && marked !== known.id) expectAnswer(await used.ask({ kind: 'mark', id: known.id }));
+      if (writable && marked !== known.id) expectAnswer(await used.ask({ kind: 'mark', marker: { id: known.id } }));
       return known;
     }
     const next = createIdentity(clock(), cause !== undefined);
@@ -233,7 +233,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     packer.reuse(undefined);
     packer.run(sql, values);
     expectAnswer(await used.ask({ kind: 'batch', ...packer.take(), queries: [] }));
-    if (folder !== undefined) expectAnswer(await used.ask({ kind: 'mark', id: next.id }));
+    if (folder !== undefined) expectAnswer(await used.ask({ kind: 'mark', marker: { id: next.id } }));
   }
 
   function opened(started: WorkerLink, { writable, created, ...opening }: Opening & { kind: 'opened' }): void {
@@ -534,6 +534,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     async renew() {
       const next = createIdentity(clock(), false);
+      // Should the agent end between the two, the marker must not be that of another journal.
+      if (folder !== undefined) await command({ kind: 'mark', marker: 'creating' });
       const { sql, values } = replaceIdentity(next);
       await new Promise<void>((resolve, reject) =>
         add({
@@ -543,7 +545,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
           done: (error) => (error === undefined ? resolve() : reject(error)),
         }),
       );
-      if (folder !== undefined) await command({ kind: 'mark', id: next.id });
+      if (folder !== undefined) await command({ kind: 'mark', marker: { id: next.id } });
       identity = next;
     },
     onOpen(listener) {

@@ -5,7 +5,7 @@ import { loadNative, type SqlValue } from '../../shared/sqlite/native.js';
 import { runBatch } from './batch.js';
 import { type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
 import { DATABASE_NAME } from './folder.js';
-import { writeMarker } from './marker.js';
+import { type Marker, writeMarker } from './marker.js';
 import { createDatabase } from './schema.js';
 import { setAside } from './set-aside.js';
 import { checkStructure, isDamage, isInputOutput, reasonOf, WRITE_BACK } from './sqlite.js';
@@ -43,11 +43,14 @@ export type Request =
   /** Checks the structure of the whole file. */
   | { readonly kind: 'check' }
   /** Writes the journal's identity beside the database. */
-  | { readonly kind: 'mark'; readonly id: string }
+  | { readonly kind: 'mark'; readonly marker: Exclude<Marker, undefined> }
   /** Sets the database aside, as a reader found damage in it. */
   | { readonly kind: 'set-aside'; readonly cause: string }
   /** Writes the log into the database, and closes it. */
   | { readonly kind: 'close' };
+
+/** Has the worker end; it is not answered. */
+export const END = 'end';
 
 /**
  * Why a request failed. After `write` (a full disk) the worker goes on. After the others it must be replaced by another,
@@ -134,7 +137,7 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         checkStructure(connection);
         return;
       case 'mark':
-        if (folder !== undefined) writeMarker(folder, { id: request.id });
+        if (folder !== undefined) writeMarker(folder, request.marker);
         return;
       case 'set-aside':
         throw new FoundDamage(request.cause);
@@ -183,7 +186,12 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
   }
 
   port.postMessage(open());
-  port.on('message', (request: Request) => {
+  port.on('message', (request: Request | typeof END) => {
+    if (request === END) {
+      // Nothing else keeps the thread.
+      port.close();
+      return;
+    }
     const given = answer(request);
     port.postMessage(given, given.memory === undefined ? [] : [given.memory]);
   });
