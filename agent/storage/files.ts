@@ -16,8 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '../../shared/sqlite/connection.js';
-import { DATABASE_NAME } from './folder.js';
-import { type Marker, readMarker, syncFolder, writeMarker } from './marker.js';
+import { DATABASE_NAME, type Marker, readMarker, syncFolder, writeMarker } from './folder.js';
 import { createDatabase, openExisting } from './schema.js';
 import { setAside } from './set-aside.js';
 import { DamagedError, isDamage, reasonOf, WRITE_BACK } from './sqlite.js';

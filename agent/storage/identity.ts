@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { messageOf } from '../../shared/errors.js';
 import type { Moment } from '../base/moment.js';
+import { DATABASE_NAME } from './folder.js';
 import { readRecord, writeRecord } from './record.js';
-import type { Query } from './worker.js';
+import { DamagedError } from './sqlite.js';
+import type { Answer, Opening, Request } from './worker.js';
+import type { WorkerLink } from './worker-link.js';
 
 /** Who a journal is: what was remembered in one is not known to another. */
-export interface JournalIdentity {
+export interface DatabaseIdentity {
   /** Twelve hexadecimal digits. */
   readonly id: string;
   readonly created: Moment;
@@ -17,21 +21,81 @@ const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.strin
 const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{12}$/), created: moment, lost: moment.nullable() });
 const rowSchema = z.object({ record: z.unknown() });
 
-export const createIdentity = (now: Moment, isLost: boolean): JournalIdentity => ({
+export const createIdentity = (now: Moment, isLost: boolean): DatabaseIdentity => ({
   id: randomBytes(6).toString('hex'),
   created: now,
   lost: isLost ? now : null,
 });
 
-export const IDENTITY_QUERY: Query = { sql: 'SELECT record FROM journal', values: [] };
-
-export const replaceIdentity = (identity: JournalIdentity): Query => ({
-  sql: 'INSERT OR REPLACE INTO journal (only, record) VALUES (1, ?)',
-  values: [writeRecord(JSON.stringify(identity))],
+/** The request that gives the database an identity. */
+export const identify = (identity: DatabaseIdentity): Request => ({
+  kind: 'identify',
+  id: identity.id,
+  record: writeRecord(JSON.stringify(identity)),
 });
 
 /** Reads the identity; undefined where the database has none yet. @throws DamagedError */
-export function parseIdentity(rows: readonly unknown[]): JournalIdentity | undefined {
+export function parseIdentity(rows: readonly unknown[]): DatabaseIdentity | undefined {
   const parsed = rowSchema.safeParse(rows[0]);
   return parsed.success ? readRecord(identitySchema, parsed.data.record).document : undefined;
+}
+
+/** The identity of a database that was opened, and why what was remembered before is lost. */
+export interface Established {
+  readonly identity: DatabaseIdentity;
+  readonly loss: string | undefined;
+}
+
+/**
+ * Reads the identity of a database that was just opened, or gives it one, and finds out whether the journal before was
+ * lost.
+ *
+ * @param knownLoss why it is already known to be lost
+ * @throws (rejects) DamagedError when the database was damaged, and is set aside; Error when it cannot be used now
+ */
+export async function establishIdentity(
+  link: WorkerLink,
+  opening: Opening & { readonly kind: 'opened' },
+  now: Moment,
+  knownLoss: string | undefined,
+): Promise<Established> {
+  const { marker, damage, created, writable } = opening;
+  const known = await readIdentity(link);
+  const marked = typeof marker === 'object' ? marker.id : undefined;
+  const loss = knownLoss ?? damage?.cause ?? lossOf(marked, known?.id, created);
+  if (known !== undefined && (loss === undefined || !writable)) {
+    if (writable && marked !== known.id) expectAnswer(await link.ask({ kind: 'mark', marker: { id: known.id } }));
+    return { identity: known, loss: undefined };
+  }
+  const identity = createIdentity(now, loss !== undefined);
+  if (writable) expectAnswer(await link.ask(identify(identity)));
+  return { identity, loss: writable ? loss : undefined };
+}
+
+function lossOf(marked: string | undefined, known: string | undefined, created: boolean): string | undefined {
+  if (marked === undefined || marked === known) return undefined;
+  return created
+    ? `there was a journal, but ${DATABASE_NAME} is missing`
+    : `${DATABASE_NAME} is that of another journal`;
+}
+
+const IDENTITY_QUERY = { sql: 'SELECT record FROM journal', values: [] };
+
+async function readIdentity(link: WorkerLink): Promise<DatabaseIdentity | undefined> {
+  const memory = new ArrayBuffer(0);
+  const answer = await link.ask({ kind: 'batch', sql: [], memory, length: 0, queries: [IDENTITY_QUERY] });
+  const [rows = []] = answer.results;
+  const failure = answer.failure ?? ('kind' in rows ? rows : undefined);
+  if (failure?.kind === 'damaged') throw new DamagedError(failure.reason);
+  if (failure !== undefined || 'kind' in rows) throw new Error(failure?.reason);
+  try {
+    return parseIdentity(rows);
+  } catch (error) {
+    const aside = await link.ask({ kind: 'set-aside', cause: messageOf(error) });
+    throw new DamagedError(aside.failure?.reason);
+  }
+}
+
+function expectAnswer({ failure }: Answer): void {
+  if (failure !== undefined) throw new Error(failure.reason);
 }

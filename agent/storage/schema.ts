@@ -26,6 +26,8 @@ const FROM_VERSION_1 = [
 
 const setVersion = `PRAGMA user_version = ${SCHEMA_VERSION}`;
 
+export const REPLACE_IDENTITY = 'INSERT OR REPLACE INTO journal (only, record) VALUES (1, ?)';
+
 /** They change nothing, and write as many pages as a command does. */
 export const REWRITES = [
   setVersion,

@@ -4,9 +4,8 @@ import { type Connection, transaction } from '../../shared/sqlite/connection.js'
 import { loadNative, type SqlValue } from '../../shared/sqlite/native.js';
 import { runBatch } from './batch.js';
 import { type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
-import { DATABASE_NAME } from './folder.js';
-import { type Marker, writeMarker } from './marker.js';
-import { createDatabase } from './schema.js';
+import { DATABASE_NAME, type Marker, writeMarker } from './folder.js';
+import { createDatabase, REPLACE_IDENTITY } from './schema.js';
 import { setAside } from './set-aside.js';
 import { checkStructure, isDamage, isInputOutput, reasonOf, WRITE_BACK } from './sqlite.js';
 
@@ -42,7 +41,9 @@ export type Request =
     }
   /** Checks the structure of the whole file. */
   | { readonly kind: 'check' }
-  /** Writes the journal's identity beside the database. */
+  /** Gives the database an identity, and writes it beside the database too. */
+  | { readonly kind: 'identify'; readonly id: string; readonly record: Uint8Array }
+  /** Writes beside the database which it is, or that it is about to become another. */
   | { readonly kind: 'mark'; readonly marker: Exclude<Marker, undefined> }
   /** Sets the database aside, as a reader found damage in it. */
   | { readonly kind: 'set-aside'; readonly cause: string }
@@ -135,6 +136,10 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         return;
       case 'check':
         checkStructure(connection);
+        return;
+      case 'identify':
+        transaction(connection, () => connection.run(REPLACE_IDENTITY, [request.record]));
+        if (folder !== undefined) writeMarker(folder, { id: request.id });
         return;
       case 'mark':
         if (folder !== undefined) writeMarker(folder, request.marker);

@@ -25,8 +25,14 @@ interface SimRequest {
   readonly options: Omit<RequestOptions, 'timeout' | 'devicePort' | 'signal'>;
 }
 
-/** What a SIM is sent before a command that it may have been sent earlier. */
-const PING: SimRequest = { name: 'ping', options: { get: true, journal: true } };
+/**
+ * What a SIM is sent before a command that it may have been sent earlier: in the command's own format, to which the port
+ * may be pinned; but text cannot ask for the journal.
+ */
+const pingIn = (format: BroadcastCommand['format']): SimRequest => ({
+  name: 'ping',
+  options: format === 'json' || format === 'cbor' ? { format, journal: true } : { get: true, journal: true },
+});
 
 type Release = () => void;
 
@@ -144,7 +150,7 @@ export function createAskSim(
       slot?.();
       return notAsked(TOO_OLD);
     }
-    const ping = await ask(sim, PING, slot);
+    const ping = await ask(sim, pingIn(command.format), slot);
     const { journal, apiCalls, timings } = ping;
     if (ping.outcome === 'not-sent' || ping.outcome === 'no-answer') {
       return { outcome: 'no-answer', error: noPing(ping.error), attempts: 0, apiCalls, timings };

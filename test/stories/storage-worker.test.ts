@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads';
 import { describe, expect, it, vi } from 'vitest';
 import { silentLog } from '../../agent/base/log.js';
 import type { Database } from '../../agent/storage/database.js';
-import { MARKER_NAME } from '../../agent/storage/marker.js';
+import { MARKER_NAME } from '../../agent/storage/folder.js';
 import { openTestDatabase, reopened } from '../agent/command/journal/support.js';
 import { lookingHandler, settled, startWired } from '../agent/command/wired-support.js';
 import { insert } from '../agent/storage/support.js';

@@ -93,7 +93,8 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
     retrying = true;
     setTimeout(() => {
       retrying = false;
-      retry();
+      if (database.status.writable) retry();
+      else retryLater();
     }, RETRY_MS).unref();
   }
 

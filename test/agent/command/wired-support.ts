@@ -10,8 +10,7 @@ import { OLDEST_FIRST, parseRows } from '../../../agent/command/journal/rows.js'
 import type { JournalLimits } from '../../../agent/command/journal/types.js';
 import { recoverCommands } from '../../../agent/command/recover.js';
 import { defineHandler } from '../../../agent/handlers/handler.js';
-import { DATABASE_NAME } from '../../../agent/storage/folder.js';
-import { MARKER_NAME } from '../../../agent/storage/marker.js';
+import { DATABASE_NAME, MARKER_NAME } from '../../../agent/storage/folder.js';
 import { connect } from '../../../agent/storage/sqlite.js';
 import { deferred } from '../../support/deferred.js';
 import { temporaryFolder } from '../../support/files.js';

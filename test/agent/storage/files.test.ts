@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, readdirSync, rmSync, statSync, truncateSync, 
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabaseFile, writeAgain } from '../../../agent/storage/files.js';
-import { readMarker, writeMarker } from '../../../agent/storage/marker.js';
+import { readMarker, writeMarker } from '../../../agent/storage/folder.js';
 import { DamagedError } from '../../../agent/storage/sqlite.js';
 import { temporaryFolder } from '../../support/files.js';
 import { needs } from '../../support/needs.js';

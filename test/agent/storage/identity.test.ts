@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createIdentity, IDENTITY_QUERY, parseIdentity, replaceIdentity } from '../../../agent/storage/identity.js';
-import { createDatabase } from '../../../agent/storage/schema.js';
+import { createIdentity, identify, parseIdentity } from '../../../agent/storage/identity.js';
+import { createDatabase, REPLACE_IDENTITY } from '../../../agent/storage/schema.js';
 import { DamagedError } from '../../../agent/storage/sqlite.js';
 import { temporaryFolder } from '../../support/files.js';
 import { openTestDatabase, standingClock } from '../command/journal/support.js';
@@ -20,12 +20,12 @@ describe('the identity of a journal', () => {
 
   it('is read as it was written, and replaced as a whole', () => {
     const connection = createDatabase(':memory:');
-    const stored = () => parseIdentity(connection.all(IDENTITY_QUERY.sql, IDENTITY_QUERY.values));
+    const stored = () => parseIdentity(connection.all('SELECT record FROM journal'));
     expect(stored()).toBeUndefined();
     for (const isLost of [false, true]) {
       const identity = createIdentity(NOW, isLost);
-      const { sql, values } = replaceIdentity(identity);
-      connection.run(sql, values);
+      const request = identify(identity);
+      if (request.kind === 'identify') connection.run(REPLACE_IDENTITY, [request.record]);
       expect(stored()).toEqual(identity);
     }
     connection.close();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createBatchPacker } from '../../../agent/storage/batch.js';
-import { readMarker } from '../../../agent/storage/marker.js';
+import { readMarker } from '../../../agent/storage/folder.js';
 import { type Answer, END, type Opening, type Request, startWorker } from '../../../agent/storage/worker.js';
 import { nativePath, type SqlValue } from '../../../shared/sqlite/native.js';
 import { temporaryFolder } from '../../support/files.js';

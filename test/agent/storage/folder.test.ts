@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { MARKER_NAME, readMarker, writeMarker } from '../../../agent/storage/marker.js';
+import { MARKER_NAME, readMarker, writeMarker } from '../../../agent/storage/folder.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 
 describe('the marker of a state folder', () => {
