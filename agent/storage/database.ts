@@ -354,6 +354,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     setAside: (found) => command({ kind: 'set-aside', cause: messageOf(found) }).catch(() => undefined),
     async renew() {
       const next = createIdentity(clock(), false);
+      // Should the agent end between the two, the marker must not be that of another journal.
+      await command({ kind: 'mark', marker: 'creating' });
       await command(identify(next));
       identity = next;
     },

@@ -64,7 +64,7 @@ export async function establishIdentity(
   const marked = typeof marker === 'object' ? marker.id : undefined;
   const loss = knownLoss ?? damage?.cause ?? lossOf(marked, known?.id, created);
   if (known !== undefined && (loss === undefined || !writable)) {
-    if (writable && marked !== known.id) expectAnswer(await link.ask({ kind: 'mark', id: known.id }));
+    if (writable && marked !== known.id) expectAnswer(await link.ask({ kind: 'mark', marker: { id: known.id } }));
     return { identity: known, loss: undefined };
   }
   const identity = createIdentity(now, loss !== undefined);

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import source from 'storage-worker-source';
-import type { Answer, Opening, Request, WorkerSetup } from './worker.js';
+import { type Answer, END, type Opening, type Request, type WorkerSetup } from './worker.js';
 
 /** One worker thread that has the database open. */
 export interface WorkerLink {
@@ -13,8 +13,8 @@ export interface WorkerLink {
    */
   ask(request: Request): Promise<Answer>;
   /**
-   * Ends it, so that its files are closed. Resolves when it has ended: while a call to the disk hangs, it cannot be
-   * ended.
+   * Has it end, so that its files are closed. Resolves when it has: not while a call to the disk hangs. A thread that is
+   * terminated in libsql would end the whole process as soon as that returns.
    */
   end(): Promise<void>;
 }
@@ -28,7 +28,7 @@ interface Pending<T> {
 /**
  * Starts the worker of a database.
  *
- * @param hangMs how long it may take for one request; then it hangs, and is ended
+ * @param hangMs how long it may take for one request; then it hangs, and is to be ended
  */
 export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink {
   const worker = new Worker(source, { eval: true, workerData: setup, name: 'journal', execArgv: [] });
@@ -50,7 +50,6 @@ export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink 
       }
       const timer = setTimeout(() => {
         fail(new Error(`the disk has not answered for ${hangMs / 1000} s`));
-        void worker.terminate();
       }, hangMs);
       keep({ resolve, reject, timer });
     });
@@ -92,7 +91,7 @@ export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink 
       }),
     async end() {
       fail(new Error('the storage worker was ended'));
-      void worker.terminate();
+      worker.postMessage(END);
       await exited;
     },
   };

@@ -4,7 +4,7 @@ import { type Connection, transaction } from '../../shared/sqlite/connection.js'
 import { loadNative, type SqlValue } from '../../shared/sqlite/native.js';
 import { runBatch } from './batch.js';
 import { type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
-import { DATABASE_NAME, writeMarker } from './folder.js';
+import { DATABASE_NAME, type Marker, writeMarker } from './folder.js';
 import { createDatabase, REPLACE_IDENTITY } from './schema.js';
 import { setAside } from './set-aside.js';
 import { checkStructure, isDamage, isInputOutput, reasonOf, WRITE_BACK } from './sqlite.js';
@@ -43,12 +43,15 @@ export type Request =
   | { readonly kind: 'check' }
   /** Gives the database an identity, and writes it beside the database too. */
   | { readonly kind: 'identify'; readonly id: string; readonly record: Uint8Array }
-  /** Writes the identity beside the database, where it is missing. */
-  | { readonly kind: 'mark'; readonly id: string }
+  /** Writes beside the database which it is, or that it is about to become another. */
+  | { readonly kind: 'mark'; readonly marker: Exclude<Marker, undefined> }
   /** Sets the database aside, as a reader found damage in it. */
   | { readonly kind: 'set-aside'; readonly cause: string }
   /** Writes the log into the database, and closes it. */
   | { readonly kind: 'close' };
+
+/** Has the worker end; it is not answered. */
+export const END = 'end';
 
 /**
  * Why a request failed. After `write` (a full disk) the worker goes on. After the others it must be replaced by another,
@@ -139,7 +142,7 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         if (folder !== undefined) writeMarker(folder, { id: request.id });
         return;
       case 'mark':
-        if (folder !== undefined) writeMarker(folder, { id: request.id });
+        if (folder !== undefined) writeMarker(folder, request.marker);
         return;
       case 'set-aside':
         throw new FoundDamage(request.cause);
@@ -188,7 +191,12 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
   }
 
   port.postMessage(open());
-  port.on('message', (request: Request) => {
+  port.on('message', (request: Request | typeof END) => {
+    if (request === END) {
+      // Nothing else keeps the thread.
+      port.close();
+      return;
+    }
     const given = answer(request);
     port.postMessage(given, given.memory === undefined ? [] : [given.memory]);
   });
