@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import source from 'storage-worker-source';
-import { type Answer, END, type Opening, type Request, type WorkerSetup } from './worker.js';
+import type { Answer, EndRequest, Opening, Request, WorkerSetup } from './worker.js';
 
 /** One worker thread that has the database open. */
 export interface WorkerLink {
@@ -91,7 +91,7 @@ export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink 
       }),
     async end() {
       fail(new Error('the storage worker was ended'));
-      worker.postMessage(END);
+      worker.postMessage({ kind: 'end' } satisfies EndRequest);
       await exited;
     },
   };

@@ -51,7 +51,9 @@ export type Request =
   | { readonly kind: 'close' };
 
 /** Has the worker end; it is not answered. */
-export const END = 'end';
+export interface EndRequest {
+  readonly kind: 'end';
+}
 
 /**
  * Why a request failed. After `write` (a full disk) the worker goes on. After the others it must be replaced by another,
@@ -191,8 +193,8 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
   }
 
   port.postMessage(open());
-  port.on('message', (request: Request | typeof END) => {
-    if (request === END) {
+  port.on('message', (request: Request | EndRequest) => {
+    if (request.kind === 'end') {
       // Nothing else keeps the thread.
       port.close();
       return;

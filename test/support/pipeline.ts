@@ -28,6 +28,8 @@ export interface PipelineSetup {
   readonly handlers?: readonly HandlerDefinition[];
   readonly log?: Log;
   readonly journal?: Journal;
+  /** The identity of the journal, as a reply carries it. */
+  readonly identity?: () => string;
   /** Answers for the transport whether a datagram could leave. */
   readonly sendError?: () => Error | undefined;
   readonly maxBytes?: () => number;
@@ -45,6 +47,7 @@ export function startPipeline({
   handlers = [],
   log = silentLog,
   journal,
+  identity,
   sendError,
   maxBytes,
   judge,
@@ -79,6 +82,7 @@ export function startPipeline({
     registry,
     submit: judge === undefined ? runner.submit : createDeadlineGate(runner, judge),
     journal,
+    identity,
     send,
     maxBytes: transport.maxBytes,
     stats,

@@ -93,17 +93,20 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
     retrying = true;
     setTimeout(() => {
       retrying = false;
-      if (database.status.writable) retry();
-      else retryLater();
+      retry();
     }, RETRY_MS).unref();
   }
 
   /** Writes the ends that could not be written, and removes the rows of commands that were refused. */
   function retry(): void {
     for (const one of live.values()) if (!isLive(one.entry)) put(one, one.entry, ignore);
+    if (doubtful.length === 0) return;
+    if (!database.status.writable) {
+      retryLater();
+      return;
+    }
     const rows = doubtful;
     doubtful = [];
-    if (rows.length === 0) return;
     database.write(
       (run) => removeRows(run, rows),
       (error) => {

@@ -4,7 +4,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createBatchPacker } from '../../../agent/storage/batch.js';
 import { readMarker } from '../../../agent/storage/folder.js';
-import { type Answer, END, type Opening, type Request, startWorker } from '../../../agent/storage/worker.js';
+import { type Answer, type Opening, type Request, startWorker } from '../../../agent/storage/worker.js';
 import { nativePath, type SqlValue } from '../../../shared/sqlite/native.js';
 import { temporaryFolder } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
@@ -134,7 +134,7 @@ describe('the storage worker', () => {
     const { port, batch } = await start();
     const last = batch([row(1)]);
     const closed = new Promise<void>((resolve) => port.once('close', resolve));
-    port.postMessage(END);
+    port.postMessage({ kind: 'end' });
     expect(await last).toMatchObject({ results: [[{ count: 1 }]] });
     await closed;
   });

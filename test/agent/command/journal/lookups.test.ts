@@ -4,11 +4,12 @@ import type { Found } from '../../../../agent/command/journal/types.js';
 import { deferred } from '../../../support/deferred.js';
 import { keyOf, RUNNING } from './support.js';
 
+const NUMBERS = new Map(Array.from({ length: 5000 }, (_, id) => [keyOf(id).toString('hex'), id]));
+
 /** Lookups of which the test answers those that read the disk: commands with an odd number. */
 function start() {
   const reads = new Map<number, ReturnType<typeof deferred<Found | undefined>>>();
-  const numberOf = ({ key }: Wanted) =>
-    Array.from({ length: 5000 }, (_, id) => id).find((id) => key && keyOf(id).equals(key)) ?? -1;
+  const numberOf = ({ key }: Wanted) => NUMBERS.get(Buffer.from(key ?? []).toString('hex')) ?? -1;
   const events: string[] = [];
   const lookups = createLookups({
     inMemory: (wanted) => (numberOf(wanted) % 2 === 1 ? 'later' : undefined),
