@@ -326,6 +326,8 @@ function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeli
   if (journal === undefined || database === undefined) return () => undefined;
   let recovering: Promise<boolean> | undefined;
   let stopped = false;
+  // Also where it cannot be opened: what comes must not wait for it.
+  void recover();
   database.onOpen(() => void recover());
   const timer = setInterval(() => {
     void recover();
@@ -352,7 +354,7 @@ async function closeWhenOpened(opening: ReturnType<typeof openState>): Promise<v
 
 /** A disk that hangs does not keep the agent from stopping. */
 const flushInTime = (database: Database): Promise<void> =>
-  raceTimeout(FLUSH_MS, database.flush()).catch(() => undefined);
+  raceTimeout(FLUSH_MS, database.flush()).catch(() => database.abandon());
 
 /** Returns undefined where there is no journal. */
 function databaseStatus({ database, failure }: Partial<State> = {}): DatabaseStatus | undefined {

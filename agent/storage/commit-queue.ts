@@ -50,6 +50,8 @@ export interface QueueOptions {
    * @returns why the batch is to be tried again with the next worker; undefined when the answer counts
    */
   readonly judge: (answer: Answer, wrote: boolean, wroteFirst: boolean) => string | undefined;
+  /** Returns the number of the last counted write; see `Database.nextCount`. */
+  readonly lastCount: () => number;
   /** Called when a worker has ended, or hangs, before it answered a batch. */
   readonly ended: (link: WorkerLink, why: string) => void;
 }
@@ -58,7 +60,7 @@ export interface QueueOptions {
  * Gathers writes and reads into batches, one after the other: what comes while a batch is under way shares the next.
  * Those that come together share one commit, which waits for the disk once.
  */
-export function createCommitQueue({ log, refusalOf, first, judge, ended }: QueueOptions) {
+export function createCommitQueue({ log, refusalOf, first, judge, lastCount, ended }: QueueOptions) {
   const packer = createBatchPacker();
   const answers = createSlices();
   let waiting: Item[] = [];
@@ -126,13 +128,15 @@ export function createCommitQueue({ log, refusalOf, first, judge, ended }: Queue
 
   function pack(items: readonly Item[], before: WriteWork | undefined) {
     packer.reuse(undefined);
+    const counted = lastCount();
     before?.(packer.run);
     const queries: Query[] = [];
     for (const item of items) {
       if (item.kind === 'write') item.work(packer.run);
       else queries.push(item.query);
     }
-    return { kind: 'batch', ...packer.take(), queries } as const;
+    const count = lastCount() > counted ? lastCount() : 0;
+    return { kind: 'batch', ...packer.take(), queries, count } as const;
   }
 
   function tell(items: readonly Item[], { failure, results }: Answer): void {

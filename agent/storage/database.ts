@@ -19,6 +19,8 @@ export type { WriteCallback } from './commit-queue.js';
 const RETRY_MS = 5000;
 /** How long the disk may take for one commit; a slow SD card takes a second. */
 const HANG_MS = 30_000;
+/** How often a worker is replaced at once within the delay above; then that is waited for. */
+const MAX_REPLACED = 10;
 /** How long the end of a worker may take. */
 const END_MS = 1000;
 /** How long a stop waits for the last commit. */
@@ -68,6 +70,20 @@ export interface Database {
   check(): Promise<void>;
   /** Sets the database aside, as a reader has found damage in it. */
   setAside(found: DamagedError): Promise<void>;
+  /**
+   * Returns the next number of the count of writes, to be stored in what is written. The highest that was committed is
+   * also in a file beside the database: where the database has less, it was set back, and something was lost.
+   */
+  nextCount(): number;
+  /** Returns the number that {@link nextCount} has returned last. */
+  readonly lastCount: number;
+  /**
+   * Compares the count of the writes that were found in the database with the one beside it. Where it is lower, the
+   * database gets a new identity, which says so.
+   *
+   * @throws (rejects) SupersimError `busy` when that cannot be written
+   */
+  checkCount(found: number): Promise<void>;
   /** Gives the database a new identity: what it remembered was deleted on purpose. */
   renew(): Promise<void>;
   /** Calls `listener` whenever the database is opened; at once if it is open. */
@@ -82,6 +98,8 @@ export interface Database {
    * @throws (rejects) SupersimError `busy` when one hangs that cannot be ended
    */
   probe(): Promise<void>;
+  /** Refuses what waits for the disk, as the agent stops and the disk does not answer. */
+  abandon(): void;
   /** Commits the waiting writes and closes the database. */
   close(): Promise<void>;
 }
@@ -105,7 +123,7 @@ export interface DatabaseOptions {
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
   let setup: WorkerSetup = { folder, native: nativePath(), writeBack: false };
-  const queue = createCommitQueue({ log, refusalOf, first, judge, ended: workerEnded });
+  const queue = createCommitQueue({ log, refusalOf, first, judge, lastCount: () => count, ended: workerEnded });
   const listeners: ((opened: Opened) => void)[] = [];
   const fresh: WriteWork[] = [];
   const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
@@ -124,7 +142,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let loss: string | undefined;
   /** Whether a worker is in a call to the disk that does not end. */
   let hangs = false;
-  let replacedAt = Number.NEGATIVE_INFINITY;
+  /** The last number of the count of writes, and what the file had when the database was first opened. */
+  let count = 0;
+  let countedBefore = 0;
+  /** When the worker was replaced lately. */
+  let replaced: number[] = [];
   let retryTimer: NodeJS.Timeout | undefined;
 
   /** @param isAgain whether it was just done, and a damaged database was set aside */
@@ -171,6 +193,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     writeFailure = undefined;
     if (writable) {
       state = 'open';
+      if (!wasOpen && !created && established.loss === undefined) countedBefore = opening.counted;
       wasOpen = true;
       restoring ||= contents === 'lost';
       setup = { ...setup, writeBack: false };
@@ -235,11 +258,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     void used.end().then(() => {
       clearTimeout(timer);
       hangs = false;
-      // Replacing it again at once would help no more than it has just done.
-      const isFirst = performance.now() - replacedAt >= retryMs;
-      replacedAt = performance.now();
+      // Replacing it again and again would help no more than it has just done.
+      const now = performance.now();
+      replaced = [...replaced.filter((at) => at > now - retryMs), now];
       if (state === 'closed') return;
-      if (isFirst) void start();
+      if (replaced.length <= MAX_REPLACED) void start();
       else {
         refuseUntilOpened();
         retryLater();
@@ -352,8 +375,23 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     read: queue.read,
     check: () => command({ kind: 'check' }),
     setAside: (found) => command({ kind: 'set-aside', cause: messageOf(found) }).catch(() => undefined),
+    nextCount: () => ++count,
+    get lastCount() {
+      return count;
+    },
+    async checkCount(found) {
+      const cause = `${DATABASE_NAME} was set back: ${countedBefore} writes were counted, and it has ${found}`;
+      const isSetBack = found < countedBefore;
+      count = Math.max(count, found, countedBefore);
+      if (!isSetBack) return;
+      countedBefore = 0;
+      const next = createIdentity(clock(), true);
+      await command(identify(next));
+      identity = next;
+      reportLoss(cause);
+    },
     async renew() {
-      const next = createIdentity(clock(), false);
+      const next = { ...createIdentity(clock(), false), lost: identity?.lost ?? null };
       // Should the agent end between the two, the marker must not be that of another journal.
       await command({ kind: 'mark', marker: 'creating' });
       await command(identify(next));
@@ -368,6 +406,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     async probe() {
       if (hangs) throw storageError(reason);
       if (state === 'open' || state === 'read-only') await queue.read('SELECT 1');
+    },
+    abandon() {
+      if (state === 'closed') return;
+      reason = 'the agent stops, and the disk does not answer';
+      state = 'failed';
+      queue.attach(undefined);
+      queue.refuse();
+      void link?.end();
+      link = undefined;
     },
     async close() {
       if (state === 'closed') return;

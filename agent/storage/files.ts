@@ -16,10 +16,18 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '../../shared/sqlite/connection.js';
-import { DATABASE_NAME, type Marker, readMarker, syncFolder, writeMarker } from './folder.js';
+import {
+  type CountFile,
+  DATABASE_NAME,
+  type Marker,
+  openCountFile,
+  readMarker,
+  syncFolder,
+  writeMarker,
+} from './folder.js';
 import { createDatabase, openExisting } from './schema.js';
 import { setAside } from './set-aside.js';
-import { DamagedError, isDamage, reasonOf, WRITE_BACK } from './sqlite.js';
+import { connect, DamagedError, isDamage, reasonOf, WRITE_BACK } from './sqlite.js';
 
 /** A larger database is not copied to be read. */
 const MAX_COPIED_BYTES = 256 * 1024 * 1024;
@@ -36,6 +44,8 @@ export interface OpenedFile {
   readonly marker: Marker;
   /** Why the database that was there cannot be read; it was set aside. */
   readonly damage?: { readonly cause: string; readonly path: string } | undefined;
+  /** The count of writes; undefined where it can only be read. */
+  readonly count: CountFile | undefined;
   /** Compares the open file with its name in the folder. @throws DamagedError when the file's end is gone */
   readonly missing: () => string | undefined;
 }
@@ -70,7 +80,7 @@ function openWritable(folder: string, path: string, now: Date): OpenedFile {
   if (existsSync(path)) {
     try {
       const connection = openExisting(path);
-      return { connection, writable: true, created: false, marker, missing: watch(path) };
+      return { connection, writable: true, created: false, marker, count: openCountFile(folder), missing: watch(path) };
     } catch (error) {
       // What the file has while it is being created for the first time is no damage.
       if (!isDamage(error)) throw error;
@@ -82,7 +92,8 @@ function openWritable(folder: string, path: string, now: Date): OpenedFile {
   if (marker === undefined && damage === undefined) writeMarker(folder, 'creating');
   const connection = createDatabase(path);
   syncFolder(folder);
-  return { connection, writable: true, created: true, marker, damage, missing: watch(path) };
+  const count = openCountFile(folder);
+  return { connection, writable: true, created: true, marker, damage, count, missing: watch(path) };
 }
 
 /**
@@ -105,6 +116,7 @@ function openCopy(folder: string, path: string, reason: string): OpenedFile {
       reason,
       created: false,
       marker: readMarker(folder),
+      count: undefined,
       missing: () => undefined,
     };
   } finally {
@@ -141,6 +153,15 @@ const statOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEn
 const isSame = (one: Stats | undefined, other: Stats | undefined): boolean =>
   one?.ino === other?.ino && one?.dev === other?.dev;
 
+/** @throws the error of SQLite when another process uses this database */
+function expectUnused(path: string): void {
+  try {
+    connect(path).close();
+  } catch (error) {
+    if (isInUse(error)) throw error;
+  }
+}
+
 /**
  * Writes the open database, whose file was deleted or replaced, into its folder again. It must be opened anew then.
  *
@@ -150,7 +171,10 @@ export function writeAgain(connection: Connection, folder: string, now: Date): v
   const path = join(folder, DATABASE_NAME);
   const copy = `${path}.new`;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  if (existsSync(path)) setAside(path, now);
+  if (existsSync(path)) {
+    expectUnused(path);
+    setAside(path, now);
+  }
   rmSync(copy, { force: true });
   connection.run('VACUUM INTO ?', [copy]);
   const file = openSync(copy, 'r+');

@@ -83,7 +83,7 @@ const IDENTITY_QUERY = { sql: 'SELECT record FROM journal', values: [] };
 
 async function readIdentity(link: WorkerLink): Promise<DatabaseIdentity | undefined> {
   const memory = new ArrayBuffer(0);
-  const answer = await link.ask({ kind: 'batch', sql: [], memory, length: 0, queries: [IDENTITY_QUERY] });
+  const answer = await link.ask({ kind: 'batch', sql: [], memory, length: 0, queries: [IDENTITY_QUERY], count: 0 });
   const [rows = []] = answer.results;
   const failure = answer.failure ?? ('kind' in rows ? rows : undefined);
   if (failure?.kind === 'damaged') throw new DamagedError(failure.reason);

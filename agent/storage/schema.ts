@@ -12,7 +12,8 @@ const SCHEMA = [
   COMMAND,
   // Many ended commands in one row, without their replies.
   'CREATE TABLE identities (first INTEGER PRIMARY KEY, record BLOB NOT NULL)',
-  'CREATE TABLE journal (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL)',
+  // The count is of what was written into rows that are deleted by now.
+  'CREATE TABLE journal (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL, count INTEGER NOT NULL DEFAULT 0)',
 ];
 const OUTBOX = 'CREATE TABLE outbox (seq INTEGER PRIMARY KEY, record BLOB NOT NULL)';
 
@@ -26,7 +27,8 @@ const FROM_VERSION_1 = [
 
 const setVersion = `PRAGMA user_version = ${SCHEMA_VERSION}`;
 
-export const REPLACE_IDENTITY = 'INSERT OR REPLACE INTO journal (only, record) VALUES (1, ?)';
+export const REPLACE_IDENTITY =
+  'INSERT INTO journal (only, record) VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET record = excluded.record';
 
 /** They change nothing, and write as many pages as a command does. */
 export const REWRITES = [

@@ -19,10 +19,13 @@ export interface WorkerLink {
   end(): Promise<void>;
 }
 
+/** After the process itself was stopped (SIGSTOP), an answer may be there that was not read yet. */
+const AGAIN_MS = 100;
+
 interface Pending<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
+  timer: NodeJS.Timeout;
 }
 
 /**
@@ -48,10 +51,12 @@ export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink 
         reject(failed);
         return;
       }
-      const timer = setTimeout(() => {
-        fail(new Error(`the disk has not answered for ${hangMs / 1000} s`));
-      }, hangMs);
-      keep({ resolve, reject, timer });
+      const hang = () => fail(new Error(`the disk has not answered for ${hangMs / 1000} s`));
+      const waitOnce = () => {
+        one.timer = setTimeout(hang, AGAIN_MS);
+      };
+      const one = { resolve, reject, timer: setTimeout(waitOnce, hangMs) };
+      keep(one);
     });
   }
 

@@ -38,6 +38,8 @@ export type Request =
       readonly length: number;
       /** Run after the commit, or the failure, of the writes. */
       readonly queries: readonly Query[];
+      /** The highest number of the count of writes in the batch; 0 when none of them is counted. */
+      readonly count: number;
     }
   /** Checks the structure of the whole file. */
   | { readonly kind: 'check' }
@@ -67,7 +69,11 @@ export interface Failure {
 
 /** How the database was opened. */
 export type Opening =
-  | ({ readonly kind: 'opened' } & Pick<OpenedFile, 'writable' | 'reason' | 'created' | 'marker' | 'damage'>)
+  | ({
+      readonly kind: 'opened';
+      /** The highest number that was committed, as the file beside the database has it; 0 where that is not known. */
+      readonly counted: number;
+    } & Pick<OpenedFile, 'writable' | 'reason' | 'created' | 'marker' | 'damage'>)
   | { readonly kind: 'not-opened'; readonly reason: string; readonly inUse: boolean };
 
 export interface Answer {
@@ -84,18 +90,19 @@ export interface Answer {
 /** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
 export function startWorker(port: MessagePort, { folder, native, writeBack }: WorkerSetup): void {
   const sql: string[] = [];
-  let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'missing'> | undefined;
+  let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'missing' | 'count'> | undefined;
 
   function open(): Opening {
     try {
       loadNative(native);
       if (folder === undefined) {
-        file = { connection: createDatabase(':memory:'), writable: true, missing: () => undefined };
-        return { kind: 'opened', writable: true, created: true, marker: undefined };
+        file = { connection: createDatabase(':memory:'), writable: true, count: undefined, missing: () => undefined };
+        return { kind: 'opened', counted: 0, writable: true, created: true, marker: undefined };
       }
       const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
       file = { ...rest, writable, ...(reason !== undefined && { reason }) };
-      return { kind: 'opened', writable, created, marker, damage, ...(reason !== undefined && { reason }) };
+      const counted = rest.count?.before ?? 0;
+      return { kind: 'opened', counted, writable, created, marker, damage, ...(reason !== undefined && { reason }) };
     } catch (error) {
       return { kind: 'not-opened', reason: reasonOf(error), inUse: systemCodeOf(error) === 'SQLITE_BUSY' };
     }
@@ -135,6 +142,7 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         if (request.length === 0) return;
         if (file?.writable === false) throw new Error(file.reason);
         transaction(connection, () => runBatch(request.memory, request.length, sql, connection.run));
+        if (request.count > 0) writeCount(request.count);
         return;
       case 'check':
         checkStructure(connection);
@@ -152,6 +160,15 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         // The library does not do it when it closes.
         if (file?.writable === true) connection.get(WRITE_BACK);
         connection.close();
+    }
+  }
+
+  /** What it is for is not worth a refusal. */
+  function writeCount(count: number): void {
+    try {
+      file?.count?.write(count);
+    } catch {
+      // The disk is full: the file was not longer before either.
     }
   }
 

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../agent/base/log.js';
@@ -150,5 +159,81 @@ describe('a journal whose files were lost while no agent ran', () => {
     expect(after.database.status).toMatchObject({ lost: 0, damaged: 0 });
     expect(String(await after.reply('#1000 look'))).toBe('#1000 ok ok');
     expect(seen).toHaveLength(COMMANDS + 1);
+  });
+});
+
+describe('a journal that was set back', () => {
+  /** A state folder as a kill leaves it: its log has the last fifth of the commands. */
+  async function killed() {
+    const started = await startUsed();
+    const folder = temporaryFolder();
+    for (const name of readdirSync(started.folder)) copyFileSync(join(started.folder, name), join(folder, name));
+    return { ...started, folder };
+  }
+
+  /** A copy of the database when it had four fifths of the commands. */
+  async function olderCopy(folder: string): Promise<void> {
+    const { handler } = lookingHandler('look', () => 1);
+    const older = await startWired({ handlers: [handler], limits: LIMITS });
+    await sendAll(older, ids.slice(0, 200));
+    await older.database.close();
+    rmSync(nameOf(folder, '-wal'));
+    copyFileSync(nameOf(older.folder), nameOf(folder));
+    // Its identity is the same.
+    copyFileSync(join(older.folder, 'journal.id'), join(folder, 'journal.id'));
+  }
+
+  const halfOf = (path: string) => truncateSync(path, Math.floor(statSync(path).size / 2));
+
+  it.each<[string, (folder: string) => void | Promise<void>]>([
+    ['its log was cut', (folder) => halfOf(nameOf(folder, '-wal'))],
+    ['its log was emptied', (folder) => truncateSync(nameOf(folder, '-wal'))],
+    ['its log was deleted', (folder) => rmSync(nameOf(folder, '-wal'))],
+    [
+      'its log was overwritten in the middle',
+      (folder) => {
+        const bytes = readFileSync(nameOf(folder, '-wal'));
+        bytes.fill(7, bytes.length / 2, bytes.length / 2 + 3000);
+        writeFileSync(nameOf(folder, '-wal'), bytes);
+      },
+    ],
+    ['an older copy was put in its place', olderCopy],
+  ])('runs nothing twice, and answers what it still knows: %s', async (_, setBack) => {
+    const { folder, seen, setup } = await killed();
+    await setBack(folder);
+    const after = await startWired({ ...setup, folder });
+    expect(after.database.status).toMatchObject({ writable: true, lost: 1 });
+    const answers = await repeatAll(after);
+    expect(seen).toHaveLength(COMMANDS);
+    // All that had been written into the database before is known, in whatever words.
+    expect((answers['error interrupted'] ?? 0) + (answers['repeat error interrupted'] ?? 0)).toBeGreaterThan(0);
+    expect((answers['repeat ok'] ?? 0) + (answers['repeat forgotten ok'] ?? 0)).toBeGreaterThanOrEqual(190);
+    await after.database.close();
+    const again = await startWired({ ...setup, folder });
+    expect(again.database.status.lost).toBe(0);
+    await repeatAll(again);
+    expect(seen).toHaveLength(COMMANDS);
+  });
+
+  it('is not what a kill leaves', async () => {
+    const { folder, seen, setup } = await killed();
+    const after = await startWired({ ...setup, folder });
+    expect(after.database.status.lost).toBe(0);
+    expect(await repeatAll(after)).toEqual({ 'repeat ok': WITH_REPLY, 'repeat forgotten ok': COMMANDS - WITH_REPLY });
+    expect(seen).toHaveLength(COMMANDS);
+  });
+
+  it('is not one from which all was forgotten, or purged', async () => {
+    const { folder, database, journal, time, setup } = await startUsed();
+    time.pass(2 * LIMITS.keepMs);
+    journal.maintain();
+    await database.close();
+    const second = await startWired({ ...setup, folder });
+    expect(second.journal.size.remembered).toBe(0);
+    await sendAll(second, [1, 2, 3]);
+    expect(await second.journal.purge()).toBe(3);
+    await second.database.close();
+    const third = await startWired({ ...setup, folder });
+    expect([second.database.status.lost, third.database.status.lost]).toEqual([0, 0]);
   });
 });

@@ -116,8 +116,11 @@ const bytes = z.base64().transform((text) => Buffer.from(text, 'base64'));
 const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
 /** Without a boot: that of the receipt, as nearly always. */
 const laterMoment = moment.partial({ boot: true });
+/** The count of writes when it was written; 0.1 did not count. */
+const count = z.int().default(0);
 const commandSchema = z.object({
   seq: z.int(),
+  count,
   received: moment,
   // Of 0.1; now the attachment has it.
   key: bytes.optional(),
@@ -136,6 +139,7 @@ const commandSchema = z.object({
 });
 const progressSchema = z.object({
   seq: z.int(),
+  count,
   state: z.enum(JOURNAL_STATES),
   runs: z.int(),
   started: laterMoment.nullable(),
@@ -147,10 +151,11 @@ const progressSchema = z.object({
 });
 
 /** Returns the record of the fixed part, which is written once: its attachment is the key and the request. */
-export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =>
+export const writeCommand = ({ seq, received, command }: JournalEntry, written: number): Buffer =>
   writeRecord(
     JSON.stringify({
       seq,
+      count: written,
       received,
       peer: command.peer,
       id: command.id,
@@ -163,18 +168,19 @@ export const writeCommand = ({ seq, received, command }: JournalEntry): Buffer =
       endsWith: command.endsWith,
       deadline: command.deadline,
       lifetimeMs: command.lifetimeMs,
-    } satisfies Record<Exclude<keyof JournalCommand, 'key' | 'request'> | 'seq' | 'received', unknown>),
+    } satisfies Record<Exclude<keyof JournalCommand, 'key' | 'request'> | 'seq' | 'count' | 'received', unknown>),
     Buffer.concat([command.key, command.request]),
   );
 
 /** Returns the record of the progress: its attachment is the reply, if there is one. */
-export function writeProgress(entry: JournalEntry): Buffer {
+export function writeProgress(entry: JournalEntry, written: number): Buffer {
   const { seq, state, runs, outcome, code, reply, received } = entry;
   // That of a command which started when it was received, as most do.
   if (state === 'started' && runs === 1 && entry.started === received) return NOTHING;
   const started = shortMoment(entry.started, received);
   const finished = shortMoment(entry.finished, received);
-  return writeRecord(JSON.stringify({ seq, state, runs, started, finished, outcome, code }), reply ?? undefined);
+  const progress = { seq, count: written, state, runs, started, finished, outcome, code };
+  return writeRecord(JSON.stringify(progress), reply ?? undefined);
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -189,6 +195,8 @@ const wholeMoment = (moment: z.output<typeof laterMoment> | null, { boot }: Mome
 export interface Row {
   readonly entry: JournalEntry;
   readonly bytes: number;
+  /** The count of writes when it was written last. */
+  readonly count: number;
 }
 
 /**
@@ -198,9 +206,9 @@ export interface Row {
  */
 export function readEntry(commandRecord: unknown, progressRecord: unknown): Row {
   const first = readRecord(commandSchema, commandRecord);
-  const { seq, received, key, request, ...fixed } = first.document;
+  const { seq, count: written, received, key, request, ...fixed } = first.document;
   const second = blob(progressRecord).length === 0 ? justStarted(seq) : readRecord(progressSchema, progressRecord);
-  const { reply, ...progress } = second.document;
+  const { reply, count: rewritten, ...progress } = second.document;
   if (seq !== progress.seq) throw new DamagedError('a row has the records of two commands');
   const command = {
     ...fixed,
@@ -219,11 +227,12 @@ export function readEntry(commandRecord: unknown, progressRecord: unknown): Row 
       reply: second.attachment ?? reply ?? null,
     },
     bytes: first.size + second.size,
+    count: Math.max(written, rewritten),
   };
 }
 
 const justStarted = (seq: number): Opened<z.output<typeof progressSchema>> => ({
-  document: { seq, state: 'started', runs: 1, started: null, finished: null, outcome: null, code: null },
+  document: { seq, count: 0, state: 'started', runs: 1, started: null, finished: null, outcome: null, code: null },
   attachment: undefined,
   size: 0,
 });
@@ -235,6 +244,8 @@ export interface EndedRow extends Pick<JournalEntry, 'seq' | 'outcome' | 'code'>
   readonly finished: Moment;
   readonly hadReply: boolean;
   readonly bytes: number;
+  /** The count of writes when it ended. */
+  readonly count: number;
 }
 
 const lifetimeSchema = z.object({ received: moment, lifetimeMs: z.number(), key: bytes.optional() });
@@ -259,6 +270,7 @@ export function readEnded(commandRecord: unknown, progressRecord: unknown): Ende
     finished: wholeMoment(finished, document.received) ?? document.received,
     hadReply: (progress.attachment ?? reply ?? null) !== null,
     bytes: size + progress.size,
+    count: progress.document.count,
   };
 }
 

@@ -43,7 +43,7 @@ export const createGroup = (first: number, finished: Moment): IdentityGroup => (
 });
 
 /** A command that has ended, and what of it is kept longest. */
-export type Ended = Omit<EndedRow, 'key'> & { readonly key: Uint8Array };
+export type Ended = Omit<EndedRow, 'key' | 'count'> & { readonly key: Uint8Array };
 
 /** Adds the identity of a command that has ended. */
 export function addIdentity(group: IdentityGroup, ended: Ended): void {

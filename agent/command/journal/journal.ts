@@ -217,7 +217,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     await new Promise<void>((resolve, reject) => {
       database.write(
         (run) => {
-          for (const { entry } of ended) updateRow(run, entry);
+          for (const { entry } of ended) updateRow(run, entry, database.nextCount());
         },
         (error) => (error === undefined ? resolve() : reject(error)),
       );
@@ -231,9 +231,19 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   async function purge(): Promise<number> {
     const { count } = remembered;
     await new Promise<void>((resolve, reject) => {
-      database.write(removeEnded, (error) => (error === undefined ? resolve() : reject(error)));
+      database.write(
+        (run) => removeEnded(run, database.lastCount),
+        (error) => {
+          if (error !== undefined) {
+            reject(error);
+            return;
+          }
+          // At once: what ended in the same commit, but later, stays.
+          remembered.clear();
+          resolve();
+        },
+      );
     });
-    remembered.clear();
     await database.renew();
     return count;
   }

@@ -3,7 +3,7 @@ import type { Database, WriteCallback } from '../../storage/database.js';
 import { isLive, type JournalCommand, type JournalEntry, writeProgress } from './entry.js';
 import type { Ended } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
-import { insertRow, removeRows, updateRow } from './rows.js';
+import { insertRow, keepCount, removeRows, updateRow } from './rows.js';
 
 /** Bytes that a live command is counted as besides its request: its record, and a reply of 1300 bytes. */
 const RESERVED_BYTES = 2048;
@@ -30,7 +30,8 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
   let bytes = 0;
 
   database.onFresh((run) => {
-    for (const one of live.values()) if (one.saved !== undefined) insertRow(run, one.saved);
+    keepCount(run, database.lastCount);
+    for (const one of live.values()) if (one.saved !== undefined) insertRow(run, one.saved, database.nextCount());
     doubtful = [];
   });
   database.onOpen(({ writable }) => writable && retry());
@@ -67,10 +68,11 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
   }
 
   function write(one: LiveCommand, run: RunStatement): void {
-    const progress = writeProgress(one.entry);
+    const count = database.nextCount();
+    const progress = writeProgress(one.entry, count);
     one.progressBytes = progress.length;
-    if (one.saved === undefined) one.commandBytes = insertRow(run, one.entry, progress);
-    else updateRow(run, one.entry, progress);
+    if (one.saved === undefined) one.commandBytes = insertRow(run, one.entry, count, progress);
+    else updateRow(run, one.entry, count, progress);
   }
 
   function saved(one: LiveCommand, entry: JournalEntry): void {
@@ -108,7 +110,7 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
     const rows = doubtful;
     doubtful = [];
     database.write(
-      (run) => removeRows(run, rows),
+      (run) => removeRows(run, rows, database.lastCount),
       (error) => {
         if (error === undefined) return;
         doubtful = [...rows, ...doubtful];

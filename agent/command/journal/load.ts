@@ -1,9 +1,10 @@
+import * as z from 'zod';
 import type { Database } from '../../storage/database.js';
 import { DamagedError, storageError } from '../../storage/sqlite.js';
 import type { Row } from './entry.js';
 import { readGroup } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
-import { IDENTITIES_FROM, OLDEST_FIRST, parseEndedOrLive, parseIdentitiesRow } from './rows.js';
+import { IDENTITIES_FROM, KEPT_COUNT, OLDEST_FIRST, parseEndedOrLive, parseIdentitiesRow } from './rows.js';
 
 /** Rows that are read at once: while they are taken in, no datagram is. */
 const PAGE_ROWS = 64;
@@ -49,14 +50,27 @@ async function loadIdentities(database: Database, remembered: RememberedCommands
 
 async function loadRows(database: Database, remembered: RememberedCommands): Promise<Loaded> {
   const live: Row[] = [];
+  let count = readCount(await database.read(KEPT_COUNT));
   for (let after = 0; ; ) {
     const rows = await database.read(OLDEST_FIRST, [after, PAGE_ROWS]);
     for (const row of rows) {
       const parsed = parseEndedOrLive(row);
       if ('entry' in parsed) live.push(parsed);
       else remembered.add(parsed);
+      count = Math.max(count, parsed.count);
       after = 'entry' in parsed ? parsed.entry.seq : parsed.seq;
     }
-    if (rows.length < PAGE_ROWS) return { live, lastSeq: after };
+    if (rows.length < PAGE_ROWS) {
+      await database.checkCount(count);
+      return { live, lastSeq: after };
+    }
   }
+}
+
+const countRow = z.object({ count: z.int() });
+
+function readCount([row]: readonly unknown[]): number {
+  const parsed = countRow.safeParse(row);
+  if (!parsed.success) throw new DamagedError('the count of writes cannot be read');
+  return parsed.data.count;
 }

@@ -198,7 +198,7 @@ export function createRemembered(database: Database) {
     database.write(
       (run) => {
         insertIdentities(run, first, writeGroup(identities));
-        removeRows(run, seqs);
+        removeRows(run, seqs, database.lastCount);
       },
       (error) => {
         if (error === undefined) group.identities = undefined;
@@ -223,7 +223,7 @@ export function createRemembered(database: Database) {
     database.write(
       (run) => {
         removeIdentities(run, first);
-        removeRows(run, seqs);
+        removeRows(run, seqs, database.lastCount);
       },
       // What stays on the disk is forgotten after the next start.
       () => undefined,

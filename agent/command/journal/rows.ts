@@ -17,6 +17,10 @@ const INSERT = 'INSERT OR REPLACE INTO command (seq, live, record, progress) VAL
 const UPDATE = 'UPDATE command SET live = ?, progress = ? WHERE seq = ?';
 const DELETE = 'DELETE FROM command WHERE seq IN (SELECT value FROM json_each(?))';
 
+const KEEP_COUNT = 'UPDATE journal SET count = max(count, ?)';
+/** The count that is stored apart from the rows. */
+export const KEPT_COUNT = 'SELECT count FROM journal';
+
 const COLUMNS = 'SELECT live, record, progress FROM command';
 /** Values: the number behind which to begin, and the most rows. */
 export const OLDEST_FIRST = `${COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?`;
@@ -26,22 +30,39 @@ export const NEWEST_FIRST = `${COLUMNS} ORDER BY seq DESC LIMIT ?`;
 export const BY_NUMBER = `${COLUMNS} WHERE seq = ?`;
 
 /** @returns the size of its fixed record */
-export function insertRow(run: RunStatement, entry: JournalEntry, progress = writeProgress(entry)): number {
-  const record = writeCommand(entry);
+export function insertRow(
+  run: RunStatement,
+  entry: JournalEntry,
+  count: number,
+  progress = writeProgress(entry, count),
+): number {
+  const record = writeCommand(entry, count);
   run(INSERT, [entry.seq, isLive(entry) ? 1 : 0, record, progress]);
   return record.length;
 }
 
-export function updateRow(run: RunStatement, entry: JournalEntry, progress = writeProgress(entry)): void {
+export function updateRow(
+  run: RunStatement,
+  entry: JournalEntry,
+  count: number,
+  progress = writeProgress(entry, count),
+): void {
   run(UPDATE, [isLive(entry) ? 1 : 0, progress, entry.seq]);
 }
 
-export function removeRows(run: RunStatement, seqs: readonly number[]): void {
-  if (seqs.length > 0) run(DELETE, [JSON.stringify(seqs)]);
+/** @param count of the writes until now: of what is deleted it would not be found any more */
+export function removeRows(run: RunStatement, seqs: readonly number[], count: number): void {
+  if (seqs.length === 0) return;
+  run(DELETE, [JSON.stringify(seqs)]);
+  keepCount(run, count);
 }
 
+/** Stores the count of writes apart from the rows. */
+export const keepCount = (run: RunStatement, count: number): void => run(KEEP_COUNT, [count]);
+
 /** Removes all commands that have ended. */
-export function removeEnded(run: RunStatement): void {
+export function removeEnded(run: RunStatement, count: number): void {
+  keepCount(run, count);
   run('DELETE FROM command WHERE live = 0', []);
   run('DELETE FROM identities', []);
 }

@@ -39,7 +39,7 @@ async function start(folder?: string) {
     batch(statements: readonly (readonly [sql: string, values: readonly SqlValue[]])[], queries = [COUNT]) {
       packer.reuse(undefined);
       for (const [sql, values] of statements) packer.run(sql, values);
-      return ask({ kind: 'batch', ...packer.take(), queries });
+      return ask({ kind: 'batch', ...packer.take(), queries, count: 0 });
     },
   };
 }

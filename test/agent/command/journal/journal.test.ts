@@ -203,7 +203,7 @@ describe('a commit that fails', () => {
     spoil(database);
     expect(await accept(journal, 2)).toMatchObject({ code: 'busy' });
     const entry = acceptedEntry(command(2), 2, clock());
-    await told((done) => database.write((run) => void insertRow(run, entry), done));
+    await told((done) => database.write((run) => void insertRow(run, entry, database.nextCount()), done));
     journal.maintain();
     await database.close();
     const again = await createJournal(await openTestDatabase(folder), clock).recover(tellNothing);

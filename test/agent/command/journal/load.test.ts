@@ -30,6 +30,7 @@ async function filled(count: number) {
         insertRow(
           run,
           [endedEntry(started, { outcome: 'done', reply: REPLY }, NOW), accepted, started][seq % 3] ?? accepted,
+          database.nextCount(),
         );
       }
     }, done),
