@@ -53,7 +53,7 @@ export function startWorkerLink(setup: WorkerSetup, hangMs: number): WorkerLink 
       }
       const hang = () => fail(new Error(`the disk has not answered for ${hangMs / 1000} s`));
       const waitOnce = () => {
-        one.timer = setTimeout(hang, AGAIN_MS);
+        one.timer = setTimeout(hang, Math.min(AGAIN_MS, hangMs));
       };
       const one = { resolve, reject, timer: setTimeout(waitOnce, hangMs) };
       keep(one);
