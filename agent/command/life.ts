@@ -150,12 +150,12 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     encode: (results: readonly Result[]) => Uint8Array | undefined,
     send: (reply: Uint8Array) => void,
   ): void {
-    const { handle, setup } = life;
+    const { handle, setup, origin } = life;
     const reply = encode(results);
     const isFinal = results.some(mustBeFinal);
     const complete = (isRecorded: boolean) => {
       const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
-      const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined;
+      const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined && !runsAgain(origin);
       // What the journal has needs no other memory, and what could not be recorded may be tried again.
       if ((isOnDisk || unrecorded !== undefined) && setup.seen !== undefined) duplicates.forget(setup.seen);
       completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
@@ -233,6 +233,9 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     },
   };
 }
+
+/** A command that was resumed and may run twice is not looked up in the journal when it is repeated. */
+const runsAgain = ({ resumed }: CommandOrigin): boolean => resumed?.command.idempotent === true;
 
 /**
  * Tells whether a repeat of a command must get the same reply although the handler did not run, or not now: other

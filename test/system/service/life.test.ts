@@ -125,7 +125,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       await gateway.reply(/^#10 ok/);
       const before = runs();
       await gateway.send('#11 act.once 11 100');
-      await gateway.send('#12 act.again 12 2');
+      await gateway.send('#12 act.again 12 5');
       await expect.poll(() => runs().slice(before.length).sort()).toEqual(['begin 11', 'begin 12']);
       // Both places are taken; and what may run twice is journalled only once it is slow.
       await gateway.send('#13 act.once 13 0');
