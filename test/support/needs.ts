@@ -7,6 +7,9 @@ import { lastCommitOf } from './history.js';
 /** The one that Debian's packages of Python modules are for. */
 export const DEBIANS_PYTHON = '/usr/bin/python3';
 
+/** The first one on the path may be a script that looks for others, which takes longer than most tests. */
+export const PYTHON = existsSync(DEBIANS_PYTHON) ? DEBIANS_PYTHON : 'python3';
+
 const onPath = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
 
 /** Whether a package is installed: some are optional. */

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { expect } from 'vitest';
 import * as z from 'zod';
 import { temporaryFolder } from './files.js';
+import { PYTHON } from './needs.js';
 import { startProcess } from './process.js';
 
 const LISTENER = resolve('test/support/notify-listener.py');
@@ -11,7 +12,7 @@ const heardSchema = z.object({ pid: z.int(), lines: z.array(z.string()) });
 /** A NOTIFY_SOCKET, and what the real `systemd-notify` tells it. Needs python3. */
 export async function listenToNotices() {
   const path = join(temporaryFolder(), 'notify.sock');
-  const listener = startProcess('python3', [LISTENER, path]);
+  const listener = startProcess(PYTHON, [LISTENER, path]);
   await listener.line(/^listening$/);
   const heard = () =>
     listener

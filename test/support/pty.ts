@@ -4,6 +4,7 @@ import { readlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { temporaryFolder } from './files.js';
+import { PYTHON } from './needs.js';
 
 const WAIT_MS = 10_000;
 
@@ -51,7 +52,7 @@ export const linkPath = (): string => join(temporaryFolder(), 'usb-modem-if02-po
 
 /** Opens a pseudo-terminal that `link` leads to, until the test has finished. */
 export async function openPty(link: string, mode: 'plain' | 'deaf' | 'exclusive' | 'locked' = 'plain'): Promise<Pty> {
-  const child = spawn('python3', ['-c', HOLDER, link, mode], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(PYTHON, ['-c', HOLDER, link, mode], { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined);
   onTestFinished(() => kill(child));
   const chunks: Buffer[] = [];
