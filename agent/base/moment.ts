@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import * as z from 'zod';
 
 /**
  * A point in time by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts
@@ -12,6 +13,9 @@ export interface Moment {
   /** Random ID that the kernel gives each boot. */
   readonly boot: string;
 }
+
+/** A moment as it was stored. */
+export const momentSchema = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
 
 export type Clock = () => Moment;
 

@@ -46,25 +46,27 @@ export function createBatchPacker() {
     at += 5 + bytes.length;
   }
 
+  const run: RunStatement = (sql, values) => {
+    reserve(12);
+    memory.writeUInt16LE(numberOf(sql), at);
+    memory[at + 2] = values.length;
+    at += 3;
+    for (const value of values) {
+      if (typeof value === 'number') {
+        reserve(9);
+        memory[at] = NUMBER;
+        memory.writeDoubleLE(value, at + 1);
+        at += 9;
+      } else if (value === null) {
+        reserve(1);
+        memory[at++] = NULL;
+      } else if (typeof value === 'string') addBytes(TEXT, Buffer.from(value));
+      else addBytes(BYTES, value);
+    }
+  };
+
   return {
-    run: ((sql, values) => {
-      reserve(12);
-      memory.writeUInt16LE(numberOf(sql), at);
-      memory[at + 2] = values.length;
-      at += 3;
-      for (const value of values) {
-        if (typeof value === 'number') {
-          reserve(9);
-          memory[at] = NUMBER;
-          memory.writeDoubleLE(value, at + 1);
-          at += 9;
-        } else if (value === null) {
-          reserve(1);
-          memory[at++] = NULL;
-        } else if (typeof value === 'string') addBytes(TEXT, Buffer.from(value));
-        else addBytes(BYTES, value);
-      }
-    }) satisfies RunStatement as RunStatement,
+    run,
     /** Returns what has been packed; the memory is to be handed over, and may come back by {@link reuse}. */
     take() {
       const packed = { memory: memory.buffer, length: at, sql: added };

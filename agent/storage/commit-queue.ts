@@ -1,4 +1,5 @@
 import { messageOf, type SupersimError } from '../../shared/errors.js';
+import { createGatherer } from '../../shared/sqlite/group-commit.js';
 import type { SqlValue } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
@@ -11,8 +12,6 @@ import type { WorkerLink } from './worker-link.js';
 const MAX_QUEUED = 16_384;
 /** Most writes and reads in one batch. */
 const MAX_BATCH = 4096;
-/** Most turns of the event loop that a write waits for others. Node reads up to 32 datagrams in each. */
-const MAX_TURNS = 8;
 /** Writes are gathered for this part of the time that the last commit took, and for at most so long. */
 const GATHER_SHARE = 0.05;
 const MAX_GATHER_MS = 2;
@@ -66,11 +65,12 @@ export function createCommitQueue({ log, refusalOf, first, judge, lastCount, end
   let waiting: Item[] = [];
   let link: WorkerLink | undefined;
   let isUnderWay = false;
-  let scheduled: NodeJS.Immediate | undefined;
-  /** How many waited at the end of the last turn, for how many turns the first has, and until when it does. */
-  let gathered = 0;
-  let turns = 0;
   let gatherUntil = 0;
+  const gatherer = createGatherer(
+    () => waiting.length,
+    () => void send(),
+    () => performance.now() >= gatherUntil,
+  );
 
   function add(item: Item): void {
     const why =
@@ -84,23 +84,8 @@ export function createCommitQueue({ log, refusalOf, first, judge, lastCount, end
   }
 
   function schedule(): void {
-    if (scheduled !== undefined || isUnderWay || link === undefined) return;
-    if (waiting.length === 0 && first() === undefined) return;
-    gathered = -1;
-    turns = 0;
-    scheduled = setImmediate(gather);
-  }
-
-  function gather(): void {
-    const isQuiet = waiting.length === gathered || turns >= MAX_TURNS;
-    if (isQuiet && performance.now() >= gatherUntil) {
-      scheduled = undefined;
-      void send();
-      return;
-    }
-    gathered = waiting.length;
-    turns++;
-    scheduled = setImmediate(gather);
+    if (isUnderWay || link === undefined) return;
+    if (waiting.length > 0 || first() !== undefined) gatherer.start();
   }
 
   async function send(): Promise<void> {

@@ -158,7 +158,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (opening.kind === 'opened') await opened(started, opening);
       else {
         await started.end();
-        failed(opening.inUse && folder !== undefined ? (await inUse(folder)).message : opening.reason);
+        failed(opening.inUse && folder !== undefined ? await describeUse(folder) : opening.reason);
       }
       return opening;
     } catch (error) {
@@ -360,7 +360,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   if (opening?.kind === 'not-opened' && opening.inUse && folder !== undefined) {
     state = 'closed';
     clearTimeout(retryTimer);
-    throw await inUse(folder);
+    throw new SupersimError('state-in-use', reason);
   }
   return {
     persistent: folder !== undefined,
@@ -448,10 +448,10 @@ function isWritable(folder: string | undefined): boolean {
   }
 }
 
-/** @returns the error, which names the process that has the database open, where this user may see that */
-async function inUse(folder: string): Promise<SupersimError> {
+/** Names the process that has the database open, where this user may see that. */
+async function describeUse(folder: string): Promise<string> {
   const path = join(folder, DATABASE_NAME);
   const holders = await holdersOf(path).catch(() => []);
   const who = holders.length === 0 ? 'another process' : holders.map(formatHolder).join(', ');
-  return new SupersimError('state-in-use', `${who} uses the state folder ${folder}: it has ${path} open`);
+  return `${who} uses the state folder ${folder}: it has ${path} open`;
 }

@@ -38,7 +38,7 @@ export interface OpenedFile {
   /** False for a copy that can only be read, as the folder cannot be written. */
   readonly writable: boolean;
   /** Why it can only be read. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** Whether it was just created. */
   readonly created: boolean;
   readonly marker: Marker;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { messageOf } from '../../shared/errors.js';
-import type { Moment } from '../base/moment.js';
+import { type Moment, momentSchema } from '../base/moment.js';
 import { DATABASE_NAME } from './folder.js';
 import { readRecord, writeRecord } from './record.js';
 import { DamagedError } from './sqlite.js';
@@ -17,8 +17,11 @@ export interface DatabaseIdentity {
   readonly lost: Moment | null;
 }
 
-const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
-const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{12}$/), created: moment, lost: moment.nullable() });
+const identitySchema = z.object({
+  id: z.string().regex(/^[0-9a-f]{12}$/),
+  created: momentSchema,
+  lost: momentSchema.nullable(),
+});
 const rowSchema = z.object({ record: z.unknown() });
 
 export const createIdentity = (now: Moment, isLost: boolean): DatabaseIdentity => ({

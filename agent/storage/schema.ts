@@ -6,10 +6,8 @@ import { connect, DamagedError } from './sqlite.js';
 const SCHEMA_VERSION = 2;
 
 /** Columns are what is searched for; the rest is in checked records, see record.ts. */
-const COMMAND =
-  'CREATE TABLE command (seq INTEGER PRIMARY KEY, live INTEGER NOT NULL, record BLOB NOT NULL, progress BLOB NOT NULL)';
 const SCHEMA = [
-  COMMAND,
+  'CREATE TABLE command (seq INTEGER PRIMARY KEY, live INTEGER NOT NULL, record BLOB NOT NULL, progress BLOB NOT NULL)',
   // Many ended commands in one row, without their replies.
   'CREATE TABLE identities (first INTEGER PRIMARY KEY, record BLOB NOT NULL)',
   // The count is of what was written into rows that are deleted by now.

@@ -100,9 +100,8 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         return { kind: 'opened', counted: 0, writable: true, created: true, marker: undefined };
       }
       const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
-      file = { ...rest, writable, ...(reason !== undefined && { reason }) };
-      const counted = rest.count?.before ?? 0;
-      return { kind: 'opened', counted, writable, created, marker, damage, ...(reason !== undefined && { reason }) };
+      file = { ...rest, writable, reason };
+      return { kind: 'opened', counted: rest.count?.before ?? 0, writable, created, marker, damage, reason };
     } catch (error) {
       return { kind: 'not-opened', reason: reasonOf(error), inUse: systemCodeOf(error) === 'SQLITE_BUSY' };
     }

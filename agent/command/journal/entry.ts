@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { type CommandFormat, type CommandId, FORMATS } from '../../../shared/command.js';
-import type { Moment } from '../../base/moment.js';
+import { type Moment, momentSchema } from '../../base/moment.js';
 import { ENDS_WITH, type EndsWith } from '../../handlers/handler.js';
 import { type Opened, readRecord, writeRecord } from '../../storage/record.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
@@ -113,15 +113,14 @@ export const endedEntry = (entry: JournalEntry, { outcome, code, reply }: Ending
 });
 
 const bytes = z.base64().transform((text) => Buffer.from(text, 'base64'));
-const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
 /** Without a boot: that of the receipt, as nearly always. */
-const laterMoment = moment.partial({ boot: true });
+const laterMoment = momentSchema.partial({ boot: true });
 /** The count of writes when it was written; 0.1 did not count. */
 const count = z.int().default(0);
 const commandSchema = z.object({
   seq: z.int(),
   count,
-  received: moment,
+  received: momentSchema,
   // Of 0.1; now the attachment has it.
   key: bytes.optional(),
   request: bytes.optional(),
@@ -248,7 +247,7 @@ export interface EndedRow extends Pick<JournalEntry, 'seq' | 'outcome' | 'code'>
   readonly count: number;
 }
 
-const lifetimeSchema = z.object({ received: moment, lifetimeMs: z.number(), key: bytes.optional() });
+const lifetimeSchema = z.object({ received: momentSchema, lifetimeMs: z.number(), key: bytes.optional() });
 
 /**
  * Reads what stays of a command that has ended; reading all of it would take four times as long.

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { ERRORS, FINAL_CODES, type FinalCode } from '../../../shared/errors.js';
-import type { Moment } from '../../base/moment.js';
+import { type Moment, momentSchema } from '../../base/moment.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 import { type EndedRow, JOURNAL_OUTCOMES, type JournalOutcome, KEY_BYTES } from './entry.js';
@@ -70,11 +70,10 @@ export function identityAt({ bytes }: IdentityGroup, index: number): Identity {
   };
 }
 
-const moment = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
 const headSchema = z.object({
   first: z.int(),
   count: z.int().min(0).max(GROUP_SIZE),
-  finished: moment,
+  finished: momentSchema,
   lifetimeMs: z.number(),
 });
 

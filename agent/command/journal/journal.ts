@@ -97,42 +97,33 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     return one?.entry.state === 'started' ? INTERRUPTED : undefined;
   }
 
-  function accept(command: JournalCommand, done: WriteCallback): void {
+  /** Takes a command in, in the state that `next` makes of it, unless it must be refused. */
+  function takeIn(command: JournalCommand, next: (accepted: JournalEntry) => JournalEntry, done: WriteCallback): void {
     const refusal = refusalOf(command);
     if (refusal !== undefined) {
       done(refusal);
       return;
     }
-    const entry = acceptedEntry(command, nextSeq++, clock());
-    live.put(live.add(entry), entry, done);
-  }
-
-  function begin(command: JournalCommand, done: WriteCallback): void {
-    const refusal = refusalOf(command);
-    if (refusal !== undefined) {
-      done(refusal);
-      return;
-    }
-    const now = clock();
-    const entry = acceptedEntry(command, nextSeq++, now);
-    live.put(live.add(entry), startedEntry(entry, now), done);
+    const accepted = acceptedEntry(command, nextSeq++, clock());
+    live.put(live.add(accepted), next(accepted), done);
   }
 
   function refuse(command: JournalCommand, ending: Ending, done: WriteCallback): void {
-    const tooMany = refusals >= MAX_REFUSALS && new SupersimError('busy', 'too many refusals wait for the disk');
-    const refusal = tooMany || refusalOf(command);
-    if (refusal) {
-      done(refusal);
+    if (refusals >= MAX_REFUSALS) {
+      done(new SupersimError('busy', 'too many refusals wait for the disk'));
       return;
     }
     refusals++;
     // It never runs: its request is not needed.
-    const entry = acceptedEntry({ ...command, request: NOTHING }, nextSeq++, clock());
-    live.put(live.add(entry), endedEntry(entry, ending, clock()), (error) => {
-      refusals--;
-      done(error);
-      shrink();
-    });
+    takeIn(
+      { ...command, request: NOTHING },
+      (accepted) => endedEntry(accepted, ending, clock()),
+      (error) => {
+        refusals--;
+        done(error);
+        shrink();
+      },
+    );
   }
 
   /** Returns why a command cannot be taken in. */
@@ -262,8 +253,8 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
 
   return {
     find: (key, peer, lifetimeMs, then) => lookups.find({ key, lifetimeMs }, peer, then),
-    accept,
-    begin,
+    accept: (command, done) => takeIn(command, (accepted) => accepted, done),
+    begin: (command, done) => takeIn(command, (accepted) => startedEntry(accepted, accepted.received), done),
     refuse,
     start,
     finish,

@@ -87,17 +87,8 @@ export function createRemembered(database: Database) {
     const { seq, key, finished, bytes } = ended;
     let group = groups.at(-1);
     if (group?.identities === undefined || group.hashes.length === GROUP_SIZE || group.seqs.length === 0) {
-      group = {
-        first: next,
-        finished,
-        lifetimeMs: 0,
-        hashes: [],
-        identities: createGroup(next, finished),
-        seqs: [],
-        bytes: 0,
-        isLost: false,
-      };
-      groups.push(group);
+      const identities = createGroup(next, finished);
+      group = openGroup(identities, identities);
     }
     const { identities } = group;
     if (identities === undefined) return;
@@ -120,20 +111,16 @@ export function createRemembered(database: Database) {
 
   /** Remembers a group of identities of an earlier run of the agent; in the order of their numbers. */
   function addGroup(identities: IdentityGroup): void {
-    const { first, finished, lifetimeMs, count } = identities;
-    next = first;
-    const group: Group = {
-      first,
-      finished,
-      lifetimeMs,
-      hashes: [],
-      identities: undefined,
-      seqs: [],
-      bytes: 0,
-      isLost: false,
-    };
+    next = identities.first;
+    const group = openGroup(identities, undefined);
+    for (let at = 0; at < identities.count; at++) addKey(group, keyAt(identities, at));
+  }
+
+  /** @param identities undefined when they are on the disk only */
+  function openGroup({ first, finished, lifetimeMs }: IdentityGroup, identities: IdentityGroup | undefined): Group {
+    const group = { first, finished, lifetimeMs, hashes: [], identities, seqs: [], bytes: 0, isLost: false };
     groups.push(group);
-    for (let at = 0; at < count; at++) addKey(group, keyAt(identities, at));
+    return group;
   }
 
   /** Returns whether a command with this key may have ended; without reading. */

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
-import { ageOf, type Clock } from '../../base/moment.js';
+import { ageOf, type Clock, momentSchema } from '../../base/moment.js';
 import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
 import { readRecord, writeRecord } from '../../storage/record.js';
@@ -49,7 +49,7 @@ const recordSchema = z.object({
   port: z.int(),
   via: z.string().optional(),
   kind: z.enum(OUTBOX_KINDS),
-  pushed: z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() }),
+  pushed: momentSchema,
   ttlMs: z.number(),
 });
 const rowSchema = z.object({ record: z.unknown() });
