@@ -1,12 +1,19 @@
 import type { SqlValue } from '../../shared/sqlite/native.js';
+import { maxRecordBytes, putRecord, type RecordContent } from './record.js';
 
-/** Runs a SQL statement with its values. */
-export type RunStatement = (sql: string, values: readonly SqlValue[]) => void;
+/**
+ * Runs a SQL statement with its values; a record's content is stored as a record.
+ *
+ * @returns the size of its records and other bytes
+ */
+export type RunStatement = (sql: string, values: readonly (SqlValue | RecordContent)[]) => number;
 
 const NULL = 0;
 const NUMBER = 1;
 const TEXT = 2;
 const BYTES = 3;
+/** Kind and length, in front of a text or bytes. */
+const HEAD_BYTES = 5;
 
 /** Size of the memory for a batch at first; it doubles as needed. */
 const INITIAL_BYTES = 65_536;
@@ -38,31 +45,48 @@ export function createBatchPacker() {
     return number;
   }
 
-  function addBytes(kind: number, bytes: Uint8Array): void {
-    reserve(5 + bytes.length);
-    memory[at] = kind;
-    memory.writeUInt32LE(bytes.length, at + 1);
-    memory.set(bytes, at + 5);
-    at += 5 + bytes.length;
+  /** @returns the size of its bytes */
+  function add(value: SqlValue | RecordContent): number {
+    if (typeof value === 'number') {
+      reserve(9);
+      memory[at] = NUMBER;
+      memory.writeDoubleLE(value, at + 1);
+      at += 9;
+      return 0;
+    }
+    if (value === null) {
+      reserve(1);
+      memory[at++] = NULL;
+      return 0;
+    }
+    let end: number;
+    if (typeof value === 'string') {
+      // A UTF-16 code unit takes up to three bytes.
+      reserve(HEAD_BYTES + 3 * value.length);
+      end = at + HEAD_BYTES + memory.write(value, at + HEAD_BYTES);
+    } else if (value instanceof Uint8Array) {
+      reserve(HEAD_BYTES + value.length);
+      memory.set(value, at + HEAD_BYTES);
+      end = at + HEAD_BYTES + value.length;
+    } else {
+      reserve(HEAD_BYTES + maxRecordBytes(value));
+      end = putRecord(value, memory, at + HEAD_BYTES);
+    }
+    const length = end - at - HEAD_BYTES;
+    memory[at] = typeof value === 'string' ? TEXT : BYTES;
+    memory.writeUInt32LE(length, at + 1);
+    at = end;
+    return typeof value === 'string' ? 0 : length;
   }
 
   const run: RunStatement = (sql, values) => {
-    reserve(12);
+    reserve(3);
     memory.writeUInt16LE(numberOf(sql), at);
     memory[at + 2] = values.length;
     at += 3;
-    for (const value of values) {
-      if (typeof value === 'number') {
-        reserve(9);
-        memory[at] = NUMBER;
-        memory.writeDoubleLE(value, at + 1);
-        at += 9;
-      } else if (value === null) {
-        reserve(1);
-        memory[at++] = NULL;
-      } else if (typeof value === 'string') addBytes(TEXT, Buffer.from(value));
-      else addBytes(BYTES, value);
-    }
+    let bytes = 0;
+    for (const value of values) bytes += add(value);
+    return bytes;
   };
 
   return {
@@ -86,9 +110,6 @@ export function createBatchPacker() {
       added = [];
       at = 0;
     },
-    get isEmpty() {
-      return at === 0;
-    },
   };
 }
 
@@ -97,7 +118,12 @@ export function createBatchPacker() {
  *
  * @param sql all statements that the worker was told of, by their numbers
  */
-export function runBatch(memory: ArrayBuffer, length: number, sql: readonly string[], run: RunStatement): void {
+export function runBatch(
+  memory: ArrayBuffer,
+  length: number,
+  sql: readonly string[],
+  run: (sql: string, values: readonly SqlValue[]) => void,
+): void {
   const batch = Buffer.from(memory, 0, length);
   let at = 0;
 

@@ -1,5 +1,4 @@
 import { messageOf, type SupersimError } from '../../shared/errors.js';
-import { createGatherer } from '../../shared/sqlite/group-commit.js';
 import type { SqlValue } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
@@ -66,11 +65,7 @@ export function createCommitQueue({ log, refusalOf, first, judge, lastCount, end
   let link: WorkerLink | undefined;
   let isUnderWay = false;
   let gatherUntil = 0;
-  const gatherer = createGatherer(
-    () => waiting.length,
-    () => void send(),
-    () => performance.now() >= gatherUntil,
-  );
+  let gathering = false;
 
   function add(item: Item): void {
     const why =
@@ -85,7 +80,19 @@ export function createCommitQueue({ log, refusalOf, first, judge, lastCount, end
 
   function schedule(): void {
     if (isUnderWay || link === undefined) return;
-    if (waiting.length > 0 || first() !== undefined) gatherer.start();
+    if (gathering || (waiting.length === 0 && first() === undefined)) return;
+    gathering = true;
+    setImmediate(gather);
+  }
+
+  /** Waits until the end of a turn of the event loop, which may have brought more. */
+  function gather(): void {
+    if (performance.now() < gatherUntil) {
+      setImmediate(gather);
+      return;
+    }
+    gathering = false;
+    void send();
   }
 
   async function send(): Promise<void> {

@@ -9,25 +9,52 @@ const WITH_ATTACHMENT = 2;
 /** Checksum, {@link WITH_ATTACHMENT}, and the length of the JSON text. */
 const HEAD_BYTES = CHECK_BYTES + 3;
 
+/** The content of a record. */
+export interface RecordContent {
+  /** JSON, of an object; of 65,535 bytes at most where there are attachments. */
+  readonly text: string;
+  /** What is kept beside it as it is; one after the other they are one attachment. */
+  readonly attachments: readonly Uint8Array[];
+}
+
+/** Returns what a record takes at most. */
+export function maxRecordBytes({ text, attachments }: RecordContent): number {
+  // A UTF-16 code unit takes up to three bytes.
+  let bytes = HEAD_BYTES + 3 * text.length;
+  for (const attachment of attachments) bytes += attachment.length;
+  return bytes;
+}
+
 /**
- * Returns a record in the form of a row: its CRC-32, then JSON, and the attachment, if any, as it is. SQLite checks the
+ * Writes a record in the form of a row: its CRC-32, then JSON, and the attachment, if any, as it is. SQLite checks the
  * structure of its pages but not their content (https://sqlite.org/pragma.html#pragma_quick_check), and a command whose
  * parameters a failing disk has changed must not run.
  *
- * @param text JSON, of an object; of 65,535 bytes at most where there is an attachment
+ * @param memory with room for {@link maxRecordBytes}
+ * @returns its end
  */
-export function writeRecord(text: string, attachment?: Uint8Array): Buffer {
-  const length = Buffer.byteLength(text);
-  const start = attachment === undefined ? CHECK_BYTES : HEAD_BYTES;
-  const record = Buffer.allocUnsafe(start + length + (attachment?.length ?? 0));
-  record.write(text, start);
-  if (attachment !== undefined) {
-    record[CHECK_BYTES] = WITH_ATTACHMENT;
-    record.writeUInt16BE(length, CHECK_BYTES + 1);
-    record.set(attachment, start + length);
+export function putRecord({ text, attachments }: RecordContent, memory: Buffer, start: number): number {
+  const isPlain = attachments.length === 0;
+  const textAt = start + (isPlain ? CHECK_BYTES : HEAD_BYTES);
+  const length = memory.write(text, textAt);
+  let end = textAt + length;
+  for (const attachment of attachments) {
+    memory.set(attachment, end);
+    end += attachment.length;
   }
-  record.writeUInt32BE(crc32(record.subarray(CHECK_BYTES)));
-  return record;
+  if (!isPlain) {
+    memory[start + CHECK_BYTES] = WITH_ATTACHMENT;
+    memory.writeUInt16BE(length, start + CHECK_BYTES + 1);
+  }
+  memory.writeUInt32BE(crc32(memory.subarray(start + CHECK_BYTES, end)), start);
+  return end;
+}
+
+/** Returns a record as {@link putRecord} writes it. */
+export function writeRecord(text: string, ...attachments: readonly Uint8Array[]): Buffer {
+  const content = { text, attachments };
+  const memory = Buffer.allocUnsafe(maxRecordBytes(content));
+  return memory.subarray(0, putRecord(content, memory, 0));
 }
 
 /** A record as it was written. */

@@ -17,7 +17,9 @@ const KEEP_ALL = { entries: 1_000_000, bytes: 1_073_741_824 };
  */
 export const REMEMBERING = { entries: Number(process.env['BENCH_ENTRIES'] ?? 10_000), bytes: 1_073_741_824 };
 
-const HANDLER = `export const work = { name: 'work', description: 'Does its work', run: () => 'done' };
+const handler = (/** @type {boolean} */ idempotent) => `export const work = {
+  name: 'work', description: 'Does its work', idempotent: ${idempotent}, run: () => 'done',
+};
 `;
 
 /** Magic numbers of file systems, as statfs(2) gives them. */
@@ -49,11 +51,14 @@ export function freshFolder(name) {
  * Starts an agent that journals: log level warn, and the handler `work`, which is not idempotent and returns a word.
  *
  * @param {string} state its state folder
- * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number> }} [options]
+ * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number>, idempotent?: boolean }} [options] `idempotent`: then its commands are not journalled
  */
-export function startJournalAgent(state, { program, journal = KEEP_ALL, env = {}, level = 'warn', limits = {} } = {}) {
+export function startJournalAgent(
+  state,
+  { program, journal = KEEP_ALL, env = {}, level = 'warn', limits = {}, idempotent = false } = {},
+) {
   const module = join(folder, 'work.mjs');
-  writeFileSync(module, HANDLER, { mode: 0o600 });
+  writeFileSync(module, handler(idempotent), { mode: 0o600 });
   return startAgent({
     ...(program !== undefined && { program }),
     level,

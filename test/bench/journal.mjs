@@ -4,16 +4,18 @@ import { cpuSeconds } from './proc.mjs';
 import { atLeast, median, rest, startCommitEcho, startLoad } from './support.mjs';
 
 const ROUNDS = 5;
-/** Not counted. */
-const WARM_UP = 2000;
-const COMMANDS = 10_000;
+/** Not counted: until then V8 still compiles what runs often. */
+const WARM_UP = 20_000;
+const COMMANDS = 30_000;
 const IN_FLIGHT = [64, 256];
 const GOAL = 0.75;
 /** After this time the agent whose rows are looked at is killed. */
 const LOOK_AFTER_MS = 1000;
 
+const NAMES = { agent: 'agent', unjournalled: 'agent, a handler that may run twice', echo: 'echo' };
+
 export const title = 'Journalled commands';
-export const method = `${COMMANDS.toLocaleString('en')} JSON-RPC commands, after ${WARM_UP.toLocaleString('en')} that are not counted, each with an id of its own, to a handler that is not idempotent and returns a word; log level warn, ${IN_FLIGHT.join(' or ')} on their way; against a bare UDP echo that for each datagram commits a row of the same lengths, with the same settings of SQLite, in groups in its own process: what came in a turn of its event loop is inserted as started in one commit, updated to done in the next, and answered; ${ROUNDS} rounds of each, in turn, each with a fresh process and a fresh database; medians, the ratio taken round by round. The lengths are those in the database of an agent that was killed while it worked. That every command lies in the agent's database as done is checked after each round`;
+export const method = `${COMMANDS.toLocaleString('en')} JSON-RPC commands, after ${WARM_UP.toLocaleString('en')} that are not counted, each with an id of its own, to a handler that is not idempotent and returns a word; log level warn, ${IN_FLIGHT.join(' or ')} on their way; against a bare UDP echo that for each datagram commits a row of the same lengths, with the same settings of SQLite, in groups in its own process: what came in a turn of its event loop is inserted as started in one commit, updated to done in the next, and answered; ${ROUNDS} rounds of each, in turn, each with a fresh process and a fresh database; medians, the ratio taken round by round. Beside it stands what the agent takes for the same commands to a handler that may run twice, for which nothing is written. The lengths are those in the database of an agent that was killed while it worked. That every command lies in the agent's database as done is checked after each round`;
 
 /** @typedef {{ record: number, started: number, done: number }} Lengths */
 
@@ -24,16 +26,20 @@ export async function run() {
     const lengths = await rowLengths(inFlight);
     const { record, started, done } = lengths;
     console.log(`  on ${disk}; a row has ${record} bytes, and ${started} when started or ${done} when done`);
-    /** @type {{ agent: Awaited<ReturnType<typeof journalled>>, echo: Awaited<ReturnType<typeof echoed>> }[]} */
+    /** @typedef {Awaited<ReturnType<typeof measure>>} Measured */
+    /** @type {Record<'agent' | 'unjournalled' | 'echo', Measured>[]} */
     const rounds = [];
     for (let round = 0; round < ROUNDS; round++) {
-      rounds.push({ agent: await journalled(inFlight), echo: await echoed(inFlight, lengths) });
+      rounds.push({
+        agent: await journalled(inFlight),
+        unjournalled: await measure(await startJournalAgent(freshFolder('state'), { idempotent: true }), inFlight),
+        echo: await echoed(inFlight, lengths),
+      });
     }
-    for (const name of /** @type {const} */ (['agent', 'echo'])) {
-      const of = (/** @type {'perSecond' | 'cpuMicroseconds' | 'p50' | 'p99'} */ key) =>
-        median(rounds.map((round) => round[name][key]));
+    for (const name of /** @type {const} */ (['agent', 'unjournalled', 'echo'])) {
+      const of = (/** @type {keyof Measured} */ key) => median(rounds.map((round) => round[name][key]));
       console.log(
-        `  ${inFlight} in flight, ${name}: ${of('perSecond').toFixed(0)}/s, p50 ${of('p50').toFixed(2)} ms, p99 ${of('p99').toFixed(2)} ms, ${of('cpuMicroseconds').toFixed(0)} µs of CPU each`,
+        `  ${inFlight} in flight, ${NAMES[name]}: ${of('perSecond').toFixed(0)}/s, p50 ${of('p50').toFixed(2)} ms, p99 ${of('p99').toFixed(2)} ms, ${of('cpuMicroseconds').toFixed(0)} µs of CPU each`,
       );
     }
     const each = rounds.map(({ agent, echo }) => agent.perSecond / echo.perSecond);

@@ -80,6 +80,9 @@ process.on('message', async (/** @type {RoundTripJob & PacedJob & BurstJob & { k
   else process.send?.(job.kind === 'paced' ? await paced(job) : await roundTrips(job));
 });
 
+/** The highest number of a command until now. */
+let lastNumber = 0;
+
 /** @param {{ address: string, port: number }} to */
 async function connect({ address, port }) {
   const socket = createSocket({ type: 'udp4', recvBufferSize: MEBIBYTE });
@@ -106,8 +109,10 @@ async function roundTrips({
 }) {
   const { write, numberOf, isError } = formats[format](inFlight);
   const socket = await connect({ address, port });
-  // The command in place p has a number with N % inFlight = p; each number is used once.
-  const awaited = Array.from({ length: inFlight }, (_, place) => place);
+  // The command in place p has a number with N % inFlight = p; each number is used once, also by later jobs, which may
+  // happen to get the same port.
+  const firstRound = Math.ceil(lastNumber / inFlight);
+  const awaited = Array.from({ length: inFlight }, (_, place) => firstRound * inFlight + place);
   const sentAt = new Float64Array(inFlight);
   const samples = new Float64Array(MAX_SAMPLES);
   let sent = 0;
@@ -119,6 +124,7 @@ async function roundTrips({
   const send = (place, now) => {
     const number = (awaited[place] ?? 0) + inFlight;
     awaited[place] = number;
+    lastNumber = Math.max(lastNumber, number);
     sentAt[place] = now;
     socket.send(write(number, place));
   };

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { type CommandFormat, type CommandId, FORMATS } from '../../../shared/command.js';
 import { type Moment, momentSchema } from '../../base/moment.js';
 import { ENDS_WITH, type EndsWith } from '../../handlers/handler.js';
-import { type Opened, readRecord, writeRecord } from '../../storage/record.js';
+import { type Opened, type RecordContent, readRecord } from '../../storage/record.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 
 /**
@@ -150,39 +150,39 @@ const progressSchema = z.object({
 });
 
 /** Returns the record of the fixed part, which is written once: its attachment is the key and the request. */
-export const writeCommand = ({ seq, received, command }: JournalEntry, written: number): Buffer =>
-  writeRecord(
-    JSON.stringify({
-      seq,
-      count: written,
-      received,
-      peer: command.peer,
-      id: command.id,
-      name: command.name,
-      format: command.format,
-      source: command.source,
-      port: command.port,
-      transport: command.transport,
-      idempotent: command.idempotent,
-      endsWith: command.endsWith,
-      deadline: command.deadline,
-      lifetimeMs: command.lifetimeMs,
-    } satisfies Record<Exclude<keyof JournalCommand, 'key' | 'request'> | 'seq' | 'count' | 'received', unknown>),
-    Buffer.concat([command.key, command.request]),
-  );
+export const commandRecord = ({ seq, received, command }: JournalEntry, written: number): RecordContent => ({
+  text: JSON.stringify({
+    seq,
+    count: written,
+    received,
+    peer: command.peer,
+    id: command.id,
+    name: command.name,
+    format: command.format,
+    source: command.source,
+    port: command.port,
+    transport: command.transport,
+    idempotent: command.idempotent,
+    endsWith: command.endsWith,
+    deadline: command.deadline,
+    lifetimeMs: command.lifetimeMs,
+  } satisfies Record<Exclude<keyof JournalCommand, 'key' | 'request'> | 'seq' | 'count' | 'received', unknown>),
+  attachments: [command.key, command.request],
+});
 
-/** Returns the record of the progress: its attachment is the reply, if there is one. */
-export function writeProgress(entry: JournalEntry, written: number): Buffer {
+/** Returns the record of the progress, or nothing: its attachment is the reply, if there is one. */
+export function progressRecord(entry: JournalEntry, written: number): RecordContent | Uint8Array {
   const { seq, state, runs, outcome, code, reply, received } = entry;
   // That of a command which started when it was received, as most do.
   if (state === 'started' && runs === 1 && entry.started === received) return NOTHING;
   const started = shortMoment(entry.started, received);
   const finished = shortMoment(entry.finished, received);
   const progress = { seq, count: written, state, runs, started, finished, outcome, code };
-  return writeRecord(JSON.stringify(progress), reply ?? undefined);
+  return { text: JSON.stringify(progress), attachments: reply === null ? NONE : [reply] };
 }
 
-const NOTHING = Buffer.alloc(0);
+const NOTHING = new Uint8Array();
+const NONE: readonly Uint8Array[] = [];
 
 const shortMoment = (moment: Moment | null, { boot }: Moment) =>
   moment?.boot === boot ? { wall: moment.wall, monotonic: moment.monotonic } : moment;

@@ -1,6 +1,6 @@
 import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
-import { isLive, type JournalCommand, type JournalEntry, writeProgress } from './entry.js';
+import { isLive, type JournalCommand, type JournalEntry } from './entry.js';
 import type { Ended } from './identities.js';
 import type { RememberedCommands } from './remembered.js';
 import { insertRow, keepCount, removeRows, updateRow } from './rows.js';
@@ -15,8 +15,8 @@ export interface LiveCommand {
   entry: JournalEntry;
   /** Its last state on the disk; undefined before the first. */
   saved: JournalEntry | undefined;
-  /** Size of its fixed record, and of the other one. */
-  commandBytes: number;
+  /** Size of its records when it was inserted, and of its progress, if that was updated. */
+  insertedBytes: number;
   progressBytes: number;
   readonly reserved: number;
 }
@@ -36,8 +36,8 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
   });
   database.onOpen(({ writable }) => writable && retry());
 
-  function add(entry: JournalEntry, saved?: JournalEntry, commandBytes = 0): LiveCommand {
-    const one: LiveCommand = { entry, saved, commandBytes, progressBytes: 0, reserved: reservedFor(entry.command) };
+  function add(entry: JournalEntry, saved?: JournalEntry, insertedBytes = 0): LiveCommand {
+    const one: LiveCommand = { entry, saved, insertedBytes, progressBytes: 0, reserved: reservedFor(entry.command) };
     live.set(textOf(entry.command.key), one);
     bytes += one.reserved;
     return one;
@@ -69,15 +69,13 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
 
   function write(one: LiveCommand, run: RunStatement): void {
     const count = database.nextCount();
-    const progress = writeProgress(one.entry, count);
-    one.progressBytes = progress.length;
-    if (one.saved === undefined) one.commandBytes = insertRow(run, one.entry, count, progress);
-    else updateRow(run, one.entry, count, progress);
+    if (one.saved === undefined) one.insertedBytes = insertRow(run, one.entry, count);
+    else one.progressBytes = updateRow(run, one.entry, count);
   }
 
   function saved(one: LiveCommand, entry: JournalEntry): void {
     one.saved = entry;
-    if (!isLive(entry) && release(one)) remembered.add(endedOf(entry, one.commandBytes + one.progressBytes));
+    if (!isLive(entry) && release(one)) remembered.add(endedOf(entry, one.insertedBytes + one.progressBytes));
   }
 
   function failed(one: LiveCommand, entry: JournalEntry, previous: JournalEntry): void {

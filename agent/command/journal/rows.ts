@@ -2,14 +2,14 @@ import * as z from 'zod';
 import type { RunStatement } from '../../storage/batch.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 import {
+  commandRecord,
   type EndedRow,
   isLive,
   type JournalEntry,
+  progressRecord,
   type Row,
   readEnded,
   readEntry,
-  writeCommand,
-  writeProgress,
 } from './entry.js';
 
 // A row of a commit that failed may be there all the same.
@@ -29,26 +29,13 @@ export const NEWEST_FIRST = `${COLUMNS} ORDER BY seq DESC LIMIT ?`;
 /** Values: the number. */
 export const BY_NUMBER = `${COLUMNS} WHERE seq = ?`;
 
-/** @returns the size of its fixed record */
-export function insertRow(
-  run: RunStatement,
-  entry: JournalEntry,
-  count: number,
-  progress = writeProgress(entry, count),
-): number {
-  const record = writeCommand(entry, count);
-  run(INSERT, [entry.seq, isLive(entry) ? 1 : 0, record, progress]);
-  return record.length;
-}
+/** @returns the size of its records */
+export const insertRow = (run: RunStatement, entry: JournalEntry, count: number): number =>
+  run(INSERT, [entry.seq, isLive(entry) ? 1 : 0, commandRecord(entry, count), progressRecord(entry, count)]);
 
-export function updateRow(
-  run: RunStatement,
-  entry: JournalEntry,
-  count: number,
-  progress = writeProgress(entry, count),
-): void {
-  run(UPDATE, [isLive(entry) ? 1 : 0, progress, entry.seq]);
-}
+/** @returns the size of its progress */
+export const updateRow = (run: RunStatement, entry: JournalEntry, count: number): number =>
+  run(UPDATE, [isLive(entry) ? 1 : 0, progressRecord(entry, count), entry.seq]);
 
 /** @param count of the writes until now: of what is deleted it would not be found any more */
 export function removeRows(run: RunStatement, seqs: readonly number[], count: number): void {
@@ -58,7 +45,9 @@ export function removeRows(run: RunStatement, seqs: readonly number[], count: nu
 }
 
 /** Stores the count of writes apart from the rows. */
-export const keepCount = (run: RunStatement, count: number): void => run(KEEP_COUNT, [count]);
+export function keepCount(run: RunStatement, count: number): void {
+  run(KEEP_COUNT, [count]);
+}
 
 /** Removes all commands that have ended. */
 export function removeEnded(run: RunStatement, count: number): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createBatchPacker, runBatch } from '../../../agent/storage/batch.js';
+import { writeRecord } from '../../../agent/storage/record.js';
 import type { SqlValue } from '../../../shared/sqlite/native.js';
 import { SEED } from '../../support/seed.js';
 
@@ -85,13 +86,23 @@ describe('a batch', () => {
     expect(() => runBatch(memory, length, [], () => expect.unreachable())).toThrow('not told of');
   });
 
-  it('takes memory that came back, and is empty when nothing was packed', () => {
+  it('has the content of a record as a record, and tells the size of records and bytes', () => {
     const packer = createBatchPacker();
-    expect(packer.isEmpty).toBe(true);
+    packer.reuse(undefined);
+    // Longer in UTF-8 than in UTF-16, and than the memory at first.
+    const text = JSON.stringify({ name: '€'.repeat(20_000) });
+    const attachments = [Buffer.from('of two'), Buffer.from(' parts')];
+    const record = writeRecord(text, ...attachments);
+    const size = packer.run('INSERT', ['no bytes', { text, attachments }, 1, Buffer.from('four'), null]);
+    expect(size).toBe(record.length + 4);
+    expect(createReader()(packer.take())).toEqual([['INSERT', ['no bytes', record, 1, Buffer.from('four'), null]]]);
+  });
+
+  it('takes memory that came back', () => {
+    const packer = createBatchPacker();
     const { memory } = pack(packer, [['A', [1]]]);
     packer.reuse(memory);
     packer.run('A', [2]);
-    expect(packer.isEmpty).toBe(false);
     // What is being packed stays.
     packer.reuse(undefined);
     expect(packer.take().memory).toBe(memory);

@@ -21,10 +21,10 @@ describe('a record', () => {
   });
 
   it.each([
-    ['without', undefined],
-    ['with', Buffer.from('attachment')],
-  ])('%s an attachment shows each bit that was turned, and each byte that is missing', (_, attachment) => {
-    const record = writeRecord(TEXT, attachment);
+    ['without', []],
+    ['with', [Buffer.from('attach'), Buffer.from('ment')]],
+  ])('%s an attachment shows each bit that was turned, and each byte that is missing', (_, attachments) => {
+    const record = writeRecord(TEXT, ...attachments);
     for (let bit = 0; bit < 8 * record.length; bit++) {
       const turned = Buffer.from(record);
       turned.writeUInt8(record.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
