@@ -8,9 +8,10 @@ const BATCH = 50_000;
 const IN_FLIGHT = 64;
 const SETTLE_MS = 3000;
 const LOAD_MS = 60_000;
+const IDLE_MS = 30_000;
 
 export const title = 'Memory';
-export const method = `RssAnon from /proc after ${FEW.toLocaleString('en')} commands and after ${MANY.toLocaleString('en')}, text \`ping\`, and of another agent after as many times CoAP POST to \`/ping\`, ${IN_FLIGHT} in flight, from another port after each ${BATCH.toLocaleString('en')}, log level info, ${SETTLE_MS / 1000} s after the last; the idle RSS ${SETTLE_MS / 1000} s after the start, against bare Node with a UDP port bound`;
+export const method = `RssAnon from /proc after ${FEW.toLocaleString('en')} commands and after ${MANY.toLocaleString('en')}, text \`ping\`, and of another agent after as many times CoAP POST to \`/ping\`, ${IN_FLIGHT} in flight, from another port after each ${BATCH.toLocaleString('en')}, log level info, ${SETTLE_MS / 1000} s after the last; the idle RSS ${IDLE_MS / 1000} s after the start, when V8 has collected what that left, against bare Node with a UDP port bound`;
 
 const mebibytes = (/** @type {number} */ kibibytes) => `${(kibibytes / 1024).toFixed(1)} MiB`;
 
@@ -50,7 +51,7 @@ async function growth(format, called) {
 async function idle() {
   const bare = await startEcho();
   const agent = await startAgent();
-  await rest(SETTLE_MS);
+  await rest(IDLE_MS);
   const rss = { bare: memoryKiB(bare.pid, 'VmRSS'), agent: memoryKiB(agent.pid, 'VmRSS') };
   for (const part of [bare, agent]) await part.stop();
   console.log(`  idle RSS: bare Node ${mebibytes(rss.bare)}, agent ${mebibytes(rss.agent)}`);

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createIdentity, identify, parseIdentity } from '../../../agent/storage/identity.js';
@@ -36,6 +36,22 @@ describe('the identity of a journal', () => {
     ['that is no record', { record: 'text' }],
   ])('%s is damage', (_, row) => {
     expect(() => parseIdentity([row])).toThrow(DamagedError);
+  });
+
+  it('tells of a loss also after it was renewed', async () => {
+    const folder = temporaryFolder();
+    await (await openTestDatabase(folder)).close();
+    rmSync(join(folder, 'journal.db'));
+    const lost = await openTestDatabase(folder);
+    const { id } = lost.identity ?? {};
+    await lost.renew();
+    expect(lost.identity).toMatchObject({ lost: NOW });
+    expect(lost.identity?.id).not.toBe(id);
+    const { identity } = lost;
+    await lost.close();
+    const after = await openTestDatabase(folder);
+    expect(after.identity).toEqual(identity);
+    expect(after.status.lost).toBe(0);
   });
 
   it('that was damaged makes the journal a lost one, and no end to it', async () => {

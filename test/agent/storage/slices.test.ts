@@ -21,6 +21,19 @@ describe('calls in slices', () => {
     expect(made.at(-1)).toBe('fourth');
   });
 
+  it('are made in their order also while there always is one that waits', async () => {
+    const { add } = createSlices();
+    const made: number[] = [];
+    const chain = (number: number) => () => {
+      made.push(number);
+      if (number < 5000) add(chain(number + 2));
+    };
+    add(chain(0));
+    add(chain(1));
+    while (made.length < 5000) await nextTurn();
+    expect(made.slice(0, 5000)).toEqual(Array.from({ length: 5000 }, (_, number) => number));
+  });
+
   it('leave turns of the event loop between them when they take long', async () => {
     const { add } = createSlices();
     let made = 0;

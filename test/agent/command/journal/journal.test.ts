@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { acceptedEntry } from '../../../../agent/command/journal/entry.js';
 import { createJournal } from '../../../../agent/command/journal/journal.js';
 import { insertRow } from '../../../../agent/command/journal/rows.js';
+import type { Journal } from '../../../../agent/command/journal/types.js';
 import type { Database } from '../../../../agent/storage/database.js';
 import { temporaryFolder } from '../../../support/files.js';
 import {
@@ -296,6 +297,21 @@ describe('what has ended', () => {
     expect(journal.size).toEqual({ entries: 0, bytes: 0, live: 0, remembered: 0 });
     expect(await journal.purge()).toBe(0);
     expect(await findIn(journal, keyOf(1))).toBeUndefined();
+  });
+
+  it('is not purged with what ended before, when it ends after that in the same commit', async () => {
+    const folder = temporaryFolder();
+    const { database, journal } = await openTestJournal(folder);
+    await live(journal, 1);
+    for (const id of [2, 3]) await Promise.all([accept(journal, id), start(journal, id)]);
+    const [, purged] = await Promise.all([finish(journal, 2), journal.purge(), finish(journal, 3)]);
+    // 2 was not counted yet.
+    expect(purged).toBe(1);
+    const isKnown = async (of: Journal) => Promise.all([1, 2, 3].map((id) => findIn(of, keyOf(id))));
+    expect(await isKnown(journal)).toEqual([undefined, undefined, ENDED]);
+    await database.close();
+    const after = await openTestJournal(folder);
+    expect(await isKnown(after.journal)).toEqual([undefined, undefined, ENDED]);
   });
 
   it('stays within the bytes, with 10,000 commands and more', async () => {
