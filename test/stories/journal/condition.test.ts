@@ -2,11 +2,11 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../agent/agent.js';
-import { defineHandler } from '../../agent/handlers/handler.js';
-import { fill, smallDisk } from '../agent/storage/support.js';
-import { needs } from '../support/needs.js';
-import { openPeer, randomAddress } from '../support/udp.js';
+import { createAgent } from '../../../agent/agent.js';
+import { defineHandler } from '../../../agent/handlers/handler.js';
+import { fill, smallDisk } from '../../agent/storage/support.js';
+import { needs } from '../../support/needs.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
 
 describe.skipIf(needs('root'))('an agent whose disk is full', () => {
   it('says so in its status and in health, and that it has room again', async () => {

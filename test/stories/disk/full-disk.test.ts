@@ -1,8 +1,8 @@
 import { copyFileSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import { openOutbox } from '../../agent/command/outbox/outbox.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import { openOutbox } from '../../../agent/command/outbox/outbox.js';
 import {
   command,
   findIn,
@@ -14,10 +14,10 @@ import {
   standingClock,
   tellNothing,
   told,
-} from '../agent/command/journal/support.js';
-import { fill, filledFolder, smallDisk } from '../agent/storage/support.js';
-import { recordingLog } from '../support/log.js';
-import { needs } from '../support/needs.js';
+} from '../../agent/command/journal/support.js';
+import { fill, filledFolder, smallDisk } from '../../agent/storage/support.js';
+import { recordingLog } from '../../support/log.js';
+import { needs } from '../../support/needs.js';
 
 describe.skipIf(needs('root'))('a full disk', () => {
   it('refuses commands as busy, keeps what has ended, and goes on when there is room', async () => {

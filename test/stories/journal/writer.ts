@@ -1,12 +1,12 @@
 /** Writes commands to a journal, says on stdout what was acknowledged, and kills itself where it is told to. */
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { silentLog } from '../../agent/base/log.js';
-import { systemClock } from '../../agent/base/moment.js';
-import type { JournalCommand } from '../../agent/command/journal/entry.js';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import type { Journal } from '../../agent/command/journal/types.js';
-import { openDatabase } from '../../agent/storage/database.js';
+import { silentLog } from '../../../agent/base/log.js';
+import { systemClock } from '../../../agent/base/moment.js';
+import type { JournalCommand } from '../../../agent/command/journal/entry.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import type { Journal } from '../../../agent/command/journal/types.js';
+import { openDatabase } from '../../../agent/storage/database.js';
 
 const [folder = '', killAt = ''] = process.argv.slice(2);
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import type { Found, Journal } from '../../agent/command/journal/types.js';
-import { GATEWAY } from '../../shared/coap/parameters.js';
-import { REMEMBERED } from '../../shared/limits.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import type { Found, Journal } from '../../../agent/command/journal/types.js';
+import { GATEWAY } from '../../../shared/coap/parameters.js';
+import { REMEMBERED } from '../../../shared/limits.js';
 import {
   command,
   keyOf,
@@ -11,7 +11,7 @@ import {
   standingClock,
   tellNothing,
   told,
-} from '../agent/command/journal/support.js';
+} from '../../agent/command/journal/support.js';
 
 /** Commands that are under way at the same time. */
 const AT_ONCE = 500;

@@ -1,11 +1,11 @@
 import { copyFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { defineHandler } from '../../agent/handlers/handler.js';
-import { DATABASE_NAME } from '../../agent/storage/folder.js';
-import { parseMessage } from '../../shared/coap/message.js';
-import { OPTION } from '../../shared/coap/options.js';
-import { standingClock } from '../agent/command/journal/support.js';
+import { defineHandler } from '../../../agent/handlers/handler.js';
+import { DATABASE_NAME } from '../../../agent/storage/folder.js';
+import { parseMessage } from '../../../shared/coap/message.js';
+import { OPTION } from '../../../shared/coap/options.js';
+import { standingClock } from '../../agent/command/journal/support.js';
 import {
   asAfterKill,
   heldHandler,
@@ -13,11 +13,11 @@ import {
   onDisk,
   settled,
   startWired,
-} from '../agent/command/wired-support.js';
-import { changeInPlace, fill, smallDisk } from '../agent/storage/support.js';
-import { requestBytes, withoutId } from '../support/coap.js';
-import { recordingLog } from '../support/log.js';
-import { needs } from '../support/needs.js';
+} from '../../agent/command/wired-support.js';
+import { changeInPlace, fill, smallDisk } from '../../agent/storage/support.js';
+import { requestBytes, withoutId } from '../../support/coap.js';
+import { recordingLog } from '../../support/log.js';
+import { needs } from '../../support/needs.js';
 
 type Request = (id: number) => Uint8Array | string;
 

@@ -1,14 +1,14 @@
 import { cpSync, rmSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type AgentOptions, createAgent, defineHandler } from '../../agent/index.js';
-import { asAfterKill, heldHandler } from '../agent/command/wired-support.js';
-import { fill, smallDisk } from '../agent/storage/support.js';
-import { startedWithGateway, withGateway } from '../agent/support.js';
-import { requestBytes, withoutId } from '../support/coap.js';
-import { temporaryFolder } from '../support/files.js';
-import { recordingLog } from '../support/log.js';
-import { needs } from '../support/needs.js';
-import { openPeer } from '../support/udp.js';
+import { type AgentOptions, createAgent, defineHandler } from '../../../agent/index.js';
+import { asAfterKill, heldHandler } from '../../agent/command/wired-support.js';
+import { fill, smallDisk } from '../../agent/storage/support.js';
+import { startedWithGateway, withGateway } from '../../agent/support.js';
+import { requestBytes, withoutId } from '../../support/coap.js';
+import { temporaryFolder } from '../../support/files.js';
+import { recordingLog } from '../../support/log.js';
+import { needs } from '../../support/needs.js';
+import { openPeer } from '../../support/udp.js';
 
 const inFolder = (folder: string): AgentOptions => ({ config: { state: { folder } } });
 

@@ -3,13 +3,13 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, it, vi } from 'vitest';
-import { silentLog } from '../../agent/base/log.js';
-import type { Database } from '../../agent/storage/database.js';
-import { MARKER_NAME } from '../../agent/storage/folder.js';
-import { openTestDatabase, reopened } from '../agent/command/journal/support.js';
-import { lookingHandler, settled, startWired } from '../agent/command/wired-support.js';
-import { insert } from '../agent/storage/support.js';
-import { temporaryFolder } from '../support/files.js';
+import { silentLog } from '../../../agent/base/log.js';
+import type { Database } from '../../../agent/storage/database.js';
+import { MARKER_NAME } from '../../../agent/storage/folder.js';
+import { openTestDatabase, reopened } from '../../agent/command/journal/support.js';
+import { lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
+import { insert } from '../../agent/storage/support.js';
+import { temporaryFolder } from '../../support/files.js';
 
 /** The workers that were started, in order. */
 const workers = vi.hoisted((): Worker[] => []);

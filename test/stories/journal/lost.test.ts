@@ -11,11 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { silentLog } from '../../agent/base/log.js';
-import { GATEWAY } from '../../shared/coap/parameters.js';
-import { standingClock } from '../agent/command/journal/support.js';
-import { lookingHandler, settled, startWired } from '../agent/command/wired-support.js';
-import { temporaryFolder } from '../support/files.js';
+import { silentLog } from '../../../agent/base/log.js';
+import { GATEWAY } from '../../../shared/coap/parameters.js';
+import { standingClock } from '../../agent/command/journal/support.js';
+import { lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
+import { temporaryFolder } from '../../support/files.js';
 
 const COMMANDS = 250;
 const ids = Array.from({ length: COMMANDS }, (_, id) => id);

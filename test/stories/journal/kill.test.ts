@@ -2,14 +2,14 @@ import { symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../agent/base/moment.js';
-import type { JournalState } from '../../agent/command/journal/entry.js';
-import { createJournal } from '../../agent/command/journal/journal.js';
-import { workerSource } from '../../scripts/worker-source.mjs';
-import { findIn, keyOf, openTestDatabase } from '../agent/command/journal/support.js';
-import { temporaryFolder } from '../support/files.js';
-import { startProcess } from '../support/process.js';
-import { SEED, seededRandom } from '../support/seed.js';
+import { systemClock } from '../../../agent/base/moment.js';
+import type { JournalState } from '../../../agent/command/journal/entry.js';
+import { createJournal } from '../../../agent/command/journal/journal.js';
+import { workerSource } from '../../../scripts/worker-source.mjs';
+import { findIn, keyOf, openTestDatabase } from '../../agent/command/journal/support.js';
+import { temporaryFolder } from '../../support/files.js';
+import { startProcess } from '../../support/process.js';
+import { SEED, seededRandom } from '../../support/seed.js';
 
 /** Bundles the writer where Node finds the native package. */
 async function bundledWriter(): Promise<string> {
@@ -17,7 +17,7 @@ async function bundledWriter(): Promise<string> {
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
   const outfile = join(folder, 'writer.mjs');
   await build({
-    entryPoints: [resolve('test/stories/journal-writer.ts')],
+    entryPoints: [resolve('test/stories/journal/writer.ts')],
     outfile,
     bundle: true,
     format: 'esm',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { defineHandler, z } from '../../agent/index.js';
-import { openTestJournal, standingClock } from '../agent/command/journal/support.js';
-import { CONFIG, FORMATS, journalled, killedWhileWaiting } from '../agent/command/recover-support.js';
+import { defineHandler, z } from '../../../agent/index.js';
+import { openTestJournal, standingClock } from '../../agent/command/journal/support.js';
+import { CONFIG, FORMATS, journalled, killedWhileWaiting } from '../../agent/command/recover-support.js';
 import {
   asAfterKill,
   heldHandler,
@@ -9,8 +9,8 @@ import {
   onDisk,
   settled,
   startWired,
-} from '../agent/command/wired-support.js';
-import { temporaryFolder } from '../support/files.js';
+} from '../../agent/command/wired-support.js';
+import { temporaryFolder } from '../../support/files.js';
 
 describe('a command that was waiting when the agent was killed', () => {
   it.each(FORMATS)('runs, and is answered, and known: %s', async (_, request) => {

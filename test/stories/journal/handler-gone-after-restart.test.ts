@@ -1,7 +1,7 @@
 import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
-import { asAfterKill, heldHandler, lookingHandler, onDisk, startWired } from '../agent/command/wired-support.js';
-import { requestBytes, summary } from '../support/coap.js';
+import { asAfterKill, heldHandler, lookingHandler, onDisk, startWired } from '../../agent/command/wired-support.js';
+import { requestBytes, summary } from '../../support/coap.js';
 
 const FORMATS: [format: string, request: Uint8Array | string, read: (reply: Buffer) => string][] = [
   ['text', '#1 hold', String],

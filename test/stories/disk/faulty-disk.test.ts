@@ -1,12 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeFaultyDisk } from '../support/faulty-disk.js';
-import { temporaryFolder } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { type FATES, powerCuts } from '../support/power-cut.js';
-import { startProcess } from '../support/process.js';
-import { SEED, seededRandom } from '../support/seed.js';
+import { makeFaultyDisk } from '../../support/faulty-disk.js';
+import { temporaryFolder } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { type FATES, powerCuts } from '../../support/power-cut.js';
+import { startProcess } from '../../support/process.js';
+import { SEED, seededRandom } from '../../support/seed.js';
 
 /** A disk with a folder, and a Node program with `fs`, `folder` and `say` on it. */
 async function start(source: string, faults: Parameters<Disk['set']>[0] = {}) {
