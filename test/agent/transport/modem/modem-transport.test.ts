@@ -96,10 +96,10 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
       [],
     );
     link.answer();
-    link.modem.setFaults({});
     link.transport.allowInterruption(true);
+    await expect.poll(off, { timeout: 40_000 }).toBeGreaterThan(0);
+    link.modem.setFaults({});
     await link.roundTrip('after all', 40_000);
-    expect(off()).toBeGreaterThan(0);
     expect(link.transport.counts().rungs.reset).toBe(
       link.commands.filter((one) => one.startsWith('AT+CFUN=1,1')).length,
     );
