@@ -19,6 +19,8 @@ export type { WriteCallback } from './commit-queue.js';
 const RETRY_MS = 5000;
 /** How long the disk may take for one commit; a slow SD card takes a second. */
 const HANG_MS = 30_000;
+/** How often it is looked whether its files are there still, while nothing is written. */
+const WATCH_MS = 1000;
 /** How often a worker is replaced at once within the delay above; then that is waited for. */
 const MAX_REPLACED = 10;
 /** How long the end of a worker may take. */
@@ -193,7 +195,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     writeFailure = undefined;
     if (writable) {
       state = 'open';
-      if (!wasOpen && !created && established.loss === undefined) countedBefore = opening.counted;
+      if (!wasOpen && !created && established.loss === undefined) countedBefore = opening.counted ?? 0;
       wasOpen = true;
       restoring ||= contents === 'lost';
       setup = { ...setup, writeBack: false };
@@ -356,9 +358,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     await queue.read('SELECT 1').catch(() => undefined);
   }
 
+  const watch = setInterval(() => void (state === 'open' && flush()), WATCH_MS).unref();
   const opening = await start();
   if (opening?.kind === 'not-opened' && opening.inUse && folder !== undefined) {
     state = 'closed';
+    clearInterval(watch);
     clearTimeout(retryTimer);
     throw new SupersimError('state-in-use', reason);
   }
@@ -409,6 +413,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     abandon() {
       if (state === 'closed') return;
+      clearInterval(watch);
       reason = 'the agent stops, and the disk does not answer';
       state = 'failed';
       queue.attach(undefined);
@@ -418,6 +423,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     async close() {
       if (state === 'closed') return;
+      clearInterval(watch);
       const timer = setTimeout(() => void link?.end(), CLOSE_MS);
       await command({ kind: 'close' }).catch((error: unknown) => {
         log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');

@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  statfsSync,
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -46,9 +47,14 @@ export interface OpenedFile {
   readonly damage?: { readonly cause: string; readonly path: string } | undefined;
   /** The count of writes; undefined where it can only be read. */
   readonly count: CountFile | undefined;
-  /** Compares the open file with its name in the folder. @throws DamagedError when the file's end is gone */
-  readonly missing: () => string | undefined;
+  /** Undefined for a copy. */
+  readonly watch: Watch | undefined;
 }
+
+/** With less free space nothing is written. */
+export const MIN_FREE_BYTES = 128 * 1024;
+/** A batch takes at most so many times its own size in the log: pages are written whole. */
+const LOG_PER_BATCH = 4;
 
 /**
  * Opens the database of a state folder, or creates it. A damaged one is set aside. Where the folder cannot be written, a
@@ -80,7 +86,14 @@ function openWritable(folder: string, path: string, now: Date): OpenedFile {
   if (existsSync(path)) {
     try {
       const connection = openExisting(path);
-      return { connection, writable: true, created: false, marker, count: openCountFile(folder), missing: watch(path) };
+      return {
+        connection,
+        writable: true,
+        created: false,
+        marker,
+        count: openCountFile(folder),
+        watch: createWatch(path),
+      };
     } catch (error) {
       // What the file has while it is being created for the first time is no damage.
       if (!isDamage(error)) throw error;
@@ -93,7 +106,7 @@ function openWritable(folder: string, path: string, now: Date): OpenedFile {
   const connection = createDatabase(path);
   syncFolder(folder);
   const count = openCountFile(folder);
-  return { connection, writable: true, created: true, marker, damage, count, missing: watch(path) };
+  return { connection, writable: true, created: true, marker, damage, count, watch: createWatch(path) };
 }
 
 /**
@@ -117,35 +130,73 @@ function openCopy(folder: string, path: string, reason: string): OpenedFile {
       created: false,
       marker: readMarker(folder),
       count: undefined,
-      missing: () => undefined,
+      watch: undefined,
     };
   } finally {
     rmSync(copies, { recursive: true, force: true });
   }
 }
 
-/**
- * Watches whether the open database still is what its name says: SQLite would go on writing into a deleted file.
- *
- * @returns a function that names the file which is gone, or another one by now; undefined when both are there
- */
-function watch(path: string): () => string | undefined {
+/** Watches whether the open database still is what its name says: SQLite would go on writing into a deleted file. */
+interface Watch {
+  /**
+   * Names the file which is gone, or another one by now; undefined when both are there.
+   *
+   * @throws DamagedError when the end of a file is gone
+   */
+  missing(): string | undefined;
+  /** Notes how long the log is after what SQLite did: it grows, and is cut. */
+  note(): void;
+}
+
+function createWatch(path: string): Watch {
   const log = `${path}-wal`;
   let database = statOf(path);
   let writeAhead = statOf(log);
-  return () => {
-    const found = statOf(path);
-    if (found === undefined || !isSame(found, database)) return path;
-    if (found.size < (database?.size ?? 0)) {
-      throw new DamagedError(`the database shrank from ${database?.size} to ${found.size} bytes`);
-    }
-    database = found;
-    const foundLog = statOf(log);
-    // The log is created by the first write.
-    if (writeAhead !== undefined && !isSame(foundLog, writeAhead)) return log;
-    writeAhead = foundLog;
-    return undefined;
+  return {
+    missing() {
+      const found = statOf(path);
+      if (found === undefined || !isSame(found, database)) return path;
+      expectWhole('database', database, found);
+      database = found;
+      const foundLog = statOf(log);
+      // The log is created by the first write.
+      if (writeAhead !== undefined && !isSame(foundLog, writeAhead)) return log;
+      expectWhole('log', writeAhead, foundLog);
+      return undefined;
+    },
+    note() {
+      const found = statOf(log);
+      if (writeAhead === undefined || isSame(found, writeAhead)) writeAhead = found;
+    },
   };
+}
+
+function expectWhole(what: string, before: Stats | undefined, found: Stats | undefined): void {
+  const [size, now] = [before?.size ?? 0, found?.size ?? 0];
+  if (now < size) throw new DamagedError(`the ${what} shrank from ${size} to ${now} bytes`);
+}
+
+/**
+ * Makes room for a batch: what is in the log can always be written into the database, which grows by as much at most.
+ * On a disk that is full of the log, nothing could be written any more, nor the log be emptied.
+ *
+ * @param bytes size of the batch
+ * @throws Error when there is too little
+ */
+export function makeRoom(connection: Connection, folder: string, bytes: number): void {
+  const batch = bytes * LOG_PER_BATCH;
+  const log = statOf(join(folder, `${DATABASE_NAME}-wal`))?.size ?? 0;
+  if (freeBytes(folder) >= MIN_FREE_BYTES + log + 2 * batch) return;
+  connection.get(WRITE_BACK);
+  const free = freeBytes(folder);
+  const needed = MIN_FREE_BYTES + 2 * batch;
+  if (free < needed) throw new Error(`the disk is full: ${free} bytes are free, ${needed} are needed`);
+}
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 const statOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false });

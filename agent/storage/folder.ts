@@ -26,37 +26,52 @@ export const MARKER_NAME = 'journal.id';
 const CREATING = 'new';
 
 /** Name of the file that holds the count of writes. */
-const COUNT_NAME = 'journal.count';
+export const COUNT_NAME = 'journal.count';
 const COUNT_DIGITS = 16;
 
 /** Keeps the highest number that was committed beside the database, so that a database that was set back is noticed. */
 export interface CountFile {
-  /** What was in the file; 0 without one. */
-  readonly before: number;
+  /** What was in the file; undefined where that is no number. */
+  readonly before: number | undefined;
   /** Writes a number that is committed. It is not synced: that would double the time of a commit. */
   write(count: number): void;
+  /** Writes a first number where there was none, so that a power cut does not take it. */
+  begin(): void;
 }
 
 /** @throws Error when it cannot be opened */
 export function openCountFile(folder: string): CountFile {
   const file = openSync(join(folder, COUNT_NAME), constants.O_RDWR | constants.O_CREAT, 0o600);
-  const text = Buffer.alloc(COUNT_DIGITS);
-  const before = Number(text.toString('latin1', 0, readSync(file, text, 0, COUNT_DIGITS, 0)));
+  const digits = Buffer.alloc(COUNT_DIGITS);
+  const text = digits.toString('latin1', 0, readSync(file, digits, 0, COUNT_DIGITS, 0));
+  const before = /^\d{16}$/.test(text) ? Number(text) : undefined;
+  const write = (count: number): void => void writeSync(file, String(count).padStart(COUNT_DIGITS, '0'), 0, 'latin1');
   return {
-    // A torn one tells nothing.
-    before: Number.isSafeInteger(before) ? before : 0,
-    write: (count) => void writeSync(file, String(count).padStart(COUNT_DIGITS, '0'), 0, 'latin1'),
+    before,
+    write,
+    begin() {
+      if (before !== undefined) return;
+      write(0);
+      fsyncSync(file);
+    },
   };
 }
 
-/** What the marker of a state folder says: the journal's identity; undefined when there never was a journal. */
+/** An identity, as the marker has it. */
+const IDENTITY = /^[0-9a-f]{12}$/;
+
+/**
+ * What the marker of a state folder says: the journal's identity; undefined when there is none, or it cannot be
+ * understood.
+ */
 export type Marker = { readonly id: string } | 'creating' | undefined;
 
 /** @throws Error when it exists and cannot be read */
 export function readMarker(folder: string): Marker {
   try {
     const text = readFileSync(join(folder, MARKER_NAME), 'utf8').trim();
-    return text === CREATING ? 'creating' : { id: text };
+    if (text === CREATING) return 'creating';
+    return IDENTITY.test(text) ? { id: text } : undefined;
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;

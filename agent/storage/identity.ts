@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { messageOf } from '../../shared/errors.js';
 import { type Moment, momentSchema } from '../base/moment.js';
-import { DATABASE_NAME } from './folder.js';
+import { COUNT_NAME, DATABASE_NAME } from './folder.js';
 import { readRecord, writeRecord } from './record.js';
 import { DamagedError } from './sqlite.js';
 import type { Answer, Opening, Request } from './worker.js';
@@ -62,10 +62,10 @@ export async function establishIdentity(
   now: Moment,
   knownLoss: string | undefined,
 ): Promise<Established> {
-  const { marker, damage, created, writable } = opening;
+  const { marker, damage, writable } = opening;
   const known = await readIdentity(link);
   const marked = typeof marker === 'object' ? marker.id : undefined;
-  const loss = knownLoss ?? damage?.cause ?? lossOf(marked, known?.id, created);
+  const loss = knownLoss ?? damage?.cause ?? lossOf(opening, marked, known?.id);
   if (known !== undefined && (loss === undefined || !writable)) {
     if (writable && marked !== known.id) expectAnswer(await link.ask({ kind: 'mark', marker: { id: known.id } }));
     return { identity: known, loss: undefined };
@@ -75,11 +75,20 @@ export async function establishIdentity(
   return { identity, loss: writable ? loss : undefined };
 }
 
-function lossOf(marked: string | undefined, known: string | undefined, created: boolean): string | undefined {
-  if (marked === undefined || marked === known) return undefined;
-  return created
-    ? `there was a journal, but ${DATABASE_NAME} is missing`
-    : `${DATABASE_NAME} is that of another journal`;
+/** @param marked the identity of the journal that there was; undefined where that is not known */
+function lossOf(
+  { created, counted, writable }: Opening & { readonly kind: 'opened' },
+  marked: string | undefined,
+  known: string | undefined,
+): string | undefined {
+  if (created) {
+    const existed = marked !== undefined || (counted ?? 0) > 0;
+    return existed ? `there was a journal, but ${DATABASE_NAME} is missing` : undefined;
+  }
+  if (marked === undefined) return undefined;
+  if (marked !== known) return `${DATABASE_NAME} is that of another journal`;
+  // Without the count nobody can tell whether writes are missing.
+  return counted === undefined && writable ? `${COUNT_NAME} is missing or cannot be read` : undefined;
 }
 
 const IDENTITY_QUERY = { sql: 'SELECT record FROM journal', values: [] };

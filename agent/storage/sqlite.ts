@@ -68,7 +68,9 @@ export const isInputOutput = (error: unknown): boolean => /^SQLITE_(?:IOERR|CANT
 /** Returns the error for a caller when the database fails: a full, failing or read-only disk, a locked file. */
 export const storageError = (reason: string): SupersimError<'busy'> =>
   new SupersimError('busy', `the journal cannot be written: ${reason}`, {
-    remedy: 'Free space on the disk of the state folder, or see the agent’s log for what is wrong with it.',
+    remedy: /\bfull\b|ENOSPC|EDQUOT/.test(reason)
+      ? 'Free space on the disk of the state folder.'
+      : 'See what `supersim-agent doctor` and the agent’s log say about the state folder and its disk.',
   });
 
 /** Returns a line that says what a failed call of the system or of SQLite reported. */

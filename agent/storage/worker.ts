@@ -3,7 +3,7 @@ import { systemCodeOf } from '../../shared/errors.js';
 import { type Connection, transaction } from '../../shared/sqlite/connection.js';
 import { loadNative, type SqlValue } from '../../shared/sqlite/native.js';
 import { runBatch } from './batch.js';
-import { type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
+import { makeRoom, type OpenedFile, openDatabaseFile, writeAgain } from './files.js';
 import { DATABASE_NAME, type Marker, writeMarker } from './folder.js';
 import { createDatabase, REPLACE_IDENTITY } from './schema.js';
 import { setAside } from './set-aside.js';
@@ -71,8 +71,8 @@ export interface Failure {
 export type Opening =
   | ({
       readonly kind: 'opened';
-      /** The highest number that was committed, as the file beside the database has it; 0 where that is not known. */
-      readonly counted: number;
+      /** The highest number that was committed, as the file beside the database has it; undefined where that is not known. */
+      readonly counted: number | undefined;
     } & Pick<OpenedFile, 'writable' | 'reason' | 'created' | 'marker' | 'damage'>)
   | { readonly kind: 'not-opened'; readonly reason: string; readonly inUse: boolean };
 
@@ -90,18 +90,18 @@ export interface Answer {
 /** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
 export function startWorker(port: MessagePort, { folder, native, writeBack }: WorkerSetup): void {
   const sql: string[] = [];
-  let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'missing' | 'count'> | undefined;
+  let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'watch' | 'count'> | undefined;
 
   function open(): Opening {
     try {
       loadNative(native);
       if (folder === undefined) {
-        file = { connection: createDatabase(':memory:'), writable: true, count: undefined, missing: () => undefined };
-        return { kind: 'opened', counted: 0, writable: true, created: true, marker: undefined };
+        file = { connection: createDatabase(':memory:'), writable: true, count: undefined, watch: undefined };
+        return { kind: 'opened', counted: undefined, writable: true, created: true, marker: undefined };
       }
       const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
       file = { ...rest, writable, reason };
-      return { kind: 'opened', counted: rest.count?.before ?? 0, writable, created, marker, damage, reason };
+      return { kind: 'opened', counted: rest.count?.before, writable, created, marker, damage, reason };
     } catch (error) {
       return { kind: 'not-opened', reason: reasonOf(error), inUse: systemCodeOf(error) === 'SQLITE_BUSY' };
     }
@@ -123,6 +123,7 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
       if (failed !== undefined && failed.kind !== 'write') ended = failed;
       return failed ?? rows;
     });
+    file?.watch?.note();
     return { kind: 'answer', failure, results, memory, commitMs };
   }
 
@@ -133,13 +134,14 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
 
   function perform(request: Request): void {
     const connection = openConnection();
-    const gone = file?.missing();
+    const gone = file?.watch?.missing();
     if (gone !== undefined) throw new GoneError(gone);
     switch (request.kind) {
       case 'batch':
         sql.push(...request.sql);
         if (request.length === 0) return;
         if (file?.writable === false) throw new Error(file.reason);
+        if (folder !== undefined) makeRoom(connection, folder, request.length);
         transaction(connection, () => runBatch(request.memory, request.length, sql, connection.run));
         if (request.count > 0) writeCount(request.count);
         return;
@@ -148,9 +150,11 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
         return;
       case 'identify':
         transaction(connection, () => connection.run(REPLACE_IDENTITY, [request.record]));
+        file?.count?.begin();
         if (folder !== undefined) writeMarker(folder, { id: request.id });
         return;
       case 'mark':
+        if (request.marker !== 'creating') file?.count?.begin();
         if (folder !== undefined) writeMarker(folder, request.marker);
         return;
       case 'set-aside':

@@ -242,8 +242,6 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   function maintain(): void {
     if (!recovered) return;
     live.retry();
-    // Finds that its files are gone, also while no command comes.
-    void database.flush();
     const now = clock();
     while (remembered.forgetOldest((group) => isForgotten(group, now, limits.keepMs)));
   }

@@ -7,6 +7,7 @@ import {
   command,
   findIn,
   keyOf,
+  live,
   openTestDatabase,
   openTestJournal,
   REPLY,
@@ -46,6 +47,32 @@ describe.skipIf(needs('root'))('a full disk', () => {
     expect(await findIn(after.journal, keyOf(id - 1))).toBeUndefined();
   });
 
+  it.each([1, 2, 4])('of %d MiB is not filled by the log, takes all commands, and knows them', async (mebibytes) => {
+    const folder = smallDisk(mebibytes * 1024 * 1024);
+    const limits = { keepMs: 1000, entries: 200, bytes: 200_000, identities: 10_000 };
+    const { clock } = standingClock();
+    const { database, journal } = await openTestJournal(folder, clock, limits);
+    for (let id = 0; id < 3000; id += 20) {
+      const group = await Promise.all(Array.from({ length: 20 }, (_, at) => live(journal, id + at)));
+      expect(group.flat().filter((error) => error !== undefined)).toEqual([]);
+    }
+    fill(folder);
+    const refused = await told((done) => journal.accept(command(5000, { request: Buffer.alloc(1300) }), done));
+    expect(refused).toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining('full'),
+      remedy: expect.stringContaining('Free space'),
+    });
+    rmSync(join(folder, 'filler'));
+    expect((await live(journal, 5001)).flat().filter((error) => error !== undefined)).toEqual([]);
+    await database.close();
+    const after = await openTestJournal(folder, clock, limits);
+    expect(after.database.status).toMatchObject({ lost: 0, damaged: 0 });
+    for (const id of [0, 1500, 2999])
+      expect(await findIn(after.journal, keyOf(id))).toMatchObject({ kind: id < 2900 ? 'forgotten' : 'ended' });
+    expect(await findIn(after.journal, keyOf(5001))).toMatchObject({ kind: 'ended' });
+  });
+
   it('from the start is no end: it opens when there is room', async () => {
     const folder = smallDisk(256 * 1024);
     fill(folder);
@@ -67,7 +94,8 @@ describe.skipIf(needs('root'))('a full disk', () => {
   it('lets an old journal be read', async () => {
     const source = await filledFolder();
     const folder = smallDisk(512 * 1024);
-    for (const name of ['journal.db', 'journal.id']) copyFileSync(join(source, name), join(folder, name));
+    for (const name of ['journal.db', 'journal.id', 'journal.count'])
+      copyFileSync(join(source, name), join(folder, name));
     fill(folder);
     const { database, journal } = await openUnrecovered(folder);
     expect(await findIn(journal, keyOf(2))).toMatchObject({ kind: 'ended' });

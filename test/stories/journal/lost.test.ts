@@ -14,7 +14,7 @@ import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
 import { GATEWAY } from '../../../shared/coap/parameters.js';
 import { standingClock } from '../../agent/command/journal/support.js';
-import { lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
+import { asAfterKill, lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
 import { temporaryFolder } from '../../support/files.js';
 
 const COMMANDS = 250;
@@ -95,22 +95,37 @@ describe('a journal whose files are lost while the agent runs', () => {
     expect(seen).toHaveLength(COMMANDS + 1);
   });
 
-  it('knows the outcomes that are in memory, where the database is cut to nothing, and that the others are lost', async () => {
-    const started = await startUsed();
-    const { folder, database, reply, seen, setup } = started;
-    truncate(nameOf(folder));
-    expect(String(await reply('#1000 look'))).toBe('#1000 ok ok');
-    // 250 are answered: those with a reply on the disk as done, without it; packed ones might have run or not.
-    const after = await repeatAll(started);
-    expect(after).toEqual({ 'repeat forgotten ok': WITH_REPLY, 'error interrupted': COMMANDS - WITH_REPLY });
-    expect(database.status).toMatchObject({ writable: true, lost: 1, damaged: 1, rewritten: 0 });
-    expect(database.identity).toMatchObject({ lost: setup.clock() });
-    await database.close();
-    const again = await startWired({ ...setup, folder });
-    const repeated = { 'repeat forgotten ok': WITH_REPLY, 'repeat error interrupted': COMMANDS - WITH_REPLY };
-    expect(await repeatAll(again)).toEqual(repeated);
-    expect(seen).toHaveLength(COMMANDS + 1);
+  it('is written again also while no command comes', async () => {
+    const { folder, database, seen, setup } = await startUsed();
+    rmSync(folder, { recursive: true });
+    await expect.poll(() => database.status.rewritten, { timeout: 10_000 }).toBe(1);
+    const after = await startWired({ ...setup, folder: asAfterKill(folder) });
+    expect(await repeatAll(after)).toEqual({ 'repeat ok': WITH_REPLY, 'repeat forgotten ok': COMMANDS - WITH_REPLY });
+    expect(seen).toHaveLength(COMMANDS);
   });
+
+  it.each([
+    ['database', ''],
+    ['log', '-wal'],
+  ])(
+    'knows the outcomes that are in memory, where its %s is cut to nothing, and that the others are lost',
+    async (_, suffix) => {
+      const started = await startUsed();
+      const { folder, database, reply, seen, setup } = started;
+      truncate(nameOf(folder, suffix));
+      expect(String(await reply('#1000 look'))).toBe('#1000 ok ok');
+      // 250 are answered: those with a reply on the disk as done, without it; packed ones might have run or not.
+      const after = await repeatAll(started);
+      expect(after).toEqual({ 'repeat forgotten ok': WITH_REPLY, 'error interrupted': COMMANDS - WITH_REPLY });
+      expect(database.status).toMatchObject({ writable: true, lost: 1, damaged: 1, rewritten: 0 });
+      expect(database.identity).toMatchObject({ lost: setup.clock() });
+      await database.close();
+      const again = await startWired({ ...setup, folder });
+      const repeated = { 'repeat forgotten ok': WITH_REPLY, 'repeat error interrupted': COMMANDS - WITH_REPLY };
+      expect(await repeatAll(again)).toEqual(repeated);
+      expect(seen).toHaveLength(COMMANDS + 1);
+    },
+  );
 });
 
 describe('a journal whose files were lost while no agent ran', () => {
@@ -125,6 +140,13 @@ describe('a journal whose files were lost while no agent ran', () => {
     ['the database is deleted', (folder) => rmSync(nameOf(folder)), 0],
     ['the database is cut to nothing', (folder) => truncateSync(nameOf(folder)), 1],
     ['the database is that of another journal', replaceByAnothers, 0],
+    [
+      'only its count of writes is left',
+      (folder) => {
+        for (const end of ['.db', '.db-wal', '.id']) rmSync(join(folder, `journal${end}`), { force: true });
+      },
+      0,
+    ],
   ])(
     'answers what may have run as interrupted, for one exchange lifetime, and runs what comes then: %s',
     async (_, lose, damaged) => {
@@ -150,6 +172,42 @@ describe('a journal whose files were lost while no agent ran', () => {
       expect(seen).toHaveLength(COMMANDS + 1);
     },
   );
+
+  /** How a file is spoiled. */
+  const SPOILT: [string, (path: string) => void][] = [
+    ['deleted', (path) => rmSync(path)],
+    ['emptied', (path) => truncateSync(path)],
+    ['overwritten', (path) => writeFileSync(path, Buffer.alloc(20, 7))],
+  ];
+
+  it.each(SPOILT)('may lack writes where its count of them was %s: only what it has is known', async (_, spoil) => {
+    const { folder, database, seen, setup } = await startUsed();
+    await database.close();
+    spoil(join(folder, 'journal.count'));
+    const after = await startWired({ ...setup, folder });
+    expect(after.database.status).toMatchObject({ lost: 1, damaged: 0 });
+    expect(await repeatAll(after)).toEqual({ 'repeat ok': WITH_REPLY, 'repeat forgotten ok': COMMANDS - WITH_REPLY });
+    expect(String(await after.reply('#1000 look'))).toMatch(/^#1000 error interrupted /);
+    expect(seen).toHaveLength(COMMANDS);
+    await after.database.close();
+    const again = await startWired({ ...setup, folder });
+    expect(again.database.status.lost).toBe(0);
+  });
+
+  it.each(SPOILT)('knows all, where only its marker was %s', async (_, spoil) => {
+    const { folder, database, seen, setup } = await startUsed();
+    await database.close();
+    const { identity } = database;
+    for (let restart = 0; restart < 2; restart++) {
+      spoil(join(folder, 'journal.id'));
+      const after = await startWired({ ...setup, folder });
+      expect(after.database.status).toMatchObject({ lost: 0, damaged: 0 });
+      expect(after.database.identity).toEqual(identity);
+      expect(await repeatAll(after)).toEqual({ 'repeat ok': WITH_REPLY, 'repeat forgotten ok': COMMANDS - WITH_REPLY });
+      await after.database.close();
+    }
+    expect(seen).toHaveLength(COMMANDS);
+  });
 
   it('is a new one, and runs what comes, where the whole folder was deleted', async () => {
     const { folder, database, seen, setup } = await startUsed();

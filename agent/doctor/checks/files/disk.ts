@@ -3,12 +3,11 @@ import { readFile, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCodeOf } from '../../../../shared/errors.js';
 import type { Config } from '../../../config/schema.js';
+import { MIN_FREE_BYTES } from '../../../storage/files.js';
 import { defineCheck } from '../../check.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
 import { canAccess, formatOwner, type Identity } from '../../identity.js';
 
-/** With less free space the journal cannot be written. */
-const MIN_FREE_BYTES = 2 * 1024 * 1024;
 const MEGABYTE = 1024 * 1024;
 /** What an identity takes in the database, with its share of the row and the page. */
 const IDENTITY_BYTES = 44;

@@ -121,7 +121,7 @@ describe('judgeDisk', () => {
       mount({ isReadOnly: true }),
       [/^error: its file system \/ is read-only: commands .* are refused as busy → .*remount,rw \/`/],
     ],
-    ['a full disk', { freeBytes: MEGABYTE }, [/^error: the disk is full \(1\.0 MiB free\).*vacuum/]],
+    ['a full disk', { freeBytes: MEGABYTE / 10 }, [/^error: the disk is full \(0\.1 MiB free\).*vacuum/]],
     ['a disk without free inodes', { freeFiles: 0 }, [/^error: the disk is full \(no free inodes\)/]],
     ['a disk that may become full', { freeBytes: 40 * MEGABYTE }, [/^warning: 40 MiB free, .* may grow to 50 MiB → /]],
     ['a tmpfs', mount({ type: 'tmpfs' }), [/^warning: in memory \(tmpfs\): .*`state\.folder`/]],
