@@ -143,7 +143,8 @@ export function runBatch(
     const statement = sql[batch.readUInt16LE(at)];
     const count = batch.readUInt8(at + 2);
     at += 3;
-    const values = Array.from({ length: count }, readValue);
+    const values: SqlValue[] = [];
+    for (let index = 0; index < count; index++) values.push(readValue());
     if (statement === undefined) throw new Error('the batch has a statement that the worker was not told of');
     run(statement, values);
   }
