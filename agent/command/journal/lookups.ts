@@ -1,7 +1,7 @@
 import { SupersimError } from '../../../shared/errors.js';
 import type { Found, Then } from './types.js';
 
-/** Most lookups that wait, with their datagrams; further ones are refused as busy. */
+/** Most lookups that wait, each with its datagram of at most 1300 bytes; further ones are refused as busy. */
 export const MAX_WAITING = 8192;
 /** Most lookups of one peer that read, or have read and wait for others: they share batches, and keep what they read. */
 export const MAX_READING = 256;

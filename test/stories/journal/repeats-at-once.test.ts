@@ -38,31 +38,24 @@ async function start(request: (id: number) => Uint8Array | string, done: readonl
   return { ...started, answers, seen };
 }
 
-describe('a thousand repeats at once', () => {
-  it('of commands that are done are answered as repeats, in their order', async () => {
+describe('a thousand repeats and more at once', () => {
+  it('of commands that are done are answered as repeats, in their order, also where the replies are forgotten', async () => {
     const request = (id: number) => `#${id} look`;
-    const { answers, seen } = await start(request, [...from(0), ...from(BURST)]);
-    for (const [first, answer] of [
-      [BURST, 'repeat ok ok'],
-      [0, 'repeat forgotten ok'],
-    ] as const) {
-      const ids = from(first);
-      expect((await answers(ids.map(request))).map(String)).toEqual(ids.map((id) => `#${id} ${answer}`));
-    }
+    const ids = [...from(BURST), ...from(0)];
+    const { answers, seen } = await start(request, from(0).concat(from(BURST)));
+    expect((await answers(ids.map(request))).map(String)).toEqual(
+      ids.map((id) => `#${id} repeat ${id < BURST ? 'forgotten' : 'ok'} ok`),
+    );
     expect(seen).toHaveLength(2 * BURST);
   });
 
   it('by CoAP are answered as well', async () => {
     const request = (id: number) => requestBytes({ path: 'look', token: 'a', messageId: id });
-    const { answers, seen } = await start(request, [...from(0), ...from(BURST)]);
-    for (const [first, answer] of [
-      [BURST, 'ACK 2.04 "a" ok'],
-      [0, 'ACK 2.04 "a"'],
-    ] as const) {
-      const given = await answers(from(first).map(request));
-      expect(given.map((bytes) => bytes.readUInt16BE(2))).toEqual(from(first));
-      expect([...new Set(given.map(withoutId))]).toEqual([expect.stringContaining(answer)]);
-    }
+    const ids = [...from(BURST), ...from(0)];
+    const { answers, seen } = await start(request, from(0).concat(from(BURST)));
+    const given = await answers(ids.map(request));
+    expect(given.map((bytes) => bytes.readUInt16BE(2))).toEqual(ids);
+    expect(given.map(withoutId)).toEqual(ids.map((id) => `ACK 2.04 "a"${id < BURST ? '' : ' ok'}`));
     expect(seen).toHaveLength(2 * BURST);
   });
 
