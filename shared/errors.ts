@@ -53,7 +53,7 @@ export const ERRORS = {
   },
   busy: {
     meaning:
-      'Too many commands are running or waiting, or the journal cannot record this one: its disk is full, read-only or fails. It was not run. Marked as not recorded, a late copy of it may still run, and the outcome is `no-answer`.',
+      'Too many commands are running or waiting, or the journal cannot record this one: its disk is full, read-only or fails. With an id and without a mark, it has not run and never will. Marked as not recorded, it is not known whether an earlier copy has run, and a later one may run: the outcome is `no-answer`.',
     remedy:
       'Send it again later. On the device, raise `limits.running` and `limits.waiting`, or see `supersim-agent doctor` for the disk and the journal.',
     wire: refused(-32002, '5.03'),

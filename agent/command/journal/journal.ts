@@ -2,6 +2,7 @@ import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { ageOf, type Clock } from '../../base/moment.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
 import { DamagedError } from '../../storage/sqlite.js';
+import { createDamageGuard } from './damage.js';
 import {
   acceptedEntry,
   type Ending,
@@ -13,7 +14,7 @@ import {
 } from './entry.js';
 import { createLiveCommands, endedOf, type LiveCommand, reservedFor } from './live-commands.js';
 import { type Loaded, loadJournal } from './load.js';
-import { createLookups, type Wanted } from './lookups.js';
+import { createLookups, type Doubt, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
 import { createRemembered, type Remembered } from './remembered.js';
 import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, updateRow } from './rows.js';
@@ -35,7 +36,8 @@ const NOTHING = new Uint8Array();
 export function createJournal(database: Database, clock: Clock, limits: JournalLimits = JOURNAL_LIMITS): Journal {
   const remembered = createRemembered(database);
   const live = createLiveCommands(database, remembered);
-  const lookups = createLookups({ inMemory, onDisk });
+  const orSetAside = createDamageGuard(database);
+  const lookups = createLookups({ inMemory, onDisk, nowhere });
   let nextSeq = 1;
   /** Whether the previous run's commands have been recovered: only then are commands taken in. */
   let recovered = false;
@@ -52,17 +54,19 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     if (contents === 'lost') isAllKnown = recovered;
   });
 
-  function inMemory({ key, lifetimeMs }: Wanted): Found | undefined | 'later' {
-    if (key === undefined) return foundNowhere(undefined, lifetimeMs);
+  function inMemory(wanted: Wanted): Found | Doubt | undefined {
+    const { key } = wanted;
+    if (key === undefined) return nowhere(wanted);
     const one = live.get(key);
     if (one !== undefined) return foundEntry(one.entry);
-    return remembered.mayHave(key) ? 'later' : foundNowhere(key, lifetimeMs);
+    const numbers = remembered.numbersOf(key);
+    return numbers.length > 0 ? { kind: 'doubt', numbers } : nowhere(wanted);
   }
 
-  async function onDisk({ key, lifetimeMs }: Wanted): Promise<Found | undefined> {
+  async function onDisk({ key }: Wanted): Promise<Found | undefined> {
     try {
       const found = key && (await orSetAside(() => remembered.find(key)));
-      return found === undefined ? foundNowhere(key, lifetimeMs) : foundRemembered(found);
+      return found && foundRemembered(found);
     } catch (error) {
       if (isSupersimError(error, 'busy')) return { kind: 'unknown', error };
       if (error instanceof DamagedError) return { kind: 'lost' };
@@ -70,21 +74,10 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     }
   }
 
-  /** Reads; again where it finds damage, when the database was set aside: what memory knows is in the next one. */
-  async function orSetAside<T>(look: () => Promise<T>): Promise<T> {
-    try {
-      return await look();
-    } catch (error) {
-      if (!(error instanceof DamagedError)) throw error;
-      await database.setAside(error);
-      return look();
-    }
-  }
-
   const readRows = (sql: string, value: number) => orSetAside(async () => parseRows(await database.read(sql, [value])));
 
   /** Judges a datagram that neither memory nor the disk knows. */
-  function foundNowhere(key: Uint8Array | undefined, lifetimeMs: number): Found | undefined {
+  function nowhere({ key, lifetimeMs }: Wanted): Found | undefined {
     if (!recovered) return foundUnfinished(key) ?? { kind: 'unknown', error: failure };
     const lost = database.identity?.lost;
     if (key === undefined || isAllKnown || !lost) return undefined;

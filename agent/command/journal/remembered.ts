@@ -123,12 +123,12 @@ export function createRemembered(database: Database) {
     return group;
   }
 
-  /** Returns whether a command with this key may have ended; without reading. */
-  const mayHave = (key: Uint8Array): boolean => index.find(index.hashOf(key)).length > 0;
+  /** Returns the numbers of the commands with this key, perhaps, that have ended; without reading. */
+  const numbersOf = (key: Uint8Array): readonly number[] => index.find(index.hashOf(key));
 
   /** Looks a command up. @throws (rejects) SupersimError `busy`; DamagedError */
   async function find(key: Uint8Array): Promise<Remembered | undefined> {
-    for (const number of index.find(index.hashOf(key))) {
+    for (const number of numbersOf(key)) {
       const found = await findAt(number, key);
       if (found !== undefined) return found;
     }
@@ -223,7 +223,7 @@ export function createRemembered(database: Database) {
   return {
     add,
     addGroup,
-    mayHave,
+    numbersOf,
     find,
     packOldest,
     forgetOldest,
