@@ -107,7 +107,8 @@ export function createCommitQueue({ log, refusalOf, first, judge, lastCount, end
       gatherUntil = performance.now() + Math.min(MAX_GATHER_MS, answer.commitMs * GATHER_SHARE);
       isUnderWay = false;
       const wrote = items.some(({ kind }) => kind === 'write');
-      const why = judge(answer, wrote, before !== undefined);
+      // One that was given up meanwhile answers all that was sent to it with why it was.
+      const why = link === used ? judge(answer, wrote, before !== undefined) : 'the database is opened anew';
       if (why === undefined) tell(items, answer);
       else retry(items, why);
     } catch (error) {

@@ -90,6 +90,8 @@ export interface Answer {
 /** Opens the database and answers requests, one after the other. Everything waits for the disk here, and only here. */
 export function startWorker(port: MessagePort, { folder, native, writeBack }: WorkerSetup): void {
   const sql: string[] = [];
+  /** After this failure the files are not touched any more: another worker opens them anew. */
+  let over: Failure | undefined;
   let file: Pick<OpenedFile, 'connection' | 'writable' | 'reason' | 'watch' | 'count'> | undefined;
 
   function open(): Opening {
@@ -113,14 +115,11 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
     const commitMs = performance.now() - begun;
     const memory = request.kind === 'batch' ? request.memory : undefined;
     const queries = request.kind === 'batch' ? request.queries : [];
-    let ended = failure !== undefined && failure.kind !== 'write' ? failure : undefined;
-    const results = queries.map((query) => {
-      if (ended !== undefined) return ended;
+    const results = queries.map(({ sql: text, values }) => {
       let rows: readonly unknown[] = [];
       const failed = attempt(() => {
-        rows = openConnection().all(query.sql, query.values);
+        rows = openConnection().all(text, values);
       });
-      if (failed !== undefined && failed.kind !== 'write') ended = failed;
       return failed ?? rows;
     });
     file?.watch?.note();
@@ -176,14 +175,21 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
   }
 
   function attempt(work: () => void): Failure | undefined {
+    if (over !== undefined) return over;
     try {
       work();
       return undefined;
     } catch (error) {
-      if (error instanceof GoneError) return restore(error.path);
-      if (isDamage(error) || error instanceof FoundDamage) return loseDamaged(reasonOf(error));
-      return { kind: isInputOutput(error) ? 'io' : 'write', reason: reasonOf(error) };
+      const failure = failureOf(error);
+      if (failure.kind !== 'write') over = failure;
+      return failure;
     }
+  }
+
+  function failureOf(error: unknown): Failure {
+    if (error instanceof GoneError) return restore(error.path);
+    if (isDamage(error) || error instanceof FoundDamage) return loseDamaged(reasonOf(error));
+    return { kind: isInputOutput(error) ? 'io' : 'write', reason: reasonOf(error) };
   }
 
   /** The open file still has everything, though its name is gone. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SupersimError } from '../../../shared/errors.js';
 import type { Found, Then } from './types.js';
 
@@ -5,6 +6,9 @@ import type { Found, Then } from './types.js';
 export const MAX_WAITING = 8192;
 /** Most lookups of one peer that read, or have read and wait for others: they share batches, and keep what they read. */
 export const MAX_READING = 256;
+
+/** For so long lookups are answered in one turn of the event loop. */
+const SLICE_MS = 0.25;
 
 /** What is looked up. */
 export interface Wanted {
@@ -83,6 +87,7 @@ export function createLookups({ inMemory, onDisk, nowhere }: LookupOptions) {
   /** Answers the lookups of one peer in their order, until none is left. */
   async function answer(peer: string, queue: Waiting[]): Promise<void> {
     for (const one of queue.slice(0, MAX_READING)) judge(one);
+    let sliceEnd = performance.now() + SLICE_MS;
     for (let first = queue[0]; first !== undefined; first = queue[0]) {
       let found = judge(first);
       while (found === 'reading') {
@@ -95,6 +100,10 @@ export function createLookups({ inMemory, onDisk, nowhere }: LookupOptions) {
       queue.shift();
       const next = queue[MAX_READING - 1];
       if (next !== undefined) judge(next);
+      if (performance.now() < sliceEnd) continue;
+      // Thousands that are answered at once must not keep the datagrams waiting that come meanwhile.
+      await nextTurn();
+      sliceEnd = performance.now() + SLICE_MS;
     }
     queues.delete(peer);
   }

@@ -10,7 +10,7 @@ import { OLDEST_FIRST, parseRows } from '../../../agent/command/journal/rows.js'
 import type { JournalLimits } from '../../../agent/command/journal/types.js';
 import { recoverCommands } from '../../../agent/command/recover.js';
 import { defineHandler } from '../../../agent/handlers/handler.js';
-import { DATABASE_NAME, MARKER_NAME } from '../../../agent/storage/folder.js';
+import { COUNT_NAME, DATABASE_NAME, MARKER_NAME } from '../../../agent/storage/folder.js';
 import { connect } from '../../../agent/storage/sqlite.js';
 import { deferred } from '../../support/deferred.js';
 import { temporaryFolder } from '../../support/files.js';
@@ -58,7 +58,7 @@ export function onDisk(folder: string): JournalEntry[] {
 /** A state folder as the end of the agent's process at this moment would leave it. */
 export function asAfterKill(folder: string): string {
   const copy = temporaryFolder();
-  const files = [DATABASE_NAME, `${DATABASE_NAME}-wal`, MARKER_NAME].map((name) => join(folder, name));
+  const files = [DATABASE_NAME, `${DATABASE_NAME}-wal`, MARKER_NAME, COUNT_NAME].map((name) => join(folder, name));
   // By another process: to close one of them in this one would release its locks (fcntl(2), "Advisory record locking").
   execFileSync('cp', [...files.filter((file) => existsSync(file)), copy]);
   return copy;

@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -128,6 +128,17 @@ describe('the storage worker', () => {
       reason: expect.stringMatching(/^a reader found it; set aside as /),
     });
     expect((await start(folder)).opening).toMatchObject({ kind: 'opened', created: true });
+  });
+
+  it('touches no file after a failure for which it must be replaced', async () => {
+    const folder = temporaryFolder();
+    const { ask, batch } = await start(folder);
+    await batch([row(1)]);
+    const { failure } = await ask({ kind: 'set-aside', cause: 'a reader found it' });
+    const names = readdirSync(folder);
+    expect(await batch([row(2)])).toMatchObject({ failure, results: [failure] });
+    expect(await ask({ kind: 'check' })).toMatchObject({ failure });
+    expect(readdirSync(folder)).toEqual(names);
   });
 
   it('ends when it is told to, after what it was asked before', async () => {

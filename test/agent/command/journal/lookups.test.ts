@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createLookups, MAX_READING, MAX_WAITING, type Wanted } from '../../../../agent/command/journal/lookups.js';
 import type { Found } from '../../../../agent/command/journal/types.js';
 import { deferred } from '../../../support/deferred.js';
@@ -11,6 +11,10 @@ const idOf = ({ key }: Wanted) => NUMBERS.get(Buffer.from(key ?? []).toString('h
 
 /** All that follows from what was settled has happened. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+// No time passes: all answers are given in one slice.
+beforeEach(() => void vi.spyOn(performance, 'now').mockReturnValue(0));
+afterEach(() => void vi.restoreAllMocks());
 
 interface Read {
   readonly id: number;
@@ -119,6 +123,20 @@ describe('lookups', () => {
     find(1);
     await answer(1);
     expect(events.slice(-2)).toEqual(['read 1', '1 new']);
+  });
+
+  it('leave turns of the event loop between their answers when these take long', async () => {
+    const { find, open, events } = start();
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now++);
+    for (const id of [2, 4, 6]) find(id);
+    open();
+    expect(events).toEqual(['2 new']);
+    await turn();
+    expect(events).toEqual(['2 new', '4 new']);
+    find(8);
+    for (let turns = 0; turns < 3; turns++) await turn();
+    expect(events).toEqual(['2 new', '4 new', '6 new', '8 new']);
   });
 
   it('of a thousand repeats at once are all answered from the disk, and not all of them read at the same time', async () => {
