@@ -1,8 +1,10 @@
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { nativePath } from '../../shared/sqlite/native.js';
 import { formatHolder, holdersOf } from '../base/file-holders.js';
+import { createRateLimitedLog } from '../base/rate-limited-log.js';
 import { createCommitQueue, type WriteWork } from './commit-queue.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, type DatabaseIdentity, establishIdentity, identify } from './identity.js';
@@ -19,6 +21,10 @@ export type { Database, DatabaseOptions, DatabaseStatus, Opened } from './types.
 const RETRY_MS = 5000;
 /** How long the disk may take for one commit; a slow SD card takes a second. */
 const HANG_MS = 30_000;
+/** How long it may take until the status says so. */
+const SILENT_MS = 5000;
+/** How long a start waits for the disk. */
+const START_MS = 2000;
 /** How often a worker is replaced at once within the delay above; then that is waited for. */
 const MAX_REPLACED = 10;
 /** How long the end of a worker may take. */
@@ -26,14 +32,26 @@ const END_MS = 1000;
 /** How long a stop waits for the last commit. */
 const CLOSE_MS = 5000;
 
+/** Why it is not open while nothing is known to be wrong. */
+const BEING_OPENED = 'it is being opened';
+
 /**
  * Opens the database of a state folder. A damaged database is set aside. In a folder that cannot be written it can only
- * be read; one that cannot be opened yet (a full disk) refuses until an attempt succeeds.
+ * be read; one that cannot be opened yet (a full disk) refuses until an attempt succeeds. Where the disk does not answer
+ * for a while it is opened later: what needs it waits, and another process that has the folder makes it refuse.
  *
  * @throws (rejects) SupersimError `state-in-use` when another process has the folder; Error where SQLite is not installed
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
+  const {
+    folder,
+    clock,
+    log,
+    hangMs = HANG_MS,
+    silentMs = SILENT_MS,
+    startMs = START_MS,
+    retryMs = RETRY_MS,
+  } = options;
   let setup: WorkerSetup = { folder, native: nativePath(), writeBack: false };
   const queue = createCommitQueue({ log, refusalOf, first, judge, lastCount: () => count, ended: workerEnded });
   const listeners: ((opened: Opened) => void)[] = [];
@@ -41,9 +59,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
   /** The worker, while it has the database open. */
   let link: WorkerLink | undefined;
-  let state: 'starting' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
+  /** All that have not ended. */
+  const workers = new Set<WorkerLink>();
+  let state: 'starting' | 'late' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
   /** Why it is not open, or can only be read. */
-  let reason = 'it is being opened';
+  let reason = BEING_OPENED;
   /** Why the last write failed, while the database is open: a full disk. */
   let writeFailure: string | undefined;
   let identity: DatabaseIdentity | undefined;
@@ -52,8 +72,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let loss: string | undefined;
-  /** Whether a worker is in a call to the disk that does not end. */
+  /** Whether a worker has not ended yet: no other may write beside it. */
+  let isEnding = false;
+  /** Whether it is in a call to the disk that does not end. */
   let hangs = false;
+  /** Refuse what does not wait for a disk that does not answer. */
+  const impatient = new Set<(error: Error) => void>();
+  const minuteLog = createRateLimitedLog(log);
+  let goOn: (nothing: undefined) => void = () => undefined;
   /** The last number of the count of writes, and what the file had when the database was first opened. */
   let count = 0;
   let countedBefore = 0;
@@ -64,11 +90,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** @param isAgain whether it was just done, and a damaged database was set aside */
   async function start(isAgain = false): Promise<Opening | undefined> {
     state = 'starting';
-    const started = startWorkerLink(setup, hangMs);
+    const started = startWorkerLink(setup, { hangMs, silentMs, onSilent: () => silent(started) });
+    workers.add(started);
+    void started.ended.then(() => workers.delete(started));
+    const timer = setTimeout(late, startMs);
     try {
       const opening = await started.opening;
       if (opening.kind === 'opened') await opened(started, opening);
       else {
+        clearTimeout(timer);
         await started.end();
         failed(opening.inUse && folder !== undefined ? await describeUse(folder) : opening.reason);
       }
@@ -80,11 +110,53 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         await started.end();
         if (!isAgain) return start(true);
       }
-      // One that hangs cannot be ended.
-      void started.end();
+      void end(started).then(retryLater);
       failed(messageOf(error));
       return undefined;
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  /** The start goes on: what needs the journal waits for it. */
+  function late(): void {
+    if (state !== 'starting') return;
+    state = 'late';
+    if (reason === BEING_OPENED) {
+      reason = 'the disk has not answered yet';
+      log.warn({ folder }, 'journal: the disk has not answered yet; commands that need it wait');
+    }
+    refuseImpatient();
+    goOn(undefined);
+  }
+
+  function silent(used: WorkerLink): void {
+    if (link !== used) return;
+    minuteLog('silent', { folder, reason: silence() }, 'journal: the disk does not answer; commands that need it wait');
+    refuseImpatient();
+  }
+
+  /** Says for how long the disk has not answered, where that is too long. */
+  function silence(): string | undefined {
+    if (state === 'late') return reason;
+    const since = link?.silentSince;
+    if (since === undefined) return undefined;
+    return `the disk has not answered for ${Math.floor((performance.now() - since) / 1000)} s`;
+  }
+
+  function refuseImpatient(): void {
+    for (const refuse of impatient) refuse(storageError(silence() ?? reason));
+  }
+
+  async function whileAnswering<T>(work: () => Promise<T>): Promise<T> {
+    const why = silence();
+    if (why !== undefined) throw storageError(why);
+    let refuse: (error: Error) => void = () => undefined;
+    const refused = new Promise<never>((_, reject) => {
+      refuse = reject;
+    });
+    impatient.add(refuse);
+    return Promise.race([work(), refused]).finally(() => impatient.delete(refuse));
   }
 
   async function opened(started: WorkerLink, opening: Opening & { readonly kind: 'opened' }): Promise<void> {
@@ -149,10 +221,29 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     retryTimer ??= setTimeout(() => {
       retryTimer = undefined;
       if (state === 'open') tryWrite();
-      else if (state === 'failed' && !hangs) void start();
-      else if (state === 'read-only' && isWritable(folder)) replaceWorker();
-      else if (state === 'read-only') retryLater();
+      else if (state === 'failed' && !isEnding) void start();
+      else if (state === 'read-only') void replaceWhereWritable();
     }, retryMs);
+  }
+
+  async function replaceWhereWritable(): Promise<void> {
+    const is = await isWritable(folder);
+    if (state !== 'read-only') return;
+    if (is) replaceWorker();
+    else retryLater();
+  }
+
+  /** Ends a worker: one in a call to the disk ends when that does. */
+  async function end(used: WorkerLink): Promise<void> {
+    isEnding = true;
+    const timer = setTimeout(() => {
+      hangs = true;
+      refuseUntilOpened();
+    }, END_MS);
+    await used.end();
+    clearTimeout(timer);
+    hangs = false;
+    isEnding = false;
   }
 
   /** Ends the worker, and starts another; not more often than once in a while. */
@@ -162,14 +253,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     link = undefined;
     queue.attach(undefined);
     state = 'starting';
-    const timer = setTimeout(() => {
-      // The call to the disk in which it hangs cannot be ended.
-      hangs = true;
-      refuseUntilOpened();
-    }, END_MS);
-    void used.end().then(() => {
-      clearTimeout(timer);
-      hangs = false;
+    void end(used).then(() => {
       // Replacing it again and again would help no more than it has just done.
       const now = performance.now();
       replaced = [...replaced.filter((at) => at > now - retryMs), now];
@@ -264,11 +348,26 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     throw storageError(answer.failure.reason);
   }
 
+  function abandon(): void {
+    if (state === 'closed') return;
+    reason = 'the agent stops, and the disk does not answer';
+    state = 'failed';
+    queue.attach(undefined);
+    queue.refuse();
+    void link?.end();
+    link = undefined;
+  }
+
   async function flush(): Promise<void> {
     await queue.read('SELECT 1').catch(() => undefined);
   }
 
-  const opening = await start();
+  const opening = await Promise.race([
+    start(),
+    new Promise<undefined>((resolve) => {
+      goOn = resolve;
+    }),
+  ]);
   if (opening?.kind === 'not-opened' && opening.inUse && folder !== undefined) {
     state = 'closed';
     clearTimeout(retryTimer);
@@ -277,7 +376,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     persistent: folder !== undefined,
     get status() {
-      const why = state === 'open' ? writeFailure : reason;
+      const why = silence() ?? (state === 'open' ? writeFailure : reason);
       return { ...counts, writable: why === undefined, reason: why };
     },
     get identity() {
@@ -314,23 +413,17 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (state === 'open' || state === 'read-only') listener({ writable: state === 'open', contents: 'found' });
     },
     onFresh: (work) => void fresh.push(work),
+    whileAnswering,
     flush,
     async probe() {
       if (hangs) throw storageError(reason);
       if (state === 'open' || state === 'read-only') await queue.read('SELECT 1');
     },
-    abandon() {
-      if (state === 'closed') return;
-      reason = 'the agent stops, and the disk does not answer';
-      state = 'failed';
-      queue.attach(undefined);
-      queue.refuse();
-      void link?.end();
-      link = undefined;
-    },
+    abandon,
     async close() {
-      if (state === 'closed') return;
-      const timer = setTimeout(() => void link?.end(), CLOSE_MS);
+      if (state === 'closed') return workers.size === 0;
+      if (state === 'late') abandon();
+      const timer = setTimeout(abandon, CLOSE_MS);
       await command({ kind: 'close' }).catch((error: unknown) => {
         log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
       });
@@ -340,8 +433,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       // Writes that came meanwhile fail, as the database is closed.
       queue.refuse();
       queue.attach(undefined);
-      // A worker that hangs cannot be ended.
-      await Promise.race([link?.end(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
+      const ending = Promise.all([...workers].map((worker) => worker.end()));
+      await Promise.race([ending, new Promise((resolve) => setTimeout(resolve, END_MS).unref())]);
+      return workers.size === 0;
     },
   };
 }
@@ -351,14 +445,11 @@ const fatalFailure = ({ failure, results }: Answer): Failure | undefined =>
     (one) => one !== undefined && one.kind !== 'write',
   );
 
-function isWritable(folder: string | undefined): boolean {
-  try {
-    if (folder !== undefined) accessSync(folder, constants.W_OK | constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const isWritable = (folder: string | undefined): Promise<boolean> =>
+  access(folder ?? '/', constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 
 /** Names the process that has the database open, where this user may see that. */
 async function describeUse(folder: string): Promise<string> {

@@ -69,18 +69,30 @@ export interface Database {
   onOpen(listener: (opened: Opened) => void): void;
   /** Registers `work`, which writes what is in memory into each fresh database that replaces a lost one. */
   onFresh(work: WriteWork): void;
+  /**
+   * Does work of somebody who need not wait for the disk: it is refused when the disk does not answer, and given up, but
+   * not undone, as soon as it does not.
+   *
+   * @throws (rejects) SupersimError `busy`
+   */
+  whileAnswering<T>(work: () => Promise<T>): Promise<T>;
   /** Resolves when the writes and reads before have been answered. */
   flush(): Promise<void>;
   /**
-   * Resolves when the worker answers, and where none can run now; does not settle while one hangs.
+   * Resolves when the worker answers, and where none can run now or it has not opened the database yet; does not settle
+   * while one hangs.
    *
    * @throws (rejects) SupersimError `busy` when one hangs that cannot be ended
    */
   probe(): Promise<void>;
   /** Refuses what waits for the disk, as the agent stops and the disk does not answer. */
   abandon(): void;
-  /** Commits the waiting writes and closes the database. */
-  close(): Promise<void>;
+  /**
+   * Commits the waiting writes and closes the database.
+   *
+   * @returns (resolves to) false when a worker is in a call to the disk that does not end: then the process cannot exit
+   */
+  close(): Promise<boolean>;
 }
 
 export interface DatabaseOptions {
@@ -90,5 +102,9 @@ export interface DatabaseOptions {
   readonly log: Log;
   /** How long the disk may take for one commit, in milliseconds. */
   readonly hangMs?: number;
+  /** How long it may take for one commit until the status says so. */
+  readonly silentMs?: number;
+  /** How long `openDatabase` waits for it. */
+  readonly startMs?: number;
   readonly retryMs?: number;
 }
