@@ -95,6 +95,8 @@ export interface ManagedAgent extends Agent {
    * @throws (rejects) SupersimError `probe-failed`
    */
   probe(): Promise<void>;
+  /** Whether it has stopped while a thread is in a call to the disk that does not end: then the process cannot exit. */
+  readonly isHeldUp: boolean;
   /** Returns the modem in use; undefined before the start, and without a modem. */
   modem(): ModemConsole | undefined;
 }
@@ -137,6 +139,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   let live: Live | undefined;
   let applyConfig: ApplyConfig | undefined;
   let stopped: Promise<void> | undefined;
+  let isHeldUp = false;
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
@@ -172,12 +175,12 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const opening = openState(config, log);
     opening.catch(() => undefined);
     const [transport, registry, sources] = await prepare().catch(async (error: unknown) => {
-      await closeWhenOpened(opening);
+      await close(await opening.catch(() => undefined));
       throw error;
     });
     const state: Partial<State> = await opening;
     if (isStopped()) {
-      await state.database?.close();
+      await close(state);
       return;
     }
     const { journal, outbox, identity } = state;
@@ -190,7 +193,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       await transport.start((datagram) => receive(pipeline, datagram));
     } catch (error) {
       delivery.stop();
-      await state.database?.close();
+      await close(state);
       throw error;
     }
     if (isStopped()) return;
@@ -259,8 +262,14 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     await transport?.stop();
     delivery?.stop();
     state?.journal?.maintain();
-    await state?.database?.close();
+    await close(state);
+    // A start that is under way closes what it opens.
+    await starting?.catch(() => undefined);
     log.info({ ...stats.counters }, 'agent stopped');
+  }
+
+  async function close(state: Partial<State> | undefined): Promise<void> {
+    if ((await state?.database?.close()) === false) isHeldUp = true;
   }
 
   async function probe(): Promise<void> {
@@ -287,8 +296,11 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       waiting: runner.waiting,
       ...describeStats(stats),
     }),
-    commands: () => parts.state?.journal && journalCommands(parts.state.journal, runner),
+    commands: () => parts.state?.journal && journalCommands(parts.state.journal, runner, parts.state.database),
     probe,
+    get isHeldUp() {
+      return isHeldUp;
+    },
     modem: () => parts.transport?.modem,
   };
 }
@@ -345,11 +357,6 @@ function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeli
     stopped = true;
     clearInterval(timer);
   };
-}
-
-async function closeWhenOpened(opening: ReturnType<typeof openState>): Promise<void> {
-  const state: Partial<State> | undefined = await opening.catch(() => undefined);
-  await state?.database?.close();
 }
 
 /** A disk that hangs does not keep the agent from stopping. */
