@@ -53,7 +53,8 @@ export interface Agent {
   /** The configuration in force. */
   readonly config: Config;
   /**
-   * Loads the handlers and listens. Having no link yet is no error. An agent starts once.
+   * Loads the handlers and listens. Having no link yet is no error, and neither is a disk that does not answer yet; that
+   * the state folder is in use is then known later, and commands that need it are refused. An agent starts once.
    *
    * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`, `state-in-use`
    */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { nativePath } from '../../shared/sqlite/native.js';
 import { formatHolder, holdersOf } from '../base/file-holders.js';
+import { createImpatience } from '../base/impatience.js';
 import { createRateLimitedLog } from '../base/rate-limited-log.js';
 import { createCommitQueue, type WriteWork } from './commit-queue.js';
 import { DATABASE_NAME } from './folder.js';
@@ -76,8 +77,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let isEnding = false;
   /** Whether it is in a call to the disk that does not end. */
   let hangs = false;
-  /** Refuse what does not wait for a disk that does not answer. */
-  const impatient = new Set<(error: Error) => void>();
+  const impatience = createImpatience(() => {
+    const why = silence();
+    return why === undefined ? undefined : storageError(why);
+  });
   const minuteLog = createRateLimitedLog(log);
   let goOn: (nothing: undefined) => void = () => undefined;
   /** The last number of the count of writes, and what the file had when the database was first opened. */
@@ -93,12 +96,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const started = startWorkerLink(setup, { hangMs, silentMs, onSilent: () => silent(started) });
     workers.add(started);
     void started.ended.then(() => workers.delete(started));
-    const timer = setTimeout(late, startMs);
+    const answered = unlessAnswered(started, startMs, late);
     try {
       const opening = await started.opening;
       if (opening.kind === 'opened') await opened(started, opening);
       else {
-        clearTimeout(timer);
+        answered();
         await started.end();
         failed(opening.inUse && folder !== undefined ? await describeUse(folder) : opening.reason);
       }
@@ -114,7 +117,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       failed(messageOf(error));
       return undefined;
     } finally {
-      clearTimeout(timer);
+      answered();
     }
   }
 
@@ -126,14 +129,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       reason = 'the disk has not answered yet';
       log.warn({ folder }, 'journal: the disk has not answered yet; commands that need it wait');
     }
-    refuseImpatient();
+    impatience.refuse();
     goOn(undefined);
   }
 
   function silent(used: WorkerLink): void {
     if (link !== used) return;
     minuteLog('silent', { folder, reason: silence() }, 'journal: the disk does not answer; commands that need it wait');
-    refuseImpatient();
+    impatience.refuse();
   }
 
   /** Says for how long the disk has not answered, where that is too long. */
@@ -142,21 +145,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const since = link?.silentSince;
     if (since === undefined) return undefined;
     return `the disk has not answered for ${Math.floor((performance.now() - since) / 1000)} s`;
-  }
-
-  function refuseImpatient(): void {
-    for (const refuse of impatient) refuse(storageError(silence() ?? reason));
-  }
-
-  async function whileAnswering<T>(work: () => Promise<T>): Promise<T> {
-    const why = silence();
-    if (why !== undefined) throw storageError(why);
-    let refuse: (error: Error) => void = () => undefined;
-    const refused = new Promise<never>((_, reject) => {
-      refuse = reject;
-    });
-    impatient.add(refuse);
-    return Promise.race([work(), refused]).finally(() => impatient.delete(refuse));
   }
 
   async function opened(started: WorkerLink, opening: Opening & { readonly kind: 'opened' }): Promise<void> {
@@ -413,7 +401,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (state === 'open' || state === 'read-only') listener({ writable: state === 'open', contents: 'found' });
     },
     onFresh: (work) => void fresh.push(work),
-    whileAnswering,
+    whileAnswering: impatience.attempt,
     flush,
     async probe() {
       if (hangs) throw storageError(reason);
@@ -437,6 +425,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await Promise.race([ending, new Promise((resolve) => setTimeout(resolve, END_MS).unref())]);
       return workers.size === 0;
     },
+  };
+}
+
+/** Calls `then` when a worker's thread has run for so long. @returns a function that prevents it */
+function unlessAnswered({ online }: WorkerLink, ms: number, then: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let isAnswered = false;
+  void online.then(() => {
+    if (!isAnswered) timer = setTimeout(then, ms);
+  });
+  return () => {
+    isAnswered = true;
+    clearTimeout(timer);
   };
 }
 

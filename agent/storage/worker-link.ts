@@ -4,6 +4,8 @@ import type { Answer, EndRequest, Opening, Request, WorkerSetup } from './worker
 
 /** One worker thread that has the database open. */
 export interface WorkerLink {
+  /** Resolves when its thread runs, which takes long on a busy machine: what takes long then is the disk. */
+  readonly online: Promise<void>;
   /** How it opened the database. @throws (rejects) Error when it ended or hangs */
   readonly opening: Promise<Opening>;
   /**
@@ -45,6 +47,7 @@ interface Pending<T> {
 /** Starts the worker of a database. */
 export function startWorkerLink(setup: WorkerSetup, { hangMs, silentMs, onSilent }: LinkLimits): WorkerLink {
   const worker = new Worker(source, { eval: true, workerData: setup, name: 'journal', execArgv: [] });
+  const online = new Promise<void>((resolve) => worker.once('online', resolve));
   const pending: Pending<Answer>[] = [];
   let openingPending: Pending<Opening> | undefined;
   let failed: Error | undefined;
@@ -112,6 +115,7 @@ export function startWorkerLink(setup: WorkerSetup, { hangMs, silentMs, onSilent
   // Whoever asks for it gets the error; a link that is ended at once has nobody who does.
   opening.catch(() => undefined);
   return {
+    online,
     opening,
     ask: (request) =>
       awaitAnswer<Answer>(request.kind, (one) => {

@@ -1,5 +1,6 @@
-import { cpSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { chmodSync, cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../agent/base/moment.js';
 import { openOutbox } from '../../../agent/command/outbox/outbox.js';
 import { askText } from '../../../agent/service/control/client.js';
@@ -7,7 +8,8 @@ import { openTestDatabase } from '../../agent/command/journal/support.js';
 import { asAfterKill, heldHandler } from '../../agent/command/wired-support.js';
 import { unansweringFolder } from '../../agent/storage/support.js';
 import { startedWithGateway } from '../../agent/support.js';
-import { temporaryFolder } from '../../support/files.js';
+import { linesOf } from '../../support/device.js';
+import { temporaryFolder, writeFile } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { needs } from '../../support/needs.js';
 import { commandBytes, emptyDisk, openSender, startOn } from './agent-on-disk.js';
@@ -110,19 +112,37 @@ describe.skipIf(needs('cc'))('a disk that hangs', () => {
     });
   });
 
+  it('since the start keeps systemd neither from being told that the agent is ready, nor that it lives', async () => {
+    const disk = await emptyDisk();
+    disk.set({ hang: true });
+    const programs = temporaryFolder();
+    const told = join(programs, 'told');
+    chmodSync(writeFile(programs, 'systemd-notify', `#!/bin/sh\necho "$@" >>'${told}'\n`), 0o755);
+    const path = { PATH: `${programs}:${process.env['PATH']}` };
+    const systemd = { ...path, NOTIFY_SOCKET: join(programs, 'socket'), WATCHDOG_USEC: '300000' };
+    const { agent } = await startOn(disk.folder, { ...disk.env, ...systemd });
+    await agent.line(/"systemd notified: ready"/);
+    await vi.waitFor(() => expect(linesOf(told)).toContain('WATCHDOG=1'), 10_000);
+    expect(linesOf(told)[0]).toMatch(/^READY=1 /);
+  });
+
   it.each([
     ['since its start', true],
     ['while it runs', false],
-  ])('%s keeps no agent from ending when it is to', async (_, isHungFirst) => {
-    const disk = await emptyDisk();
-    disk.set({ hang: isHungFirst });
-    const { agent, device } = await startOn(disk.folder, disk.env);
-    disk.set({ hang: true });
-    const { peer } = await openSender();
-    await peer.send(commandBytes(1), device);
-    expect(`${await peer.ask('ping', device)}`).toBe('ok pong');
-    agent.kill('SIGTERM');
-    await agent.line(/"agent stopped"/);
-    expect(await agent.ended).toBe('SIGTERM');
-  });
+  ])(
+    '%s keeps no agent from ending when it is to',
+    async (_, isHungFirst) => {
+      const disk = await emptyDisk();
+      disk.set({ hang: isHungFirst });
+      const { agent, device } = await startOn(disk.folder, disk.env);
+      disk.set({ hang: true });
+      const { peer } = await openSender();
+      await peer.send(commandBytes(1), device);
+      expect(`${await peer.ask('ping', device)}`).toBe('ok pong');
+      agent.kill('SIGTERM');
+      await agent.line(/"agent stopped"/);
+      expect(await agent.ended).toBe('SIGTERM');
+    },
+    40_000,
+  );
 });
