@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../agent/base/moment.js';
 import { openOutbox } from '../../../agent/command/outbox/outbox.js';
+import { journal as journalCheck } from '../../../agent/doctor/checks/files/journal.js';
+import { agent as agentCheck } from '../../../agent/doctor/checks/service/agent.js';
 import { askText } from '../../../agent/service/control/client.js';
 import { openTestDatabase } from '../../agent/command/journal/support.js';
 import { asAfterKill, heldHandler } from '../../agent/command/wired-support.js';
+import { run } from '../../agent/doctor/support.js';
 import { unansweringFolder } from '../../agent/storage/support.js';
 import { startedWithGateway } from '../../agent/support.js';
 import { linesOf } from '../../support/device.js';
@@ -102,6 +105,16 @@ describe.skipIf(needs('cc'))('a disk that hangs', () => {
     for (const [method, path] of asked) {
       await expect(askText(socket, method, path)).rejects.toMatchObject({ code: 'busy', message: busy });
     }
+    const config = { control: { socket }, state: { folder: disk.folder } };
+    const found = [...(await run(agentCheck, config)), ...(await run(journalCheck, config))];
+    expect(found.filter(({ severity }) => severity !== 'good')).toMatchObject([
+      {
+        check: 'agent',
+        found: expect.stringMatching(/commands wait to run/),
+        remedy: expect.stringMatching(/journal/),
+      },
+      { check: 'journal', severity: 'error', found: busy },
+    ]);
     expect(runs()).toEqual([]);
     disk.set({});
     expect(JSON.parse(`${(await sender.next()).bytes}`)).toMatchObject({ id: 1, result: 1 });
