@@ -53,7 +53,8 @@ export interface Agent {
   /** The configuration in force. */
   readonly config: Config;
   /**
-   * Loads the handlers and listens. Having no link yet is no error. An agent starts once.
+   * Loads the handlers and listens. Having no link yet is no error, and neither is a disk that does not answer yet; that
+   * the state folder is in use is then known later, and commands that need it are refused. An agent starts once.
    *
    * @throws SupersimError `port-in-use`, `port-forbidden`, `handler-invalid`, `state-in-use`
    */
@@ -95,6 +96,8 @@ export interface ManagedAgent extends Agent {
    * @throws (rejects) SupersimError `probe-failed`
    */
   probe(): Promise<void>;
+  /** Whether it has stopped while a thread is in a call to the disk that does not end: then the process cannot exit. */
+  readonly isHeldUp: boolean;
   /** Returns the modem in use; undefined before the start, and without a modem. */
   modem(): ModemConsole | undefined;
 }
@@ -137,6 +140,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   let live: Live | undefined;
   let applyConfig: ApplyConfig | undefined;
   let stopped: Promise<void> | undefined;
+  let isHeldUp = false;
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
@@ -172,12 +176,12 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const opening = openState(config, log);
     opening.catch(() => undefined);
     const [transport, registry, sources] = await prepare().catch(async (error: unknown) => {
-      await closeWhenOpened(opening);
+      await close(await opening.catch(() => undefined));
       throw error;
     });
     const state: Partial<State> = await opening;
     if (isStopped()) {
-      await state.database?.close();
+      await close(state);
       return;
     }
     const { journal, outbox, identity } = state;
@@ -190,7 +194,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       await transport.start((datagram) => receive(pipeline, datagram));
     } catch (error) {
       delivery.stop();
-      await state.database?.close();
+      await close(state);
       throw error;
     }
     if (isStopped()) return;
@@ -259,8 +263,14 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     await transport?.stop();
     delivery?.stop();
     state?.journal?.maintain();
-    await state?.database?.close();
+    await close(state);
+    // A start that is under way closes what it opens.
+    await starting?.catch(() => undefined);
     log.info({ ...stats.counters }, 'agent stopped');
+  }
+
+  async function close(state: Partial<State> | undefined): Promise<void> {
+    if ((await state?.database?.close()) === false) isHeldUp = true;
   }
 
   async function probe(): Promise<void> {
@@ -287,8 +297,11 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       waiting: runner.waiting,
       ...describeStats(stats),
     }),
-    commands: () => parts.state?.journal && journalCommands(parts.state.journal, runner),
+    commands: () => parts.state?.journal && journalCommands(parts.state.journal, runner, parts.state.database),
     probe,
+    get isHeldUp() {
+      return isHeldUp;
+    },
     modem: () => parts.transport?.modem,
   };
 }
@@ -345,11 +358,6 @@ function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeli
     stopped = true;
     clearInterval(timer);
   };
-}
-
-async function closeWhenOpened(opening: ReturnType<typeof openState>): Promise<void> {
-  const state: Partial<State> | undefined = await opening.catch(() => undefined);
-  await state?.database?.close();
 }
 
 /** A disk that hangs does not keep the agent from stopping. */

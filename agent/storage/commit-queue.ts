@@ -1,8 +1,8 @@
 import { messageOf, type SupersimError } from '../../shared/errors.js';
 import type { SqlValue } from '../../shared/sqlite/native.js';
 import type { Log } from '../base/log.js';
+import { createSlices } from '../base/slices.js';
 import { createBatchPacker, type RunStatement } from './batch.js';
-import { createSlices } from './slices.js';
 import { storageError } from './sqlite.js';
 import type { Answer, Query } from './worker.js';
 import type { WorkerLink } from './worker-link.js';

@@ -1,19 +1,22 @@
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { nativePath, type SqlValue } from '../../shared/sqlite/native.js';
+import { nativePath } from '../../shared/sqlite/native.js';
 import { formatHolder, holdersOf } from '../base/file-holders.js';
-import type { Log } from '../base/log.js';
-import type { Clock } from '../base/moment.js';
-import { createCommitQueue, type WriteCallback, type WriteWork } from './commit-queue.js';
+import { createImpatience } from '../base/impatience.js';
+import { createRateLimitedLog } from '../base/rate-limited-log.js';
+import { createCommitQueue, type WriteWork } from './commit-queue.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, type DatabaseIdentity, establishIdentity, identify } from './identity.js';
 import { REWRITES } from './schema.js';
 import { DamagedError, storageError } from './sqlite.js';
+import type { Database, DatabaseOptions, Opened } from './types.js';
 import type { Answer, Failure, Opening, Request, WorkerSetup } from './worker.js';
 import { startWorkerLink, type WorkerLink } from './worker-link.js';
 
 export type { WriteCallback } from './commit-queue.js';
+export type { Database, DatabaseOptions, DatabaseStatus, Opened } from './types.js';
 
 /** Delay after a failed open before the next attempt. */
 const RETRY_MS = 5000;
@@ -21,6 +24,10 @@ const RETRY_MS = 5000;
 const HANG_MS = 30_000;
 /** How often it is looked whether its files are there still, while nothing is written. */
 const WATCH_MS = 1000;
+/** How long it may take until the status says so. */
+const SILENT_MS = 5000;
+/** How long a start waits for the disk. */
+const START_MS = 2000;
 /** How often a worker is replaced at once within the delay above; then that is waited for. */
 const MAX_REPLACED = 10;
 /** How long the end of a worker may take. */
@@ -28,102 +35,26 @@ const END_MS = 1000;
 /** How long a stop waits for the last commit. */
 const CLOSE_MS = 5000;
 
-/** How the database was opened, or opened again. */
-export interface Opened {
-  /** False where it can only be read. */
-  readonly writable: boolean;
-  /** `lost` when what this process wrote before is not in it any more. */
-  readonly contents: 'found' | 'kept' | 'lost';
-}
-
-export interface DatabaseStatus {
-  /** False while it can only be read, or not at all. */
-  readonly writable: boolean;
-  /** Why it cannot be written. */
-  readonly reason: string | undefined;
-  /** Number of damaged databases that were set aside since the start. */
-  readonly damaged: number;
-  /** How often since the start the journal was found to be lost, with what it remembered. */
-  readonly lost: number;
-  /** How often since the start its deleted files were written again. */
-  readonly rewritten: number;
-  /** How often since the start the worker ended or hung, and was replaced. */
-  readonly restarted: number;
-}
-
-/**
- * The database of a state folder. A worker thread reads and writes it: the thread that receives datagrams never waits
- * for the disk. Writes that arrive while a commit is under way share the next.
- */
-export interface Database {
-  /** False for a database in memory. */
-  readonly persistent: boolean;
-  readonly status: DatabaseStatus;
-  /** Undefined until it has been opened. */
-  readonly identity: DatabaseIdentity | undefined;
-  /**
-   * Writes soon, in one commit with other writes, in order. `work` runs when the commit is put together, and again for
-   * a database that had to be opened anew. `done` may get a `busy` error.
-   */
-  write(work: WriteWork, done: WriteCallback): void;
-  /** Reads, after the writes before. @throws (rejects) SupersimError `busy` */
-  read(sql: string, values?: readonly SqlValue[]): Promise<readonly unknown[]>;
-  /** Checks the structure of the whole file; a damaged one is set aside. @throws (rejects) SupersimError `busy` */
-  check(): Promise<void>;
-  /** Sets the database aside, as a reader has found damage in it. */
-  setAside(found: DamagedError): Promise<void>;
-  /**
-   * Returns the next number of the count of writes, to be stored in what is written. The highest that was committed is
-   * also in a file beside the database: where the database has less, it was set back, and something was lost.
-   */
-  nextCount(): number;
-  /** Returns the number that {@link nextCount} has returned last. */
-  readonly lastCount: number;
-  /**
-   * Compares the count of the writes that were found in the database with the one beside it. Where it is lower, the
-   * database gets a new identity, which says so.
-   *
-   * @throws (rejects) SupersimError `busy` when that cannot be written
-   */
-  checkCount(found: number): Promise<void>;
-  /** Gives the database a new identity: what it remembered was deleted on purpose. */
-  renew(): Promise<void>;
-  /** Calls `listener` whenever the database is opened; at once if it is open. */
-  onOpen(listener: (opened: Opened) => void): void;
-  /** Registers `work`, which writes what is in memory into each fresh database that replaces a lost one. */
-  onFresh(work: WriteWork): void;
-  /** Resolves when the writes and reads before have been answered. */
-  flush(): Promise<void>;
-  /**
-   * Resolves when the worker answers, and where none can run now; does not settle while one hangs.
-   *
-   * @throws (rejects) SupersimError `busy` when one hangs that cannot be ended
-   */
-  probe(): Promise<void>;
-  /** Refuses what waits for the disk, as the agent stops and the disk does not answer. */
-  abandon(): void;
-  /** Commits the waiting writes and closes the database. */
-  close(): Promise<void>;
-}
-
-export interface DatabaseOptions {
-  /** The folder of the database, which is created if needed. Without it the database is in memory. */
-  readonly folder: string | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** How long the disk may take for one commit, in milliseconds. */
-  readonly hangMs?: number;
-  readonly retryMs?: number;
-}
+/** Why it is not open while nothing is known to be wrong. */
+const BEING_OPENED = 'it is being opened';
 
 /**
  * Opens the database of a state folder. A damaged database is set aside. In a folder that cannot be written it can only
- * be read; one that cannot be opened yet (a full disk) refuses until an attempt succeeds.
+ * be read; one that cannot be opened yet (a full disk) refuses until an attempt succeeds. Where the disk does not answer
+ * for a while it is opened later: what needs it waits, and another process that has the folder makes it refuse.
  *
  * @throws (rejects) SupersimError `state-in-use` when another process has the folder; Error where SQLite is not installed
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { folder, clock, log, hangMs = HANG_MS, retryMs = RETRY_MS } = options;
+  const {
+    folder,
+    clock,
+    log,
+    hangMs = HANG_MS,
+    silentMs = SILENT_MS,
+    startMs = START_MS,
+    retryMs = RETRY_MS,
+  } = options;
   let setup: WorkerSetup = { folder, native: nativePath(), writeBack: false };
   const queue = createCommitQueue({ log, refusalOf, first, judge, lastCount: () => count, ended: workerEnded });
   const listeners: ((opened: Opened) => void)[] = [];
@@ -131,9 +62,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const counts = { damaged: 0, lost: 0, rewritten: 0, restarted: 0 };
   /** The worker, while it has the database open. */
   let link: WorkerLink | undefined;
-  let state: 'starting' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
+  /** All that have not ended. */
+  const workers = new Set<WorkerLink>();
+  let state: 'starting' | 'late' | 'open' | 'read-only' | 'failed' | 'closed' = 'starting';
   /** Why it is not open, or can only be read. */
-  let reason = 'it is being opened';
+  let reason = BEING_OPENED;
   /** Why the last write failed, while the database is open: a full disk. */
   let writeFailure: string | undefined;
   let identity: DatabaseIdentity | undefined;
@@ -142,8 +75,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Whether the database is fresh and not yet restored from memory. */
   let restoring = false;
   let loss: string | undefined;
-  /** Whether a worker is in a call to the disk that does not end. */
+  /** Whether a worker has not ended yet: no other may write beside it. */
+  let isEnding = false;
+  /** Whether it is in a call to the disk that does not end. */
   let hangs = false;
+  const impatience = createImpatience(() => {
+    const why = silence();
+    return why === undefined ? undefined : storageError(why);
+  });
+  const minuteLog = createRateLimitedLog(log);
+  let goOn: (nothing: undefined) => void = () => undefined;
   /** The last number of the count of writes, and what the file had when the database was first opened. */
   let count = 0;
   let countedBefore = 0;
@@ -154,11 +95,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** @param isAgain whether it was just done, and a damaged database was set aside */
   async function start(isAgain = false): Promise<Opening | undefined> {
     state = 'starting';
-    const started = startWorkerLink(setup, hangMs);
+    const started = startWorkerLink(setup, { hangMs, silentMs, onSilent: () => silent(started) });
+    workers.add(started);
+    void started.ended.then(() => workers.delete(started));
+    const answered = unlessAnswered(started, startMs, late);
     try {
       const opening = await started.opening;
       if (opening.kind === 'opened') await opened(started, opening);
       else {
+        answered();
         await started.end();
         failed(opening.inUse && folder !== undefined ? await describeUse(folder) : opening.reason);
       }
@@ -170,11 +115,38 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         await started.end();
         if (!isAgain) return start(true);
       }
-      // One that hangs cannot be ended.
-      void started.end();
+      void end(started).then(retryLater);
       failed(messageOf(error));
       return undefined;
+    } finally {
+      answered();
     }
+  }
+
+  /** The start goes on: what needs the journal waits for it. */
+  function late(): void {
+    if (state !== 'starting') return;
+    state = 'late';
+    if (reason === BEING_OPENED) {
+      reason = 'the disk has not answered yet';
+      log.warn({ folder }, 'journal: the disk has not answered yet; commands that need it wait');
+    }
+    impatience.refuse();
+    goOn(undefined);
+  }
+
+  function silent(used: WorkerLink): void {
+    if (link !== used) return;
+    minuteLog('silent', { folder, reason: silence() }, 'journal: the disk does not answer; commands that need it wait');
+    impatience.refuse();
+  }
+
+  /** Says for how long the disk has not answered, where that is too long. */
+  function silence(): string | undefined {
+    if (state === 'late') return reason;
+    const since = link?.silentSince;
+    if (since === undefined) return undefined;
+    return `the disk has not answered for ${Math.floor((performance.now() - since) / 1000)} s`;
   }
 
   async function opened(started: WorkerLink, opening: Opening & { readonly kind: 'opened' }): Promise<void> {
@@ -239,10 +211,29 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     retryTimer ??= setTimeout(() => {
       retryTimer = undefined;
       if (state === 'open') tryWrite();
-      else if (state === 'failed' && !hangs) void start();
-      else if (state === 'read-only' && isWritable(folder)) replaceWorker();
-      else if (state === 'read-only') retryLater();
+      else if (state === 'failed' && !isEnding) void start();
+      else if (state === 'read-only') void replaceWhereWritable();
     }, retryMs);
+  }
+
+  async function replaceWhereWritable(): Promise<void> {
+    const is = await isWritable(folder);
+    if (state !== 'read-only') return;
+    if (is) replaceWorker();
+    else retryLater();
+  }
+
+  /** Ends a worker: one in a call to the disk ends when that does. */
+  async function end(used: WorkerLink): Promise<void> {
+    isEnding = true;
+    const timer = setTimeout(() => {
+      hangs = true;
+      refuseUntilOpened();
+    }, END_MS);
+    await used.end();
+    clearTimeout(timer);
+    hangs = false;
+    isEnding = false;
   }
 
   /** Ends the worker, and starts another; not more often than once in a while. */
@@ -252,14 +243,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     link = undefined;
     queue.attach(undefined);
     state = 'starting';
-    const timer = setTimeout(() => {
-      // The call to the disk in which it hangs cannot be ended.
-      hangs = true;
-      refuseUntilOpened();
-    }, END_MS);
-    void used.end().then(() => {
-      clearTimeout(timer);
-      hangs = false;
+    void end(used).then(() => {
       // Replacing it again and again would help no more than it has just done.
       const now = performance.now();
       replaced = [...replaced.filter((at) => at > now - retryMs), now];
@@ -354,12 +338,27 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     throw storageError(answer.failure.reason);
   }
 
+  function abandon(): void {
+    if (state === 'closed') return;
+    reason = 'the agent stops, and the disk does not answer';
+    state = 'failed';
+    queue.attach(undefined);
+    queue.refuse();
+    void link?.end();
+    link = undefined;
+  }
+
   async function flush(): Promise<void> {
     await queue.read('SELECT 1').catch(() => undefined);
   }
 
   const watch = setInterval(() => void (state === 'open' && flush()), WATCH_MS).unref();
-  const opening = await start();
+  const opening = await Promise.race([
+    start(),
+    new Promise<undefined>((resolve) => {
+      goOn = resolve;
+    }),
+  ]);
   if (opening?.kind === 'not-opened' && opening.inUse && folder !== undefined) {
     state = 'closed';
     clearInterval(watch);
@@ -369,7 +368,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     persistent: folder !== undefined,
     get status() {
-      const why = state === 'open' ? writeFailure : reason;
+      const why = silence() ?? (state === 'open' ? writeFailure : reason);
       return { ...counts, writable: why === undefined, reason: why };
     },
     get identity() {
@@ -406,25 +405,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (state === 'open' || state === 'read-only') listener({ writable: state === 'open', contents: 'found' });
     },
     onFresh: (work) => void fresh.push(work),
+    whileAnswering: impatience.attempt,
     flush,
     async probe() {
       if (hangs) throw storageError(reason);
       if (state === 'open' || state === 'read-only') await queue.read('SELECT 1');
     },
-    abandon() {
-      if (state === 'closed') return;
-      clearInterval(watch);
-      reason = 'the agent stops, and the disk does not answer';
-      state = 'failed';
-      queue.attach(undefined);
-      queue.refuse();
-      void link?.end();
-      link = undefined;
-    },
+    abandon,
     async close() {
-      if (state === 'closed') return;
+      if (state === 'closed') return workers.size === 0;
       clearInterval(watch);
-      const timer = setTimeout(() => void link?.end(), CLOSE_MS);
+      if (state === 'late') abandon();
+      const timer = setTimeout(abandon, CLOSE_MS);
       await command({ kind: 'close' }).catch((error: unknown) => {
         log.debug({ error: messageOf(error) }, 'journal: closed without a checkpoint');
       });
@@ -434,9 +426,23 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       // Writes that came meanwhile fail, as the database is closed.
       queue.refuse();
       queue.attach(undefined);
-      // A worker that hangs cannot be ended.
-      await Promise.race([link?.end(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
+      const ending = Promise.all([...workers].map((worker) => worker.end()));
+      await Promise.race([ending, new Promise((resolve) => setTimeout(resolve, END_MS).unref())]);
+      return workers.size === 0;
     },
+  };
+}
+
+/** Calls `then` when a worker's thread has run for so long. @returns a function that prevents it */
+function unlessAnswered({ online }: WorkerLink, ms: number, then: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let isAnswered = false;
+  void online.then(() => {
+    if (!isAnswered) timer = setTimeout(then, ms);
+  });
+  return () => {
+    isAnswered = true;
+    clearTimeout(timer);
   };
 }
 
@@ -445,14 +451,11 @@ const fatalFailure = ({ failure, results }: Answer): Failure | undefined =>
     (one) => one !== undefined && one.kind !== 'write',
   );
 
-function isWritable(folder: string | undefined): boolean {
-  try {
-    if (folder !== undefined) accessSync(folder, constants.W_OK | constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const isWritable = (folder: string | undefined): Promise<boolean> =>
+  access(folder ?? '/', constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 
 /** Names the process that has the database open, where this user may see that. */
 async function describeUse(folder: string): Promise<string> {

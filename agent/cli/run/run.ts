@@ -45,7 +45,7 @@ export async function runAgent(flags: RunFlags): Promise<void> {
     const opened = [control, metrics];
     await Promise.all([agent.stop(), service?.stop(), ...opened.map((each) => each?.then((one) => one?.stop()))]);
   };
-  guardProcess({ stop, reload }, processLog);
+  guardProcess({ stop, reload, isHeldUp: () => agent.isHeldUp }, processLog);
   await agent.start();
   // Development agents would replace each other's default socket.
   const isWanted = flags.dev !== true || config.control.socket !== undefined;
@@ -131,9 +131,17 @@ async function modemOf(agent: ManagedAgent): Promise<ControlModem | undefined> {
   return createControlModem(agent, console);
 }
 
+/** Has a signal end the process, as if it had no handler: an exit would wait for all threads. */
+function endBy(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
+
 interface Stoppable {
   stop(): Promise<unknown>;
   reload(): Promise<unknown>;
+  /** Whether the process cannot exit, as one of its threads waits for the disk. */
+  isHeldUp(): boolean;
 }
 
 /** Stops the agent on SIGTERM and SIGINT, reloads on SIGHUP, and flushes the log at the end. */
@@ -153,7 +161,11 @@ function guardProcess(running: Stoppable, { log, flush, flushSync }: ProcessLog)
             return 1;
           },
         )
-        .then((code) => flush().then(() => process.exit(code)));
+        .then(async (code) => {
+          await flush();
+          if (running.isHeldUp()) endBy(signal);
+          else process.exit(code);
+        });
     });
   }
   // On a terminal SIGHUP means that the terminal was closed.

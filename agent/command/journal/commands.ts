@@ -1,8 +1,14 @@
+import type { Database } from '../../storage/database.js';
 import type { Runner } from '../runner/runner.js';
 import type { JournalEntry } from './entry.js';
 import type { Journal } from './types.js';
 
-/** The commands of the journal, for `supersim-agent commands`. */
+/**
+ * The commands of the journal, for `supersim-agent commands`. While the disk does not answer all of this is refused: who
+ * asks would not be told why he waits. A purge that has begun may then still be done.
+ *
+ * @throws (rejects) SupersimError `busy`
+ */
 export interface JournalCommands {
   /** Newest first. */
   list(limit: number): Promise<readonly JournalEntry[]>;
@@ -13,11 +19,16 @@ export interface JournalCommands {
   purge(): Promise<number>;
 }
 
-export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>): JournalCommands => ({
-  list: (limit) => journal.list({ limit }),
-  get: (id) => journal.get(id),
-  async cancel(id) {
-    const entry = await journal.get(id);
+export function journalCommands(
+  journal: Journal,
+  runner: Pick<Runner, 'cancel'>,
+  database?: Pick<Database, 'whileAnswering'>,
+): JournalCommands {
+  const { whileAnswering = withoutDisk } = database ?? {};
+  const get = (id: number) => whileAnswering(() => journal.get(id));
+
+  async function cancel(id: number): ReturnType<JournalCommands['cancel']> {
+    const entry = await get(id);
     if (entry === undefined) return 'not-found';
     if (entry.state !== 'accepted') return 'too-late';
     const { key } = entry.command;
@@ -26,6 +37,14 @@ export const journalCommands = (journal: Journal, runner: Pick<Runner, 'cancel'>
     );
     // What was taken in, and does not wait for a place, is about to start.
     return waited ? 'cancelled' : 'too-late';
-  },
-  purge: () => journal.purge(),
-});
+  }
+
+  return {
+    list: (limit) => whileAnswering(() => journal.list({ limit })),
+    get,
+    cancel,
+    purge: () => whileAnswering(() => journal.purge()),
+  };
+}
+
+const withoutDisk: Database['whileAnswering'] = (work) => work();

@@ -127,7 +127,12 @@ export function createDelivery({ transport, outbox, keepMs, stats, log }: Delive
   return {
     send,
     /** Starts to send the datagrams that waited when the previous run ended. */
-    start: retryLater,
+    start(): void {
+      outbox?.onLoaded(() => {
+        busyWays = waysOf(outbox);
+        retryLater();
+      });
+    },
     stop(): void {
       stopped = true;
       clearTimeout(timer);

@@ -34,6 +34,8 @@ export interface Outbox {
   waiting(): readonly OutboxItem[];
   /** Removes an entry that was sent. After a crash before the commit it is sent again. */
   remove(seq: number, done?: WriteCallback): void;
+  /** Calls `listener` when the entries of the previous run are there; at once if they are. */
+  onLoaded(listener: () => void): void;
   readonly size: { readonly entries: number; readonly bytes: number };
   /** Number of dropped entries, by cause. */
   readonly drops: Readonly<Record<DropCause, number>>;
@@ -55,7 +57,8 @@ const recordSchema = z.object({
 const rowSchema = z.object({ record: z.unknown() });
 
 /**
- * Opens the outbox with the entries of the previous run.
+ * Opens the outbox with the entries of the previous run. Where they cannot be read now they come when they can be, before
+ * those that came meanwhile.
  *
  * An entry expires by the time that remained when it was pushed, so that setting the clock neither prolongs nor
  * shortens it; over a boot the wall clock counts, but at least the time since the boot.
@@ -65,12 +68,14 @@ export async function openOutbox(
   clock: Clock,
   limits: OutboxLimits = OUTBOX_LIMITS,
 ): Promise<Outbox> {
-  const loaded = await load(database);
-  let items = loaded ?? [];
-  // Above the numbers of entries that could not be read, which stay on disk for the next start.
-  let nextSeq = loaded === undefined ? clock().wall : (items.at(-1)?.seq ?? 0) + 1;
+  let items: OutboxItem[] = [];
+  let isLoaded = false;
+  let isLoading = false;
+  const listeners: (() => void)[] = [];
+  // Above the numbers of entries that have not been read yet.
+  const firstSeq = clock().wall;
+  let nextSeq = firstSeq;
   let bytes = 0;
-  for (const item of items) bytes += item.bytes.length;
   const drops: Record<DropCause, number> = { count: 0, bytes: 0, expired: 0 };
   /** Rows to delete with the next write; bounded by the number of entries. */
   let leaving: number[] = [];
@@ -113,6 +118,47 @@ export async function openOutbox(
     write(undefined);
   }
 
+  /** Takes an item in, and drops what is too much then. @returns whether it stays itself */
+  function add(item: OutboxItem): boolean {
+    const dropped = isExpired(item)
+      ? new Map<number, DropCause>([[item.seq, 'expired']])
+      : dropsFor(items, item, limits);
+    for (const cause of dropped.values()) drops[cause]++;
+    take(new Set(dropped.keys()));
+    if (dropped.has(item.seq)) return false;
+    items.push(item);
+    bytes += item.bytes.length;
+    return true;
+  }
+
+  async function load(): Promise<void> {
+    if (isLoaded || isLoading) return;
+    isLoading = true;
+    const rows = await readItems(database).finally(() => {
+      isLoading = false;
+    });
+    if (rows === undefined) return;
+    isLoaded = true;
+    // Those that came meanwhile may be among them.
+    takeUp(rows.filter(({ seq }) => seq < firstSeq || seq >= nextSeq));
+    for (const listener of listeners) listener();
+  }
+
+  /** Puts the items of the previous run before those of this one. */
+  function takeUp(loaded: OutboxItem[]): void {
+    const own = items;
+    const last = loaded.at(-1)?.seq ?? 0;
+    nextSeq = nextSeq === firstSeq ? last + 1 : Math.max(nextSeq, last + 1);
+    items = loaded;
+    bytes = loaded.reduce((sum, item) => sum + item.bytes.length, 0);
+    for (const item of own) if (!add(item)) leaving.push(item.seq);
+    if (leaving.length > 0) write(undefined);
+  }
+
+  // A start does not wait for a disk that does not answer.
+  await database.whileAnswering(load).catch(ignoreBusy);
+  database.onOpen(() => void load());
+
   return {
     push({ expiresAt, ...message }, done = ignore) {
       expire();
@@ -124,16 +170,7 @@ export async function openOutbox(
         pushed,
         ttlMs: expiresAt - pushed.wall,
       };
-      const dropped = isExpired(item)
-        ? new Map<number, DropCause>([[item.seq, 'expired']])
-        : dropsFor(items, item, limits);
-      for (const cause of dropped.values()) drops[cause]++;
-      take(new Set(dropped.keys()));
-      const stays = !dropped.has(item.seq);
-      if (stays) {
-        items.push(item);
-        bytes += item.bytes.length;
-      }
+      const stays = add(item);
       write(stays ? item : undefined, done);
       return stays;
     },
@@ -145,6 +182,10 @@ export async function openOutbox(
       take(new Set([seq]));
       write(undefined, done);
     },
+    onLoaded(listener) {
+      if (isLoaded) listener();
+      else listeners.push(listener);
+    },
     get size() {
       return { entries: items.length, bytes };
     },
@@ -154,12 +195,16 @@ export async function openOutbox(
 
 const ignore = () => undefined;
 
+function ignoreBusy(error: unknown): void {
+  if (!isSupersimError(error, 'busy')) throw error;
+}
+
 function insert(run: RunStatement, item: OutboxItem): void {
   run(INSERT, [item.seq, writeRecord(JSON.stringify({ ...item, bytes: item.bytes.toString('base64') }))]);
 }
 
 /** @returns undefined when the disk cannot be read now */
-async function load(database: Database): Promise<OutboxItem[] | undefined> {
+async function readItems(database: Database): Promise<OutboxItem[] | undefined> {
   try {
     const rows = await database.read('SELECT record FROM outbox ORDER BY seq');
     return rows.map((row) => {

@@ -1,12 +1,12 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Database } from '../../../agent/storage/database.js';
 import type { SupersimError } from '../../../shared/errors.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
-import { openTestDatabase, told } from '../command/journal/support.js';
-import { countIn, insert } from './support.js';
+import { openTestDatabase, reopened, told } from '../command/journal/support.js';
+import { countIn, insert, unansweringFolder } from './support.js';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -203,5 +203,78 @@ describe('a database in memory', () => {
     await database.renew();
     await database.close();
     expect(await countIn(await openTestDatabase(undefined))).toBe(0);
+  });
+});
+
+describe('a database whose disk does not answer at the start', () => {
+  const NOT_YET = 'journal: the disk has not answered yet; commands that need it wait';
+
+  it('is there all the same and says so; when it is opened, what waited is done as after any start', async () => {
+    const { folder, answer } = unansweringFolder();
+    const { log, withMessage } = recordingLog();
+    const database = await openTestDatabase(folder, log, { startMs: 10 });
+    expect(database.status).toMatchObject({ writable: false, reason: 'the disk has not answered yet' });
+    expect(withMessage(NOT_YET)).toMatchObject([{ level: 'warn' }]);
+    expect(database.identity).toBeUndefined();
+    await database.probe();
+    await expect(database.whileAnswering(() => countIn(database))).rejects.toMatchObject({ code: 'busy' });
+    const written = insert(database, 1);
+    const opened = reopened(database);
+    await answer();
+    expect(await opened).toEqual({ writable: true, contents: 'found' });
+    expect(await written).toBeUndefined();
+    expect(await database.whileAnswering(() => countIn(database))).toBe(1);
+    expect(database.status).toMatchObject({ writable: true, reason: undefined, lost: 0, restarted: 0 });
+    expect(database.identity).toMatchObject({ lost: null });
+  });
+
+  it('and which another process turns out to use refuses, says so, and is opened when that ends', async () => {
+    const folder = temporaryFolder();
+    const first = await openTestDatabase(folder);
+    const { answer } = unansweringFolder(folder);
+    const { log, lines, times } = recordingLog();
+    const second = await openTestDatabase(folder, log, { startMs: 10, retryMs: 20 });
+    const waiting = insert(second, 1);
+    await answer();
+    const used = expect.stringContaining(`uses the state folder ${folder}`);
+    expect(await waiting).toMatchObject({ code: 'busy', message: used });
+    expect(second.status).toMatchObject({ writable: false, reason: used });
+    await times('journal: cannot be opened; commands that need it are refused', 1);
+    expect(lines.at(-1)).toMatchObject({ level: 'error', details: { reason: used } });
+    const opened = reopened(second);
+    await first.close();
+    expect(await opened).toMatchObject({ writable: true, contents: 'found' });
+    expect(await insert(second, 2)).toBeUndefined();
+    expect(await countIn(second)).toBe(1);
+  });
+
+  it('in time refuses, and answers no probe; when the disk answers it is opened by one other worker', async () => {
+    const { folder, answer } = unansweringFolder();
+    const database = await openTestDatabase(folder, undefined, { startMs: 10, hangMs: 1000, retryMs: 20 });
+    expect(await insert(database, 1)).toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining('the disk has not answered for 1 s'),
+    });
+    expect(database.status).toMatchObject({ writable: false, reason: 'the disk has not answered for 1 s' });
+    await vi.waitFor(() => expect(database.probe()).rejects.toMatchObject({ code: 'busy' }), 10_000);
+    const opened = reopened(database);
+    await answer();
+    expect(await opened).toMatchObject({ writable: true, contents: 'found' });
+    await database.probe();
+    expect(await insert(database, 2)).toBeUndefined();
+    expect(database.status).toMatchObject({ writable: true, damaged: 0, lost: 0 });
+  });
+
+  it('is closed at once, also when nothing answers, and says that a worker hangs; and is free later', async () => {
+    const { folder, answer } = unansweringFolder();
+    const database = await openTestDatabase(folder, undefined, { startMs: 10 });
+    const waiting = insert(database, 1);
+    expect(await database.close()).toBe(false);
+    expect(await waiting).toMatchObject({ code: 'busy' });
+    await answer();
+    await vi.waitFor(async () => expect(await database.close()).toBe(true), 10_000);
+    const next = await openTestDatabase(folder);
+    expect(await countIn(next)).toBe(0);
+    expect(await next.close()).toBe(true);
   });
 });

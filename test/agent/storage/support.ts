@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openOutbox } from '../../../agent/command/outbox/outbox.js';
 import type { Database } from '../../../agent/storage/database.js';
+import { MARKER_NAME } from '../../../agent/storage/folder.js';
 import { temporaryFolder } from '../../support/files.js';
 import { command, keyOf, openTestJournal, standingClock, told } from '../command/journal/support.js';
 
@@ -38,6 +40,26 @@ export async function filledFolder(): Promise<string> {
   }
   await database.close();
   return folder;
+}
+
+/** A state folder whose disk does not answer the next one who opens the database in it, until it is let; for one only. */
+export function unansweringFolder(folder = temporaryFolder()) {
+  const marker = join(folder, MARKER_NAME);
+  const copy = `${marker}.copy`;
+  writeFileSync(copy, existsSync(marker) ? readFileSync(marker) : 'new\n');
+  rmSync(marker, { force: true });
+  execFileSync('mkfifo', [marker]);
+  return {
+    folder,
+    /** Opening it for writing lets the reader go on (fifo(7)). Later readers find the file as it was. */
+    async answer(): Promise<void> {
+      const pipe = await open(marker, 'w');
+      const text = readFileSync(copy);
+      renameSync(copy, marker);
+      await pipe.write(text);
+      await pipe.close();
+    },
+  };
 }
 
 /** Mounts a disk of this size; needs root. */

@@ -1,10 +1,14 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startWorkerLink } from '../../../agent/storage/worker-link.js';
+import { MARKER_NAME } from '../../../agent/storage/folder.js';
+import { type LinkLimits, startWorkerLink } from '../../../agent/storage/worker-link.js';
 import { nativePath } from '../../../shared/sqlite/native.js';
 import { temporaryFolder } from '../../support/files.js';
 
-function start(folder: string | undefined, hangMs = 20_000) {
-  const link = startWorkerLink({ folder, native: nativePath(), writeBack: false }, hangMs);
+function start(folder: string | undefined, limits: Partial<LinkLimits> = {}) {
+  const setup = { folder, native: nativePath(), writeBack: false };
+  const link = startWorkerLink(setup, { hangMs: 20_000, silentMs: 20_000, onSilent: () => undefined, ...limits });
   onTestFinished(() => link.end());
   return link;
 }
@@ -46,9 +50,31 @@ describe('the link to a storage worker', () => {
 
   it('rejects when no answer comes in time, and then everything', async () => {
     // No worker starts so fast.
-    const link = start(undefined, 1);
+    const link = start(undefined, { hangMs: 1 });
     await expect(link.opening).rejects.toThrow('the disk has not answered for 0.001 s');
     await expect(link.ask(CHECK)).rejects.toThrow('has not answered');
     await link.end();
+  });
+
+  it('tells when an answer is due for long, and takes that back when it comes', async () => {
+    const folder = temporaryFolder();
+    let tell = () => undefined;
+    const silent = new Promise<undefined>((resolve) => {
+      tell = () => void resolve(undefined);
+    });
+    const link = start(folder, { silentMs: 50, onSilent: () => tell() });
+    await link.opening;
+    expect(link.silentSince).toBeUndefined();
+    const pipe = join(folder, `${MARKER_NAME}.new`);
+    execFileSync('mkfifo', [pipe]);
+    const asked = performance.now();
+    const marked = link.ask({ kind: 'mark', marker: 'creating' });
+    const behind = link.ask(CHECK);
+    await silent;
+    expect(link.silentSince).toBeGreaterThanOrEqual(asked);
+    // Opening it for reading lets the writer go on (fifo(7)).
+    execFileSync('cat', [pipe]);
+    await Promise.all([marked, behind]);
+    expect(link.silentSince).toBeUndefined();
   });
 });

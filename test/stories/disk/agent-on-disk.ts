@@ -45,11 +45,12 @@ export async function startOn(folder: string, env: Record<string, string> = {}) 
   const scratch = temporaryFolder();
   const device: Endpoint = { address: randomAddress(), port: 6969 };
   const runs = join(scratch, 'runs');
+  const socket = join(scratch, 'control.sock');
   const config: ConfigInput = {
     listen: { address: device.address, receiveBufferBytes: 262_144 },
     allow: ['127.0.0.0/8'],
     state: { folder },
-    control: { socket: join(scratch, 'control.sock') },
+    control: { socket },
     modules: [writeFile(scratch, 'handlers.mjs', HANDLERS)],
     log: { level: 'info' },
   };
@@ -67,6 +68,8 @@ export async function startOn(folder: string, env: Record<string, string> = {}) 
   return {
     agent,
     device,
+    /** Its control socket. */
+    socket,
     /** Which commands ran, once for each run. */
     runs: () => linesOf(runs).map(Number),
     async kill(): Promise<void> {

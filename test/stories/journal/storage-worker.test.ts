@@ -8,8 +8,9 @@ import type { Database } from '../../../agent/storage/database.js';
 import { MARKER_NAME } from '../../../agent/storage/folder.js';
 import { openTestDatabase, reopened } from '../../agent/command/journal/support.js';
 import { lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
-import { insert } from '../../agent/storage/support.js';
+import { countIn, insert } from '../../agent/storage/support.js';
 import { temporaryFolder } from '../../support/files.js';
+import { recordingLog } from '../../support/log.js';
 
 /** The workers that were started, in order. */
 const workers = vi.hoisted((): Worker[] => []);
@@ -126,5 +127,33 @@ describe('a storage worker that hangs', () => {
     rows.delete('{"seq":2}');
     expect(rows).toEqual(new Set(['{"seq":1}', '{"seq":4}']));
     expect(database.status).toMatchObject({ lost: 0, damaged: 0 });
+  });
+
+  it('is told of before that, and what need not wait is refused; what waits is done when it answers', async () => {
+    const folder = temporaryFolder();
+    const { log, times, withMessage } = recordingLog();
+    const database = await openTestDatabase(folder, log, { silentMs: 200, retryMs: 20 });
+    expect(await insert(database, 1)).toBeUndefined();
+    const hung = hang(folder, database);
+    await database.flush();
+    const silent = 'journal: the disk does not answer; commands that need it wait';
+    const outstanding = insert(database, 2);
+    const busy = { code: 'busy', message: expect.stringMatching(/the disk has not answered for \d+ s$/) };
+    await expect(database.whileAnswering(() => countIn(database))).rejects.toMatchObject(busy);
+    await times(silent, 1);
+    expect(withMessage(silent)).toMatchObject([{ level: 'warn' }]);
+    expect(database.status).toMatchObject({
+      writable: false,
+      reason: expect.stringMatching(/^the disk has not answered for \d+ s$/),
+      restarted: 0,
+    });
+    const begun = vi.fn(() => countIn(database));
+    await expect(database.whileAnswering(begun)).rejects.toMatchObject({ code: 'busy' });
+    expect(begun).not.toHaveBeenCalled();
+    hung.end();
+    await hung.renewed;
+    expect(await outstanding).toBeUndefined();
+    expect(database.status).toMatchObject({ writable: true, restarted: 0 });
+    expect(await database.whileAnswering(begun)).toBe(2);
   });
 });

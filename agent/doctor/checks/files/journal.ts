@@ -194,8 +194,9 @@ function judgeRunning(looked: string, { running }: Observation): Judgement[] {
   const { writable, reason = 'unknown', lost, rewritten, restarted } = running;
   const judgements: Judgement[] = [];
   if (!writable) {
-    const found = `the running agent cannot write it: ${reason}; commands that need it are refused as busy`;
-    const remedy = 'Correct what the line of the disk says, or the reason; the agent tries again every 5 s.';
+    const found = `the running agent cannot write it: ${reason}; commands that need it are refused as busy, at the latest after 30 s`;
+    const remedy =
+      'Correct what the line of the disk says, or the reason; the agent tries again every 5 s. Look for a disk that hangs with `sudo dmesg`.';
     judgements.push(failure(looked, found, remedy, 'busy'));
   }
   if (lost > 0) {

@@ -47,11 +47,14 @@ function judgeLinks(looked: string, { link }: Status): Judgement[] {
   });
 }
 
-function judgeQueues(looked: string, { outbox, waiting: commands }: Status): Judgement[] {
+const WAIT_FOR_HANDLERS =
+  'List the running commands with `sudo supersim-agent commands ls`; give handlers that hang a shorter `timeout`.';
+const WAIT_FOR_JOURNAL = 'They may wait for the journal, which cannot be written: read its finding below.';
+
+function judgeQueues(looked: string, { outbox, waiting: commands, journal }: Status): Judgement[] {
   const judgements: Judgement[] = [];
   if (commands > 0) {
-    const remedy =
-      'List the running commands with `sudo supersim-agent commands ls`; give handlers that hang a shorter `timeout`.';
+    const remedy = journal?.writable === false ? WAIT_FOR_JOURNAL : WAIT_FOR_HANDLERS;
     judgements.push(note(looked, `${commands} commands wait to run`, remedy));
   }
   const dropped = Object.values(outbox?.drops ?? {}).reduce((sum, count) => sum + count, 0);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { journalCommands } from '../../../../agent/command/journal/commands.js';
+import { SupersimError } from '../../../../shared/errors.js';
 import { requestBytes, withoutId } from '../../../support/coap.js';
 import { heldHandler, lookingHandler, onDisk, settled, startWired } from '../wired-support.js';
 
@@ -184,5 +185,17 @@ describe('the commands of the journal', () => {
     await expect(commands.purge()).rejects.toMatchObject({ code: 'busy' });
     await expect(commands.list(1)).rejects.toMatchObject({ code: 'busy' });
     await expect(commands.cancel(1)).rejects.toMatchObject({ code: 'busy' });
+  });
+
+  it('are refused while the disk does not answer, and nothing comes of it later', async () => {
+    const { journal, runner, release, texts, commands } = await startBusy('#2 other');
+    const busy = new SupersimError('busy', 'the disk has not answered for 6 s');
+    const refused = journalCommands(journal, runner, { whileAnswering: () => Promise.reject(busy) });
+    const asked = [refused.list(1), refused.get(1), refused.cancel(2), refused.purge()];
+    await Promise.all(asked.map((each) => expect(each).rejects.toBe(busy)));
+    release('x');
+    await settled();
+    expect(texts()).toEqual(['#1 ok x', '#2 ok ok']);
+    expect(await commands.list(10)).toHaveLength(2);
   });
 });

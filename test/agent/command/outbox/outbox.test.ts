@@ -3,6 +3,7 @@ import type { Moment } from '../../../../agent/base/moment.js';
 import { type Outbox, openOutbox } from '../../../../agent/command/outbox/outbox.js';
 import { dropsFor } from '../../../../agent/command/outbox/policy.js';
 import { temporaryFolder } from '../../../support/files.js';
+import { unansweringFolder } from '../../storage/support.js';
 import { openTestDatabase, standingClock, told } from '../journal/support.js';
 
 const LIMITS = { entries: 4, bytes: 100 };
@@ -23,6 +24,8 @@ function drain(outbox: Outbox): string[] {
   }
   return texts;
 }
+
+const textsIn = (outbox: Outbox) => outbox.waiting().map(({ bytes }) => bytes.toString());
 
 describe('what goes for a new entry', () => {
   const item = (seq: number, kind: string, length: number) =>
@@ -145,5 +148,28 @@ describe('the outbox', () => {
     const outbox = await openOutbox(await openTestDatabase(undefined), clock);
     outbox.push(message('old', 'reply', clock().wall));
     expect([outbox.size.entries, outbox.drops.expired]).toEqual([0, 1]);
+  });
+
+  it('takes what comes before the disk answers; then what had waited before comes first, within the bounds', async () => {
+    const folder = temporaryFolder();
+    const before = await openTestDatabase(folder);
+    const previous = await openOutbox(before, clock);
+    for (const text of ['a', 'b', 'c']) previous.push(message(text));
+    await before.close();
+
+    const { answer } = unansweringFolder(folder);
+    const database = await openTestDatabase(folder, undefined, { startMs: 10 });
+    const outbox = await openOutbox(database, clock, LIMITS);
+    const loaded = new Promise<void>((resolve) => outbox.onLoaded(resolve));
+    const pushed = ['d', 'e', 'f'].map((text) => told((done) => outbox.push(message(text), done)));
+    outbox.remove(outbox.waiting()[0]?.seq ?? 0);
+    expect(textsIn(outbox)).toEqual(['e', 'f']);
+    await answer();
+    await loaded;
+    expect(textsIn(outbox)).toEqual(['b', 'c', 'e', 'f']);
+    expect([outbox.size, outbox.drops.count]).toEqual([{ entries: 4, bytes: 4 }, 1]);
+    expect(await Promise.all(pushed)).toEqual([undefined, undefined, undefined]);
+    await database.close();
+    expect(drain(await openOutbox(await openTestDatabase(folder), clock))).toEqual(['b', 'c', 'e', 'f']);
   });
 });

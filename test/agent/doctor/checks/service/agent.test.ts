@@ -26,6 +26,11 @@ const UDP = { name: 'udp', up: true, since: 0, address: '10.64.3.4' };
 const MODEM = { name: 'modem', up: true, since: 0 };
 const linksOf = (...links: object[]) => ({ link: { name: 'udp', since: 0, switches: 0, links } });
 
+const UNWRITABLE = {
+  ...{ persistent: true, writable: false, reason: 'the disk has not answered for 9 s', entries: 1, bytes: 1, live: 1 },
+  ...{ remembered: 1, damaged: 0, lost: 0, rewritten: 0, restarted: 0 },
+};
+
 /** The status of a running agent. */
 const statusOf = (change: object) =>
   statusSchema.parse({
@@ -63,6 +68,11 @@ describe('judgeAgent', () => {
       [/^good/, /^error link-down: link udp is down: unknown → /, /^error link-down: link modem is down: no SIM → /],
     ],
     ['waiting commands', { waiting: 5 }, [/^good/, /^good/, /^note: 5 commands wait to run → .*commands ls/]],
+    [
+      'commands that wait for the journal',
+      { waiting: 5, journal: UNWRITABLE },
+      [/^good/, /^good/, /^note: 5 commands wait to run → They may wait for the journal, .*below\.$/],
+    ],
     [
       'datagrams in the outbox',
       { outbox: { entries: 2, bytes: 20, drops: {} } },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createSlices } from '../../../agent/storage/slices.js';
+import { createSlices } from '../../../agent/base/slices.js';
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
