@@ -141,6 +141,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   let applyConfig: ApplyConfig | undefined;
   let stopped: Promise<void> | undefined;
   let isHeldUp = false;
+  let opening: ReturnType<typeof openState> | undefined;
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
@@ -173,13 +174,14 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   async function open(): Promise<void> {
     options.signal?.addEventListener('abort', stopOnAbort, { once: true });
     // The database is opened meanwhile, by a thread of its own.
-    const opening = openState(config, log);
-    opening.catch(() => undefined);
+    const whenOpened = openState(config, log);
+    opening = whenOpened;
+    whenOpened.catch(() => undefined);
     const [transport, registry, sources] = await prepare().catch(async (error: unknown) => {
-      await close(await opening.catch(() => undefined));
+      await close(await whenOpened.catch(() => undefined));
       throw error;
     });
-    const state: Partial<State> = await opening;
+    const state: Partial<State> = await whenOpened;
     if (isStopped()) {
       await close(state);
       return;
@@ -263,9 +265,8 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     await transport?.stop();
     delivery?.stop();
     state?.journal?.maintain();
-    await close(state);
-    // A start that is under way closes what it opens.
-    await starting?.catch(() => undefined);
+    // A start that is under way may not have come to it yet.
+    await close(state ?? (await opening?.catch(() => undefined)));
     log.info({ ...stats.counters }, 'agent stopped');
   }
 
