@@ -182,10 +182,8 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
       throw error;
     });
     const state: Partial<State> = await whenOpened;
-    if (isStopped()) {
-      await close(state);
-      return;
-    }
+    // What stops it closes what was opened.
+    if (isStopped()) return;
     const { journal, outbox, identity } = state;
     const delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), stats, log });
     const { maxBytes } = transport;

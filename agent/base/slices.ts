@@ -1,5 +1,5 @@
-/** For so long calls are made in one turn of the event loop, which also takes in up to 32 datagrams. */
-const SLICE_MS = 0.25;
+/** For so long work is done in one turn of the event loop, which also takes in up to 32 datagrams. */
+export const SLICE_MS = 0.25;
 /** How many calls that were made are kept until they are removed together. */
 const MAX_MADE = 1024;
 

@@ -1,14 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SupersimError } from '../../../shared/errors.js';
+import { SLICE_MS } from '../../base/slices.js';
 import type { Found, Then } from './types.js';
 
 /** Most lookups that wait, each with its datagram of at most 1300 bytes; further ones are refused as busy. */
 export const MAX_WAITING = 8192;
 /** Most lookups of one peer that read, or have read and wait for others: they share batches, and keep what they read. */
 export const MAX_READING = 256;
-
-/** For so long lookups are answered in one turn of the event loop. */
-const SLICE_MS = 0.25;
 
 /** What is looked up. */
 export interface Wanted {

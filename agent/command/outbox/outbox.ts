@@ -3,7 +3,7 @@ import { isSupersimError } from '../../../shared/errors.js';
 import { ageOf, type Clock, momentSchema } from '../../base/moment.js';
 import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
-import { readRecord, writeRecord } from '../../storage/record.js';
+import { readRecord } from '../../storage/record.js';
 import { DamagedError } from '../../storage/sqlite.js';
 import { type DropCause, dropsFor, OUTBOX_KINDS, OUTBOX_LIMITS, type OutboxItem, type OutboxLimits } from './policy.js';
 
@@ -200,7 +200,8 @@ function ignoreBusy(error: unknown): void {
 }
 
 function insert(run: RunStatement, item: OutboxItem): void {
-  run(INSERT, [item.seq, writeRecord(JSON.stringify({ ...item, bytes: item.bytes.toString('base64') }))]);
+  const text = JSON.stringify({ ...item, bytes: item.bytes.toString('base64') });
+  run(INSERT, [item.seq, { text, attachments: [] }]);
 }
 
 /** @returns undefined when the disk cannot be read now */
