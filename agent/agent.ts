@@ -359,9 +359,15 @@ function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeli
   };
 }
 
-/** A disk that hangs does not keep the agent from stopping. */
+/**
+ * Waits for the starts that are being written, whose commands are refused then, and for the ends of commands. A disk
+ * that hangs does not keep the agent from stopping.
+ */
 const flushInTime = (database: Database): Promise<void> =>
-  raceTimeout(FLUSH_MS, database.flush()).catch(() => database.abandon());
+  raceTimeout(
+    FLUSH_MS,
+    database.flush().then(() => database.flush()),
+  ).catch(() => database.abandon());
 
 /** Returns undefined where there is no journal. */
 function databaseStatus({ database, failure }: Partial<State> = {}): DatabaseStatus | undefined {

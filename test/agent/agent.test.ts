@@ -1,7 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { createAgent, defineHandler, z } from '../../agent/index.js';
 import { fromCbor, toCbor } from '../../shared/format/value.js';
 import { deferred } from '../support/deferred.js';
+import { temporaryFolder } from '../support/files.js';
 import { recordingLog } from '../support/log.js';
 import { openPeer } from '../support/udp.js';
 import { startedWithGateway, withGateway } from './support.js';
@@ -135,6 +137,31 @@ describe('a stop', () => {
     await agent.stop();
     await aborted.promise;
     expect((await gateway.next()).bytes.toString()).toMatch(/^#1 error handler-failed /);
+  });
+
+  it('answers every command whose start is being written then, and those that it refuses do not run', async () => {
+    const ran: unknown[] = [];
+    const count = defineHandler({
+      name: 'count',
+      description: 'Counts',
+      run(_, { command }) {
+        ran.push(command.id);
+      },
+    });
+    const config = { state: { folder: temporaryFolder() } };
+    const { agent, gateway, device } = await startedWithGateway({ handlers: [count], config });
+    expect(`${await gateway.ask('#0 count', device)}`).toBe('#0 ok');
+    const ids = Array.from({ length: 50 }, (_, index) => index + 1);
+    for (const id of ids) await gateway.send(`#${id} count`, device);
+    while (agent.status().counters.received <= ids.length) await setImmediate();
+    await agent.stop();
+    const replies = new Map<number, string>();
+    for (const _ of ids) {
+      const [, id, outcome] = /^#(\d+) (ok|error busy)/.exec(`${(await gateway.next()).bytes}`) ?? [];
+      replies.set(Number(id), `${outcome}`);
+    }
+    expect([...replies.keys()].sort((a, b) => a - b)).toEqual(ids);
+    expect([...replies].filter(([, outcome]) => outcome === 'ok').map(([id]) => id)).toEqual(ran.slice(1));
   });
 
   it('may be asked for again, or before the start', async () => {

@@ -28,7 +28,10 @@ export interface Runner {
   readonly isStuck: boolean;
   /** Applies other limits; tasks above them stay. */
   limit(limits: RunLimits): void;
-  /** Refuses waiting tasks and those about to start, gives running ones up to `graceMs` to finish, then aborts them. */
+  /**
+   * Refuses waiting tasks, gives running ones up to `graceMs` to finish, then aborts them. Tasks whose start is still
+   * being written are not waited for: they are refused as soon as it is, however long the disk takes.
+   */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -184,7 +187,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     return { task, isReady: false };
   }
 
-  const isIdle = () => handlers.size + starting + ready.length === 0;
+  const isIdle = () => handlers.size === 0;
 
   function becomesIdle(withinMs: number): Promise<void> {
     if (isIdle()) return Promise.resolve();
