@@ -15,7 +15,7 @@ export async function run() {
   const systemd = await listenToNotices(path);
   const agent = await startAgent({
     config: { control: { socket: join(folder, 'control.sock') } },
-    readyMark: 'systemd knows',
+    readyMark: 'systemd notified: ready',
     env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: String(WATCHDOG_MS * 1000) },
   });
   await rest(SETTLE_MS);
