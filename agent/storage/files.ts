@@ -70,7 +70,11 @@ export function openDatabaseFile(folder: string, now: Date, writeBack: boolean):
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.W_OK | constants.X_OK);
     const file = openWritable(folder, path, now);
-    if (writeBack) file.connection.get(WRITE_BACK);
+    if (writeBack) {
+      file.connection.get(WRITE_BACK);
+      // The log is shorter now.
+      file.watch?.note();
+    }
     return file;
   } catch (error) {
     if (isInUse(error) || !existsSync(path)) throw error;

@@ -64,6 +64,17 @@ describe('the watch on an open database', () => {
     expect(watch?.missing()).toBeUndefined();
   });
 
+  it('misses nothing of a log that is written back as it is opened', () => {
+    const folder = temporaryFolder();
+    open(folder).connection.run("INSERT INTO outbox VALUES (1, 'x')");
+    const killed = asAfterKill(folder);
+    expect(statSync(join(killed, 'journal.db-wal')).size).toBeGreaterThan(0);
+    const { connection, watch } = openDatabaseFile(killed, NOW, true);
+    onTestFinished(() => connection.close());
+    expect(statSync(join(killed, 'journal.db-wal')).size).toBe(0);
+    expect(watch?.missing()).toBeUndefined();
+  });
+
   it.each(['journal.db', 'journal.db-wal'])('misses %s when it is deleted, and when it is another', (name) => {
     const folder = temporaryFolder();
     const { connection, watch } = open(folder);
