@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
+
 /**
  * A point in time by two clocks. The wall clock may jump both ways (a gateway without a battery-backed clock starts
  * with the wrong time and is set later); the monotonic clock does not jump, but can be compared only within one boot.
@@ -19,15 +21,16 @@ export const momentSchema = z.object({ wall: z.number(), monotonic: z.number(), 
 
 export type Clock = () => Moment;
 
-/** Returns this machine's clock. Where the kernel gives no boot ID, each process counts as a boot of its own. */
-export function systemClock(bootIdFile = '/proc/sys/kernel/random/boot_id'): Clock {
+/** Returns this machine's clock. */
+export function systemClock(bootIdFile = BOOT_ID_FILE): Clock {
   const boot = readBootId(bootIdFile);
   // performance.now() is the same clock from another start, and takes a fifth of the time.
   const start = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   return () => ({ wall: Date.now(), monotonic: Math.floor(start + performance.now()), boot });
 }
 
-function readBootId(file: string): string {
+/** Returns the kernel's ID of this boot. Where there is none, each process counts as a boot of its own. */
+export function readBootId(file = BOOT_ID_FILE): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch {

@@ -88,6 +88,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** The last number of the count of writes, and what the file had when the database was first opened. */
   let count = 0;
   let countedBefore = 0;
+  let lastConfirmed: number | undefined;
   /** When the worker was replaced lately. */
   let replaced: number[] = [];
   let retryTimer: NodeJS.Timeout | undefined;
@@ -167,7 +168,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     writeFailure = undefined;
     if (writable) {
       state = 'open';
-      if (!wasOpen && !created && established.loss === undefined) countedBefore = opening.counted ?? 0;
+      if (!wasOpen && !created && established.loss === undefined) {
+        countedBefore = opening.counted ?? 0;
+        lastConfirmed = opening.isCountCurrent ? opening.counted : undefined;
+      }
       wasOpen = true;
       restoring ||= contents === 'lost';
       setup = { ...setup, writeBack: false };
@@ -382,12 +386,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     get lastCount() {
       return count;
     },
+    get lastConfirmed() {
+      return lastConfirmed;
+    },
     async checkCount(found) {
       const cause = `${DATABASE_NAME} was set back: ${countedBefore} writes were counted, and it has ${found}`;
       const isSetBack = found < countedBefore;
       count = Math.max(count, found, countedBefore);
       if (!isSetBack) return;
       countedBefore = 0;
+      lastConfirmed = undefined;
       const next = createIdentity(clock(), true);
       await command(identify(next));
       identity = next;

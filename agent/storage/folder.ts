@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { systemCodeOf } from '../../shared/errors.js';
+import { readBootId } from '../base/moment.js';
 
 /** Name of the SQLite database in the state folder. SQLite's write-ahead log lies beside it, with `-wal` appended. */
 export const DATABASE_NAME = 'journal.db';
@@ -28,11 +29,15 @@ const CREATING = 'new';
 /** Name of the file that holds the count of writes. */
 export const COUNT_NAME = 'journal.count';
 const COUNT_DIGITS = 16;
+/** The number, a space and the boot's ID. */
+const MAX_COUNT_BYTES = 64;
 
 /** Keeps the highest number that was committed beside the database, so that a database that was set back is noticed. */
 export interface CountFile {
   /** What was in the file; undefined where that is no number. */
   readonly before: number | undefined;
+  /** Whether it was written in this boot: then it is the highest, as no power cut has set it back. */
+  readonly isCurrent: boolean;
   /** Writes a number that is committed. It is not synced: that would double the time of a commit. */
   write(count: number): void;
   /** Writes a first number where there was none, so that a power cut does not take it. */
@@ -42,12 +47,16 @@ export interface CountFile {
 /** @throws Error when it cannot be opened */
 export function openCountFile(folder: string): CountFile {
   const file = openSync(join(folder, COUNT_NAME), constants.O_RDWR | constants.O_CREAT, 0o600);
-  const digits = Buffer.alloc(COUNT_DIGITS);
-  const text = digits.toString('latin1', 0, readSync(file, digits, 0, COUNT_DIGITS, 0));
-  const before = /^\d{16}$/.test(text) ? Number(text) : undefined;
-  const write = (count: number): void => void writeSync(file, String(count).padStart(COUNT_DIGITS, '0'), 0, 'latin1');
+  const content = Buffer.alloc(MAX_COUNT_BYTES);
+  const text = content.toString('latin1', 0, readSync(file, content, 0, content.length, 0));
+  const digits = text.slice(0, COUNT_DIGITS);
+  const before = /^\d{16}$/.test(digits) ? Number(digits) : undefined;
+  const boot = readBootId();
+  const write = (count: number): void =>
+    void writeSync(file, `${String(count).padStart(COUNT_DIGITS, '0')} ${boot}`, 0, 'latin1');
   return {
     before,
+    isCurrent: text.slice(COUNT_DIGITS + 1) === boot,
     write,
     begin() {
       if (before !== undefined) return;

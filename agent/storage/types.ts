@@ -57,6 +57,11 @@ export interface Database {
   /** Returns the number that {@link nextCount} has returned last. */
   readonly lastCount: number;
   /**
+   * The highest number whose write was answered before the agent was started; undefined where that is not known. What
+   * has a higher one is on the disk although its commit failed, or was never answered.
+   */
+  readonly lastConfirmed: number | undefined;
+  /**
    * Compares the count of the writes that were found in the database with the one beside it. Where it is lower, the
    * database gets a new identity, which says so.
    *

@@ -73,6 +73,8 @@ export type Opening =
       readonly kind: 'opened';
       /** The highest number that was committed, as the file beside the database has it; undefined where that is not known. */
       readonly counted: number | undefined;
+      /** Whether it certainly is the highest. */
+      readonly isCountCurrent: boolean;
     } & Pick<OpenedFile, 'writable' | 'reason' | 'created' | 'marker' | 'damage'>)
   | { readonly kind: 'not-opened'; readonly reason: string; readonly inUse: boolean };
 
@@ -99,11 +101,19 @@ export function startWorker(port: MessagePort, { folder, native, writeBack }: Wo
       loadNative(native);
       if (folder === undefined) {
         file = { connection: createDatabase(':memory:'), writable: true, count: undefined, watch: undefined };
-        return { kind: 'opened', counted: undefined, writable: true, created: true, marker: undefined };
+        return {
+          kind: 'opened',
+          counted: undefined,
+          isCountCurrent: false,
+          writable: true,
+          created: true,
+          marker: undefined,
+        };
       }
       const { writable, created, marker, damage, reason, ...rest } = openDatabaseFile(folder, new Date(), writeBack);
       file = { ...rest, writable, reason };
-      return { kind: 'opened', counted: rest.count?.before, writable, created, marker, damage, reason };
+      const { before: counted, isCurrent: isCountCurrent = false } = rest.count ?? {};
+      return { kind: 'opened', counted, isCountCurrent, writable, created, marker, damage, reason };
     } catch (error) {
       return { kind: 'not-opened', reason: reasonOf(error), inUse: systemCodeOf(error) === 'SQLITE_BUSY' };
     }

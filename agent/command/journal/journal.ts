@@ -10,6 +10,7 @@ import {
   isLive,
   type JournalCommand,
   type JournalEntry,
+  type Row,
   startedEntry,
 } from './entry.js';
 import { createLiveCommands, endedOf, type LiveCommand, reservedFor } from './live-commands.js';
@@ -17,7 +18,7 @@ import { type Loaded, loadJournal } from './load.js';
 import { createLookups, type Doubt, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
 import { createRemembered, type Remembered } from './remembered.js';
-import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, updateRow } from './rows.js';
+import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, removeRows, updateRow } from './rows.js';
 import {
   type Found,
   JOURNAL_LIMITS,
@@ -190,8 +191,10 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   }
 
   /** @throws (rejects) SupersimError `busy` when the disk cannot be written */
-  async function settleUnfinished({ live: rows }: Loaded, tell: TellEnding): Promise<Recovered> {
+  async function settleUnfinished(loaded: Loaded, tell: TellEnding): Promise<Recovered> {
     const now = clock();
+    const unconfirmed = loaded.live.filter(isUnconfirmed);
+    const rows = loaded.live.filter((row) => !unconfirmed.includes(row));
     const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
     const ended = decided.flatMap(({ entry, bytes, decision }) => {
       if (decision === 'run') return [];
@@ -201,6 +204,11 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     await new Promise<void>((resolve, reject) => {
       database.write(
         (run) => {
+          removeRows(
+            run,
+            unconfirmed.map(({ entry }) => entry.seq),
+            database.lastCount,
+          );
           for (const { entry } of ended) updateRow(run, entry, database.nextCount());
         },
         (error) => (error === undefined ? resolve() : reject(error)),
@@ -211,6 +219,10 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     for (const { entry, bytes } of running) live.add(entry, entry, bytes);
     return { run: running.map(({ entry }) => entry), ended: ended.map(({ entry }) => entry) };
   }
+
+  /** A command that never started, and that may have been refused as its commit failed. */
+  const isUnconfirmed = ({ entry, count }: Row): boolean =>
+    entry.state === 'accepted' && database.lastConfirmed !== undefined && count > database.lastConfirmed;
 
   async function purge(): Promise<number> {
     const { count } = remembered;

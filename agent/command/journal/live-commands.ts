@@ -54,6 +54,8 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
   function put(one: LiveCommand, entry: JournalEntry, done: WriteCallback): void {
     const previous = one.entry;
     one.entry = entry;
+    // Before its count is on the disk, which is higher than theirs.
+    if (doubtful.length > 0) removeDoubtful();
     database.write(
       (run) => {
         // Otherwise its next state is in this commit too, and includes this one.
@@ -105,6 +107,10 @@ export function createLiveCommands(database: Database, remembered: RememberedCom
       retryLater();
       return;
     }
+    removeDoubtful();
+  }
+
+  function removeDoubtful(): void {
     const rows = doubtful;
     doubtful = [];
     database.write(

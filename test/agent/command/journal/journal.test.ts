@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { acceptedEntry } from '../../../../agent/command/journal/entry.js';
@@ -7,6 +7,7 @@ import { insertRow } from '../../../../agent/command/journal/rows.js';
 import type { Journal } from '../../../../agent/command/journal/types.js';
 import type { Database } from '../../../../agent/storage/database.js';
 import { temporaryFolder } from '../../../support/files.js';
+import { asAfterKill } from '../wired-support.js';
 import {
   accept,
   command,
@@ -250,6 +251,36 @@ describe('recovery', () => {
     const again = await createJournal(await openTestDatabase(folder), clock).recover(tellNothing);
     expect(again.run.map(({ command: { id } }) => id)).toEqual([2, 6]);
     expect(again.ended.map(({ command: { id }, state, runs }) => [id, state, runs])).toEqual([[4, 'interrupted', 2]]);
+  });
+});
+
+describe('a command that was accepted, and is on the disk although its commit was never answered', () => {
+  /** The folder of a killed agent that had accepted two commands, with what its file says of the writes. */
+  async function killedFolder(written: (count: string) => string) {
+    const folder = temporaryFolder();
+    const { journal } = await openTestJournal(folder);
+    await accept(journal, 1);
+    await accept(journal, 2);
+    const killed = asAfterKill(folder);
+    const file = join(killed, 'journal.count');
+    writeFileSync(file, written(readFileSync(file, 'latin1')));
+    return killed;
+  }
+
+  it('does not run: its sender may have been told that it was refused', async () => {
+    const folder = await killedFolder((count) => count.replace('2 ', '1 '));
+    const journal = createJournal(await openTestDatabase(folder), standingClock().clock);
+    const { run, ended } = await journal.recover(tellNothing);
+    expect([run.map(({ command: { id } }) => id), ended]).toEqual([[1], []]);
+    expect(await journal.list({ limit: 5 })).toHaveLength(1);
+    expect(await findIn(journal, keyOf(2))).toBeUndefined();
+  });
+
+  it('runs where the count was written before the system was started last: a power cut may have set it back', async () => {
+    const folder = await killedFolder((count) => `${count.slice(0, 15)}1 ${'0'.repeat(36)}`);
+    const journal = createJournal(await openTestDatabase(folder), standingClock().clock);
+    const { run } = await journal.recover(tellNothing);
+    expect(run.map(({ command: { id } }) => id)).toEqual([1, 2]);
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { acceptedEntry, endedEntry, startedEntry } from '../../../../agent/command/journal/entry.js';
 import { createLiveCommands, reservedFor } from '../../../../agent/command/journal/live-commands.js';
 import { createRemembered } from '../../../../agent/command/journal/remembered.js';
-import { OLDEST_FIRST, parseRows } from '../../../../agent/command/journal/rows.js';
+import { insertRow, OLDEST_FIRST, parseRows } from '../../../../agent/command/journal/rows.js';
 import type { Database } from '../../../../agent/storage/database.js';
 import { command, keyOf, openTestDatabase, REPLY, standingClock, told } from './support.js';
 
@@ -54,19 +54,24 @@ describe('a command that has not ended', () => {
     expect(await states()).toEqual([[1, 'done']]);
   });
 
-  it('and was not accepted, as its commit failed, is gone; what may be on the disk of it is removed', async () => {
-    const { live, database, states } = await start();
-    spoil(database);
-    const one = live.add(accepted(1));
-    expect(await told((done) => live.put(one, accepted(1), done))).toMatchObject({ code: 'busy' });
-    expect([live.size, live.bytes]).toEqual([0, 0]);
-    // It has reached the disk all the same.
-    const again = live.add(accepted(2));
-    await told((done) => live.put(again, accepted(2), done));
-    await told((done) => database.write((run) => run('UPDATE command SET seq = 1', []), done));
-    live.retry();
-    expect(await states()).toEqual([]);
-  });
+  it.each([
+    ['when the ends are written again', []],
+    ['before another is written', [2]],
+  ])(
+    'and was not accepted, as its commit failed, is gone; what may be on the disk of it is removed %s',
+    async (_, next) => {
+      const { live, database, states } = await start();
+      spoil(database);
+      const one = live.add(accepted(1));
+      expect(await told((done) => live.put(one, accepted(1), done))).toMatchObject({ code: 'busy' });
+      expect([live.size, live.bytes]).toEqual([0, 0]);
+      // It has reached the disk all the same.
+      await told((done) => database.write((run) => insertRow(run, accepted(1), 1), done));
+      for (const id of next) await told((done) => live.put(live.add(accepted(id)), accepted(id), done));
+      if (next.length === 0) live.retry();
+      expect(await states()).toEqual(next.map((id) => [id, 'accepted']));
+    },
+  );
 
   it('that could not start has not started, and one that has ended stays ended and is written later', async () => {
     const { live, database, remembered, states } = await start();
