@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { nativePath } from '../../shared/sqlite/native.js';
-import { formatHolder, holdersOf } from '../base/file-holders.js';
+import { type FileHolder, formatHolder, holdersOf } from '../base/file-holders.js';
 import { createImpatience } from '../base/impatience.js';
 import { createRateLimitedLog } from '../base/rate-limited-log.js';
 import { createCommitQueue, type WriteWork } from './commit-queue.js';
@@ -101,7 +101,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     void started.ended.then(() => workers.delete(started));
     const answered = unlessAnswered(started, startMs, late);
     try {
-      const opening = await started.opening;
+      const opening = await unlessHeld(await started.opening, wasOpen ? undefined : folder);
       if (opening.kind === 'opened') await opened(started, opening);
       else {
         answered();
@@ -465,10 +465,26 @@ const isWritable = (folder: string | undefined): Promise<boolean> =>
     () => false,
   );
 
+/**
+ * Refuses a database that was just created in the place of one that was deleted, and that another process has open still:
+ * an agent that will write it again.
+ */
+async function unlessHeld(opening: Opening, folder: string | undefined): Promise<Opening> {
+  if (folder === undefined || opening.kind !== 'opened' || !opening.created) return opening;
+  const holders = await holdersOfDatabase(folder);
+  return holders.length === 0 ? opening : { kind: 'not-opened', reason: 'it is in use', inUse: true };
+}
+
 /** Names the process that has the database open, where this user may see that. */
 async function describeUse(folder: string): Promise<string> {
-  const path = join(folder, DATABASE_NAME);
-  const holders = await holdersOf(path).catch(() => []);
+  const holders = await holdersOfDatabase(folder);
   const who = holders.length === 0 ? 'another process' : holders.map(formatHolder).join(', ');
-  return `${who} uses the state folder ${folder}: it has ${path} open`;
+  return `${who} uses the state folder ${folder}: it has ${join(folder, DATABASE_NAME)} open`;
+}
+
+/** Finds the other processes that have the database open, also where it was deleted (proc(5), "/proc/pid/fd/"). */
+async function holdersOfDatabase(folder: string): Promise<FileHolder[]> {
+  const path = join(await realpath(folder).catch(() => folder), DATABASE_NAME);
+  const found = await Promise.all([path, `${path} (deleted)`].map((target) => holdersOf(target).catch(() => [])));
+  return found.flat();
 }

@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Database } from '../../../agent/storage/database.js';
 import type { SupersimError } from '../../../shared/errors.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
@@ -151,6 +153,22 @@ describe('a state folder', () => {
     const first = await openTestDatabase(folder);
     await expect(openTestDatabase(folder)).rejects.toMatchObject({ code: 'state-in-use' });
     await first.close();
+    expect((await openTestDatabase(folder)).status.writable).toBe(true);
+  });
+
+  it('is in use also where it was deleted: who has it open still is named', async () => {
+    const folder = temporaryFolder();
+    const child = spawn('tail', ['-f', writeFile(folder, 'journal.db', 'x')], { stdio: ['ignore', 'pipe', 'ignore'] });
+    onTestFinished(() => void child.kill());
+    await once(child.stdout, 'data');
+    rmSync(join(folder, 'journal.db'));
+    await expect(openTestDatabase(folder)).rejects.toMatchObject({
+      code: 'state-in-use',
+      message: expect.stringContaining(`tail (pid ${child.pid}) uses the state folder`),
+    });
+    child.kill();
+    await once(child, 'exit');
+    rmSync(folder, { recursive: true });
     expect((await openTestDatabase(folder)).status.writable).toBe(true);
   });
 
