@@ -14,15 +14,15 @@ export interface FileHolder {
 /**
  * Finds the other processes that have a file open. Only root sees the open files of other users' processes.
  *
- * @param target the file, named as in /proc: a path, or `socket:[INODE]`
+ * @param targets the names of the file in /proc: a path, with ` (deleted)` behind it once it is, or `socket:[INODE]`
  * @param isLikely whether a process whose open files this user may not see is listed, as not certain
  */
 export async function holdersOf(
-  target: string,
+  targets: readonly string[],
   isLikely: (command: string) => boolean = () => false,
 ): Promise<FileHolder[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-  const found = await Promise.all(pids.map((pid) => holderOf(pid, target, isLikely)));
+  const found = await Promise.all(pids.map((pid) => holderOf(pid, targets, isLikely)));
   return found.filter((holder) => holder !== undefined);
 }
 
@@ -34,10 +34,10 @@ export function formatHolder({ pid, command, service, certain }: FileHolder): st
 
 async function holderOf(
   pid: string,
-  target: string,
+  targets: readonly string[],
   isLikely: (command: string) => boolean,
 ): Promise<FileHolder | undefined> {
-  const certain = await hasOpen(pid, target);
+  const certain = await hasOpen(pid, targets);
   if (certain === false) return undefined;
   const command = (await readText(`/proc/${pid}/comm`)).trim();
   if (certain === undefined && !isLikely(command)) return undefined;
@@ -45,12 +45,12 @@ async function holderOf(
 }
 
 /** @returns undefined where this user may not see the open files */
-async function hasOpen(pid: string, target: string): Promise<boolean | undefined> {
+async function hasOpen(pid: string, targets: readonly string[]): Promise<boolean | undefined> {
   try {
     const folder = `/proc/${pid}/fd`;
     const files = await readdir(folder);
-    const targets = await Promise.all(files.map((file) => readlink(`${folder}/${file}`).catch(() => '')));
-    return targets.includes(target);
+    const names = await Promise.all(files.map((file) => readlink(`${folder}/${file}`).catch(() => '')));
+    return names.some((name) => targets.includes(name));
   } catch {
     return undefined;
   }

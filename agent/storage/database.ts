@@ -88,6 +88,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** The last number of the count of writes, and what the file had when the database was first opened. */
   let count = 0;
   let countedBefore = 0;
+  /** The same, where it is certain that no higher one was committed. */
   let lastConfirmed: number | undefined;
   /** When the worker was replaced lately. */
   let replaced: number[] = [];
@@ -485,6 +486,5 @@ async function describeUse(folder: string): Promise<string> {
 /** Finds the other processes that have the database open, also where it was deleted (proc(5), "/proc/pid/fd/"). */
 async function holdersOfDatabase(folder: string): Promise<FileHolder[]> {
   const path = join(await realpath(folder).catch(() => folder), DATABASE_NAME);
-  const found = await Promise.all([path, `${path} (deleted)`].map((target) => holdersOf(target).catch(() => [])));
-  return found.flat();
+  return holdersOf([path, `${path} (deleted)`]).catch(() => []);
 }

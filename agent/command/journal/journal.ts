@@ -194,7 +194,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   async function settleUnfinished(loaded: Loaded, tell: TellEnding): Promise<Recovered> {
     const now = clock();
     const unconfirmed = loaded.live.filter(isUnconfirmed);
-    const rows = loaded.live.filter((row) => !unconfirmed.includes(row));
+    const rows = loaded.live.filter((row) => !isUnconfirmed(row));
     const decided = rows.map((row) => ({ ...row, decision: decideRecovery(row.entry, now) }));
     const ended = decided.flatMap(({ entry, bytes, decision }) => {
       if (decision === 'run') return [];

@@ -8,20 +8,20 @@ import { openBy } from '../../support/holder.js';
 describe('the holders of a file', () => {
   it('are the other processes that have it open', async () => {
     const path = writeFile(temporaryFolder(), 'file', '');
-    expect(await holdersOf(path)).toEqual([]);
+    expect(await holdersOf([path])).toEqual([]);
     const pid = await openBy('holder', path);
-    expect(await holdersOf(path)).toMatchObject([{ pid, command: 'holder', certain: true }]);
+    expect(await holdersOf([path])).toMatchObject([{ pid, command: 'holder', certain: true }]);
   });
 
   it('do not include this process', async () => {
     const path = writeFile(temporaryFolder(), 'file', '');
     const file = openSync(path, 'r');
-    expect(await holdersOf(path)).toEqual([]);
+    expect(await holdersOf([path])).toEqual([]);
     closeSync(file);
   });
 
   it('of a file that is not there are none', async () => {
-    expect(await holdersOf(join(temporaryFolder(), 'absent'))).toEqual([]);
+    expect(await holdersOf([join(temporaryFolder(), 'absent')])).toEqual([]);
   });
 
   it.each([

@@ -103,7 +103,7 @@ async function isInUse(path: string, { status }: Context): Promise<boolean> {
 async function otherHolders(path: string, agent: number | undefined): Promise<FileHolder[]> {
   const real = await realpath(path).catch(() => undefined);
   if (real === undefined) return [];
-  return (await holdersOf(real)).filter((holder) => holder.pid !== agent && !isAgent(holder));
+  return (await holdersOf([real])).filter((holder) => holder.pid !== agent && !isAgent(holder));
 }
 
 /** Checks a copy: SQLite writes beside a database even to read it, and the agent could not write root's files. */

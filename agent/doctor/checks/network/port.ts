@@ -61,7 +61,7 @@ export const port = defineCheck<Observation>({
 
 /** Uncertain holders are guesses about serial ports: useless for a socket. */
 const certainHolders = async ({ inode }: UdpSocket): Promise<FileHolder[]> =>
-  (await holdersOf(`socket:[${inode}]`)).filter(({ certain }) => certain);
+  (await holdersOf([`socket:[${inode}]`])).filter(({ certain }) => certain);
 
 export function judgePort(observed: Observation): Judgement[] {
   if (!observed.isUsed) return [note('link.policy', 'the agent uses only the modem: it needs no UDP port')];

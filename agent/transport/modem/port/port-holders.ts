@@ -10,7 +10,7 @@ const SERIAL_PORTS = '/dev/tty';
  * users a running ModemManager is listed as not certain.
  */
 export async function portHolders(path: string): Promise<FileHolder[]> {
-  return holdersOf(await realpath(path).catch(() => path), (command) => command === MODEM_MANAGER);
+  return holdersOf([await realpath(path).catch(() => path)], (command) => command === MODEM_MANAGER);
 }
 
 /** Finds the processes that certainly have a port open and keep others from using it. */
