@@ -106,7 +106,8 @@ describe('at the bound of all that is remembered', () => {
       code: 'busy',
       message: expect.stringContaining('192.0.2.66'),
     });
-    for (let id = 76; id < 88; id++) expect(await accept(journal, id, from('192.0.2.1'))).toBeUndefined();
+    for (let id = 76; id < 88; id++)
+      expect(await live(journal, id, from('192.0.2.1'))).toEqual([undefined, undefined, undefined]);
   });
 
   it.each([
