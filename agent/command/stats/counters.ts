@@ -1,4 +1,5 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
+import type { NotStartedError } from '../../handlers/not-started.js';
 
 /** Counts of datagrams and commands since the start. */
 export interface Counters {
@@ -17,6 +18,8 @@ export interface Counters {
   /** Repeated commands, which were answered but did not run. */
   repeats: number;
   outcomes: Record<DeviceOutcome, number>;
+  /** Commands whose program or service could not be started. */
+  notStarted: Record<NotStartedError['code'], number>;
   sent: number;
   sentBytes: number;
   /** Replies and events that could not be sent at once. */
@@ -34,6 +37,7 @@ export const createCounters = (): Counters => ({
   strayReplies: 0,
   repeats: 0,
   outcomes: { done: 0, failed: 0, refused: 0, interrupted: 0 },
+  notStarted: { busy: 0, 'handler-unavailable': 0 },
   sent: 0,
   sentBytes: 0,
   unsent: 0,
