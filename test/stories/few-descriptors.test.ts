@@ -43,11 +43,16 @@ describe.skipIf(needs('prlimit'))('an agent that has no file descriptors left', 
     });
     const agent = await device.start();
     const peer = await openPeer();
-    const ask = controlClient(join(device.folder, 'control.sock'));
+    const socket = join(device.folder, 'control.sock');
+    const ask = controlClient(socket);
     const status = () => ask('GET', '/status', statusSchema);
-    leaveDescriptors(agent.pid, 3);
+    // Then it has started altogether.
+    await expect.poll(() => existsSync(socket)).toBe(true);
+    leaveDescriptors(agent.pid, 0);
     expect(String(await peer.ask('#1 agent.restart', device.endpoint))).toMatch(/^#1 error running /);
     expect(String((await peer.next()).bytes)).toMatch(/^#1 error busy EMFILE/);
+    // One for the connection, none for the code that answers it.
+    leaveDescriptors(agent.pid, 1);
     await expect(status()).rejects.toMatchObject({ code: expect.stringMatching(/^control-/) });
     leaveDescriptors(agent.pid);
     await peer.send('#2 agent.restart', device.endpoint);

@@ -59,7 +59,13 @@ export function startPipeline({
   const registry: Registry = new Map();
   for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
   meters.know(registry.keys());
-  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran: stats.ran });
+  const runner = createRunner(resolved.limits, {
+    deviceId: 'test',
+    log,
+    emit: async () => undefined,
+    ran: stats.ran,
+    notStarted: stats.notStarted,
+  });
   const sent: Sent[] = [];
   let arrived: (() => void) | undefined;
   const transport: Transport = {

@@ -65,6 +65,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(Number(value('MemoryHigh'))).toBe(256 * 2 ** 20);
     expect(value('TasksMax')).toBe('256');
     expect(value('OOMPolicy')).toBe('continue');
+    expect((await box.done(['cat', `/proc/${value('MainPID')}/oom_score_adj`])).trim()).toBe('-500');
     expect(value('Restart')).toBe('always');
     expect(value('RestartUSec')).toBe('5s');
     expect(value('StartLimitIntervalUSec')).toBe('0');
@@ -73,6 +74,11 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     const status = await box.done(['cat', `/proc/${value('MainPID')}/status`]);
     expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(128 * 1024);
     expect(Number(/^Threads:\s+(\d+)$/m.exec(status)?.[1])).toBeLessThan(32);
+  });
+
+  it('has a program and what it starts killed before itself when memory runs out', async () => {
+    const wait = 'until [ "$(cat /proc/$$/oom_score_adj)" = 500 ]; do sleep 0.01; done';
+    expect(await inside(`${wait}; cat /proc/self/oom_score_adj`)).toBe('500\n[0]');
   });
 
   it('has files that other users cannot read', async () => {

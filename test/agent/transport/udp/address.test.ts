@@ -27,11 +27,8 @@ describe('the address to listen on', () => {
     expect(await resolveAddress('auto', { address: '255.255.255.255', port: 6969 })).toBe(undefined);
   });
 
-  it.skipIf(needs('prlimit')).each([
-    ['auto', 'EMFILE'],
-    [loopback, 'ERR_SYSTEM_ERROR'],
-  ])('by %s is not none, but unknown, without free file descriptors', async (listen, code) => {
-    await withDescriptors(0, () => expect(resolveAddress(listen, GATEWAY)).rejects.toMatchObject({ code }));
+  it.skipIf(needs('prlimit'))('is not none, but unknown, without free file descriptors', async () => {
+    await withDescriptors(0, () => expect(resolveAddress('auto', GATEWAY)).rejects.toMatchObject({ code: 'EMFILE' }));
   });
 
   it('is the address of a configured interface, or none', async () => {
