@@ -7,14 +7,15 @@ const MAX_PROCESSES = 64;
 
 /**
  * Has the kernel kill a program before the agent when memory runs out, by its `oom_score_adj`: what it starts later
- * inherits that, and what it has started already is given it too. Call it as soon as Node has started the program.
+ * inherits that, and what it has started already is given it too: Node tells late that it has started a program, which
+ * has often forked by then.
  *
- * Nothing does this without a gap in Node. A wrapper that sets it and executes the program (`choom`, `sh`) would take the
- * program's argv[0] from it and hide from the agent why it could not be executed; the agent's own value, raised while it
+ * Other ways are worse. A wrapper that sets it and executes the program (`choom`, `sh`) would take the program's argv[0]
+ * from it, and hide from the agent that it could not be executed, and why; the agent's own value, raised while it
  * forks, would have the agent itself killed when its fork takes the last memory.
  *
- * Where it is not permitted (a program whose file the agent cannot read) or unknown (macOS), the program keeps the agent's
- * value.
+ * What is out of reach keeps the agent's value: a process whose parent has ended before that, a program whose file the
+ * agent may not read, and all of them where there is no such file in /proc (macOS).
  */
 export function killBeforeAgent(pid: number): void {
   const processes = [pid];
