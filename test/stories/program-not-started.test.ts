@@ -1,11 +1,11 @@
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
-import { defineHandler } from '../../../agent/handlers/handler.js';
-import { NotStartedError } from '../../../agent/handlers/not-started.js';
-import { SupersimError } from '../../../shared/errors.js';
-import { requestBytes, summary } from '../../support/coap.js';
-import { recordingLog } from '../../support/log.js';
-import { asAfterKill, onDisk, startWired } from './wired-support.js';
+import { defineHandler } from '../../agent/handlers/handler.js';
+import { NotStartedError } from '../../agent/handlers/not-started.js';
+import { SupersimError } from '../../shared/errors.js';
+import { asAfterKill, onDisk, startWired } from '../agent/command/wired-support.js';
+import { requestBytes, summary } from '../support/coap.js';
+import { recordingLog } from '../support/log.js';
 
 const systemError = (code: string) => Object.assign(new Error(code), { code });
 
