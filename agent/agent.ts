@@ -4,6 +4,7 @@ import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { raceTimeout } from '../shared/with-timeout.js';
 import { createClockCheck } from './base/clock-sync.js';
+import { importLater } from './base/descriptors.js';
 import { type Log, silentLog } from './base/log.js';
 import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
@@ -130,7 +131,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   const ports = config.listen.ports.map(({ port }) => port);
   const stats = createStats(log);
   const context = { deviceId, log, emit };
-  const runner = createPlaces(config.limits, { ...context, ran: stats.ran });
+  const runner = createPlaces(config.limits, { ...context, ran: stats.ran, notStarted: stats.notStarted });
   const probeRunner = createRunner(PROBE_LIMITS, context);
   const clockSynchronized = createClockCheck();
   const judge = createDeadlineJudge(clockSynchronized, () => current.config.deadline.unsynchronized);
@@ -228,7 +229,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   async function reload(input: ConfigInput): Promise<Reloaded> {
     const next = resolveConfig(input);
     await starting;
-    const { createReload, notRunning } = await import('./reload.js');
+    const { createReload, notRunning } = await importLater(() => import('./reload.js'));
     if (live === undefined || isStopped()) throw notRunning();
     applyConfig ??= createReload(live);
     return applyConfig(next);

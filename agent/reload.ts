@@ -1,4 +1,5 @@
 import { SupersimError } from '../shared/errors.js';
+import { importLater } from './base/descriptors.js';
 import type { Pipeline } from './command/pipeline.js';
 import type { Runner } from './command/runner/runner.js';
 import type { Meters } from './command/stats/meters.js';
@@ -82,6 +83,6 @@ export const notRunning = () =>
 /** Returns the editions in which modules were loaded. The code for modules is loaded only when there are any. */
 async function moduleEditions({ modules }: Config): Promise<ReadonlyMap<string, number>> {
   if (modules.length === 0) return new Map();
-  const { loadedEditions } = await import('./handlers/module/module.js');
+  const { loadedEditions } = await importLater(() => import('./handlers/module/module.js'));
   return loadedEditions();
 }

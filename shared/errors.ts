@@ -53,10 +53,17 @@ export const ERRORS = {
   },
   busy: {
     meaning:
-      'Too many commands are running or waiting, or the journal cannot record this one: its disk is full, read-only or fails. With an id and without a mark, it has not run and never will. Marked as not recorded, it is not known whether an earlier copy has run, and a later one may run: the outcome is `no-answer`.',
+      'Too many commands are running or waiting, the device has no file descriptors, processes or memory left to start the handler’s program, or the journal cannot record this one: its disk is full, read-only or fails. With an id and without a mark, it has not run and never will. Marked as not recorded, it is not known whether an earlier copy has run, and a later one may run: the outcome is `no-answer`.',
     remedy:
-      'Send it again later. On the device, raise `limits.running` and `limits.waiting`, or see `supersim-agent doctor` for the disk and the journal.',
+      'Send it again later. On the device, raise `limits.running` and `limits.waiting`, raise the limit that the message names (`LimitNOFILE=` or `TasksMax=` of the service), or see `supersim-agent doctor` for the disk and the journal.',
     wire: refused(-32002, '5.03'),
+  },
+  'handler-unavailable': {
+    meaning:
+      'The handler’s program or service could not be started, so nothing of it ran: it is missing, not executable, or can be changed by other users, its interpreter or working directory is missing, or nobody listens on its socket.',
+    remedy:
+      'Correct what the message names, on the device, and send it again; `supersim-agent try` tells whether it runs.',
+    wire: refused(-32010, '5.03'),
   },
   expired: {
     meaning: 'The command’s deadline passed before it could run; it was not run.',

@@ -1,3 +1,5 @@
+import { requireDescriptors } from './descriptors.js';
+
 const CACHE_MS = 60_000;
 const TIMEDATECTL_TIMEOUT_MS = 3000;
 
@@ -20,6 +22,11 @@ export function createClockCheck(): ClockCheck {
 export async function askTimedatectl(): Promise<boolean | undefined> {
   // Imported here because it is slow to load and not needed at start.
   const { execFile } = await import('node:child_process');
+  try {
+    requireDescriptors();
+  } catch {
+    return undefined;
+  }
   return new Promise((resolve) => {
     const options = { timeout: TIMEDATECTL_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: 4096 } as const;
     execFile('timedatectl', ['show', '--property=NTPSynchronized', '--value'], options, (error, stdout) => {

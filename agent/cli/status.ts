@@ -27,7 +27,10 @@ async function request(ask: Ask) {
 function formatStatus(status: Status): string {
   const { ports, running, waiting, counters, kernelDrops } = status;
   const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed`;
-  const outcomes = Object.entries(counters.outcomes).map(([outcome, count]) => `${count} ${outcome}`);
+  const listed = (counts: Readonly<Record<string, number>>) =>
+    Object.entries(counts)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(', ');
   const head = `supersim-agent ${status.version}, up ${formatUptime(status.uptime)}, process ${status.pid}`;
   return [
     printable(head),
@@ -37,7 +40,8 @@ function formatStatus(status: Status): string {
       ['ports', ports.join(', ')],
       ['security', describeSecurity(status.security?.unprotected ?? 'allow')],
       ['commands', `${running} running, ${waiting} waiting`],
-      ['outcomes', outcomes.join(', ')],
+      ['outcomes', listed(counters.outcomes)],
+      ['not started', counters.notStarted === undefined ? 'unknown' : listed(counters.notStarted)],
       ['last command', formatLastCommand(status.lastCommand)],
       [
         'received',

@@ -1,4 +1,5 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
+import { importLater } from '../base/descriptors.js';
 import { type Log, silentLog } from '../base/log.js';
 import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
 import { commands } from './builtin/commands.js';
@@ -62,7 +63,7 @@ async function addConfigured(registry: Registry, config: Config, log: Log): Prom
 }
 
 async function addProgram(registry: Registry, name: string, config: ProgramConfig, log: Log): Promise<void> {
-  const { checkRunnable, programHandler } = await import('./program.js');
+  const { checkRunnable, programHandler } = await importLater(() => import('./program.js'));
   await tryOrLog(log, { handler: name }, 'handler not loaded', async () => {
     addHandler(registry, await programHandler(name, config));
   });
@@ -73,7 +74,7 @@ async function addProgram(registry: Registry, name: string, config: ProgramConfi
 }
 
 async function addSocket(registry: Registry, name: string, config: SocketConfig, log: Log): Promise<void> {
-  const { resolveSafeSocket, socketHandler } = await import('./socket.js');
+  const { resolveSafeSocket, socketHandler } = await importLater(() => import('./socket.js'));
   const handler = socketHandler(name, config);
   await tryOrLog(log, { handler: name }, 'handler not loaded', async () => addHandler(registry, handler));
   if (registry.get(name) === handler) {
@@ -83,7 +84,7 @@ async function addSocket(registry: Registry, name: string, config: SocketConfig,
 
 async function addModules(registry: Registry, config: Config, log: Log): Promise<void> {
   if (config.modules.length === 0) return;
-  const { loadModule, readHandler } = await import('./module/module.js');
+  const { loadModule, readHandler } = await importLater(() => import('./module/module.js'));
   for (const path of config.modules) {
     await tryOrLog(log, { module: path }, 'module not loaded', async () => {
       for (const exported of await loadModule(path)) {

@@ -1,4 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { messageOf } from '../../shared/errors.js';
+import { requireDescriptors } from '../base/descriptors.js';
+import { killBeforeAgent } from '../base/oom-score.js';
+import { NotStartedError } from './not-started.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';
 
@@ -37,26 +41,18 @@ export interface ProcessResult {
 /**
  * Runs a program in a process group of its own and waits for its exit. Processes of the group that are left are killed.
  *
- * @throws (rejects) Error when it cannot be started
+ * @throws (rejects) NotStartedError when it cannot be started
  */
 export function runProcess(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
-    const child = spawn(options.file, options.args, {
-      argv0: options.argv0,
-      cwd: options.directory,
-      env: options.environment,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true,
-      ...options.ids,
-    });
+    const child = start(options);
+    if (child.pid === undefined) {
+      child.once('error', (error) => reject(notStarted(options, error)));
+      return;
+    }
+    killBeforeAgent(child.pid);
     const abort = () => killGroup(child);
-    child.once('error', (error) => {
-      options.signal.removeEventListener('abort', abort);
-      reject(new Error(`cannot start ${options.file} in ${options.directory}: ${error.message}`, { cause: error }));
-    });
-    // Without free file descriptors there are no pipes; the error event above reports that.
-    if (child.stdout === undefined) return;
     alive.add(child);
     const stdout = keepHead(child.stdout, options.outputBytes);
     const stderr = keepTail(child.stderr, STDERR_KEPT_BYTES);
@@ -87,6 +83,29 @@ export function runProcess(options: ProcessOptions): Promise<ProcessResult> {
     });
   });
 }
+
+/**
+ * @returns the child; without a pid when it could not be started, which an `error` event tells
+ * @throws NotStartedError when that is known at once
+ */
+function start(options: ProcessOptions): ChildProcessWithoutNullStreams {
+  try {
+    requireDescriptors();
+    return spawn(options.file, options.args, {
+      argv0: options.argv0,
+      cwd: options.directory,
+      env: options.environment,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      ...options.ids,
+    });
+  } catch (error) {
+    throw notStarted(options, error);
+  }
+}
+
+const notStarted = ({ file, directory }: ProcessOptions, error: unknown) =>
+  new NotStartedError(error, `cannot start ${file} in ${directory}: ${messageOf(error)}`);
 
 /** Running children. */
 const alive = new Set<ChildProcess>();

@@ -6,6 +6,7 @@ import type { ProgramConfig } from '../config/schema.js';
 import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
+import { beforeStart } from './not-started.js';
 import { type ProcessResult, runProcess } from './process.js';
 import { ERROR_TAIL_BYTES, readOutput, writeInput } from './stdio.js';
 import { findUserIds } from './user-ids.js';
@@ -26,7 +27,7 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
     ...configuredHandler(name, config),
     async run(params, context) {
       const finished = await runProcess({
-        file: await resolveSafePath(file),
+        file: await beforeStart(() => resolveSafePath(file)),
         argv0: file,
         args,
         directory: config.directory,
@@ -45,11 +46,11 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
 /**
  * Runs a configured program without input and output.
  *
- * @throws (rejects) Error when it cannot be run or exits with a non-zero code; SupersimError `program-unsafe`
+ * @throws (rejects) NotStartedError; Error when it exits with a non-zero code
  */
 export async function runOwnProgram(file: string, args: readonly string[], signal: AbortSignal): Promise<void> {
   const finished = await runProcess({
-    file: await resolveSafePath(file),
+    file: await beforeStart(() => resolveSafePath(file)),
     argv0: file,
     args,
     directory: '/',

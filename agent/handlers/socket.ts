@@ -7,6 +7,7 @@ import type { SocketConfig } from '../config/schema.js';
 import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler } from './handler.js';
+import { beforeStart, NotStartedError } from './not-started.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';
 
 const WORLD_WRITES = 0o002;
@@ -31,7 +32,7 @@ export const socketHandler = (name: string, config: SocketConfig): Handler => ({
 /**
  * Calls the service behind a socket and resolves to its reply.
  *
- * @throws (rejects) Error when it cannot be reached or fails; SupersimError `handler-invalid`, `program-unsafe`
+ * @throws (rejects) NotStartedError when it cannot be reached; Error when it fails
  */
 export async function callService(
   path: string,
@@ -39,10 +40,11 @@ export async function callService(
   outputBytes: number,
   signal: AbortSignal,
 ): Promise<string | Buffer | CutResult> {
-  const received = await exchange(await resolveSafeSocket(path), writeInput(params), outputBytes, signal);
+  const safePath = await beforeStart(() => resolveSafeSocket(path));
+  const received = await exchange(safePath, writeInput(params), outputBytes, signal);
   const raw = params instanceof Uint8Array;
   const okLine = OK_LINE.exec(received.tail.toString('latin1'))?.[1];
-  if (okLine === undefined) throw new Error(explainFailure(path, received));
+  if (okLine === undefined) throw new Error(explainFailure(path, received.tail));
   // The line break before `ok` ends the text above it; a raw reply is sent byte for byte, without it.
   const total = Math.max(0, received.total - okLine.length - (raw ? 1 : 0));
   return readOutput(received.head.subarray(0, Math.min(outputBytes, total)), total, raw);
@@ -81,11 +83,13 @@ interface Received {
   readonly head: Buffer;
   readonly tail: Buffer;
   readonly total: number;
-  /** Why connecting failed. */
-  readonly connectError: Error | undefined;
 }
 
-/** Sends the input and receives until the connection is closed. */
+/**
+ * Sends the input and receives until the connection is closed.
+ *
+ * @throws (rejects) NotStartedError when it cannot connect
+ */
 function exchange(
   path: string,
   input: string | Uint8Array,
@@ -98,7 +102,6 @@ function exchange(
     const head = keepHead(socket, outputBytes + OK_LINE_BYTES);
     const tail = keepTail(socket, ERROR_TAIL_BYTES);
     let connected = false;
-    let connectError: Error | undefined;
     const abort = () => {
       socket.destroy();
       reject(signal.reason);
@@ -109,19 +112,18 @@ function exchange(
     });
     socket.once('error', (error) => {
       // A later error means that the service has not read the parameters, which is allowed.
-      if (!connected) connectError = error;
+      if (!connected) reject(new NotStartedError(error, `cannot connect to the service at ${path}: ${error.message}`));
     });
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       signal.removeEventListener('abort', abort);
-      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total(), connectError });
+      resolve({ head: head.bytes(), tail: tail.bytes(), total: head.total() });
     });
     socket.end(input);
   });
 }
 
-function explainFailure(path: string, { tail, connectError }: Received): string {
-  if (connectError !== undefined) return `cannot connect to the service at ${path}: ${connectError.message}`;
+function explainFailure(path: string, tail: Buffer): string {
   const end = utf8Tail(tail, ERROR_TAIL_BYTES).trim();
   return `the service at ${path} ended without ok${end === '' ? ' and without output: see its journal' : `: ${end}`}`;
 }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import { requireDescriptors } from '../base/descriptors.js';
 
 const run = promisify(execFile);
 
@@ -23,7 +24,10 @@ export async function findUserIds(user: string): Promise<UserIds> {
   }
   try {
     const [uid, gid] = await Promise.all(
-      ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, '--', user])).stdout)),
+      ['-u', '-g'].map(async (flag) => {
+        requireDescriptors();
+        return Number((await run('id', [flag, '--', user])).stdout);
+      }),
     );
     if (uid === undefined || gid === undefined) throw new Error('id printed nothing');
     return { uid, gid };

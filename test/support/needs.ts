@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { lastCommitOf } from './history.js';
+import { canLimitMemory } from './memory-cgroup.js';
 
 /** The one that Debian's packages of Python modules are for. */
 export const DEBIANS_PYTHON = '/usr/bin/python3';
@@ -31,6 +32,7 @@ const TOOLS = {
   ip: () => onPath('ip'),
   unshare: () => onPath('unshare'),
   mmdebstrap: () => onPath('mmdebstrap'),
+  'memory cgroup': canLimitMemory,
   'mkfs.ext4': () => onPath('mkfs.ext4'),
   'loop devices': () => existsSync('/dev/loop-control'),
   udevadm: () => onPath('udevadm'),

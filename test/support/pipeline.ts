@@ -61,7 +61,13 @@ export function startPipeline({
   for (const definition of [ping, echo, health({})]) addHandler(registry, compileBuiltIn(definition));
   for (const definition of handlers) addHandler(registry, compileHandler(definition));
   meters.know(registry.keys());
-  const runner = createPlaces(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran: stats.ran });
+  const runner = createPlaces(resolved.limits, {
+    deviceId: 'test',
+    log,
+    emit: async () => undefined,
+    ran: stats.ran,
+    notStarted: stats.notStarted,
+  });
   const sent: Sent[] = [];
   let arrived: (() => void) | undefined;
   const transport: Transport = {

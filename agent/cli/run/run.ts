@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../../shared/errors.js';
 import { createManagedAgent, type ManagedAgent } from '../../agent.js';
+import { importLater } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
 import type { Config } from '../../config/schema.js';
@@ -100,7 +101,7 @@ async function openControl(agent: ManagedAgent, reload: () => Promise<Reloaded>,
 
 /** Renders the metrics. The metrics code is loaded on the first scrape. */
 const renderMetrics = async (source: MetricsSource): Promise<string> =>
-  (await import('../../service/metrics/metrics.js')).renderMetrics(source);
+  (await importLater(() => import('../../service/metrics/metrics.js'))).renderMetrics(source);
 
 /** Serves the metrics on a port, where one is configured. */
 async function openMetrics(
@@ -127,7 +128,7 @@ async function openService(agent: ManagedAgent, log: Log): Promise<SystemdServic
 async function modemOf(agent: ManagedAgent): Promise<ControlModem | undefined> {
   const console = agent.modem();
   if (console === undefined) return undefined;
-  const { createControlModem } = await import('../../service/control/modem-view.js');
+  const { createControlModem } = await importLater(() => import('../../service/control/modem-view.js'));
   return createControlModem(agent, console);
 }
 

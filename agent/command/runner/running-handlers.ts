@@ -3,6 +3,7 @@ import { type FinalCode, messageOf } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import type { Log } from '../../base/log.js';
 import type { Emit, HandlerContext } from '../../handlers/handler.js';
+import { NotStartedError } from '../../handlers/not-started.js';
 import { MAX_ERROR_MESSAGE_BYTES } from './result.js';
 import type { Task } from './task.js';
 
@@ -20,6 +21,8 @@ export interface RunnerContext {
   readonly emit: Emit;
   /** Called with the time that a handler ran, until it ended or timed out. */
   readonly ran?: ((handler: string, milliseconds: number) => void) | undefined;
+  /** Called when a handler's program or service could not be started. */
+  readonly notStarted?: ((handler: string, error: NotStartedError) => void) | undefined;
 }
 
 /** A handler's context; the AbortController is made only when a handler asks for the signal. */
@@ -129,22 +132,25 @@ export function createRunningHandlers({ context, settle, released, contained }: 
   /** Uses `await`, which contains whatever the `then` of a handler's own object does. */
   async function finishWhenSettled(run: Run, result: unknown): Promise<void> {
     let reply: Reply;
+    let notStarted: NotStartedError | undefined;
     try {
       reply = { result: await result };
     } catch (error) {
       reply = failure(error);
+      if (NotStartedError.is(error)) notStarted = error;
     }
-    finish(run, reply);
+    finish(run, reply, notStarted);
   }
 
   function measure({ handler }: Task, startedAt: number): void {
     context.ran?.(handler.name, performance.now() - startedAt);
   }
 
-  function finish(run: Run, reply: Reply): void {
+  function finish(run: Run, reply: Reply, notStarted: NotStartedError | undefined): void {
     if (!running.delete(run)) return;
     if (!run.expired) {
-      measure(run.task, run.startedAt);
+      if (notStarted === undefined) measure(run.task, run.startedAt);
+      else context.notStarted?.(run.task.handler.name, notStarted);
       settle(run.task, reply);
     }
     released();
@@ -202,7 +208,8 @@ export function createRunningHandlers({ context, settle, released, contained }: 
 }
 
 function failure(error: unknown): { error: CommandError } {
-  return { error: { code: 'handler-failed', message: utf8Head(messageOf(error), MAX_ERROR_MESSAGE_BYTES) } };
+  const code = NotStartedError.is(error) ? error.code : 'handler-failed';
+  return { error: { code, message: utf8Head(messageOf(error), MAX_ERROR_MESSAGE_BYTES) } };
 }
 
 const isThenable = (value: unknown): boolean =>

@@ -1,4 +1,5 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
+import type { NotStartedError } from '../../handlers/not-started.js';
 
 /** Counts of datagrams and commands since the start. */
 export interface Counters {
@@ -19,6 +20,8 @@ export interface Counters {
   /** Requests in CoAP blocks that were given up for others before their last block came. */
   droppedTransfers: number;
   outcomes: Record<DeviceOutcome, number>;
+  /** Commands whose program or service could not be started. */
+  notStarted: Record<NotStartedError['code'], number>;
   sent: number;
   sentBytes: number;
   /** Replies and events that could not be sent at once. */
@@ -37,6 +40,7 @@ export const createCounters = (): Counters => ({
   repeats: 0,
   droppedTransfers: 0,
   outcomes: { done: 0, failed: 0, refused: 0, interrupted: 0 },
+  notStarted: { busy: 0, 'handler-unavailable': 0 },
   sent: 0,
   sentBytes: 0,
   unsent: 0,

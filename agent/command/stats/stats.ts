@@ -1,5 +1,7 @@
 import type { CommandError, CommandFormat } from '../../../shared/command.js';
 import type { Log } from '../../base/log.js';
+import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import type { NotStartedError } from '../../handlers/not-started.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { RefusalCause } from '../admit.js';
 import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
@@ -24,6 +26,7 @@ export function createStats(log: Log) {
   const counters = createCounters();
   const meters = createMeters();
   const recent = createRecent();
+  const minuteLog = createRateLimitedLog(log);
   const transportMeter = (name: string): TransportMeter =>
     name === 'udp' || name === 'modem' ? meters.transports[name] : meters.otherTransport;
   const handlerMeter = (name: string | undefined): HandlerMeter =>
@@ -79,6 +82,11 @@ export function createStats(log: Log) {
     /** @param milliseconds that a handler ran until it ended or timed out */
     ran(handler: string, milliseconds: number): void {
       observe(handlerMeter(handler).runs, milliseconds);
+    },
+    /** A handler's program or service could not be started. */
+    notStarted(handler: string, { code, message }: NotStartedError): void {
+      counters.notStarted[code]++;
+      minuteLog(code, { handler, error: message }, 'handler not started');
     },
     /** @param milliseconds from the receipt of the datagram until its reply was handed to the transport */
     replied(milliseconds: number): void {

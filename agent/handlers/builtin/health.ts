@@ -45,7 +45,7 @@ export function health({ clockSynchronized = createClockCheck(), link, journal }
       load1: round(loadavg()[0] ?? 0),
       memoryFreeMB: Math.round((await availableMemory()) / MEGABYTE),
       memoryTotalMB: Math.round(totalmem() / MEGABYTE),
-      agentMemoryMB: Math.round(process.memoryUsage.rss() / MEGABYTE),
+      agentMemoryMB: agentMemory(),
       diskFreeMB: Math.round((disk.bavail * disk.bsize) / MEGABYTE),
       diskTotalMB: Math.round((disk.blocks * disk.bsize) / MEGABYTE),
       temperatureC: await boardTemperature(),
@@ -90,6 +90,15 @@ const round = (value: number) => Math.round(value * 100) / 100;
 async function availableMemory(): Promise<number> {
   const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(await readText('/proc/meminfo'))?.[1];
   return kilobytes === undefined ? freemem() : Number(kilobytes) * 1024;
+}
+
+/** Returns undefined where it cannot be read, as all file descriptors are taken. */
+function agentMemory(): number | undefined {
+  try {
+    return Math.round(process.memoryUsage.rss() / MEGABYTE);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads the first thermal zone, on a Raspberry Pi the processor's; undefined where there is none. */

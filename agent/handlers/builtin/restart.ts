@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
+import { importLater } from '../../base/descriptors.js';
 import { type Config, REBOOT_PROGRAM, REBOOT_SOCKET } from '../../config/schema.js';
 import type { Handler } from '../handler.js';
+import { beforeStart } from '../not-started.js';
 import { compileHandler } from '../registry.js';
 
 /** Time limit for the device or the agent to go down. */
@@ -42,15 +44,15 @@ export const defaultReboot = () => (existsSync(REBOOT_SOCKET) ? { socket: REBOOT
 /**
  * Never resolves: success is reported after the next start.
  *
- * @throws (rejects) Error when the program or the service fails
+ * @throws (rejects) NotStartedError; Error when the program or the service fails
  */
 async function runAndWait(way: readonly string[] | { readonly socket: string }, signal: AbortSignal): Promise<never> {
   if ('socket' in way) {
-    const { callService } = await import('../socket.js');
+    const { callService } = await beforeStart(() => importLater(() => import('../socket.js')));
     await callService(way.socket, {}, 0, signal);
   } else {
     const [file = '', ...args] = way;
-    const { runOwnProgram } = await import('../program.js');
+    const { runOwnProgram } = await beforeStart(() => importLater(() => import('../program.js')));
     await runOwnProgram(file, args, signal);
   }
   return never();

@@ -157,6 +157,8 @@ export const statusSchema = z.looseObject({
     malformed: count,
     repeats: count,
     outcomes: z.record(z.string(), count),
+    /** Absent in an agent of version 0.1. */
+    notStarted: z.record(z.string(), count).optional(),
     sent: count,
     sentBytes: count,
     unsent: count,

@@ -1,6 +1,7 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../../shared/errors.js';
+import { importLater } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
 import { listenOnFile } from './socket-file.js';
 import type { ControlTarget } from './target.js';
@@ -87,7 +88,7 @@ export function createControlSocket({ path, target, log }: ControlOptions): Cont
   }
 
   async function loadHttp(): Promise<HttpServer> {
-    const { createControlServer, answerMs } = await import('./http.js');
+    const { createControlServer, answerMs } = await importLater(() => import('./http.js'));
     const loaded = createControlServer(target, log);
     loaded.prependListener('request', ({ socket, url }) => {
       answering.add(socket);

@@ -129,6 +129,10 @@ function addCommands({ counter, gauge }: Adders, { counters, running, waiting }:
   );
   const labels = ['handler', 'outcome'];
   counter('supersim_agent_commands_total', 'Finished commands by outcome.', labels, ended);
+  const notStarted = Object.entries(counters.notStarted).map(([code, count]): Sample => [[code], count]);
+  const help =
+    'Commands whose program or service could not be started; busy: for want of descriptors, processes or memory.';
+  counter('supersim_agent_handlers_not_started_total', help, ['code'], notStarted);
   const repeats = 'Repeated commands, answered without running again.';
   counter('supersim_agent_command_repeats_total', repeats, [], only(counters.repeats));
   gauge('supersim_agent_commands_running', 'Commands that are running.', [], only(running));

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
+import { requireDescriptors } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
 import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 
@@ -92,6 +93,7 @@ function createLane(send: Notify): Lane {
 /** Without `--no-block`: systemd looks up the sender's service, so the child must live until systemd has read. */
 function runSystemdNotify(args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
+    requireDescriptors();
     const { PATH, NOTIFY_SOCKET } = process.env;
     const child = spawn('systemd-notify', args, {
       env: { PATH, NOTIFY_SOCKET },

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isShortage } from '../../base/shortage.js';
 import { type Endpoint, isVersion6 } from '../endpoint.js';
 
 /**
@@ -8,6 +9,7 @@ import { type Endpoint, isVersion6 } from '../endpoint.js';
  *
  * @param listen `auto` (that of the interface which routes to the gateway), an address, or an interface's name
  * @returns undefined while there is none
+ * @throws (rejects) Error when that cannot be found out now, for want of file descriptors
  */
 export async function resolveAddress(listen: string, gateway: Endpoint): Promise<string | undefined> {
   if (listen === 'auto') return routeSource(gateway);
@@ -27,15 +29,19 @@ function interfaceAddress(name: string, family: number): string | undefined {
  *
  * @param from a fixed source address: then the result only says whether there is a route
  * @returns undefined without a route
+ * @throws (rejects) the system's error when that cannot be found out now, for want of file descriptors or memory
  */
 export function routeSource(gateway: Endpoint, from?: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = createSocket(isVersion6(gateway.address) ? 'udp6' : 'udp4');
     const finish = (address: string | undefined) => {
       socket.close();
       resolve(address);
     };
-    socket.once('error', () => finish(undefined));
+    socket.once('error', (error) => {
+      if (isShortage(error)) reject(error);
+      finish(undefined);
+    });
     socket.once('connect', () => finish(socket.address().address));
     const connect = () => socket.connect(gateway.port, gateway.address);
     if (from === undefined) connect();

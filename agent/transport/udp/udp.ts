@@ -139,7 +139,8 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       await follow();
     } catch (error) {
       delay = backOff.next();
-      log.error({ error: messageOf(error), retryMs: Math.round(delay) }, 'cannot listen');
+      const message = address === undefined ? 'cannot listen' : 'cannot look up the address to listen on';
+      log.error({ error: messageOf(error), retryMs: Math.round(delay) }, message);
     }
     if (!stopped) timer = setTimeout(step, delay);
   }

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { programHandler } from '../../../agent/handlers/program.js';
 import { findUserIds } from '../../../agent/handlers/user-ids.js';
+import { openDescriptors, withDescriptors } from '../../support/descriptors.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { needs } from '../../support/needs.js';
 import { contextFor, markedProcesses, programConfig, runProgram, watchProcesses } from './support.js';
@@ -70,6 +71,9 @@ describe('output of a program handler', () => {
   });
 });
 
+/** Nothing of it has run, and the message has this. */
+const unavailable = (text: string) => ({ code: 'handler-unavailable', message: expect.stringContaining(text) });
+
 describe('a program handler that fails', () => {
   it('reports its exit code and the end of stderr', async () => {
     const script = writeScript(`echo out; yes ä | head -n 1000 >&2; echo 'the last words' >&2; exit 3`);
@@ -85,33 +89,36 @@ describe('a program handler that fails', () => {
     await expect(runProgram([writeScript('kill -SEGV $$')])).rejects.toThrow('SIGSEGV');
   });
 
+  it('reports parameters that are too long for its environment', async () => {
+    const run = runProgram([writeScript('echo')], {}, { long: 'x'.repeat(200_000) });
+    await expect(run).rejects.toMatchObject(unavailable('E2BIG'));
+  });
+
   it('reports a missing program', async () => {
     const path = join(temporaryFolder(), 'absent');
-    await expect(runProgram([path])).rejects.toMatchObject({ code: 'handler-invalid' });
-    await expect(runProgram([path])).rejects.toThrow(path);
+    await expect(runProgram([path])).rejects.toMatchObject(unavailable(path));
   });
 
   it('reports a program that is not executable', async () => {
     const path = writeFile(temporaryFolder(), 'script.sh', '#!/bin/sh\n', 0o600);
-    await expect(runProgram([path])).rejects.toThrow('EACCES');
+    await expect(runProgram([path])).rejects.toMatchObject(unavailable('EACCES'));
   });
 
   it('reports a missing interpreter', async () => {
     const path = writeFile(temporaryFolder(), 'script', '#!/nowhere/interpreter\n', 0o700);
-    await expect(runProgram([path])).rejects.toThrow('ENOENT');
+    await expect(runProgram([path])).rejects.toMatchObject(unavailable('ENOENT'));
   });
 
   it('reports a missing working directory', async () => {
-    await expect(runProgram([writeScript('echo')], { directory: '/nowhere/at/all' })).rejects.toThrow(
-      '/nowhere/at/all',
-    );
+    const run = runProgram([writeScript('echo')], { directory: '/nowhere/at/all' });
+    await expect(run).rejects.toMatchObject(unavailable('/nowhere/at/all'));
   });
 
   it('refuses a program that others can write, checked before each run', async () => {
     const script = writeScript('echo fine');
     expect(await runProgram([script])).toBe('fine');
     chmodSync(script, 0o777);
-    await expect(runProgram([script])).rejects.toMatchObject({ code: 'program-unsafe' });
+    await expect(runProgram([script])).rejects.toMatchObject(unavailable('writable by other users'));
     chmodSync(script, 0o755);
     expect(await runProgram([script])).toBe('fine');
   });
@@ -120,23 +127,21 @@ describe('a program handler that fails', () => {
     const config = programConfig({ program: ['bin/script'] });
     await expect(programHandler('tried', config)).rejects.toMatchObject({ code: 'handler-invalid' });
   });
+});
 
-  it.skipIf(needs('prlimit'))('reports that the agent has too many open files', async () => {
+describe.skipIf(needs('prlimit'))('a program handler without free file descriptors', () => {
+  it('is busy however many there are, leaks none, and runs again', async () => {
     const script = writeScript('echo fine');
-    const limit = (files: string) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${files}:`]);
-    const before = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '-o', 'SOFT']);
-    limit('256');
-    const files: number[] = [];
-    onTestFinished(() => {
-      for (const file of files) closeSync(file);
-      limit(before.toString().trim());
-    });
-    expect(() => {
-      for (;;) files.push(openSync('/dev/null', 'r'));
-    }).toThrow('EMFILE');
-    await expect(runProgram([script])).rejects.toThrow('EMFILE');
-    for (const file of files.splice(0)) closeSync(file);
     expect(await runProgram([script])).toBe('fine');
+    const before = openDescriptors(process.pid).length;
+    for (let count = 0; count < 16; count++) {
+      await withDescriptors(count, async () => {
+        const busy = { code: 'busy', message: expect.stringContaining('EMFILE') };
+        await expect(runProgram([script])).rejects.toMatchObject(busy);
+      });
+    }
+    expect(await runProgram([script])).toBe('fine');
+    expect(openDescriptors(process.pid)).toHaveLength(before);
   });
 });
 
@@ -273,6 +278,16 @@ describe('environment of a program handler', () => {
     expect(await variables([])).not.toHaveProperty('SUPERSIM_ID');
     expect(await variables([], {}, contextFor({ id: null }))).not.toHaveProperty('SUPERSIM_ID');
     expect(await variables([], {}, contextFor({ id: 0 }))).toMatchObject({ SUPERSIM_ID: '0' });
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a program handler when memory runs out', () => {
+  it('is killed before the agent, and so is what it starts', async () => {
+    const script = writeScript(
+      `until [ "$(cat /proc/$$/oom_score_adj)" = 500 ]; do :; done; cat /proc/self/oom_score_adj`,
+    );
+    expect(await runProgram([script])).toBe('500');
+    expect(readFileSync('/proc/self/oom_score_adj', 'utf8')).not.toBe('500\n');
   });
 });
 

@@ -124,11 +124,11 @@ describe('a service that is not reachable', () => {
   it('is reported with its path', async () => {
     const folder = temporaryFolder();
     const absent = join(folder, 'absent.sock');
-    await expect(call(absent)).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(call(absent)).rejects.toMatchObject({ code: 'handler-unavailable' });
     await expect(call(absent)).rejects.toThrow(absent);
-    await expect(call('/nowhere/at/all.sock')).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(call('/nowhere/at/all.sock')).rejects.toMatchObject({ code: 'handler-unavailable' });
     const file = writeFile(folder, 'file', '');
-    await expect(call(file)).rejects.toMatchObject({ code: 'handler-invalid' });
+    await expect(call(file)).rejects.toMatchObject({ code: 'handler-unavailable' });
   });
 
   it('is reported when nobody listens on the socket', async () => {
@@ -140,7 +140,10 @@ describe('a service that is not reachable', () => {
     renameSync(join(folder, 'made.sock'), path);
     await new Promise((closed) => listening.close(closed));
     chmodSync(path, 0o600);
-    await expect(call(path)).rejects.toThrow('ECONNREFUSED');
+    await expect(call(path)).rejects.toMatchObject({
+      code: 'handler-unavailable',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
   });
 });
 
@@ -212,7 +215,8 @@ describe('resolveSafeSocket', () => {
     const path = await answering('ok\n');
     expect(await call(path)).toBe('');
     chmodSync(path, 0o666);
-    await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
+    await expect(resolveSafeSocket(path)).rejects.toMatchObject({ code: 'program-unsafe' });
+    await expect(call(path)).rejects.toMatchObject({ code: 'handler-unavailable' });
     chmodSync(path, 0o660);
     expect(await call(path)).toBe('');
   });
@@ -224,13 +228,13 @@ describe('resolveSafeSocket', () => {
     symlinkSync(path, join(folder, 'link.sock'));
     await expect(resolveSafeSocket(join(folder, 'link.sock'))).rejects.toMatchObject({ code: 'handler-invalid' });
     chmodSync(join(path, '..'), 0o777);
-    await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
+    await expect(resolveSafeSocket(path)).rejects.toMatchObject({ code: 'program-unsafe' });
   });
 
   it.skipIf(needs('root'))('refuses a socket of another user', async () => {
     const path = await answering('ok\n');
     chownSync(path, STRANGER, 0);
-    await expect(call(path)).rejects.toMatchObject({ code: 'program-unsafe' });
+    await expect(resolveSafeSocket(path)).rejects.toMatchObject({ code: 'program-unsafe' });
     chownSync(path, 0, STRANGER);
     expect(await call(path)).toBe('');
   });

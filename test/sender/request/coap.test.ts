@@ -152,6 +152,7 @@ describe('a CoAP response', () => {
     ['4.05', 'use POST', 'refused', 'invalid-request', 'use POST'],
     ['4.29', '', 'refused', 'busy', 'CoAP 4.29'],
     ['5.03', 'gremlins: at work', 'refused', 'busy', 'gremlins: at work'],
+    ['5.03', 'handler-unavailable: gone', 'refused', 'handler-unavailable', 'gone'],
     ['5.00', 'oh', 'failed', 'internal-error', 'oh'],
   ])('%s %j of another server has the nearest outcome', (coapCode, payload, outcome, code, message) => {
     expect(respond(command(), { code: coapCode, payload: Buffer.from(payload) })).toMatchObject({

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, installAgent, startAgent } from '../../support/box-agent.js';
 import { needs } from '../../support/needs.js';
@@ -12,6 +13,14 @@ const USER = 'supersim-agent';
 const TRACE_ME = `perl -e 'exit(syscall(${process.arch === 'arm64' ? 117 : 101}, 0, 0, 0, 0) == 0 ? 0 : $!)'`;
 const socketOf = (family: string, protocol: number) =>
   `perl -e 'use Socket; socket(my $s, ${family}, SOCK_RAW, ${protocol}) or die "$!\\n"'`;
+
+const CAP_SYS_RESOURCE = 24;
+
+/** Whether this process, and so the box, has a capability. */
+function hasCapability(number: number): boolean {
+  const [, bits = '0'] = /^CapEff:\t([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return ((BigInt(`0x${bits}`) >> BigInt(number)) & 1n) === 1n;
+}
 
 describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under systemd', () => {
   let box: SystemdBox;
@@ -65,14 +74,23 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the service under syste
     expect(Number(value('MemoryHigh'))).toBe(256 * 2 ** 20);
     expect(value('TasksMax')).toBe('256');
     expect(value('OOMPolicy')).toBe('continue');
+    expect(value('OOMScoreAdjust')).toBe('-500');
     expect(value('Restart')).toBe('always');
     expect(value('RestartUSec')).toBe('5s');
     expect(value('StartLimitIntervalUSec')).toBe('0');
     expect(value('WatchdogUSec')).toBe('1min');
+    // systemd ignores the score where it may not set it, as in some containers.
+    const score = await box.done(['cat', `/proc/${value('MainPID')}/oom_score_adj`]);
+    expect(score).toBe(hasCapability(CAP_SYS_RESOURCE) ? '-500' : '0');
     // What it really has when idle leaves room for its handlers.
     const status = await box.done(['cat', `/proc/${value('MainPID')}/status`]);
     expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(128 * 1024);
     expect(Number(/^Threads:\s+(\d+)$/m.exec(status)?.[1])).toBeLessThan(32);
+  });
+
+  it('has a program and what it starts killed before itself when memory runs out', async () => {
+    const wait = 'until [ "$(cat /proc/$$/oom_score_adj)" = 500 ]; do sleep 0.01; done';
+    expect(await inside(`${wait}; cat /proc/self/oom_score_adj`)).toBe('500\n[0]');
   });
 
   it('has files that other users cannot read', async () => {

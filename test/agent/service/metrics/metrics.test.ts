@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createMeters, observe } from '../../../../agent/command/stats/meters.js';
+import { NotStartedError } from '../../../../agent/handlers/not-started.js';
 import { defineHandler } from '../../../../agent/index.js';
 import { renderMetrics } from '../../../../agent/service/metrics/metrics.js';
 import type { AgentStatus } from '../../../../agent/status.js';
@@ -32,6 +33,11 @@ async function startAgent() {
     config: { listen: { address: device.address, receiveBufferBytes: 65_536 }, allow: [`${peer.endpoint.address}/32`] },
     handlers: [
       defineHandler({ name: 'fails', description: '', run: () => Promise.reject(new Error('no')) }),
+      defineHandler({
+        name: 'absent',
+        description: '',
+        run: () => Promise.reject(new NotStartedError(new Error('no'))),
+      }),
       defineHandler({ name: 'slow', description: '', timeout: '100ms', run: () => new Promise(() => undefined) }),
     ],
   });
@@ -60,7 +66,7 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
   it('counts received and sent datagrams, commands and durations', async () => {
     const { agent, peer, device } = await startAgent();
     const stranger = await openPeer();
-    for (const command of ['#1 ping', '#2 ping', '#3 fails', '#4 slow', '#5 nope', '#3 fails']) {
+    for (const command of ['#1 ping', '#2 ping', '#3 fails', '#4 slow', '#5 nope', '#3 fails', '#6 absent']) {
       await peer.ask(command, device);
     }
     await stranger.send('ping', device);
@@ -69,8 +75,8 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
     await vi.waitFor(() => expect(agent.status().counters).toMatchObject({ malformed: 1, refusedSource: 1 }));
     const { value } = await metricsOf(agent);
     const received = (result: string) => value('supersim_agent_datagrams_received_total', { transport: 'udp', result });
-    expect([received('admitted'), received('source'), received('malformed'), received('empty')]).toEqual([6, 1, 1, 0]);
-    expect(value('supersim_agent_received_bytes_total', { transport: 'udp' })).toBe(7 + 7 + 8 + 7 + 7 + 8 + 4 + 2);
+    expect([received('admitted'), received('source'), received('malformed'), received('empty')]).toEqual([7, 1, 1, 0]);
+    expect(value('supersim_agent_received_bytes_total', { transport: 'udp' })).toBe(7 + 7 + 8 + 7 + 7 + 8 + 9 + 4 + 2);
     expect(value('supersim_agent_datagrams_sent_total', { transport: 'udp', result: 'sent' })).toBeGreaterThan(5);
     expect(value('supersim_agent_sent_bytes_total')).toBe(agent.status().counters.sentBytes);
 
@@ -78,6 +84,9 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
     expect(commands('ping', 'done')).toBe(2);
     expect(commands('ping', 'failed')).toBe(0);
     expect(commands('fails', 'failed')).toBe(1);
+    expect(commands('absent', 'refused')).toBe(1);
+    const notStarted = (code: string) => value('supersim_agent_handlers_not_started_total', { code });
+    expect([notStarted('handler-unavailable'), notStarted('busy')]).toEqual([1, 0]);
     expect(commands('slow', 'failed')).toBe(1);
     expect(commands('(other)', 'refused')).toBe(1);
     expect(value('supersim_agent_command_repeats_total')).toBe(1);
@@ -88,7 +97,7 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
     expect(value('supersim_agent_handler_run_seconds_sum', { handler: 'slow' })).toBeGreaterThan(0.1);
     // What never ran has no times.
     expect(bucket('echo', '+Inf')).toBeUndefined();
-    expect(value('supersim_agent_reply_seconds_count')).toBe(5);
+    expect(value('supersim_agent_reply_seconds_count')).toBe(6);
     expect(value('supersim_agent_reply_seconds_sum')).toBeGreaterThan(0.1);
   });
 

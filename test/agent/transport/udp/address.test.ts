@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { resolveAddress } from '../../../../agent/transport/udp/address.js';
+import { withDescriptors } from '../../../support/descriptors.js';
 import { needs } from '../../../support/needs.js';
 
 const GATEWAY = { address: '127.0.0.9', port: 6969 };
@@ -24,6 +25,10 @@ describe('the address to listen on', () => {
   it('is none without a route to the gateway', async () => {
     // The kernel refuses to connect to the broadcast address without SO_BROADCAST; nothing is sent.
     expect(await resolveAddress('auto', { address: '255.255.255.255', port: 6969 })).toBe(undefined);
+  });
+
+  it.skipIf(needs('prlimit'))('is not none, but unknown, without free file descriptors', async () => {
+    await withDescriptors(0, () => expect(resolveAddress('auto', GATEWAY)).rejects.toMatchObject({ code: 'EMFILE' }));
   });
 
   it('is the address of a configured interface, or none', async () => {
