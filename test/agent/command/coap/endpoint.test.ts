@@ -21,10 +21,11 @@ interface Handled {
 const content = (text: string): ResponseParts => ({ code: '2.04', options: [], payload: Buffer.from(text) });
 
 /** An endpoint whose requests the test itself answers, and what it sent. */
-function startEndpoint({ disposable = false, random = 0 } = {}) {
+function startEndpoint({ disposable = false, random = 0, unproven = false, secretId = 0x5ec2 } = {}) {
   const handled: Handled[] = [];
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
   const duplicates = createDuplicateTable();
+  const proven: string[] = [];
   const endpoint = createCoapEndpoint({
     duplicates,
     find: (_key, _peer, then) => then(undefined),
@@ -38,16 +39,23 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
       handled.push({ request, respond });
     },
     dedupPolicyOf: () => (disposable ? 'none' : 'track'),
+    isUnproven: () => unproven,
+    prove: ({ address }) => void proven.push(address),
+    shorten: (_request, reply) => reply,
     stats: { repeated: () => undefined },
     random: () => random,
+    secretId: () => secretId,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
     name,
+    address: name.replace(/:\d+$/, ''),
     send: (bytes) => sent.push({ to: route, bytes: Buffer.from(bytes) }),
   });
   return {
     endpoint,
     handled,
+    /** The addresses that were proven. */
+    proven,
     /** Hands bytes over; gives what went out at once. */
     receive(bytes: Buffer, name = DIRECT_PEER, route = name): string[] {
       const before = sent.length;
