@@ -146,7 +146,7 @@ function cutWritten(response: unknown, head: number): unknown {
   if (isRecord(error)) return { ...response, error: { ...error, message: utf8Head(String(error['message']), head) } };
   // It may have been cut already: then its size is that of the whole.
   const before = isRecord(result) && result['cut'] === true ? result : undefined;
-  const cut = cutResult(before?.['head'] ?? result, head);
+  const cut = resultCutter(before?.['head'] ?? result)(head);
   return { ...response, result: { ...cut, ...(before !== undefined && { bytes: before['bytes'] }) } };
 }
 
@@ -207,14 +207,16 @@ function cutResponse({ id, reply }: Answer): (head: number, bare: boolean) => Re
   }
   const { result } = reply;
   const notes = notesOf(reply);
-  const source = result instanceof Uint8Array || typeof result === 'string' ? result : toJson(result);
-  return (head) => success(id, cutResult(source, head), notes);
+  const cut = resultCutter(result);
+  return (head) => success(id, cut(head), notes);
 }
 
-function cutResult(result: unknown, head: number) {
+/** Makes what stands for a result of which there is only a head of so many bytes. */
+function resultCutter(result: unknown): (head: number) => Response {
   if (result instanceof Uint8Array) {
-    return { cut: true, bytes: result.length, head: head === 0 ? '' : result.subarray(0, head) };
+    return (head) => ({ cut: true, bytes: result.length, head: head === 0 ? '' : result.subarray(0, head) });
   }
   const text = typeof result === 'string' ? result : toJson(result);
-  return { cut: true, bytes: Buffer.byteLength(text), head: utf8Head(text, head) };
+  const bytes = Buffer.byteLength(text);
+  return (head) => ({ cut: true, bytes, head: utf8Head(text, head) });
 }

@@ -10,7 +10,14 @@ import { OPTION, stringOption, uintOption, usableOptions } from '../../../shared
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
-import { type DatagramKey, type DedupPolicy, datagramKey, type SeenReply, type SeenRequest } from '../dedup/entry.js';
+import {
+  type DatagramKey,
+  type DedupPolicy,
+  datagramKey,
+  runningSince,
+  type SeenReply,
+  type SeenRequest,
+} from '../dedup/entry.js';
 import { seenReplyOf } from '../journal/handle.js';
 import type { Found, Then } from '../journal/types.js';
 import type { Stats } from '../stats/stats.js';
@@ -22,6 +29,11 @@ const MAX_UNACKNOWLEDGED = 64;
  * ID with so many.
  */
 const MAX_WRONG = 3;
+/**
+ * A confirmable request that comes so late again is its last copy (RFC 7252 §4.2: the one before comes within 21 s, the last
+ * after 30 to 45), in milliseconds. Its sender then gives up, unless it is acknowledged.
+ */
+const LAST_COPY_MS = 25_000;
 
 /** The sender of a message, and the way to answer it. */
 export interface CoapPeer {
@@ -132,7 +144,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function isAnsweredByTable(key: DatagramKey, request: CoapMessage, peer: Peer): boolean {
     const seen = duplicates.find(key.text, now());
     if (seen === undefined) return false;
-    if (answerRepeat(seen, request, peer)) seen.accepted = true;
+    if (waitsForResponse(seen, peer)) stats.repeated();
+    else if (answerRepeat(seen, request, peer)) seen.accepted = true;
     return true;
   }
 
@@ -147,6 +160,13 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     } else if (found?.kind === 'unknown') refuse(request, peer, found.error.message);
     else begin(request, peer, key, policy, found?.kind === 'lost' && policy === 'track');
   }
+
+  /**
+   * Without an acknowledgement the response can be piggybacked whenever it is there: it needs no retransmission, may carry
+   * Echo (RFC 9175 §2.4), and clients follow its blocks, which not all do after an acknowledgement.
+   */
+  const waitsForResponse = (seen: SeenRequest, peer: Peer): boolean =>
+    seen.running && !seen.accepted && isUnproven(peer) && now() - runningSince(seen) < LAST_COPY_MS;
 
   /** @returns whether the sender was told that the response comes later */
   function answerRepeat({ reply, running }: SeenReply, request: CoapMessage, peer: Peer): boolean {
@@ -195,7 +215,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
     handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });
     // Each message through the gateway costs an API call: no empty acknowledgement goes there.
-    if (seen.running && !seen.accepted && request.type === 'CON' && peer.name !== 'gateway') {
+    const isTold = peer.name !== 'gateway' && !isUnproven(peer);
+    if (seen.running && !seen.accepted && request.type === 'CON' && isTold) {
       timer = setTimeout(acknowledge, PIGGYBACK_WAIT_MS);
     }
   }

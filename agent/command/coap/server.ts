@@ -18,8 +18,6 @@ import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponsePart
 import { createResources, idOf, type NamedReply } from './resources.js';
 import type { ResponseLimit } from './response-parts.js';
 
-/** So often a separate response can be sent within the room for an answer: it may get lost. */
-const TRANSMISSIONS = 3;
 /** An empty acknowledgement, which may be sent before the response. */
 const ACK_BYTES = 4;
 
@@ -92,13 +90,11 @@ export function createCoapServer(options: CoapServerOptions) {
     }
   }
 
-  /** @param isSeparate a separate response may be retransmitted, and has no Echo option (RFC 9175 §2.4) */
+  /** @param isSeparate a separate response has no Echo option (RFC 9175 §2.4) */
   function limitOf({ datagram, name, address }: Peer, isSeparate: boolean): ResponseLimit | undefined {
     if (!room.isLimited(datagram, name)) return undefined;
     const left = room.left(datagram, name);
-    return isSeparate
-      ? { bytes: Math.floor(left / TRANSMISSIONS), echo: undefined }
-      : { bytes: left - ACK_BYTES, echo: proofs.echoFor(address) };
+    return isSeparate ? { bytes: left, echo: undefined } : { bytes: left - ACK_BYTES, echo: proofs.echoFor(address) };
   }
 
   function shorten(request: CoapMessage, encoded: Uint8Array, peer: Peer): Uint8Array {

@@ -1,7 +1,7 @@
 import { decode } from 'cborg';
 import type { CommandError, Format, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import { cutWithMark } from '../../../shared/format/cut.js';
+import { cutAgain } from '../../../shared/format/cut.js';
 import { type Answer, cutJsonRpc, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
 import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
@@ -69,7 +69,7 @@ export function fitReply(format: Format, bytes: Uint8Array, limit: number): Uint
   if (bytes.length <= limit) return bytes;
   switch (format) {
     case 'text':
-      return cutWithMark(Buffer.from(bytes), limit);
+      return cutAgain(Buffer.from(bytes), limit);
     case 'json':
       return cutJsonRpc(JSON.parse(Buffer.from(bytes).toString()), writers.json, limit);
     case 'cbor':

@@ -27,13 +27,16 @@ export interface SeenRequest {
   accepted: boolean;
   /** How long it is remembered after it has ended, in milliseconds. */
   readonly lifetime: number;
-  /** Monotonic milliseconds; a request that runs does not expire. */
+  /** Monotonic milliseconds; a request that runs does not expire, and until then has its lifetime from when it came. */
   expiresAt: number;
   /** Whether it has been forgotten, so that its reply is not kept. */
   forgotten: boolean;
   /** Its slot in the evictable ring, if it may be forgotten early. */
   slot: Slot | undefined;
 }
+
+/** Returns when a request that runs has come, in monotonic milliseconds. */
+export const runningSince = ({ expiresAt, lifetime }: SeenRequest): number => expiresAt - lifetime;
 
 /** What a repeat of a request is answered from. */
 export type SeenReply = Pick<SeenRequest, 'reply' | 'running'>;

@@ -353,7 +353,7 @@ describe('a rate that is used up', () => {
     expect(errors).toMatchObject([undefined, undefined, { code: 'rate-limited' }]);
     expect(errors[2]?.message).toContain('limits.fromSimPerHour');
     expect(counters).toMatchObject({ unsent: 0, heldBack: { 'from-sim-rate': 1 } });
-    expect(withMessage('datagram held back')).toMatchObject([{ cause: 'from-sim-rate', times: 1 }]);
+    expect(withMessage('datagram held back')).toMatchObject([{ details: { cause: 'from-sim-rate', times: 1 } }]);
     expect(waiting()).toEqual([]);
   });
 
