@@ -1,11 +1,12 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
+import type { ConfigInput } from '../../agent/config/schema.js';
 import { requestBytes } from '../support/coap.js';
 import { temporaryFolder, writeFile, writeScript } from '../support/files.js';
 import { type Host, twoHosts } from '../support/namespaces.js';
 import { needs } from '../support/needs.js';
-import { program } from '../support/process.js';
+import { program, runProcess } from '../support/process.js';
 
 const DEVICE = '192.0.2.1';
 const GET = '0.01';
@@ -14,29 +15,35 @@ const HANDLERS = 12;
 const REPORT = 'What the slow command found out. '.repeat(60).trim();
 
 /** A device on a network without a carrier, and another host there. */
-async function startNetwork(): Promise<{ readonly peer: Host }> {
+async function startNetwork({ limits: first, ...settings }: ConfigInput = {}) {
   const [peer, device] = twoHosts();
   device.ip('address', 'add', `${DEVICE}/24`, 'dev', 'wwan0');
   peer.ip('address', 'add', '192.0.2.2/24', 'dev', 'wwan0');
   const folder = temporaryFolder();
+  const socket = join(folder, 'control.sock');
   const slow = writeScript(`sleep 1.5; printf '%s' '${REPORT}'`, folder);
   const others = Array.from({ length: HANDLERS }, (_, index) => [
     `room-${index}.light`,
     { program: [slow], description: `Switches the light in room ${index} on or off, by and by` },
   ]);
-  const config = writeFile(
-    folder,
-    'config.yaml',
-    JSON.stringify({
-      listen: { address: DEVICE },
-      allow: ['192.0.2.0/24'],
-      state: { folder: `${folder}/state` },
-      handlers: { slow: { program: [slow], description: 'Takes its time' }, ...Object.fromEntries(others) },
-    }),
-  );
+  const configure = (limits: ConfigInput['limits']) =>
+    writeFile(
+      folder,
+      'config.yaml',
+      JSON.stringify({
+        listen: { address: DEVICE },
+        allow: ['192.0.2.0/24'],
+        state: { folder: `${folder}/state` },
+        control: { socket },
+        handlers: { slow: { program: [slow], description: 'Takes its time' }, ...Object.fromEntries(others) },
+        limits,
+        ...settings,
+      }),
+    );
+  const config = configure(first);
   const agent = device.start(process.execPath, [program('supersim-agent'), 'run', '--config', config]);
   await agent.line(/"agent started"/);
-  return { peer };
+  return { peer, socket, configure };
 }
 
 describe.skipIf(needs('root', 'ip'))('a host that never shows that it receives', () => {
@@ -53,7 +60,7 @@ describe.skipIf(needs('root', 'ip'))('a host that never shows that it receives',
       requestBytes({ path: 'slow', token: '12345678', messageId: 4 }),
       requestBytes({ type: 'NON', path: 'slow', token: '12345678', messageId: 5 }),
     ];
-    // Long enough for a response and two retransmissions.
+    // Long enough for a response and, if there were any, two retransmissions.
     const silent = peer.start(process.execPath, [
       resolve('test', 'support', 'silent-peer.mjs'),
       `${DEVICE}:6969`,
@@ -74,33 +81,47 @@ describe.skipIf(needs('root', 'ip'))('a host that never shows that it receives',
 });
 
 describe.skipIf(needs('root', 'ip', 'coap-client-notls'))('libcoap’s client on another host', () => {
-  it('gets long lists and slow replies whole, and in large blocks when it has shown that it receives', async () => {
-    const { peer } = await startNetwork();
-    const client = async (...args: string[]) => {
-      const running = peer.start('coap-client-notls', args);
-      expect(await running.ended, running.output()).toBe(0);
-      return running.output().trim();
-    };
-    const url = (path: string) => `coap://${DEVICE}:6969/${path}`;
-    const list = async () => JSON.parse(await client('-m', 'get', url('commands')));
+  /** Runs the client; gives what it printed. */
+  async function run(peer: Host, path: string, ...args: string[]): Promise<string> {
+    const running = peer.start('coap-client-notls', [...args, `coap://${DEVICE}:6969/${path}`]);
+    expect(await running.ended, running.output()).toBe(0);
+    return running.output().trim();
+  }
 
-    expect(await client('-m', 'post', url('slow'))).toBe(REPORT);
-    const fetched = await list();
-    expect(fetched.length).toBeGreaterThan(HANDLERS);
-    expect(await client('-v', '7', '-m', 'get', url('commands'))).toMatch(/Block2:0\/M\/1024/);
-    expect(await client('-m', 'get', url('.well-known/core'))).toContain('</room-11/light>');
-  }, 60_000);
-
-  it('is in large blocks after it has followed small ones', async () => {
+  it('gets a long reply to a slow command whole', async () => {
     const { peer } = await startNetwork();
-    const verbose = async () => {
-      const running = peer.start('coap-client-notls', ['-v', '7', '-m', 'get', `coap://${DEVICE}:6969/commands`]);
-      expect(await running.ended, running.output()).toBe(0);
-      return running.output();
-    };
-    const first = await verbose();
-    expect(first).toMatch(/Block2:0\/M\/128/);
-    expect(first.match(/"name"/g)?.length).toBeGreaterThan(HANDLERS);
-    expect(await verbose()).toMatch(/Block2:0\/M\/1024/);
+    expect(await run(peer, 'slow', '-m', 'post')).toBe(REPORT);
+  });
+
+  it('gets long lists whole, in small blocks, and in large ones when it has shown that it receives', async () => {
+    const { peer } = await startNetwork();
+    const links = await run(peer, '.well-known/core', '-m', 'get', '-v', '7');
+    expect(links).toMatch(/Block2:0\/M\/128.*Echo:/);
+    expect(links).toContain('</room-11/light>');
+    expect(await run(peer, 'commands', '-m', 'get', '-v', '7')).toMatch(/Block2:0\/M\/1024/);
+    expect(JSON.parse(await run(peer, 'commands', '-m', 'get')).length).toBeGreaterThan(HANDLERS);
+  });
+});
+
+describe.skipIf(needs('root', 'ip'))('messages to the gateway above the limit of an hour', () => {
+  it('are refused with an error that says so, and counted, until a reload allows more', async () => {
+    const gateway = { address: '192.0.2.2' };
+    const { socket, configure } = await startNetwork({ gateway, limits: { fromSimPerHour: 2 } });
+    const agent = (...args: string[]) =>
+      runProcess(process.execPath, [program('supersim-agent'), ...args, '--socket', socket]);
+    expect(await agent('send', 'one')).toMatchObject({ code: 0, output: 'sent' });
+    expect(await agent('send', 'two')).toMatchObject({ code: 0, output: 'sent' });
+    const refused = await agent('send', 'three');
+    expect(refused.code).toBe(1);
+    expect(refused.output).toContain('limits.fromSimPerHour');
+    expect((await agent('status')).output).toMatch(/held back +from-sim-rate 1/);
+    expect((await agent('metrics')).output).toContain(
+      'supersim_agent_datagrams_held_back_total{limit="from-sim-rate"} 1',
+    );
+
+    // A thousand a second.
+    configure({ fromSimPerHour: 3_600_000 });
+    expect((await agent('reload')).code).toBe(0);
+    expect(await agent('send', 'four')).toMatchObject({ code: 0, output: 'sent' });
   }, 60_000);
 });
