@@ -1,12 +1,15 @@
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../agent/config/schema.js';
+import { controlClient } from '../../agent/service/control/client.js';
+import { reloadedSchema, sentEventSchema, statusSchema } from '../../agent/service/control/schema.js';
 import { requestBytes } from '../support/coap.js';
 import { temporaryFolder, writeFile, writeScript } from '../support/files.js';
 import { type Host, twoHosts } from '../support/namespaces.js';
 import { needs } from '../support/needs.js';
-import { program, runProcess } from '../support/process.js';
+import { program } from '../support/process.js';
 
 const DEVICE = '192.0.2.1';
 const GET = '0.01';
@@ -107,21 +110,21 @@ describe.skipIf(needs('root', 'ip'))('messages to the gateway above the limit of
   it('are refused with an error that says so, and counted, until a reload allows more', async () => {
     const gateway = { address: '192.0.2.2' };
     const { socket, configure } = await startNetwork({ gateway, limits: { fromSimPerHour: 2 } });
-    const agent = (...args: string[]) =>
-      runProcess(process.execPath, [program('supersim-agent'), ...args, '--socket', socket]);
-    expect(await agent('send', 'one')).toMatchObject({ code: 0, output: 'sent' });
-    expect(await agent('send', 'two')).toMatchObject({ code: 0, output: 'sent' });
-    const refused = await agent('send', 'three');
-    expect(refused.code).toBe(1);
-    expect(refused.output).toContain('limits.fromSimPerHour');
-    expect((await agent('status')).output).toMatch(/held back +from-sim-rate 1/);
-    expect((await agent('metrics')).output).toContain(
-      'supersim_agent_datagrams_held_back_total{limit="from-sim-rate"} 1',
-    );
+    const ask = controlClient(socket);
+    await expect.poll(() => existsSync(socket), { timeout: 10_000 }).toBe(true);
+    const send = (text: string) => {
+      const body = { type: 'application/octet-stream', bytes: Buffer.from(text) };
+      return ask('POST', '/events', sentEventSchema, { body });
+    };
+    expect([await send('one'), await send('two')]).toEqual([{ state: 'sent' }, { state: 'sent' }]);
+    const refused = { code: 'rate-limited', message: expect.stringContaining('limits.fromSimPerHour') };
+    await expect(send('three')).rejects.toMatchObject(refused);
+    const { counters } = await ask('GET', '/status', statusSchema);
+    expect(counters.heldBack).toEqual({ size: 0, 'peer-rate': 0, 'from-sim-rate': 1 });
 
     // A thousand a second.
     configure({ fromSimPerHour: 3_600_000 });
-    expect((await agent('reload')).code).toBe(0);
-    expect(await agent('send', 'four')).toMatchObject({ code: 0, output: 'sent' });
-  }, 60_000);
+    await ask('POST', '/reload', reloadedSchema, { answerMs: 10_000 });
+    expect(await send('four')).toEqual({ state: 'sent' });
+  });
 });
