@@ -9,6 +9,8 @@ import { type Log, silentLog } from './base/log.js';
 import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
 import { createDelivery, type Delivery, type DeliveryState } from './command/outbox/delivery.js';
+import { createCarrierCheck } from './command/peers/admit.js';
+import { createRates } from './command/peers/rates.js';
 import { openState, type State } from './command/persistent-state.js';
 import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
@@ -131,6 +133,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   const ports = config.listen.ports.map(({ port }) => port);
   const stats = createStats(log);
   const context = { deviceId, log, emit };
+  const rates = createRates(config.limits, createCarrierCheck(config.gateway));
   const runner = createPlaces(config.limits, { ...context, ran: stats.ran, notStarted: stats.notStarted });
   const probeRunner = createRunner(PROBE_LIMITS, context);
   const clockSynchronized = createClockCheck();
@@ -187,7 +190,8 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     // What stops it closes what was opened.
     if (isStopped()) return;
     const { journal, outbox, identity } = state;
-    const delivery = createDelivery({ transport, outbox, keepMs: milliseconds(config.outbox.keep), stats, log });
+    const keepMs = milliseconds(config.outbox.keep);
+    const delivery = createDelivery({ transport, outbox, keepMs, rates, stats, log });
     const { maxBytes } = transport;
     const { send } = delivery;
     const pipeline = createPipeline({ config, registry, submit, journal, identity, send, maxBytes, stats, log });
@@ -210,7 +214,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     parts = { ...parts, stopTimers };
     delivery.start();
     const { meters } = stats;
-    live = { current, registry, handlers, transport, pipeline, runner, meters, sources, isStopped };
+    live = { current, registry, handlers, transport, pipeline, runner, rates, meters, sources, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
     log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
   }

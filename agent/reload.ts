@@ -1,5 +1,6 @@
 import { SupersimError } from '../shared/errors.js';
 import { importLater } from './base/descriptors.js';
+import type { Rates } from './command/peers/rates.js';
 import type { Pipeline } from './command/pipeline.js';
 import type { Runner } from './command/runner/runner.js';
 import type { Meters } from './command/stats/meters.js';
@@ -25,6 +26,7 @@ export interface Live {
   readonly transport: Pick<Links, 'change'>;
   readonly pipeline: Pick<Pipeline, 'change'>;
   readonly runner: Pick<Runner, 'limit'>;
+  readonly rates: Pick<Rates, 'change'>;
   readonly meters: Pick<Meters, 'know'>;
   /** The embedding program's. */
   readonly handlers: readonly HandlerDefinition[];
@@ -64,6 +66,7 @@ export function createReload(live: Live): ApplyConfig {
     live.meters.know(registry.keys());
     live.pipeline.change(config);
     live.runner.limit(config.limits);
+    live.rates.change(config.limits);
   }
 
   function checkRunning(): void {

@@ -161,6 +161,11 @@ export const ERRORS = {
     meaning: 'No address to send from, or no route to the destination.',
     remedy: 'Check the cellular interface with `ip address` and `ip route get 100.64.0.1`.',
   },
+  'rate-limited': {
+    meaning: 'More messages were to be sent to the network than its limit for an hour allows; this one was not sent.',
+    remedy:
+      'Send fewer events, or raise `limits.fromSimPerHour` in the device’s configuration: each message is billed.',
+  },
   'modem-unknown': {
     meaning: 'Unsupported modem model.',
     remedy: 'Use a modem of the README’s table, or set `modem.dialect` if it is one of them under another name.',

@@ -31,7 +31,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['transport/modem'],
     ['transport/links'],
     ['handlers'],
-    ['command/admit', 'command/authorize'],
+    ['command/peers', 'command/authorize'],
     ['command/stats', 'command/codec', 'command/dedup', 'command/runner'],
     ['command/journal', 'command/outbox', 'command/persistent-state'],
     ['command/life', 'command/exchange'],

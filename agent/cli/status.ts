@@ -49,6 +49,7 @@ function formatStatus(status: Status): string {
       ],
       ['refused', refused],
       ['sent', `${counters.sent} datagrams, ${formatBytes(counters.sentBytes)}, ${counters.unsent} not sent at once`],
+      ['held back', formatNonZero(counters.heldBack) || 'nothing'],
       ['last sent', formatLastSent(status.lastSent)],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
       ['journal', formatJournal(status.journal)],

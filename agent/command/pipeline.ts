@@ -6,16 +6,19 @@ import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';
 import type { Datagram } from '../transport/transport.js';
-import { createAdmission, createCarrierCheck, type RefusalCause } from './admit.js';
 import { createAuthorize } from './authorize.js';
 import { createCoapServer } from './coap/server.js';
 import { decode } from './codec/decode.js';
+import { fitReply } from './codec/encode.js';
 import { createDuplicateTable } from './dedup/duplicate-table.js';
 import { createExchanges } from './exchange.js';
 import type { JournalCommand, JournalEntry } from './journal/entry.js';
 import type { Journal } from './journal/types.js';
 import { createLives } from './life.js';
 import type { Outgoing, Send } from './outbox/delivery.js';
+import { createAdmission, createCarrierCheck, type RefusalCause } from './peers/admit.js';
+import { createProofs } from './peers/proofs.js';
+import { createRoom, GATEWAY_PEER } from './peers/room.js';
 import { probe } from './probe.js';
 import type { SubmitCommand } from './runner/deadline-gate.js';
 import type { Stats } from './stats/stats.js';
@@ -43,6 +46,8 @@ export function createPipeline(options: PipelineOptions) {
   const isCarrier = createCarrierCheck(config.gateway);
   const ports = new Map(config.listen.ports.map((port) => [port.port, port]));
   const minuteLog = createRateLimitedLog(log);
+  const proofs = createProofs();
+  const room = createRoom(proofs, () => changeable.reply.to === 'gateway');
   const duplicates = createDuplicateTable();
   const authorize = createAuthorize(() => changeable.security.unprotected);
   const lives = createLives({ authorize, submit, duplicates, journal, identity, stats, log });
@@ -51,7 +56,7 @@ export function createPipeline(options: PipelineOptions) {
     ...shared,
     reply: (bytes, { datagram, peer }) => reply(bytes, datagram, peer, 'reply'),
   });
-  const coap = createCoapServer({ ...shared, reply });
+  const coap = createCoapServer({ ...shared, room, proofs, reply });
 
   return {
     receive,
@@ -62,10 +67,10 @@ export function createPipeline(options: PipelineOptions) {
      */
     resume(entry: JournalEntry): void {
       const { command } = entry;
-      const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
+      const datagram = datagramOf(command);
       const { format, peer } = command;
       if (format === 'coap') coap.resume(entry, datagram);
-      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes }, entry);
+      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes: limitOf(datagram, peer) }, entry);
     },
     /** Encodes the reply that a repeat gets after recovery ended its command. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
@@ -76,8 +81,10 @@ export function createPipeline(options: PipelineOptions) {
     report({ command, reply: bytes }: JournalEntry, ending: Reply): void {
       const { id, name, peer } = command;
       stats.ended(command, { id, name, reply: ending, milliseconds: undefined });
-      if (command.format === 'coap') coap.report(command, ending);
-      else if (bytes !== null) reply(bytes, command, peer, 'reply');
+      const datagram = datagramOf(command);
+      if (command.format === 'coap') coap.report(command, ending, datagram);
+      else if (bytes !== null)
+        reply(fitReply(command.format, bytes, limitOf(datagram, peer)()), datagram, peer, 'reply');
     },
     /** See {@link probe}. @param own runs the probe in a place that no command can take */
     probe: (own: SubmitCommand): Promise<void> =>
@@ -114,12 +121,13 @@ export function createPipeline(options: PipelineOptions) {
     const { bytes, source } = datagram;
     const peer = isCarrier(source.address) ? GATEWAY_PEER : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
-    const decoded = decode(bytes, port, maxBytes());
+    const limit = limitOf(datagram, peer);
+    const decoded = decode(bytes, port, limit());
     if (decoded === undefined) countMalformed(peer, port, datagram);
     else {
       stats.admitted(datagram, decoded.format);
       if (decoded.format === 'coap') coap.receive(decoded.coapMessage, datagram, peer);
-      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes });
+      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes: limit });
     }
   }
 
@@ -132,8 +140,29 @@ export function createPipeline(options: PipelineOptions) {
     );
   }
 
-  function reply(bytes: Uint8Array, origin: Origin, peer: string, kind: 'reply' | 'signal'): void {
-    const { source, port, transport } = origin;
+  /** Returns a function that tells how long an answer to a datagram may be now. */
+  function limitOf(datagram: Datagram, peer: string): () => number {
+    return room.isLimited(datagram, peer) ? () => Math.min(maxBytes(), room.left(datagram, peer)) : maxBytes;
+  }
+
+  function datagramOf(command: JournalCommand): Datagram {
+    const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
+    // Before the restart it may have been acknowledged.
+    room.take(datagram, command.peer, ACK_BYTES);
+    return datagram;
+  }
+
+  function reply(bytes: Uint8Array, datagram: Datagram, peer: string, kind: 'reply' | 'signal'): void {
+    const { source, port, transport } = datagram;
+    if (!room.take(datagram, peer, bytes.length)) {
+      stats.heldBack('size');
+      minuteLog(
+        'size',
+        { peer, bytes: bytes.length },
+        'reply held back: too long for a peer that has not proved its address',
+      );
+      return;
+    }
     const { to } = changeable.reply;
     const toGateway = to === 'gateway' || (to === 'auto' && peer === GATEWAY_PEER);
     sendOut({ bytes, destination: toGateway ? config.gateway : source, port, via: transport, kind });
@@ -151,11 +180,11 @@ export function createPipeline(options: PipelineOptions) {
   }
 }
 
+/** An empty acknowledgement in CoAP. */
+const ACK_BYTES = 4;
+
 /** What a reload can change. */
 type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
-
-/** Where a datagram came from. */
-type Origin = Pick<Datagram, 'source' | 'port' | 'transport'>;
 
 /** Returns the first address of the first range. */
 const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';
@@ -174,9 +203,6 @@ function decodeAgain({ request, port, format, name }: JournalCommand) {
   if (decoded === undefined || decoded.format === 'coap') throw new Error(`its request cannot be read as ${format}`);
   return decoded;
 }
-
-/** All of the carrier's addresses are one peer: a repeat may come from another of them. */
-const GATEWAY_PEER = 'gateway';
 
 /** Returns a range with one address; a link-local address loses its zone (`%eth0`). */
 const asRange = ({ address }: Endpoint) =>

@@ -309,6 +309,22 @@ const settings = z.strictObject({
         .max(16_777_216)
         .default(262_144)
         .describe('Maximum size of the waiting commands, in bytes; further ones are refused as busy'),
+      fromSimPerHour: z
+        .int()
+        .min(1)
+        .max(100_000_000)
+        .default(100_000)
+        .describe(
+          'Maximum number of messages to the gateway in an hour, each of which is billed: replies and events; further ones are not sent. What an hour leaves over can be sent in the next',
+        ),
+      repliesPerSecond: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(100)
+        .describe(
+          'Maximum number of datagrams per second to one address that is neither the carrier’s nor a loopback address, with bursts of ten seconds’ worth; further ones are not sent',
+        ),
       stop: durationSchema('0s', '5min').default('10s').describe('How long a stop waits for running commands'),
     })
     .prefault({}),

@@ -19,3 +19,6 @@ export const plainAddress = (address: string): string =>
  * Whether an address, known to be one, is IPv6. Node's own check compiles a regular expression: milliseconds at start.
  */
 export const isVersion6 = (address: string): boolean => address.includes(':');
+
+/** Whether an address is of this host only: the kernel takes no such source from a network. */
+export const isLoopback = (address: string): boolean => address.startsWith('127.') || address === '::1';

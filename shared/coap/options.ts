@@ -15,6 +15,7 @@ export const OPTION = {
   block1: 27,
   size2: 28,
   size1: 60,
+  echo: 252,
   requestTag: 292,
   /**
    * An option of this project, elective and without a value: the device ran the command although it could not check the
@@ -60,6 +61,7 @@ const FORMS: ReadonlyMap<number, Form> = new Map<number, Form>([
   [OPTION.block1, { least: 0, most: 3 }],
   [OPTION.size2, { least: 0, most: 4 }],
   [OPTION.size1, { least: 0, most: 4 }],
+  [OPTION.echo, { least: 1, most: 40 }],
   [OPTION.requestTag, { least: 0, most: 8, isRepeatable: true }],
   [OPTION.journal, { least: 0, most: 24 }],
 ]);

@@ -50,7 +50,7 @@ export function textHead(bytes: Buffer): string | Buffer {
 /** Returns the mark that ends a text of which only the head is there; `total` is the size of the whole in bytes. */
 export const cutMark = (total: number): string => ` …[cut, ${total} bytes]`;
 
-const CUT_MARK = / …\[cut, \d+ bytes\]$/;
+const CUT_MARK = / …\[cut, (\d+) bytes\]$/;
 
 /** Tells whether a text ends with a {@link cutMark}. */
 export const hasCutMark = (text: string): boolean => CUT_MARK.test(text);
@@ -67,6 +67,13 @@ export function cutWithMark(bytes: Buffer, limit: number, total = bytes.length):
   const room = Math.max(0, limit - mark.length);
   const end = bytes.length <= room ? bytes.length : characterStart(bytes, room);
   return Buffer.concat([bytes.subarray(0, end), mark]).subarray(0, Math.max(limit, MARK_ROOM));
+}
+
+/** Cuts as {@link cutWithMark} what may have been cut before: the mark keeps the length of the whole. */
+export function cutAgain(bytes: Buffer, limit: number): Buffer {
+  const [mark, total] = CUT_MARK.exec(utf8Tail(bytes, MARK_ROOM)) ?? [];
+  if (mark === undefined || bytes.length <= limit) return cutWithMark(bytes, limit);
+  return cutWithMark(bytes.subarray(0, bytes.length - Buffer.byteLength(mark)), limit, Number(total));
 }
 
 const isContinuation = (byte: number | undefined) => byte !== undefined && (byte & 0xc0) === 0x80;

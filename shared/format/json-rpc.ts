@@ -106,12 +106,18 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
   const cutters = answers.map((answer) => cutter(answer, write));
   const attempt = (head: number, bare: boolean) => document(cutters.map((cut) => cut(head, bare)));
   const bare = attempt(0, false).length > limit;
-  let best = attempt(0, bare);
-  const unrecorded = batch && best.length > limit ? answers.findLastIndex(isUnrecorded) : -1;
+  const shortest = attempt(0, bare);
+  const unrecorded = batch && shortest.length > limit ? answers.findLastIndex(isUnrecorded) : -1;
   if (unrecorded !== -1) return formatJsonRpc(answers.toSpliced(unrecorded, 1), batch, write, limit);
+  return longestWithin((head) => attempt(head, bare), limit);
+}
+
+/** Returns the document with the longest heads of results that has at most `limit` bytes; else that with none. */
+function longestWithin(attempt: (head: number) => Uint8Array, limit: number): Uint8Array {
+  let best = attempt(0);
   for (let low = 0, high = limit; low < high; ) {
     const head = Math.ceil((low + high) / 2);
-    const cut = attempt(head, bare);
+    const cut = attempt(head);
     if (cut.length <= limit) {
       best = cut;
       low = head;
@@ -120,6 +126,26 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
     }
   }
   return best;
+}
+
+/**
+ * Cuts a document of replies that was encoded when more could leave: as {@link formatJsonRpc}, but each of its responses
+ * that has a result or a message is cut, and errors keep their code.
+ */
+export function cutJsonRpc(document: unknown, write: Writer, limit: number): Uint8Array {
+  const attempt = (head: number) =>
+    write(
+      Array.isArray(document) ? document.map((response) => cutWritten(response, head)) : cutWritten(document, head),
+    );
+  return longestWithin(attempt, limit);
+}
+
+function cutWritten(response: unknown, head: number): unknown {
+  if (!isRecord(response)) return response;
+  const { result, error } = response;
+  if (isRecord(error)) return { ...response, error: { ...error, message: utf8Head(String(error['message']), head) } };
+  const whole = cutNowhere(result);
+  return { ...response, result: { ...whole, head: headOf(whole.head, head) } };
 }
 
 /** A response object (§5). */

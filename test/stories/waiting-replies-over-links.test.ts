@@ -40,6 +40,7 @@ async function deliverBy(
     transport,
     outbox,
     keepMs: Date.now() * 2,
+    rates: { take: () => undefined, giveBack: () => undefined },
     stats,
     log: silentLog,
   });

@@ -1,6 +1,8 @@
 import { type Log, silentLog } from '../../agent/base/log.js';
 import type { Journal } from '../../agent/command/journal/types.js';
 import { createDelivery } from '../../agent/command/outbox/delivery.js';
+import { createCarrierCheck } from '../../agent/command/peers/admit.js';
+import { createRates } from '../../agent/command/peers/rates.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import type { Verdict } from '../../agent/command/runner/deadline.js';
 import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js';
@@ -84,7 +86,8 @@ export function startPipeline({
     kernelDrops: () => undefined,
     stop: async () => undefined,
   };
-  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, stats, log });
+  const rates = createRates(resolved.limits, createCarrierCheck(resolved.gateway));
+  const { send } = createDelivery({ transport, outbox: undefined, keepMs: 0, rates, stats, log });
   const pipeline = createPipeline({
     config: resolved,
     registry,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import {
   type CoapMessage,
   EMPTY_CODE,
@@ -9,18 +10,36 @@ import { OPTION, stringOption, uintOption, usableOptions } from '../../../shared
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
-import { type DatagramKey, type DedupPolicy, datagramKey, type SeenReply, type SeenRequest } from '../dedup/entry.js';
+import {
+  type DatagramKey,
+  type DedupPolicy,
+  datagramKey,
+  runningSince,
+  type SeenReply,
+  type SeenRequest,
+} from '../dedup/entry.js';
 import { seenReplyOf } from '../journal/handle.js';
 import type { Found, Then } from '../journal/types.js';
 import type { Stats } from '../stats/stats.js';
 
 /** Most separate responses that await an acknowledgement; further ones are sent non-confirmable. */
 const MAX_UNACKNOWLEDGED = 64;
+/**
+ * Most wrong acknowledgements from an address that is to be proven by one: who forges it would have to guess the message
+ * ID with so many.
+ */
+const MAX_WRONG = 3;
+/**
+ * A confirmable request that comes so late again is its last copy (RFC 7252 §4.2: the one before comes within 21 s, the last
+ * after 30 to 45), in milliseconds. Its sender then gives up, unless it is acknowledged.
+ */
+const LAST_COPY_MS = 25_000;
 
 /** The sender of a message, and the way to answer it. */
 export interface CoapPeer {
   /** `gateway` for everything from the carrier, else `address:port`. */
   readonly name: string;
+  readonly address: string;
   /** A `signal`, such as an acknowledgement, is not kept in the outbox when there is no link. */
   send(bytes: Uint8Array, kind: 'reply' | 'signal'): void;
 }
@@ -54,9 +73,17 @@ export interface EndpointOptions<Peer extends CoapPeer> {
   readonly forgotten: (request: CoapMessage, found: Found & { kind: 'forgotten' }) => ResponseParts;
   readonly handle: (exchange: CoapExchange<Peer>) => void;
   readonly dedupPolicyOf: (request: CoapMessage) => DedupPolicy;
+  /** Tells whether a peer has not shown yet that it receives at its address. */
+  readonly isUnproven: (peer: Peer) => boolean;
+  /** Called when it has acknowledged a message whose ID nobody else can know. */
+  readonly prove: (peer: Peer) => void;
+  /** Returns a response to be sent again as it may be sent now: its peer may not be proven any more. */
+  readonly shorten: (request: CoapMessage, reply: Uint8Array, peer: Peer) => Uint8Array;
   readonly stats: Pick<Stats, 'repeated'>;
   readonly now?: () => number;
   readonly random?: () => number;
+  /** Returns a message ID that cannot be guessed. */
+  readonly secretId?: () => number;
 }
 
 /** Returns the response to a request that cannot be tracked (RFC 7252 §5.9.3.4), nor can that be recorded. */
@@ -69,6 +96,12 @@ const busy = (why: string): ResponseParts => ({
 /** A separate response on its way to a direct peer. */
 interface Unacknowledged {
   readonly timer: NodeJS.Timeout;
+  readonly trial: Trial | undefined;
+}
+
+/** The wait for an acknowledgement that proves an address. */
+interface Trial {
+  wrong: number;
 }
 
 /**
@@ -77,8 +110,11 @@ interface Unacknowledged {
  */
 export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptions<Peer>) {
   const { duplicates, find, forgotten, handle, dedupPolicyOf, stats } = options;
-  const { now = () => performance.now(), random = Math.random } = options;
+  const { now = () => performance.now(), random = Math.random, secretId = () => randomInt(0x10000) } = options;
+  const { isUnproven, prove, shorten } = options;
   const unacknowledged = new Map<string, Unacknowledged>();
+  /** By address: as several guesses at once would be likelier to succeed, there is one at a time. */
+  const trials = new Map<string, Trial>();
   let nextMessageId = Math.floor(random() * 0x10000);
 
   const takeMessageId = () => {
@@ -87,7 +123,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   };
 
   function receive(message: CoapMessage, bytes: Buffer, peer: Peer): void {
-    if (message.type === 'ACK' || message.type === 'RST') endRetransmission(peer, message.messageId);
+    if (message.type === 'ACK' || message.type === 'RST') endRetransmission(peer, message);
     else if (message.code === EMPTY_CODE ? message.type === 'CON' : isRejected(message)) {
       peer.send(formatMessage(emptyMessage('RST', message.messageId)), 'signal');
     } else if (message.code !== EMPTY_CODE) receiveRequest(message, bytes, peer);
@@ -108,7 +144,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function isAnsweredByTable(key: DatagramKey, request: CoapMessage, peer: Peer): boolean {
     const seen = duplicates.find(key.text, now());
     if (seen === undefined) return false;
-    if (answerRepeat(seen, request, peer)) seen.accepted = true;
+    if (waitsForResponse(seen, peer)) stats.repeated();
+    else if (answerRepeat(seen, request, peer)) seen.accepted = true;
     return true;
   }
 
@@ -124,10 +161,17 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     else begin(request, peer, key, policy, found?.kind === 'lost' && policy === 'track');
   }
 
+  /**
+   * Without an acknowledgement the response can be piggybacked whenever it is there: it needs no retransmission, may carry
+   * Echo (RFC 9175 §2.4), and clients follow its blocks, which not all do after an acknowledgement.
+   */
+  const waitsForResponse = (seen: SeenRequest, peer: Peer): boolean =>
+    seen.running && !seen.accepted && isUnproven(peer) && now() - runningSince(seen) < LAST_COPY_MS;
+
   /** @returns whether the sender was told that the response comes later */
   function answerRepeat({ reply, running }: SeenReply, request: CoapMessage, peer: Peer): boolean {
     stats.repeated();
-    if (reply !== undefined) peer.send(reply, 'reply');
+    if (reply !== undefined) peer.send(shorten(request, reply, peer), 'reply');
     else if (running && request.type === 'CON') {
       sendEmptyAck(request, peer);
       return true;
@@ -169,7 +213,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
     handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });
     // Each message through the gateway costs an API call: no empty acknowledgement goes there.
-    if (seen.running && !seen.accepted && request.type === 'CON' && peer.name !== 'gateway') {
+    const isTold = peer.name !== 'gateway' && !isUnproven(peer);
+    if (seen.running && !seen.accepted && request.type === 'CON' && isTold) {
       timer = setTimeout(acknowledge, PIGGYBACK_WAIT_MS);
     }
   }
@@ -181,16 +226,21 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   const piggybacked = (request: CoapMessage, parts: ResponseParts): CoapMessage =>
     request.type === 'CON' ? responseTo(request, parts, 'ACK', request.messageId) : separate(request, parts, 'NON');
 
-  const separate = (request: CoapMessage, parts: ResponseParts, type: 'CON' | 'NON'): CoapMessage =>
-    responseTo(request, parts, type, takeMessageId());
+  const separate = (request: CoapMessage, parts: ResponseParts, type: 'CON' | 'NON', id = takeMessageId()) =>
+    responseTo(request, parts, type, id);
 
   function sendSeparately(request: CoapMessage, parts: ResponseParts, peer: Peer): void {
-    if (peer.name === 'gateway' || request.type === 'NON' || unacknowledged.size >= MAX_UNACKNOWLEDGED) {
+    const isFull = unacknowledged.size >= MAX_UNACKNOWLEDGED || trials.has(peer.address);
+    if (peer.name === 'gateway' || request.type === 'NON' || isFull) {
       peer.send(formatMessage(separate(request, parts, 'NON')), 'reply');
+    } else if (isUnproven(peer)) {
+      const trial = { wrong: 0 };
+      trials.set(peer.address, trial);
+      sendConfirmably(separate(request, parts, 'CON', secretId()), peer, trial);
     } else sendConfirmably(separate(request, parts, 'CON'), peer);
   }
 
-  function sendConfirmably(message: CoapMessage, peer: Peer): void {
+  function sendConfirmably(message: CoapMessage, peer: Peer, trial?: Trial): void {
     const { ackTimeout, ackRandomFactor, maxRetransmit } = parametersOf(peer.name);
     const bytes = formatMessage(message);
     const key = `${peer.name} ${message.messageId}`;
@@ -200,19 +250,32 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     function transmit(wait: number, retransmissions: number): void {
       peer.send(bytes, 'signal');
       const last = retransmissions >= maxRetransmit;
-      const timer = setTimeout(
-        () => (last ? unacknowledged.delete(key) : transmit(wait * 2, retransmissions + 1)),
-        wait,
-      );
-      unacknowledged.set(key, { timer });
+      const timer = setTimeout(() => (last ? forget(key, peer) : transmit(wait * 2, retransmissions + 1)), wait);
+      unacknowledged.set(key, { timer, trial });
     }
   }
 
-  /** After an acknowledgement or a reset nothing is sent again. */
-  function endRetransmission(peer: Peer, messageId: number): void {
+  /**
+   * After an acknowledgement or a reset nothing is sent again. A reset proves nothing: a host answers so what it did not ask
+   * for.
+   */
+  function endRetransmission(peer: Peer, { type, messageId }: CoapMessage): void {
     const key = `${peer.name} ${messageId}`;
-    clearTimeout(unacknowledged.get(key)?.timer);
+    const ended = unacknowledged.get(key);
+    if (ended === undefined) {
+      const trial = trials.get(peer.address);
+      if (trial !== undefined) trial.wrong++;
+      return;
+    }
+    forget(key, peer);
+    if (type === 'ACK' && ended.trial !== undefined && ended.trial.wrong < MAX_WRONG) prove(peer);
+  }
+
+  function forget(key: string, peer: Peer): void {
+    const ended = unacknowledged.get(key);
+    clearTimeout(ended?.timer);
     unacknowledged.delete(key);
+    if (ended?.trial !== undefined) trials.delete(peer.address);
   }
 
   return {
@@ -231,6 +294,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     stop() {
       for (const { timer } of unacknowledged.values()) clearTimeout(timer);
       unacknowledged.clear();
+      trials.clear();
     },
   };
 }

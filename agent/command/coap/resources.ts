@@ -1,8 +1,8 @@
-import { blockOption, blockSize, exponentFor } from '../../../shared/coap/block.js';
-import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../shared/coap/content-format.js';
+import { blockOption, exponentFor } from '../../../shared/coap/block.js';
+import { CONTENT_FORMAT, isContentFormat } from '../../../shared/coap/content-format.js';
 import { formatLinks } from '../../../shared/coap/link-format.js';
 import { type CoapMessage, formatMessage, MAX_DATAGRAM_BYTES, type Option } from '../../../shared/coap/message.js';
-import { OPTION, stringOption, uintOption } from '../../../shared/coap/options.js';
+import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
@@ -17,7 +17,8 @@ import { encodingError } from '../codec/encode.js';
 import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
 import type { ReadyCommand } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
-import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from './transfers.js';
+import { fitResponse, isBlock, plainParts, type ResponseLimit, responseOf } from './response-parts.js';
+import { createTransfers, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from './transfers.js';
 
 export interface ResourceOptions {
   readonly registry: Registry;
@@ -47,6 +48,8 @@ export interface RequestContext {
   fail(name: string | undefined, error: unknown): void;
   /** Tells the peer that the response comes later, perhaps after a restart of the agent. */
   acknowledge(): void;
+  /** Returns how long the response may be now; undefined where there is no limit. */
+  limit(): ResponseLimit | undefined;
 }
 
 /** A request is stored in one piece, in however many datagrams its body came. */
@@ -67,7 +70,7 @@ export function createResources(options: ResourceOptions) {
   return {
     /** Answers a request. */
     handle(message: CoapMessage, peer: Requester, context: RequestContext): void {
-      const plan = planFor(message, peer);
+      const plan = planFor(message, peer, context);
       if ('code' in plan) {
         const isError = plan.code.startsWith('4') || plan.code.startsWith('5');
         context.respond(plan, isError ? { name: undefined, reply: refusal(plan) } : undefined);
@@ -77,7 +80,8 @@ export function createResources(options: ResourceOptions) {
       run(plan, message, peer.name, context, (write) => {
         try {
           const [reply, response] = write();
-          const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
+          const { request, options: extra } = plan;
+          const parts = startBlocks(response, request, message.token, peer, context.limit(), extra);
           context.respond(parts, { name, reply });
         } catch (error) {
           context.fail(name, error);
@@ -88,6 +92,16 @@ export function createResources(options: ResourceOptions) {
     /** Returns the response that says how a command ended, whatever its handler returned. */
     responseTo(message: CoapMessage, reply: Reply): ResponseParts {
       return plainParts(formatResponse(reply, message.code, undefined, undefined));
+    },
+
+    /** Returns a response that was encoded before as it may be sent now. */
+    shorten(message: CoapMessage, encoded: CoapMessage, peer: Requester, limit: ResponseLimit): ResponseParts {
+      const request = requestOf(message);
+      if ('diagnostic' in request) return encoded;
+      const whole = isBlock(encoded) ? transfers.kept(request, peer, now()) : responseOf(encoded);
+      if (whole === undefined) return forgotten(encoded);
+      const extra = encoded.options.filter(({ number }) => number === OPTION.block1);
+      return startBlocks(whole, request, message.token, peer, limit, extra);
     },
 
     /** Discovery, errors, later blocks of a response, and idempotent handlers need no deduplication. */
@@ -107,13 +121,15 @@ export function createResources(options: ResourceOptions) {
   }
 
   /** Returns the command to run, or the response when there is none. */
-  function planFor(message: CoapMessage, peer: Requester): Plan | ResponseParts {
+  function planFor(message: CoapMessage, peer: Requester, context: RequestContext): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
     const laterBlock = asksForLaterBlock(request);
     const kept = laterBlock ? transfers.kept(request, peer, now()) : undefined;
-    if (kept !== undefined) return inBlocks(kept, request, largestExponent());
-    if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
+    const { token } = message;
+    if (kept !== undefined)
+      return fitResponse(kept, { request, token, largest: largestExponent(), limit: context.limit() });
+    if (isDiscovery(request)) return startBlocks(discover(request), request, token, peer, context.limit());
     const handler = findHandler(request);
     if ('code' in handler) return plainParts(handler);
     const whole: Plan = { handler, request, body: request.payload, options: [] };
@@ -128,12 +144,20 @@ export function createResources(options: ResourceOptions) {
     return { code: assembled.code, options, payload: Buffer.alloc(0) };
   }
 
-  function startBlocks(response: CoapResponse, request: CoapRequest, peer: Requester): ResponseParts {
-    const largest = largestExponent();
-    if (response.payload.length > blockSize(exponentOf(request, largest))) {
+  /** Returns a response, or its first block; then the whole is kept for requests of the others. */
+  function startBlocks(
+    response: CoapResponse,
+    request: CoapRequest,
+    token: Buffer,
+    peer: Requester,
+    limit: ResponseLimit | undefined,
+    extra?: readonly Option[],
+  ): ResponseParts {
+    const parts = fitResponse(response, { request, token, largest: largestExponent(), limit }, extra);
+    if (parts.payload.length < response.payload.length) {
       transfers.keep(request, response, peer, now());
     }
-    return inBlocks(response, request, largest);
+    return parts;
   }
 
   function discover({ method, accept }: CoapRequest): CoapResponse {
@@ -212,6 +236,10 @@ const refusal = ({ code, payload }: ResponseParts): Reply => ({
   error: { code: code === '4.04' ? 'unknown-command' : 'invalid-request', message: `${code} ${payload}` },
 });
 
+/** Returns the response of a command that has ended, and whose result is not there any more. */
+const forgotten = ({ code }: CoapMessage): ResponseParts =>
+  plainParts({ code, payload: Buffer.alloc(0), ...(code.startsWith('2') && { forgotten: true }) });
+
 /** Gets a function that writes the reply and its response, and may throw. */
 type Done = (write: () => [Reply, CoapResponse]) => void;
 
@@ -252,49 +280,3 @@ function orBadReply(
     return [failed, formatResponse(failed, method, undefined, undefined)];
   }
 }
-
-const exponentOf = ({ block2 }: CoapRequest, largest: number) => Math.min(block2?.exponent ?? largest, largest);
-
-/** Returns the requested block of a response; the whole response when it fits and no block was requested. */
-function inBlocks(response: CoapResponse, request: CoapRequest, largest: number): ResponseParts {
-  const { block2 } = request;
-  const exponent = exponentOf(request, largest);
-  if (block2 === undefined && response.payload.length <= blockSize(exponent)) return plainParts(response);
-  // Blocks that are smaller than requested are numbered in their own size.
-  const number = block2 === undefined ? 0 : block2.number << (block2.exponent - exponent);
-  const block = blockOf(response, number, exponent);
-  if (block === undefined) return plainParts(diagnostic('4.00', 'the body ends before this block'));
-  const { bytes, more, eTag } = block;
-  const options = [
-    { number: OPTION.eTag, value: eTag },
-    blockOption(OPTION.block2, { number, more, exponent }),
-    uintOption(OPTION.size2, response.payload.length),
-  ];
-  return withOptions(plainParts({ ...response, payload: bytes }), options);
-}
-
-const formatOption = (format: ContentFormat) => uintOption(OPTION.contentFormat, format);
-
-/** Encoded once, as most responses have one of them. */
-const FORMAT_OPTIONS: Readonly<Record<ContentFormat, Option>> = {
-  [CONTENT_FORMAT.text]: formatOption(CONTENT_FORMAT.text),
-  [CONTENT_FORMAT.links]: formatOption(CONTENT_FORMAT.links),
-  [CONTENT_FORMAT.bytes]: formatOption(CONTENT_FORMAT.bytes),
-  [CONTENT_FORMAT.json]: formatOption(CONTENT_FORMAT.json),
-  [CONTENT_FORMAT.cbor]: formatOption(CONTENT_FORMAT.cbor),
-};
-
-function plainParts(response: CoapResponse): ResponseParts {
-  const { code, contentFormat, maxAge, clockUnsynchronized, unrecorded, forgotten, journal, payload } = response;
-  const options: Option[] = [];
-  if (clockUnsynchronized) options.push(stringOption(OPTION.clockUnsynchronized, ''));
-  if (unrecorded) options.push(stringOption(OPTION.unrecorded, ''));
-  if (forgotten) options.push(stringOption(OPTION.forgotten, ''));
-  if (journal !== undefined) options.push(stringOption(OPTION.journal, journal));
-  if (contentFormat !== undefined) options.push(FORMAT_OPTIONS[contentFormat]);
-  if (maxAge !== undefined) options.push(uintOption(OPTION.maxAge, maxAge));
-  return { code, options, payload };
-}
-
-const withOptions = (parts: ResponseParts, options: readonly Option[]): ResponseParts =>
-  options.length === 0 ? parts : { ...parts, options: [...parts.options, ...options] };

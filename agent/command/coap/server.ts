@@ -1,4 +1,5 @@
 import { type CoapMessage, parseMessage } from '../../../shared/coap/message.js';
+import { findOption, OPTION } from '../../../shared/coap/options.js';
 import type { Reply } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
@@ -8,11 +9,17 @@ import type { Authorize } from '../authorize.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
 import { replyOfForgotten } from '../journal/handle.js';
-import type { Lives } from '../life.js';
+import type { Lives, ReadyCommand } from '../life.js';
+import type { Proofs } from '../peers/proofs.js';
+import type { Room } from '../peers/room.js';
 import { type CommandResult, internalError } from '../runner/result.js';
 import type { Stats } from '../stats/stats.js';
 import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponseParts } from './endpoint.js';
 import { createResources, idOf, type NamedReply } from './resources.js';
+import type { ResponseLimit } from './response-parts.js';
+
+/** An empty acknowledgement, which may be sent before the response. */
+const ACK_BYTES = 4;
 
 export interface CoapServerOptions {
   readonly registry: Registry;
@@ -23,6 +30,8 @@ export interface CoapServerOptions {
   readonly log: Log;
   /** Returns the size of the longest datagram that can leave now. */
   readonly maxBytes: () => number;
+  readonly room: Room;
+  readonly proofs: Proofs;
   /** Sends to where a datagram came from. */
   readonly reply: (bytes: Uint8Array, datagram: Datagram, peer: string, kind: 'reply' | 'signal') => void;
 }
@@ -36,7 +45,7 @@ interface Peer extends CoapPeer {
 
 /** Handles CoAP datagrams: the message layer and the resources, with the life of commands between them. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, authorize, lives, duplicates, stats, log, maxBytes, reply } = options;
+  const { registry, authorize, lives, duplicates, stats, log, maxBytes, room, proofs, reply } = options;
   const resources = createResources({
     registry,
     authorize,
@@ -49,6 +58,9 @@ export function createCoapServer(options: CoapServerOptions) {
     find: lives.find,
     forgotten: (request, found) => resources.responseTo(request, replyOfForgotten(found, true)),
     dedupPolicyOf: resources.dedupPolicyOf,
+    isUnproven: ({ datagram, name }) => room.isLimited(datagram, name),
+    prove: ({ address }) => proofs.add(address),
+    shorten,
     stats,
     handle,
   });
@@ -76,23 +88,46 @@ export function createCoapServer(options: CoapServerOptions) {
     }
 
     try {
-      const requester = { name: peerName, address: datagram.source.address };
-      resources.handle(request, requester, { run: (ready) => lives.run(life, ready), respond, fail, acknowledge });
+      const run = (ready: ReadyCommand) => lives.run(life, ready);
+      const limit = () => limitOf(peer, seen.accepted);
+      resources.handle(request, peer, { run, respond, fail, acknowledge, limit });
     } catch (error) {
       fail(undefined, error);
     }
   }
 
+  /** @param isSeparate a separate response has no Echo option (RFC 9175 §2.4) */
+  function limitOf({ datagram, name, address }: Peer, isSeparate: boolean): ResponseLimit | undefined {
+    if (!room.isLimited(datagram, name)) return undefined;
+    const left = room.left(datagram, name);
+    return isSeparate ? { bytes: left, echo: undefined } : { bytes: left - ACK_BYTES, echo: proofs.echoFor(address) };
+  }
+
+  function shorten(request: CoapMessage, encoded: Uint8Array, peer: Peer): Uint8Array {
+    const limit = limitOf(peer, false);
+    if (limit === undefined || encoded.length <= limit.bytes) return encoded;
+    return endpoint.encode(request, resources.shorten(request, parseMessage(Buffer.from(encoded)), peer, limit));
+  }
+
+  function takeEcho({ options }: CoapMessage, { datagram, name, address }: Peer): void {
+    const echo = room.isLimited(datagram, name) ? findOption(options, OPTION.echo) : undefined;
+    if (echo !== undefined) proofs.takeEcho(address, echo);
+  }
+
   const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({
     name,
+    address: datagram.source.address,
     datagram,
     resumed,
     send: (bytes, kind) => reply(bytes, datagram, name, kind),
   });
 
   return {
-    receive: (message: CoapMessage, datagram: Datagram, peer: string): void =>
-      endpoint.receive(message, datagram.bytes, peerOf(peer, datagram)),
+    receive(message: CoapMessage, datagram: Datagram, name: string): void {
+      const peer = peerOf(name, datagram);
+      takeEcho(message, peer);
+      endpoint.receive(message, datagram.bytes, peer);
+    },
     /** Runs a command of the journal; its peer knows, or will be told, that the response comes later. */
     resume(entry: JournalEntry, datagram: Datagram): void {
       endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(entry.command.peer, datagram, entry));
@@ -103,9 +138,8 @@ export function createCoapServer(options: CoapServerOptions) {
       return endpoint.encode(request, resources.responseTo(request, ending));
     },
     /** Tells the peer how recovery ended its command. */
-    report(command: JournalCommand, ending: Reply): void {
-      const request = parseMessage(Buffer.from(command.request));
-      const datagram = { ...command, bytes: Buffer.from(command.request), receivedAt: performance.now() };
+    report(command: JournalCommand, ending: Reply, datagram: Datagram): void {
+      const request = parseMessage(datagram.bytes);
       endpoint.sendSeparately(request, resources.responseTo(request, ending), peerOf(command.peer, datagram));
     },
     stop: endpoint.stop,

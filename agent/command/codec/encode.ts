@@ -1,7 +1,8 @@
 import { decode } from 'cborg';
 import type { CommandError, Format, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import { type Answer, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
+import { cutAgain } from '../../../shared/format/cut.js';
+import { type Answer, cutJsonRpc, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
 import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
@@ -54,11 +55,28 @@ function rawReply(reply: Answer['reply'], limit: number): Uint8Array | undefined
 
 /**
  * Marks the reply to a repeated command: in text by the word `repeat` before `ok` or `error`, in JSON and CBOR by a
- * member of that name. A reply without room for the mark stays as it is.
+ * member of that name. A reply without room for the mark stays as it is; one that is itself too long, as more could leave
+ * when it was made, is cut.
  */
 export function markRepeat(format: Format, bytes: Uint8Array, limit = MAX_PAYLOAD_BYTES): Uint8Array {
   const marked = withMark(format, bytes);
-  return marked.length <= limit ? marked : bytes;
+  if (marked.length <= limit) return marked;
+  return bytes.length <= limit ? bytes : fitReply(format, marked, limit);
+}
+
+/** Cuts an encoded reply as `encodeAnswers` would have cut it; bytes on a raw port stay as they are. */
+export function fitReply(format: Format, bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.length <= limit) return bytes;
+  switch (format) {
+    case 'text':
+      return cutAgain(Buffer.from(bytes), limit);
+    case 'json':
+      return cutJsonRpc(JSON.parse(Buffer.from(bytes).toString()), writers.json, limit);
+    case 'cbor':
+      return cutJsonRpc(decodeReply(bytes), writers.cbor, limit);
+    case 'raw':
+      return bytes;
+  }
 }
 
 function withMark(format: Format, bytes: Uint8Array): Uint8Array {

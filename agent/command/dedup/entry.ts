@@ -28,7 +28,7 @@ export interface SeenRequest {
   accepted: boolean;
   /** How long it is remembered after it has ended, in milliseconds. */
   readonly lifetime: number;
-  /** Monotonic milliseconds; a request that runs does not expire. */
+  /** Monotonic milliseconds; a request that runs does not expire, and until then has its lifetime from when it came. */
   expiresAt: number;
   /** Whether it has been forgotten, so that its reply is not kept. */
   forgotten: boolean;
@@ -37,6 +37,9 @@ export interface SeenRequest {
   /** The share of the table that it counts for, if it must not be forgotten early. */
   share: Share | undefined;
 }
+
+/** Returns when a request that runs has come, in monotonic milliseconds. */
+export const runningSince = ({ expiresAt, lifetime }: SeenRequest): number => expiresAt - lifetime;
 
 /** What a repeat of a request is answered from. */
 export type SeenReply = Pick<SeenRequest, 'reply' | 'running'>;

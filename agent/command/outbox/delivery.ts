@@ -3,6 +3,7 @@ import type { Log } from '../../base/log.js';
 import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import { formatEndpoint } from '../../transport/endpoint.js';
 import type { Transport } from '../../transport/transport.js';
+import type { RateCause, Rates } from '../peers/rates.js';
 import type { Stats } from '../stats/stats.js';
 import type { Outbox, OutboxMessage } from './outbox.js';
 
@@ -31,12 +32,16 @@ export interface DeliveryOptions {
   readonly outbox: Outbox | undefined;
   /** How long a datagram may wait in the outbox. */
   readonly keepMs: number;
-  readonly stats: Pick<Stats, 'sent' | 'unsent'>;
+  readonly rates: Pick<Rates, 'take' | 'giveBack'>;
+  readonly stats: Pick<Stats, 'sent' | 'unsent' | 'heldBack'>;
   readonly log: Log;
 }
 
-/** Sends replies and events. Those that cannot be sent wait in the outbox, and are sent in order. */
-export function createDelivery({ transport, outbox, keepMs, stats, log }: DeliveryOptions) {
+/**
+ * Sends replies and events. Those that cannot be sent wait in the outbox, and are sent in order; what a rate holds back does
+ * not wait.
+ */
+export function createDelivery({ transport, outbox, keepMs, rates, stats, log }: DeliveryOptions) {
   const minuteLog = createRateLimitedLog(log);
   /** Ways out for which datagrams wait. */
   let busyWays = waysOf(outbox);
@@ -44,9 +49,26 @@ export function createDelivery({ transport, outbox, keepMs, stats, log }: Delive
   let stopped = false;
 
   function send(outgoing: Outgoing, done: Done = ignore): void {
+    const { address } = outgoing.destination;
+    const exceeded = rates.take(address);
+    if (exceeded !== undefined) {
+      holdBack(outgoing, exceeded, done);
+      return;
+    }
+    const unsent = (error: Error) => {
+      rates.giveBack(address);
+      missed(outgoing, error, done);
+    };
     // Datagrams stay in order.
-    if (isBehindOthers(outgoing)) missed(outgoing, BEHIND_OTHERS, done);
-    else transmit(outgoing, (error) => (error ? missed(outgoing, error, done) : done(undefined, 'sent')));
+    if (isBehindOthers(outgoing)) unsent(BEHIND_OTHERS);
+    else transmit(outgoing, (error) => (error ? unsent(error) : done(undefined, 'sent')));
+  }
+
+  function holdBack({ destination }: Outgoing, cause: RateCause, done: Done): void {
+    stats.heldBack(cause);
+    const error = new SupersimError('rate-limited', `not sent: ${EXCEEDED[cause]}`);
+    minuteLog(cause, { to: formatEndpoint(destination), error: error.message }, 'datagram held back');
+    done(error);
   }
 
   const isBehindOthers = (outgoing: Outgoing): boolean =>
@@ -72,12 +94,24 @@ export function createDelivery({ transport, outbox, keepMs, stats, log }: Delive
     }
   }
 
-  function transmit({ bytes, destination, port, via }: Outgoing, done: (error?: Error) => void): void {
+  function transmit({ bytes, destination, port, via }: Omit<Outgoing, 'kind'>, done: (error?: Error) => void): void {
     const sent = (error?: Error, link = transport.name) => {
       if (error === undefined) stats.sent(bytes, link);
       done(error);
     };
     transport.send(bytes, destination, port, sent, via);
+  }
+
+  function transmitAtRate(outgoing: Omit<Outgoing, 'kind'>, done: (error?: Error) => void): void {
+    const { address } = outgoing.destination;
+    if (rates.take(address) !== undefined) {
+      done(TOO_SOON);
+      return;
+    }
+    transmit(outgoing, (error) => {
+      if (error !== undefined) rates.giveBack(address);
+      done(error);
+    });
   }
 
   /** @returns whether the datagram waits in the outbox */
@@ -112,7 +146,7 @@ export function createDelivery({ transport, outbox, keepMs, stats, log }: Delive
       for (const item of from.waiting()) {
         const way = wayOf(item);
         if (stopped || item.bytes.length >= (closed.get(way) ?? Number.POSITIVE_INFINITY)) continue;
-        const error = await new Promise<Error | undefined>((resolve) => transmit(item, resolve));
+        const error = await new Promise<Error | undefined>((resolve) => transmitAtRate(item, resolve));
         if (error === undefined || canNeverLeave(error)) {
           from.remove(item.seq);
           left = true;
@@ -148,6 +182,13 @@ const wayOf = ({ destination, port }: Pick<Outgoing, 'destination' | 'port'>): s
 
 const waysOf = (outbox: Outbox | undefined): Set<string> => new Set(outbox?.waiting().map(wayOf));
 
+const EXCEEDED: Readonly<Record<RateCause, string>> = {
+  'from-sim-rate': 'more messages to the network than limits.fromSimPerHour allows',
+  'peer-rate': 'more replies to this address than limits.repliesPerSecond allows',
+};
+
+/** A datagram of the outbox stays there. */
+const TOO_SOON = new SupersimError('rate-limited', 'its rate is used up');
 const BEHIND_OTHERS = new SupersimError('link-down', 'earlier datagrams wait for the same destination');
 
 const ignore = () => undefined;

@@ -1,5 +1,9 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { NotStartedError } from '../../handlers/not-started.js';
+import type { RateCause } from '../peers/rates.js';
+
+/** Why a datagram is held back: it would be too long an answer to a peer that is not proven, or too many are sent. */
+export type HeldBackCause = 'size' | RateCause;
 
 /** Counts of datagrams and commands since the start. */
 export interface Counters {
@@ -26,6 +30,8 @@ export interface Counters {
   sentBytes: number;
   /** Replies and events that could not be sent at once. */
   unsent: number;
+  /** Datagrams that were not sent because of a limit, by the limit. */
+  heldBack: Record<HeldBackCause, number>;
 }
 
 export const createCounters = (): Counters => ({
@@ -44,4 +50,5 @@ export const createCounters = (): Counters => ({
   sent: 0,
   sentBytes: 0,
   unsent: 0,
+  heldBack: { size: 0, 'peer-rate': 0, 'from-sim-rate': 0 },
 });

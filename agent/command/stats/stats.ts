@@ -3,9 +3,9 @@ import type { Log } from '../../base/log.js';
 import { createRateLimitedLog } from '../../base/rate-limited-log.js';
 import type { NotStartedError } from '../../handlers/not-started.js';
 import type { Datagram } from '../../transport/transport.js';
-import type { RefusalCause } from '../admit.js';
+import type { RefusalCause } from '../peers/admit.js';
 import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
-import { createCounters } from './counters.js';
+import { createCounters, type HeldBackCause } from './counters.js';
 import { createMeters, type HandlerMeter, observe, type TransportMeter } from './meters.js';
 import { createRecent } from './recent.js';
 
@@ -100,6 +100,10 @@ export function createStats(log: Log) {
     /** A reply or an event could not be sent at once. */
     unsent(): void {
       counters.unsent++;
+    },
+    /** A datagram was not sent because of a limit. */
+    heldBack(cause: HeldBackCause): void {
+      counters.heldBack[cause]++;
     },
   };
 }

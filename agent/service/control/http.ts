@@ -18,6 +18,7 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'too-late': 409,
   'too-large': 413,
   busy: 503,
+  'rate-limited': 429,
   'link-down': 503,
   'no-journal': 503,
   'no-modem': 503,

@@ -162,6 +162,8 @@ export const statusSchema = z.looseObject({
     sent: count,
     sentBytes: count,
     unsent: count,
+    /** Absent in an agent of version 0.1, which had no such limits. */
+    heldBack: z.record(z.string(), count).default({}),
   }),
   /** The command that finished last; absent before the first. */
   lastCommand: z

@@ -114,6 +114,9 @@ function addDatagrams({ counter }: Adders, { link, counters, kernelDrops }: Agen
   counter('supersim_agent_sent_bytes_total', 'Bytes of sent datagrams.', ['transport'], bytes('sentBytes'));
   const delayed = 'Replies and events that could not be sent at once: they wait in the outbox or are lost.';
   counter('supersim_agent_datagrams_delayed_total', delayed, [], only(counters.unsent));
+  const held = Object.entries(counters.heldBack).map(([cause, count]): Sample => [[cause], count]);
+  const heldBack = 'Datagrams that were not sent because of a limit, by limit.';
+  counter('supersim_agent_datagrams_held_back_total', heldBack, ['limit'], held);
   const drops = kernelDrops === undefined ? [] : only(kernelDrops);
   counter(
     'supersim_agent_kernel_drops_total',

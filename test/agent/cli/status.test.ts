@@ -58,6 +58,7 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
     expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
     expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);
+    expect(stdout).toMatch(/^held back +nothing$/m);
     expect(stdout).toMatch(/^last sent +7 bytes by udp, \d s ago$/m);
     expect(stdout).toMatch(/^kernel drops +(0|unknown)$/m);
     expect(stdout).toMatch(/^journal +0 commands, 0 unfinished, 0 bytes, 0 outcomes remembered, in memory only$/m);

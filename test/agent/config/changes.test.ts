@@ -42,6 +42,8 @@ const OTHERS: readonly ConfigInput[] = [
   { limits: { running: 9 } },
   { limits: { waiting: 9 } },
   { limits: { waitingBytes: 9999 } },
+  { limits: { fromSimPerHour: 9 } },
+  { limits: { repliesPerSecond: 9 } },
   { limits: { stop: '9s' } },
   { modules: ['/other.mjs'] },
   { control: { socket: '/other.sock' } },

@@ -1,5 +1,5 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { inRanges } from '../../../command/admit.js';
+import { inRanges } from '../../../command/peers/admit.js';
 import { defineCheck } from '../../check.js';
 import type { Status } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';

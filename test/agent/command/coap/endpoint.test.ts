@@ -17,10 +17,11 @@ interface Handled {
 const content = (text: string): ResponseParts => ({ code: '2.04', options: [], payload: Buffer.from(text) });
 
 /** An endpoint whose requests the test itself answers, and what it sent. */
-function startEndpoint({ disposable = false, random = 0 } = {}) {
+function startEndpoint({ disposable = false, random = 0, unproven = false, secretId = 0x5ec2 } = {}) {
   const handled: Handled[] = [];
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
   const duplicates = createDuplicateTable();
+  const proven: string[] = [];
   const endpoint = createCoapEndpoint({
     duplicates,
     find: (_key, _peer, then) => then(undefined),
@@ -34,16 +35,23 @@ function startEndpoint({ disposable = false, random = 0 } = {}) {
       handled.push({ request, respond });
     },
     dedupPolicyOf: () => (disposable ? 'none' : 'track'),
+    isUnproven: () => unproven,
+    prove: ({ address }) => void proven.push(address),
+    shorten: (_request, reply) => reply,
     stats: { repeated: () => undefined },
     random: () => random,
+    secretId: () => secretId,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
     name,
+    address: name.replace(/:\d+$/, ''),
     send: (bytes) => sent.push({ to: route, bytes: Buffer.from(bytes) }),
   });
   return {
     endpoint,
     handled,
+    /** The addresses that were proven. */
+    proven,
     /** Hands bytes over; gives what went out at once. */
     receive(bytes: Buffer, name = DIRECT_PEER, route = name): string[] {
       const before = sent.length;
@@ -377,4 +385,69 @@ describe('when many requests have come', () => {
     receive(requestBytes({ messageId: 0 }));
     expect(handled).toHaveLength(MAX_EVICTABLE + 2);
   });
+});
+
+describe('a separate response to a peer that is not proven', () => {
+  const SECRET = 0x5ec2;
+  const ended = (type: 'ACK' | 'RST', messageId: number) => formatMessage(emptyMessage(type, messageId));
+
+  /** Sends the last copies of requests, and has one answered: separately, as it was acknowledged. */
+  function answered() {
+    const all = startEndpoint({ unproven: true, secretId: SECRET });
+    const requests = [7, 8, 9].map((messageId) => requestBytes({ messageId }));
+    for (const bytes of requests) all.receive(bytes);
+    vi.advanceTimersByTime(30_000);
+    expect(requests.flatMap((bytes) => all.receive(bytes))).toEqual(['ACK 0.00 #7', 'ACK 0.00 #8', 'ACK 0.00 #9']);
+    return { ...all, response: all.answer('done').map(summary) };
+  }
+
+  it('has a message ID that cannot be guessed, and its acknowledgement proves the address', () => {
+    const { response, receive, proven } = answered();
+    expect(response).toEqual([`CON 2.04 #${SECRET} done`]);
+    receive(ended('ACK', SECRET));
+    expect(proven).toEqual(['192.0.2.1']);
+  });
+
+  it('proves nothing by a reset, by an acknowledgement from another port, or by a second one', () => {
+    const { receive, proven, during } = answered();
+    receive(ended('ACK', SECRET), '192.0.2.1:5684');
+    receive(ended('RST', SECRET));
+    receive(ended('ACK', SECRET));
+    expect(proven).toEqual([]);
+    expect(during(FOR_EVER)).toEqual([]);
+  });
+
+  it('proves nothing to who tries all message IDs, from whatever port, nor any of their later ones', () => {
+    const { receive, proven } = answered();
+    for (let id = 0; id < 0x10000; id++) receive(ended('ACK', id), id % 2 === 0 ? DIRECT_PEER : '192.0.2.1:1');
+    expect(proven).toEqual([]);
+  });
+
+  it('is proven in spite of a few acknowledgements that came twice', () => {
+    const { receive, proven } = answered();
+    for (const id of [1, 2]) receive(ended('ACK', id));
+    receive(ended('ACK', SECRET));
+    expect(proven).toEqual(['192.0.2.1']);
+  });
+
+  it('is the only confirmable one to the address, until it is acknowledged or given up', () => {
+    const { answer, during } = answered();
+    expect(answer('other', 1).map(withoutId)).toEqual(['NON 2.04 other']);
+    during(FOR_EVER);
+    expect(answer('third', 2).map(summary)).toEqual([`CON 2.04 #${SECRET} third`]);
+  });
+});
+
+it('a slow request of a peer that is not proven has its response piggybacked, however often it comes meanwhile', () => {
+  const { receive, answer, during, handled } = startEndpoint({ unproven: true });
+  const bytes = requestBytes({ messageId: 7 });
+  const copies = [0, 3000, 6000, 12_000].flatMap((wait) => {
+    vi.advanceTimersByTime(wait);
+    return receive(bytes);
+  });
+  expect(copies).toEqual([]);
+  expect(answer('done').map(summary)).toEqual(['ACK 2.04 #7 done']);
+  expect(receive(bytes)).toEqual(['ACK 2.04 #7 done']);
+  expect(during(FOR_EVER)).toEqual([]);
+  expect(handled).toHaveLength(1);
 });

@@ -24,6 +24,7 @@ const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251)
 const contextWith = (submit: SubmitCommand, respond: RequestContext['respond']): RequestContext => ({
   run: ({ settle, ...ready }) => submit({ ...ready, holder: PEER.address, done: settle }),
   acknowledge: () => undefined,
+  limit: () => undefined,
   respond,
   fail(_name, error) {
     throw error;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { decode as decodeCbor, encode as encodeCbor } from 'cborg';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodableReply, encodeAnswers } from '../../../../agent/command/codec/encode.js';
+import { encodableReply, encodeAnswers, fitReply, markRepeat } from '../../../../agent/command/codec/encode.js';
 import type { CommandId, Format, Reply } from '../../../../shared/command.js';
 import { ERRORS, type FinalCode, type WireCode } from '../../../../shared/errors.js';
 import type { Answer } from '../../../../shared/format/json-rpc.js';
@@ -315,5 +315,51 @@ describe('a raw reply', () => {
         error: { code: 'bad-reply' },
       });
     }
+  });
+});
+
+describe('a reply that was made when more could leave', () => {
+  const LESS = 200;
+  const text = 'ü'.repeat(2000);
+  const read = { json: (bytes: Uint8Array) => JSON.parse(String(Buffer.from(bytes))), cbor: decodeCbor };
+
+  it.each(['json', 'cbor'] as const)('is cut in %s as it would be made now', (format) => {
+    const answers: Answer[] = [{ id: 'a', reply: { result: text, clockSynchronized: false } }];
+    for (const before of [LIMIT, 10_000]) {
+      const kept = encodeAnswers(format, answers, false, before) ?? Buffer.alloc(0);
+      expect(read[format](fitReply(format, kept, LESS))).toEqual(
+        read[format](encodeAnswers(format, answers, false, LESS) ?? Buffer.alloc(0)),
+      );
+    }
+  });
+
+  it.each(['json', 'cbor'] as const)(
+    'keeps in %s the ids of a batch, the codes of errors, and that it is a repeat',
+    (format) => {
+      const answers: Answer[] = [
+        { id: 1, reply: { result: text } },
+        { id: 2, reply: { error: { code: 'busy', message: text }, recorded: false } },
+      ];
+      const kept = encodeAnswers(format, answers, true, 1000) ?? Buffer.alloc(0);
+      const cut = markRepeat(format, kept, 350);
+      expect(cut.length).toBeLessThanOrEqual(350);
+      expect(read[format](cut)).toMatchObject([
+        { id: 1, repeat: true, result: { cut: true, bytes: 4000 } },
+        { id: 2, repeat: true, error: { code: ERRORS.busy.wire.jsonRpc, data: { code: 'busy', recorded: false } } },
+      ]);
+    },
+  );
+
+  it('is cut in text, and its mark keeps the size of the whole', () => {
+    const kept = encodeAnswers('text', [{ id: 1, reply: { result: text } }], false) ?? Buffer.alloc(0);
+    const cut = String(markRepeat('text', kept, LESS));
+    expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(LESS);
+    expect(cut).toMatch(/^#1 repeat ok ü+ …\[cut, 4006 bytes\]$/);
+  });
+
+  it('stays as it is where it fits, and on a raw port', () => {
+    const bytes = Buffer.alloc(300, 'x');
+    for (const format of ['text', 'json', 'cbor', 'raw'] as const) expect(fitReply(format, bytes, 300)).toBe(bytes);
+    expect(fitReply('raw', bytes, LESS)).toBe(bytes);
   });
 });

@@ -3,6 +3,7 @@ import { systemClock } from '../../../../agent/base/moment.js';
 import { createDelivery, type Outgoing } from '../../../../agent/command/outbox/delivery.js';
 import { openOutbox } from '../../../../agent/command/outbox/outbox.js';
 import { OUTBOX_LIMITS, type OutboxLimits } from '../../../../agent/command/outbox/policy.js';
+import type { Rates } from '../../../../agent/command/peers/rates.js';
 import { createStats } from '../../../../agent/command/stats/stats.js';
 import { formatEndpoint } from '../../../../agent/transport/endpoint.js';
 import { onlyLink, type Transport } from '../../../../agent/transport/transport.js';
@@ -20,10 +21,12 @@ interface Setup {
   readonly limits?: OutboxLimits;
   readonly keepMs?: number;
   readonly withoutOutbox?: boolean;
+  /** How many messages to the gateway may leave; the test changes it. */
+  readonly allowed?: { messages: number };
 }
 
 /** A delivery whose way out the test opens and closes, and what left. */
-async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOutbox = false }: Setup = {}) {
+async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOutbox = false, allowed }: Setup = {}) {
   const { log, withMessage } = recordingLog();
   const database = await openTestDatabase(folder);
   const outbox = withoutOutbox ? undefined : await openOutbox(database, systemClock(), limits);
@@ -52,9 +55,13 @@ async function start({ folder, limits = OUTBOX_LIMITS, keepMs = HOUR, withoutOut
   };
   const stats = createStats(log);
   const { counters } = stats;
+  const rates: Pick<Rates, 'take' | 'giveBack'> = {
+    take: () => (allowed !== undefined && --allowed.messages < 0 ? 'from-sim-rate' : undefined),
+    giveBack: () => void (allowed !== undefined && allowed.messages++),
+  };
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
   onTestFinished(() => void vi.useRealTimers());
-  const delivery = createDelivery({ transport, outbox, keepMs, stats, log });
+  const delivery = createDelivery({ transport, outbox, keepMs, rates, stats, log });
   onTestFinished(() => delivery.stop());
   delivery.start();
   const send = (text: string, change: Partial<Outgoing> = {}) =>
@@ -335,5 +342,44 @@ describe('the outbox', () => {
     expect(await send('second', { kind: 'event' })).toMatchObject({ code: 'link-down' });
     expect(waiting()).toEqual(['a', 'b']);
     expect(withMessage('datagram lost')).toHaveLength(1);
+  });
+});
+
+describe('a rate that is used up', () => {
+  it('holds a datagram back, which is counted and logged, never waits, and whose caller is told', async () => {
+    const { send, left, counters, waiting, withMessage } = await start({ allowed: { messages: 2 } });
+    const errors = [await send('1'), await send('2'), await send('3', { kind: 'event' })];
+    expect(left).toEqual(['1', '2']);
+    expect(errors).toMatchObject([undefined, undefined, { code: 'rate-limited' }]);
+    expect(errors[2]?.message).toContain('limits.fromSimPerHour');
+    expect(counters).toMatchObject({ unsent: 0, heldBack: { 'from-sim-rate': 1 } });
+    expect(withMessage('datagram held back')).toMatchObject([{ details: { cause: 'from-sim-rate', times: 1 } }]);
+    expect(waiting()).toEqual([]);
+  });
+
+  it('is not used by what cannot leave', async () => {
+    const { send, left, closed, waiting } = await start({ allowed: { messages: 1 } });
+    closed.add('all');
+    await send('1');
+    await send('2');
+    expect(waiting()).toEqual(['1', '2']);
+    closed.clear();
+    await vi.advanceTimersByTimeAsync(1000);
+    await settled();
+    expect(left).toEqual(['1']);
+  });
+
+  it('lets what waits in the outbox leave later', async () => {
+    const allowed = { messages: 1 };
+    const { send, left, closed, waiting } = await start({ allowed });
+    closed.add('all');
+    await send('1');
+    await send('2');
+    closed.clear();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([left, waiting()]).toEqual([['1'], ['2']]);
+    allowed.messages = 1;
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([left, waiting()]).toEqual([['1', '2'], []]);
   });
 });

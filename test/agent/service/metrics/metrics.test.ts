@@ -79,6 +79,9 @@ describe.skipIf(needs('python3-prometheus-client'))('renderMetrics', () => {
     expect(value('supersim_agent_received_bytes_total', { transport: 'udp' })).toBe(7 + 7 + 8 + 7 + 7 + 8 + 9 + 4 + 2);
     expect(value('supersim_agent_datagrams_sent_total', { transport: 'udp', result: 'sent' })).toBeGreaterThan(5);
     expect(value('supersim_agent_sent_bytes_total')).toBe(agent.status().counters.sentBytes);
+    for (const limit of ['size', 'peer-rate', 'from-sim-rate']) {
+      expect(value('supersim_agent_datagrams_held_back_total', { limit })).toBe(0);
+    }
 
     const commands = (handler: string, outcome: string) => value('supersim_agent_commands_total', { handler, outcome });
     expect(commands('ping', 'done')).toBe(2);

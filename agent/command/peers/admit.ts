@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
-import { CARRIER_RANGE, MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { type Endpoint, isVersion6 } from '../transport/endpoint.js';
-import type { Datagram } from '../transport/transport.js';
+import { CARRIER_RANGE, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { type Endpoint, isVersion6 } from '../../transport/endpoint.js';
+import type { Datagram } from '../../transport/transport.js';
 
 /** Why a datagram is refused. */
 export type RefusalCause = 'source' | 'empty' | 'oversize';

@@ -1,0 +1,93 @@
+import type { Config } from '../../config/schema.js';
+import { isLoopback } from '../../transport/endpoint.js';
+
+/** Most direct addresses with a rate of their own; further ones share one. */
+export const MAX_RATED = 1024;
+/** For how long a direct address may use more than its rate, in seconds. */
+const BURST_S = 10;
+const HOUR_S = 3600;
+
+/** Which rate would be exceeded: that of messages to the gateway, or that of datagrams to one direct address. */
+export type RateCause = 'from-sim-rate' | 'peer-rate';
+
+export type RateLimits = Pick<Config['limits'], 'fromSimPerHour' | 'repliesPerSecond'>;
+
+/** Limits how many datagrams leave. Loopback addresses have no limit, and neither has a gateway at one of them. */
+export interface Rates {
+  /** Takes the right to send one datagram. @returns why there is none */
+  take(address: string): RateCause | undefined;
+  /** Gives back what was taken for a datagram that could not leave. */
+  giveBack(address: string): void;
+  change(limits: RateLimits): void;
+}
+
+/** A token bucket: fills steadily, and each datagram takes one. */
+interface Bucket {
+  tokens: number;
+  /** Monotonic milliseconds. */
+  filledAt: number;
+}
+
+/**
+ * @param isCarrier whether datagrams to an address become from_sim messages
+ * @param now the monotonic clock in milliseconds
+ */
+export function createRates(
+  limits: RateLimits,
+  isCarrier: (address: string) => boolean,
+  now: () => number = () => performance.now(),
+): Rates {
+  let current = limits;
+  const fromSim: Bucket = { tokens: Number.POSITIVE_INFINITY, filledAt: now() };
+  /** Shared by the addresses that found no place. */
+  const others: Bucket = { tokens: Number.POSITIVE_INFINITY, filledAt: now() };
+  const peers = new Map<string, Bucket>();
+  let sweptAt = Number.NEGATIVE_INFINITY;
+
+  const fillFromSim = () => fill(fromSim, current.fromSimPerHour / HOUR_S, current.fromSimPerHour);
+  const fillPeer = (bucket: Bucket) => fill(bucket, current.repliesPerSecond, current.repliesPerSecond * BURST_S);
+
+  function fill(bucket: Bucket, perSecond: number, most: number): Bucket {
+    const time = now();
+    bucket.tokens = Math.min(most, bucket.tokens + ((time - bucket.filledAt) / 1000) * perSecond);
+    bucket.filledAt = time;
+    return bucket;
+  }
+
+  function bucketOf(address: string): Bucket {
+    const known = peers.get(address);
+    if (known !== undefined) return fillPeer(known);
+    if (peers.size >= MAX_RATED) sweep();
+    if (peers.size >= MAX_RATED) return fillPeer(others);
+    const added = { tokens: Number.POSITIVE_INFINITY, filledAt: now() };
+    peers.set(address, added);
+    return fillPeer(added);
+  }
+
+  /** Forgets those whose bucket is full again: no other, as its address would get a full one. */
+  function sweep(): void {
+    if (now() - sweptAt < 1000) return;
+    sweptAt = now();
+    const most = current.repliesPerSecond * BURST_S;
+    for (const [address, bucket] of peers) if (fillPeer(bucket).tokens >= most) peers.delete(address);
+  }
+
+  return {
+    take(address) {
+      if (isLoopback(address)) return undefined;
+      const toCarrier = isCarrier(address);
+      const bucket = toCarrier ? fillFromSim() : bucketOf(address);
+      if (bucket.tokens < 1) return toCarrier ? 'from-sim-rate' : 'peer-rate';
+      bucket.tokens--;
+      return undefined;
+    },
+    giveBack(address) {
+      if (isLoopback(address)) return;
+      const bucket = isCarrier(address) ? fromSim : (peers.get(address) ?? others);
+      bucket.tokens++;
+    },
+    change(next) {
+      current = next;
+    },
+  };
+}
