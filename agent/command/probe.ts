@@ -3,7 +3,7 @@ import { silentLog } from '../base/log.js';
 import type { ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Datagram } from '../transport/transport.js';
-import type { RefusalCause } from './admit.js';
+import type { RefusalCause } from './admit/admit.js';
 import { decode } from './codec/decode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
 import { createExchanges } from './exchange.js';

@@ -1,6 +1,6 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import { createSentCounts, type SentCounts } from '../../transport/sent-counts.js';
-import type { RefusalCause } from '../admit.js';
+import type { RefusalCause } from '../admit/admit.js';
 
 /** Upper bounds of a histogram's buckets, in seconds: handlers take microseconds, programs minutes. */
 export const BOUNDS: readonly number[] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -70,7 +70,7 @@ const createHandlerMeter = (): HandlerMeter => ({
 });
 
 const createTransportMeter = (): TransportMeter => ({
-  received: { admitted: 0, source: 0, empty: 0, oversize: 0, malformed: 0 },
+  received: { admitted: 0, source: 0, empty: 0, oversize: 0, overload: 0, malformed: 0 },
   receivedBytes: 0,
   ...createSentCounts(),
 });

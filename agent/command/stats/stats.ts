@@ -1,7 +1,7 @@
 import type { CommandError, CommandFormat } from '../../../shared/command.js';
 import type { Log } from '../../base/log.js';
 import type { Datagram } from '../../transport/transport.js';
-import type { RefusalCause } from '../admit.js';
+import type { RefusalCause } from '../admit/admit.js';
 import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
 import { createCounters } from './counters.js';
 import { createMeters, type HandlerMeter, observe, type TransportMeter } from './meters.js';
@@ -17,7 +17,12 @@ export interface CommandSource {
 /** The one book of statistics: each event is reported once, and counted for `status` and for metrics. */
 export type Stats = ReturnType<typeof createStats>;
 
-const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
+const REFUSAL_COUNTERS = {
+  source: 'refusedSource',
+  empty: 'refusedEmpty',
+  oversize: 'refusedOversize',
+  overload: 'refusedOverload',
+} as const;
 
 /** @param log gets a line `command` for each command that has ended */
 export function createStats(log: Log) {

@@ -1,5 +1,5 @@
 import type { SupersimError } from '../../../../shared/errors.js';
-import { inRanges } from '../../../command/admit.js';
+import { inRanges } from '../../../command/admit/admit.js';
 import { defineCheck } from '../../check.js';
 import type { Status } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
@@ -55,6 +55,10 @@ function judgeRefused(
     const range = `${address.replace(/%.*/, '')}/${address.includes(':') ? 128 : 32}`;
     const remedy = `If commands come from there, add \`${range}\` to \`allow\`. If not, there is nothing to do: its datagrams are not answered.`;
     return warning(looked, `${address} is not admitted: ${when}`, remedy);
+  }
+  if (cause === 'overload') {
+    const remedy = 'Let it send less, or take it out of `allow`. Others lose nothing by it as long as they send less.';
+    return note(looked, `${address} sent more than the agent could handle: ${when}`, remedy);
   }
   const what = cause === 'malformed' ? 'sent datagrams in no known format' : `sent ${cause} datagrams`;
   return note(

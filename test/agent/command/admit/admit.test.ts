@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../../agent/agent.js';
-import { createAdmission, createCarrierCheck } from '../../../agent/command/admit.js';
-import { recordingLog } from '../../support/log.js';
-import { needs } from '../../support/needs.js';
-import { openPeer, randomAddress } from '../../support/udp.js';
+import { createAgent } from '../../../../agent/agent.js';
+import { createAdmission, createCarrierCheck } from '../../../../agent/command/admit/admit.js';
+import { recordingLog } from '../../../support/log.js';
+import { needs } from '../../../support/needs.js';
+import { openPeer, randomAddress } from '../../../support/udp.js';
 
 const datagram = (address: string, length = 4) => ({
   bytes: Buffer.alloc(length, 'p'),
