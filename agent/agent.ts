@@ -1,5 +1,5 @@
 import { milliseconds } from '../shared/duration.js';
-import { messageOf, SupersimError } from '../shared/errors.js';
+import { SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { raceTimeout } from '../shared/with-timeout.js';
@@ -29,7 +29,6 @@ import type { Registry } from './handlers/registry.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
-import { formatEndpoint } from './transport/endpoint.js';
 import { createLinks, type Links } from './transport/links/links.js';
 import { type Datagram, type ModemConsole, wallTime } from './transport/transport.js';
 
@@ -194,7 +193,10 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const delivery = createDelivery({ transport, outbox, keepMs, rates, stats, log });
     const { maxBytes } = transport;
     const { send } = delivery;
-    const pipeline = createPipeline({ config, registry, submit, journal, identity, send, maxBytes, stats, log });
+    const pipeline = createPipeline({
+      ...{ config, registry, submit, journal, identity, send, maxBytes, stats, log },
+      idleMs: () => performance.eventLoopUtilization().idle,
+    });
     parts = { transport, state, delivery, pipeline };
     try {
       await transport.start((datagram) => receive(pipeline, datagram));
@@ -243,13 +245,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   const isStopped = () => stopped !== undefined;
 
   function receive(pipeline: Pipeline, datagram: Datagram): void {
-    if (!admitting) return;
-    try {
-      pipeline.receive(datagram);
-    } catch (error) {
-      // A mistake of the agent's own: the next datagram may fare better.
-      log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
-    }
+    if (admitting) pipeline.receive(datagram);
   }
 
   function stop(): Promise<void> {

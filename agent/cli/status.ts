@@ -26,7 +26,7 @@ async function request(ask: Ask) {
 
 function formatStatus(status: Status): string {
   const { ports, running, waiting, counters, kernelDrops } = status;
-  const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed`;
+  const refused = `${counters.refusedSource} source not allowed, ${counters.refusedEmpty} empty, ${counters.refusedOversize} too large, ${counters.malformed} malformed, ${counters.refusedOverload} in overload`;
   const listed = (counts: Readonly<Record<string, number>>) =>
     Object.entries(counts)
       .map(([name, count]) => `${count} ${name}`)

@@ -1,4 +1,5 @@
 import type { Reply } from '../../shared/command.js';
+import { messageOf } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import type { Log } from '../base/log.js';
 import { createRateLimitedLog } from '../base/rate-limited-log.js';
@@ -17,6 +18,7 @@ import type { Journal } from './journal/types.js';
 import { createLives } from './life.js';
 import type { Outgoing, Send } from './outbox/delivery.js';
 import { createAdmission, createCarrierCheck, type RefusalCause } from './peers/admit.js';
+import { createIntake } from './peers/intake.js';
 import { createProofs } from './peers/proofs.js';
 import { createRoom, GATEWAY_PEER } from './peers/room.js';
 import { probe } from './probe.js';
@@ -35,12 +37,17 @@ export interface PipelineOptions {
   /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: (() => number) | undefined;
   readonly stats: Stats;
+  /**
+   * Returns how long the event loop has waited for work since the start, in milliseconds. Without it no datagram waits
+   * for others in an overload.
+   */
+  readonly idleMs?: (() => number) | undefined;
   readonly log: Log;
 }
 
 /** The way of a datagram: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
-  const { config, registry, submit, journal, identity, send, maxBytes = mostBytes, stats, log } = options;
+  const { config, registry, submit, journal, identity, send, maxBytes = mostBytes, stats, idleMs, log } = options;
   let changeable: Changeable = config;
   let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
@@ -57,6 +64,8 @@ export function createPipeline(options: PipelineOptions) {
     reply: (bytes, { datagram, peer }) => reply(bytes, datagram, peer, 'reply'),
   });
   const coap = createCoapServer({ ...shared, room, proofs, reply });
+  const intake =
+    idleMs && createIntake({ handle: admitOrLog, shed: (datagram) => refuse('overload', datagram), idleMs });
 
   return {
     receive,
@@ -94,16 +103,29 @@ export function createPipeline(options: PipelineOptions) {
       changeable = next;
       refusalOf = createAdmission(next.allow);
     },
-    /** Stops retransmissions. */
-    stop: coap.stop,
+    /** Stops retransmissions, and forgets what waits in an overload. */
+    stop(): void {
+      intake?.stop();
+      coap.stop();
+    },
   };
 
   function receive(datagram: Datagram): void {
     stats.received(datagram);
     const cause = refusalOf(datagram);
-    const port = ports.get(datagram.port);
-    if (cause !== undefined || port === undefined) refuse(cause ?? 'source', datagram);
-    else admit(datagram, port);
+    if (cause !== undefined || !ports.has(datagram.port)) refuse(cause ?? 'source', datagram);
+    // A modem is too slow for an overload.
+    else if (intake === undefined || datagram.transport === 'modem') admitOrLog(datagram);
+    else intake.take(datagram);
+  }
+
+  function admitOrLog(datagram: Datagram): void {
+    try {
+      admit(datagram);
+    } catch (error) {
+      // A mistake of the agent's own: the next datagram may fare better.
+      log.error({ error: messageOf(error), peer: formatEndpoint(datagram.source) }, 'internal error');
+    }
   }
 
   function refuse(cause: RefusalCause, datagram: Datagram): void {
@@ -117,8 +139,10 @@ export function createPipeline(options: PipelineOptions) {
     );
   }
 
-  function admit(datagram: Datagram, port: ListenedPort): void {
+  function admit(datagram: Datagram): void {
     const { bytes, source } = datagram;
+    const port = ports.get(datagram.port);
+    if (port === undefined) return;
     const peer = isCarrier(source.address) ? GATEWAY_PEER : formatEndpoint(source);
     if (log.isLevelEnabled('trace')) log.trace({ peer, port: port.port, hex: bytes.toString('hex') }, 'datagram in');
     const limit = limitOf(datagram, peer);

@@ -51,18 +51,24 @@ export function freshFolder(name) {
  * Starts an agent that journals: log level warn, and the handler `work`, which is not idempotent and returns a word.
  *
  * @param {string} state its state folder
- * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number>, idempotent?: boolean }} [options] `idempotent`: then its commands are not journalled
+ * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number>, idempotent?: boolean, control?: string }} [options] `idempotent`: then its commands are not journalled
  */
 export function startJournalAgent(
   state,
-  { program, journal = KEEP_ALL, env = {}, level = 'warn', limits = {}, idempotent = false } = {},
+  { program, journal = KEEP_ALL, env = {}, level = 'warn', limits = {}, idempotent = false, control } = {},
 ) {
   const module = join(folder, 'work.mjs');
   writeFileSync(module, handler(idempotent), { mode: 0o600 });
   return startAgent({
     ...(program !== undefined && { program }),
     level,
-    config: { modules: [module], state: { folder: state }, journal, limits },
+    config: {
+      modules: [module],
+      state: { folder: state },
+      journal,
+      limits,
+      ...(control && { control: { socket: control } }),
+    },
     env,
   });
 }

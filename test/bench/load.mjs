@@ -26,7 +26,7 @@ const PACE_MS = 1;
  * @typedef {{ perSecond: number, commands: number, lost: number, errors: number, p50: number, p99: number }} RoundTripResult
  * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
  * @typedef {{ sendMs: number, busyMs: number }} BurstResult
- * @typedef {{ address: string, port: number, format: keyof typeof formats, perSecond: number, ms: number }} PacedJob
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, perSecond: number, ms: number, from?: string }} PacedJob
  * @typedef {{ commands: number, lost: number, errors: number, p50: number, p99: number }} PacedResult
  * @typedef {{ 'round-trips': { job: RoundTripJob, result: RoundTripResult }, paced: { job: PacedJob, result: PacedResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
  */
@@ -83,10 +83,14 @@ process.on('message', async (/** @type {RoundTripJob & PacedJob & BurstJob & { k
 /** The highest number of a command until now. */
 let lastNumber = 0;
 
-/** @param {{ address: string, port: number }} to */
-async function connect({ address, port }) {
+/** @param {{ address: string, port: number, from?: string }} to */
+async function connect({ address, port, from }) {
   const socket = createSocket({ type: 'udp4', recvBufferSize: MEBIBYTE });
   socket.on('error', () => undefined); // a refused datagram is a lost one
+  if (from !== undefined) {
+    socket.bind(0, from);
+    await once(socket, 'listening');
+  }
   socket.connect(port, address);
   await once(socket, 'connect');
   return socket;
@@ -187,9 +191,9 @@ function quantiles(samples) {
  * @param {PacedJob} job
  * @returns {Promise<PacedResult>}
  */
-async function paced({ address, port, format, perSecond, ms }) {
+async function paced({ address, port, format, perSecond, ms, from }) {
   const { write, numberOf, isError } = formats[format](1);
-  const socket = await connect({ address, port });
+  const socket = await connect({ address, port, ...(from && { from }) });
   const count = Math.ceil((ms / 1000) * perSecond);
   const sentAt = new Float64Array(count);
   /** @type {number[]} */

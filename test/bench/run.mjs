@@ -14,6 +14,7 @@ const NAMES = [
   'memory',
   'idle-cpu',
   'burst',
+  'flood',
   'at-parser',
   'modem-line',
   'broadcast',

@@ -40,6 +40,8 @@ export interface PipelineSetup {
   readonly judge?: (deadline: number) => Promise<Verdict>;
   /** Name of the transport that datagrams come by. */
   readonly transport?: string;
+  /** The time for which the event loop has waited; without it there is no overload. */
+  readonly idleMs?: () => number;
 }
 
 export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
@@ -55,6 +57,7 @@ export function startPipeline({
   maxBytes,
   judge,
   transport: name = 'fake',
+  idleMs,
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
   const stats = createStats(log);
@@ -97,6 +100,7 @@ export function startPipeline({
     send,
     maxBytes: transport.maxBytes,
     stats,
+    idleMs,
     log,
   });
   const [firstPort] = resolved.listen.ports;

@@ -4,7 +4,7 @@ import { type Endpoint, isVersion6 } from '../../transport/endpoint.js';
 import type { Datagram } from '../../transport/transport.js';
 
 /** Why a datagram is refused. */
-export type RefusalCause = 'source' | 'empty' | 'oversize';
+export type RefusalCause = 'source' | 'empty' | 'oversize' | 'overload';
 
 /** Addresses whose answer is cached; looking up an address in ranges is slow. */
 const REMEMBERED_ADDRESSES = 1024;

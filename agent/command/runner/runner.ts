@@ -1,10 +1,10 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { messageOf, type SupersimError } from '../../../shared/errors.js';
 import { EXPIRED, isPast } from './deadline.js';
-import { createFairQueue } from './fair-queue.js';
 import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
 import type { Task } from './task.js';
+import { createWaitingTasks } from './waiting-tasks.js';
 
 export interface RunLimits {
   readonly running: number;
@@ -66,7 +66,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   let starting = 0;
   /** Tasks whose start is on the disk, and which wait for a place. */
   const ready: Task[] = [];
-  const queue = createFairQueue();
+  const queue = createWaitingTasks();
   let advancing = false;
   let stopping = false;
   let idle: (() => void) | undefined;

@@ -13,6 +13,8 @@ export interface Counters {
   refusedSource: number;
   refusedEmpty: number;
   refusedOversize: number;
+  /** More than could be handled, of the address that sent the most. */
+  refusedOverload: number;
   /** In no known format, or in another than the port is pinned to. */
   malformed: number;
   /** CoAP messages of any kind. */
@@ -40,6 +42,7 @@ export const createCounters = (): Counters => ({
   refusedSource: 0,
   refusedEmpty: 0,
   refusedOversize: 0,
+  refusedOverload: 0,
   malformed: 0,
   coap: 0,
   strayReplies: 0,

@@ -70,7 +70,7 @@ const createHandlerMeter = (): HandlerMeter => ({
 });
 
 const createTransportMeter = (): TransportMeter => ({
-  received: { admitted: 0, source: 0, empty: 0, oversize: 0, malformed: 0 },
+  received: { admitted: 0, source: 0, empty: 0, oversize: 0, overload: 0, malformed: 0 },
   receivedBytes: 0,
   ...createSentCounts(),
 });

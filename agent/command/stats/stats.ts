@@ -19,7 +19,12 @@ export interface CommandSource {
 /** The one book of statistics: each event is reported once, and counted for `status` and for metrics. */
 export type Stats = ReturnType<typeof createStats>;
 
-const REFUSAL_COUNTERS = { source: 'refusedSource', empty: 'refusedEmpty', oversize: 'refusedOversize' } as const;
+const REFUSAL_COUNTERS = {
+  source: 'refusedSource',
+  empty: 'refusedEmpty',
+  oversize: 'refusedOversize',
+  overload: 'refusedOverload',
+} as const;
 
 /** @param log gets a line `command` for each command that has ended */
 export function createStats(log: Log) {

@@ -154,6 +154,8 @@ export const statusSchema = z.looseObject({
     refusedSource: count,
     refusedEmpty: count,
     refusedOversize: count,
+    /** Absent in an agent of version 0.1. */
+    refusedOverload: count.default(0),
     malformed: count,
     repeats: count,
     outcomes: z.record(z.string(), count),
@@ -183,7 +185,7 @@ export const statusSchema = z.looseObject({
   lastRefused: z
     .array(
       z.looseObject({
-        /** `source`, `empty`, `oversize` or `malformed`. */
+        /** `source`, `empty`, `oversize`, `overload` or `malformed`. */
         cause: z.string(),
         address: z.string(),
         times: count,

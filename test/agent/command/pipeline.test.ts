@@ -1,5 +1,6 @@
 import { decode, encode } from 'cborg';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Log } from '../../../agent/base/log.js';
 import { defineHandler } from '../../../agent/handlers/handler.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { recordingLog } from '../../support/log.js';
@@ -239,6 +240,44 @@ describe('the log', () => {
       ['oversize', undefined],
     ]);
     expect(() => startPipeline({ config: { allow: ['fe80::1/128'] } })).not.toThrow();
+  });
+});
+
+describe('in an overload', () => {
+  /** Makes a pipeline that has noticed that the event loop has not waited for a while. */
+  async function startOverloaded(transport: string, log?: Log) {
+    const pipeline = startPipeline({ transport, idleMs: () => 0, ...(log && { log }) });
+    pipeline.answers('ping');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return pipeline;
+  }
+
+  it('what does not fit is counted, logged once with whose it is, and not answered', async () => {
+    const { log, withMessage } = recordingLog();
+    const { receive, counters, meters, recent, sent, pipeline } = await startOverloaded('udp', log);
+    onTestFinished(pipeline.stop);
+    sent.length = 0;
+    for (let count = 0; count < 20_000; count++) receive('ping', { address: '100.64.0.1', port: 1 + (count % 100) });
+    expect(sent).toEqual([]);
+    expect(counters.refusedOverload).toBeGreaterThan(3000);
+    expect(counters.refusedOverload).toBeLessThan(5000);
+    expect(meters.transports.udp.received.overload).toBe(counters.refusedOverload);
+    expect(recent.refusedSources()).toMatchObject([{ cause: 'overload', address: '100.64.0.1' }]);
+    expect(withMessage('datagram refused')).toMatchObject([
+      { details: { cause: 'overload', source: expect.stringMatching(/^100\.64\.0\.1:/) } },
+    ]);
+    expect(withMessage('datagram refused')[0]?.details).not.toHaveProperty('admitBy');
+  });
+
+  it('what waits is answered', async () => {
+    const { reply, counters } = await startOverloaded('udp');
+    expect(String(await reply('#1 ping'))).toBe('#1 ok pong');
+    expect(counters.refusedOverload).toBe(0);
+  });
+
+  it('what a modem has received waits for nothing', async () => {
+    const { answers } = await startOverloaded('modem');
+    expect(answers('#1 ping').map(String)).toEqual(['#1 ok pong']);
   });
 });
 

@@ -56,6 +56,10 @@ function judgeRefused(
     const remedy = `If commands come from there, add \`${range}\` to \`allow\`. If not, there is nothing to do: its datagrams are not answered.`;
     return warning(looked, `${address} is not admitted: ${when}`, remedy);
   }
+  if (cause === 'overload') {
+    const remedy = 'Let it send less, or take it out of `allow`. Others lose nothing by it as long as they send less.';
+    return note(looked, `${address} sent more than the agent could handle: ${when}`, remedy);
+  }
   const what = cause === 'malformed' ? 'sent datagrams in no known format' : `sent ${cause} datagrams`;
   return note(
     looked,

@@ -60,7 +60,14 @@ describe('the pipeline', () => {
     receive(Buffer.from([0xff, 0xff]));
     // A CoAP message whose token is cut off.
     receive(Buffer.from([0x48, 0x01, 0x00, 0x01]));
-    expect(meters.transports.udp.received).toEqual({ admitted: 3, source: 1, empty: 1, oversize: 1, malformed: 2 });
+    expect(meters.transports.udp.received).toEqual({
+      admitted: 3,
+      source: 1,
+      empty: 1,
+      oversize: 1,
+      overload: 0,
+      malformed: 2,
+    });
     expect(meters.transports.udp.receivedBytes).toBe(7 + 7 + 44 + 0 + 4 + 1301 + 2 + 4);
     expect(meters.handlers.get('ping')?.outcomes).toEqual({ done: 3, failed: 0, refused: 0, interrupted: 0 });
     expect(meters.others.outcomes).toEqual({ done: 0, failed: 0, refused: 1, interrupted: 0 });

@@ -94,6 +94,11 @@ describe('judgeAllow', () => {
     ['an oversize datagram', { refused: refused('oversize', '100.64.0.1') }, [/^note: .* sent oversize datagrams: /]],
     ['an empty datagram', { refused: refused('empty', '100.64.0.1') }, [/^note: .* sent empty datagrams: /]],
     [
+      'an address that sent too much',
+      { refused: refused('overload', '100.64.0.1') },
+      [/^note: 100\.64\.0\.1 sent more than the agent could handle: 2 times.* → .*send less/],
+    ],
+    [
       'several refused sources',
       { refused: [...refused('source', '10.1.2.3'), ...refused('malformed', '100.64.0.1')] },
       [/^warning: /, /^note: /],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createFairQueue } from '../../../../agent/command/runner/fair-queue.js';
 import type { Task } from '../../../../agent/command/runner/task.js';
+import { createWaitingTasks } from '../../../../agent/command/runner/waiting-tasks.js';
 import { compileHandler } from '../../../../agent/handlers/registry.js';
 
 const LIMITS = { running: 1, waiting: 256, waitingBytes: 256_000 };
@@ -11,7 +11,7 @@ function taskOf(holder: string, name = holder, bytes = 10): Task {
   return { command, holder, handler, params: {}, bytes, done: () => undefined };
 }
 
-function fill(queue: ReturnType<typeof createFairQueue>, holder: string, limits = LIMITS, bytes = 10): number {
+function fill(queue: ReturnType<typeof createWaitingTasks>, holder: string, limits = LIMITS, bytes = 10): number {
   let count = 0;
   while (queue.push(taskOf(holder, `${holder} ${count}`, bytes), limits)) count++;
   return count;
@@ -21,13 +21,13 @@ const anyTask = () => true;
 
 describe('a queue', () => {
   it('gives the tasks of one address in the order in which they came', () => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     for (const name of ['a', 'b', 'c']) queue.push(taskOf('one', name), LIMITS);
     expect(Array.from({ length: 4 }, () => queue.take(anyTask)?.command.name)).toEqual(['a', 'b', 'c', undefined]);
   });
 
   it('gives the tasks of several addresses in turns', () => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     fill(queue, 'greedy');
     for (const name of ['a', 'b']) queue.push(taskOf('other', name), LIMITS);
     const names = Array.from({ length: 5 }, () => queue.take(anyTask)?.command.name);
@@ -35,14 +35,14 @@ describe('a queue', () => {
   });
 
   it('passes a task that may not start yet', () => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     for (const name of ['a', 'b']) queue.push(taskOf('one', name), LIMITS);
     expect(queue.take(({ command }) => command.name === 'b')?.command.name).toBe('b');
     expect(queue.length).toBe(1);
   });
 
   it('gives what is wanted, all of it, and keeps the rest', () => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     for (const holder of ['one', 'two', 'three']) queue.push(taskOf(holder), LIMITS);
     expect(queue.remove(({ holder }) => holder !== 'two').map(({ holder }) => holder)).toEqual(['one', 'three']);
     expect(queue.some(({ holder }) => holder === 'two')).toBe(true);
@@ -55,7 +55,7 @@ describe('the bound of a queue', () => {
     ['tasks', LIMITS, 10],
     ['bytes', { ...LIMITS, waiting: 65_536 }, 1000],
   ])('of %s leaves a quarter to those that hold less than a quarter', (_what, limits, bytes) => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     expect(fill(queue, 'greedy', limits, bytes)).toBe(192);
     expect(fill(queue, 'other', limits, bytes)).toBe(32);
     expect(fill(queue, 'third', limits, bytes)).toBe(16);
@@ -69,11 +69,11 @@ describe('the bound of a queue', () => {
     [1, 1],
     [2, 2],
   ])('of %d tasks has room for %d of one address', (waiting, count) => {
-    expect(fill(createFairQueue(), 'one', { ...LIMITS, waiting })).toBe(count);
+    expect(fill(createWaitingTasks(), 'one', { ...LIMITS, waiting })).toBe(count);
   });
 
   it('is never passed, however many addresses send', () => {
-    const queue = createFairQueue();
+    const queue = createWaitingTasks();
     for (let holder = 0; holder < 1000; holder++) fill(queue, String(holder));
     expect(queue.length).toBeLessThanOrEqual(LIMITS.waiting);
     expect(queue.remove(anyTask)).toHaveLength(LIMITS.waiting);

@@ -12,7 +12,7 @@ interface Line {
  * Tasks that wait for a place. Each source address has its share of the queue, and those that have tasks in it take
  * turns: whoever sends much waits for its own tasks, and not for it those that send little.
  */
-export function createFairQueue() {
+export function createWaitingTasks() {
   /** By source address; the next one's turn first. */
   const lines = new Map<string, Line>();
   let length = 0;
