@@ -13,6 +13,7 @@ import { createPipeline, type Pipeline } from './command/pipeline.js';
 import { recoverCommands } from './command/recover.js';
 import { createDeadlineJudge } from './command/runner/deadline.js';
 import { createDeadlineGate } from './command/runner/deadline-gate.js';
+import { createPlaces } from './command/runner/places.js';
 import { createRunner } from './command/runner/runner.js';
 import type { Meters } from './command/stats/meters.js';
 import { createStats, type Stats } from './command/stats/stats.js';
@@ -129,7 +130,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   const ports = config.listen.ports.map(({ port }) => port);
   const stats = createStats(log);
   const context = { deviceId, log, emit };
-  const runner = createRunner(config.limits, { ...context, ran: stats.ran });
+  const runner = createPlaces(config.limits, { ...context, ran: stats.ran });
   const probeRunner = createRunner(PROBE_LIMITS, context);
   const clockSynchronized = createClockCheck();
   const judge = createDeadlineJudge(clockSynchronized, () => current.config.deadline.unsynchronized);

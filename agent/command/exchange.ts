@@ -94,10 +94,9 @@ export function createExchanges(options: ExchangeOptions) {
     const { message, format, peer, datagram } = incoming;
     const isTracked = key !== undefined && found?.kind !== 'unknown' && policy === 'track';
     const seen = isTracked
-      ? duplicates.begin(key.text, false, parametersOf(peer).exchangeLifetime, performance.now())
+      ? duplicates.begin(key.text, parametersOf(peer).exchangeLifetime, performance.now())
       : undefined;
-    const unknown = found?.kind === 'unknown' ? found.error.message : undefined;
-    const refusal = unknown ?? (isTracked && seen === undefined ? TABLE_FULL : undefined);
+    const refusal = found?.kind === 'unknown' ? found.error.message : undefined;
     const isLost = isTracked && found?.kind === 'lost';
     const life = lives.open({ datagram, peer, format, resumed }, { key, policy, seen, isLost });
     const exchange: Exchange = { incoming, life, results: [] };
@@ -272,5 +271,4 @@ const idOf = (entry: Entry) => ('request' in entry ? entry.request.id : entry.id
 const hasId = (entry: Entry) => idOf(entry) !== undefined;
 const wantsReply = (id: Command['id'], format: Format) => id !== undefined || format === 'text' || format === 'raw';
 
-const TABLE_FULL = 'the duplicate table is full';
 const STILL_RUNNING: Reply<'running'> = { error: { code: 'running', message: 'it is still running' } };

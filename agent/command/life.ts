@@ -97,6 +97,10 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
   function run(life: Life, { command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
     const settleOnce = once(settle);
     try {
+      if (!isKept(life)) {
+        settleOnce(TABLE_FULL);
+        return;
+      }
       if (life.setup.policy === 'track') life.handle ??= createHandle(life, describe(false));
       const { handle } = life;
       if (life.setup.isLost === true) {
@@ -118,6 +122,13 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
       logMistake(life, command.name, error);
       settleOnce(internalError(error));
     }
+  }
+
+  /** A command that must not run twice is kept in the duplicate table from now on, if there is room. */
+  function isKept({ setup: { policy, seen }, origin: { datagram } }: Life): boolean {
+    return (
+      policy !== 'track' || seen === undefined || duplicates.keep(seen, datagram.source.address, performance.now())
+    );
   }
 
   /** An idempotent command needs no entry before it runs; one that takes long gets it, to run again after a crash. */
@@ -157,11 +168,12 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
       const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
       const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined && !runsAgain(origin);
       // What the journal has needs no other memory, and what could not be recorded may be tried again.
-      if ((isOnDisk || unrecorded !== undefined) && setup.seen !== undefined) duplicates.forget(setup.seen);
+      const isNeedless = isOnDisk || unrecorded !== undefined || results.every(isRefusedAgain);
+      if (isNeedless && setup.seen?.share !== undefined) duplicates.forget(setup.seen);
       completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
     };
     try {
-      if (handle === undefined) complete(journal === undefined && setup.seen !== undefined);
+      if (handle === undefined) complete(journal === undefined && setup.seen?.share !== undefined);
       else handle.finish(endingOf(results, reply), isFinal, (error) => complete(error === undefined));
     } catch (error) {
       logMistake(life, results[0]?.name, error);
@@ -243,6 +255,11 @@ const runsAgain = ({ resumed }: CommandOrigin): boolean => resumed?.command.idem
  */
 const mustBeFinal = ({ id, reply }: CommandResult): boolean =>
   id !== undefined && 'error' in reply && (reply.error.code === 'busy' || reply.error.code === 'interrupted');
+
+/** Tells whether the same bytes are refused again when they come again: that need not be remembered. */
+const isRefusedAgain = ({ reply }: CommandResult): boolean => 'error' in reply && reply.error.code === 'expired';
+
+const TABLE_FULL: Reply = { error: { code: 'busy', message: 'the duplicate table is full' } };
 
 const asUnrecorded = <Result extends CommandResult>(result: Result): Result =>
   'error' in result.reply && result.reply.error.code === 'busy'

@@ -74,6 +74,8 @@ export interface Handler {
    * start of the process (`process`).
    */
   readonly endsWith?: EndsWith | undefined;
+  /** It is built in and safe: it runs although other handlers take all places. */
+  readonly hasOwnPlaces?: boolean | undefined;
   /** The handler ends or changes the device, or passes parameters to a privileged service. */
   readonly needsAuthentication?: boolean | undefined;
   /** Usage of the parameters, for `commands`: `channel:integer on:boolean [label:string]`. */

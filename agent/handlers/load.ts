@@ -8,7 +8,7 @@ import { info } from './builtin/info.js';
 import { ping } from './builtin/ping.js';
 import { restartHandlers } from './builtin/restart.js';
 import type { HandlerDefinition } from './handler.js';
-import { addHandler, compileHandler, type Registry } from './registry.js';
+import { addHandler, compileBuiltIn, compileHandler, type Registry } from './registry.js';
 
 /**
  * Loads an agent's handlers: built-in ones, those of the embedding program, and configured ones. A configured handler that
@@ -24,7 +24,7 @@ export async function loadHandlers(
 ): Promise<Registry> {
   const registry: Registry = new Map();
   const builtIns = [ping, echo, info(config.device.id, sources.link), health(sources), commands(registry)];
-  for (const handler of [...builtIns.map(compileHandler), ...restartHandlers(config), ...own.map(compileHandler)]) {
+  for (const handler of [...builtIns.map(compileBuiltIn), ...restartHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
   await addConfigured(registry, config, log);

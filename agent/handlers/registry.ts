@@ -49,6 +49,12 @@ export function compileHandler(definition: HandlerDefinition): Handler {
   };
 }
 
+/** Makes a handler of the agent itself: a safe one has places of its own. */
+export function compileBuiltIn(definition: HandlerDefinition): Handler {
+  const handler = compileHandler(definition);
+  return { ...handler, hasOwnPlaces: handler.safe };
+}
+
 function readTimeout(name: string, timeout: string): number {
   try {
     return milliseconds(timeout);

@@ -4,14 +4,15 @@ import { createDelivery } from '../../agent/command/outbox/delivery.js';
 import { createPipeline } from '../../agent/command/pipeline.js';
 import type { Verdict } from '../../agent/command/runner/deadline.js';
 import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js';
-import { createRunner } from '../../agent/command/runner/runner.js';
+import { createPlaces } from '../../agent/command/runner/places.js';
 import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
+import { health } from '../../agent/handlers/builtin/health.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
-import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
+import { addHandler, compileBuiltIn, compileHandler, type Registry } from '../../agent/handlers/registry.js';
 import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 
@@ -24,7 +25,7 @@ export interface Sent {
 
 export interface PipelineSetup {
   readonly config?: ConfigInput;
-  /** Besides `ping` and `echo`. */
+  /** Besides `ping`, `echo` and `health`. */
   readonly handlers?: readonly HandlerDefinition[];
   readonly log?: Log;
   readonly journal?: Journal;
@@ -57,9 +58,10 @@ export function startPipeline({
   const stats = createStats(log);
   const { counters, meters, recent } = stats;
   const registry: Registry = new Map();
-  for (const definition of [ping, echo, ...handlers]) addHandler(registry, compileHandler(definition));
+  for (const definition of [ping, echo, health({})]) addHandler(registry, compileBuiltIn(definition));
+  for (const definition of handlers) addHandler(registry, compileHandler(definition));
   meters.know(registry.keys());
-  const runner = createRunner(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran: stats.ran });
+  const runner = createPlaces(resolved.limits, { deviceId: 'test', log, emit: async () => undefined, ran: stats.ran });
   const sent: Sent[] = [];
   let arrived: (() => void) | undefined;
   const transport: Transport = {

@@ -138,9 +138,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const seen = duplicates.begin(key.text, policy !== 'track', lifetime, now());
-    if (seen === undefined) refuse(request, peer, 'the duplicate table is full');
-    else answer(seen, request, peer, key, policy, isLost);
+    answer(duplicates.begin(key.text, lifetime, now()), request, peer, key, policy, isLost);
   }
 
   function refuse(request: CoapMessage, peer: Peer, why: string): void {
@@ -223,8 +221,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     /** Handles a request that an earlier run of the agent accepted and acknowledged. */
     resume(request: CoapMessage, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
-      const seen = duplicates.begin(key.text, false, parametersOf(peer.name).exchangeLifetime, now());
-      if (seen === undefined) throw new Error('the duplicate table is full');
+      const seen = duplicates.begin(key.text, parametersOf(peer.name).exchangeLifetime, now());
       seen.accepted = true;
       answer(seen, request, peer, key, 'track', false);
     },

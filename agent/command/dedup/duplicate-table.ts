@@ -1,40 +1,43 @@
+import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { createShares } from '../../base/shares.js';
 import type { SeenRequest } from './entry.js';
 import { createEvictableRing } from './evictable-ring.js';
 
-/** Most requests in the table; each is remembered for the exchange lifetime of its peer. */
+/** Most requests that are not forgotten early; each is remembered for the exchange lifetime of its peer. */
 export const MAX_REMEMBERED = 16_384;
-/** Most of them that may be forgotten early: enough for repeats that follow at once. */
-export const MAX_EVICTABLE = 1024;
-/** Most bytes of all requests and replies in the table; those that may be forgotten early have memory of their own. */
+/** Most bytes that they and their replies take. */
 export const MAX_REMEMBERED_BYTES = 8_388_608;
+/** Most requests that may be forgotten early: enough for repeats that follow at once. They have memory of their own. */
+export const MAX_EVICTABLE = 1024;
+/** Memory that a request takes besides the bytes of its key and its reply, as measured on 64 bits. */
+export const ENTRY_BYTES = 512;
 
 /**
- * Remembers requests, so that a repeat is answered and does not run again. At the bound a new request takes the place
- * of an evictable one, or is refused: a request that must not run twice is never forgotten before it expires.
+ * Remembers requests, so that a repeat is answered and does not run again. One that must not run twice is never forgotten
+ * before it expires: at the bound further ones are refused. Each source address has its share of the room.
  */
 export function createDuplicateTable() {
-  const known = new Map<string, SeenRequest>();
-  /** Entries that have ended, by their lifetime: each queue is in the order of expiry. Running entries are in none. */
+  const kept = new Map<string, SeenRequest>();
+  /** Kept requests that have ended, by their lifetime: each queue is in the order of expiry. Running ones are in none. */
   const ended = new Map<number, ReturnType<typeof createQueue>>();
   const evictable = createEvictableRing(MAX_EVICTABLE);
-  let bytes = 0;
+  const shares = createShares({ entries: MAX_REMEMBERED, bytes: MAX_REMEMBERED_BYTES });
 
   function forget(seen: SeenRequest): void {
-    if (seen.forgotten) return;
-    if (seen.slot !== undefined) {
-      evictable.forget(seen);
-      return;
+    if (seen.share === undefined) evictable.forget(seen);
+    else {
+      shares.giveBack(seen.share, sizeOf(seen));
+      seen.share = undefined;
+      seen.forgotten = true;
+      kept.delete(seen.key);
     }
-    seen.forgotten = true;
-    bytes -= seen.key.length + (seen.reply?.length ?? 0);
-    known.delete(seen.key);
   }
 
   function forgetExpired(now: number): void {
     for (const queue of ended.values()) {
       for (let first = queue.first(); first !== undefined; first = queue.first()) {
         if (!first.forgotten && now < first.expiresAt) break;
-        forget(first);
+        if (!first.forgotten) forget(first);
         queue.shift();
       }
     }
@@ -46,28 +49,17 @@ export function createDuplicateTable() {
     queue.push(seen);
   }
 
-  function makeRoom(): boolean {
-    let others = evictable.length;
-    for (; others > 0 && known.size + others >= MAX_REMEMBERED; others--) evictable.forgetOldest();
-    return known.size + others < MAX_REMEMBERED && bytes < MAX_REMEMBERED_BYTES;
-  }
-
   return {
     find(key: string, now: number): SeenRequest | undefined {
-      const seen = known.get(key);
-      if (seen === undefined) return evictable.find(key, now);
-      return seen.running || now < seen.expiresAt ? seen : undefined;
+      const seen = kept.get(key);
+      return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : evictable.find(key, now);
     },
     /**
-     * @param isEvictable whether it may be forgotten early, as running it again does no harm
-     * @param lifetime how long it is remembered after it has ended, in milliseconds; of few different values
-     * @returns undefined when there is no room, and the request must be refused as busy
+     * Remembers a request that begins, until others take its memory.
+     *
+     * @param lifetime how long it is remembered at most after it has ended, in milliseconds; of few different values
      */
-    begin(key: string, isEvictable: boolean, lifetime: number, now: number): SeenRequest | undefined {
-      forgetExpired(now);
-      const before = known.get(key);
-      if (before !== undefined) forget(before);
-      if (!makeRoom()) return undefined;
+    begin(key: string, lifetime: number, now: number): SeenRequest {
       const seen: SeenRequest = {
         key,
         reply: undefined,
@@ -77,22 +69,39 @@ export function createDuplicateTable() {
         expiresAt: now + lifetime,
         forgotten: false,
         slot: undefined,
+        share: undefined,
       };
-      if (isEvictable) evictable.begin(seen);
-      else {
-        known.set(key, seen);
-        bytes += key.length;
-      }
+      evictable.begin(seen);
       return seen;
     },
-    /** Keeps the reply of a request that has ended; from now on it is remembered for its lifetime. */
+    /**
+     * Keeps a request that has begun: its command is about to run, and must not run twice.
+     *
+     * @param holder the source address, which it counts for
+     * @returns false when there is no room, and the request must be refused as busy
+     */
+    keep(seen: SeenRequest, holder: string, now: number): boolean {
+      if (seen.share !== undefined) return true;
+      forgetExpired(now);
+      const before = kept.get(seen.key);
+      if (before !== undefined) forget(before);
+      const share = shares.take(holder, sizeOf(seen));
+      if (share === undefined) return false;
+      evictable.release(seen);
+      seen.share = share;
+      kept.set(seen.key, seen);
+      return true;
+    },
+    /** Remembers the reply of a request that has ended; from now on it is remembered for its lifetime. */
     finish(seen: SeenRequest, reply: Uint8Array | undefined, now = performance.now()): void {
+      const size = sizeOf(seen);
       seen.running = false;
       seen.expiresAt = now + seen.lifetime;
-      if (seen.slot !== undefined) evictable.finish(seen, reply);
-      else if (!seen.forgotten) {
-        seen.reply = reply;
-        bytes += reply?.length ?? 0;
+      if (seen.share === undefined) evictable.finish(seen, reply);
+      else {
+        // A copy: a small Buffer is a part of a larger one, which would stay in memory too.
+        seen.reply = reply && new Uint8Array(reply);
+        shares.resize(seen.share, sizeOf(seen) - size);
         expireLater(seen);
       }
     },
@@ -100,21 +109,29 @@ export function createDuplicateTable() {
     forget,
     /**
      * Tells whether commands are refused although entries have expired: a fault of this table, which a restart ends.
-     * Reads the whole table, and only when it is full.
+     * Reads the whole table, and only when there is little room.
      */
     isClogged(now: number): boolean {
       forgetExpired(now);
-      if (known.size < MAX_REMEMBERED && bytes < MAX_REMEMBERED_BYTES) return false;
-      for (const { running, expiresAt } of known.values()) if (!running && expiresAt <= now) return true;
+      if (!shares.isScarce) return false;
+      for (const { running, expiresAt } of kept.values()) if (!running && expiresAt <= now) return true;
       return false;
     },
     get size() {
-      return known.size + evictable.length;
+      return kept.size + evictable.length;
+    },
+    /** Memory that the kept requests and their replies take, in bytes. */
+    get bytes() {
+      return shares.bytes;
     },
   };
 }
 
 export type DuplicateTable = ReturnType<typeof createDuplicateTable>;
+
+/** While a request runs, room is kept for a reply of any length. */
+const sizeOf = ({ key, running, reply }: SeenRequest): number =>
+  ENTRY_BYTES + key.length + (running ? MAX_PAYLOAD_BYTES : (reply?.length ?? 0));
 
 /**
  * First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted.
@@ -135,7 +152,7 @@ function createQueue() {
     },
     push(seen: SeenRequest): void {
       // Forgotten requests behind one that stays would otherwise accumulate.
-      if (items.length - head >= MAX_REMEMBERED + MAX_EVICTABLE) {
+      if (items.length - head >= MAX_REMEMBERED) {
         items = items.slice(head).filter(({ forgotten }) => !forgotten);
         head = 0;
       }

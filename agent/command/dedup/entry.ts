@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { Share } from '../../base/shares.js';
 import type { Handler } from '../../handlers/handler.js';
 import type { Authorize } from '../authorize.js';
 
@@ -33,6 +34,8 @@ export interface SeenRequest {
   forgotten: boolean;
   /** Its slot in the evictable ring, if it may be forgotten early. */
   slot: Slot | undefined;
+  /** The share of the table that it counts for, if it must not be forgotten early. */
+  share: Share | undefined;
 }
 
 /** What a repeat of a request is answered from. */

@@ -40,6 +40,10 @@ export function createEvictableRing(capacity: number) {
     if (newer !== undefined) newer.older = undefined;
   }
 
+  function forget(seen: SeenRequest): void {
+    if (seen.slot?.running === seen) empty(seen.slot);
+  }
+
   const keyOf = ({ running, at, keyBytes }: Slot) => running?.key ?? memory.toString('latin1', at, at + keyBytes);
 
   /**
@@ -49,7 +53,17 @@ export function createEvictableRing(capacity: number) {
     const { at, keyBytes, replyBytes, expiresAt } = slot;
     const start = at + keyBytes;
     const reply = replyBytes === undefined ? undefined : Buffer.from(memory.subarray(start, start + replyBytes));
-    return { key, reply, running: false, accepted: false, lifetime: 0, expiresAt, forgotten: false, slot };
+    return {
+      key,
+      reply,
+      running: false,
+      accepted: false,
+      lifetime: 0,
+      expiresAt,
+      forgotten: false,
+      slot,
+      share: undefined,
+    };
   }
 
   return {
@@ -87,10 +101,20 @@ export function createEvictableRing(capacity: number) {
       slot.replyBytes = reply?.length;
       if (reply !== undefined) memory.set(reply, slot.at + slot.keyBytes);
     },
-    forget(seen: SeenRequest): void {
-      if (seen.slot?.running === seen) empty(seen.slot);
+    forget,
+    /** Gives up a request that runs, and is remembered elsewhere from now on; its slot is free, if it is the newest. */
+    release(seen: SeenRequest): void {
+      const { slot } = seen;
+      forget(seen);
+      seen.slot = undefined;
+      seen.forgotten = false;
+      const last = (next + capacity - 1) % capacity;
+      if (slot === undefined || slots[last] !== slot) return;
+      newest[slot.checksum & (capacity - 1)] = slot.older;
+      slot.older = undefined;
+      next = last;
+      length--;
     },
-    forgetOldest,
     get length() {
       return length;
     },

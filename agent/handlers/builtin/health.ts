@@ -23,29 +23,37 @@ export interface HealthSources {
 
 const MEGABYTE = 1024 * 1024;
 
-/** Reports the device's condition. */
+/** Reports the device's condition. Requests that come while it looks share what it finds. */
 export function health({ clockSynchronized = createClockCheck(), link, journal }: HealthSources): HandlerDefinition {
+  let pending: ReturnType<typeof look> | undefined;
   return defineHandler({
     name: 'health',
     description: 'Shows load, memory, disk, temperature, clock, link and journal',
     params: z.object({}),
     safe: true,
     run: async () => {
-      const disk = await statfs('/');
-      return {
-        load1: round(loadavg()[0] ?? 0),
-        memoryFreeMB: Math.round((await availableMemory()) / MEGABYTE),
-        memoryTotalMB: Math.round(totalmem() / MEGABYTE),
-        agentMemoryMB: Math.round(process.memoryUsage.rss() / MEGABYTE),
-        diskFreeMB: Math.round((disk.bavail * disk.bsize) / MEGABYTE),
-        diskTotalMB: Math.round((disk.blocks * disk.bsize) / MEGABYTE),
-        temperatureC: await boardTemperature(),
-        clockSynchronized: await clockSynchronized(),
-        ...(link && linkHealth(link())),
-        ...journalHealth(journal?.()),
-      };
+      pending ??= look().finally(() => {
+        pending = undefined;
+      });
+      return pending;
     },
   });
+
+  async function look() {
+    const disk = await statfs('/');
+    return {
+      load1: round(loadavg()[0] ?? 0),
+      memoryFreeMB: Math.round((await availableMemory()) / MEGABYTE),
+      memoryTotalMB: Math.round(totalmem() / MEGABYTE),
+      agentMemoryMB: Math.round(process.memoryUsage.rss() / MEGABYTE),
+      diskFreeMB: Math.round((disk.bavail * disk.bsize) / MEGABYTE),
+      diskTotalMB: Math.round((disk.blocks * disk.bsize) / MEGABYTE),
+      temperatureC: await boardTemperature(),
+      clockSynchronized: await clockSynchronized(),
+      ...(link && linkHealth(link())),
+      ...journalHealth(journal?.()),
+    };
+  }
 }
 
 /** Reports a journal that lost something, or cannot be written. */

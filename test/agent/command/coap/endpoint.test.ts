@@ -1,13 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
-import {
-  createDuplicateTable,
-  MAX_EVICTABLE,
-  MAX_REMEMBERED,
-} from '../../../../agent/command/dedup/duplicate-table.js';
+import { createDuplicateTable, MAX_EVICTABLE } from '../../../../agent/command/dedup/duplicate-table.js';
 import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../../shared/coap/message.js';
-import { OPTION, uintOption } from '../../../../shared/coap/options.js';
-import { numberOption, requestBytes, summary, withoutId } from '../../../support/coap.js';
+import { uintOption } from '../../../../shared/coap/options.js';
+import { requestBytes, summary, withoutId } from '../../../support/coap.js';
 
 const DIRECT_PEER = '192.0.2.1:5683';
 /** Longer than any time of RFC 7252. */
@@ -369,27 +365,7 @@ describe('bytes that are no message', () => {
   });
 });
 
-describe('when no more requests can be remembered', () => {
-  it('one that must not run twice is refused as busy until the others’ time is over', () => {
-    const { receive, handled, answer, sent } = startEndpoint();
-    for (let index = 0; index < MAX_REMEMBERED; index++) {
-      receive(requestBytes({ messageId: index & 0xffff, token: 'old' }));
-      answer('x', index);
-    }
-    sent.length = 0;
-    const bytes = requestBytes({ messageId: 1, token: 'new' });
-    expect(receive(bytes)).toEqual([expect.stringMatching(/^ACK 5\.03 #1 "new" busy: /)]);
-    const [busy] = sent;
-    expect(numberOption(parseMessage(busy?.bytes ?? Buffer.alloc(0)), OPTION.maxAge)).toBe(5);
-    expect(receive(requestBytes({ type: 'NON', token: 'new' }))).toEqual([expect.stringMatching(/^NON 5\.03 /)]);
-    expect(handled).toHaveLength(MAX_REMEMBERED);
-    // Nothing that is remembered has been given up for it.
-    expect(receive(requestBytes({ messageId: 0, token: 'old' }))).toEqual(['ACK 2.04 #0 "old" x']);
-    vi.advanceTimersByTime(247_000);
-    expect(receive(bytes)).toEqual([]);
-    expect(handled).toHaveLength(MAX_REMEMBERED + 1);
-  });
-
+describe('when many requests have come', () => {
   it('those that may run twice are forgotten early, the oldest first', () => {
     const { receive, handled, answer } = startEndpoint({ disposable: true });
     for (let index = 0; index <= MAX_EVICTABLE; index++) {
