@@ -92,7 +92,7 @@ function createMix() {
     (number) => `#${number} no.such`,
     ...[work, ping, named, jsonPing, cborPing, coapGet, coapNon, coapPost],
     (number) => coap(number, { path: 'no/such' }),
-    // What may not run twice is remembered also where its parameters cannot be read.
+    // A command that may not run twice, with parameters that cannot be read.
     (number) => coap(number, { path: 'work', contentFormat: JSON_FORMAT, payload: '{' }),
     (number) => json(number, 'echo', { number }),
     (number) => `{"jsonrpc":"2.0","id":${number},`,
