@@ -57,7 +57,7 @@ async function runOnce({ name = '', params: words = [], _: [, ...more] = [], ...
   // The default action would leave the process group of a program running.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void runner.stop(0));
   const reply = await new Promise<Reply>((done) =>
-    runner.submit({ command, handler, params: bound.value, bytes: 0, done }),
+    runner.submit({ command, holder: 'local', handler, params: bound.value, bytes: 0, done }),
   );
   await runner.stop(0);
   return reply;

@@ -109,6 +109,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
       }
       submit({
         command,
+        holder: life.origin.datagram.source.address,
         handler,
         params,
         bytes,

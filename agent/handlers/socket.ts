@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { utf8Tail } from '../../shared/format/cut.js';
+import { type CutResult, utf8Tail } from '../../shared/format/cut.js';
 import type { SocketConfig } from '../config/schema.js';
 import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
@@ -38,7 +38,7 @@ export async function callService(
   params: unknown,
   outputBytes: number,
   signal: AbortSignal,
-): Promise<string | Buffer> {
+): Promise<string | Buffer | CutResult> {
   const received = await exchange(await resolveSafeSocket(path), writeInput(params), outputBytes, signal);
   const raw = params instanceof Uint8Array;
   const okLine = OK_LINE.exec(received.tail.toString('latin1'))?.[1];

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
-import { cutMark } from '../../shared/format/cut.js';
+import { type CutResult, textHead } from '../../shared/format/cut.js';
 import { withRoom } from '../base/memory.js';
 
 /** How many bytes of a failed program's output are sent to the caller. */
@@ -17,32 +17,24 @@ function asJson(_key: string, value: unknown): unknown {
 }
 
 /**
- * Makes a reply from a program's output. UTF-8 becomes a string without its last line break, other output stays bytes;
- * cut output gets a mark. On a raw port all output stays bytes.
+ * Makes a result from a program's output. UTF-8 becomes a string without its last line break, other output stays bytes;
+ * of cut output the result says so. On a raw port all output stays bytes.
  *
  * @param kept the head of the output
  * @param total the length of the whole output
  * @throws Error when the output for a raw port was cut
  */
-export function readOutput(kept: Buffer, total: number, raw: boolean): string | Buffer {
+export function readOutput(kept: Buffer, total: number, raw: boolean): string | Buffer | CutResult {
   if (raw) {
     if (total > kept.length) throw new Error(`the program wrote ${total} bytes: too many for a raw reply`);
     return kept;
   }
-  const mark = total > kept.length ? cutMark(total) : '';
-  const whole = trimToCharacter(kept, mark !== '');
-  if (isUtf8(whole)) return whole.toString().replace(/\r?\n$/, '') + mark;
-  return mark === '' ? kept : Buffer.concat([kept, Buffer.from(mark)]);
+  if (total > kept.length) return { cut: true, bytes: total, head: withoutLineBreak(textHead(kept)) };
+  return withoutLineBreak(isUtf8(kept) ? kept.toString() : kept);
 }
 
-/** Drops an incomplete character at the end of a cut text. */
-function trimToCharacter(bytes: Buffer, cut: boolean): Buffer {
-  for (let drop = 0; cut && drop < 4; drop++) {
-    const shorter = bytes.subarray(0, bytes.length - drop);
-    if (isUtf8(shorter)) return shorter;
-  }
-  return bytes;
-}
+const withoutLineBreak = (output: string | Buffer) =>
+  typeof output === 'string' ? output.replace(/\r?\n$/, '') : output;
 
 /** Reads a stream to its end and keeps its first bytes. */
 export function keepHead(stream: Readable, limit: number) {

@@ -6,12 +6,13 @@ import { commandPath } from '../../shared/coap/path.js';
 import { METHOD } from '../../shared/coap/request.js';
 import { formatRequest } from '../../shared/coap/write-request.js';
 import { type ErrorCode, SupersimError } from '../../shared/errors.js';
+import { textHead } from '../../shared/format/cut.js';
 import { parseJournalIdentity } from '../../shared/format/journal-identity.js';
 import { fromCbor } from '../../shared/format/value.js';
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
 import { getQuery, postBody, type RequestParams } from './params.js';
-import { type DoneMarks, interpretError, isErrorCode, makeEnding, type RequestEnding } from './result.js';
+import { type DoneMarks, interpretError, isCut, isErrorCode, makeEnding, type RequestEnding } from './result.js';
 
 /** Most bytes of parameters in one datagram: leaves room for the options in the 975 bytes that are safe. */
 export const DOWN_BLOCK_BYTES = 512;
@@ -195,7 +196,9 @@ function conclusion(response: CoapMessage, payload: Buffer): Interpretation {
   const { code, options } = response;
   if (!code.startsWith('2.')) return errorResponse(code, payload, options);
   try {
-    return { type: 'end', ending: { outcome: 'done', result: readResult(options, payload), ...marksOf(options) } };
+    const result = readResult(options, payload);
+    const cut = isCut(result) && ({ cut: true } as const);
+    return { type: 'end', ending: { outcome: 'done', result, ...cut, ...marksOf(options) } };
   } catch {
     // The command has run, although its result cannot be read.
     return { type: 'end', ending: partialEnding({ first: response, body: payload }) };
@@ -275,13 +278,4 @@ function partialEnding({ first, body }: Pick<Received, 'first' | 'body'>): Reque
   const head = findUint(first.options, OPTION.contentFormat) === CONTENT_FORMAT.bytes ? body : textHead(body);
   const result = { cut: true, ...(bytes !== undefined && { bytes }), head };
   return { outcome: 'done', cut: true, result, ...marksOf(first.options) };
-}
-
-/** Returns bytes as text without a character that is cut at the end, or the bytes when they are not UTF-8. */
-function textHead(bytes: Buffer): string | Buffer {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
-  } catch {
-    return bytes;
-  }
 }

@@ -6,7 +6,7 @@ import { fromCbor, isRecord, toCbor, toJson } from '../../shared/format/value.js
 import { SAFE_BINARY_BYTES } from '../../shared/limits.js';
 import type { Conversation, Interpretation } from './conversation.js';
 import { badInput, type RequestParams, rpcParams, textWords } from './params.js';
-import { type DoneMarks, ERROR_CODES, type ErrorDetails, interpretError, wireOf } from './result.js';
+import { type DoneMarks, ERROR_CODES, type ErrorDetails, interpretError, isCut, wireOf } from './result.js';
 
 /** The code of an error reply without a known code: it is unknown whether the command ran. */
 const UNKNOWN: ErrorCode = 'unknown-error';
@@ -115,10 +115,6 @@ function rpcError(
     ...journal,
   });
 }
-
-/** Tells whether a result is in the agent's form for one that is longer than a datagram. */
-const isCut = (result: unknown): boolean =>
-  isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
 
 function done(result: unknown, cut: boolean, marks: DoneMarks): Interpretation {
   return { type: 'end', ending: { outcome: 'done', result, ...(cut && { cut: true }), ...marks } };

@@ -1,5 +1,7 @@
 import { ERRORS, type ErrorCode, type ErrorEntry, type WireForm } from '../../shared/errors.js';
+import { hasCutMark } from '../../shared/format/cut.js';
 import type { JournalIdentity } from '../../shared/format/journal-identity.js';
+import { isRecord } from '../../shared/format/value.js';
 import type { Outcome } from '../../shared/outcome.js';
 
 /** Why a command is not `done`. */
@@ -37,6 +39,16 @@ export type RequestEnding =
       /** As for `done`. */
       readonly journal?: JournalIdentity;
     };
+
+/**
+ * Tells whether a result is in the agent's form for one of which only the beginning is there: `{ cut, bytes, head }`, or
+ * text or bytes that end with the cut mark.
+ */
+export function isCut(result: unknown): boolean {
+  if (typeof result === 'string') return hasCutMark(result);
+  if (result instanceof Uint8Array) return hasCutMark(Buffer.from(result).toString());
+  return isRecord(result) && result['cut'] === true && typeof result['bytes'] === 'number' && 'head' in result;
+}
 
 /** What a reply says beside the result of a command that is done. */
 export type DoneMarks = Omit<Extract<RequestEnding, { readonly outcome: 'done' }>, 'outcome' | 'result' | 'cut'>;

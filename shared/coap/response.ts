@@ -1,5 +1,6 @@
 import type { Reply } from '../command.js';
 import { ERRORS, SupersimError } from '../errors.js';
+import { isCutResult, markedHead } from '../format/cut.js';
 import { formatText } from '../format/text.js';
 import { oneLine } from '../format/text-reply.js';
 import { toCbor, toJson } from '../format/value.js';
@@ -31,8 +32,9 @@ export const diagnostic = (code: string, text: string): CoapResponse => ({ code,
 
 /**
  * Makes the response for a command's reply. A result is encoded as the client accepts it, else by its type: text for
- * strings, octets for bytes, JSON for the rest, or CBOR where the request was in CBOR. An error's diagnostic is
- * `CODE: message` with the code of this project, as several codes share one CoAP code.
+ * strings, octets for bytes, JSON for the rest, or CBOR where the request was in CBOR. A cut result has the type of its
+ * beginning. An error's diagnostic is `CODE: message` with the code of this project, as several codes share one CoAP
+ * code.
  *
  * @throws SupersimError `bad-reply` when the result cannot be written
  */
@@ -76,8 +78,9 @@ function responseWith(
 function naturalFormat(result: unknown, asked: number | undefined): ContentFormat {
   if (asked === CONTENT_FORMAT.cbor) return CONTENT_FORMAT.cbor;
   if (asked === CONTENT_FORMAT.json) return CONTENT_FORMAT.json;
-  if (typeof result === 'string') return CONTENT_FORMAT.text;
-  return result instanceof Uint8Array ? CONTENT_FORMAT.bytes : CONTENT_FORMAT.json;
+  const content = isCutResult(result) ? result.head : result;
+  if (typeof content === 'string') return CONTENT_FORMAT.text;
+  return content instanceof Uint8Array ? CONTENT_FORMAT.bytes : CONTENT_FORMAT.json;
 }
 
 function writeResult(result: unknown, contentFormat: ContentFormat): Buffer {
@@ -86,12 +89,13 @@ function writeResult(result: unknown, contentFormat: ContentFormat): Buffer {
       return Buffer.from(toJson(result));
     case CONTENT_FORMAT.cbor:
       return Buffer.from(toCbor(result));
-    case CONTENT_FORMAT.text:
-      return result instanceof Uint8Array ? Buffer.from(result) : Buffer.from(formatText(result));
-    case CONTENT_FORMAT.bytes:
-    case CONTENT_FORMAT.links:
-      if (result instanceof Uint8Array) return Buffer.from(result);
-      if (typeof result === 'string') return Buffer.from(result);
-      throw new SupersimError('bad-reply', 'the result is neither bytes nor a string');
+    default:
+      return writePlainly(isCutResult(result) ? markedHead(result) : result, contentFormat);
   }
+}
+
+function writePlainly(content: unknown, contentFormat: ContentFormat): Buffer {
+  if (content instanceof Uint8Array || typeof content === 'string') return Buffer.from(content);
+  if (contentFormat === CONTENT_FORMAT.text) return Buffer.from(formatText(content));
+  throw new SupersimError('bad-reply', 'the result is neither bytes nor a string');
 }

@@ -1,4 +1,28 @@
+import { isRecord } from './value.js';
+
 const MARK_ROOM = 32;
+
+/**
+ * The result of a command of which only the beginning is there: as a handler returns it, and as JSON and CBOR carry it.
+ * In text and as plain bytes it is the beginning and a {@link cutMark}.
+ */
+export interface CutResult {
+  readonly cut: true;
+  /** Size of the whole. */
+  readonly bytes: number;
+  readonly head: string | Uint8Array;
+}
+
+/** Tells whether a handler's result is a {@link CutResult}, and nothing besides. */
+export function isCutResult(result: unknown): result is CutResult {
+  if (!isRecord(result) || result['cut'] !== true || Object.keys(result).length !== 3) return false;
+  const { bytes, head } = result;
+  return typeof bytes === 'number' && (typeof head === 'string' || head instanceof Uint8Array);
+}
+
+/** Returns the beginning with its mark, as text or bytes. */
+export const markedHead = ({ head, bytes }: CutResult): string | Buffer =>
+  typeof head === 'string' ? head + cutMark(bytes) : Buffer.concat([head, Buffer.from(cutMark(bytes))]);
 
 /** Returns the longest head of `text` whose UTF-8 form has at most `limit` bytes; no character is split. */
 export function utf8Head(text: string, limit: number): string {
@@ -12,6 +36,15 @@ export function utf8Tail(bytes: Buffer, limit: number): string {
   let start = Math.max(0, bytes.length - limit);
   while (start < bytes.length && isContinuation(bytes[start])) start++;
   return bytes.toString('utf8', start);
+}
+
+/** Returns bytes as text without a character that is cut at the end, or the bytes when they are not UTF-8. */
+export function textHead(bytes: Buffer): string | Buffer {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
+  } catch {
+    return bytes;
+  }
 }
 
 /** Returns the mark that ends a text of which only the head is there; `total` is the size of the whole in bytes. */

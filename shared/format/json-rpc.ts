@@ -1,7 +1,7 @@
 import { type CommandId, MAX_ID_BYTES, type Params, type Reply } from '../command.js';
 import { ERRORS, type WireCode } from '../errors.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
-import { utf8Head } from './cut.js';
+import { type CutResult, isCutResult, utf8Head } from './cut.js';
 import { LONGEST_JOURNAL_IDENTITY } from './journal-identity.js';
 import { type Entry, errorMessage, type Message, REPLY_MESSAGE, type Request } from './message.js';
 import { isRecord, toJson } from './value.js';
@@ -72,8 +72,8 @@ function sortParams(params: unknown): Params | undefined {
   return isRecord(params) ? { positional: [], named: params } : undefined;
 }
 
-/** No result is longer: Node's strings and buffers are limited to less. */
-const MOST_RESULT_BYTES = 2 ** 32;
+/** The longest output whose size is sure to find room in a batch: no handler on a gateway writes 10 GB in its time. */
+const MOST_RESULT_BYTES = 9_999_999_999;
 
 /** Returns the size of the replies with each result cut to nothing: it depends on the ids and on what is asked. */
 function smallestReplies(entries: readonly Entry[], write: Writer): number {
@@ -177,17 +177,20 @@ function cutResponse({ id, reply }: Answer): (head: number, bare: boolean) => Re
     const { message } = reply.error;
     return (head, bare) => failure(id, reply, utf8Head(message, head), bare);
   }
-  const { result } = reply;
   const notes = notesOf(reply);
-  if (result instanceof Uint8Array) {
-    const cut = (head: number) => ({
-      cut: true,
-      bytes: result.length,
-      head: head === 0 ? '' : result.subarray(0, head),
-    });
-    return (head) => success(id, cut(head), notes);
-  }
-  const text = typeof result === 'string' ? result : toJson(result);
-  const bytes = Buffer.byteLength(text);
-  return (head) => success(id, { cut: true, bytes, head: utf8Head(text, head) }, notes);
+  const { bytes, head } = cutNowhere(reply.result);
+  return (length) => success(id, { cut: true, bytes, head: headOf(head, length) } satisfies CutResult, notes);
+}
+
+/** Returns the form of a cut result, with all of the result that there is. */
+function cutNowhere(result: unknown): CutResult {
+  if (isCutResult(result)) return result;
+  if (result instanceof Uint8Array) return { cut: true, bytes: result.length, head: result };
+  const head = typeof result === 'string' ? result : toJson(result);
+  return { cut: true, bytes: Buffer.byteLength(head), head };
+}
+
+function headOf(whole: string | Uint8Array, length: number): string | Uint8Array {
+  if (typeof whole === 'string') return utf8Head(whole, length);
+  return length === 0 ? '' : whole.subarray(0, length);
 }

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { CommandId, Reply } from '../command.js';
 import type { WireCode } from '../errors.js';
-import { cutWithMark, hasCutMark } from './cut.js';
+import { cutWithMark, hasCutMark, isCutResult } from './cut.js';
 import { formatText } from './text.js';
 
 /**
@@ -12,7 +12,8 @@ import { formatText } from './text.js';
  *
  * `repeat`: the device had received the same command before. `forgotten` and `unrecorded` are `forgotten: true` and
  * `recorded: false` of `Reply`.
- * RESULT may be bytes, which are written unchanged. A reply longer than its datagram ends with the cut mark of `cut.ts`.
+ * RESULT may be bytes, which are written unchanged. A reply longer than its datagram, and one whose result the handler has
+ * cut, ends with the cut mark of `cut.ts`.
  * The first words are `REPLY_WORDS` of `command.ts`, which no command may have as its name.
  */
 export interface TextReply {
@@ -26,7 +27,8 @@ export interface TextReply {
 
 /**
  * Writes a reply in text. A string or bytes are written unchanged; flat arrays and objects become words and `key=value`;
- * the rest is JSON. A reply longer than `limit` bytes is cut and ends with the cut mark.
+ * the rest is JSON. A reply longer than `limit` bytes is cut and ends with the cut mark, which states the size of the
+ * whole result, or of the whole message of an error.
  *
  * @throws SupersimError `bad-reply` when the result cannot be written
  */
@@ -35,13 +37,28 @@ export function formatTextReply(id: CommandId | undefined, reply: Reply<WireCode
   if ('error' in reply) {
     const { code, message } = reply.error;
     const word = reply.recorded === false ? 'unrecorded error' : 'error';
-    return cutWithMark(Buffer.from(`${prefix}${word} ${code} ${oneLine(message)}`), limit);
+    return cutAfter(`${prefix}${word} ${code} `, oneLine(message), limit);
   }
   const { result } = reply;
   const head = reply.forgotten === true ? `${prefix}forgotten ok` : `${prefix}ok`;
-  if (result instanceof Uint8Array) return cutWithMark(Buffer.concat([Buffer.from(`${head} `), result]), limit);
+  if (isCutResult(result)) return cutAfter(`${head} `, result.head, limit, result.bytes);
+  if (result instanceof Uint8Array) return cutAfter(`${head} `, result, limit);
   const written = formatText(result);
-  return cutWithMark(Buffer.from(written === '' ? head : `${head} ${written}`), limit);
+  return cutAfter(written === '' ? head : `${head} `, written, limit);
+}
+
+/**
+ * Writes a reply whose first words stay whole, and whose content is cut where both are longer than `limit` bytes.
+ *
+ * @param total size of the whole, where the content is only its beginning
+ */
+function cutAfter(words: string, content: string | Uint8Array, limit: number, total?: number): Buffer {
+  if (typeof content === 'string' && total === undefined) {
+    const whole = Buffer.from(words + content);
+    if (whole.length <= limit) return whole;
+  }
+  const start = Buffer.from(words);
+  return Buffer.concat([start, cutWithMark(Buffer.from(content), limit - start.length, total)]);
 }
 
 /** Returns a message without its line breaks. */

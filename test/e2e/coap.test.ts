@@ -292,6 +292,32 @@ describe('a client that repeats itself', () => {
   });
 });
 
+describe('a client that begins requests in blocks and ends none', () => {
+  it('does not keep another host’s from arriving', async () => {
+    const { agent, runs, endpoint } = await startAgent();
+    const [attacker, owner] = [await openPeer(), await openPeer()];
+    const begin = (messageId: number) =>
+      requestBytes({
+        messageId,
+        path: 'script/store',
+        requestTag: String(messageId),
+        block1: { number: 0, more: true, exponent: 0 },
+        payload: 'a'.repeat(16),
+      });
+    const body = LONG.subarray(0, 64 * 16);
+    for (let number = 0; number < 64; number++) {
+      for (let times = 0; times < 5; times++) await attacker.ask(begin(number * 5 + times), endpoint);
+      const block1 = { number, more: number < 63, exponent: 0 };
+      const payload = body.subarray(number * 16, number * 16 + 16);
+      const block = { messageId: number, path: 'script/store', contentFormat: 42, block1, payload };
+      const { code } = parseMessage(await owner.ask(requestBytes(block), endpoint));
+      expect(code, `block ${number}`).toBe(number < 63 ? '2.31' : '2.04');
+    }
+    expect(runs).toEqual([body]);
+    expect(agent.status().counters.droppedTransfers).toBe(64 * 5 - 16);
+  });
+});
+
 /** Packets as a capture file (libpcap, raw IPv4) that was never captured. */
 function captureFile(packets: readonly { readonly bytes: Buffer; readonly fromDevice: boolean }[]): Buffer {
   const header = Buffer.from('d4c3b2a1020004000000000000000000ffff000065000000', 'hex');

@@ -3,7 +3,6 @@ import { CONTENT_FORMAT, type ContentFormat, isContentFormat } from '../../../sh
 import { formatLinks } from '../../../shared/coap/link-format.js';
 import { type CoapMessage, formatMessage, MAX_DATAGRAM_BYTES, type Option } from '../../../shared/coap/message.js';
 import { OPTION, stringOption, uintOption } from '../../../shared/coap/options.js';
-import { parametersOf } from '../../../shared/coap/parameters.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
@@ -18,7 +17,7 @@ import { encodingError } from '../codec/encode.js';
 import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
 import type { ReadyCommand } from '../life.js';
 import type { ResponseParts } from './endpoint.js';
-import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_TRANSFER_BYTES, transferKey } from './transfers.js';
+import { blockOf, createTransfers, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from './transfers.js';
 
 export interface ResourceOptions {
   readonly registry: Registry;
@@ -27,6 +26,8 @@ export interface ResourceOptions {
   readonly maxBytes?: () => number;
   /** Returns the identity of the journal, as a response carries it. */
   readonly identity?: () => string | undefined;
+  /** See {@link createTransfers}. */
+  readonly onDrop?: () => void;
   readonly now?: () => number;
 }
 
@@ -59,13 +60,13 @@ const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
  */
 export function createResources(options: ResourceOptions) {
   const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, identity, now = () => performance.now() } = options;
-  const transfers = createTransfers();
+  const transfers = createTransfers(options.onDrop);
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
   let last: { readonly message: CoapMessage; readonly request: CoapRequest | Rejection } | undefined;
 
   return {
     /** Answers a request. */
-    handle(message: CoapMessage, peer: string, context: RequestContext): void {
+    handle(message: CoapMessage, peer: Requester, context: RequestContext): void {
       const plan = planFor(message, peer);
       if ('code' in plan) {
         const isError = plan.code.startsWith('4') || plan.code.startsWith('5');
@@ -73,7 +74,7 @@ export function createResources(options: ResourceOptions) {
         return;
       }
       const { name } = plan.handler;
-      run(plan, message, peer, context, (write) => {
+      run(plan, message, peer.name, context, (write) => {
         try {
           const [reply, response] = write();
           const parts = withOptions(startBlocks(response, plan.request, peer), plan.options);
@@ -106,11 +107,11 @@ export function createResources(options: ResourceOptions) {
   }
 
   /** Returns the command to run, or the response when there is none. */
-  function planFor(message: CoapMessage, peer: string): Plan | ResponseParts {
+  function planFor(message: CoapMessage, peer: Requester): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
     const laterBlock = asksForLaterBlock(request);
-    const kept = laterBlock ? transfers.kept(transferKey(peer, request), now()) : undefined;
+    const kept = laterBlock ? transfers.kept(request, peer, now()) : undefined;
     if (kept !== undefined) return inBlocks(kept, request, largestExponent());
     if (isDiscovery(request)) return startBlocks(discover(request), request, peer);
     const handler = findHandler(request);
@@ -120,23 +121,17 @@ export function createResources(options: ResourceOptions) {
     if (authorize(handler) !== undefined) return whole;
     if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
     if (request.block1 === undefined) return whole;
-    const assembled = transfers.assemble(
-      transferKey(peer, request),
-      request,
-      request.block1,
-      now(),
-      parametersOf(peer).exchangeLifetime,
-    );
+    const assembled = transfers.assemble(request, request.block1, peer, now());
     const options = [blockOption(OPTION.block1, request.block1)];
     if ('body' in assembled) return { handler, request, body: assembled.body, options };
     if (assembled.code === '4.13') options.push(uintOption(OPTION.size1, MAX_BODY_BYTES));
     return { code: assembled.code, options, payload: Buffer.alloc(0) };
   }
 
-  function startBlocks(response: CoapResponse, request: CoapRequest, peer: string): ResponseParts {
+  function startBlocks(response: CoapResponse, request: CoapRequest, peer: Requester): ResponseParts {
     const largest = largestExponent();
     if (response.payload.length > blockSize(exponentOf(request, largest))) {
-      transfers.keep(transferKey(peer, request), response, now(), parametersOf(peer).exchangeLifetime);
+      transfers.keep(request, response, peer, now());
     }
     return inBlocks(response, request, largest);
   }
@@ -250,7 +245,7 @@ function orBadReply(
   try {
     const response = formatResponse(reply, method, accept, asked);
     const { length } = response.payload;
-    if (length > MAX_TRANSFER_BYTES) throw new SupersimError('bad-reply', `the result has ${length} bytes`);
+    if (length > MAX_RESPONSE_BYTES) throw new SupersimError('bad-reply', `the result has ${length} bytes`);
     return [reply, response];
   } catch (error) {
     const failed = encodingError(error);

@@ -19,7 +19,7 @@ export interface CoapServerOptions {
   readonly authorize: Authorize;
   readonly lives: Lives;
   readonly duplicates: DuplicateTable;
-  readonly stats: Pick<Stats, 'repeated'>;
+  readonly stats: Pick<Stats, 'repeated' | 'transferDropped'>;
   readonly log: Log;
   /** Returns the size of the longest datagram that can leave now. */
   readonly maxBytes: () => number;
@@ -37,7 +37,13 @@ interface Peer extends CoapPeer {
 /** Handles CoAP datagrams: the message layer and the resources, with the life of commands between them. */
 export function createCoapServer(options: CoapServerOptions) {
   const { registry, authorize, lives, duplicates, stats, log, maxBytes, reply } = options;
-  const resources = createResources({ registry, authorize, maxBytes, identity: lives.identity });
+  const resources = createResources({
+    registry,
+    authorize,
+    maxBytes,
+    identity: lives.identity,
+    onDrop: stats.transferDropped,
+  });
   const endpoint = createCoapEndpoint<Peer>({
     duplicates,
     find: lives.find,
@@ -70,7 +76,8 @@ export function createCoapServer(options: CoapServerOptions) {
     }
 
     try {
-      resources.handle(request, peerName, { run: (ready) => lives.run(life, ready), respond, fail, acknowledge });
+      const requester = { name: peerName, address: datagram.source.address };
+      resources.handle(request, requester, { run: (ready) => lives.run(life, ready), respond, fail, acknowledge });
     } catch (error) {
       fail(undefined, error);
     }

@@ -1,103 +1,127 @@
+import { hash } from 'node:crypto';
 import { type Block, blockSize, sliceBlock } from '../../../shared/coap/block.js';
+import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { CoapRequest } from '../../../shared/coap/request.js';
 import type { CoapResponse } from '../../../shared/coap/response.js';
+import { createShelf } from './shelf.js';
 
 /** Longest body of a request that comes in blocks. */
 export const MAX_BODY_BYTES = 65_536;
-/** Most block-wise transfers in progress, of requests or of responses; the oldest is dropped. */
-const MAX_TRANSFERS = 64;
-/** Most bytes of all of them. */
-export const MAX_TRANSFER_BYTES = 1_048_576;
+/** Longest response that is kept for its blocks. */
+export const MAX_RESPONSE_BYTES = 1_048_576;
+/** Bounds of the requests that are in progress. */
+export const REQUEST_BOUNDS = { entries: 64, bytes: 1_048_576 };
+/** Bounds of the responses that are kept: the share of one address has room for the longest. */
+export const RESPONSE_BOUNDS = { entries: 64, bytes: 2 * MAX_RESPONSE_BYTES };
+/** Memory that a body gets with its first block. */
+const FIRST_BYTES = 1024;
 
-/** Returns the key of a transfer: peer, method, path, query and Request-Tag (RFC 7959 §2.4, RFC 9175 §3.3). */
-export function transferKey(peer: string, { method, path, query, requestTag }: CoapRequest): string {
-  return JSON.stringify([peer, method, path, query, requestTag?.toString('hex')]);
+/** Who sent a request. */
+export interface Requester {
+  /** `gateway` for everything from the carrier, else `address:port`. */
+  readonly name: string;
+  /** The IP address that the request came from, also for the carrier. */
+  readonly address: string;
 }
 
-interface Kept<T> {
-  readonly value: T;
-  readonly bytes: number;
-  readonly expiresAt: number;
-}
+/**
+ * Returns how long a transfer is kept without a block: MAX_TRANSMIT_WAIT, 93 s for direct peers and 315 s through the
+ * gateway. That is twice MAX_TRANSMIT_SPAN and one first time-out (RFC 7252 §4.8.2): enough where all responses to one
+ * block are lost but that to the last retransmission, and then all transmissions of the next block but the last.
+ */
+const idleMsOf = ({ name }: Requester): number => parametersOf(name).maxTransmitWait;
 
-/** A store bounded in entries, bytes and age; the oldest entry is dropped. */
-function createShelf<T>() {
-  const shelf = new Map<string, Kept<T>>();
-  let bytes = 0;
-  const remove = (key: string): void => {
-    bytes -= shelf.get(key)?.bytes ?? 0;
-    shelf.delete(key);
-  };
-  return {
-    get(key: string, now: number): T | undefined {
-      const kept = shelf.get(key);
-      if (kept === undefined || now < kept.expiresAt) return kept?.value;
-      remove(key);
-      return undefined;
-    },
-    set(key: string, value: T, size: number, expiresAt: number): void {
-      remove(key);
-      shelf.set(key, { value, bytes: size, expiresAt });
-      bytes += size;
-      for (const oldest of shelf.keys()) {
-        if (shelf.size <= MAX_TRANSFERS && bytes <= MAX_TRANSFER_BYTES) break;
-        remove(oldest);
-      }
-    },
-    remove,
-  };
+/**
+ * Returns the key of a transfer: a digest, as paths can be long, of peer, method, path, query and Request-Tag (RFC 7959
+ * §2.4, RFC 9175 §3.3).
+ */
+export function transferKey({ name }: Requester, { method, path, query, requestTag }: CoapRequest): string {
+  return hash('sha256', JSON.stringify([name, method, path, query, requestTag?.toString('hex')]), 'base64');
 }
 
 /** A request body in progress (Block1). */
 interface Incoming {
-  readonly parts: Buffer[];
-  readonly bytes: number;
+  /** Its bytes so far, and room for more. */
+  readonly memory: Buffer;
+  readonly length: number;
   readonly contentFormat: number | undefined;
 }
 
 /** The result of one block of a request: the whole body, or the code to answer. */
 export type Assembled = { readonly body: Buffer } | { readonly code: '2.31' | '4.00' | '4.08' | '4.13' };
 
-/** Keeps block-wise transfers of requests and responses. `lifetimeMs` is how long one stays without a further block. */
-export function createTransfers() {
-  const incoming = createShelf<Incoming>();
-  const outgoing = createShelf<CoapResponse>();
+/**
+ * Keeps block-wise transfers of requests and responses, each kind within its bounds. A transfer counts on the share of
+ * the address that began it, whatever address its later blocks come from.
+ *
+ * @param onDrop called when a request is given up for others before its last block has come
+ */
+export function createTransfers(onDrop?: () => void) {
+  const incoming = createShelf<Incoming>(REQUEST_BOUNDS, onDrop);
+  const outgoing = createShelf<CoapResponse>(RESPONSE_BOUNDS);
 
   return {
     /**
      * Adds one block of a request (RFC 7959 §2.5). Blocks are accepted in order only; block 0 restarts the transfer.
      */
-    assemble(key: string, request: CoapRequest, block: Block, now: number, lifetimeMs: number): Assembled {
+    assemble(request: CoapRequest, block: Block, peer: Requester, now: number): Assembled {
+      const key = transferKey(peer, request);
       const { payload, contentFormat, size1 } = request;
       const size = blockSize(block.exponent);
       if (block.more ? payload.length !== size : payload.length > size) return { code: '4.00' };
-      const before = block.number === 0 ? { parts: [], bytes: 0, contentFormat } : incoming.get(key, now);
-      if (before === undefined || before.bytes !== block.number * size || before.contentFormat !== contentFormat) {
+      const kept = block.number === 0 ? undefined : incoming.get(key, now);
+      const before = block.number === 0 ? { memory: NOTHING, length: 0, contentFormat } : kept?.value;
+      if (before === undefined || before.length !== block.number * size || before.contentFormat !== contentFormat) {
         return { code: '4.08' };
       }
-      const bytes = before.bytes + payload.length;
-      if (bytes > MAX_BODY_BYTES || (size1 !== undefined && size1 > MAX_BODY_BYTES)) {
+      const length = before.length + payload.length;
+      if (length > MAX_BODY_BYTES || (size1 !== undefined && size1 > MAX_BODY_BYTES)) {
         incoming.remove(key);
         return { code: '4.13' };
       }
-      const { parts } = before;
-      parts.push(Buffer.from(payload));
-      if (block.more) {
-        incoming.set(key, { parts, bytes, contentFormat }, bytes, now + lifetimeMs);
-        return { code: '2.31' };
+      if (!block.more) {
+        incoming.remove(key);
+        return { body: Buffer.concat([before.memory.subarray(0, before.length), payload]) };
       }
-      incoming.remove(key);
-      return { body: Buffer.concat(parts) };
+      const memory = withRoom(before, length);
+      memory.set(payload, before.length);
+      const value = { memory, length, contentFormat };
+      const address = kept?.address ?? peer.address;
+      incoming.set(key, { value, address, bytes: memory.length, expiresAt: now + idleMsOf(peer) }, now);
+      return { code: '2.31' };
     },
 
     /** Keeps a response that does not fit one block, for the requests of its further blocks. */
-    keep(key: string, response: CoapResponse, now: number, lifetimeMs: number): void {
-      outgoing.set(key, response, response.payload.length, now + lifetimeMs);
+    keep(request: CoapRequest, response: CoapResponse, peer: Requester, now: number): void {
+      const { length } = response.payload;
+      const payload = ownMemory(length);
+      payload.set(response.payload);
+      const value = { ...response, payload };
+      const expiresAt = now + idleMsOf(peer);
+      outgoing.set(transferKey(peer, request), { value, address: peer.address, bytes: length, expiresAt }, now);
     },
 
-    /** Returns the response kept for a request. */
-    kept: (key: string, now: number): CoapResponse | undefined => outgoing.get(key, now),
+    /** Returns the response kept for a request, which is the next sign of life of its transfer. */
+    kept(request: CoapRequest, peer: Requester, now: number): CoapResponse | undefined {
+      const key = transferKey(peer, request);
+      const kept = outgoing.get(key, now);
+      if (kept !== undefined) outgoing.set(key, { ...kept, expiresAt: now + idleMsOf(peer) }, now);
+      return kept?.value;
+    },
   };
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Node takes small buffers from shared memory, all of which one that is kept would hold: these have their own. */
+const ownMemory = (length: number): Buffer => Buffer.allocUnsafeSlow(length);
+
+/** Returns the memory of a body with room for `length` bytes; it grows by doubling, as the number of blocks is unknown. */
+function withRoom({ memory, length: used }: Incoming, length: number): Buffer {
+  if (length <= memory.length) return memory;
+  const larger = ownMemory(Math.min(MAX_BODY_BYTES, Math.max(FIRST_BYTES, 2 * memory.length)));
+  larger.set(memory.subarray(0, used));
+  return larger;
 }
 
 export type Transfers = ReturnType<typeof createTransfers>;

@@ -1,6 +1,7 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { messageOf, type SupersimError } from '../../../shared/errors.js';
 import { EXPIRED, isPast } from './deadline.js';
+import { createFairQueue } from './fair-queue.js';
 import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
 import type { Task } from './task.js';
@@ -65,8 +66,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   let starting = 0;
   /** Tasks whose start is on the disk, and which wait for a place. */
   const ready: Task[] = [];
-  let queue: Task[] = [];
-  let queuedBytes = 0;
+  const queue = createFairQueue();
   let advancing = false;
   let stopping = false;
   let idle: (() => void) | undefined;
@@ -74,19 +74,19 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   function submit(task: Task): void {
     if (stopping) refuse(task, STOPPING);
     else if ((queue.length === 0 || task.startGate === undefined) && mayStart(task)) start(task);
-    else if (queue.length < limits.waiting && queuedBytes + task.bytes <= limits.waitingBytes) {
-      if (!accept(task)) return;
-      queue.push(task);
-      queuedBytes += task.bytes;
-    } else refuse(task, 'too many commands are running and waiting');
+    else if (queue.push(task, limits)) accept(task);
+    else refuse(task, 'too many commands are running and waiting');
   }
 
-  /** @returns false when the journal failed; the task is settled then, and has not run */
-  function accept(task: Task): boolean {
-    return contained(
+  /** When the journal fails, the task is settled, and does not run. */
+  function accept(task: Task): void {
+    contained(
       task,
       () => task.startGate?.accept(),
-      (error) => settle(task, internalError(error)),
+      (error) => {
+        queue.remove((one) => one === task);
+        settle(task, internalError(error));
+      },
     );
   }
 
@@ -180,11 +180,8 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   function takeNext(): { readonly task: Task; readonly isReady: boolean } | undefined {
     const first = hasPlace() ? ready.shift() : undefined;
     if (first !== undefined) return { task: first, isReady: true };
-    const at = hasPlace() ? queue.findIndex(mayStart) : -1;
-    const [task] = at < 0 ? [] : queue.splice(at, 1);
-    if (task === undefined) return undefined;
-    queuedBytes -= task.bytes;
-    return { task, isReady: false };
+    const task = hasPlace() ? queue.take(mayStart) : undefined;
+    return task && { task, isReady: false };
   }
 
   const isIdle = () => handlers.size === 0;
@@ -203,12 +200,8 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   return {
     submit,
     cancel(isWanted) {
-      const wanted = queue.filter(isWanted);
-      queue = queue.filter((task) => !wanted.includes(task));
-      for (const task of wanted) {
-        queuedBytes -= task.bytes;
-        settle(task, { error: CANCELLED });
-      }
+      const wanted = queue.remove(isWanted);
+      for (const task of wanted) settle(task, { error: CANCELLED });
       return wanted.length > 0;
     },
     get running() {
@@ -226,7 +219,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     },
     async stop(graceMs) {
       stopping = true;
-      for (const task of [...ready.splice(0), ...queue.splice(0)]) refuse(task, STOPPING);
+      for (const task of [...ready.splice(0), ...queue.remove(() => true)]) refuse(task, STOPPING);
       handlers.forgetEnding();
       await becomesIdle(graceMs);
       handlers.abort('it was ended because the agent stops');

@@ -15,6 +15,8 @@ export interface StartGate {
 /** A command that is ready to run. */
 export interface Task {
   readonly command: Command;
+  /** The source address of its request, which it counts for. */
+  readonly holder: string;
   readonly handler: Handler;
   /** Checked parameters. */
   readonly params: unknown;

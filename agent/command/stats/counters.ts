@@ -16,6 +16,8 @@ export interface Counters {
   strayReplies: number;
   /** Repeated commands, which were answered but did not run. */
   repeats: number;
+  /** Requests in CoAP blocks that were given up for others before their last block came. */
+  droppedTransfers: number;
   outcomes: Record<DeviceOutcome, number>;
   sent: number;
   sentBytes: number;
@@ -33,6 +35,7 @@ export const createCounters = (): Counters => ({
   coap: 0,
   strayReplies: 0,
   repeats: 0,
+  droppedTransfers: 0,
   outcomes: { done: 0, failed: 0, refused: 0, interrupted: 0 },
   sent: 0,
   sentBytes: 0,

@@ -61,6 +61,10 @@ export function createStats(log: Log) {
     repeated(): void {
       counters.repeats++;
     },
+    /** A request in CoAP blocks was given up for others before its last block came. */
+    transferDropped(): void {
+      counters.droppedTransfers++;
+    },
     ended(source: CommandSource, result: CommandResult): void {
       const { peer, transport, format } = source;
       const { id, name, reply, milliseconds } = result;

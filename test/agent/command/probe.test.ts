@@ -50,7 +50,7 @@ describe('the probe', () => {
     });
     receive('#1 hold');
     receive('#2 hold');
-    expect(String(answers('#3 hold'))).toMatch(/^#3 unrecorded error busy /);
+    expect(String(answers('#3 hold'))).toMatch(/^#3 error busy /);
     await pipeline.probe(ownPlace());
     expect({ running: runner.running, waiting: runner.waiting }).toEqual({ running: 1, waiting: 1 });
   });

@@ -112,6 +112,18 @@ describe('a CoAP response', () => {
     expect(respond(command(), members)).toEqual({ type: 'end', ending: { outcome: 'done', result } });
   });
 
+  it.each([
+    ['text', CONTENT_FORMAT.text, 'abc …[cut, 70000 bytes]', 'abc …[cut, 70000 bytes]'],
+    ['JSON', CONTENT_FORMAT.json, '{"cut":true,"bytes":7,"head":"abc"}', { cut: true, bytes: 7, head: 'abc' }],
+    ['bytes', CONTENT_FORMAT.bytes, '\u{1}…[cut, 7 bytes]', undefined],
+  ])('in %s that the device has cut is told as such', (_, format, payload, result) => {
+    const cut = result === undefined ? {} : { cut: true };
+    expect(respond(command(), { options: content(format), payload: Buffer.from(payload) })).toEqual({
+      type: 'end',
+      ending: { outcome: 'done', result: result ?? Buffer.from(payload), ...cut },
+    });
+  });
+
   it('reports that the device could not check the deadline', () => {
     const options = [{ number: OPTION.clockUnsynchronized, value: Buffer.alloc(0) }];
     expect(respond(command(), { options })).toMatchObject({ ending: { outcome: 'done', clockSynchronized: false } });

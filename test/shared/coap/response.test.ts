@@ -63,6 +63,28 @@ describe('a response to a result', () => {
     }
   });
 
+  it.each([
+    ['text', 'ü', undefined, CONTENT_FORMAT.text, 'ü …[cut, 70000 bytes]'],
+    ['bytes', BYTES, undefined, CONTENT_FORMAT.bytes, Buffer.concat([BYTES, Buffer.from(' …[cut, 70000 bytes]')])],
+    ['text, as octets', 'ü', CONTENT_FORMAT.bytes, CONTENT_FORMAT.bytes, 'ü …[cut, 70000 bytes]'],
+    ['text, as JSON', 'ü', CONTENT_FORMAT.json, CONTENT_FORMAT.json, '{"cut":true,"bytes":70000,"head":"ü"}'],
+    [
+      ...(['bytes, as JSON', BYTES, CONTENT_FORMAT.json, CONTENT_FORMAT.json] as const),
+      '{"cut":true,"bytes":70000,"head":{"base64":"AP8="}}',
+    ],
+  ])('says of a cut result how long the whole is: %s', (_, head, accept, contentFormat, payload) => {
+    const result = { cut: true, bytes: 70_000, head };
+    expect(formatResponse({ result }, POST, accept, undefined)).toEqual({
+      code: '2.04',
+      contentFormat,
+      payload: Buffer.from(payload),
+    });
+    expect(decode(formatResponse({ result }, POST, CONTENT_FORMAT.cbor, undefined).payload)).toEqual({
+      ...result,
+      head: typeof head === 'string' ? head : new Uint8Array(head),
+    });
+  });
+
   it('cannot be written in a format that cannot carry it', () => {
     expect(() => formatResponse({ result: OBJECT }, GET, CONTENT_FORMAT.bytes, undefined)).toThrow('neither bytes');
     expect(() => formatResponse({ result: () => 1 }, GET, undefined, undefined)).toThrow('JSON');

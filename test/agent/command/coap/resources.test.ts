@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { silentLog } from '../../../../agent/base/log.js';
 import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
 import { createResources, type RequestContext } from '../../../../agent/command/coap/resources.js';
-import { MAX_BODY_BYTES, MAX_TRANSFER_BYTES } from '../../../../agent/command/coap/transfers.js';
+import { MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from '../../../../agent/command/coap/transfers.js';
 import type { SubmitCommand } from '../../../../agent/command/runner/deadline-gate.js';
 import { createRunner } from '../../../../agent/command/runner/runner.js';
 import { ping } from '../../../../agent/handlers/builtin/ping.js';
@@ -17,12 +17,12 @@ import { findOption, OPTION, stringOption, uintOption } from '../../../../shared
 import type { Command, Reply } from '../../../../shared/command.js';
 import { numberOption, type RequestSetup, requestMessage } from '../../../support/coap.js';
 
-const PEER = '192.0.2.1:5683';
+const PEER: Requester = { name: '192.0.2.1:5683', address: '192.0.2.1' };
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 
 /** What a request's handling gets, where commands are run without a journal. */
 const contextWith = (submit: SubmitCommand, respond: RequestContext['respond']): RequestContext => ({
-  run: ({ settle, ...ready }) => submit({ ...ready, done: settle }),
+  run: ({ settle, ...ready }) => submit({ ...ready, holder: PEER, done: settle }),
   acknowledge: () => undefined,
   respond,
   fail(_name, error) {
@@ -103,7 +103,7 @@ describe('a path', () => {
   it('carries the peer, the token as id, and the format to the handler', () => {
     const { handler, runs } = countingHandler('x');
     startResources([handler]).ask({ path: 'count/up', token: 'ab' });
-    expect(runs).toMatchObject([{ id: '6162', name: 'count.up', format: 'coap', peer: PEER }]);
+    expect(runs).toMatchObject([{ id: '6162', name: 'count.up', format: 'coap', peer: PEER.name }]);
   });
 
   it.each(['nothing', '', 'relay', 'relay/set/more', 'relay.set', '__proto__', 'ping/'.repeat(3)])(
@@ -236,8 +236,8 @@ describe('a reply that cannot be sent', () => {
 
   it('may be so long that its blocks cannot be kept: that fails at once, not in the middle', () => {
     const { ask, reports } = startResources([
-      give('most', Buffer.alloc(MAX_TRANSFER_BYTES)),
-      give('more', Buffer.alloc(MAX_TRANSFER_BYTES + 1)),
+      give('most', Buffer.alloc(MAX_RESPONSE_BYTES)),
+      give('more', Buffer.alloc(MAX_RESPONSE_BYTES + 1)),
     ]);
     expect(ask({ path: 'most' }).code).toBe('2.04');
     expect(ask({ path: 'most', block2: at(1023) })).toMatchObject({ code: '2.04', payload: Buffer.alloc(1024) });
@@ -377,11 +377,22 @@ describe('a long reply', () => {
     const { handler, runs } = countingHandler();
     const { ask, clock } = startResources([handler]);
     ask({ path: 'count/up' });
-    clock.now = 246_999;
-    expect(ask({ path: 'count/up', block2: at(4) }).code).toBe('2.04');
-    clock.now = 247_000;
-    expect(ask({ path: 'count/up', block2: at(4) }).code).toBe('4.08');
+    for (const gap of [92_999, 92_999, 93_000]) {
+      clock.now += gap;
+      expect(ask({ path: 'count/up', block2: at(4) }).code).toBe(gap < 93_000 ? '2.04' : '4.08');
+    }
     expect(runs).toHaveLength(1);
+  });
+
+  it('is kept for longer through the gateway, where a retransmission comes late', () => {
+    const { handler } = countingHandler();
+    const { ask, clock } = startResources([handler]);
+    const gateway = { name: 'gateway', address: '100.64.0.1' };
+    ask({ path: 'count/up' }, gateway);
+    for (const gap of [314_999, 315_000]) {
+      clock.now += gap;
+      expect(ask({ path: 'count/up', block2: at(4) }, gateway).code).toBe(gap < 315_000 ? '2.04' : '4.08');
+    }
   });
 
   it('of a safe command is made again when it is gone', () => {
@@ -396,7 +407,9 @@ describe('a long reply', () => {
     expect(ask({ path: 'count/up', requestTag: '1', block2: at(1) }).code).toBe('2.04');
     expect(ask({ path: 'count/up', requestTag: '2', block2: at(1) }).code).toBe('4.08');
     expect(ask({ path: 'count/up', block2: at(1) }).code).toBe('4.08');
-    expect(ask({ path: 'count/up', requestTag: '1', block2: at(1) }, '192.0.2.1:5684').code).toBe('4.08');
+    expect(ask({ path: 'count/up', requestTag: '1', block2: at(1) }, { ...PEER, name: '192.0.2.1:5684' }).code).toBe(
+      '4.08',
+    );
   });
 
   it('that is an error is told whole too', () => {
@@ -482,6 +495,68 @@ describe('a long request', () => {
     const { ask } = startResources([sizes]);
     expect(ask(send(LONG, 0, true, { path: 'nowhere' })).code).toBe('4.04');
     expect(ask(send(LONG, 0, true, { method: '0.03' })).code).toBe('4.05');
+  });
+});
+
+describe('50 unfinished transfers a second from one address', () => {
+  const ATTACKS_PER_SECOND = 50;
+  const body = Buffer.alloc(64 * 16, 'b');
+  const store = defineHandler({
+    name: 'store',
+    description: '',
+    run: (_, { command }) => command.params.positional[0],
+  });
+
+  /** Puts the attacker's requests before each of the owner's 64 blocks, one of which goes in so many seconds. */
+  function under(attack: (index: number, attacker: Requester) => void, clock: { now: number }, seconds: number) {
+    let index = 0;
+    return (attacker: string, block: (number: number) => void) => {
+      for (let number = 0; number < 64; number++) {
+        for (let times = seconds * ATTACKS_PER_SECOND; times > 0; times--) {
+          clock.now += 1000 / ATTACKS_PER_SECOND;
+          attack(index, { name: 'gateway', address: attacker });
+          attack(index++, { name: `${attacker}:${index % 60_000}`, address: attacker });
+        }
+        block(number);
+      }
+    };
+  }
+
+  it.each([
+    ['direct', PEER, 1],
+    ['through the gateway', { name: 'gateway', address: '100.64.0.1' }, 2],
+  ])('leave the owner’s request %s whole', (_, owner, seconds) => {
+    const { ask, clock, reports } = startResources([store]);
+    const attacked = under(
+      (index, attacker) =>
+        ask({ path: 'store', block1: at(0, 0, true), payload: body.subarray(0, 16), requestTag: `${index}` }, attacker),
+      clock,
+      seconds,
+    );
+    attacked('100.64.0.66', (number) => {
+      const block1 = at(number, 0, number < 63);
+      const payload = body.subarray(number * 16, number * 16 + 16);
+      const { code } = ask({ path: 'store', contentFormat: CONTENT_FORMAT.bytes, block1, payload }, owner);
+      expect(code, `block ${number}`).toBe(number < 63 ? '2.31' : '2.04');
+    });
+    expect(reports.map(({ reply }) => reply)).toMatchObject([{ result: body }]);
+  });
+
+  it.each([
+    ['direct', PEER, 1],
+    ['through the gateway', { name: 'gateway', address: '100.64.0.1' }, 2],
+  ])('leave the response that the owner reads %s whole', (_, owner, seconds) => {
+    const { handler, runs } = countingHandler(body);
+    const { ask, clock } = startResources([handler, give('long', LONG)]);
+    const attacked = under((index, peer) => ask({ path: 'long', requestTag: `${index}` }, peer), clock, seconds);
+    const read: Buffer[] = [];
+    attacked('100.64.0.66', (number) => {
+      const { code, payload } = ask({ path: 'count/up', block2: at(number, 0) }, owner);
+      expect(code, `block ${number}`).toBe('2.04');
+      read.push(payload);
+    });
+    expect(Buffer.concat(read)).toEqual(body);
+    expect(runs).toHaveLength(1);
   });
 });
 

@@ -67,6 +67,24 @@ describe('a request', () => {
     },
   );
 
+  it('in blocks through the carrier arrives whatever another of its addresses begins, which is counted', () => {
+    const { handler, seen } = lookingHandler('store', () => 1);
+    const { answers, counters } = startPipeline({ handlers: [handler] });
+    let begun = 0;
+    const owners = blocksOf(Buffer.alloc(8192, 'x'), { path: 'store', requestTag: 'owner' });
+    for (const [number, block] of owners.entries()) {
+      for (let times = 0; times < 100; times++) {
+        const block1 = { number: 0, more: true, exponent: 0 };
+        const begin = { messageId: begun, path: 'store', requestTag: `${begun++}`, block1, payload: 'a'.repeat(16) };
+        answers(requestBytes(begin), { address: '100.64.0.66', port: 6969 });
+      }
+      const [response = Buffer.alloc(0)] = answers(block);
+      expect(summary(response), `block ${number}`).toContain(number < 7 ? ' 2.31 ' : ' 2.04 ');
+    }
+    expect(seen).toHaveLength(1);
+    expect(counters.droppedTransfers).toBe(begun - 16);
+  });
+
   it('that went wrong does not keep later commands from being taken', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     onTestFinished(() => void vi.useRealTimers());

@@ -1,14 +1,20 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import {
   blockOf,
   createTransfers,
   MAX_BODY_BYTES,
-  MAX_TRANSFER_BYTES,
+  MAX_RESPONSE_BYTES,
+  REQUEST_BOUNDS,
+  RESPONSE_BOUNDS,
+  type Requester,
   transferKey,
 } from '../../../../agent/command/coap/transfers.js';
 import type { CoapRequest } from '../../../../shared/coap/request.js';
 
-const LIFETIME = 1000;
+/** MAX_TRANSMIT_WAIT of direct peers. */
+const IDLE = 93_000;
 const REQUEST: CoapRequest = {
   method: '0.02',
   path: ['a'],
@@ -32,15 +38,20 @@ interface Part {
   readonly size1?: number;
 }
 
+const peerOf = (name: string, address = '192.0.2.1'): Requester => ({ name, address });
+const PEER = peerOf('192.0.2.1:5683');
+
 /** Transfers, and a way to hand them blocks of 16 bytes that are brief to write. */
 function startTransfers() {
-  const transfers = createTransfers();
+  let drops = 0;
+  const transfers = createTransfers(() => drops++);
   return {
     ...transfers,
-    take(part: Part, key = 'a') {
+    drops: () => drops,
+    take(part: Part, peer = PEER) {
       const { number, text, more = true, exponent = 0, now = 0, contentFormat, size1 } = part;
       const request = { ...REQUEST, contentFormat, size1, payload: Buffer.from(text) };
-      return transfers.assemble(key, request, { number, more, exponent }, now, LIFETIME);
+      return transfers.assemble(request, { number, more, exponent }, peer, now);
     },
   };
 }
@@ -74,10 +85,10 @@ describe('a body that comes in blocks', () => {
   it('does not change with the buffers that its blocks came in', () => {
     const transfers = createTransfers();
     const payload = Buffer.alloc(16, 'a');
-    transfers.assemble('a', { ...REQUEST, payload }, { number: 0, more: true, exponent: 0 }, 0, LIFETIME);
+    transfers.assemble({ ...REQUEST, payload }, { number: 0, more: true, exponent: 0 }, PEER, 0);
     payload.fill('z');
     const last = { ...REQUEST, payload: Buffer.from('b') };
-    expect(transfers.assemble('a', last, { number: 1, more: false, exponent: 0 }, 0, LIFETIME)).toEqual(body(`${A}b`));
+    expect(transfers.assemble(last, { number: 1, more: false, exponent: 0 }, PEER, 0)).toEqual(body(`${A}b`));
   });
 
   it('is done with when it is put together: a last block that comes again belongs to nothing', () => {
@@ -145,17 +156,17 @@ describe('a body that comes in blocks', () => {
   it('is given up when nothing more of it comes, each block giving it its time anew', () => {
     const { take } = startTransfers();
     take({ number: 0, text: A });
-    expect(take({ number: 1, text: B, now: LIFETIME - 1 })).toEqual(CONTINUE);
-    expect(take({ number: 2, text: A, now: 2 * LIFETIME - 2 })).toEqual(CONTINUE);
-    expect(take({ number: 3, text: B, now: 3 * LIFETIME - 2 })).toEqual(INCOMPLETE);
+    expect(take({ number: 1, text: B, now: IDLE - 1 })).toEqual(CONTINUE);
+    expect(take({ number: 2, text: A, now: 2 * IDLE - 2 })).toEqual(CONTINUE);
+    expect(take({ number: 3, text: B, now: 3 * IDLE - 2 })).toEqual(INCOMPLETE);
   });
 
   it('is apart from another under another key', () => {
     const { take } = startTransfers();
-    take({ number: 0, text: A }, 'one');
-    take({ number: 0, text: B }, 'two');
-    expect(take({ number: 1, text: '1', more: false }, 'one')).toEqual(body(`${A}1`));
-    expect(take({ number: 1, text: '2', more: false }, 'two')).toEqual(body(`${B}2`));
+    take({ number: 0, text: A }, peerOf('one'));
+    take({ number: 0, text: B }, peerOf('two'));
+    expect(take({ number: 1, text: '1', more: false }, peerOf('one'))).toEqual(body(`${A}1`));
+    expect(take({ number: 1, text: '2', more: false }, peerOf('two'))).toEqual(body(`${B}2`));
   });
 });
 
@@ -186,41 +197,117 @@ describe('a body that is too large', () => {
   });
 });
 
+/** Takes the first block from so many peers, each at an address of its own. */
+const beginAs = (take: ReturnType<typeof startTransfers>['take'], count: number, more: Partial<Part> = {}) => {
+  const peers = Array.from({ length: count }, (_, index) => peerOf(`peer ${index}`, `10.0.0.${index}`));
+  for (const peer of peers) take({ number: 0, text: A, ...more }, peer);
+  return peers;
+};
+const end = (number = 1): Part => ({ number, text: 'b', more: false });
+
 describe('bodies that come in at once', () => {
   it('are 64 at most, and the one that waits longest gives way', () => {
-    const { take } = startTransfers();
-    for (let index = 0; index < 64; index++) take({ number: 0, text: A }, String(index));
-    take({ number: 1, text: A }, '0');
-    take({ number: 0, text: A }, 'one more');
-    expect(take({ number: 1, text: 'b', more: false }, '1')).toEqual(INCOMPLETE);
-    expect(take({ number: 2, text: 'b', more: false }, '0')).toEqual(body(`${A}${A}b`));
-    expect(take({ number: 1, text: 'b', more: false }, '2')).toEqual(body(`${A}b`));
+    const { take, drops } = startTransfers();
+    const [first, second, third] = beginAs(take, 64);
+    take({ number: 1, text: A }, first);
+    take({ number: 0, text: A }, peerOf('one more', '10.0.1.0'));
+    expect(take(end(), second)).toEqual(INCOMPLETE);
+    expect(take(end(2), first)).toEqual(body(`${A}${A}b`));
+    expect(take(end(), third)).toEqual(body(`${A}b`));
+    expect(drops()).toBe(1);
   });
 
-  it('are a mebibyte at most', () => {
+  it('are a mebibyte at most, with what memory they take', () => {
     const { take } = startTransfers();
     const kilobyte = 'x'.repeat(1024);
-    // 20 bodies of 60 kB are more than that, 17 are not.
-    for (let index = 0; index < 20; index++) {
-      for (let number = 0; number < 60; number++) take({ number, text: kilobyte, exponent: 6 }, String(index));
+    const peers = beginAs(take, 20, { text: kilobyte, exponent: 6 });
+    for (const peer of peers) {
+      for (let number = 1; number < 60; number++) take({ number, text: kilobyte, exponent: 6 }, peer);
     }
-    const kept = Array.from({ length: 20 }, (_, index) =>
-      'body' in take({ number: 60, text: 'x', more: false, exponent: 6 }, String(index)) ? index : undefined,
-    );
-    expect(kept.filter((index) => index !== undefined)).toEqual(Array.from({ length: 17 }, (_, index) => index + 3));
+    const last: Part = { number: 60, text: 'x', more: false, exponent: 6 };
+    // Each takes 64 KiB and what it is known by: 15 are less than a mebibyte, 16 are more.
+    expect(peers.filter((peer) => 'body' in take(last, peer))).toEqual(peers.slice(5));
+  });
+
+  it('are 16 at most from one address, whatever ports, paths and tags they have: its oldest gives way', () => {
+    const { take, assemble, drops } = startTransfers();
+    const other = peerOf('192.0.2.7:1', '192.0.2.7');
+    take({ number: 0, text: A }, other);
+    const tagged = (index: number) => ({ ...REQUEST, requestTag: Buffer.from([index]), payload: Buffer.from(A) });
+    for (let port = 0; port < 10; port++) take({ number: 0, text: A }, peerOf(`192.0.2.1:${port}`));
+    for (let index = 0; index < 10; index++) assemble(tagged(index), { number: 0, more: true, exponent: 0 }, PEER, 0);
+    expect(drops()).toBe(4);
+    expect(take(end(), peerOf('192.0.2.1:3'))).toEqual(INCOMPLETE);
+    expect(take(end(), peerOf('192.0.2.1:4'))).toEqual(body(`${A}b`));
+    expect(take(end(), other)).toEqual(body(`${A}b`));
+  });
+
+  it('take half a mebibyte at most from one address', () => {
+    const { take } = startTransfers();
+    const kilobyte = 'x'.repeat(1024);
+    const peers = Array.from({ length: 10 }, (_, port) => peerOf(`192.0.2.1:${port}`));
+    for (const peer of peers) {
+      for (let number = 0; number < 60; number++) take({ number, text: kilobyte, exponent: 6 }, peer);
+    }
+    const last: Part = { number: 60, text: 'x', more: false, exponent: 6 };
+    expect(peers.filter((peer) => 'body' in take(last, peer))).toEqual(peers.slice(3));
+  });
+
+  it('of the carrier count on the address that began them, wherever their later blocks come from', () => {
+    const { take } = startTransfers();
+    const owner = (address: string) => peerOf('gateway', address);
+    take({ number: 0, text: A }, owner('100.64.0.1'));
+    take({ number: 1, text: A }, owner('100.64.0.9'));
+    for (let port = 0; port < 100; port++) take({ number: 0, text: A }, peerOf(`attacker ${port}`, '100.64.0.9'));
+    expect(take(end(2), owner('100.64.0.1'))).toEqual(body(`${A}${A}b`));
+  });
+
+  it('of many addresses that share all places leave that of an address with fewer', () => {
+    const { take } = startTransfers();
+    take({ number: 0, text: A });
+    for (let index = 0; index < 400; index++) {
+      take({ number: 0, text: A }, peerOf(`attacker ${index}`, `10.0.0.${index % 20}`));
+    }
+    expect(take(end())).toEqual(body(`${A}b`));
+  });
+
+  it('take no more memory than is counted, also in blocks of 16 bytes', () => {
+    const { take } = startTransfers();
+    const peers = beginAs(take, 16);
+    const before = usedMemory();
+    for (let number = 1; number < 1024; number++) {
+      for (const peer of peers) {
+        take({ number, text: A }, peer);
+        // As other datagrams do between two blocks.
+        Buffer.from(A.repeat(100));
+      }
+    }
+    expect(usedMemory() - before).toBeLessThan(REQUEST_BOUNDS.bytes);
+    // They are all still there.
+    expect(peers.filter((peer) => 'body' in take(end(1024), peer))).toHaveLength(16);
   });
 });
+
+/** Bytes of all buffers, and of the objects that hold them. */
+function usedMemory(): number {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  if (typeof collect === 'function') collect();
+  const { arrayBuffers, heapUsed } = process.memoryUsage();
+  return arrayBuffers + heapUsed;
+}
 
 describe('a response that goes in blocks', () => {
   const response = (text: string | Buffer) => ({ code: '2.05', payload: Buffer.from(text) });
 
-  it('is kept for its time, and replaced by the next under the same key', () => {
+  it('is kept while its blocks are asked for, and replaced by the next under the same key', () => {
     const { keep, kept } = createTransfers();
-    keep('a', response('first'), 0, LIFETIME);
-    keep('a', response('second'), 10, LIFETIME);
-    expect(kept('a', LIFETIME + 9)).toEqual(response('second'));
-    expect(kept('a', LIFETIME + 10)).toBeUndefined();
-    expect(kept('b', 0)).toBeUndefined();
+    keep(REQUEST, response('first'), PEER, 0);
+    keep(REQUEST, response('second'), PEER, 10);
+    expect(kept(REQUEST, PEER, IDLE + 9)).toEqual(response('second'));
+    expect(kept(REQUEST, PEER, 2 * IDLE + 8)).toEqual(response('second'));
+    expect(kept(REQUEST, PEER, 3 * IDLE + 8)).toBeUndefined();
+    expect(kept(REQUEST, peerOf('b'), 0)).toBeUndefined();
   });
 
   it('has the same tag in all its blocks, and another response another one', () => {
@@ -233,12 +320,34 @@ describe('a response that goes in blocks', () => {
     expect(blockOf(response(bytes), 4, 1)).toBeUndefined();
   });
 
-  it('gives way to others when they are more than 64, or together more than a mebibyte', () => {
+  it('gives way to others of its address when they are more than 16, or together more than a mebibyte', () => {
     const { keep, kept } = createTransfers();
-    for (let index = 0; index < 65; index++) keep(`small ${index}`, response('x'), 0, LIFETIME);
-    expect([kept('small 0', 0), kept('small 1', 0)]).toEqual([undefined, response('x')]);
-    keep('large', response(Buffer.alloc(MAX_TRANSFER_BYTES)), 0, LIFETIME);
-    expect([kept('small 64', 0), kept('large', 0)?.payload.length]).toEqual([undefined, MAX_TRANSFER_BYTES]);
+    const ports = Array.from({ length: 17 }, (_, port) => peerOf(`192.0.2.1:${port}`));
+    for (const peer of ports) keep(REQUEST, response('x'), peer, 0);
+    expect(ports.map((peer) => kept(REQUEST, peer, 0) !== undefined)).toEqual([false, ...Array(16).fill(true)]);
+    keep(REQUEST, response(Buffer.alloc(MAX_RESPONSE_BYTES)), PEER, 0);
+    expect(ports.map((peer) => kept(REQUEST, peer, 0))).toEqual(Array(17).fill(undefined));
+    expect(kept(REQUEST, PEER, 0)?.payload.length).toBe(MAX_RESPONSE_BYTES);
+  });
+
+  it('stays whatever one other address asks for', () => {
+    const { keep, kept } = createTransfers();
+    keep(REQUEST, response(Buffer.alloc(MAX_RESPONSE_BYTES / 2)), PEER, 0);
+    for (let port = 0; port < 100; port++) {
+      keep(REQUEST, response(Buffer.alloc(MAX_RESPONSE_BYTES)), peerOf(`10.0.0.1:${port}`, '10.0.0.1'), 0);
+      keep(REQUEST, response('x'), peerOf(`10.0.0.1:${port + 100}`, '10.0.0.1'), 0);
+    }
+    expect(kept(REQUEST, PEER, 0)?.payload.length).toBe(MAX_RESPONSE_BYTES / 2);
+  });
+
+  it('takes no more memory than is counted, also when it is a small part of a larger buffer', () => {
+    const { keep } = createTransfers();
+    const before = usedMemory();
+    for (let index = 0; index < 64; index++) {
+      const peer = peerOf(`peer ${index}`, `10.0.0.${index}`);
+      keep(REQUEST, { code: '2.05', payload: Buffer.alloc(100_000).subarray(0, 20) }, peer, 0);
+    }
+    expect(usedMemory() - before).toBeLessThan(RESPONSE_BOUNDS.bytes);
   });
 });
 
@@ -246,15 +355,15 @@ describe('what a transfer is known by', () => {
   it('is its peer, method, path, query and tag, and nothing that runs into another', () => {
     const tag = (text: string) => Buffer.from(text);
     const keys = [
-      transferKey('a', REQUEST),
-      transferKey('b', REQUEST),
-      transferKey('a', { ...REQUEST, method: '0.01' }),
-      transferKey('a', { ...REQUEST, path: ['a', 'b'] }),
-      transferKey('a', { ...REQUEST, path: ['a'], query: ['b'] }),
-      transferKey('a', { ...REQUEST, path: ['a/b'] }),
-      transferKey('a', { ...REQUEST, path: ['a","b'] }),
-      transferKey('a', { ...REQUEST, requestTag: tag('') }),
-      transferKey('a', { ...REQUEST, requestTag: tag('1') }),
+      transferKey(peerOf('a'), REQUEST),
+      transferKey(peerOf('b'), REQUEST),
+      transferKey(peerOf('a'), { ...REQUEST, method: '0.01' }),
+      transferKey(peerOf('a'), { ...REQUEST, path: ['a', 'b'] }),
+      transferKey(peerOf('a'), { ...REQUEST, path: ['a'], query: ['b'] }),
+      transferKey(peerOf('a'), { ...REQUEST, path: ['a/b'] }),
+      transferKey(peerOf('a'), { ...REQUEST, path: ['a","b'] }),
+      transferKey(peerOf('a'), { ...REQUEST, requestTag: tag('') }),
+      transferKey(peerOf('a'), { ...REQUEST, requestTag: tag('1') }),
     ];
     expect(new Set(keys).size).toBe(keys.length);
   });
@@ -262,7 +371,14 @@ describe('what a transfer is known by', () => {
   it('is neither its payload nor its blocks nor its formats', () => {
     const block = { number: 1, more: false, exponent: 2 };
     expect(
-      transferKey('a', { ...REQUEST, payload: Buffer.from('x'), block1: block, block2: block, accept: 0, size1: 5 }),
-    ).toBe(transferKey('a', REQUEST));
+      transferKey(peerOf('a'), {
+        ...REQUEST,
+        payload: Buffer.from('x'),
+        block1: block,
+        block2: block,
+        accept: 0,
+        size1: 5,
+      }),
+    ).toBe(transferKey(peerOf('a'), REQUEST));
   });
 });

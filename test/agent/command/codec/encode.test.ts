@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { decode as decodeCbor, encode as encodeCbor } from 'cborg';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -205,25 +206,24 @@ describe('a reply in text', () => {
 
   it('is whole when it fits, and else cut between two characters, with a mark of its true size', () => {
     const textReply = fc.oneof(
-      longText.map((result): [Reply, string] => [{ result }, `ok ${result}`]),
+      longText.map((result): [Reply, string, string] => [{ result }, 'ok ', result]),
       longText
         .filter((message) => !/[\r\n]/.test(message) && message === message.trim())
-        .map((message): [Reply, string] => [{ error: { code: 'busy', message } }, `error busy ${message}`]),
+        .map((message): [Reply, string, string] => [{ error: { code: 'busy', message } }, 'error busy ', message]),
       fc
         .array(longText, { minLength: 1, maxLength: 3 })
-        .map((list): [Reply, string] => [{ result: { list } }, `ok ${JSON.stringify({ list })}`]),
+        .map((list): [Reply, string, string] => [{ result: { list } }, 'ok ', JSON.stringify({ list })]),
     );
     fc.assert(
-      fc.property(textId, textReply, (replyId, [one, text]) => {
+      fc.property(textId, textReply, (replyId, [one, words, content]) => {
         const bytes = encode('text', [{ id: replyId, reply: one }]);
-        const whole = replyId === undefined ? text : `#${replyId} ${text}`;
-        const size = Buffer.byteLength(whole);
+        const whole = `${replyId === undefined ? '' : `#${replyId} `}${words}${content}`;
         const written = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-        if (size <= LIMIT) {
+        if (Buffer.byteLength(whole) <= LIMIT) {
           expect(written).toBe(whole);
           return;
         }
-        const mark = ` …[cut, ${size} bytes]`;
+        const mark = ` …[cut, ${Buffer.byteLength(content)} bytes]`;
         expect(written.endsWith(mark)).toBe(true);
         expect(whole.startsWith(written.slice(0, -mark.length))).toBe(true);
         expect(bytes.length).toBeLessThanOrEqual(LIMIT);
@@ -243,7 +243,55 @@ describe('a reply in text', () => {
     const bytes = encode('text', [{ id: undefined, reply: { result: Buffer.alloc(3000, 0xff) } }]);
     expect(bytes).toHaveLength(LIMIT);
     expect(bytes.subarray(0, 4)).toEqual(Buffer.from([0x6f, 0x6b, 0x20, 0xff]));
-    expect(bytes.toString().endsWith(' …[cut, 3003 bytes]')).toBe(true);
+    expect(bytes.toString().endsWith(' …[cut, 3000 bytes]')).toBe(true);
+  });
+});
+
+describe('a result that its handler has cut', () => {
+  const total = 100_000_000;
+  const cutTo = (head: string | Uint8Array): Reply => ({ result: { cut: true, bytes: total, head } });
+  const mark = Buffer.from(` …[cut, ${total} bytes]`);
+  const heads: readonly [string, string | Uint8Array][] = [
+    ['a head that fits', 'ab€'],
+    ['a head that is cut again', '€'.repeat(20_000)],
+    ['no head', ''],
+    ['bytes', Uint8Array.of(0xff, 0xfe)],
+    ['bytes that are cut again', new Uint8Array(2000).fill(0xff)],
+  ];
+
+  it.each(heads)('states its true size once in text: %s', (_, head) => {
+    const whole = Buffer.concat([Buffer.from('#7 ok '), Buffer.from(head)]);
+    const bytes = encode('text', [{ id: '7', reply: cutTo(head) }]);
+    const kept = bytes.subarray(0, -mark.length);
+    expect(bytes.subarray(kept.length)).toEqual(mark);
+    expect(whole.subarray(0, kept.length)).toEqual(kept);
+    expect(bytes.length).toBeLessThanOrEqual(LIMIT);
+    if (kept.length < whole.length) expect(bytes.length).toBeGreaterThan(LIMIT - 4);
+    if (typeof head === 'string') expect(isUtf8(bytes)).toBe(true);
+  });
+
+  it.each(
+    NOTATIONS.flatMap((notation) => heads.map(([what, head]) => [notation.format, what, head, notation] as const)),
+  )('states its true size once in %s, alone and in a batch: %s', (format, _, head, notation) => {
+    for (const answers of [[1], [1, 2, 3]]) {
+      const batch = answers.length > 1;
+      const bytes = encode(
+        format,
+        answers.map((answerId) => ({ id: answerId, reply: cutTo(head) })),
+        batch,
+      );
+      expect(bytes.length).toBeLessThanOrEqual(LIMIT);
+      const response = notation.read(bytes);
+      const kept = head.length < 10 ? notation.form(head) : expect.toSatisfy((one) => isHead(one, head, notation));
+      const result = { cut: true, bytes: total, head: kept };
+      const responses = answers.map((answerId) => ({ jsonrpc: '2.0', id: answerId, result }));
+      expect(response).toEqual(batch ? responses : responses[0]);
+    }
+  });
+
+  it('is not what looks like one and says more', () => {
+    const result = { cut: true, bytes: 5, head: 'x', tail: 'y' };
+    expect(encode('text', [{ id: '7', reply: { result } }]).toString()).toBe('#7 ok cut=true bytes=5 head=x tail=y');
   });
 });
 

@@ -15,6 +15,7 @@ describe('a command with a deadline', () => {
     const params = { positional: [], named: {} };
     broken({
       command: { name: 'look', params, format: 'text', peer: 'gateway', deadline: 1 },
+      holder: 'one',
       handler: compileHandler(handler),
       params,
       bytes: 10,

@@ -25,6 +25,7 @@ function start() {
       const command = { name, params: { positional: [], named: {} }, format: 'text', peer: 'gateway' } as const;
       places.submit({
         command,
+        holder: 'one',
         handler: handlers[name],
         params: {},
         bytes: 10,

@@ -39,7 +39,7 @@ function start(limits: Partial<RunLimits> = {}) {
     };
     const command = { name, params: { positional: [], named: {} }, format: 'text', peer: 'gateway' } as const;
     const done = (reply: Reply) => void replies.push([name, reply]);
-    runner.submit({ command, handler, params: undefined, bytes, done, ...more });
+    runner.submit({ command, holder: 'one', handler, params: undefined, bytes, done, ...more });
   }
 
   return {

@@ -42,7 +42,15 @@ function start(limits: Partial<RunLimits> = {}) {
     const command = { name, params: { positional: [], named: {} }, format: 'text', peer: 'gateway' } as const;
     const done = (reply: Reply) =>
       void events.push(`${name} ${'error' in reply ? reply.error.code : String(reply.result)}`);
-    runner.submit({ command, handler, params: undefined, bytes: 10, startGate: journalled ? before : undefined, done });
+    runner.submit({
+      command,
+      holder: 'one',
+      handler,
+      params: undefined,
+      bytes: 10,
+      startGate: journalled ? before : undefined,
+      done,
+    });
   }
 
   return {
