@@ -287,13 +287,22 @@ const settings = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
-      running: z.int().min(1).max(1024).default(16).describe('Maximum number of commands that run concurrently'),
+      running: z
+        .int()
+        .min(1)
+        .max(1024)
+        .default(16)
+        .describe(
+          'Maximum number of commands that run concurrently; ping, info, echo, commands and health have places of their own',
+        ),
       waiting: z
         .int()
         .min(0)
         .max(65_536)
         .default(256)
-        .describe('Maximum number of commands that wait to run; further ones are refused as busy'),
+        .describe(
+          'Maximum number of commands that wait to run, of one source address three quarters; further ones are refused as busy',
+        ),
       waitingBytes: z
         .int()
         .min(1300)

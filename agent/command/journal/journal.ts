@@ -17,6 +17,7 @@ import { createLiveCommands, endedOf, type LiveCommand, reservedFor } from './li
 import { type Loaded, loadJournal } from './load.js';
 import { createLookups, type Doubt, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
+import { createRecentShares } from './recent-shares.js';
 import { createRemembered, type Remembered } from './remembered.js';
 import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, removeRows, updateRow } from './rows.js';
 import {
@@ -38,6 +39,7 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
   const remembered = createRemembered(database);
   const live = createLiveCommands(database, remembered);
   const orSetAside = createDamageGuard(database);
+  const shares = createRecentShares(limits.entries + limits.identities);
   const lookups = createLookups({ inMemory, onDisk, nowhere });
   let nextSeq = 1;
   /** Whether the previous run's commands have been recovered: only then are commands taken in. */
@@ -127,8 +129,11 @@ export function createJournal(database: Database, clock: Clock, limits: JournalL
     if (live.size >= limits.entries || live.bytes + reservedFor(command) > limits.bytes) {
       return full('commands that have not ended');
     }
-    if (remembered.count < limits.entries + limits.identities || evict()) return undefined;
-    return full('commands of which repeats may still come');
+    if (remembered.count >= limits.entries + limits.identities && !evict()) {
+      return full('commands of which repeats may still come');
+    }
+    if (shares.take(command.source.address, remembered.count + live.size, clock().monotonic)) return undefined;
+    return full(`commands from ${command.source.address} of which repeats may still come`);
   }
 
   /** @returns whether it made room */

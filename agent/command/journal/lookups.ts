@@ -1,9 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SupersimError } from '../../../shared/errors.js';
+import { isRoomFor } from '../../base/shares.js';
 import { SLICE_MS } from '../../base/slices.js';
 import type { Found, Then } from './types.js';
 
-/** Most lookups that wait, each with its datagram of at most 1300 bytes; further ones are refused as busy. */
+/**
+ * Most lookups that wait, each with its datagram of at most 1300 bytes, of one peer three quarters of them; further ones
+ * are refused as busy.
+ */
 export const MAX_WAITING = 8192;
 /** Most lookups of one peer that read, or have read and wait for others: they share batches, and keep what they read. */
 export const MAX_READING = 256;
@@ -63,7 +67,7 @@ export function createLookups({ inMemory, onDisk, nowhere }: LookupOptions) {
     const queue = queues.get(peer);
     const found = isOpen && queue === undefined ? inMemory(wanted) : DOUBT;
     if (found?.kind !== 'doubt') then(found);
-    else if (count >= MAX_WAITING) {
+    else if (!isRoomFor(queue?.length ?? 0, count, MAX_WAITING)) {
       then({ kind: 'unknown', error: new SupersimError('busy', 'too many commands wait for the journal') });
     } else {
       count++;

@@ -22,7 +22,7 @@ const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251)
 
 /** What a request's handling gets, where commands are run without a journal. */
 const contextWith = (submit: SubmitCommand, respond: RequestContext['respond']): RequestContext => ({
-  run: ({ settle, ...ready }) => submit({ ...ready, holder: PEER, done: settle }),
+  run: ({ settle, ...ready }) => submit({ ...ready, holder: PEER.address, done: settle }),
   acknowledge: () => undefined,
   respond,
   fail(_name, error) {

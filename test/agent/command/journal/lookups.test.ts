@@ -113,13 +113,17 @@ describe('lookups', () => {
 
   it('are refused when too many wait, and taken again when they were answered', async () => {
     const { find, open, events, answer } = start();
-    for (let id = 0; id < MAX_WAITING; id++) find(2 * id);
+    const most = (MAX_WAITING / 4) * 3;
+    for (let id = 0; id < most; id++) find(2 * id);
     expect(events).toEqual([]);
-    find(2 * MAX_WAITING);
-    expect(events).toEqual([`${2 * MAX_WAITING} unknown`]);
+    find(2 * most);
+    expect(events).toEqual([`${2 * most} unknown`]);
+    // Another peer has room.
+    find(2 * most, 'other');
+    expect(events).toHaveLength(1);
     open();
     await turn();
-    expect(events).toHaveLength(MAX_WAITING + 1);
+    expect(events).toHaveLength(most + 2);
     find(1);
     await answer(1);
     expect(events.slice(-2)).toEqual(['read 1', '1 new']);

@@ -98,6 +98,18 @@ describe('at the bound of all that is remembered', () => {
     expect(await findIn(journal, keyOf(99))).toBeDefined();
   });
 
+  it('an address that has had three quarters of it taken in is refused, and another is not', async () => {
+    const { journal } = await openTestJournal(temporaryFolder(), standingClock().clock, limits);
+    const from = (address: string) => ({ source: { address, port: 6969 } });
+    for (let id = 0; id < 75; id++) await live(journal, id, from('192.0.2.66'));
+    expect(await accept(journal, 75, from('192.0.2.66'))).toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining('192.0.2.66'),
+    });
+    for (let id = 76; id < 88; id++)
+      expect(await live(journal, id, from('192.0.2.1'))).toEqual([undefined, undefined, undefined]);
+  });
+
   it.each([
     ['ahead', { wall: 9e12 }],
     ['back', { wall: 0 }],

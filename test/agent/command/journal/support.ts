@@ -23,7 +23,8 @@ export const command = (id: number, change: Partial<JournalCommand> = {}): Journ
   name: 'relay.set',
   format: 'json',
   request: Buffer.from(JSON.stringify({ id, method: 'relay.set', params: { channel: 3, on: true } })),
-  source: { address: '100.64.0.1', port: 6969 },
+  // Each from another address, as one must not have more than its share.
+  source: { address: `100.64.0.${id % 250}`, port: 6969 },
   port: 6969,
   transport: 'udp',
   idempotent: false,
