@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { type CutResult, textHead } from '../../shared/format/cut.js';
+import { withRoom } from '../base/memory.js';
 
 /** How many bytes of a failed program's output are sent to the caller. */
 export const ERROR_TAIL_BYTES = 400;
@@ -37,18 +38,19 @@ const withoutLineBreak = (output: string | Buffer) =>
 
 /** Reads a stream to its end and keeps its first bytes. */
 export function keepHead(stream: Readable, limit: number) {
-  const chunks: Buffer[] = [];
+  let memory = Buffer.alloc(0);
   let kept = 0;
   let total = 0;
   stream.on('data', (chunk: Buffer) => {
     total += chunk.length;
     if (kept === limit) return;
-    // A copy, so that a few bytes do not keep the stream's large buffer in memory.
-    const piece = Buffer.from(chunk.subarray(0, limit - kept));
+    const piece = chunk.subarray(0, limit - kept);
+    // Not one after the other as they are: each would keep the stream's large buffer in memory.
+    memory = withRoom(memory, kept + piece.length);
+    memory.set(piece, kept);
     kept += piece.length;
-    chunks.push(piece);
   });
-  return { bytes: () => Buffer.concat(chunks), total: () => total };
+  return { bytes: () => memory.subarray(0, kept), total: () => total };
 }
 
 /** Reads a stream to its end and keeps its last bytes. */

@@ -1,4 +1,5 @@
 import type { SqlValue } from '../../shared/sqlite/native.js';
+import { withRoom } from '../base/memory.js';
 import { maxRecordBytes, putRecord, type RecordContent } from './record.js';
 
 /**
@@ -17,6 +18,8 @@ const HEAD_BYTES = 5;
 
 /** Size of the memory for a batch at first; it doubles as needed. */
 const INITIAL_BYTES = 65_536;
+/** Larger memory is given up after its batch: what one flood needed would be kept for ever. */
+const MAX_REUSED_BYTES = 1_048_576;
 
 /**
  * Packs statements and their values into one piece of memory, which is handed to the worker as a whole: a structured
@@ -29,10 +32,7 @@ export function createBatchPacker() {
   let at = 0;
 
   function reserve(bytes: number): void {
-    if (at + bytes <= memory.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(memory.length * 2, at + bytes));
-    memory.copy(larger, 0, 0, at);
-    memory = larger;
+    memory = withRoom(memory, at + bytes);
   }
 
   function numberOf(sql: string): number {
@@ -102,7 +102,10 @@ export function createBatchPacker() {
     /** Takes memory that is no longer used, so that the next batch needs no new one. */
     reuse(spent: ArrayBuffer | undefined): void {
       if (at > 0 || memory.length > 0) return;
-      memory = spent === undefined ? Buffer.allocUnsafeSlow(INITIAL_BYTES) : Buffer.from(spent);
+      memory =
+        spent === undefined || spent.byteLength > MAX_REUSED_BYTES
+          ? Buffer.allocUnsafeSlow(INITIAL_BYTES)
+          : Buffer.from(spent);
     },
     /** Forgets what was packed and which statements the worker knows: there is another worker. */
     reset(): void {

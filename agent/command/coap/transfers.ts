@@ -3,6 +3,7 @@ import { type Block, blockSize, sliceBlock } from '../../../shared/coap/block.js
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { CoapRequest } from '../../../shared/coap/request.js';
 import type { CoapResponse } from '../../../shared/coap/response.js';
+import { ownCopy, withRoom } from '../../base/memory.js';
 import { createShelf } from './shelf.js';
 
 /** Longest body of a request that comes in blocks. */
@@ -13,8 +14,6 @@ export const MAX_RESPONSE_BYTES = 1_048_576;
 export const REQUEST_BOUNDS = { entries: 64, bytes: 1_048_576 };
 /** Bounds of the responses that are kept: the share of one address has room for the longest. */
 export const RESPONSE_BOUNDS = { entries: 64, bytes: 2 * MAX_RESPONSE_BYTES };
-/** Memory that a body gets with its first block. */
-const FIRST_BYTES = 1024;
 
 /** Who sent a request. */
 export interface Requester {
@@ -42,7 +41,7 @@ export function transferKey({ name }: Requester, { method, path, query, requestT
 /** A request body in progress (Block1). */
 interface Incoming {
   /** Its bytes so far, and room for more. */
-  readonly memory: Buffer;
+  readonly memory: Buffer<ArrayBuffer>;
   readonly length: number;
   readonly contentFormat: number | undefined;
 }
@@ -83,7 +82,7 @@ export function createTransfers(onDrop?: () => void) {
         incoming.remove(key);
         return { body: Buffer.concat([before.memory.subarray(0, before.length), payload]) };
       }
-      const memory = withRoom(before, length);
+      const memory = withRoom(before.memory, length);
       memory.set(payload, before.length);
       const value = { memory, length, contentFormat };
       const address = kept?.address ?? peer.address;
@@ -94,9 +93,7 @@ export function createTransfers(onDrop?: () => void) {
     /** Keeps a response that does not fit one block, for the requests of its further blocks. */
     keep(request: CoapRequest, response: CoapResponse, peer: Requester, now: number): void {
       const { length } = response.payload;
-      const payload = ownMemory(length);
-      payload.set(response.payload);
-      const value = { ...response, payload };
+      const value = { ...response, payload: ownCopy(response.payload) };
       const expiresAt = now + idleMsOf(peer);
       outgoing.set(transferKey(peer, request), { value, address: peer.address, bytes: length, expiresAt }, now);
     },
@@ -112,17 +109,6 @@ export function createTransfers(onDrop?: () => void) {
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** Node takes small buffers from shared memory, all of which one that is kept would hold: these have their own. */
-const ownMemory = (length: number): Buffer => Buffer.allocUnsafeSlow(length);
-
-/** Returns the memory of a body with room for `length` bytes; it grows by doubling, as the number of blocks is unknown. */
-function withRoom({ memory, length: used }: Incoming, length: number): Buffer {
-  if (length <= memory.length) return memory;
-  const larger = ownMemory(Math.min(MAX_BODY_BYTES, Math.max(FIRST_BYTES, 2 * memory.length)));
-  larger.set(memory.subarray(0, used));
-  return larger;
-}
 
 export type Transfers = ReturnType<typeof createTransfers>;
 

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { isSupersimError } from '../../../shared/errors.js';
+import { ownCopy } from '../../base/memory.js';
 import { ageOf, type Clock, momentSchema } from '../../base/moment.js';
 import type { RunStatement } from '../../storage/batch.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
@@ -165,7 +166,7 @@ export async function openOutbox(
       const pushed = clock();
       const item = {
         ...message,
-        bytes: Buffer.from(message.bytes),
+        bytes: ownCopy(message.bytes),
         seq: nextSeq++,
         pushed,
         ttlMs: expiresAt - pushed.wall,

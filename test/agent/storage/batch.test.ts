@@ -109,4 +109,12 @@ describe('a batch', () => {
     packer.reuse(undefined);
     expect(packer.take().length).toBe(0);
   });
+
+  it('gives up the memory of a large one', () => {
+    const packer = createBatchPacker();
+    const { memory } = pack(packer, [['A', [Buffer.alloc(2_000_000)]]]);
+    packer.reuse(memory);
+    packer.run('A', [1]);
+    expect(packer.take().memory.byteLength).toBeLessThan(100_000);
+  });
 });

@@ -1,13 +1,11 @@
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import * as z from 'zod';
 import { runBroadcast } from '../../../sender/broadcast/resume.js';
 import { createBroadcastState } from '../../../sender/broadcast/store/state.js';
 import { type BroadcastResult, broadcast } from '../../../sender/index.js';
 import { makeFleet } from '../../sender/broadcast/support.js';
 import { temporaryFolder } from '../../support/files.js';
+import { liveMemory } from '../../support/live-memory.js';
 
 /** `npm run soak` streams a million. */
 const IS_LONG = process.env['SOAK_SIMS'] !== undefined;
@@ -15,14 +13,8 @@ const SIMS = IS_LONG ? 1_000_000 : 20_000;
 /** What V8 keeps or not, as it likes. */
 const SLACK_MB = 3;
 
-setFlagsFromString('--expose-gc');
-const gc = z.function().parse(runInNewContext('gc'));
-
 /** What lives, in megabytes. */
-function liveHeap(): number {
-  gc();
-  return process.memoryUsage().heapUsed / 1e6;
-}
+const liveHeap = () => liveMemory().heapUsed / 1e6;
 
 function* names(count: number) {
   for (let number = 0; number < count; number++) yield `sim-${number}`;

@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import {
   blockOf,
@@ -12,6 +10,7 @@ import {
   transferKey,
 } from '../../../../agent/command/coap/transfers.js';
 import type { CoapRequest } from '../../../../shared/coap/request.js';
+import { liveMemory } from '../../../support/live-memory.js';
 
 /** MAX_TRANSMIT_WAIT of direct peers. */
 const IDLE = 93_000;
@@ -290,10 +289,7 @@ describe('bodies that come in at once', () => {
 
 /** Bytes of all buffers, and of the objects that hold them. */
 function usedMemory(): number {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  if (typeof collect === 'function') collect();
-  const { arrayBuffers, heapUsed } = process.memoryUsage();
+  const { arrayBuffers, heapUsed } = liveMemory();
   return arrayBuffers + heapUsed;
 }
 

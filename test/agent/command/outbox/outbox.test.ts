@@ -144,6 +144,12 @@ describe('the outbox', () => {
     expect(outbox.drops.expired).toBe(1 - left.length);
   });
 
+  it('keeps no more memory for an entry than that has bytes', async () => {
+    const outbox = await openOutbox(await openTestDatabase(undefined), clock);
+    outbox.push(message('a reply from a pool'));
+    expect(outbox.waiting().map(({ bytes }) => bytes.buffer.byteLength)).toEqual(['a reply from a pool'.length]);
+  });
+
   it('takes nothing that has expired already', async () => {
     const outbox = await openOutbox(await openTestDatabase(undefined), clock);
     outbox.push(message('old', 'reply', clock().wall));
