@@ -257,7 +257,10 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     admitting = false;
     options.signal?.removeEventListener('abort', stopOnAbort);
     parts.stopTimers?.();
-    await runner.stop(milliseconds(current.config.limits.stop));
+    const idle = runner.stop(milliseconds(current.config.limits.stop));
+    // What was received is answered: it is refused now.
+    parts.pipeline?.drain();
+    await idle;
     const { state, pipeline, transport, delivery } = parts;
     // Replies leave when the ends of their commands are on the disk.
     if (state?.database !== undefined) await flushInTime(state.database);

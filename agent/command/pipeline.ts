@@ -103,11 +103,10 @@ export function createPipeline(options: PipelineOptions) {
       changeable = next;
       refusalOf = createAdmission(next.allow);
     },
-    /** Stops retransmissions, and forgets what waits in an overload. */
-    stop(): void {
-      intake?.stop();
-      coap.stop();
-    },
+    /** Takes in what waits in an overload. */
+    drain: (): void => intake?.drain(),
+    /** Stops retransmissions. */
+    stop: coap.stop,
   };
 
   function receive(datagram: Datagram): void {

@@ -34,7 +34,6 @@ export function createIntake({ handle, shed, idleMs, now = monotonic, defer = se
   /** Time left for handling; below 0 where a datagram took longer than its turn had. */
   let left = 0;
   let isDeferred = false;
-  let stopped = false;
 
   function take(datagram: Datagram): void {
     if (queue.length === 0 && !isCongested(datagram.receivedAt)) {
@@ -59,21 +58,21 @@ export function createIntake({ handle, shed, idleMs, now = monotonic, defer = se
     left = Math.max(Math.min(left, 0), -MOST_DEBT_MS) + length;
     let begun = now();
     for (let handled = 0; left > 0 || handled < SHORT_AT_ONCE; handled++) {
-      const datagram = stopped ? undefined : queue.shift(left <= 0);
+      const datagram = queue.shift(left <= 0);
       if (datagram === undefined) break;
       handle(datagram);
       const ended = now();
       left -= ended - begun;
       begun = ended;
     }
-    if (!stopped && queue.length > 0) handleLater();
+    if (queue.length > 0) handleLater();
   }
 
   return {
     take,
-    /** Forgets what waits. */
-    stop(): void {
-      stopped = true;
+    /** Hands on all that waits. */
+    drain(): void {
+      for (let datagram = queue.shift(); datagram !== undefined; datagram = queue.shift()) handle(datagram);
     },
   };
 }

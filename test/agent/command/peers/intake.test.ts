@@ -204,7 +204,7 @@ it('a handler that blocks the event loop does not keep waiting datagrams from th
   expect(turns).toBeLessThan(10);
 });
 
-it('forgets what waits when it stops', () => {
+it('hands on all that waits when it is drained, and each once', () => {
   const deferred: (() => void)[] = [];
   const handled: Datagram[] = [];
   const intake = createIntake({
@@ -218,7 +218,8 @@ it('forgets what waits when it stops', () => {
   intake.take({ ...datagram, receivedAt: 0 });
   intake.take({ ...datagram, receivedAt: 20 });
   expect(handled).toHaveLength(1);
-  intake.stop();
+  intake.drain();
+  expect(handled).toHaveLength(2);
   for (const call of deferred) call();
-  expect(handled).toHaveLength(1);
+  expect(handled).toHaveLength(2);
 });
