@@ -1,5 +1,5 @@
 import { SupersimError } from '../shared/errors.js';
-import { importLater } from './base/descriptors.js';
+import { importLater } from './base/shortage.js';
 import type { Rates } from './command/peers/rates.js';
 import type { Pipeline } from './command/pipeline.js';
 import type { Runner } from './command/runner/runner.js';

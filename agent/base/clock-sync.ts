@@ -1,4 +1,4 @@
-import { requireDescriptors } from './descriptors.js';
+import { requireDescriptors } from './shortage.js';
 
 const CACHE_MS = 60_000;
 const TIMEDATECTL_TIMEOUT_MS = 3000;

@@ -1,6 +1,6 @@
 import { isSupersimError, messageOf, SupersimError } from '../../shared/errors.js';
-import { importLater } from '../base/descriptors.js';
 import { type Log, silentLog } from '../base/log.js';
+import { importLater } from '../base/shortage.js';
 import type { Config, ProgramConfig, SocketConfig } from '../config/schema.js';
 import { commands } from './builtin/commands.js';
 import { echo } from './builtin/echo.js';

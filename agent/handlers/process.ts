@@ -1,7 +1,7 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { messageOf } from '../../shared/errors.js';
-import { requireDescriptors } from '../base/descriptors.js';
 import { killBeforeAgent } from '../base/oom-score.js';
+import { requireDescriptors } from '../base/shortage.js';
 import { NotStartedError } from './not-started.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';

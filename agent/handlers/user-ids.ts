@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { requireDescriptors } from '../base/descriptors.js';
+import { requireDescriptors } from '../base/shortage.js';
 
 const run = promisify(execFile);
 

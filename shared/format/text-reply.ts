@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { CommandId, Reply } from '../command.js';
 import type { WireCode } from '../errors.js';
-import { cutWithMark, hasCutMark, isCutResult } from './cut.js';
+import { cutAgain, cutWithMark, hasCutMark, isCutResult } from './cut.js';
 import { formatText } from './text.js';
 
 /**
@@ -67,6 +67,15 @@ export const oneLine = (message: string) => message.replaceAll(/\s*[\r\n]+\s*/g,
 // Both read a byte as a character (Latin-1): a result may be bytes. So an id is every byte above the space but DEL.
 const ID = /^(#[!-~\x80-\xff]+ )?/;
 const REPLY = /^#([!-~\x80-\xff]+) (repeat )?(?:(forgotten )?(ok)|(unrecorded )?error)(?: |$)/;
+
+/** The first words of a reply, which stay whole when it is cut. */
+const WORDS = /^(?:#[!-~\x80-\xff]+ )?(?:repeat )?(?:(?:forgotten )?ok|(?:unrecorded )?error [!-~]+)(?: |$)/;
+
+/** Cuts a written reply as {@link formatTextReply} would have cut it at `limit` bytes. */
+export function cutTextReply(reply: Buffer, limit: number): Buffer {
+  const { length = 0 } = WORDS.exec(reply.toString('latin1'))?.[0] ?? '';
+  return Buffer.concat([reply.subarray(0, length), cutAgain(reply.subarray(length), limit - length)]);
+}
 
 /** Marks a written reply as the reply to a repeated command. */
 export const markTextRepeat = (reply: Uint8Array): Buffer =>

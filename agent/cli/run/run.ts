@@ -1,8 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../../shared/errors.js';
 import { createManagedAgent, type ManagedAgent } from '../../agent.js';
-import { importLater } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
+import { importLater } from '../../base/shortage.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
 import type { Config } from '../../config/schema.js';
 import type { Reloaded } from '../../reload.js';

@@ -1,9 +1,8 @@
 import { decode } from 'cborg';
 import type { CommandError, Format, Reply } from '../../../shared/command.js';
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import { cutAgain } from '../../../shared/format/cut.js';
 import { type Answer, cutJsonRpc, formatJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
-import { formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
+import { cutTextReply, formatTextReply, markTextRepeat } from '../../../shared/format/text-reply.js';
 import { isRecord, toCbor, toJson } from '../../../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { internalError } from '../runner/result.js';
@@ -69,7 +68,7 @@ export function fitReply(format: Format, bytes: Uint8Array, limit: number): Uint
   if (bytes.length <= limit) return bytes;
   switch (format) {
     case 'text':
-      return cutAgain(Buffer.from(bytes), limit);
+      return cutTextReply(Buffer.from(bytes), limit);
     case 'json':
       return cutJsonRpc(JSON.parse(Buffer.from(bytes).toString()), writers.json, limit);
     case 'cbor':

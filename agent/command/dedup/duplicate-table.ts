@@ -1,4 +1,5 @@
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import { createFifo, type Fifo } from '../../base/fifo.js';
 import { createShares } from '../../base/shares.js';
 import type { SeenRequest } from './entry.js';
 import { createEvictableRing } from './evictable-ring.js';
@@ -19,7 +20,7 @@ export const ENTRY_BYTES = 512;
 export function createDuplicateTable() {
   const kept = new Map<string, SeenRequest>();
   /** Kept requests that have ended, by their lifetime: each queue is in the order of expiry. Running ones are in none. */
-  const ended = new Map<number, ReturnType<typeof createQueue>>();
+  const ended = new Map<number, Fifo<SeenRequest>>();
   const evictable = createEvictableRing(MAX_EVICTABLE);
   const shares = createShares({ entries: MAX_REMEMBERED, bytes: MAX_REMEMBERED_BYTES });
 
@@ -35,16 +36,17 @@ export function createDuplicateTable() {
 
   function forgetExpired(now: number): void {
     for (const queue of ended.values()) {
-      for (let first = queue.first(); first !== undefined; first = queue.first()) {
-        if (!first.forgotten && now < first.expiresAt) break;
-        if (!first.forgotten) forget(first);
+      for (let seen = queue.first; seen !== undefined; seen = queue.first) {
+        if (!seen.forgotten && now < seen.expiresAt) break;
+        if (!seen.forgotten) forget(seen);
         queue.shift();
       }
     }
   }
 
   function expireLater(seen: SeenRequest): void {
-    const queue = ended.get(seen.lifetime) ?? createQueue();
+    const known = ended.get(seen.lifetime) ?? createFifo();
+    const queue = known.length < MAX_REMEMBERED ? known : withoutForgotten(known);
     ended.set(seen.lifetime, queue);
     queue.push(seen);
   }
@@ -133,30 +135,9 @@ export type DuplicateTable = ReturnType<typeof createDuplicateTable>;
 const sizeOf = ({ key, running, reply }: SeenRequest): number =>
   ENTRY_BYTES + key.length + (running ? MAX_PAYLOAD_BYTES : (reply?.length ?? 0));
 
-/**
- * First in, first out. A Map's or Set's own order would do, but finding its first again passes all that was deleted.
- */
-function createQueue() {
-  let items: SeenRequest[] = [];
-  let head = 0;
-  return {
-    first: (): SeenRequest | undefined => items[head],
-    shift(): SeenRequest | undefined {
-      const first = items[head];
-      if (first !== undefined) head++;
-      if (head > 256 && head * 2 > items.length) {
-        items = items.slice(head);
-        head = 0;
-      }
-      return first;
-    },
-    push(seen: SeenRequest): void {
-      // Forgotten requests behind one that stays would otherwise accumulate.
-      if (items.length - head >= MAX_REMEMBERED) {
-        items = items.slice(head).filter(({ forgotten }) => !forgotten);
-        head = 0;
-      }
-      items.push(seen);
-    },
-  };
+/** Forgotten requests behind one that stays would otherwise accumulate. */
+function withoutForgotten(queue: Fifo<SeenRequest>): Fifo<SeenRequest> {
+  const rest = createFifo<SeenRequest>();
+  for (let seen = queue.shift(); seen !== undefined; seen = queue.shift()) if (!seen.forgotten) rest.push(seen);
+  return rest;
 }

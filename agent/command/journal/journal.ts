@@ -1,5 +1,6 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import { ageOf, type Clock } from '../../base/moment.js';
+import { createRecentShares } from '../../base/shares.js';
 import type { Database, WriteCallback } from '../../storage/database.js';
 import { DamagedError } from '../../storage/sqlite.js';
 import { createDamageGuard } from './damage.js';
@@ -17,7 +18,6 @@ import { createLiveCommands, endedOf, type LiveCommand, reservedFor } from './li
 import { type Loaded, loadJournal } from './load.js';
 import { createLookups, type Doubt, type Wanted } from './lookups.js';
 import { decideRecovery, isEvictable, isForgotten } from './policy.js';
-import { createRecentShares } from './recent-shares.js';
 import { createRemembered, type Remembered } from './remembered.js';
 import { BY_NUMBER, NEWEST_FIRST, parseRows, removeEnded, removeRows, updateRow } from './rows.js';
 import {

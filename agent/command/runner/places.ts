@@ -1,6 +1,6 @@
-import { createRunner, type RunLimits, type Runner } from './runner.js';
+import { createRunner, type Runner } from './runner.js';
 import type { RunnerContext } from './running-handlers.js';
-import type { Task } from './task.js';
+import type { RunLimits, Task } from './task.js';
 
 /** Of each built-in safe command. They cost little: `health` looks once for all that wait for it, others end at once. */
 const OWN_LIMITS: RunLimits = { running: 256, waiting: 256, waitingBytes: 262_144 };

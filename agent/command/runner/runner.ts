@@ -3,14 +3,8 @@ import { messageOf, type SupersimError } from '../../../shared/errors.js';
 import { EXPIRED, isPast } from './deadline.js';
 import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
-import type { Task } from './task.js';
+import type { RunLimits, Task } from './task.js';
 import { createWaitingTasks } from './waiting-tasks.js';
-
-export interface RunLimits {
-  readonly running: number;
-  readonly waiting: number;
-  readonly waitingBytes: number;
-}
 
 export interface Runner {
   /** Runs a task now, or when a slot is free, or refuses it as busy. */

@@ -31,3 +31,10 @@ export interface Task {
   /** Called once when the command has run for a second. */
   readonly slow?: (() => void) | undefined;
 }
+
+/** How much may run and wait. */
+export interface RunLimits {
+  readonly running: number;
+  readonly waiting: number;
+  readonly waitingBytes: number;
+}

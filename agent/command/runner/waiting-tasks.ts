@@ -1,6 +1,5 @@
 import { isRoomFor } from '../../base/shares.js';
-import type { RunLimits } from './runner.js';
-import type { Task } from './task.js';
+import type { RunLimits, Task } from './task.js';
 
 /** The tasks of one source address, in the order in which they came. */
 interface Line {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
-import { importLater } from '../../base/descriptors.js';
+import { importLater } from '../../base/shortage.js';
 import { type Config, REBOOT_PROGRAM, REBOOT_SOCKET } from '../../config/schema.js';
 import type { Handler } from '../handler.js';
 import { beforeStart } from '../not-started.js';

@@ -1,8 +1,8 @@
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { messageOf } from '../../../shared/errors.js';
-import { importLater } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
+import { importLater } from '../../base/shortage.js';
 import { listenOnFile } from './socket-file.js';
 import type { ControlTarget } from './target.js';
 

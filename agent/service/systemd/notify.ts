@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
-import { requireDescriptors } from '../../base/descriptors.js';
 import type { Log } from '../../base/log.js';
 import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import { requireDescriptors } from '../../base/shortage.js';
 
 /** Time limit of a child; `systemd-notify` itself stops after 5 s. */
 const CHILD_MS = 10_000;

@@ -23,7 +23,7 @@ const codesOf = (answers: readonly Buffer[]) => answers.map((bytes) => parseMess
 function start() {
   const runs: string[] = [];
   const agent = startPipeline({
-    config: { allow: ['192.0.2.0/24', '100.64.0.0/10'], limits: { waiting: 0 } },
+    config: { allow: ['192.0.2.0/24', '100.64.0.0/10'], limits: { waiting: 0, repliesPerSecond: 1_000_000 } },
     handlers: [
       defineHandler({
         name: 'pulse',

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
-import type { Task } from '../../../../agent/command/runner/task.js';
+import { createRunner } from '../../../../agent/command/runner/runner.js';
+import type { RunLimits, Task } from '../../../../agent/command/runner/task.js';
 import type { Handler, HandlerContext } from '../../../../agent/handlers/handler.js';
 import type { Reply } from '../../../../shared/command.js';
 import { recordingLog } from '../../../support/log.js';

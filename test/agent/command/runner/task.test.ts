@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../../agent/base/log.js';
-import { createRunner, type RunLimits } from '../../../../agent/command/runner/runner.js';
-import type { StartGate } from '../../../../agent/command/runner/task.js';
+import { createRunner } from '../../../../agent/command/runner/runner.js';
+import type { RunLimits, StartGate } from '../../../../agent/command/runner/task.js';
 import type { EndsWith, Handler } from '../../../../agent/handlers/handler.js';
 import type { Reply } from '../../../../shared/command.js';
 import { SupersimError } from '../../../../shared/errors.js';

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { temporaryFolder, writeFile } from '../support/files.js';
-import { PYTHON } from '../support/needs.js';
-import { program, startProcess } from '../support/process.js';
-import { openPeer, randomAddress } from '../support/udp.js';
+import { temporaryFolder, writeFile } from '../../support/files.js';
+import { PYTHON } from '../../support/needs.js';
+import { program, startProcess } from '../../support/process.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
 
 const FLOODER = resolve('test', 'support', 'flooder.py');
 /** Ten times what an agent can do of a command that takes 2 ms, and little of what it can read. */

@@ -2,12 +2,12 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { encode } from 'cborg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../agent/agent.js';
-import type { Counters } from '../../agent/command/stats/counters.js';
-import { defineHandler } from '../../agent/handlers/handler.js';
-import { FROM_CARRIER, startPipeline } from '../support/pipeline.js';
-import { SEED, type SeededRandom, seededRandom } from '../support/seed.js';
-import { openPeer, randomAddress } from '../support/udp.js';
+import { createAgent } from '../../../agent/agent.js';
+import type { Counters } from '../../../agent/command/stats/counters.js';
+import { defineHandler } from '../../../agent/handlers/handler.js';
+import { FROM_CARRIER, startPipeline } from '../../support/pipeline.js';
+import { SEED, type SeededRandom, seededRandom } from '../../support/seed.js';
+import { openPeer, randomAddress } from '../../support/udp.js';
 
 const DATAGRAMS = 100_000;
 const WARM_UP = 20_000;

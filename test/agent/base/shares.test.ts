@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRecentShares } from '../../../../agent/command/journal/recent-shares.js';
+import { createRecentShares } from '../../../agent/base/shares.js';
 
 const MOST = 1000;
 const EXCHANGE_LIFETIME_MS = 365_000;

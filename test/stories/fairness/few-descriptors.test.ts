@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { controlClient } from '../../agent/service/control/client.js';
-import { statusSchema } from '../../agent/service/control/schema.js';
-import { leaveDescriptors, openDescriptors } from '../support/descriptors.js';
-import { prepareDevice } from '../support/device.js';
-import { temporaryFolder, writeScript } from '../support/files.js';
-import { needs } from '../support/needs.js';
-import { openPeer } from '../support/udp.js';
+import { controlClient } from '../../../agent/service/control/client.js';
+import { statusSchema } from '../../../agent/service/control/schema.js';
+import { leaveDescriptors, openDescriptors } from '../../support/descriptors.js';
+import { prepareDevice } from '../../support/device.js';
+import { temporaryFolder, writeScript } from '../../support/files.js';
+import { needs } from '../../support/needs.js';
+import { openPeer } from '../../support/udp.js';
 
 /** With six or seven free Node would make the pipes of a program, not start it, and never close them. */
 const SHORTAGES = [0, 6, 7, 15];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { importLater, requireDescriptors } from '../../../agent/base/descriptors.js';
+import { importLater, requireDescriptors } from '../../../agent/base/shortage.js';
 import { openDescriptors, withDescriptors } from '../../support/descriptors.js';
 import { needs } from '../../support/needs.js';
 
