@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { environment } from '../../agent/cli/support.js';
 import { temporaryFolder, writeFile, writeScript } from '../../support/files.js';
 import { limitMemory } from '../../support/memory-cgroup.js';
 import { needs } from '../../support/needs.js';
 import { program, startProcess } from '../../support/process.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
-import { environment } from '../../agent/cli/support.js';
 
 const UNIT = readFileSync('systemd/supersim-agent.service', 'utf8');
 const [, SCORE = ''] = /^OOMScoreAdjust=(-\d+)$/m.exec(UNIT) ?? [];
