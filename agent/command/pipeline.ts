@@ -188,7 +188,8 @@ export function createPipeline(options: PipelineOptions) {
     }
     const { to } = changeable.reply;
     const toGateway = to === 'gateway' || (to === 'auto' && peer === GATEWAY_PEER);
-    sendOut({ bytes, destination: toGateway ? config.gateway : source, port, via: transport, kind });
+    const destination = toGateway ? config.gateway : source;
+    sendOut({ bytes, destination, port, via: transport, kind, holder: source.address });
   }
 
   function sendOut(outgoing: Outgoing): void {

@@ -315,7 +315,7 @@ const settings = z.strictObject({
         .max(100_000_000)
         .default(100_000)
         .describe(
-          'Maximum number of messages to the gateway in an hour, each of which is billed: replies and events; further ones are not sent. What an hour leaves over can be sent in the next',
+          'Maximum number of messages to the gateway in an hour, each of which is billed: replies and events; further ones are not sent. What an hour leaves over can be sent in the next. The last quarter is for source addresses that have had less than a quarter',
         ),
       repliesPerSecond: z
         .int()

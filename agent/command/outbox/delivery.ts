@@ -14,6 +14,8 @@ const RETRY_MS = 1000;
 export interface Outgoing extends Pick<OutboxMessage, 'bytes' | 'destination' | 'port' | 'via'> {
   /** A `signal`, such as an acknowledgement or a retransmission, is useless later: it never waits in the outbox. */
   readonly kind: OutboxMessage['kind'] | 'signal';
+  /** The source address of the request that it answers; undefined for an event. */
+  readonly holder?: string;
 }
 
 /** State of a reply or an event: sent, or in the outbox on disk, or in memory when the disk cannot be written. */
@@ -49,14 +51,14 @@ export function createDelivery({ transport, outbox, keepMs, rates, stats, log }:
   let stopped = false;
 
   function send(outgoing: Outgoing, done: Done = ignore): void {
-    const { address } = outgoing.destination;
-    const exceeded = rates.take(address);
+    const { destination, holder = DEVICE } = outgoing;
+    const exceeded = rates.take(destination.address, holder);
     if (exceeded !== undefined) {
       holdBack(outgoing, exceeded, done);
       return;
     }
     const unsent = (error: Error) => {
-      rates.giveBack(address);
+      rates.giveBack(destination.address, holder);
       missed(outgoing, error, done);
     };
     // Datagrams stay in order.
@@ -104,12 +106,12 @@ export function createDelivery({ transport, outbox, keepMs, rates, stats, log }:
 
   function transmitAtRate(outgoing: Omit<Outgoing, 'kind'>, done: (error?: Error) => void): void {
     const { address } = outgoing.destination;
-    if (rates.take(address) !== undefined) {
+    if (rates.take(address, DEVICE) !== undefined) {
       done(TOO_SOON);
       return;
     }
     transmit(outgoing, (error) => {
-      if (error !== undefined) rates.giveBack(address);
+      if (error !== undefined) rates.giveBack(address, DEVICE);
       done(error);
     });
   }
@@ -186,6 +188,9 @@ const EXCEEDED: Readonly<Record<RateCause, string>> = {
   'from-sim-rate': 'more messages to the network than limits.fromSimPerHour allows',
   'peer-rate': 'more replies to this address than limits.repliesPerSecond allows',
 };
+
+/** Events, and what waits in the outbox, are the device's own messages. */
+const DEVICE = 'device';
 
 /** A datagram of the outbox stays there. */
 const TOO_SOON = new SupersimError('rate-limited', 'its rate is used up');

@@ -1,7 +1,8 @@
+import { isRoomFor } from '../../base/shares.js';
 import type { Config } from '../../config/schema.js';
 import { isLoopback } from '../../transport/endpoint.js';
 
-/** Most direct addresses with a rate of their own; further ones share one. */
+/** Most addresses with a rate, or a share of one, of their own; further ones have one together. */
 export const MAX_RATED = 1024;
 /** For how long a direct address may use more than its rate, in seconds. */
 const BURST_S = 10;
@@ -14,10 +15,15 @@ export type RateLimits = Pick<Config['limits'], 'fromSimPerHour' | 'repliesPerSe
 
 /** Limits how many datagrams leave. Loopback addresses have no limit, and neither has a gateway at one of them. */
 export interface Rates {
-  /** Takes the right to send one datagram. @returns why there is none */
-  take(address: string): RateCause | undefined;
+  /**
+   * Takes the right to send one datagram.
+   *
+   * @param holder who has a datagram sent to the gateway: the source address of the request; each has its share
+   * @returns why there is none
+   */
+  take(address: string, holder: string): RateCause | undefined;
   /** Gives back what was taken for a datagram that could not leave. */
-  giveBack(address: string): void;
+  giveBack(address: string, holder: string): void;
   change(limits: RateLimits): void;
 }
 
@@ -26,6 +32,13 @@ interface Bucket {
   tokens: number;
   /** Monotonic milliseconds. */
   filledAt: number;
+}
+
+/** What one holder has used of the rate to the gateway, and the rate has not replaced yet. */
+interface Use {
+  used: number;
+  /** Monotonic milliseconds. */
+  at: number;
 }
 
 /**
@@ -42,6 +55,8 @@ export function createRates(
   /** Shared by the addresses that found no place. */
   const others: Bucket = { tokens: Number.POSITIVE_INFINITY, filledAt: now() };
   const peers = new Map<string, Bucket>();
+  const uses = new Map<string, Use>();
+  const othersUse: Use = { used: 0, at: now() };
   let sweptAt = Number.NEGATIVE_INFINITY;
 
   const fillFromSim = () => fill(fromSim, current.fromSimPerHour / HOUR_S, current.fromSimPerHour);
@@ -72,19 +87,48 @@ export function createRates(
     for (const [address, bucket] of peers) if (fillPeer(bucket).tokens >= most) peers.delete(address);
   }
 
+  function drained(use: Use): Use {
+    const time = now();
+    use.used = Math.max(0, use.used - ((time - use.at) / 1000) * (current.fromSimPerHour / HOUR_S));
+    use.at = time;
+    return use;
+  }
+
+  function useOf(holder: string): Use {
+    const known = uses.get(holder);
+    if (known !== undefined) return drained(known);
+    if (uses.size >= MAX_RATED) for (const [other, use] of uses) if (drained(use).used === 0) uses.delete(other);
+    if (uses.size >= MAX_RATED) return drained(othersUse);
+    const added = { used: 0, at: now() };
+    uses.set(holder, added);
+    return added;
+  }
+
+  /** Takes one message of those to the gateway, if there is room for this holder. */
+  function takeFromSim(holder: string): boolean {
+    const { tokens } = fillFromSim();
+    const use = useOf(holder);
+    if (tokens < 1 || !isRoomFor(use.used, current.fromSimPerHour - tokens, current.fromSimPerHour)) return false;
+    fromSim.tokens--;
+    use.used++;
+    return true;
+  }
+
   return {
-    take(address) {
+    take(address, holder) {
       if (isLoopback(address)) return undefined;
-      const toCarrier = isCarrier(address);
-      const bucket = toCarrier ? fillFromSim() : bucketOf(address);
-      if (bucket.tokens < 1) return toCarrier ? 'from-sim-rate' : 'peer-rate';
+      if (isCarrier(address)) return takeFromSim(holder) ? undefined : 'from-sim-rate';
+      const bucket = bucketOf(address);
+      if (bucket.tokens < 1) return 'peer-rate';
       bucket.tokens--;
       return undefined;
     },
-    giveBack(address) {
+    giveBack(address, holder) {
       if (isLoopback(address)) return;
-      const bucket = isCarrier(address) ? fromSim : (peers.get(address) ?? others);
+      const toCarrier = isCarrier(address);
+      const bucket = toCarrier ? fromSim : (peers.get(address) ?? others);
       bucket.tokens++;
+      if (toCarrier) useOf(holder).used--;
     },
     change(next) {
       current = next;

@@ -14,9 +14,9 @@ function start(fromSimPerHour = 3600, repliesPerSecond = 10) {
     () => clock.now,
   );
   /** How many datagrams may leave, of so many. */
-  const leaving = (address: string, of = 10_000) => {
+  const leaving = (address: string, of = 10_000, holder = address) => {
     let count = 0;
-    while (count < of && rates.take(address) === undefined) count++;
+    while (count < of && rates.take(address, holder) === undefined) count++;
     return count;
   };
   return { clock, rates, leaving };
@@ -25,18 +25,35 @@ function start(fromSimPerHour = 3600, repliesPerSecond = 10) {
 describe('messages to the gateway', () => {
   it('are limited in an hour, and go on at the rate', () => {
     const { clock, rates, leaving } = start();
-    expect(leaving(GATEWAY)).toBe(3600);
-    expect(rates.take(GATEWAY)).toBe('from-sim-rate');
+    expect(leaving(GATEWAY)).toBe(2700);
+    expect(rates.take(GATEWAY, GATEWAY)).toBe('from-sim-rate');
     clock.now += 10_000;
     expect(leaving(GATEWAY)).toBe(10);
     clock.now += 100 * 3_600_000;
-    expect(leaving(GATEWAY)).toBe(3600);
+    expect(leaving(GATEWAY)).toBe(2700);
+  });
+
+  it('that one address has sent leave a quarter to others, however long it goes on', () => {
+    const { clock, leaving } = start();
+    for (let second = 0; second < 7200; second++) {
+      clock.now += 1000;
+      leaving(GATEWAY, 100, '100.64.0.66');
+    }
+    expect(leaving(GATEWAY, 10_000, '100.64.0.1')).toBe(450);
+    expect(leaving(GATEWAY, 10_000, 'device')).toBe(225);
+  });
+
+  it('are counted for addresses together when there are too many of them', () => {
+    const { clock, leaving } = start(1_000_000);
+    for (let host = 0; host < 2 * MAX_RATED; host++) expect(leaving(GATEWAY, 1, `holder ${host}`)).toBe(1);
+    clock.now += 3_600_000;
+    expect(leaving(GATEWAY, 1, 'new')).toBe(1);
   });
 
   it('share one rate, whichever of the carrier’s addresses they go to', () => {
     const { leaving } = start();
-    leaving(GATEWAY);
-    expect(leaving('100.64.0.2')).toBe(0);
+    leaving(GATEWAY, 10_000, 'holder');
+    expect(leaving('100.64.0.2', 10_000, 'holder')).toBe(0);
   });
 
   it('leave at the defaults as fast as 20 commands/s are answered, all day long', () => {
@@ -44,7 +61,7 @@ describe('messages to the gateway', () => {
     let held = 0;
     for (let index = 0; index < 24 * 72_000; index++) {
       clock.now += 50;
-      if (rates.take(GATEWAY) !== undefined) held++;
+      if (rates.take(GATEWAY, GATEWAY) !== undefined) held++;
     }
     expect(held).toBe(0);
   });
@@ -52,7 +69,7 @@ describe('messages to the gateway', () => {
   it('that could not leave are given back', () => {
     const { rates, leaving } = start();
     leaving(GATEWAY);
-    rates.giveBack(GATEWAY);
+    rates.giveBack(GATEWAY, GATEWAY);
     expect(leaving(GATEWAY)).toBe(1);
   });
 });
@@ -61,7 +78,7 @@ describe('datagrams to a direct address', () => {
   it('are limited by the second, with a burst of ten seconds', () => {
     const { clock, rates, leaving } = start();
     expect(leaving(PEER)).toBe(100);
-    expect(rates.take(PEER)).toBe('peer-rate');
+    expect(rates.take(PEER, PEER)).toBe('peer-rate');
     clock.now += 1000;
     expect(leaving(PEER)).toBe(10);
   });
@@ -69,7 +86,7 @@ describe('datagrams to a direct address', () => {
   it('have a rate for each address, beside that of the gateway', () => {
     const { leaving } = start();
     leaving(PEER);
-    expect([leaving('192.0.2.2'), leaving(GATEWAY)]).toEqual([100, 3600]);
+    expect([leaving('192.0.2.2'), leaving(GATEWAY)]).toEqual([100, 2700]);
   });
 
   it('share one rate when there are too many addresses, and none gets a new one by that', () => {
@@ -95,5 +112,5 @@ it('new limits hold at once', () => {
   const { rates, leaving } = start();
   leaving(GATEWAY, 600);
   rates.change({ fromSimPerHour: 100, repliesPerSecond: 1 });
-  expect([leaving(GATEWAY), leaving(PEER)]).toEqual([100, 10]);
+  expect([leaving(GATEWAY, 1000, 'other'), leaving(PEER)]).toEqual([75, 10]);
 });
