@@ -70,6 +70,8 @@ export function createTransfers(onDrop?: () => void) {
       if (block.more ? payload.length !== size : payload.length > size) return { code: '4.00' };
       const kept = block.number === 0 ? undefined : incoming.get(key, now);
       const before = block.number === 0 ? { memory: NOTHING, length: 0, contentFormat } : kept?.value;
+      // Its acknowledgement was lost; block 0 begins anew in any case.
+      if (before !== undefined && block.more && isLastOf(before, block.number * size, payload)) return { code: '2.31' };
       if (before === undefined || before.length !== block.number * size || before.contentFormat !== contentFormat) {
         return { code: '4.08' };
       }
@@ -109,6 +111,10 @@ export function createTransfers(onDrop?: () => void) {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** Tells whether a block is the one that came last. */
+const isLastOf = ({ memory, length }: Incoming, at: number, payload: Buffer): boolean =>
+  at + payload.length === length && memory.subarray(at, length).equals(payload);
 
 export type Transfers = ReturnType<typeof createTransfers>;
 

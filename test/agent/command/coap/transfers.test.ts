@@ -108,11 +108,12 @@ describe('a body that comes in blocks', () => {
     expect(take({ number: 1, text: 'c', more: false })).toEqual(body(`${A}c`));
   });
 
-  it('takes no block twice', () => {
+  it('takes no block twice, and acknowledges that which came last when it comes again', () => {
     const { take } = startTransfers();
     take({ number: 0, text: A });
     take({ number: 1, text: B });
-    expect(take({ number: 1, text: B })).toEqual(INCOMPLETE);
+    expect(take({ number: 1, text: B })).toEqual(CONTINUE);
+    expect(take({ number: 1, text: A })).toEqual(INCOMPLETE);
     expect(take({ number: 2, text: 'c', more: false })).toEqual(body(`${A}${B}c`));
   });
 
