@@ -79,12 +79,13 @@ export function createRates(
     return fillPeer(added);
   }
 
-  /** Forgets those whose bucket is full again: no other, as its address would get a full one. */
+  /** Forgets those that have used nothing which is not replaced: no other, as its address would get all anew. */
   function sweep(): void {
     if (now() - sweptAt < 1000) return;
     sweptAt = now();
     const most = current.repliesPerSecond * BURST_S;
     for (const [address, bucket] of peers) if (fillPeer(bucket).tokens >= most) peers.delete(address);
+    for (const [holder, use] of uses) if (drained(use).used === 0) uses.delete(holder);
   }
 
   function drained(use: Use): Use {
@@ -97,7 +98,7 @@ export function createRates(
   function useOf(holder: string): Use {
     const known = uses.get(holder);
     if (known !== undefined) return drained(known);
-    if (uses.size >= MAX_RATED) for (const [other, use] of uses) if (drained(use).used === 0) uses.delete(other);
+    if (uses.size >= MAX_RATED) sweep();
     if (uses.size >= MAX_RATED) return drained(othersUse);
     const added = { used: 0, at: now() };
     uses.set(holder, added);
