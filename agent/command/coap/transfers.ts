@@ -8,8 +8,8 @@ import { createShelf } from './shelf.js';
 
 /** Longest body of a request that comes in blocks. */
 export const MAX_BODY_BYTES = 65_536;
-/** Longest response that is kept for its blocks. */
-export const MAX_RESPONSE_BYTES = 1_048_576;
+/** Longest response that is kept for its blocks: the most output of a program that is kept, and a cut mark. */
+export const MAX_RESPONSE_BYTES = 1_048_576 + 1024;
 /** Bounds of the requests that are in progress. */
 export const REQUEST_BOUNDS = { entries: 64, bytes: 1_048_576 };
 /** Bounds of the responses that are kept: the share of one address has room for the longest. */

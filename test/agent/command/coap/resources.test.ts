@@ -245,6 +245,14 @@ describe('a reply that cannot be sent', () => {
     expect(briefly(ask({ path: 'more' }))).toMatch(/^5\.00 bad-reply: /);
     expect(reports[1]?.reply).toMatchObject({ error: { code: 'bad-reply' } });
   });
+
+  it('is none of the longest outputs that are kept of a program, with their mark or as CBOR', () => {
+    const head = 'a'.repeat(1_048_576);
+    const { ask } = startResources([give('output', { cut: true, bytes: 100_000_000, head })]);
+    for (const accept of [CONTENT_FORMAT.text, CONTENT_FORMAT.json, CONTENT_FORMAT.cbor]) {
+      expect(ask({ path: 'output', accept }).code).toBe('2.04');
+    }
+  });
 });
 
 describe('a result whose deadline could not be judged', () => {
