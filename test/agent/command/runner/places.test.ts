@@ -10,8 +10,11 @@ const LIMITS = { running: 2, waiting: 1, waitingBytes: 10_000 };
 /** Places, and a handler of the configuration, a built-in one that hangs, and a built-in one that does not. */
 function start() {
   const places = createPlaces(LIMITS, { deviceId: 'box', log: silentLog, emit: async () => undefined });
-  onTestFinished(() => places.stop(0));
   const held = deferred();
+  onTestFinished(async () => {
+    held.resolve();
+    await places.stop(0);
+  });
   const hang = () => held.promise;
   const handlers = {
     configured: compileHandler({ name: 'configured', description: '', safe: true, run: hang }),
