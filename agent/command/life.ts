@@ -97,7 +97,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
   function run(life: Life, { command, handler, params, bytes, describe, acknowledge, settle }: ReadyCommand): void {
     const settleOnce = once(settle);
     try {
-      if (!isKept(life)) {
+      if (!keep(life)) {
         settleOnce(TABLE_FULL);
         return;
       }
@@ -125,8 +125,8 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     }
   }
 
-  /** A command that must not run twice is kept in the duplicate table from now on, if there is room. */
-  function isKept({ setup: { policy, seen }, origin: { datagram } }: Life): boolean {
+  /** Keeps a command that must not run twice in the duplicate table. @returns false when there is no room */
+  function keep({ setup: { policy, seen }, origin: { datagram } }: Life): boolean {
     return (
       policy !== 'track' || seen === undefined || duplicates.keep(seen, datagram.source.address, performance.now())
     );

@@ -1,5 +1,6 @@
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createFifo, type Fifo } from '../../base/fifo.js';
+import { ownCopy } from '../../base/memory.js';
 import { createShares } from '../../base/shares.js';
 import type { SeenRequest } from './entry.js';
 import { createEvictableRing } from './evictable-ring.js';
@@ -101,8 +102,7 @@ export function createDuplicateTable() {
       seen.expiresAt = now + seen.lifetime;
       if (seen.share === undefined) evictable.finish(seen, reply);
       else {
-        // A copy: a small Buffer is a part of a larger one, which would stay in memory too.
-        seen.reply = reply && new Uint8Array(reply);
+        seen.reply = reply && ownCopy(reply);
         shares.resize(seen.share, sizeOf(seen) - size);
         expireLater(seen);
       }

@@ -8,8 +8,8 @@ interface Line {
 }
 
 /**
- * Tasks that wait for a place. Each source address has its share of the queue, and those that have tasks in it take
- * turns: whoever sends much waits for its own tasks, and not for it those that send little.
+ * Tasks that wait for a place. Each source address has its share of the queue, and the addresses take turns: one that
+ * sends much delays its own tasks only.
  */
 export function createWaitingTasks() {
   /** By source address; the next one's turn first. */

@@ -40,7 +40,7 @@ describe('a command that has come', () => {
     expect(seen.find('b', 0)).toBeUndefined();
     if (entry === undefined) expect.unreachable();
     seen.finish(entry, Buffer.from('x'), 500);
-    expect(seen.find('a', LATER + 499)).toMatchObject({ running: false, reply: new Uint8Array([0x78]) });
+    expect(seen.find('a', LATER + 499)).toMatchObject({ running: false, reply: Buffer.from('x') });
     expect(seen.find('a', LATER + 500)).toBeUndefined();
   });
 
