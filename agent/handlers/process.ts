@@ -3,6 +3,7 @@ import { messageOf } from '../../shared/errors.js';
 import { killBeforeAgent } from '../base/oom-score.js';
 import { requireDescriptors } from '../base/shortage.js';
 import { NotStartedError } from './not-started.js';
+import { createStartPace } from './start-pace.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';
 
@@ -40,10 +41,15 @@ export interface ProcessResult {
 
 /**
  * Runs a program in a process group of its own and waits for its exit. Processes of the group that are left are killed.
+ * On a busy agent it may have to wait for its start, as programs are started at a pace.
  *
  * @throws (rejects) NotStartedError when it cannot be started
  */
-export function runProcess(options: ProcessOptions): Promise<ProcessResult> {
+export const runProcess = (options: ProcessOptions): Promise<ProcessResult> => inTurn(() => run(options));
+
+const inTurn = createStartPace(() => performance.eventLoopUtilization().idle);
+
+function run(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
     const child = start(options);

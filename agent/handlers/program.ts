@@ -1,4 +1,4 @@
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants, open, stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
@@ -27,7 +27,7 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
     ...configuredHandler(name, config),
     async run(params, context) {
       const finished = await runProcess({
-        file: await beforeStart(() => resolveSafePath(file)),
+        file: await beforeStart(() => resolveProgram(file)),
         argv0: file,
         args,
         directory: config.directory,
@@ -50,7 +50,7 @@ export async function programHandler(name: string, config: ProgramConfig): Promi
  */
 export async function runOwnProgram(file: string, args: readonly string[], signal: AbortSignal): Promise<void> {
   const finished = await runProcess({
-    file: await beforeStart(() => resolveSafePath(file)),
+    file: await beforeStart(() => resolveProgram(file)),
     argv0: file,
     args,
     directory: '/',
@@ -69,8 +69,7 @@ export async function runOwnProgram(file: string, args: readonly string[], signa
  * @throws (rejects) SupersimError `handler-invalid`, `program-unsafe`
  */
 export async function checkRunnable({ program: [file = ''], directory, user }: ProgramConfig): Promise<void> {
-  const real = await resolveSafePath(file);
-  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is not a file`);
+  const real = await resolveProgram(file);
   const folder = await stat(directory).catch(() => undefined);
   if (!folder?.isDirectory())
     throw new SupersimError('handler-invalid', `its working directory ${directory} does not exist`);
@@ -78,6 +77,41 @@ export async function checkRunnable({ program: [file = ''], directory, user }: P
   await access(real, constants.X_OK).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `${file} is not executable: ${messageOf(error)}`, { cause: error });
   });
+}
+
+/** How a file begins that Linux executes: a script that names its interpreter, and a binary. */
+const EXECUTABLE_HEADS = ['#!', '\x7fELF'];
+const HEAD_BYTES = 4;
+
+/**
+ * Resolves the path of a program, and checks that the system can execute the file. Node would start what it cannot by
+ * execvp(3), which has /bin/sh run it, whatever is in it.
+ *
+ * @returns its real path
+ * @throws (rejects) SupersimError `handler-invalid`, `program-unsafe`
+ */
+async function resolveProgram(file: string): Promise<string> {
+  const real = await resolveSafePath(file);
+  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is not a file`);
+  const head = await readHead(real);
+  if (head !== undefined && process.platform === 'linux' && !EXECUTABLE_HEADS.some((each) => head.startsWith(each))) {
+    throw new SupersimError('handler-invalid', `${file} is neither a script nor a binary of Linux`, {
+      remedy: 'Have its first line name the interpreter of the script, such as `#!/bin/sh`.',
+    });
+  }
+  return real;
+}
+
+/** @returns undefined where the file may not be read; a binary may be executed all the same */
+async function readHead(file: string): Promise<string | undefined> {
+  const opened = await open(file).catch(() => undefined);
+  if (opened === undefined) return undefined;
+  try {
+    const { buffer, bytesRead } = await opened.read({ buffer: Buffer.alloc(HEAD_BYTES) });
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await opened.close();
+  }
 }
 
 /** `NAME` passes on the agent's variable, `NAME=value` sets one. */

@@ -12,7 +12,7 @@ import { atMost, folder, rest, startLoad, track } from './support.mjs';
 const FLOODER = fileURLToPath(new URL('../support/flooder.py', import.meta.url));
 const FLOOD_ADDRESS = '127.0.0.2';
 const OWN_ADDRESS = '127.0.0.3';
-const KINDS = ['ping', 'health', 'journalled', 'unknown', 'coap', 'malformed'];
+const KINDS = ['ping', 'health', 'journalled', 'unknown', 'coap', 'program', 'malformed', 'mixed'];
 const FLOOD_PER_SECOND = 60_000;
 const PINGS_PER_SECOND = 50;
 const PING_MS = 10_000;
@@ -36,7 +36,12 @@ export async function run() {
 /** @param {string} kind @param {ReturnType<typeof startLoad>} pinger */
 async function pingsBeside(kind, pinger) {
   const control = join(folder, 'control.sock');
-  const agent = await startJournalAgent(freshFolder('state'), { level: 'info', control, journal: {} });
+  const agent = await startJournalAgent(freshFolder('state'), {
+    level: 'info',
+    control,
+    journal: {},
+    handlers: { program: { program: ['/bin/true'] } },
+  });
   const { address, port, pid } = agent;
   const seconds = (PING_MS + 2 * MARGIN_MS) / 1000;
   const cpu = cpuSeconds(pid);

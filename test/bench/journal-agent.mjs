@@ -51,11 +51,20 @@ export function freshFolder(name) {
  * Starts an agent that journals: log level warn, and the handler `work`, which is not idempotent and returns a word.
  *
  * @param {string} state its state folder
- * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number>, idempotent?: boolean, control?: string }} [options] `idempotent`: then its commands are not journalled
+ * @param {{ program?: string | undefined, journal?: Record<string, unknown>, env?: Record<string, string>, level?: 'info' | 'warn', limits?: Record<string, number>, idempotent?: boolean, control?: string, handlers?: Record<string, unknown> }} [options] `idempotent`: then its commands are not journalled
  */
 export function startJournalAgent(
   state,
-  { program, journal = KEEP_ALL, env = {}, level = 'warn', limits = {}, idempotent = false, control } = {},
+  {
+    program,
+    journal = KEEP_ALL,
+    env = {},
+    level = 'warn',
+    limits = {},
+    idempotent = false,
+    control,
+    handlers = {},
+  } = {},
 ) {
   const module = join(folder, 'work.mjs');
   writeFileSync(module, handler(idempotent), { mode: 0o600 });
@@ -67,6 +76,7 @@ export function startJournalAgent(
       state: { folder: state },
       journal,
       limits,
+      handlers,
       ...(control && { control: { socket: control } }),
     },
     env,

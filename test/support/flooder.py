@@ -25,9 +25,12 @@ KINDS = {
     "journalled": lambda number: b'{"jsonrpc":"2.0","id":%d,"method":"work"}' % number,
     "unknown": lambda number: b"#%d nothing-has-this-name" % number,
     "coap": coap_post,
+    "program": lambda number: b"#%d program" % number,
     "spin": lambda number: b'{"id":%d,"method":"spin","params":{"of":"%s"}}' % (number, b"x" * 400),
     "malformed": lambda number: b"\xff\xfe\x00\x01",
 }
+EACH = list(KINDS.values())
+KINDS["mixed"] = lambda number: EACH[number % len(EACH)](number)
 
 
 def open_socket(source, address, port):

@@ -104,6 +104,22 @@ describe('a program handler that fails', () => {
     await expect(runProgram([path])).rejects.toMatchObject(unavailable('EACCES'));
   });
 
+  it('reports a file without the name of its interpreter, which a shell would run', async () => {
+    const folder = temporaryFolder();
+    const path = writeFile(folder, 'script', `touch ${join(folder, 'ran')}\n`, 0o700);
+    await expect(runProgram([path])).rejects.toMatchObject(unavailable('neither a script nor a binary'));
+    await expect(runProgram([writeFile(folder, 'empty', '', 0o700)])).rejects.toMatchObject(unavailable('neither'));
+    expect(readdirSync(folder)).not.toContain('ran');
+  });
+
+  it('reports a folder and a named pipe, and does not wait for its writer', async () => {
+    const folder = temporaryFolder();
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', ['-m', '700', pipe]);
+    for (const path of [folder, pipe])
+      await expect(runProgram([path])).rejects.toMatchObject(unavailable('not a file'));
+  });
+
   it('reports a missing interpreter', async () => {
     const path = writeFile(temporaryFolder(), 'script', '#!/nowhere/interpreter\n', 0o700);
     await expect(runProgram([path])).rejects.toMatchObject(unavailable('ENOENT'));
