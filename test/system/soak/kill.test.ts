@@ -119,14 +119,15 @@ async function startScene(name: string, format: CallFormat) {
   const device = await prepareDevice({ limits: { running: PLACES } });
   const agent = await device.start({ held: true });
   const bystander = await openPeer();
+  // The first command of a process takes long, and what comes with it would wait: datagrams sent together are read together.
+  await createCall(bystander, device.endpoint, format, 'ping').repeat();
   const call = createCall(await openPeer(), device.endpoint, format, name, { number: 1 });
   const other = (command: string) => () => bystander.send(`#other ${command}`, device.endpoint);
   return { device, agent, name, call, other, runs: () => device.runs().get('1') ?? 0 };
 }
 
 describe('kill -9 of the agent while a command is', () => {
-  // On a busy machine what is not to be accepted may reach the disk before the agent comes to the datagram that ends it.
-  it.each(CASES)('%s: %s in %s', { retry: 2 }, async (step, name, format, restarted, told, repeat, repeated, shown) => {
+  it.each(CASES)('%s: %s in %s', async (step, name, format, restarted, told, repeat, repeated, shown) => {
     const scene = await startScene(name, format);
     const { device, agent, call, runs } = scene;
     await STEPS[step](scene);
