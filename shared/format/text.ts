@@ -87,43 +87,68 @@ export const paramsFromText = (text: string): Params => collectParams(splitWords
 interface OpenWord {
   value: string;
   key: string | undefined;
-  /** Whether the word has a quote or an escape: then a later `=` is an ordinary character. */
-  quoted: boolean;
+  /** Whether a `=` may end a key: before the first quote, escape and `=`. */
+  mayHaveKey: boolean;
+}
+
+/** Characters that stand for themselves, outside quotes and in each kind of them. */
+const PLAIN = { outside: /[^\s'"\\=]*/y, "'": /[^']*/y, '"': /[^"\\]*/y };
+const SPACE = /\s*/y;
+
+/** Returns where characters end that a sticky pattern matches, if there are any. */
+function endOf(pattern: RegExp, text: string, from: number): number {
+  pattern.lastIndex = from;
+  pattern.test(text);
+  return pattern.lastIndex;
 }
 
 /** @throws SyntaxError for an unclosed quote, or an escape at the end */
 function splitWords(text: string): Word[] {
   const words: Word[] = [];
   let word: OpenWord | undefined;
-  let quote: string | undefined;
-  const characters = text[Symbol.iterator]();
-  for (const character of characters) {
-    if (quote === undefined && /\s/.test(character)) {
-      if (word !== undefined) words.push(closeWord(word));
-      word = undefined;
+  let quote: "'" | '"' | undefined;
+  for (let at = 0; at < text.length; ) {
+    const end = endOf(PLAIN[quote ?? 'outside'], text, at);
+    if (end > at) {
+      word ??= openWord();
+      word.value += text.slice(at, end);
+      at = end;
       continue;
     }
-    word ??= { value: '', key: undefined, quoted: false };
-    if (character === '\\' && quote !== "'") {
-      const escaped = characters.next();
-      if (escaped.done === true) throw new SyntaxError('a \\ at the end escapes nothing');
-      word.value += escaped.value;
-      word.quoted = true;
-    } else if (quote === undefined && (character === '"' || character === "'")) {
+    const character = text.charAt(at++);
+    if (character === quote) quote = undefined;
+    else if (character === '\\') {
+      if (at === text.length) throw new SyntaxError('a \\ at the end escapes nothing');
+      word ??= openWord();
+      word.value += text.charAt(at++);
+      word.mayHaveKey = false;
+    } else if (character === '"' || character === "'") {
+      word ??= openWord();
+      word.mayHaveKey = false;
       quote = character;
-      word.quoted = true;
-    } else if (character === quote) {
-      quote = undefined;
-    } else if (character === '=' && word.key === undefined && !word.quoted && KEY.test(word.value)) {
-      word.key = word.value;
-      word.value = '';
+    } else if (character === '=') {
+      word ??= openWord();
+      takeEquals(word);
     } else {
-      word.value += character;
+      if (word !== undefined) words.push(closeWord(word));
+      word = undefined;
+      at = endOf(SPACE, text, at);
     }
   }
   if (quote !== undefined) throw new SyntaxError(`a ${quote} is not closed`);
   if (word !== undefined) words.push(closeWord(word));
   return words;
+}
+
+const openWord = (): OpenWord => ({ value: '', key: undefined, mayHaveKey: true });
+
+/** Takes what is before a word's first `=` for its key, if it may be one. */
+function takeEquals(word: OpenWord): void {
+  if (word.mayHaveKey && KEY.test(word.value)) {
+    word.key = word.value;
+    word.value = '';
+  } else word.value += '=';
+  word.mayHaveKey = false;
 }
 
 const closeWord = ({ key, value }: OpenWord): Word => (key === undefined ? { value } : { key, value });
