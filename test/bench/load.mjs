@@ -1,6 +1,7 @@
 /** The load generator, a process of its own: takes a job from its parent, does it, answers with what it counted. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { encode } from 'cborg';
 
 /** A datagram that is not answered in this time, or what a job says, is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
@@ -31,6 +32,17 @@ const PACE_MS = 1;
  * @typedef {{ 'round-trips': { job: RoundTripJob, result: RoundTripResult }, paced: { job: PacedJob, result: PacedResult }, burst: { job: BurstJob, result: BurstResult } }} Jobs
  */
 
+/** Parameters that make a datagram as long as one may be: one long string, and many short ones. */
+const LONG_BYTES = 1300;
+const LONG_COAP_BYTES = 1000;
+const ONE_WORD = 'x'.repeat(LONG_BYTES);
+const WORDS = 'abcdefg '.repeat(LONG_BYTES / 8);
+const MEMBERS = Object.fromEntries(
+  Array.from({ length: 60 }, (_, index) => [`key${10 + index}`, index % 2 === 0 ? `value ${index}` : index * 12.5]),
+);
+/** Room for what is around them. */
+const ONE_MEMBER = { text: ONE_WORD.slice(80) };
+
 const saysError = (/** @type {Buffer} */ bytes) => bytes.includes('error');
 
 const formats = {
@@ -40,27 +52,69 @@ const formats = {
     numberOf: (bytes) => readNumber(bytes, 1),
     isError: saysError,
   }),
-  /** @returns {Format} */
-  json: () => ({
-    write: (number) => `{"jsonrpc":"2.0","id":${number},"method":"work"}`,
-    numberOf: (bytes) => readNumber(bytes, bytes.indexOf('"id":') + 5),
-    isError: saysError,
-  }),
+  json: () => jsonFormat('work'),
   coap: coapFormat,
+  longText: () => longText(ONE_WORD),
+  manyWords: () => longText(WORDS),
+  longJson: () => jsonFormat('echo', ONE_MEMBER),
+  manyJson: () => jsonFormat('echo', MEMBERS),
+  longCbor: () => longCbor(ONE_MEMBER),
+  manyCbor: () => longCbor(MEMBERS),
+  longCoap: (/** @type {number} */ inFlight) => coapFormat(inFlight, 'echo', ONE_WORD.slice(0, LONG_COAP_BYTES)),
+  manyCoap: (/** @type {number} */ inFlight) => coapFormat(inFlight, 'echo', WORDS.slice(0, LONG_COAP_BYTES)),
 };
 
+/** @param {string} words @returns {Format} */
+const longText = (words) => ({
+  write: (number) => `#${number} echo ${words}`.slice(0, LONG_BYTES),
+  numberOf: (bytes) => readNumber(bytes, 1),
+  isError: (bytes) => bytes.subarray(0, 20).includes('error'),
+});
+
+/** @param {string} method @param {unknown} [params] @returns {Format} */
+function jsonFormat(method, params) {
+  const rest = `,"method":"${method}"${params === undefined ? '' : `,"params":${JSON.stringify(params)}`}}`;
+  return {
+    write: (number) => `{"jsonrpc":"2.0","id":${number}${rest}`,
+    numberOf: (bytes) => readNumber(bytes, bytes.indexOf('"id":') + 5),
+    isError: saysError,
+  };
+}
+
+/** Numbers below are written shorter in CBOR, and would make the datagrams differ in length. */
+const FIRST_LONG_NUMBER = 0x10000;
+
+/** @param {unknown} params @returns {Format} */
+function longCbor(params) {
+  const message = Buffer.from(encode({ id: 0xffffffff, method: 'echo', params }));
+  const id = Buffer.from([0x62, ...Buffer.from('id'), 0x1a]);
+  const at = message.indexOf(id) + id.length;
+  return {
+    write(number) {
+      const bytes = Buffer.from(message);
+      bytes.writeUInt32BE(number + FIRST_LONG_NUMBER, at);
+      return bytes;
+    },
+    numberOf: (bytes) => bytes.readUInt32BE(bytes.indexOf(id) + id.length) - FIRST_LONG_NUMBER,
+    isError: (bytes) => bytes.includes('error'),
+  };
+}
+
 /**
- * Confirmable POST to /ping (RFC 7252 §3), with the number as its token. A job is an endpoint of its own and must end
+ * Confirmable POST (RFC 7252 §3), by default to /ping, with the number as its token. A job is an endpoint of its own and must end
  * before its 65,536 message IDs do.
  *
  * @param {number} inFlight
+ * @param {string} name
+ * @param {string} payload without a Content-Format
  * @returns {Format}
  */
-function coapFormat(inFlight) {
+function coapFormat(inFlight, name = 'ping', payload = '') {
   const header = [0x44, 0x02, 0, 0];
   const token = [0, 0, 0, 0];
-  const uriPath = [0xb4, ...Buffer.from('ping')];
-  const messages = Array.from({ length: inFlight }, () => Buffer.from([...header, ...token, ...uriPath]));
+  const uriPath = [0xb0 + name.length, ...Buffer.from(name)];
+  const body = payload === '' ? [] : [0xff, ...Buffer.from(payload)];
+  const messages = Array.from({ length: inFlight }, () => Buffer.from([...header, ...token, ...uriPath, ...body]));
   let messageId = 0;
   return {
     write(number, place) {

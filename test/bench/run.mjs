@@ -5,6 +5,7 @@ import { cpus, release, totalmem } from 'node:os';
 const NAMES = [
   'round-trips',
   'coap',
+  'formats',
   'journal',
   'journal-ping',
   'journal-slow-disk',

@@ -11,6 +11,7 @@ import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import {
+  beginRequest,
   type DatagramKey,
   type DedupPolicy,
   datagramKey,
@@ -182,7 +183,11 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    answer(duplicates.begin(key.text, lifetime, now()), request, peer, key, policy, isLost);
+    const isRepeatable = policy === 'none';
+    const seen = (isRepeatable ? beginRequest : duplicates.begin)(key.text, lifetime, now());
+    answer(seen, request, peer, key, policy, isLost);
+    // RFC 7252 §4.5: what may run twice need not be known again, unless its repeats come while it runs.
+    if (isRepeatable && seen.running) duplicates.add(seen);
   }
 
   function refuse(request: CoapMessage, peer: Peer, why: string): void {

@@ -2,7 +2,7 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createFifo, type Fifo } from '../../base/fifo.js';
 import { ownCopy } from '../../base/memory.js';
 import { createShares } from '../../base/shares.js';
-import type { SeenRequest } from './entry.js';
+import { beginRequest, type SeenRequest } from './entry.js';
 import { createEvictableRing } from './evictable-ring.js';
 
 /** Most requests that are not forgotten early; each is remembered for the exchange lifetime of its peer. */
@@ -57,26 +57,14 @@ export function createDuplicateTable() {
       const seen = kept.get(key);
       return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : evictable.find(key, now);
     },
-    /**
-     * Remembers a request that begins, until others take its memory.
-     *
-     * @param lifetime how long it is remembered at most after it has ended, in milliseconds; of few different values
-     */
+    /** Remembers a request that begins, until others take its memory; see {@link beginRequest}. */
     begin(key: string, lifetime: number, now: number): SeenRequest {
-      const seen: SeenRequest = {
-        key,
-        reply: undefined,
-        running: true,
-        accepted: false,
-        lifetime,
-        expiresAt: now + lifetime,
-        forgotten: false,
-        slot: undefined,
-        share: undefined,
-      };
+      const seen = beginRequest(key, lifetime, now);
       evictable.begin(seen);
       return seen;
     },
+    /** Remembers a request that began before, and still runs. */
+    add: (seen: SeenRequest): void => evictable.begin(seen),
     /**
      * Keeps a request that has begun: its command is about to run, and must not run twice.
      *

@@ -38,6 +38,24 @@ export interface SeenRequest {
   share: Share | undefined;
 }
 
+/**
+ * Makes the entry of a request that begins.
+ *
+ * @param lifetime how long it is remembered at most after it has ended, in milliseconds; of few different values
+ * @param now monotonic milliseconds
+ */
+export const beginRequest = (key: string, lifetime: number, now: number): SeenRequest => ({
+  key,
+  reply: undefined,
+  running: true,
+  accepted: false,
+  lifetime,
+  expiresAt: now + lifetime,
+  forgotten: false,
+  slot: undefined,
+  share: undefined,
+});
+
 /** Returns when a request that runs has come, in monotonic milliseconds. */
 export const runningSince = ({ expiresAt, lifetime }: SeenRequest): number => expiresAt - lifetime;
 

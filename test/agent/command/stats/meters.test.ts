@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../../agent/base/log.js';
 import { BOUNDS, createMeters, observe } from '../../../../agent/command/stats/meters.js';
 import { createStats } from '../../../../agent/command/stats/stats.js';
+import { defineHandler } from '../../../../agent/handlers/handler.js';
 import { startPipeline } from '../../../support/pipeline.js';
 
 describe('the meters', () => {
@@ -76,13 +77,19 @@ describe('the pipeline', () => {
     expect(total(meters.handlers.get('ping')?.runs.counts ?? new Float64Array())).toBe(3);
   });
 
-  it('measures commands in CoAP the same way, and no repeats', () => {
-    const { meters, answers } = startPipeline({ transport: 'modem' });
-    const post = Buffer.concat([Buffer.from([0x41, 0x02, 0x00, 0x01, 0xaa, 0xb4]), Buffer.from('ping')]);
-    expect(answers(post)).toHaveLength(1);
-    expect(answers(post)).toHaveLength(1);
-    expect(meters.transports.modem.received.admitted).toBe(2);
-    expect(meters.handlers.get('ping')?.outcomes.done).toBe(1);
-    expect(meters.replies.counts.reduce((sum, count) => sum + count, 0)).toBe(1);
+  it('measures commands in CoAP the same way, and no repeats, but each run of what may run twice', () => {
+    const handlers = [defineHandler({ name: 'once', description: '', run: () => 'ran' })];
+    const { meters, counters, answers } = startPipeline({ transport: 'modem', handlers });
+    const post = (name: string) =>
+      Buffer.concat([Buffer.from([0x41, 0x02, 0x00, 0x01, 0xaa, 0xb4]), Buffer.from(name)]);
+    for (const name of ['once', 'ping']) {
+      const [first] = answers(post(name));
+      expect(answers(post(name))).toEqual([first]);
+    }
+    expect(meters.transports.modem.received.admitted).toBe(4);
+    expect(meters.handlers.get('once')?.outcomes.done).toBe(1);
+    expect(meters.handlers.get('ping')?.outcomes.done).toBe(2);
+    expect(counters.repeats).toBe(1);
+    expect(meters.replies.counts.reduce((sum, count) => sum + count, 0)).toBe(3);
   });
 });
