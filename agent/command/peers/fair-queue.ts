@@ -1,4 +1,4 @@
-import { createFifo, type Fifo } from '../../base/fifo.js';
+import { createFifo } from '../../base/fifo.js';
 import type { Datagram } from '../../transport/transport.js';
 
 /** Most that waits, in bytes of memory: more than a receive buffer of the default size holds. */
@@ -6,10 +6,16 @@ export const MAX_WAITING_BYTES = 8_388_608;
 /** About what a datagram takes besides its bytes. */
 export const OVERHEAD_BYTES = 512;
 
-/** What waits of one address. */
+interface Waiting {
+  readonly datagram: Datagram;
+  next: Waiting | undefined;
+}
+
+/** What waits of one address: a list, as one is made for each address that sends a single datagram. */
 interface Line {
   readonly address: string;
-  readonly waiting: Fifo<Datagram>;
+  first: Waiting | undefined;
+  last: Waiting | undefined;
   bytes: number;
 }
 
@@ -46,7 +52,7 @@ export function createFairQueue(shed: (datagram: Datagram) => void, maxBytes = M
     const { address } = datagram.source;
     const size = sizeOf(datagram);
     const known = lines.get(address);
-    const line = known ?? { address, waiting: createFifo(), bytes: 0 };
+    const line = known ?? { address, first: undefined, last: undefined, bytes: 0 };
     while (bytes + size > maxBytes) {
       if (longest === undefined || longest.bytes === 0) longest = longLines.first ?? shortLines.first;
       const oldest = longest !== undefined && longest.bytes > line.bytes + size ? takeOf(longest) : undefined;
@@ -57,15 +63,21 @@ export function createFairQueue(shed: (datagram: Datagram) => void, maxBytes = M
       lines.set(address, line);
       shortLines.push(line);
     }
-    line.waiting.push(datagram);
+    const waiting = { datagram, next: undefined };
+    if (line.last === undefined) line.first = waiting;
+    else line.last.next = waiting;
+    line.last = waiting;
     count(line, 1, size);
     if (longest === undefined || line.bytes > longest.bytes) longest = line;
   }
 
   function takeOf(line: Line): Datagram | undefined {
-    const datagram = line.waiting.shift();
-    if (datagram !== undefined) count(line, -1, -sizeOf(datagram));
-    return datagram;
+    const { first } = line;
+    if (first === undefined) return undefined;
+    line.first = first.next;
+    if (line.first === undefined) line.last = undefined;
+    count(line, -1, -sizeOf(first.datagram));
+    return first.datagram;
   }
 
   function count(line: Line, datagrams: number, size: number): void {
@@ -82,7 +94,7 @@ export function createFairQueue(shed: (datagram: Datagram) => void, maxBytes = M
       const line = shortLines.shift() ?? (ofShort ? undefined : longLines.shift());
       if (line === undefined) return undefined;
       const datagram = takeOf(line);
-      if (line.waiting.length > 0) (isShort(line) ? shortLines : longLines).push(line);
+      if (line.first !== undefined) (isShort(line) ? shortLines : longLines).push(line);
       else lines.delete(line.address);
       // All that waited in it may have given way to others.
       if (datagram !== undefined) return datagram;
