@@ -22,12 +22,33 @@ export function addHandler(registry: Registry, handler: Handler): void {
   }
   if (registry.has(name)) throw new SupersimError('handler-invalid', `duplicate handler name ${name}`);
   registry.set(name, handler);
+  countChange(registry);
 }
 
 /** Replaces all handlers in one step. */
 export function replaceHandlers(registry: Registry, others: Registry): void {
   registry.clear();
   for (const [name, handler] of others) registry.set(name, handler);
+  countChange(registry);
+}
+
+/** How often each registry was changed. */
+const changes = new WeakMap<Registry, number>();
+
+const changesOf = (registry: Registry): number => changes.get(registry) ?? 0;
+
+function countChange(registry: Registry): void {
+  changes.set(registry, changesOf(registry) + 1);
+}
+
+/** Makes a function that returns what is derived from all handlers: again only when one was added, or all were replaced. */
+export function derivedFrom<T>(registry: Registry, derive: (handlers: readonly Handler[]) => T): () => T {
+  let last: { readonly value: T; readonly changes: number } | undefined;
+  return () => {
+    const now = changesOf(registry);
+    if (last?.changes !== now) last = { value: derive([...registry.values()]), changes: now };
+    return last.value;
+  };
 }
 
 /**

@@ -15,6 +15,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
  * @throws SupersimError `bad-reply` for what JSON cannot carry: functions, cycles, big integers
  */
 export function toJson(value: unknown): string {
+  const kept = typeof value === 'object' && value !== null ? keptJson.get(value) : undefined;
+  if (kept !== undefined) return kept;
   try {
     const json: string | undefined = isPlain(value, 0)
       ? JSON.stringify(value ?? null)
@@ -24,6 +26,14 @@ export function toJson(value: unknown): string {
     throw new SupersimError('bad-reply', `the result cannot be written as JSON: ${messageOf(error)}`, { cause: error });
   }
   throw new SupersimError('bad-reply', `the result is a ${typeof value}, which JSON cannot carry`);
+}
+
+const keptJson = new WeakMap<object, string>();
+
+/** Encodes a value that never changes once for all. */
+export function keepJson<T extends object>(value: T): T {
+  keptJson.set(value, toJson(value));
+  return value;
 }
 
 /** Deeper values are taken for one with a cycle. */

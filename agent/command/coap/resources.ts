@@ -11,7 +11,7 @@ import { SupersimError } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
-import type { Registry } from '../../handlers/registry.js';
+import { derivedFrom, type Registry } from '../../handlers/registry.js';
 import type { Authorize } from '../authorize.js';
 import { encodingError } from '../codec/encode.js';
 import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
@@ -64,6 +64,7 @@ const HEAD_BYTES = MAX_PAYLOAD_BYTES - 1024;
 export function createResources(options: ResourceOptions) {
   const { registry, authorize, maxBytes = () => MAX_PAYLOAD_BYTES, identity, now = () => performance.now() } = options;
   const transfers = createTransfers(options.onDrop);
+  const links = derivedFrom(registry, (handlers) => Buffer.from(formatLinks(handlers)));
   const largestExponent = () => exponentFor(maxBytes() - HEAD_BYTES);
   let last: { readonly message: CoapMessage; readonly request: CoapRequest | Rejection } | undefined;
 
@@ -163,8 +164,7 @@ export function createResources(options: ResourceOptions) {
   function discover({ method, accept }: CoapRequest): CoapResponse {
     if (method !== METHOD.get) return diagnostic('4.05', 'the list of resources can only be read');
     if (accept !== undefined && accept !== CONTENT_FORMAT.links) return diagnostic('4.06', cannotMake(accept));
-    const payload = Buffer.from(formatLinks([...registry.values()]));
-    return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload };
+    return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload: links() };
   }
 
   function findHandler({ path, method }: CoapRequest): Handler | CoapResponse {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { type Block, blockSize, sliceBlock } from '../../../shared/coap/block.js';
 import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { CoapRequest } from '../../../shared/coap/request.js';
@@ -124,12 +125,9 @@ export function blockOf(response: CoapResponse, number: number, exponent: number
   return slice && { ...slice, eTag: fingerprint(response.payload) };
 }
 
-/** FNV-1a, 32 bits: distinguishes one body from the next; not a cryptographic digest. */
+/** Distinguishes one body from the next; not a cryptographic digest. */
 function fingerprint(bytes: Buffer): Buffer {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   const tag = Buffer.alloc(4);
-  // Unsigned: an XOR yields a signed number, and the initial value is above the signed range.
-  tag.writeUInt32BE(hash >>> 0);
+  tag.writeUInt32BE(crc32(bytes));
   return tag;
 }

@@ -2,17 +2,21 @@ import { expect } from 'vitest';
 import { encodeAnswers } from '../../../../agent/command/codec/encode.js';
 import type { HandlerDefinition } from '../../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../../agent/handlers/registry.js';
-import type { Params } from '../../../../shared/command.js';
+import type { CommandFormat, Params } from '../../../../shared/command.js';
 import { MODEM_HEALTH } from '../../../support/links.js';
 import { contextFor } from '../support.js';
 
 /** Runs a handler with parameters of a text command. */
-export async function run(definition: HandlerDefinition, given: Partial<Params> = {}): Promise<unknown> {
+export async function run(
+  definition: HandlerDefinition,
+  given: Partial<Params> = {},
+  format: CommandFormat = 'text',
+): Promise<unknown> {
   const handler = compileHandler(definition);
   const params = { positional: [], named: {}, ...given };
   const bound = handler.bind(params, true);
   if ('error' in bound) throw new Error(bound.error.message);
-  return handler.run(bound.value, contextFor({ params }));
+  return handler.run(bound.value, contextFor({ params, format }));
 }
 
 /** Asserts that a result fits uncut into one datagram in each format. */
