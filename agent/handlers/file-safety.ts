@@ -1,9 +1,13 @@
+import type { Stats } from 'node:fs';
 import { lstat, readlink, realpath } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 
 const OTHERS_WRITE = 0o022;
 const STICKY = 0o1000;
+
+/** What was found at paths, in one pass over many files: most are in the same folders. */
+export type KnownPlaces = Map<string, Promise<Stats>>;
 
 /**
  * Resolves the path of a file that the agent is about to run, and checks that only root and the agent's user can change
@@ -15,14 +19,39 @@ const STICKY = 0o1000;
  * @returns the file's real path
  * @throws (rejects) SupersimError `handler-invalid` when it does not exist, `program-unsafe` when others can change it
  */
-export async function resolveSafePath(path: string, uid = process.getuid?.() ?? 0): Promise<string> {
+export const resolveSafePath = async (path: string, uid?: number): Promise<string> =>
+  (await inspectSafePath(path, uid)).path;
+
+/**
+ * Resolves the path of a file as {@link resolveSafePath} does.
+ *
+ * @throws (rejects) SupersimError, also `handler-invalid` when it is a folder, or another thing that is no file
+ */
+export async function resolveSafeFile(path: string, uid?: number, known?: KnownPlaces): Promise<string> {
+  const { path: real, status } = await inspectSafePath(path, uid, known);
+  if (!status.isFile()) throw new SupersimError('handler-invalid', `${path} is not a file`);
+  return real;
+}
+
+async function inspectSafePath(
+  path: string,
+  uid = process.getuid?.() ?? 0,
+  known: KnownPlaces = new Map(),
+): Promise<{ readonly path: string; readonly status: Stats }> {
   // Rejects missing files, and loops of symbolic links, which the walk would follow forever.
   await realpath(path).catch((error: unknown) => {
     throw new SupersimError('handler-invalid', `cannot find ${path}: ${messageOf(error)}`, { cause: error });
   });
   const owners = new Set([0, uid]);
   await checkPlace('/');
-  return walk('/', isAbsolute(path) ? path : `${process.cwd()}/${path}`);
+  const real = await walk('/', isAbsolute(path) ? path : `${process.cwd()}/${path}`);
+  return { path: real, status: await look(real) };
+
+  function look(place: string): Promise<Stats> {
+    const status = known.get(place) ?? lstat(place);
+    known.set(place, status);
+    return status;
+  }
 
   /** Follows a path from a real folder, name by name, and returns the real path. */
   async function walk(folder: string, way: string): Promise<string> {
@@ -41,7 +70,7 @@ export async function resolveSafePath(path: string, uid = process.getuid?.() ?? 
 
   /** @returns whether it is a symbolic link; the mode of a link has no meaning */
   async function checkPlace(place: string): Promise<boolean> {
-    const status = await lstat(place);
+    const status = await look(place);
     const { uid: owner, mode } = status;
     if (!owners.has(owner))
       throw new SupersimError('program-unsafe', `${place} belongs to another user (uid ${owner})`);

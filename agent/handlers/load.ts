@@ -8,8 +8,13 @@ import { type HealthSources, health } from './builtin/health.js';
 import { info } from './builtin/info.js';
 import { ping } from './builtin/ping.js';
 import { restartHandlers } from './builtin/restart.js';
-import type { HandlerDefinition } from './handler.js';
+import type { KnownPlaces } from './file-safety.js';
+import type { Handler, HandlerDefinition } from './handler.js';
 import { addHandler, compileBuiltIn, compileHandler, type Registry } from './registry.js';
+import { findUserIds } from './user-ids.js';
+
+/** Handlers whose files are looked at at once, while the start or a reload waits for them. */
+const CHECKED_AT_ONCE = 64;
 
 /**
  * Loads an agent's handlers: built-in ones, those of the embedding program, and configured ones. A configured handler that
@@ -56,30 +61,42 @@ export async function loadAllHandlers(
 }
 
 async function addConfigured(registry: Registry, config: Config, log: Log): Promise<void> {
+  const findIds = once(findUserIds);
+  const added: [name: string, ProgramConfig | SocketConfig][] = [];
   for (const [name, handler] of Object.entries(config.handlers)) {
-    if ('socket' in handler) await addSocket(registry, name, handler, log);
-    else await addProgram(registry, name, handler, log);
+    await tryOrLog(log, { handler: name }, 'handler not loaded', async () => {
+      addHandler(registry, await makeConfigured(name, handler, findIds));
+      added.push([name, handler]);
+    });
   }
-}
-
-async function addProgram(registry: Registry, name: string, config: ProgramConfig, log: Log): Promise<void> {
-  const { checkRunnable, programHandler } = await importLater(() => import('./program.js'));
-  await tryOrLog(log, { handler: name }, 'handler not loaded', async () => {
-    addHandler(registry, await programHandler(name, config));
-  });
   // Checked again before each run, so that a correction needs no restart.
-  if (registry.has(name)) {
-    await tryOrLog(log, { handler: name }, 'handler program not runnable', () => checkRunnable(config));
+  const places: KnownPlaces = new Map();
+  for (let at = 0; at < added.length; at += CHECKED_AT_ONCE) {
+    const checks = added.slice(at, at + CHECKED_AT_ONCE).map(([name, handler]) => ({
+      name,
+      message: 'socket' in handler ? 'handler socket not usable' : 'handler program not runnable',
+      found: checkFiles(handler, places).catch((error: unknown) => ({ error })),
+    }));
+    for (const { name, message, found } of checks) {
+      const failed = await found;
+      if (failed !== undefined) logFailure(log, { handler: name }, message, failed.error);
+    }
   }
 }
 
-async function addSocket(registry: Registry, name: string, config: SocketConfig, log: Log): Promise<void> {
-  const { resolveSafeSocket, socketHandler } = await importLater(() => import('./socket.js'));
-  const handler = socketHandler(name, config);
-  await tryOrLog(log, { handler: name }, 'handler not loaded', async () => addHandler(registry, handler));
-  if (registry.get(name) === handler) {
-    await tryOrLog(log, { handler: name }, 'handler socket not usable', () => resolveSafeSocket(config.socket));
-  }
+async function makeConfigured(
+  name: string,
+  config: ProgramConfig | SocketConfig,
+  findIds: typeof findUserIds,
+): Promise<Handler> {
+  if ('socket' in config) return (await importLater(() => import('./socket.js'))).socketHandler(name, config);
+  return (await importLater(() => import('./program.js'))).programHandler(name, config, findIds);
+}
+
+/** @param places what was found for other handlers */
+async function checkFiles(config: ProgramConfig | SocketConfig, places: KnownPlaces): Promise<undefined> {
+  if ('socket' in config) await (await import('./socket.js')).resolveSafeSocket(config.socket);
+  else await (await import('./program.js')).checkRunnable(config, places);
 }
 
 async function addModules(registry: Registry, config: Config, log: Log): Promise<void> {
@@ -106,9 +123,23 @@ async function tryOrLog(
   try {
     await attempt();
   } catch (error) {
-    const code = isSupersimError(error) ? { code: error.code, remedy: error.remedy } : {};
-    log.error({ ...what, ...code, error: messageOf(error) }, message);
+    logFailure(log, what, message, error);
   }
+}
+
+function logFailure(log: Log, what: Record<string, string>, message: string, error: unknown): void {
+  const code = isSupersimError(error) ? { code: error.code, remedy: error.remedy } : {};
+  log.error({ ...what, ...code, error: messageOf(error) }, message);
+}
+
+/** Makes a function that finds each user's IDs once. */
+function once(find: typeof findUserIds): typeof findUserIds {
+  const found = new Map<string, ReturnType<typeof find>>();
+  return (user) => {
+    const ids = found.get(user) ?? find(user);
+    found.set(user, ids);
+    return ids;
+  };
 }
 
 function reportRawPorts(registry: Registry, config: Config, log: Log): void {

@@ -4,7 +4,7 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import { utf8Tail } from '../../shared/format/cut.js';
 import type { ProgramConfig } from '../config/schema.js';
 import { configuredHandler } from './configured-handler.js';
-import { resolveSafePath } from './file-safety.js';
+import { type KnownPlaces, resolveSafeFile } from './file-safety.js';
 import type { Handler, HandlerContext } from './handler.js';
 import { beforeStart } from './not-started.js';
 import { type ProcessResult, runProcess } from './process.js';
@@ -16,13 +16,14 @@ import { findUserIds } from './user-ids.js';
  * `SUPERSIM_PARAM_NAME` or `SUPERSIM_ARG_1`. Its stdout is the reply; a non-zero exit code is a failure, with the end of
  * stderr. For a raw port stdin is the datagram, and stdout is sent back byte for byte.
  *
+ * @param findIds see {@link findUserIds}
  * @throws (rejects) SupersimError `handler-invalid` for a relative path, or for an unknown or unusable user
  */
-export async function programHandler(name: string, config: ProgramConfig): Promise<Handler> {
+export async function programHandler(name: string, config: ProgramConfig, findIds = findUserIds): Promise<Handler> {
   const [file = '', ...args] = config.program;
   if (!isAbsolute(file))
     throw new SupersimError('handler-invalid', `the program of ${name} must have an absolute path, not ${file}`);
-  const ids = config.user === undefined ? undefined : await findUserIds(config.user);
+  const ids = config.user === undefined ? undefined : await findIds(config.user);
   return {
     ...configuredHandler(name, config),
     async run(params, context) {
@@ -68,8 +69,11 @@ export async function runOwnProgram(file: string, args: readonly string[], signa
  *
  * @throws (rejects) SupersimError `handler-invalid`, `program-unsafe`
  */
-export async function checkRunnable({ program: [file = ''], directory, user }: ProgramConfig): Promise<void> {
-  const real = await resolveProgram(file);
+export async function checkRunnable(
+  { program: [file = ''], directory, user }: ProgramConfig,
+  known?: KnownPlaces,
+): Promise<void> {
+  const real = await resolveProgram(file, undefined, known);
   const folder = await stat(directory).catch(() => undefined);
   if (!folder?.isDirectory())
     throw new SupersimError('handler-invalid', `its working directory ${directory} does not exist`);
@@ -90,9 +94,8 @@ const HEAD_BYTES = 4;
  * @returns its real path
  * @throws (rejects) SupersimError `handler-invalid`, `program-unsafe`
  */
-async function resolveProgram(file: string): Promise<string> {
-  const real = await resolveSafePath(file);
-  if (!(await stat(real)).isFile()) throw new SupersimError('handler-invalid', `${file} is not a file`);
+export async function resolveProgram(file: string, uid?: number, known?: KnownPlaces): Promise<string> {
+  const real = await resolveSafeFile(file, uid, known);
   const head = await readHead(real);
   if (head !== undefined && process.platform === 'linux' && !EXECUTABLE_HEADS.some((each) => head.startsWith(each))) {
     throw new SupersimError('handler-invalid', `${file} is neither a script nor a binary of Linux`, {

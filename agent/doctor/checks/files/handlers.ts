@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { isSupersimError, SupersimError, systemCodeOf } from '../../../../shared/errors.js';
 import type { Config } from '../../../config/schema.js';
 import { defaultReboot } from '../../../handlers/builtin/restart.js';
-import { resolveSafePath } from '../../../handlers/file-safety.js';
+import { resolveSafeFile } from '../../../handlers/file-safety.js';
+import { resolveProgram } from '../../../handlers/program.js';
 import { resolveSafeSocket } from '../../../handlers/socket.js';
 import { defineCheck } from '../../check.js';
 import { fromError, good, type Judgement, note, warning } from '../../finding.js';
@@ -82,9 +83,7 @@ async function check({ path, use, user, folder }: File, agent: Identity): Promis
     const found = `only an agent of root can run it as ${user}; this one runs as ${agent.name}`;
     throw new SupersimError('handler-invalid', found, { remedy: 'Remove `user`.' });
   }
-  const real = await (use === 'connect' ? resolveSafeSocket : resolveSafePath)(path, agent.uid);
-  if (use !== 'connect' && !(await stat(real)).isFile())
-    throw new SupersimError('handler-invalid', `${path} is not a file`);
+  const real = await RESOLVE[use](path, agent.uid);
   if (folder !== undefined && !(await stat(folder).catch(() => undefined))?.isDirectory()) {
     throw new SupersimError('handler-invalid', `its working directory ${folder} does not exist`);
   }
@@ -95,6 +94,7 @@ async function check({ path, use, user, folder }: File, agent: Identity): Promis
   }
 }
 
+const RESOLVE = { run: resolveProgram, read: resolveSafeFile, connect: resolveSafeSocket } as const;
 const VERB = { run: 'run', read: 'read', connect: 'connect to' } as const;
 const REMEDY = {
   run: (path: string) => `Run \`sudo chmod a+rx ${path}\`, and make its folders accessible.`,
