@@ -11,7 +11,14 @@ export interface Store {
   /** Updates the status and the device's address; returns undefined when the command was evicted. */
   updateStatus(sid: string, change: Pick<StoredCommand, 'status' | 'device_ip'>): StoredCommand | undefined;
   get(sid: string): StoredCommand | undefined;
-  readonly newestFirst: ListSource<StoredCommand>;
+  /** All commands, or those of one SIM. */
+  newestFirst(simSid?: string): ListSource<StoredCommand>;
+}
+
+/** The SIDs of a SIM's commands, oldest first; the first `evicted` are no longer stored. */
+interface SimCommands {
+  sids: string[];
+  evicted: number;
 }
 
 /** Returns `HG` and 32 hexadecimal digits. */
@@ -25,10 +32,14 @@ export function createStore(maxCommands: number): Store {
   let commands: StoredCommand[] = [];
   let evicted = 0;
   const indexOf = new Map<string, number>();
+  const bySim = new Map<string, SimCommands>();
 
   function evictOldest(): void {
     const oldest = commands[evicted];
-    if (oldest !== undefined) indexOf.delete(oldest.sid);
+    if (oldest !== undefined) {
+      indexOf.delete(oldest.sid);
+      evictOldestOf(oldest.sim_sid);
+    }
     evicted++;
     if (evicted <= maxCommands) return;
     commands = commands.slice(evicted);
@@ -36,11 +47,42 @@ export function createStore(maxCommands: number): Store {
     for (const [index, { sid }] of commands.entries()) indexOf.set(sid, index);
   }
 
+  function evictOldestOf(simSid: string): void {
+    const its = bySim.get(simSid);
+    if (its === undefined) return;
+    its.evicted++;
+    if (its.evicted === its.sids.length) bySim.delete(simSid);
+    else if (its.evicted * 2 > its.sids.length) {
+      its.sids = its.sids.slice(its.evicted);
+      its.evicted = 0;
+    }
+  }
+
+  function addToSim({ sid, sim_sid: simSid }: StoredCommand): void {
+    const its = bySim.get(simSid);
+    if (its === undefined) bySim.set(simSid, { sids: [sid], evicted: 0 });
+    else its.sids.push(sid);
+  }
+
+  const all: ListSource<StoredCommand> = {
+    get length() {
+      return commands.length - evicted;
+    },
+    at: (index) => commands[commands.length - 1 - index],
+    indexOfSid: (sid) => commands.length - 1 - (indexOf.get(sid) ?? commands.length),
+  };
+
+  function ofSim(simSid: string): ListSource<StoredCommand> {
+    const { sids, evicted: gone } = bySim.get(simSid) ?? { sids: [], evicted: 0 };
+    return { length: sids.length - gone, at: (index) => get(sids[sids.length - 1 - index] ?? '') };
+  }
+
   const get = (sid: string) => commands[indexOf.get(sid) ?? -1];
 
   return {
     add(command) {
       indexOf.set(command.sid, commands.push(command) - 1);
+      addToSim(command);
       if (indexOf.size > maxCommands) evictOldest();
     },
     updateStatus(sid, change) {
@@ -52,12 +94,6 @@ export function createStore(maxCommands: number): Store {
       return updated;
     },
     get,
-    newestFirst: {
-      get length() {
-        return commands.length - evicted;
-      },
-      at: (index) => commands[commands.length - 1 - index],
-      indexOfSid: (sid) => commands.length - 1 - (indexOf.get(sid) ?? commands.length),
-    },
+    newestFirst: (simSid) => (simSid === undefined ? all : ofSim(simSid)),
   };
 }

@@ -134,9 +134,8 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
     const filter = parseParams(ipCommandFilter, url.searchParams);
     const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
     const { items, ...tokens } = pageOf(
-      store.newestFirst,
+      store.newestFirst(simSid),
       (command) =>
-        (simSid === undefined || command.sim_sid === simSid) &&
         (filter.SimIccid === undefined || command.sim_iccid === filter.SimIccid) &&
         (filter.Status === undefined || command.status === filter.Status) &&
         (filter.Direction === undefined || command.direction === filter.Direction),
