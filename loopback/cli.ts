@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { getRequestListener } from '@hono/node-server';
 import type { Argv, CommandModule } from 'yargs';
 import * as z from 'zod';
 import { checkInput } from '../shared/check-input.js';
@@ -138,9 +139,11 @@ async function run(options: LoopbackOptions): Promise<void> {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);
   });
+  useLightResponses();
   const loopback = await startLoopback(options);
   try {
-    loopback.onEvent((event) => process.stdout.write(`${new Date().toISOString()} ${formatEvent(event)}\n`));
+    const printLine = linePrinter(process.stdout);
+    loopback.onEvent((event) => printLine(`${new Date().toISOString()} ${formatEvent(event)}\n`));
     process.stdout.write(`${formatBanner(loopback)}\n`);
     await probeApi(loopback);
     process.stdout.write('\nready; press Ctrl-C to stop\n');
@@ -150,6 +153,28 @@ async function run(options: LoopbackOptions): Promise<void> {
   } finally {
     await loopback.stop();
   }
+}
+
+/**
+ * Has Hono's server replace the global Request and Response by its own, which are made several times as fast. This process
+ * is the loopback's; one that embeds it keeps Node's.
+ */
+const useLightResponses = () => getRequestListener(() => new Response(), { overrideGlobalObjects: true });
+
+/** Makes a function that writes the lines of one turn of the event loop at once: each write blocks it. */
+function linePrinter(stream: NodeJS.WriteStream): (line: string) => void {
+  let isCorked = false;
+  return (line) => {
+    if (!isCorked) {
+      isCorked = true;
+      stream.cork();
+      setImmediate(() => {
+        isCorked = false;
+        stream.uncork();
+      });
+    }
+    stream.write(line);
+  };
 }
 
 /** @throws SupersimError `bad-input` for a value that cannot be used */

@@ -7,7 +7,7 @@ import { GATEWAY_PORT } from '../shared/limits.js';
 import { createSimRegistry } from './account/registry.js';
 import { resolveSims, type Sim, type SimInput, type SimState } from './account/sims.js';
 import { createStore } from './account/store.js';
-import { createApi } from './api/api.js';
+import { COMMON_HEADERS, createApi } from './api/api.js';
 import { type ApiFaults, type ApiFaultsInput, createApiFaults, resolveApiFaults } from './api/faults.js';
 import { openServer } from './api/server.js';
 import { createTokens } from './api/tokens.js';
@@ -214,10 +214,12 @@ export async function startLoopback(options: LoopbackOptions = {}): Promise<Loop
     onIssue: () => emit({ type: 'token' }),
   });
   const api = createApi({ ...control, accountSid, authToken, tokens, assumptions, store, commands, onError });
-  const server = await openServer(api.fetch, settings.httpAddress, settings.httpPort).catch(async (error) => {
-    await network.close();
-    throw error;
-  });
+  const server = await openServer(api.fetch, COMMON_HEADERS, settings.httpAddress, settings.httpPort).catch(
+    async (error) => {
+      await network.close();
+      throw error;
+    },
+  );
   const modemSim = modemSettings && registry.sim(modemSettings.sim);
   try {
     if (modemSettings !== undefined && modemSim !== undefined) {

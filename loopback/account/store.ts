@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IpCommand } from '../../shared/ip-command.js';
 import type { ListSource } from './paging.js';
 
@@ -22,7 +22,7 @@ interface SimCommands {
 }
 
 /** Returns `HG` and 32 hexadecimal digits. */
-export const newCommandSid = (): string => `HG${randomBytes(16).toString('hex')}`;
+export const newCommandSid = (): string => `HG${randomUUID().replaceAll('-', '')}`;
 
 /** Formats a date as the vendor does: UTC to the second. */
 export const vendorDate = (at = new Date()): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');

@@ -28,6 +28,15 @@ import { TOKEN_PATH } from './tokens.js';
 const METHODS = ['GET', 'POST', 'OPTIONS'];
 const HEADERS = ['Content-Type', 'Authorization'];
 
+/** The vendor sends these with every response. */
+export const COMMON_HEADERS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Allow-Credentials': 'true',
+  'Access-Control-Allow-Methods': METHODS.join(', '),
+  'Access-Control-Allow-Headers': HEADERS.join(', '),
+  'Access-Control-Expose-Headers': 'Allow',
+} as const;
+
 const ipCommandFilter = z.object({
   Sim: z.string().optional(),
   SimIccid: z.string().optional(),
@@ -67,17 +76,10 @@ export function createApi(options: ApiOptions): Hono {
   return app;
 }
 
-/** Sets the headers of all responses, and turns errors into responses. */
+/** Answers preflights, and turns errors into responses. */
 function handleErrors(app: Hono, { onError }: ApiOptions): void {
-  app.use(
-    cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS, exposeHeaders: ['Allow'] }),
-  );
-  app.use(async (c, next) => {
-    // The vendor sends these with every success; Hono sets them on a preflight only.
-    c.header('Access-Control-Allow-Methods', METHODS.join(', '));
-    c.header('Access-Control-Allow-Headers', HEADERS.join(', '));
-    await next();
-  });
+  const preflight = cors({ origin: '*', credentials: true, allowMethods: METHODS, allowHeaders: HEADERS });
+  app.use((c, next) => (c.req.method === 'OPTIONS' ? preflight(c, next) : next()));
   app.notFound((c) => notFound(c.req.path).response(providerOf(c)));
   app.onError((error, c) => {
     if (error instanceof VendorError) return error.response(providerOf(c));

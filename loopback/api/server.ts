@@ -14,16 +14,22 @@ export interface HttpServer {
 /**
  * Opens the HTTP server.
  *
+ * @param headers of every response: set here, as Hono makes a response anew for headers that are added to it
  * @param port 0 takes any free one
  * @throws SupersimError `port-in-use`, `port-forbidden`, or `bad-input` when the address is not this machine's
  */
 export async function openServer(
   handle: (request: Request) => Response | Promise<Response>,
+  headers: Readonly<Record<string, string>>,
   address: string,
   port: number,
 ): Promise<HttpServer> {
   // The process that embeds the loopback keeps its own Request and Response.
-  const server = createServer(getRequestListener(handle, { overrideGlobalObjects: false }));
+  const listener = getRequestListener(handle, { overrideGlobalObjects: false });
+  const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    void listener(request, response);
+  });
   try {
     server.listen(port, address);
     await once(server, 'listening');
