@@ -128,12 +128,13 @@ export class IpCommandClient {
   /**
    * Sends a payload to a SIM's device. The API answers before the network has sent it: the status is `queued`.
    *
+   * @param onBusy called whenever the API takes no call now, as there are too many at once (429), and the call is retried
    * @throws SupersimError `too-large` before anything is sent
    * @throws SupersimError `api-unknown-fate` when it may have been sent; it is not retried
    */
-  async create(params: CreateParams): Promise<IpCommand> {
+  async create(params: CreateParams, onBusy?: () => void): Promise<IpCommand> {
     const form = createForm(params, this.#sizeLimit);
-    const request = { method: 'POST', url: this.#collection, form, repeatable: false } as const;
+    const request = { method: 'POST', url: this.#collection, form, repeatable: false, onBusy } as const;
     return callApi(this.#connection, request, ipCommandSchema);
   }
 

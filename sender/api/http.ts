@@ -53,6 +53,8 @@ export interface ApiRequest {
   readonly form?: URLSearchParams;
   /** Whether the request may be processed twice: a command may not. */
   readonly repeatable: boolean;
+  /** Called at each 429, before the request is retried. */
+  readonly onBusy?: (() => void) | undefined;
 }
 
 /** The result of one attempt: an answer, one whose body is too long, or no answer. */
@@ -81,6 +83,7 @@ export async function callApi<S extends z.ZodType>(
   for (let retry = 0; ; retry++) {
     signal?.throwIfAborted();
     const attempt = await attemptAuthorized(connection, request);
+    if ('status' in attempt && attempt.status === 429) request.onBusy?.();
     if (request.repeatable) signal?.throwIfAborted();
     const verdict = judge(request, attempt, schema);
     if ('value' in verdict) return verdict.value;

@@ -13,7 +13,8 @@ export interface RateLimiter {
 }
 
 export interface RateLimiterOptions {
-  readonly maxConcurrent: number;
+  /** Or a function that returns how many tasks may run at once now, which is called whenever one ends. */
+  readonly maxConcurrent: number | (() => number);
   /** Most slots that are given in a second; default: unlimited. */
   readonly rate?: number | undefined;
   /** A monotonic clock, in milliseconds. */
@@ -24,12 +25,13 @@ export interface RateLimiterOptions {
 export function createRateLimiter({ maxConcurrent, rate, now }: RateLimiterOptions): RateLimiter {
   const untilToken = rate === undefined ? () => 0 : createTokenBucket(rate, now);
   const waiting = { high: new Set<() => void>(), normal: new Set<() => void>() };
-  let free = maxConcurrent;
+  const most = typeof maxConcurrent === 'number' ? () => maxConcurrent : maxConcurrent;
+  let running = 0;
   let timer: NodeJS.Timeout | undefined;
 
   function grantSlots(): void {
     clearTimeout(timer);
-    while (free > 0) {
+    while (running < most()) {
       const [grant] = waiting.high.size > 0 ? waiting.high : waiting.normal;
       if (grant === undefined) return;
       const wait = untilToken();
@@ -37,13 +39,13 @@ export function createRateLimiter({ maxConcurrent, rate, now }: RateLimiterOptio
         timer = setTimeout(grantSlots, wait);
         return;
       }
-      free--;
+      running++;
       grant();
     }
   }
 
   function release(): void {
-    free++;
+    running--;
     grantSlots();
   }
 

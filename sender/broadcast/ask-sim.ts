@@ -11,9 +11,7 @@ import { isRecent, JOURNAL_LOST, mayHaveLostJournal, TOO_OLD } from './device-me
 import type { BroadcastResult } from './memory.js';
 import type { BroadcastCommand, BroadcastOptions } from './options.js';
 import { createOutageTracker } from './outage.js';
-
-/** Most concurrent API calls that post datagrams: accounts have a limit, which the vendor does not document. */
-export const MAX_CONCURRENT_POSTS = 32;
+import { createPostLimit } from './post-limit.js';
 
 /** Asks one SIM. Rejects, and the SIM has no outcome, when the broadcast cannot continue or has been stopped. */
 export type AskSim = (sim: string) => Promise<BroadcastResult>;
@@ -46,7 +44,8 @@ export function createAskSim(
   const { client, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
   const { signal } = stop;
   const outage = createOutageTracker(options.onOutage);
-  const limiter = createRateLimiter({ maxConcurrent: MAX_CONCURRENT_POSTS, rate });
+  const postLimit = createPostLimit();
+  const limiter = createRateLimiter({ maxConcurrent: postLimit.current, rate });
 
   /** Stops the broadcast when the credentials are refused, be it to post or to read replies. */
   function stopIfForbidden(error: unknown): void {
@@ -70,8 +69,9 @@ export function createAskSim(
       const release = firstSlot ?? (await limiter.acquire('high', signal));
       firstSlot = undefined;
       try {
-        const accepted = await client.create(datagram);
+        const accepted = await client.create(datagram, postLimit.refused);
         mayHaveLeft = true;
+        postLimit.accepted();
         outage.recordSuccess();
         return accepted;
       } catch (error) {

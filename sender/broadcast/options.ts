@@ -6,7 +6,7 @@ import type { RequestFormat } from '../request/request.js';
 import type { Canary } from './canary.js';
 import type { BroadcastMemory } from './memory.js';
 
-export const DEFAULT_CONCURRENCY = 100;
+export const DEFAULT_CONCURRENCY = 5000;
 export const MAX_CONCURRENCY = 10_000;
 
 /** The SIMs' SIDs or unique names, each once; or all SIMs of a Fleet, by its SID or unique name. */
@@ -27,7 +27,7 @@ export interface BroadcastOptions {
   /** Milliseconds between two reads of the list by the default of `replies`; default 1000. */
   readonly interval?: number | undefined;
   readonly callbackUrl?: string | undefined;
-  /** Most SIMs in flight, 1 to 10,000; default 100. */
+  /** Most SIMs in flight, 1 to 10,000; default 5000. */
   readonly concurrency?: number | undefined;
   /** Most datagrams that are posted in a second, repeats included, from 0.001; default: unlimited. */
   readonly rate?: number | undefined;

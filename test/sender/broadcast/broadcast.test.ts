@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { MAX_CONCURRENT_POSTS } from '../../../sender/broadcast/ask-sim.js';
+import { FIRST_POSTS, MAX_POSTS_AT_ONCE } from '../../../sender/broadcast/post-limit.js';
 import { ApiError, type BroadcastOptions, type BroadcastResult, broadcast } from '../../../sender/index.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { collect, rejection } from '../support.js';
@@ -129,8 +129,8 @@ describe('broadcast', () => {
       await delay(1);
       calls--;
     });
-    expect(await collect(broadcast(simNames(400), ping, { ...fleet, concurrency: 400 }))).toHaveLength(400);
-    expect(most).toBe(MAX_CONCURRENT_POSTS);
+    expect(await collect(broadcast(simNames(2000), ping, { ...fleet, concurrency: 2000 }))).toHaveLength(2000);
+    expect(most).toBe(MAX_POSTS_AT_ONCE);
   });
 
   it('posts no faster than the rate, repeats included, and a SIM that waits for it does not time out', async () => {
@@ -209,7 +209,7 @@ describe('an error of the API during a broadcast', () => {
     const { given, failure } = await take(broadcast(simNames(300), ping, fleet));
     expect(given).toEqual([]);
     expect(failure).toBe(AWAY);
-    expect(fleet.posts.length).toBeLessThanOrEqual(MAX_CONCURRENT_POSTS);
+    expect(fleet.posts.length).toBeLessThanOrEqual(FIRST_POSTS);
   });
 
   it('stops the broadcast when replies cannot be read from the start', async () => {
