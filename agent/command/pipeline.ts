@@ -112,7 +112,10 @@ export function createPipeline(options: PipelineOptions) {
   function receive(datagram: Datagram): void {
     stats.received(datagram);
     const cause = refusalOf(datagram);
-    if (cause !== undefined || !ports.has(datagram.port)) refuse(cause ?? 'source', datagram);
+    if (cause !== undefined || !ports.has(datagram.port)) {
+      intake?.countRefused();
+      refuse(cause ?? 'source', datagram);
+    }
     // A modem is too slow for an overload.
     else if (intake === undefined || datagram.transport === 'modem') admitOrLog(datagram);
     else intake.take(datagram);

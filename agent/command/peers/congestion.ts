@@ -1,8 +1,10 @@
-/** So long the event loop is busy without a pause before it counts as congested. */
-const BUSY_MS = 10;
+/** So long the event loop is watched before it is judged. */
+const WATCHED_MS = 10;
+/** It waits less than this share of the time where something is always to be read: a little also then, at each look. */
+const LEAST_IDLE_SHARE = 0.05;
 
 /**
- * Makes the sign that datagrams may wait in the kernel's receive buffer: the event loop has not waited for work for a
+ * Makes the sign that datagrams may wait in the kernel's receive buffer: the event loop has hardly waited for work for a
  * while. Where that is not so, whatever had come was read.
  *
  * @param idleMs returns how long the event loop has waited for work since the start
@@ -13,9 +15,10 @@ export function createCongestion(idleMs: () => number): (now: number) => boolean
   let lastIdleMs = Number.NaN;
   let isCongested = false;
   return (now) => {
-    if (now - lookedAt >= BUSY_MS) {
+    const watched = now - lookedAt;
+    if (watched >= WATCHED_MS) {
       const idle = idleMs();
-      isCongested = idle === lastIdleMs;
+      isCongested = idle - lastIdleMs < watched * LEAST_IDLE_SHARE;
       lastIdleMs = idle;
       lookedAt = now;
     }

@@ -70,6 +70,10 @@ export function createIntake({ handle, shed, idleMs, now = monotonic, defer = se
 
   return {
     take,
+    /** Counts a datagram that was read and is refused: it too shows that more may wait to be read. */
+    countRefused(): void {
+      read++;
+    },
     /** Hands on all that waits. */
     drain(): void {
       for (let datagram = queue.shift(); datagram !== undefined; datagram = queue.shift()) handle(datagram);

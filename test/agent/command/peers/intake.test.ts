@@ -77,7 +77,8 @@ function simulate(arrivals: readonly Arrival[], { handleMs, laterMs: eachMs = 0 
         receivedAt: now,
       };
       arrivedAt.set(datagram, next.at);
-      intake.take(datagram);
+      if (next.address === 'stranger') intake.countRefused();
+      else intake.take(datagram);
     }
   }
 
@@ -130,6 +131,13 @@ describe('a flood of 60,000 datagrams a second from one address', () => {
   const seconds = 2;
   const flood = every(1 / 60, seconds * 1000, 'flood');
   const pings = every(20, seconds * 1000, 'peer', 10);
+
+  it('costs another address nothing when some of it is refused before', () => {
+    const refused = flood.map((arrival, index) => (index % 10 === 0 ? { ...arrival, address: 'stranger' } : arrival));
+    const { handled, shed, lost } = simulate([...refused, ...pings], { handleMs: 0.1 });
+    expect(new Set([...shed, ...lost])).toEqual(new Set(['flood']));
+    expect(of('peer', handled, ({ address }) => address)).toHaveLength(pings.length);
+  });
 
   it.each([
     ['cheap commands', { handleMs: 0.03 }],
