@@ -3,6 +3,7 @@ import { messageOf } from '../../shared/errors.js';
 import { killBeforeAgent } from '../base/oom-score.js';
 import { requireDescriptors } from '../base/shortage.js';
 import { NotStartedError } from './not-started.js';
+import { restWhenCongested } from './output-pace.js';
 import { createStartPace } from './start-pace.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';
@@ -62,6 +63,7 @@ function run(options: ProcessOptions): Promise<ProcessResult> {
     alive.add(child);
     const stdout = keepHead(child.stdout, options.outputBytes);
     const stderr = keepTail(child.stderr, STDERR_KEPT_BYTES);
+    for (const output of [child.stdout, child.stderr]) restWhenCongested(output);
     // A program need not read its input.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input);

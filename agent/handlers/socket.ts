@@ -8,6 +8,7 @@ import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler } from './handler.js';
 import { beforeStart, NotStartedError } from './not-started.js';
+import { restWhenCongested } from './output-pace.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';
 
 const WORLD_WRITES = 0o002;
@@ -101,6 +102,7 @@ function exchange(
     const socket = createConnection({ path, allowHalfOpen: true });
     const head = keepHead(socket, outputBytes + OK_LINE_BYTES);
     const tail = keepTail(socket, ERROR_TAIL_BYTES);
+    restWhenCongested(socket);
     let connected = false;
     const abort = () => {
       socket.destroy();

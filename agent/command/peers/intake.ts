@@ -1,5 +1,5 @@
+import { createCongestion } from '../../base/congestion.js';
 import type { Datagram } from '../../transport/transport.js';
-import { createCongestion } from './congestion.js';
 import { createFairQueue } from './fair-queue.js';
 import { createTurnLength } from './turn-length.js';
 

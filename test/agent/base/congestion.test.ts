@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createCongestion } from '../../../../agent/command/peers/congestion.js';
+import { createCongestion } from '../../../agent/base/congestion.js';
 
 it('is there once the event loop has hardly waited for 10 ms, and gone once it has', () => {
   let idle = 5;
