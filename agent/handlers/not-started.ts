@@ -5,12 +5,16 @@ import { isShortage } from '../base/shortage.js';
  * Says that a handler's program or service was not started, so that nothing of it has run. Only the agent's own handlers
  * throw it: an error of a module that has run half-way must not pass for one, whatever its code.
  */
-export class NotStartedError extends SupersimError<'busy' | 'handler-unavailable'> {
+export class NotStartedError extends SupersimError<'busy' | 'expired' | 'handler-unavailable'> {
   readonly #isOurs = true;
 
   /** @param cause a system error; a shortage means `busy`, all else `handler-unavailable` */
-  constructor(cause: unknown, message = messageOf(cause)) {
-    super(isShortage(cause) ? 'busy' : 'handler-unavailable', message, { cause });
+  constructor(
+    cause: unknown,
+    message = messageOf(cause),
+    code: NotStartedError['code'] = isShortage(cause) ? 'busy' : 'handler-unavailable',
+  ) {
+    super(code, message, { cause });
   }
 
   /** Tells whether anything that was thrown is such an error. Never throws. */

@@ -27,6 +27,8 @@ export interface ProcessOptions {
   readonly outputBytes: number;
   /** Kills the process group: SIGTERM, after 2 s SIGKILL. */
   readonly signal: AbortSignal;
+  /** Unix time in seconds after which it must not start: it may have to wait for its start. */
+  readonly deadline?: number | undefined;
 }
 
 export interface ProcessResult {
@@ -53,6 +55,9 @@ const inTurn = createStartPace(() => performance.eventLoopUtilization().idle);
 function run(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
+    if (options.deadline !== undefined && Date.now() >= options.deadline * 1000) {
+      throw new NotStartedError(undefined, 'its deadline has passed', 'expired');
+    }
     const child = start(options);
     if (child.pid === undefined) {
       child.once('error', (error) => reject(notStarted(options, error)));

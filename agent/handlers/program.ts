@@ -37,6 +37,7 @@ export async function programHandler(name: string, config: ProgramConfig, findId
         input: writeInput(params),
         outputBytes: config.outputBytes,
         signal: context.signal,
+        deadline: context.command.deadline,
       });
       if (finished.code !== 0) throw new Error(explainFailure(finished));
       return readOutput(finished.stdout, finished.stdoutTotal, params instanceof Uint8Array);
@@ -83,9 +84,19 @@ export async function checkRunnable(
   });
 }
 
-/** How a file begins that Linux executes: a script that names its interpreter, and a binary. */
-const EXECUTABLE_HEADS = ['#!', '\x7fELF'];
-const HEAD_BYTES = 4;
+/** As much of a file as Linux looks at before it executes it (BINPRM_BUF_SIZE). */
+const HEAD_BYTES = 256;
+const ELF = Buffer.from('\x7fELF');
+
+/**
+ * Tells by its beginning whether Linux executes a file: a script whose first line names its interpreter and is not too
+ * long, or a binary with a class, a byte order and a version (elf(5)).
+ */
+function isExecutable(head: Buffer): boolean {
+  if (head.indexOf(ELF) === 0) return [1, 2].includes(head[4] ?? 0) && [1, 2].includes(head[5] ?? 0) && head[6] === 1;
+  const text = head.toString('latin1');
+  return /^#![ \t]*\S/.test(text) && (text.includes('\n') || head.length < HEAD_BYTES);
+}
 
 /**
  * Resolves the path of a program, and checks that the system can execute the file. Node would start what it cannot by
@@ -97,7 +108,7 @@ const HEAD_BYTES = 4;
 export async function resolveProgram(file: string, uid?: number, known?: KnownPlaces): Promise<string> {
   const real = await resolveSafeFile(file, uid, known);
   const head = await readHead(real);
-  if (head !== undefined && process.platform === 'linux' && !EXECUTABLE_HEADS.some((each) => head.startsWith(each))) {
+  if (head !== undefined && process.platform === 'linux' && !isExecutable(head)) {
     throw new SupersimError('handler-invalid', `${file} is neither a script nor a binary of Linux`, {
       remedy: 'Have its first line name the interpreter of the script, such as `#!/bin/sh`.',
     });
@@ -106,12 +117,15 @@ export async function resolveProgram(file: string, uid?: number, known?: KnownPl
 }
 
 /** @returns undefined where the file may not be read; a binary may be executed all the same */
-async function readHead(file: string): Promise<string | undefined> {
-  const opened = await open(file).catch(() => undefined);
+async function readHead(file: string): Promise<Buffer | undefined> {
+  // Some files of /proc pass for ordinary ones, and their reader waits.
+  const opened = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
   if (opened === undefined) return undefined;
   try {
     const { buffer, bytesRead } = await opened.read({ buffer: Buffer.alloc(HEAD_BYTES) });
-    return buffer.toString('latin1', 0, bytesRead);
+    return buffer.subarray(0, bytesRead);
+  } catch {
+    return undefined;
   } finally {
     await opened.close();
   }

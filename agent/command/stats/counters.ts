@@ -49,7 +49,7 @@ export const createCounters = (): Counters => ({
   repeats: 0,
   droppedTransfers: 0,
   outcomes: { done: 0, failed: 0, refused: 0, interrupted: 0 },
-  notStarted: { busy: 0, 'handler-unavailable': 0 },
+  notStarted: { busy: 0, expired: 0, 'handler-unavailable': 0 },
   sent: 0,
   sentBytes: 0,
   unsent: 0,

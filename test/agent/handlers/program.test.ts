@@ -108,8 +108,23 @@ describe('a program handler that fails', () => {
     const folder = temporaryFolder();
     const path = writeFile(folder, 'script', `touch ${join(folder, 'ran')}\n`, 0o700);
     await expect(runProgram([path])).rejects.toMatchObject(unavailable('neither a script nor a binary'));
-    await expect(runProgram([writeFile(folder, 'empty', '', 0o700)])).rejects.toMatchObject(unavailable('neither'));
+    const others = ['', '#!', '#! \n', `#!/${'x'.repeat(300)}\n`, `\x7fELF\ntouch ${join(folder, 'ran')}\n`];
+    for (const [index, text] of others.entries()) {
+      const other = writeFile(folder, `other-${index}`, text, 0o700);
+      await expect(runProgram([other])).rejects.toMatchObject(unavailable('neither'));
+    }
     expect(readdirSync(folder)).not.toContain('ran');
+  });
+
+  it('runs a script whose only line names its interpreter, without a line break', async () => {
+    const path = writeFile(temporaryFolder(), 'script', '#!/bin/echo alone', 0o700);
+    expect(await runProgram([path])).toBe(`alone ${path}`);
+  });
+
+  it('reports a program whose deadline has passed when it may start', async () => {
+    const context = contextFor({ deadline: Math.floor(Date.now() / 1000) - 1 });
+    const run = runProgram([writeScript('echo late')], {}, {}, context);
+    await expect(run).rejects.toMatchObject({ code: 'expired' });
   });
 
   it('reports a folder and a named pipe, and does not wait for its writer', async () => {
