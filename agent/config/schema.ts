@@ -293,7 +293,7 @@ const settings = z.strictObject({
         .max(1024)
         .default(16)
         .describe(
-          'Maximum number of commands that run concurrently; ping, info, echo, commands and health have places of their own',
+          'Maximum number of commands that run concurrently, the last quarter of them for source addresses with less than a quarter; ping, info, echo, commands and health have places of their own',
         ),
       waiting: z
         .int()

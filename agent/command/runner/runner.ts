@@ -1,5 +1,6 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { messageOf, type SupersimError } from '../../../shared/errors.js';
+import { isRoomFor } from '../../base/shares.js';
 import { EXPIRED, isPast } from './deadline.js';
 import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
@@ -60,6 +61,8 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
   let starting = 0;
   /** Tasks whose start is on the disk, and which wait for a place. */
   const ready: Task[] = [];
+  /** Both, by source address. */
+  const aheadOf = new Map<string, number>();
   const queue = createWaitingTasks();
   let advancing = false;
   let stopping = false;
@@ -67,7 +70,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
 
   function submit(task: Task): void {
     if (stopping) refuse(task, STOPPING);
-    else if ((queue.length === 0 || task.startGate === undefined) && mayStart(task)) start(task);
+    else if ((task.startGate === undefined || !queue.has(task.holder)) && mayStart(task)) start(task);
     else if (queue.push(task, limits)) accept(task);
     else refuse(task, 'too many commands are running and waiting');
   }
@@ -84,17 +87,26 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     );
   }
 
-  const hasPlace = () => handlers.size < limits.running;
+  /** Each source address has its share of the places, so that handlers that hang keep no other from them. */
+  const hasPlace = ({ holder }: Task) => isRoomFor(handlers.heldBy(holder), handlers.size, limits.running);
 
   /**
    * While its start is written to the disk, a task holds no place; so more are started than there are places, as many as
    * will hardly have to wait for one. After a crash they are interrupted, and not run as those that wait in the queue.
    */
-  function mayStart({ startGate }: Task): boolean {
-    if (!hasPlace()) return false;
-    if (startGate === undefined) return true;
+  function mayStart(task: Task): boolean {
+    if (!hasPlace(task)) return false;
+    if (task.startGate === undefined) return true;
     const ahead = Math.min(MAX_AHEAD, Math.floor((limits.running * MAX_WAIT_MS) / Math.max(meanRunMs, 0.001)));
-    return handlers.size + starting + ready.length < Math.max(limits.running, ahead);
+    const held = handlers.heldBy(task.holder) + (aheadOf.get(task.holder) ?? 0);
+    return isRoomFor(held, handlers.size + starting + ready.length, Math.max(limits.running, ahead));
+  }
+
+  /** Counts the tasks of a source address whose start is being written, or on the disk. */
+  function countAhead({ holder }: Task, more: 1 | -1): void {
+    const count = (aheadOf.get(holder) ?? 0) + more;
+    if (count === 0) aheadOf.delete(holder);
+    else aheadOf.set(holder, count);
   }
 
   function run(task: Task): void {
@@ -110,6 +122,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     else if (startGate === undefined) handlers.start(task);
     else {
       starting++;
+      countAhead(task, 1);
       let isPassed = false;
       const passed = (work: () => void) => {
         // A gate that throws after it has let the task run must not count it twice.
@@ -121,15 +134,23 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
       };
       const started = (error?: SupersimError) =>
         passed(() => {
+          if (error === undefined && !stopping && (ready.length > 0 || !hasPlace(task))) {
+            ready.push(task);
+            return;
+          }
+          countAhead(task, -1);
           if (error !== undefined) refuse(task, error.message);
           else if (stopping) refuse(task, STOPPING);
-          else if (ready.length === 0 && hasPlace()) run(task);
-          else ready.push(task);
+          else run(task);
         });
       contained(
         task,
         () => startGate.start(started),
-        (error) => passed(() => settle(task, internalError(error))),
+        (error) =>
+          passed(() => {
+            countAhead(task, -1);
+            settle(task, internalError(error));
+          }),
       );
     }
   }
@@ -172,9 +193,13 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
 
   /** Takes the next task that can go on: first those whose start is on the disk. */
   function takeNext(): { readonly task: Task; readonly isReady: boolean } | undefined {
-    const first = hasPlace() ? ready.shift() : undefined;
-    if (first !== undefined) return { task: first, isReady: true };
-    const task = hasPlace() ? queue.take(mayStart) : undefined;
+    const at = handlers.size < limits.running ? ready.findIndex(hasPlace) : -1;
+    const [first] = at < 0 ? [] : ready.splice(at, 1);
+    if (first !== undefined) {
+      countAhead(first, -1);
+      return { task: first, isReady: true };
+    }
+    const task = handlers.size < limits.running ? queue.take(mayStart) : undefined;
     return task && { task, isReady: false };
   }
 
@@ -205,7 +230,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
       return starting + ready.length + queue.length;
     },
     get isStuck() {
-      return hasPlace() && (ready.length > 0 || queue.some(mayStart));
+      return ready.some(hasPlace) || queue.some(mayStart);
     },
     limit(next) {
       limits = next;
@@ -213,6 +238,7 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     },
     async stop(graceMs) {
       stopping = true;
+      aheadOf.clear();
       for (const task of [...ready.splice(0), ...queue.remove(() => true)]) refuse(task, STOPPING);
       handlers.forgetEnding();
       await becomesIdle(graceMs);

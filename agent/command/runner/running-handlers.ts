@@ -193,6 +193,12 @@ export function createRunningHandlers({ context, settle, released, contained }: 
     get size() {
       return running.size;
     },
+    /** How many of them are of one source address. */
+    heldBy(holder: string): number {
+      let held = 0;
+      for (const { task } of running) if (task.holder === holder) held++;
+      return held;
+    },
     /** Forgets handlers whose effect ends the agent: the journal has them, and the next start settles them. */
     forgetEnding(): void {
       for (const run of running) if (run.task.handler.endsWith !== undefined) running.delete(run);

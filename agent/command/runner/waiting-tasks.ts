@@ -59,6 +59,8 @@ export function createWaitingTasks() {
     push,
     take,
     remove,
+    /** Whether tasks of this source address wait. */
+    has: (holder: string): boolean => lines.has(holder),
     some: (isWanted: (task: Task) => boolean): boolean => [...lines.values()].some(({ tasks }) => tasks.some(isWanted)),
     get length() {
       return length;

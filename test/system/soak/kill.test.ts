@@ -122,7 +122,8 @@ async function startScene(name: string, format: CallFormat) {
   // The first command of a process takes long, and what comes with it would wait: datagrams sent together are read together.
   await createCall(bystander, device.endpoint, format, 'ping').repeat();
   const call = createCall(await openPeer(), device.endpoint, format, name, { number: 1 });
-  const other = (command: string) => () => bystander.send(`#other ${command}`, device.endpoint);
+  // Each from an address of its own: the last quarter of the places is not given to one that has many.
+  const other = (command: string) => async () => (await openPeer()).send(`#other ${command}`, device.endpoint);
   return { device, agent, name, call, other, runs: () => device.runs().get('1') ?? 0 };
 }
 
