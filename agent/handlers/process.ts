@@ -3,8 +3,7 @@ import { messageOf } from '../../shared/errors.js';
 import { killBeforeAgent } from '../base/oom-score.js';
 import { requireDescriptors } from '../base/shortage.js';
 import { NotStartedError } from './not-started.js';
-import { restWhenCongested } from './output-pace.js';
-import { createStartPace } from './start-pace.js';
+import { restWhenCongested, startInTurn } from './pace.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';
 
@@ -48,9 +47,7 @@ export interface ProcessResult {
  *
  * @throws (rejects) NotStartedError when it cannot be started
  */
-export const runProcess = (options: ProcessOptions): Promise<ProcessResult> => inTurn(() => run(options));
-
-const inTurn = createStartPace(() => performance.eventLoopUtilization().idle);
+export const runProcess = (options: ProcessOptions): Promise<ProcessResult> => startInTurn(() => run(options));
 
 function run(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {

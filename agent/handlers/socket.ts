@@ -8,7 +8,7 @@ import { configuredHandler } from './configured-handler.js';
 import { resolveSafePath } from './file-safety.js';
 import type { Handler } from './handler.js';
 import { beforeStart, NotStartedError } from './not-started.js';
-import { restWhenCongested } from './output-pace.js';
+import { restWhenCongested } from './pace.js';
 import { ERROR_TAIL_BYTES, keepHead, keepTail, readOutput, writeInput } from './stdio.js';
 
 const WORLD_WRITES = 0o002;

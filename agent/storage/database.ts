@@ -5,7 +5,7 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import { nativePath } from '../../shared/sqlite/native.js';
 import { type FileHolder, formatHolder, holdersOf } from '../base/file-holders.js';
 import { createImpatience } from '../base/impatience.js';
-import { createRateLimitedLog } from '../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../base/log.js';
 import { createCommitQueue, type WriteWork } from './commit-queue.js';
 import { DATABASE_NAME } from './folder.js';
 import { createIdentity, type DatabaseIdentity, establishIdentity, identify } from './identity.js';

@@ -3,7 +3,7 @@ import { messageOf, SupersimError } from '../../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createJsonFile } from '../../base/json-file.js';
 import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../base/log.js';
 import { formatEndpoint } from '../endpoint.js';
 import { type Datagram, type ModemConsole, type ModemCounters, onlyLink, wallTime } from '../transport.js';
 import type { ModemEvent } from './at/modem-event.js';

@@ -54,7 +54,7 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^ports +6969$/m);
     expect(stdout).toMatch(/^commands +0 running, 0 waiting$/m);
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
-    expect(stdout).toMatch(/^not started +0 busy, 0 handler-unavailable$/m);
+    expect(stdout).toMatch(/^not started +0 busy, 0 expired, 0 handler-unavailable$/m);
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
     expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
     expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);

@@ -1,3 +1,6 @@
+import type { Readable } from 'node:stream';
+import { createCongestion } from '../base/congestion.js';
+
 /** A start that takes less blocks the event loop for no longer than handling datagrams does. */
 const QUICK_MS = 1;
 /** The event loop has come to the end of its work when it has waited so long for more. */
@@ -36,3 +39,28 @@ export function createStartPace(idleMs: () => number): PacedStart {
       });
     });
 }
+
+/** How long a stream rests: in an overload, 64 KiB are read of it in this time. */
+export const REST_MS = 20;
+
+/**
+ * Makes a function that has a stream rest after each chunk while the event loop is overloaded: programs that write without
+ * end would take all of its time from the sockets. What they write waits in the pipe, and they wait when it is full.
+ *
+ * @param idleMs returns how long the event loop has waited for work since the start of the process, in milliseconds
+ */
+export function createOutputPace(idleMs: () => number): (stream: Readable) => void {
+  const isCongested = createCongestion(idleMs);
+  return (stream) => {
+    stream.on('data', () => {
+      if (!isCongested(performance.now())) return;
+      stream.pause();
+      setTimeout(() => stream.resume(), REST_MS);
+    });
+  };
+}
+
+const idleMs = () => performance.eventLoopUtilization().idle;
+
+export const startInTurn = createStartPace(idleMs);
+export const restWhenCongested = createOutputPace(idleMs);

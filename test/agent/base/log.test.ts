@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRateLimitedLog } from '../../../agent/base/rate-limited-log.js';
+import { createRateLimitedLog } from '../../../agent/base/log.js';
 import { recordingLog } from '../../support/log.js';
 
 function start() {
