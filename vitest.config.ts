@@ -25,7 +25,7 @@ export default defineConfig({
   plugins: [workerSourceForVite()],
   test: {
     // Most tests wait more than they work.
-    maxWorkers: availableParallelism() * 3,
+    maxWorkers: availableParallelism() * 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     unstubEnvs: true,
