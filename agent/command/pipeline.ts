@@ -1,8 +1,7 @@
 import type { Reply } from '../../shared/command.js';
 import { messageOf } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import type { Log } from '../base/log.js';
-import { createRateLimitedLog } from '../base/log.js';
+import { createRateLimitedLog, type Log } from '../base/log.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';

@@ -1,3 +1,4 @@
+import type { CommandError } from '../../shared/command.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { isShortage } from '../base/shortage.js';
 
@@ -22,6 +23,11 @@ export class NotStartedError extends SupersimError<'busy' | 'expired' | 'handler
     return typeof thrown === 'object' && thrown !== null && #isOurs in thrown && thrown.#isOurs;
   }
 }
+
+/** @param deadline Unix seconds; `now` in milliseconds */
+export const isPast = (deadline: number, now: number): boolean => now >= deadline * 1000;
+
+export const EXPIRED = { code: 'expired', message: 'its deadline has passed' } as const satisfies CommandError;
 
 /**
  * Does what comes before the start of a program or a service.

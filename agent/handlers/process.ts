@@ -2,7 +2,7 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'n
 import { messageOf } from '../../shared/errors.js';
 import { killBeforeAgent } from '../base/oom-score.js';
 import { requireDescriptors } from '../base/shortage.js';
-import { NotStartedError } from './not-started.js';
+import { EXPIRED, isPast, NotStartedError } from './not-started.js';
 import { restWhenCongested, startInTurn } from './pace.js';
 import { keepHead, keepTail } from './stdio.js';
 import type { UserIds } from './user-ids.js';
@@ -52,8 +52,8 @@ export const runProcess = (options: ProcessOptions): Promise<ProcessResult> => s
 function run(options: ProcessOptions): Promise<ProcessResult> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
-    if (options.deadline !== undefined && Date.now() >= options.deadline * 1000) {
-      throw new NotStartedError(undefined, 'its deadline has passed', 'expired');
+    if (options.deadline !== undefined && isPast(options.deadline, Date.now())) {
+      throw new NotStartedError(undefined, EXPIRED.message, EXPIRED.code);
     }
     const child = start(options);
     if (child.pid === undefined) {

@@ -1,6 +1,5 @@
 import { isSupersimError, SupersimError } from '../../../shared/errors.js';
-import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../base/log.js';
 import { formatEndpoint } from '../../transport/endpoint.js';
 import type { Transport } from '../../transport/transport.js';
 import type { RateCause, Rates } from '../peers/rates.js';

@@ -1,5 +1,6 @@
 import type { CommandError } from '../../../shared/command.js';
 import type { ClockCheck } from '../../base/clock-sync.js';
+import { EXPIRED, isPast } from '../../handlers/not-started.js';
 
 /** The judgement of a deadline. */
 export type Verdict =
@@ -26,10 +27,6 @@ export function createDeadlineJudge(
   };
 }
 
-/** @param deadline Unix seconds; `now` in milliseconds */
-export const isPast = (deadline: number, now: number): boolean => now >= deadline * 1000;
-
-export const EXPIRED: CommandError = { code: 'expired', message: 'its deadline has passed' };
 const CANNOT_TELL: CommandError = {
   code: 'expired',
   message: 'it has a deadline, and the device’s clock is not synchronised',

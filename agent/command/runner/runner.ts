@@ -1,7 +1,7 @@
 import type { CommandError, Reply } from '../../../shared/command.js';
 import { messageOf, type SupersimError } from '../../../shared/errors.js';
 import { isRoomFor } from '../../base/shares.js';
-import { EXPIRED, isPast } from './deadline.js';
+import { EXPIRED, isPast } from '../../handlers/not-started.js';
 import { internalError } from './result.js';
 import { ABORT_GRACE_MS, createRunningHandlers, type RunnerContext } from './running-handlers.js';
 import type { RunLimits, Task } from './task.js';
@@ -238,7 +238,6 @@ export function createRunner(first: RunLimits, context: RunnerContext): Runner {
     },
     async stop(graceMs) {
       stopping = true;
-      aheadOf.clear();
       for (const task of [...ready.splice(0), ...queue.remove(() => true)]) refuse(task, STOPPING);
       handlers.forgetEnding();
       await becomesIdle(graceMs);

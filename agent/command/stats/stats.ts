@@ -1,6 +1,5 @@
 import type { CommandError, CommandFormat } from '../../../shared/command.js';
-import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../base/log.js';
 import type { NotStartedError } from '../../handlers/not-started.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { RefusalCause } from '../peers/admit.js';

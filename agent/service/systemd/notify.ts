@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { printable } from '../../../shared/cli.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../base/log.js';
 import { requireDescriptors } from '../../base/shortage.js';
 
 /** Time limit of a child; `systemd-notify` itself stops after 5 s. */

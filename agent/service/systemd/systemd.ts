@@ -1,7 +1,6 @@
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../base/log.js';
 import type { Config } from '../../config/schema.js';
 import type { AgentStatus } from '../../status.js';
 import { createNotify, type Notify } from './notify.js';

@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import { messageOf } from '../../../shared/errors.js';
-import type { Log } from '../../base/log.js';
-import { createRateLimitedLog } from '../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../base/log.js';
 import type { Notify } from './notify.js';
 
 /** Keep-alives per watchdog time-out: more than two, so that one may be lost. */

@@ -1,8 +1,7 @@
 import { isSupersimError, messageOf } from '../../../../shared/errors.js';
 import { createAlarm } from '../../../base/alarm.js';
 import type { JsonFile } from '../../../base/json-file.js';
-import type { Log } from '../../../base/log.js';
-import { createRateLimitedLog } from '../../../base/log.js';
+import { createRateLimitedLog, type Log } from '../../../base/log.js';
 import type { Rung } from '../../transport.js';
 import { type ModemFault, ModemFaultError } from '../at/script.js';
 import type { RadioPermit } from '../scripts/bring-up.js';
