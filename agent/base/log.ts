@@ -1,3 +1,23 @@
+import type { CommandFormat, CommandId } from '../../shared/command.js';
+import type { ErrorCode } from '../../shared/errors.js';
+import type { DeviceOutcome } from '../../shared/outcome.js';
+
+/** What is logged of a command that has ended; undefined members are left out. */
+export interface CommandLine {
+  /** Undefined where the command has none. */
+  readonly id: CommandId | undefined;
+  /** Undefined when its request could not be read. */
+  readonly name: string | undefined;
+  readonly peer: string;
+  readonly transport: string;
+  readonly format: CommandFormat;
+  /** From the receipt of its datagram to its result, in milliseconds. */
+  readonly ms: number | undefined;
+  readonly outcome: DeviceOutcome;
+  readonly code?: ErrorCode;
+  readonly error?: string | undefined;
+}
+
 type LogMethod = (details: Readonly<Record<string, unknown>>, message: string) => void;
 
 /** A logger; pino's loggers fit. */
@@ -9,6 +29,8 @@ export interface Log {
   readonly error: LogMethod;
   readonly fatal: LogMethod;
   isLevelEnabled(level: string): boolean;
+  /** Logs a command that has ended as `info(line, 'command')` does, which is called where this is missing. */
+  readonly command?: (line: CommandLine) => void;
 }
 
 const ignore = () => undefined;

@@ -9,7 +9,14 @@ import type { Datagram } from '../transport/transport.js';
 import type { Authorize } from './authorize.js';
 import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
-import { type DatagramKey, type DedupPolicy, datagramKey, dedupPolicyFor, type SeenReply } from './dedup/entry.js';
+import {
+  type DatagramKey,
+  type DedupPolicy,
+  datagramKey,
+  dedupPolicyFor,
+  type SeenReply,
+  textOf,
+} from './dedup/entry.js';
 import type { JournalEntry } from './journal/entry.js';
 import { replyOfForgotten, seenReplyOf } from './journal/handle.js';
 import type { Found } from './journal/types.js';
@@ -72,7 +79,7 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   function answerOrBegin(incoming: Incoming, policy: DedupPolicy, key: DatagramKey | undefined, found?: Found): void {
-    const seen = key && duplicates.find(key.text, performance.now());
+    const seen = key && duplicates.find(textOf(key), performance.now());
     const repeat = seen ?? (found && seenReplyOf(found));
     if (repeat !== undefined) {
       stats.repeated();
@@ -94,7 +101,7 @@ export function createExchanges(options: ExchangeOptions) {
     const { message, format, peer, datagram } = incoming;
     const isTracked = key !== undefined && found?.kind !== 'unknown' && policy === 'track';
     const seen = isTracked
-      ? duplicates.begin(key.text, parametersOf(peer).exchangeLifetime, performance.now())
+      ? duplicates.begin(textOf(key), parametersOf(peer).exchangeLifetime, performance.now())
       : undefined;
     const refusal = found?.kind === 'unknown' ? found.error.message : undefined;
     const isLost = isTracked && found?.kind === 'lost';

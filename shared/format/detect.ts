@@ -22,14 +22,33 @@ function isCoap(first: number | undefined, code: number | undefined): boolean {
   return (first === 0x60 || first === 0x70) && code === 0x00;
 }
 
-/** Finds Unicode's control characters (Cc): C0, DEL, and C1, which are C2 80 … C2 9F in UTF-8. */
-function hasControlCharacter(utf8: Uint8Array): boolean {
-  for (let i = 0; i < utf8.length; i++) {
-    const byte = utf8[i] ?? 0;
-    if (byte < SPACE ? !isTextControl(byte) : byte === 0x7f) return true;
-    if (byte === 0xc2 && (utf8[i + 1] ?? 0xff) <= 0x9f) return true;
+const DEL = 0x7f;
+/** In UTF-8 it begins C1's characters, C2 80 … C2 9F, and others that are no control characters. */
+const BEFORE_C1 = 0xc2;
+
+/** By byte, 1 where it is, or may begin, one of Unicode's control characters (Cc): C0, DEL, and C1. */
+const SUSPECT = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const isControl = byte < SPACE ? !isTextControl(byte) : byte === DEL;
+  return isControl || byte === BEFORE_C1 ? 1 : 0;
+});
+
+const suspectAt = (utf8: Uint8Array, at: number): number => SUSPECT[utf8[at] ?? SPACE] ?? 0;
+
+/** Eight bytes at a time, which takes a third of the time. */
+function hasSuspectByte(utf8: Uint8Array): boolean {
+  const rest = utf8.length - (utf8.length % 8);
+  for (let i = 0; i < rest; i += 8) {
+    const first = suspectAt(utf8, i) | suspectAt(utf8, i + 1) | suspectAt(utf8, i + 2) | suspectAt(utf8, i + 3);
+    const last = suspectAt(utf8, i + 4) | suspectAt(utf8, i + 5) | suspectAt(utf8, i + 6) | suspectAt(utf8, i + 7);
+    if ((first | last) !== 0) return true;
   }
+  for (let i = rest; i < utf8.length; i++) if (suspectAt(utf8, i) !== 0) return true;
   return false;
+}
+
+function hasControlCharacter(utf8: Uint8Array): boolean {
+  if (!hasSuspectByte(utf8)) return false;
+  return utf8.some((byte, i) => suspectAt(utf8, i) !== 0 && (byte !== BEFORE_C1 || (utf8[i + 1] ?? 0xff) <= 0x9f));
 }
 
 /**

@@ -103,7 +103,31 @@ function endOf(pattern: RegExp, text: string, from: number): number {
 }
 
 /** @throws SyntaxError for an unclosed quote, or an escape at the end */
-function splitWords(text: string): Word[] {
+const splitWords = (text: string): Word[] => splitAtBlanks(text) ?? splitQuoted(text);
+
+/** Characters that separate, quote or escape, but the blank. */
+const SPECIAL = ['\\', '"', "'", '\t', '\n', '\r', '\v', '\f'];
+
+/**
+ * The fast path: words in ASCII that only blanks separate. The searches that it is made of are several times as fast as a
+ * regular expression.
+ *
+ * @returns undefined for any other text
+ */
+function splitAtBlanks(text: string): Word[] | undefined {
+  if (Buffer.byteLength(text) !== text.length || SPECIAL.some((character) => text.includes(character)))
+    return undefined;
+  return text.split(' ').filter(Boolean).map(plainWord);
+}
+
+function plainWord(word: string): Word {
+  const equals = word.indexOf('=');
+  const key = word.slice(0, Math.max(equals, 0));
+  return KEY.test(key) ? { key, value: word.slice(equals + 1) } : { value: word };
+}
+
+/** @throws SyntaxError for an unclosed quote, or an escape at the end */
+function splitQuoted(text: string): Word[] {
   const words: Word[] = [];
   let word: OpenWord | undefined;
   let quote: "'" | '"' | undefined;

@@ -18,6 +18,7 @@ import {
   runningSince,
   type SeenReply,
   type SeenRequest,
+  textOf,
 } from '../dedup/entry.js';
 import { seenReplyOf } from '../journal/handle.js';
 import type { Found, Then } from '../journal/types.js';
@@ -94,6 +95,12 @@ const busy = (why: string): ResponseParts => ({
   payload: Buffer.from(`busy: ${why}`),
 });
 
+const isBlockwise = ({ options }: Pick<CoapMessage, 'options'>): boolean =>
+  options.some(({ number }) => number === OPTION.block1 || number === OPTION.block2);
+
+/** Tells whether a request may run twice: it is idempotent, and no block of a transfer, which its repeat would not find. */
+const isRepeatable = (policy: DedupPolicy, request: CoapMessage): boolean => policy === 'none' && !isBlockwise(request);
+
 /** A separate response on its way to a direct peer. */
 interface Unacknowledged {
   readonly timer: NodeJS.Timeout;
@@ -116,6 +123,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   const unacknowledged = new Map<string, Unacknowledged>();
   /** By address: as several guesses at once would be likelier to succeed, there is one at a time. */
   const trials = new Map<string, Trial>();
+  /** Until then the table may have a request that may run twice, in monotonic milliseconds. */
+  let repeatableUntil = Number.NEGATIVE_INFINITY;
   let nextMessageId = Math.floor(random() * 0x10000);
 
   const takeMessageId = () => {
@@ -136,14 +145,15 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
   function receiveRequest(request: CoapMessage, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
-    if (isAnsweredByTable(key, request, peer)) return;
     const policy = dedupPolicyOf(request);
+    const isUnknown = isRepeatable(policy, request) && now() >= repeatableUntil;
+    if (!isUnknown && isAnsweredByTable(key, request, peer)) return;
     if (policy === 'none') begin(request, peer, key, policy, false);
     else find(key, peer.name, (found) => answerOrBegin(request, peer, key, policy, found));
   }
 
   function isAnsweredByTable(key: DatagramKey, request: CoapMessage, peer: Peer): boolean {
-    const seen = duplicates.find(key.text, now());
+    const seen = duplicates.find(textOf(key), now());
     if (seen === undefined) return false;
     if (waitsForResponse(seen, peer)) stats.repeated();
     else if (answerRepeat(seen, request, peer)) seen.accepted = true;
@@ -183,11 +193,21 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const isRepeatable = policy === 'none';
-    const seen = (isRepeatable ? beginRequest : duplicates.begin)(key.text, lifetime, now());
+    const seen = isRepeatable(policy, request)
+      ? beginRequest(lifetime, now())
+      : duplicates.begin(textOf(key), lifetime, now());
     answer(seen, request, peer, key, policy, isLost);
-    // RFC 7252 §4.5: what may run twice need not be known again, unless its repeats come while it runs.
-    if (isRepeatable && seen.running) duplicates.add(seen);
+    if (policy === 'none' && seen.running) addRepeatable(seen, key);
+  }
+
+  /**
+   * Remembers a request that may run twice, where RFC 7252 §4.5 does not leave it out: its repeats come while it runs, or
+   * would change the transfer that its response has begun.
+   */
+  function addRepeatable(seen: SeenRequest, key: DatagramKey): void {
+    if (seen.slot !== undefined) return;
+    duplicates.add(seen, textOf(key));
+    repeatableUntil = Math.max(repeatableUntil, now() + seen.lifetime);
   }
 
   function refuse(request: CoapMessage, peer: Peer, why: string): void {
@@ -215,7 +235,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
       else peer.send(encoded, 'reply');
     };
     // A repeat gets its response piggybacked, also when the first was sent separately.
-    const encode = (parts: ResponseParts) => formatMessage(piggybacked(request, parts));
+    const encode = (parts: ResponseParts) => {
+      if (policy === 'none' && isBlockwise(parts)) addRepeatable(seen, key);
+      return formatMessage(piggybacked(request, parts));
+    };
     handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });
     // Each message through the gateway costs an API call: no empty acknowledgement goes there.
     const isTold = peer.name !== 'gateway' && !isUnproven(peer);
@@ -289,7 +312,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     /** Handles a request that an earlier run of the agent accepted and acknowledged. */
     resume(request: CoapMessage, bytes: Buffer, peer: Peer): void {
       const key = datagramKey(peer.name, bytes);
-      const seen = duplicates.begin(key.text, parametersOf(peer.name).exchangeLifetime, now());
+      const seen = duplicates.begin(textOf(key), parametersOf(peer.name).exchangeLifetime, now());
       seen.accepted = true;
       answer(seen, request, peer, key, 'track', false);
     },

@@ -52,6 +52,11 @@ export function createDuplicateTable() {
     queue.push(seen);
   }
 
+  function add(seen: SeenRequest, key: string): void {
+    seen.key = key;
+    evictable.begin(seen);
+  }
+
   return {
     find(key: string, now: number): SeenRequest | undefined {
       const seen = kept.get(key);
@@ -59,12 +64,12 @@ export function createDuplicateTable() {
     },
     /** Remembers a request that begins, until others take its memory; see {@link beginRequest}. */
     begin(key: string, lifetime: number, now: number): SeenRequest {
-      const seen = beginRequest(key, lifetime, now);
-      evictable.begin(seen);
+      const seen = beginRequest(lifetime, now);
+      add(seen, key);
       return seen;
     },
-    /** Remembers a request that began before, and still runs. */
-    add: (seen: SeenRequest): void => evictable.begin(seen),
+    /** Remembers a request that began before, and has not ended. */
+    add,
     /**
      * Keeps a request that has begun: its command is about to run, and must not run twice.
      *

@@ -20,7 +20,8 @@ export function dedupPolicyFor(handler: Handler | undefined, authorize: Authoriz
 
 /** A request in the duplicate table. */
 export interface SeenRequest {
-  readonly key: string;
+  /** See {@link textOf}; empty until it is in the table. */
+  key: string;
   /** The reply, to be sent again; undefined while the request runs, and when nothing was sent. */
   reply: Uint8Array | undefined;
   running: boolean;
@@ -39,13 +40,13 @@ export interface SeenRequest {
 }
 
 /**
- * Makes the entry of a request that begins.
+ * Makes the entry of a request that begins, and is not in the table.
  *
  * @param lifetime how long it is remembered at most after it has ended, in milliseconds; of few different values
  * @param now monotonic milliseconds
  */
-export const beginRequest = (key: string, lifetime: number, now: number): SeenRequest => ({
-  key,
+export const beginRequest = (lifetime: number, now: number): SeenRequest => ({
+  key: '',
   reply: undefined,
   running: true,
   accepted: false,
@@ -80,19 +81,29 @@ export interface Slot {
 
 /** Identifies a datagram when it comes again: who sent it, and its bytes, which include token or id and message ID. */
 export interface DatagramKey {
-  /** Its key in the duplicate table. */
-  readonly text: string;
+  readonly peer: string;
+  readonly bytes: Buffer;
+  /** See {@link textOf}. */
+  text: string | undefined;
   /** See {@link digestOf}. */
   digest: Uint8Array | undefined;
 }
 
 export const datagramKey = (peer: string, bytes: Buffer): DatagramKey => ({
-  text: `${peer}\n${bytes.toString('latin1')}`,
+  peer,
+  bytes,
+  text: undefined,
   digest: undefined,
 });
 
+/** Returns a datagram's key in the duplicate table, computed once. */
+export function textOf(key: DatagramKey): string {
+  key.text ??= `${key.peer}\n${key.bytes.toString('latin1')}`;
+  return key.text;
+}
+
 /** Returns a datagram's key in the journal: 32 bytes, computed once. */
 export function digestOf(key: DatagramKey): Uint8Array {
-  key.digest ??= hash('sha256', Buffer.from(key.text, 'latin1'), 'buffer');
+  key.digest ??= hash('sha256', Buffer.from(textOf(key), 'latin1'), 'buffer');
   return key.digest;
 }

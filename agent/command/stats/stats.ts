@@ -1,5 +1,5 @@
 import type { CommandError, CommandFormat } from '../../../shared/command.js';
-import { createRateLimitedLog, type Log } from '../../base/log.js';
+import { type CommandLine, createRateLimitedLog, type Log } from '../../base/log.js';
 import type { NotStartedError } from '../../handlers/not-started.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { RefusalCause } from '../peers/admit.js';
@@ -31,6 +31,8 @@ export function createStats(log: Log) {
   const meters = createMeters();
   const recent = createRecent();
   const minuteLog = createRateLimitedLog(log);
+  const logCommand = (line: CommandLine) =>
+    log.command === undefined ? log.info({ ...line }, 'command') : log.command(line);
   const transportMeter = (name: string): TransportMeter =>
     name === 'udp' || name === 'modem' ? meters.transports[name] : meters.otherTransport;
   const handlerMeter = (name: string | undefined): HandlerMeter =>
@@ -80,8 +82,8 @@ export function createStats(log: Log) {
       handlerMeter(name).outcomes[outcome]++;
       recent.command = { name, outcome, code: codeOf(reply), peer, transport, at: performance.now() };
       const line = { id, name, peer, transport, format, ms: milliseconds, outcome };
-      if ('error' in reply) log.info({ ...line, code: reply.error.code, error: loggedMessage(reply.error) }, 'command');
-      else log.info(line, 'command');
+      if ('error' in reply) logCommand({ ...line, code: reply.error.code, error: loggedMessage(reply.error) });
+      else logCommand(line);
     },
     /** @param milliseconds that a handler ran until it ended or timed out */
     ran(handler: string, milliseconds: number): void {

@@ -179,6 +179,17 @@ describe('quoting', () => {
     );
   });
 
+  it('has the same words whatever separates them', () => {
+    const plain = fc.string({ unit: fc.constantFrom('a', 'B', '7', '=', '#', '_', '.', '-', '~', ' ') });
+    fc.assert(
+      fc.property(plain, (line) => {
+        expect(parseText(`echo ${line}`)).toEqual(parseText(`echo ${line}`.replaceAll(' ', '\t')));
+        expect(parseText(`echo ${line} é`)).toEqual(parseText(`echo ${line} é`.replaceAll(' ', '\u{2003}')));
+      }),
+      { seed: SEED, numRuns: 1000 },
+    );
+  });
+
   it('does not quote plain words', () => {
     expect([quoteWord('plain'), quoteWord(-1.5), quoteWord(true), quoteWord('')]).toEqual([
       'plain',

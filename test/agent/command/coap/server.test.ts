@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Journal } from '../../../../agent/command/journal/types.js';
+import { defineHandler } from '../../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../../agent/handlers/registry.js';
 import { findBlock } from '../../../../shared/coap/block.js';
 import { parseMessage } from '../../../../shared/coap/message.js';
@@ -14,6 +15,7 @@ import { lookingHandler, settled, startWired } from '../wired-support.js';
 /** As many commands as the table of duplicates has room for, and more. */
 const MANY = 18_000;
 const LARGEST_BODY = 65_536;
+const NO_BYTES = Buffer.alloc(0);
 
 /** A handler whose result is nothing, and its runs. */
 const empty = () => lookingHandler('empty', () => 1, '');
@@ -97,6 +99,51 @@ describe('a request', () => {
       if (String(answers(`#${id} empty`)) === `#${id} ok`) taken++;
     }
     expect({ taken, runs: seen.length }).toEqual({ taken: MANY, runs: MANY + 1 });
+  });
+});
+
+describe('a repeat of a request to an idempotent command', () => {
+  /** Each run of the command has another result. */
+  function counting(length = 0) {
+    let runs = 0;
+    const run = () => `run ${++runs}`.padEnd(length, '.');
+    const handler = defineHandler({ name: 'count', description: '', idempotent: true, run });
+    return { handler, runs: () => runs };
+  }
+
+  it('runs it again, as nothing is kept of it', () => {
+    const { handler, runs } = counting();
+    const { answers } = startPipeline({ handlers: [handler] });
+    const request = requestBytes({ path: 'count' });
+    expect([answers(request), answers(request)].flat().map(summary)).toEqual([
+      'ACK 2.04 #1 run 1',
+      'ACK 2.04 #1 run 2',
+    ]);
+    expect(runs()).toBe(2);
+  });
+
+  it('is answered as the first was, where the last block of its body came again', () => {
+    const { handler, runs } = counting();
+    const { answers } = startPipeline({ handlers: [handler] });
+    const [first = NO_BYTES, last = NO_BYTES] = blocksOf(Buffer.alloc(1500, 'x'), { path: 'count' });
+    expect(answers(first).map(summary)).toEqual([expect.stringContaining(' 2.31 ')]);
+    const answer = answers(last);
+    expect(answer.map(summary)).toEqual([expect.stringContaining(' 2.04 ')]);
+    expect(answers(last)).toEqual(answer);
+    expect(runs()).toBe(1);
+  });
+
+  it('is answered as the first was, where its response goes in blocks, whose others still fit', () => {
+    const { handler, runs } = counting(3000);
+    const { answers } = startPipeline({ handlers: [handler] });
+    const request = requestBytes({ path: 'count' });
+    const answer = answers(request);
+    expect(answers(request)).toEqual(answer);
+    const next = requestBytes({ path: 'count', messageId: 2, block2: { number: 1, more: false, exponent: 6 } });
+    const eTagOf = ([bytes = NO_BYTES]: Buffer[]) =>
+      parseMessage(bytes).options.find(({ number }) => number === OPTION.eTag)?.value;
+    expect(eTagOf(answers(next))).toEqual(eTagOf(answer));
+    expect(runs()).toBe(1);
   });
 });
 

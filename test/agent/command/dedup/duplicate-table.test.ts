@@ -10,7 +10,7 @@ import {
   MAX_REMEMBERED,
   MAX_REMEMBERED_BYTES,
 } from '../../../../agent/command/dedup/duplicate-table.js';
-import { datagramKey, type SeenRequest } from '../../../../agent/command/dedup/entry.js';
+import { datagramKey, type SeenRequest, textOf } from '../../../../agent/command/dedup/entry.js';
 import { MAX_PAYLOAD_BYTES } from '../../../../shared/limits.js';
 
 const LATER = 1000;
@@ -255,7 +255,7 @@ describe('the memory', () => {
     let count = 0;
     for (let number = 0; number < MAX_REMEMBERED; number++) {
       const host = `192.0.2.${number % 10}`;
-      const { text } = datagramKey(`${host}:5683`, Buffer.from(`${number} `.padEnd(requestBytes, 'x')));
+      const text = textOf(datagramKey(`${host}:5683`, Buffer.from(`${number} `.padEnd(requestBytes, 'x'))));
       const seen = keep(table, text, 0, LATER, host);
       if (seen === undefined) continue;
       // A Buffer as the encoders make it: a part of Node's pool, which has other parts.

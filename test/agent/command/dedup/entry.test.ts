@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { datagramKey, digestOf } from '../../../../agent/command/dedup/entry.js';
+import { datagramKey, digestOf, textOf } from '../../../../agent/command/dedup/entry.js';
 
 describe('the key of a datagram', () => {
   const long = Buffer.alloc(1300, 'x');
 
   it('is the same for the same peer and bytes only', () => {
     for (const bytes of [Buffer.from('#1 ping'), long]) {
-      const key = datagramKey('gateway', bytes).text;
-      expect(datagramKey('gateway', Buffer.from(bytes)).text).toBe(key);
-      expect(datagramKey('192.0.2.1:5', bytes).text).not.toBe(key);
+      const key = textOf(datagramKey('gateway', bytes));
+      expect(textOf(datagramKey('gateway', Buffer.from(bytes)))).toBe(key);
+      expect(textOf(datagramKey('192.0.2.1:5', bytes))).not.toBe(key);
       for (let at = 0; at < bytes.length; at += 100) {
         const changed = Buffer.from(bytes);
         changed[at] = (changed[at] ?? 0) ^ 0x80;
-        expect(datagramKey('gateway', changed).text).not.toBe(key);
+        expect(textOf(datagramKey('gateway', changed))).not.toBe(key);
       }
     }
   });
