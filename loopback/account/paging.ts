@@ -1,6 +1,8 @@
 /** Default and maximum of PageSize (docs/vendor-facts.md, "API: lists"). */
 export const DEFAULT_PAGE_SIZE = 50;
-export const MAX_PAGE_SIZE = { kore: 100, twilio: 1000 } as const;
+export const MAX_PAGE_SIZE = 1000;
+/** Of IP Commands. */
+export const MAX_COMMANDS_PAGE_SIZE = { kore: 100, twilio: MAX_PAGE_SIZE } as const;
 
 /**
  * A page token in a list that is newest first: `PA` and a SID for the page after it, `PB` and a SID for the page before

@@ -6,7 +6,7 @@ import { auth } from 'hono/utils/basic-auth';
 import * as z from 'zod';
 import { isSupersimError, messageOf } from '../../shared/errors.js';
 import { DIRECTIONS, STATUSES } from '../../shared/ip-command.js';
-import { pageOf } from '../account/paging.js';
+import { MAX_COMMANDS_PAGE_SIZE, MAX_PAGE_SIZE, pageOf } from '../account/paging.js';
 import type { Store } from '../account/store.js';
 import type { Commands } from '../command-delivery.js';
 import type { Assumptions } from '../vendor-assumptions.js';
@@ -132,7 +132,7 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
 
   app.get('/v1/IpCommands', (c) => {
     const url = urlOf(c);
-    const request = parsePage(url.searchParams, providerOf(c), assumptions);
+    const request = parsePage(url.searchParams, MAX_COMMANDS_PAGE_SIZE[providerOf(c)], assumptions);
     const filter = parseParams(ipCommandFilter, url.searchParams);
     const simSid = filter.Sim === undefined ? undefined : (registry.sim(filter.Sim)?.sid ?? '');
     const { items, ...tokens } = pageOf(
@@ -157,7 +157,7 @@ function ipCommandRoutes(app: Hono, { assumptions, store, registry, commands }: 
 function simRoutes(app: Hono, { accountSid, assumptions, registry }: ApiOptions): void {
   app.get('/v1/Sims', (c) => {
     const url = urlOf(c);
-    const request = parsePage(url.searchParams, providerOf(c), assumptions);
+    const request = parsePage(url.searchParams, MAX_PAGE_SIZE, assumptions);
     const filter = parseParams(simFilter, url.searchParams);
     const fleetSid = filter.Fleet === undefined ? undefined : (registry.fleet(filter.Fleet)?.sid ?? '');
     const { items, ...tokens } = pageOf(

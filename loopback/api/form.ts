@@ -1,9 +1,9 @@
 import * as z from 'zod';
 import { PAYLOAD_TYPES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PAGE_TOKEN, type PageRequest } from '../account/paging.js';
+import { DEFAULT_PAGE_SIZE, PAGE_TOKEN, type PageRequest } from '../account/paging.js';
 import type { Assumptions } from '../vendor-assumptions.js';
-import { badParameter, type ProviderName, VendorError } from '../vendor-error.js';
+import { badParameter, VendorError } from '../vendor-error.js';
 
 const MAX_URL_LENGTH = 4096;
 
@@ -58,14 +58,16 @@ export function parseParams<S extends z.ZodType>(schema: S, params: URLSearchPar
 
 export const parseFleetUpdate = (form: URLSearchParams) => parseParams(fleetSchema, form);
 
-/** @throws VendorError 400 as {@link parseParams}, or for a PageSize that `pageSizeOverMax` refuses */
+/**
+ * @param most the greatest PageSize
+ * @throws VendorError 400 as {@link parseParams}, or for a PageSize that `pageSizeOverMax` refuses
+ */
 export function parsePage(
   query: URLSearchParams,
-  provider: ProviderName,
+  most: number,
   { pageSizeOverMax }: Pick<Assumptions, 'pageSizeOverMax'>,
 ): PageRequest {
   const { PageSize, Page, PageToken } = parseParams(pageSchema, query);
-  const most = MAX_PAGE_SIZE[provider];
   if (PageSize > most && pageSizeOverMax === 'refuse') {
     throw badParameter(`Invalid parameter PageSize: at most ${most}`);
   }

@@ -73,11 +73,20 @@ function endpointOf(socket: Socket): Endpoint {
   return { address, port };
 }
 
+/** Room for the datagrams of thousands of devices that answer at once; the kernel gives less where its bound is lower. */
+const RECEIVE_BUFFER_BYTES = 4_194_304;
+
 async function bind(address: string, port: number): Promise<Socket> {
-  const socket = createSocket('udp4');
+  const socket = createSocket({
+    type: 'udp4',
+    recvBufferSize: RECEIVE_BUFFER_BYTES,
+    // Destinations are address literals: skip the resolver, which would be called for each datagram.
+    lookup: (host, _options, callback) => callback(null, host, 4),
+  });
   try {
+    const listening = once(socket, 'listening');
     socket.bind(port, address);
-    await once(socket, 'listening');
+    await listening;
     return socket;
   } catch (error) {
     socket.close();

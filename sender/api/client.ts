@@ -11,6 +11,8 @@ import { type Credentials, providerOf } from './provider.js';
 export const MAX_PAGES = 10_000;
 /** Most resources on a page: KORE's maximum, and allowed by Twilio (docs/vendor-facts.md, "API: lists"). */
 export const PAGE_SIZE = 100;
+/** SIMs on a page: the most that both providers allow (docs/vendor-facts.md, "API: lists"). */
+const SIMS_PAGE_SIZE = 1000;
 
 export interface ClientSettings {
   /** Time-out of one attempt of a call, from `10ms` to `10min`; default `30s`. */
@@ -105,10 +107,11 @@ const simPageSchema = z.object({ sims: z.array(simSchema), meta });
  * `api-invalid-response`.
  */
 export class IpCommandClient {
+  /** Most commands on a page of this provider's list. */
+  readonly maxPageSize: number;
   readonly #connection: ApiConnection;
   readonly #collection: URL;
   readonly #sizeLimit: number;
-  readonly #maxPageSize: number;
 
   /** @throws SupersimError `bad-input` */
   constructor(options: IpCommandClientOptions) {
@@ -122,7 +125,7 @@ export class IpCommandClient {
     this.#connection = { ...connection, authorization: authorize(connection) };
     this.#collection = new URL(`${baseUrl}/v1/IpCommands`);
     this.#sizeLimit = sizeLimit;
-    this.#maxPageSize = maxPageSize;
+    this.maxPageSize = maxPageSize;
   }
 
   /**
@@ -157,13 +160,13 @@ export class IpCommandClient {
 
   /** Yields the pages of a list; at most {@link MAX_PAGES} are read. */
   async *pages(filters: ListFilters = {}): AsyncGenerator<readonly IpCommand[], void, undefined> {
-    const first = `${this.#collection.href}?${listQuery(filters, this.#maxPageSize)}`;
+    const first = `${this.#collection.href}?${listQuery(filters, this.maxPageSize)}`;
     for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
   }
 
   /** Yields the SIMs of a Fleet, by its SID or unique name. */
   async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
-    const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${PAGE_SIZE}` });
+    const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${SIMS_PAGE_SIZE}` });
     const first = `${new URL('Sims', this.#collection).href}?${query}`;
     for await (const { sims } of this.#follow(first, simPageSchema)) yield* sims;
   }

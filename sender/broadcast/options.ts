@@ -21,10 +21,10 @@ export interface BroadcastCommand {
 }
 
 export interface BroadcastOptions {
-  readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'>;
+  readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'> & Partial<Pick<IpCommandClient, 'maxPageSize'>>;
   /** Default: `accountReplies` of the client. */
   readonly replies?: ReplySource | undefined;
-  /** Milliseconds between two reads of the list by the default of `replies`; default 1000. */
+  /** Milliseconds from one read of the list to the next by the default of `replies`; default 1000. */
   readonly interval?: number | undefined;
   readonly callbackUrl?: string | undefined;
   /** Most SIMs in flight, 1 to 10,000; default 5000. */

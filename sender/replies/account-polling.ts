@@ -9,15 +9,17 @@ import type { ReplyListener, ReplySource } from './polling.js';
 export const ACCOUNT_INTERVAL_MS = 1000;
 /** How long polling continues without a listener, in milliseconds: the next one is likely to come soon. */
 export const LINGER_MS = 5000;
-/** Most pages of one read of a list, 100 commands each. */
-export const MAX_ACCOUNT_PAGES = 50;
+/** Most commands of one read of a list: twice as many as a broadcast has in flight. */
+export const MAX_ACCOUNT_READ = 20_000;
 /** Most commands that are kept without a listener for their SIM's SID: the POST that returns it may be in flight. */
 export const MAX_UNCLAIMED = 5000;
 
 export interface AccountRepliesOptions {
-  /** Milliseconds between two reads; default 1000. */
+  /** Milliseconds from one read to the next, unless a read takes longer; default 1000. */
   readonly interval?: number | undefined;
   readonly sleep?: HttpIo['sleep'] | undefined;
+  /** A monotonic clock, in milliseconds. */
+  readonly now?: (() => number) | undefined;
 }
 
 export interface AccountReplies extends ReplySource {
@@ -37,8 +39,8 @@ interface Subscribers {
  * the from_sim commands and the failed ones. Each page that is read counts as an API call of one of the listeners.
  */
 export function accountReplies(
-  client: Pick<IpCommandClient, 'pages'>,
-  { interval = ACCOUNT_INTERVAL_MS, sleep = realIo.sleep }: AccountRepliesOptions = {},
+  client: Pick<IpCommandClient, 'pages'> & Partial<Pick<IpCommandClient, 'maxPageSize'>>,
+  { interval = ACCOUNT_INTERVAL_MS, sleep = realIo.sleep, now = () => performance.now() }: AccountRepliesOptions = {},
 ): AccountReplies {
   const subscribersOf = new Map<string, Subscribers>();
   const nameOf = new Map<string, string>();
@@ -66,13 +68,13 @@ export function accountReplies(
 
   function start() {
     const stop = new AbortController();
-    const options = { maxKnown: 2 * MAX_ACCOUNT_PAGES * PAGE_SIZE, onPage };
+    const options = { maxKnown: 2 * MAX_ACCOUNT_READ, maxPageSize: client.maxPageSize, onPage };
     const tails = [
       createListTail(client, { filters: { direction: 'from_sim' }, ...options }),
       createListTail(client, { filters: { status: 'failed' }, ...options }),
     ];
     // What they find came before the first listener.
-    const ready = Promise.all(tails.map((read) => read(1))).then(() => undefined);
+    const ready = Promise.all(tails.map((read) => read(PAGE_SIZE))).then(() => undefined);
     ready.then(
       () => {
         for (const read of tails) void poll(read, stop.signal);
@@ -83,12 +85,16 @@ export function accountReplies(
   }
 
   async function poll(read: ListTail, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await sleep(interval, signal).catch(() => undefined);
+    for (let pause = interval; !signal.aborted; ) {
+      await sleep(pause, signal).catch(() => undefined);
       if (signal.aborted) return;
+      const begun = now();
+      pause = interval;
       try {
-        const { news } = await read(MAX_ACCOUNT_PAGES);
+        const { news } = await read(MAX_ACCOUNT_READ);
         for (const command of news) report(command);
+        // A list of many pages takes longer to read the later it is read.
+        pause = Math.max(0, interval - (now() - begun));
       } catch (error) {
         for (const listener of allListeners()) listener.onError(error);
       }

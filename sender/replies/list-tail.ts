@@ -9,6 +9,11 @@ export interface ListTailOptions {
    * Most commands that are remembered: more than one read can bring, so that the newest are always among them.
    */
   readonly maxKnown: number;
+  /**
+   * Most commands on a page, default {@link PAGE_SIZE}. A read asks for as long pages as the last one had needed, and
+   * some more.
+   */
+  readonly maxPageSize?: number | undefined;
   /** Called for each page, which is one API call. */
   readonly onPage?: (() => void) | undefined;
 }
@@ -16,35 +21,37 @@ export interface ListTailOptions {
 export interface TailRead {
   /** The commands that are new or have another status than at the last read, oldest first. */
   readonly news: readonly IpCommand[];
-  /** False when `maxPages` held no known command: there may be more that are new. */
+  /** False when `maxCommands` held no known command: there may be more that are new. */
   readonly complete: boolean;
 }
 
-/** Reads what is new, at most so many pages of it. */
-export type ListTail = (maxPages: number) => Promise<TailRead>;
+/** Reads what is new, at most so many commands of it, and at least a page. */
+export type ListTail = (maxCommands: number) => Promise<TailRead>;
 
 /**
  * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
  * (docs/vendor-facts.md, "API: lists"), so each read takes pages until one holds a command that is known, and at most
- * `maxPages`. Pages shift while they are read: a command on two of them is given once. A read that fails
+ * `maxCommands`. Pages shift while they are read: a command on two of them is given once. A read that fails
  * remembers nothing.
  */
 export function createListTail(
   client: Pick<IpCommandClient, 'pages'>,
-  { filters, maxKnown, onPage }: ListTailOptions,
+  { filters, maxKnown, maxPageSize = PAGE_SIZE, onPage }: ListTailOptions,
 ): ListTail {
   /** The status of each known command; those read last are at the end. */
   const known = new Map<string, IpCommand['status']>();
+  let pageSize = PAGE_SIZE;
 
-  return async (maxPages) => {
+  return async (maxCommands) => {
     const seen = new Map<string, IpCommand>();
     let complete = true;
-    let count = 0;
-    for await (const page of client.pages({ ...filters, pageSize: PAGE_SIZE })) {
+    let left = maxCommands;
+    for await (const page of client.pages({ ...filters, pageSize })) {
       onPage?.();
       for (const command of page) seen.set(command.sid, command);
       if (page.some(({ sid }) => known.has(sid))) break;
-      complete = ++count < maxPages;
+      left -= pageSize;
+      complete = left > 0;
       if (!complete) break;
     }
     const oldestFirst = [...seen.values()].reverse();
@@ -54,6 +61,7 @@ export function createListTail(
       known.set(sid, status);
     }
     evictOldest(known, maxKnown);
+    pageSize = Math.min(maxPageSize, Math.max(PAGE_SIZE, 2 * news.length));
     return { news, complete };
   };
 }

@@ -100,7 +100,7 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
     const listeners = new Set([listener]);
     const stop = new AbortController();
     const read = tailOf(sim, listeners);
-    const first = read(1);
+    const first = read(PAGE_SIZE);
     const loop = { listeners, ready: first.then(() => undefined), stop };
     loops.set(sim, loop);
     first.then(
@@ -120,7 +120,7 @@ export function pollingReplies(client: Pick<IpCommandClient, 'pages'>, options: 
       await sleep(interval, stop.signal).catch(() => undefined);
       if (stop.signal.aborted) return;
       try {
-        const { news } = await read(maxPages);
+        const { news } = await read(maxPages * PAGE_SIZE);
         for (const command of news) for (const listener of listeners) listener.onCommand(command);
       } catch (error) {
         for (const listener of listeners) {

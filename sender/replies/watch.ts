@@ -35,14 +35,14 @@ export async function* watchCommands(
 ): AsyncGenerator<IpCommand, void, undefined> {
   const read = createListTail(client, { filters: { sim, direction: 'from_sim' }, maxKnown: MAX_WATCHED_COMMANDS });
   try {
-    const first = await read(1);
+    const first = await read(PAGE_SIZE);
     const start = Math.max(...first.news.map(created));
     /** SIDs that were given: a command whose status changes is news of the list, but not of the watch. */
     const given = new Set(first.news.map(({ sid }) => sid));
     ready();
     for (let failing = false; ; ) {
       await sleep(interval, signal);
-      const found = await read(MAX_WATCH_PAGES).catch(unlessItMayPass);
+      const found = await read(MAX_WATCH_PAGES * PAGE_SIZE).catch(unlessItMayPass);
       if (found instanceof Error) {
         if (!failing) warn(`the list cannot be read; retrying: ${messageOf(found)}`);
         failing = true;

@@ -3,7 +3,7 @@ import { type ListFilters, PAGE_SIZE } from '../../../sender/api/client.js';
 import {
   accountReplies,
   LINGER_MS,
-  MAX_ACCOUNT_PAGES,
+  MAX_ACCOUNT_READ,
   MAX_UNCLAIMED,
 } from '../../../sender/replies/account-polling.js';
 import type { IpCommand } from '../../../shared/ip-command.js';
@@ -129,7 +129,7 @@ describe('accountReplies', () => {
     commands.push(from(1, 99));
     const { listener, heard } = makeListener();
     await replies.listen(simSid(1), listener);
-    const many = (MAX_ACCOUNT_PAGES - 1) * PAGE_SIZE;
+    const many = MAX_ACCOUNT_READ - PAGE_SIZE;
     for (let number = 2; number < many; number++) commands.push(from(number, number % 2));
     await look();
     expect(heard).toHaveLength(many / 2 - 1);

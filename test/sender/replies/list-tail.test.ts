@@ -25,7 +25,7 @@ function makeTail(maxKnown = 1000) {
   const read = createListTail(client, { filters: { sim: 'gateway-1' }, maxKnown, onPage });
   const news = async (pages: Pages, maxPages = 10) => {
     list.pages = pages;
-    const { news: commands, complete } = await read(maxPages);
+    const { news: commands, complete } = await read(maxPages * 100);
     return { given: commands.map(({ sid }) => Number.parseInt(sid.slice(2), 16)), complete };
   };
   return { list, calls, news, read };
