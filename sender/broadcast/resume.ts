@@ -11,24 +11,35 @@ type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'to
 };
 
 /**
- * Starts or resumes a broadcast that is in a file. Each SIM's outcome is in the file before it is given. SIMs that an
- * earlier process had started with are sent the same bytes, which a device recognises, unless its journal is another.
+ * Starts or resumes a broadcast that is in a file, to which SIMs may still be added, unless it has a canary. Each SIM's
+ * outcome is in the file before it is given. SIMs that an earlier process had started with are sent the same bytes, which a
+ * device recognises, unless its journal is another.
  *
- * @throws as `broadcast`
+ * @throws as `broadcast`, and what the adding of SIMs throws
  */
 export function runBroadcast(
   state: BroadcastState,
   { withoutCanary = false, ...options }: Options,
 ): AsyncGenerator<BroadcastResult, void, undefined> {
-  const { devicePort, deadline, canary, ...command } = state.command;
+  const { devicePort, deadline, canary, name, params, format, get } = state.command;
+  const command = { name, params, format, get };
   const startedAt = new Map<string, number>();
   const journals = new Map<string, string>();
 
-  function* sims(): Generator<string, void, undefined> {
-    for (const { sim, started_at, journal } of state.pending()) {
-      if (started_at !== null) startedAt.set(sim, Date.parse(started_at));
-      if (journal !== null) journals.set(sim, journal);
-      yield sim;
+  /** Waits for SIMs that are read meanwhile. */
+  async function* sims(): AsyncGenerator<string, void, undefined> {
+    for (let known = 0; ; ) {
+      const { isWhole, total } = state;
+      let last = total;
+      for (const { position, sim, started_at, journal } of state.pending(known)) {
+        last = Math.max(last, position);
+        if (started_at !== null) startedAt.set(sim, Date.parse(started_at));
+        if (journal !== null) journals.set(sim, journal);
+        yield sim;
+      }
+      if (isWhole) return;
+      known = last;
+      await state.grown(known);
     }
   }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
@@ -50,6 +51,8 @@ const commandSchema = z.strictObject({
   devicePort: z.int(),
   /** Unix seconds. */
   deadline: z.int().optional(),
+  /** The Fleet whose SIMs they are, where these are read while others are asked. */
+  fleet: z.string().optional(),
   canary: z.object({ share: z.number(), abortAbove: z.number() }).optional(),
 });
 
@@ -89,19 +92,28 @@ export interface BroadcastState {
   readonly command: StoredBroadcastCommand;
   readonly seed: Uint8Array;
   /**
-   * Inserts the SIMs, all of them by one call.
+   * Inserts the SIMs, all of them by one call, those that are there already among them.
    *
-   * @returns how many duplicates were left out
+   * @returns how many were there
    * @throws SupersimError `bad-input` when they cannot be written; the signal's reason
    */
   add(sims: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): Promise<number>;
+  /** How many SIMs there are so far. */
   readonly total: number;
+  /** Whether all SIMs are there. */
+  readonly isWhole: boolean;
+  /**
+   * Resolves when there are more SIMs than so many, or all of them.
+   *
+   * @throws as `add`, which has failed
+   */
+  grown(total: number): Promise<void>;
   /** Counts the SIMs by outcome; `waiting` have none yet. */
   counts(): Record<Outcome | 'waiting', number>;
   /** Counts, of the first `count` SIMs, those that have ended and those that ended other than `done`. */
   canaryProgress(count: number): { readonly ended: number; readonly failed: number };
-  /** The SIMs without an outcome, in order; those that end meanwhile may be among them. */
-  pending(): Generator<SimRow, void, undefined>;
+  /** The SIMs without an outcome behind a position, in order; those that end meanwhile may be among them. */
+  pending(after?: number): Generator<SimRow, void, undefined>;
   /** The SIMs with an outcome, in order. */
   ended(): Generator<SimRow, void, undefined>;
   /** Records that the request may be sent from now on. Resolves when that is on the disk. */
@@ -164,7 +176,8 @@ export async function openBroadcastState(path: string): Promise<BroadcastState> 
   const database = await openBroadcastDatabase(path);
   try {
     const state = readState(database, path);
-    if (state.total > 0) {
+    const canContinue = state.isWhole ? state.total > 0 : state.command.fleet !== undefined;
+    if (canContinue) {
       addMissingColumn(database);
       database.share();
       return state;
@@ -200,11 +213,14 @@ function readState(database: BroadcastDatabase, path: string): BroadcastState {
   const head = checkInput(headSchema, row, `the file ${path}`);
   const json: unknown = JSON.parse(head.command);
   const command = checkInput(commandSchema, json, `the command in ${path}`);
-  let total = head.total ?? 0;
+  let total = countSchema.parse(database.all('SELECT count(*) AS n FROM sims')[0]).n;
+  let isWhole = head.total !== null;
+  const growth = new EventEmitter();
+  let failure: { readonly error: unknown } | undefined;
 
-  function* rows(where: string): Generator<SimRow, void, undefined> {
+  function* rows(where: string, from = 0): Generator<SimRow, void, undefined> {
     const sql = `SELECT ${COLUMNS} FROM sims WHERE position > ? AND ${where} ORDER BY position LIMIT ${BATCH}`;
-    for (let after = 0; ; ) {
+    for (let after = from; ; ) {
       const page = database.all(sql, [after]);
       for (const one of page) {
         const read = checkInput(rowSchema, one, `a row of ${path}`);
@@ -215,26 +231,50 @@ function readState(database: BroadcastDatabase, path: string): BroadcastState {
     }
   }
 
+  async function addAll(sims: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): Promise<number> {
+    let duplicates = 0;
+    let batch: string[] = [];
+    const write = () => {
+      let added = 0;
+      database.transaction(() => {
+        for (const sim of batch) added += database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
+      });
+      duplicates += batch.length - added;
+      total += added;
+      batch = [];
+      growth.emit('grown');
+    };
+    for await (const sim of sims) {
+      signal?.throwIfAborted();
+      if (batch.push(sim) === BATCH) write();
+    }
+    write();
+    database.transaction(() => database.run('UPDATE broadcast SET total = ?', [total]));
+    isWhole = true;
+    return duplicates;
+  }
+
   return {
     command,
     seed: head.seed,
     async add(sims, signal) {
-      let duplicates = 0;
-      let batch: string[] = [];
-      const write = () => {
-        database.transaction(() => {
-          for (const sim of batch) duplicates += 1 - database.run('INSERT OR IGNORE INTO sims (sim) VALUES (?)', [sim]);
-        });
-        batch = [];
-      };
-      for await (const sim of sims) {
-        signal?.throwIfAborted();
-        if (batch.push(sim) === BATCH) write();
+      try {
+        return await addAll(sims, signal);
+      } catch (error) {
+        failure = { error };
+        throw error;
+      } finally {
+        growth.emit('grown');
       }
-      write();
-      total = countSchema.parse(database.all('SELECT count(*) AS n FROM sims')[0]).n;
-      database.transaction(() => database.run('UPDATE broadcast SET total = ?', [total]));
-      return duplicates;
+    },
+    async grown(known) {
+      while (total <= known && !isWhole) {
+        if (failure !== undefined) throw failure.error;
+        await once(growth, 'grown');
+      }
+    },
+    get isWhole() {
+      return isWhole;
     },
     get total() {
       return total;
@@ -253,7 +293,7 @@ function readState(database: BroadcastDatabase, path: string): BroadcastState {
         FROM sims WHERE position <= ? AND outcome IS NOT NULL`;
       return progressSchema.parse(database.all(sql, [count])[0]);
     },
-    pending: () => rows('outcome IS NULL'),
+    pending: (after) => rows('outcome IS NULL', after),
     ended: () => rows('outcome IS NOT NULL'),
     start: (sim) => database.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
     setJournal: (sim, id) => database.write('UPDATE sims SET journal = ? WHERE sim = ?', [id, sim]),

@@ -22,8 +22,10 @@ export interface OpenedBroadcast {
 }
 
 /**
- * Creates the file of a new broadcast with its SIMs, or opens the file of an earlier one.
+ * Creates the file of a new broadcast with its SIMs, or opens the file of an earlier one. Of a Fleet there are some SIMs
+ * then, and the others are read meanwhile.
  *
+ * @param signal ends the reading
  * @throws SupersimError `bad-input`, and as the API's client for a Fleet; the signal's reason. A new file is deleted then.
  */
 export async function openBroadcast(
@@ -32,14 +34,15 @@ export async function openBroadcast(
   io: CliIo,
   signal: AbortSignal,
 ): Promise<OpenedBroadcast> {
-  if (args.resume !== undefined) return { path: args.resume, state: await openBroadcastState(args.resume) };
+  if (args.resume !== undefined) return resumeBroadcast(args.resume, client, signal);
   const command = readCommand(args);
   const sims = simsOf(args, client, io);
   const path = args.state ?? defaultPath(new Date());
   const state = await createBroadcastState(path, command);
   try {
-    const duplicates = await state.add(sims(), signal);
-    if (duplicates > 0) await print(io.stderr, `skipped ${duplicates} duplicate SIMs`);
+    const reading = state.add(sims(), signal).then((duplicates) => reportDuplicates(duplicates, io));
+    if (command.fleet === undefined) await reading;
+    else await firstOf(state, reading);
     if (state.total === 0) throw badInput('no SIMs: the list is empty');
   } catch (error) {
     state.close();
@@ -49,16 +52,40 @@ export async function openBroadcast(
   return { path, state };
 }
 
+async function resumeBroadcast(path: string, client: IpCommandClient, signal: AbortSignal): Promise<OpenedBroadcast> {
+  const state = await openBroadcastState(path);
+  const { fleet } = state.command;
+  try {
+    if (!state.isWhole && fleet !== undefined) await firstOf(state, state.add(sidsOf(client, fleet), signal));
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+  return { path, state };
+}
+
+/** Waits for the first SIMs; when the reading of the others fails, `grown` says it. */
+async function firstOf(state: BroadcastState, reading: Promise<unknown>): Promise<void> {
+  reading.catch(() => undefined);
+  await state.grown(0);
+}
+
+async function reportDuplicates(duplicates: number, { stderr }: CliIo): Promise<void> {
+  if (duplicates > 0) await print(stderr, `skipped ${duplicates} duplicate SIMs`);
+}
+
 /** @throws SupersimError `bad-input`, `too-large` for a command that cannot be encoded */
 function readCommand(args: BroadcastArgs): StoredBroadcastCommand {
   const { name, format, get, port: devicePort, abortAbove } = args;
+  // How many SIMs a canary has can be told only when all are there.
+  const fleet = typeof args.canary === 'number' ? undefined : args.fleet;
   if (name === undefined) throw badInput('name the command, such as ping');
   const params = paramsFromArgs(args);
   const deadline =
     args.deadline === undefined ? undefined : Math.ceil((Date.now() + milliseconds(args.deadline)) / 1000);
   const canary = typeof args.canary === 'number' ? { share: args.canary, abortAbove } : undefined;
   checkRequest(name, params, { format, get, devicePort, deadline });
-  return { name, params, format, get, devicePort, deadline, canary };
+  return { name, params, format, get, devicePort, deadline, canary, fleet };
 }
 
 function simsOf({ file, fleet }: BroadcastArgs, client: IpCommandClient, io: CliIo): () => AsyncIterable<string> {

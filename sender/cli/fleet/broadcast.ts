@@ -54,7 +54,10 @@ export async function runBroadcastCli(
 ): Promise<number> {
   const args = checkInput(broadcastSchema, argv, 'the arguments');
   const client = await openClient({ profile: args.profile }, io);
-  const opened = await openBroadcast(args, client, io, signal).catch((error: unknown) => {
+  const reading = new AbortController();
+  const readingSignal = AbortSignal.any([signal, reading.signal]);
+  const lister = await openClient({ profile: args.profile, signal: readingSignal }, io);
+  const opened = await openBroadcast(args, lister, io, readingSignal).catch((error: unknown) => {
     if (signal.aborted) return undefined;
     throw error;
   });
@@ -63,9 +66,12 @@ export async function runBroadcastCli(
   try {
     return await run(args, client, opened, io, { signal, timeScale });
   } finally {
+    reading.abort();
     const { waiting } = state.counts();
-    if (waiting > 0)
-      await print(io.stderr, `${waiting} SIMs are left; resume with: supersim broadcast --resume ${path}`);
+    if (waiting > 0 || !state.isWhole) {
+      const unread = state.isWhole ? '' : ', and the Fleet was not read to its end';
+      await print(io.stderr, `${waiting} SIMs are left${unread}; resume with: supersim broadcast --resume ${path}`);
+    }
     state.close();
   }
 }
@@ -78,10 +84,11 @@ async function run(
   { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
 ): Promise<number> {
   const { waiting, ...counts } = state.counts();
-  await print(stderr, `${state.total} SIMs, ${waiting} to ask; the outcomes are in ${path}`);
+  const sims = state.isWhole ? `${state.total} SIMs` : `the Fleet is being read: ${state.total} SIMs so far`;
+  await print(stderr, `${sims}, ${waiting} to ask; the outcomes are in ${path}`);
   const show = createResultPrinter(args.json, stdout);
   for (const row of state.ended()) await show.row(row);
-  const progress = createProgress(counts, state.total, stderr);
+  const progress = createProgress(counts, state, stderr);
   const results = runBroadcast(state, {
     client,
     interval: milliseconds(args.interval),
@@ -108,6 +115,6 @@ async function run(
     progress.end();
     await print(stderr, OUTCOMES.map((outcome) => `${counts[outcome]} ${outcome}`).join(', '));
   }
-  if (signal.aborted && state.counts().waiting > 0) return EXIT.interrupted;
+  if (signal.aborted && (state.counts().waiting > 0 || !state.isWhole)) return EXIT.interrupted;
   return counts.done === state.total ? EXIT.ok : EXIT_BY_OUTCOME.failed;
 }

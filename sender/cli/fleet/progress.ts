@@ -1,4 +1,5 @@
 import type { Outcome } from '../../../shared/outcome.js';
+import type { BroadcastState } from '../../broadcast/store/state.js';
 import type { CliIo } from '../io.js';
 
 const BAR_WIDTH = 20;
@@ -8,19 +9,21 @@ const LINE_INTERVAL = 10_000;
 const CLEAR_LINE = '\r\u001b[K';
 
 export type Counts = Record<Outcome, number>;
+/** How many SIMs there are, so far where it is not the whole. */
+export type Total = Pick<BroadcastState, 'total' | 'isWhole'>;
 
 /**
  * Shows the progress of a broadcast until `end`: on a terminal as a line that is redrawn, elsewhere as a line every ten
  * seconds.
  */
-export function createProgress(counts: Readonly<Counts>, total: number, stderr: CliIo['stderr']) {
+export function createProgress(counts: Readonly<Counts>, sims: Total, stderr: CliIo['stderr']) {
   const startedAt = performance.now();
   const before = endedOf(counts);
   const terminal = stderr.isTTY === true;
 
   function draw(): void {
     const seconds = Math.max(0.001, (performance.now() - startedAt) / 1000);
-    const line = formatProgress(counts, total, (endedOf(counts) - before) / seconds);
+    const line = formatProgress(counts, sims, (endedOf(counts) - before) / seconds);
     stderr.write(terminal ? `${CLEAR_LINE}${line}` : `${line}\n`);
   }
 
@@ -45,14 +48,14 @@ export function createProgress(counts: Readonly<Counts>, total: number, stderr: 
 const endedOf = (counts: Readonly<Counts>) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 /** @param rate SIMs a second since the start */
-export function formatProgress(counts: Readonly<Counts>, total: number, rate: number): string {
+export function formatProgress(counts: Readonly<Counts>, { total, isWhole }: Total, rate: number): string {
   const ended = endedOf(counts);
   const share = total === 0 ? 1 : ended / total;
   const filled = Math.floor(share * BAR_WIDTH);
   const { done, 'no-answer': noAnswer } = counts;
-  const left = rate > 0 ? (total - ended) / rate : undefined;
+  const left = rate > 0 && isWhole ? (total - ended) / rate : undefined;
   return [
-    `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${ended} of ${total}`,
+    `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${ended} of ${total}${isWhole ? '' : ' so far'}`,
     `${done} done`,
     `${ended - done - noAnswer} failed`,
     `${noAnswer} no answer`,

@@ -1,11 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ListFilters, PAGE_SIZE } from '../../../sender/api/client.js';
-import {
-  accountReplies,
-  LINGER_MS,
-  MAX_ACCOUNT_READ,
-  MAX_UNCLAIMED,
-} from '../../../sender/replies/account-polling.js';
+import { accountReplies, LINGER_MS, MAX_ACCOUNT_READ, MAX_UNCLAIMED } from '../../../sender/replies/account-polling.js';
 import type { IpCommand } from '../../../shared/ip-command.js';
 import { ipCommand, rejection } from '../support.js';
 
@@ -28,7 +23,7 @@ const failed = (number: number, sim: number): IpCommand =>
 /** An account whose list the test plays: newest first, as the API gives it. */
 function setUp() {
   const commands: IpCommand[] = [];
-  const state = { error: undefined as Error | undefined, pages: 0, looks: 0 };
+  const state = { error: undefined as Error | undefined, pages: 0, looks: 0, pageMs: 0 };
   const client = {
     async *pages({ direction, status, pageSize = 0 }: ListFilters = {}) {
       state.looks++;
@@ -39,6 +34,7 @@ function setUp() {
         .reverse();
       for (let start = 0; start === 0 || start < matching.length; start += pageSize) {
         state.pages++;
+        if (state.pageMs > 0) await new Promise((resolve) => setTimeout(resolve, state.pageMs));
         yield matching.slice(start, start + pageSize);
       }
     },
@@ -139,6 +135,25 @@ describe('accountReplies', () => {
     expect(state.pages).toBe(pages + 2);
     replies.end();
   });
+
+  it.each([
+    [700, 10],
+    [1000, 10],
+    [2000, 5],
+  ])(
+    'begins a read a second, where a read takes %i ms, or one after the other: %i in ten seconds',
+    async (ms, reads) => {
+      const { replies, state } = setUp();
+      const { listener } = makeListener();
+      await replies.listen(simSid(1), listener);
+      state.pageMs = ms;
+      await look();
+      const before = state.pages;
+      await vi.advanceTimersByTimeAsync(10 * INTERVAL + 50);
+      expect((state.pages - before) / 2).toBe(reads);
+      replies.end();
+    },
+  );
 
   it('keeps a bounded number of commands of SIMs without a listener', async () => {
     const { replies, commands } = setUp();

@@ -64,11 +64,28 @@ describe('the tail of a list', () => {
     expect(list.read).toBe(1 + 2 + 2);
   });
 
+  it('asks for longer pages where the last read has brought many commands', async () => {
+    const list = { size: 0, asked: [] as (number | undefined)[] };
+    const client = {
+      async *pages({ pageSize = 0 }: ListFilters = {}) {
+        list.asked.push(pageSize);
+        for (let newest = list.size; newest > 0; newest -= pageSize)
+          yield numbers(newest, Math.max(1, newest - pageSize + 1));
+      },
+    };
+    const read = createListTail(client, { filters: {}, maxKnown: 10_000, maxPageSize: 1000 });
+    for (const size of [1, 301, 302, 2000, 2001]) {
+      list.size = size;
+      await read(5000);
+    }
+    expect(list.asked).toEqual([100, 100, 600, 100, 1000]);
+  });
+
   it('remembers nothing of a read that fails', async () => {
     const { news, list, read } = makeTail();
     list.error = new Error('unreachable');
     list.pages = [[to(2), to(1)]];
-    expect(await rejection(read(10))).toBe(list.error);
+    expect(await rejection(read(1000))).toBe(list.error);
     list.error = undefined;
     expect((await news([[to(2), to(1)]])).given).toEqual([1, 2]);
   });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -21,11 +22,13 @@ type Device = (sim: string, count: number) => readonly [code: string, result: st
 const yes: Device = () => ['2.04', '"yes"'];
 
 /** An API with a device behind each SIM that answers at once. */
-function apiOf(device: Device): Answer {
+function apiOf(device: Device, listFleet?: Answer): Answer {
   const list: IpCommand[] = [];
-  return (response, { method, url = '', body }, count) => {
+  return (response, seen, count) => {
+    const { method, url = '', body } = seen;
     const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
     const meta = { next_page_url: null };
+    if (pathname === '/v1/Sims' && listFleet !== undefined) return listFleet(response, seen, count);
     if (pathname === '/v1/Sims') {
       const sims = ['a', 'b', 'c'].map((name) => ({ sid: simSid(name), status: 'active' }));
       if (searchParams.get('Fleet') === 'none') return json(response, 404, vendorError(404, 20404));
@@ -57,6 +60,8 @@ interface Run {
   readonly stdin?: string;
   readonly isTTY?: boolean;
   readonly stopWhen?: (stdout: string) => boolean;
+  /** Answers for the list of SIMs. */
+  readonly listFleet?: Answer;
 }
 
 /** A folder, and `supersim broadcast` run in it. */
@@ -64,8 +69,8 @@ async function setUp(list = 'sim\na\nb\nc\n') {
   const folder = temporaryFolder();
   const state = join(folder, 'broadcast.db');
   const file = writeFile(folder, 'sims.csv', list);
-  async function run(args: object, { device = yes, stdin = '', isTTY = false, stopWhen }: Run = {}) {
-    const api = await startApi(apiOf(device));
+  async function run(args: object, { device = yes, stdin = '', isTTY = false, stopWhen, listFleet }: Run = {}) {
+    const api = await startApi(apiOf(device, listFleet));
     const env = { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: 'secret', SUPERSIM_API_URL: api.url };
     const [stdout, stderr] = [new Sink({ isTTY }), new Sink({ isTTY })];
     const io = { env, stdin: Readable.from([Buffer.from(stdin)]), stdout, stderr, sleep: (ms: number) => sleep(ms) };
@@ -273,6 +278,87 @@ describe('supersim broadcast', () => {
 const jsonOutcomes = (csv: string) =>
   new Set(rowsOf(csv).map((row) => (typeof row === 'object' && row !== null && 'outcome' in row ? row.outcome : '')));
 
+describe('a broadcast to a Fleet of several pages', () => {
+  /** Pages of one SIM each. */
+  const pagesOf =
+    (names: readonly string[]): Answer =>
+    (response, { url = '' }) => {
+      const page = Number(new URL(url, 'http://127.0.0.1').searchParams.get('Page') ?? 0);
+      const next = page + 1 < names.length ? `/v1/Sims?Fleet=north&PageSize=1000&Page=${page + 1}` : null;
+      const sims = names.slice(page, page + 1).map((name) => ({ sid: simSid(name), status: 'active' }));
+      json(response, 200, { sims, meta: { next_page_url: next } });
+    };
+  const ofOnePage = Array.from({ length: 500 }, (_, index) => `sim-${index}`);
+
+  /** A page of many SIMs, and a second one with another. */
+  const twoPages =
+    (second: Answer): Answer =>
+    (response, request, count) => {
+      const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
+      if (searchParams.get('Page') === '1') return second(response, request, count);
+      const sims = ofOnePage.map((name) => ({ sid: simSid(name), status: 'active' }));
+      return json(response, 200, { sims, meta: { next_page_url: '/v1/Sims?Fleet=north&PageSize=1000&Page=1' } });
+    };
+  const lastSim: Answer = (response) =>
+    json(response, 200, { sims: [{ sid: simSid('last'), status: 'active' }], meta: { next_page_url: null } });
+
+  it('asks the SIMs of the first page while the second is read', async () => {
+    const { run, state } = await setUp();
+    const asked = new AbortController();
+    const device: Device = () => {
+      asked.abort();
+      return ['2.04', '1'];
+    };
+    const listFleet = twoPages(async (...args) => {
+      if (!asked.signal.aborted) await once(asked.signal, 'abort');
+      return lastSim(...args);
+    });
+    const { code, posted, stderr } = await run({ name: 'ping', fleet: 'north', state }, { device, listFleet });
+    expect([code, new Set(posted.map((form) => form.get('Sim'))).size]).toEqual([EXIT.ok, 501]);
+    expect(stderr).toContain(`the Fleet is being read: 500 SIMs so far, 500 to ask; the outcomes are in ${state}\n`);
+  });
+
+  it('is resumed where it was interrupted while the second was read, and each SIM is asked once', async () => {
+    const { run, state } = await setUp();
+    const never: Answer = () => undefined;
+    const stopped = await run(
+      { name: 'ping', fleet: 'north', state },
+      { listFleet: twoPages(never), stopWhen: (stdout) => stdout.includes(simSid('sim-7')) },
+    );
+    expect(stopped.code).toBe(EXIT.interrupted);
+    expect(stopped.stderr).toMatch(
+      /^\d+ SIMs are left, and the Fleet was not read to its end; resume with: supersim broadcast --resume /m,
+    );
+    const ended = ofOnePage.map(simSid).filter((sid) => stopped.stdout.includes(sid));
+    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim) });
+    expect([resumed.code, rowsOf(resumed.stdout).length]).toEqual([EXIT.ok, 501]);
+    const asked = new Set(resumed.posted.map((form) => form.get('Sim')));
+    expect([asked.size, asked.has(simSid('last'))]).toEqual([501 - ended.length, true]);
+    expect(ended.filter((sid) => asked.has(sid))).toEqual([]);
+    expect(resumed.stderr).not.toContain('duplicate');
+  });
+
+  it('ends with the error where the second cannot be read, and can be resumed', async () => {
+    const { run, state } = await setUp();
+    const refused: Answer = (response) => json(response, 403, vendorError(403, 20403));
+    const failed = await run({ name: 'ping', fleet: 'north', state }, { listFleet: twoPages(refused) });
+    expect(failed.code).toBe(EXIT.refused);
+    expect(failed.stderr).toContain('the Fleet was not read to its end');
+    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim) });
+    expect([resumed.code, rowsOf(resumed.stdout).length]).toEqual([EXIT.ok, 501]);
+  });
+
+  it('waits for all of them where some go first', async () => {
+    const { run, state } = await setUp();
+    const { code, stderr, posted } = await run(
+      { name: 'ping', fleet: 'north', canary: '50%', state },
+      { listFleet: pagesOf(['a', 'b', 'c', 'd']) },
+    );
+    expect([code, posted.length]).toEqual([EXIT.ok, 4]);
+    expect(stderr).toContain('4 SIMs, 4 to ask');
+  });
+});
+
 describe('the progress of a broadcast', () => {
   const none = { done: 0, failed: 0, refused: 0, interrupted: 0, 'not-sent': 0, 'no-answer': 0 };
 
@@ -290,7 +376,12 @@ describe('the progress of a broadcast', () => {
     [{}, 1_000_000, 50, '[....................] 0 of 1000000, 0 done, 0 failed, 0 no answer, 50/s, 5.6 h left'],
     [{}, 0, 0, '[####################] 0 of 0, 0 done, 0 failed, 0 no answer, 0.0/s'],
   ])('is formatted for %j of %i at %f a second', (counts, total, rate, line) => {
-    expect(formatProgress({ ...none, ...counts }, total, rate)).toBe(line);
+    expect(formatProgress({ ...none, ...counts }, { total, isWhole: true }, rate)).toBe(line);
+  });
+
+  it('tells no time while the SIMs are read', () => {
+    const line = formatProgress({ ...none, done: 10 }, { total: 20, isWhole: false }, 5);
+    expect(line).toBe('[##########..........] 10 of 20 so far, 10 done, 0 failed, 0 no answer, 5.0/s');
   });
 
   describe('as time goes on', () => {
@@ -304,7 +395,7 @@ describe('the progress of a broadcast', () => {
     it('is redrawn on a terminal, also while no SIM ends', () => {
       const stderr = new Sink({ isTTY: true });
       const counts = { ...none, done: 500 };
-      const progress = createProgress(counts, 1000, stderr);
+      const progress = createProgress(counts, { total: 1000, isWhole: true }, stderr);
       vi.advanceTimersByTime(1000);
       counts.done += 100;
       vi.advanceTimersByTime(1000);
@@ -318,7 +409,7 @@ describe('the progress of a broadcast', () => {
 
     it('is a line every ten seconds elsewhere', () => {
       const stderr = new Sink();
-      const progress = createProgress(none, 1000, stderr);
+      const progress = createProgress(none, { total: 1000, isWhole: true }, stderr);
       vi.advanceTimersByTime(9000);
       expect(stderr.text).toBe('');
       vi.advanceTimersByTime(11_000);
