@@ -91,8 +91,7 @@ export function accountReplies(
       const begun = now();
       pause = interval;
       try {
-        const { news } = await read(MAX_ACCOUNT_READ);
-        for (const command of news) report(command);
+        await read(MAX_ACCOUNT_READ, (news) => news.forEach(report));
         // A list of many pages takes longer to read the later it is read.
         pause = Math.max(0, interval - (now() - begun));
       } catch (error) {

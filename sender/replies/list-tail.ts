@@ -25,8 +25,13 @@ export interface TailRead {
   readonly complete: boolean;
 }
 
-/** Reads what is new, at most so many commands of it, and at least a page. */
-export type ListTail = (maxCommands: number) => Promise<TailRead>;
+/**
+ * Reads what is new, at most so many commands of it, and at least a page.
+ *
+ * @param onNews called with each page's new commands, oldest first, as soon as the page is there: the newest page is the
+ *   first. A command is given to it once, also when a read has failed.
+ */
+export type ListTail = (maxCommands: number, onNews?: (commands: readonly IpCommand[]) => void) => Promise<TailRead>;
 
 /**
  * Follows the end of the list of IP Commands. The list has no filter by date and no promised order
@@ -40,15 +45,25 @@ export function createListTail(
 ): ListTail {
   /** The status of each known command; those read last are at the end. */
   const known = new Map<string, IpCommand['status']>();
+  /** The statuses that `onNews` was given since the last read that succeeded. */
+  const given = new Map<string, IpCommand['status']>();
   let pageSize = PAGE_SIZE;
 
-  return async (maxCommands) => {
+  function giveNews(page: readonly IpCommand[], onNews: (commands: readonly IpCommand[]) => void): void {
+    const isNew = ({ sid, status }: IpCommand) => known.get(sid) !== status && given.get(sid) !== status;
+    const commands = page.filter(isNew).reverse();
+    for (const { sid, status } of commands) given.set(sid, status);
+    onNews(commands);
+  }
+
+  return async (maxCommands, onNews) => {
     const seen = new Map<string, IpCommand>();
     let complete = true;
     let left = maxCommands;
     for await (const page of client.pages({ ...filters, pageSize })) {
       onPage?.();
       for (const command of page) seen.set(command.sid, command);
+      if (onNews !== undefined) giveNews(page, onNews);
       if (page.some(({ sid }) => known.has(sid))) break;
       left -= pageSize;
       complete = left > 0;
@@ -61,6 +76,7 @@ export function createListTail(
       known.set(sid, status);
     }
     evictOldest(known, maxKnown);
+    given.clear();
     pageSize = Math.min(maxPageSize, Math.max(PAGE_SIZE, 2 * news.length));
     return { news, complete };
   };

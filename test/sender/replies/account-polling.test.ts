@@ -160,6 +160,7 @@ describe('accountReplies', () => {
     const { listener, heard } = makeListener();
     await replies.listen('gateway-1', listener);
     commands.push(from(1, 1));
+    await look();
     for (let number = 2; number <= MAX_UNCLAIMED + 1; number++) commands.push(from(number, 2));
     for (let turn = 0; turn < 2; turn++) await look();
     commands.push(from(6000, 1));

@@ -64,6 +64,29 @@ describe('the tail of a list', () => {
     expect(list.read).toBe(1 + 2 + 2);
   });
 
+  it('gives the news of each page before the next is read, each command once, also after a read that failed', async () => {
+    const { list, read } = makeTail();
+    list.pages = [[to(1)]];
+    await read(1000);
+    const given: number[][] = [];
+    const onNews = (commands: readonly IpCommand[]) =>
+      void given.push([list.read, ...commands.map(({ sid }) => Number.parseInt(sid.slice(2), 16))]);
+    list.pages = [
+      [to(5), to(4)],
+      [to(3), to(2)],
+    ];
+    list.error = new Error('unreachable');
+    expect(await rejection(read(1000, onNews))).toBe(list.error);
+    list.error = undefined;
+    list.pages = [
+      [to(6), to(5)],
+      [to(4, 'failed'), to(3)],
+      [to(2), to(1)],
+    ];
+    await read(1000, onNews);
+    expect(given).toEqual([[2, 4, 5], [3, 2, 3], [4, 6], [5, 4], [6]]);
+  });
+
   it('asks for longer pages where the last read has brought many commands', async () => {
     const list = { size: 0, asked: [] as (number | undefined)[] };
     const client = {
