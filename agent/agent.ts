@@ -24,8 +24,7 @@ import { resolveConfig } from './config/load.js';
 import type { Config, ConfigInput } from './config/schema.js';
 import type { HealthSources, JournalHealth } from './handlers/builtin/health.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
-import { loadHandlers } from './handlers/load.js';
-import type { Registry } from './handlers/registry.js';
+import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
@@ -181,7 +180,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const whenOpened = openState(config, log);
     opening = whenOpened;
     whenOpened.catch(() => undefined);
-    const [transport, registry, sources] = await prepare().catch(async (error: unknown) => {
+    const [transport, { registry, checkFiles }, sources] = await prepare().catch(async (error: unknown) => {
       await close(await whenOpened.catch(() => undefined));
       throw error;
     });
@@ -219,17 +218,18 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     live = { current, registry, handlers, transport, pipeline, runner, rates, meters, sources, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
     log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
+    void checkFiles(() => !isStopped());
   }
 
   /** Makes what listens, and what runs commands. */
-  async function prepare(): Promise<[Links, Registry, HealthSources]> {
+  async function prepare(): Promise<[Links, LoadedHandlers, HealthSources]> {
     const transport = await createLinks(config, log, stats.meters.transports);
     parts = { transport };
     const journal = () => journalHealth(parts.state);
     const sources = { clockSynchronized, link: transport.link, journal };
-    const registry = await loadHandlers(config, handlers, log, sources);
-    stats.meters.know(registry.keys());
-    return [transport, registry, sources];
+    const loaded = await loadHandlers(config, handlers, log, sources);
+    stats.meters.know(loaded.registry.keys());
+    return [transport, loaded, sources];
   }
 
   async function reload(input: ConfigInput): Promise<Reloaded> {

@@ -41,7 +41,7 @@ async function runOnce({ name = '', params: words = [], _: [, ...more] = [], ...
   const config = await configFromFlags(flags);
   const { log, flushSync } = await createLogger('warn', process.stderr);
   process.once('exit', flushSync);
-  const registry = await loadHandlers(config, [], log);
+  const { registry } = await loadHandlers(config, [], log);
   const handler = registry.get(name);
   if (handler === undefined) {
     throw new SupersimError('unknown-command', `unknown command ${name}`, {

@@ -1,4 +1,4 @@
-import { isMap, isSeq, LineCounter, parse, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, LineCounter, parse, parseDocument, visit } from 'yaml';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 
 /** Parsed settings and their places in the text. */
@@ -27,13 +27,18 @@ export function parseYaml(name: string, text: string): Source {
   const lines = new LineCounter();
   const unreadable = (where: string, error: unknown) =>
     new SupersimError('config-unreadable', `${where}: ${messageOf(error)}`, { cause: error });
-  const document = orThrow(() => parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }));
-  const [error] = document.errors;
+  // The parser's own check compares each key with all before it.
+  const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: false };
+  const document = orThrow(() => parseDocument(text, options));
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return `${line}:${col}`;
   };
+  const [error] = document.errors;
   if (error !== undefined) throw unreadable(`${name}:${place(error.pos[0])}`, error);
+  const twice = findRepeatedKey(document);
+  if (twice !== undefined)
+    throw unreadable(`${name}:${place(rangeStart(twice) ?? 0)}`, new Error('map keys must be unique'));
   return {
     name,
     settings: orThrow(() => document.toJS({ maxAliasCount: 100 })) ?? {},
@@ -60,6 +65,21 @@ export function parseYaml(name: string, text: string): Source {
       throw unreadable(name, error);
     }
   }
+}
+
+/** Returns the first key that its map has before. */
+function findRepeatedKey(document: Document): unknown {
+  let found: unknown;
+  visit(document, {
+    Map(_key, { items }) {
+      const keys = items.map(({ key }) => key);
+      const values = keys.map((key) => (isScalar(key) ? key.value : key));
+      if (new Set(values).size === keys.length) return undefined;
+      found = keys.find((_, index) => values.indexOf(values[index]) < index);
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 /**

@@ -13,8 +13,20 @@ import type { Handler, HandlerDefinition } from './handler.js';
 import { addHandler, compileBuiltIn, compileHandler, type Registry } from './registry.js';
 import { findUserIds } from './user-ids.js';
 
-/** Handlers whose files are looked at at once, while the start or a reload waits for them. */
+/** Handlers whose files are looked at at once. */
 const CHECKED_AT_ONCE = 64;
+
+/** An agent's handlers. */
+export interface LoadedHandlers {
+  readonly registry: Registry;
+  /**
+   * Looks at the files of the configured handlers, and logs those that cannot be used. They are checked again before each
+   * run, so that a correction needs no restart, and nothing has to wait for this.
+   *
+   * @param mayContinue asked now and then; false ends it
+   */
+  checkFiles(mayContinue?: () => boolean): Promise<void>;
+}
 
 /**
  * Loads an agent's handlers: built-in ones, those of the embedding program, and configured ones. A configured handler that
@@ -27,16 +39,16 @@ export async function loadHandlers(
   own: readonly HandlerDefinition[],
   log: Log,
   sources: HealthSources = {},
-): Promise<Registry> {
+): Promise<LoadedHandlers> {
   const registry: Registry = new Map();
   const builtIns = [ping, echo, info(config.device.id, sources.link), health(sources), commands(registry)];
   for (const handler of [...builtIns.map(compileBuiltIn), ...restartHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
-  await addConfigured(registry, config, log);
+  const added = await addConfigured(registry, config, log);
   await addModules(registry, config, log);
   reportRawPorts(registry, config, log);
-  return registry;
+  return { registry, checkFiles: (mayContinue = () => true) => checkAll(added, log, mayContinue) };
 }
 
 /**
@@ -53,25 +65,57 @@ export async function loadAllHandlers(
   const report: Log['error'] = ({ handler, module, error }, message) => {
     problems.push([message, handler ?? module, error].filter((part) => part !== undefined).join(': '));
   };
-  const registry = await loadHandlers(config, own, { ...silentLog, error: report }, sources);
+  const { registry, checkFiles } = await loadHandlers(config, own, { ...silentLog, error: report }, sources);
+  await checkFiles();
   if (problems.length === 0) return registry;
   throw new SupersimError('handler-invalid', problems.join('\n'), {
     remedy: 'Correct the configuration or the handler as the message says.',
   });
 }
 
-async function addConfigured(registry: Registry, config: Config, log: Log): Promise<void> {
+type ConfiguredHandler = readonly [name: string, config: ProgramConfig | SocketConfig];
+
+/** @returns those that were added */
+async function addConfigured(registry: Registry, config: Config, log: Log): Promise<ConfiguredHandler[]> {
+  const kinds = createKinds();
   const findIds = once(findUserIds);
-  const added: [name: string, ProgramConfig | SocketConfig][] = [];
+  const added: ConfiguredHandler[] = [];
   for (const [name, handler] of Object.entries(config.handlers)) {
     await tryOrLog(log, { handler: name }, 'handler not loaded', async () => {
-      addHandler(registry, await makeConfigured(name, handler, findIds));
+      addHandler(registry, await makeConfigured(name, handler, kinds, findIds));
       added.push([name, handler]);
     });
   }
-  // Checked again before each run, so that a correction needs no restart.
+  return added;
+}
+
+/** Loads the code of each kind of configured handlers once, where there is one. */
+const createKinds = () => ({
+  socket: lazily(() => importLater(() => import('./socket.js'))),
+  program: lazily(() => importLater(() => import('./program.js'))),
+});
+
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+async function makeConfigured(
+  name: string,
+  config: ProgramConfig | SocketConfig,
+  kinds: ReturnType<typeof createKinds>,
+  findIds: typeof findUserIds,
+): Promise<Handler> {
+  if ('socket' in config) return (await kinds.socket()).socketHandler(name, config);
+  return (await kinds.program()).programHandler(name, config, findIds);
+}
+
+async function checkAll(added: readonly ConfiguredHandler[], log: Log, mayContinue: () => boolean): Promise<void> {
   const places: KnownPlaces = new Map();
-  for (let at = 0; at < added.length; at += CHECKED_AT_ONCE) {
+  for (let at = 0; at < added.length && mayContinue(); at += CHECKED_AT_ONCE) {
     const checks = added.slice(at, at + CHECKED_AT_ONCE).map(([name, handler]) => ({
       name,
       message: 'socket' in handler ? 'handler socket not usable' : 'handler program not runnable',
@@ -82,15 +126,6 @@ async function addConfigured(registry: Registry, config: Config, log: Log): Prom
       if (failed !== undefined) logFailure(log, { handler: name }, message, failed.error);
     }
   }
-}
-
-async function makeConfigured(
-  name: string,
-  config: ProgramConfig | SocketConfig,
-  findIds: typeof findUserIds,
-): Promise<Handler> {
-  if ('socket' in config) return (await importLater(() => import('./socket.js'))).socketHandler(name, config);
-  return (await importLater(() => import('./program.js'))).programHandler(name, config, findIds);
 }
 
 /** @param places what was found for other handlers */

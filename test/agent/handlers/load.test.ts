@@ -17,7 +17,8 @@ const GOOD = `export default { name: 'good', description: 'Works', run: ({ args 
 /** Loads the handlers of a configuration, and says which there are besides the built-ins and what was logged. */
 async function load(config: ConfigInput, own: HandlerDefinition[] = []) {
   const { log, lines } = recordingLog();
-  const registry = await loadHandlers(resolveConfig(config), own, log);
+  const { registry, checkFiles } = await loadHandlers(resolveConfig(config), own, log);
+  await checkFiles();
   expect([...registry.keys()].slice(0, BUILT_INS.length)).toEqual(BUILT_INS);
   return { registry, names: [...registry.keys()].slice(BUILT_INS.length), lines };
 }
