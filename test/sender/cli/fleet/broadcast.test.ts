@@ -35,8 +35,12 @@ function apiOf(device: Device, listFleet?: Answer): Answer {
       return json(response, 200, { sims, meta });
     }
     if (method === 'GET') {
-      const found = list.filter(({ direction }) => direction === searchParams.get('Direction'));
-      return json(response, 200, { ip_commands: found.toReversed().slice(0, 100), meta });
+      const found = list.filter(({ direction }) => direction === searchParams.get('Direction')).toReversed();
+      const [page, size] = [Number(searchParams.get('Page')), Number(searchParams.get('PageSize'))];
+      searchParams.set('Page', `${page + 1}`);
+      const end = (page + 1) * size;
+      const next = end < found.length ? `${pathname}?${searchParams}` : null;
+      return json(response, 200, { ip_commands: found.slice(page * size, end), meta: { next_page_url: next } });
     }
     const form = new URLSearchParams(body);
     const sim = form.get('Sim') ?? '';
@@ -62,6 +66,8 @@ interface Run {
   readonly stopWhen?: (stdout: string) => boolean;
   /** Answers for the list of SIMs. */
   readonly listFleet?: Answer;
+  /** Of the waits between retransmissions. */
+  readonly timeScale?: number;
 }
 
 /** A folder, and `supersim broadcast` run in it. */
@@ -69,7 +75,10 @@ async function setUp(list = 'sim\na\nb\nc\n') {
   const folder = temporaryFolder();
   const state = join(folder, 'broadcast.db');
   const file = writeFile(folder, 'sims.csv', list);
-  async function run(args: object, { device = yes, stdin = '', isTTY = false, stopWhen, listFleet }: Run = {}) {
+  async function run(
+    args: object,
+    { device = yes, stdin = '', isTTY = false, stopWhen, listFleet, timeScale = 0.01 }: Run = {},
+  ) {
     const api = await startApi(apiOf(device, listFleet));
     const env = { SUPERSIM_ACCOUNT_SID: 'AC1', SUPERSIM_AUTH_TOKEN: 'secret', SUPERSIM_API_URL: api.url };
     const [stdout, stderr] = [new Sink({ isTTY }), new Sink({ isTTY })];
@@ -77,7 +86,7 @@ async function setUp(list = 'sim\na\nb\nc\n') {
     const abort = new AbortController();
     const watch = setInterval(() => stopWhen?.(stdout.text) === true && abort.abort(), 5);
     onTestFinished(() => clearInterval(watch));
-    const code = await runBroadcastCli({ interval: '100ms', ...args }, io, abort.signal, { timeScale: 0.01 }).catch(
+    const code = await runBroadcastCli({ interval: '100ms', ...args }, io, abort.signal, { timeScale }).catch(
       (error: unknown) => reportError(error, stderr),
     );
     clearInterval(watch);
@@ -313,7 +322,10 @@ describe('a broadcast to a Fleet of several pages', () => {
       if (!asked.signal.aborted) await once(asked.signal, 'abort');
       return lastSim(...args);
     });
-    const { code, posted, stderr } = await run({ name: 'ping', fleet: 'north', state }, { device, listFleet });
+    const { code, posted, stderr } = await run(
+      { name: 'ping', fleet: 'north', state },
+      { device, listFleet, timeScale: 1 },
+    );
     expect([code, new Set(posted.map((form) => form.get('Sim'))).size]).toEqual([EXIT.ok, 501]);
     expect(stderr).toContain(`the Fleet is being read: 500 SIMs so far, 500 to ask; the outcomes are in ${state}\n`);
   });
@@ -323,14 +335,14 @@ describe('a broadcast to a Fleet of several pages', () => {
     const never: Answer = () => undefined;
     const stopped = await run(
       { name: 'ping', fleet: 'north', state },
-      { listFleet: twoPages(never), stopWhen: (stdout) => stdout.includes(simSid('sim-7')) },
+      { listFleet: twoPages(never), timeScale: 1, stopWhen: (stdout) => stdout.includes(simSid('sim-7')) },
     );
     expect(stopped.code).toBe(EXIT.interrupted);
     expect(stopped.stderr).toMatch(
       /^\d+ SIMs are left, and the Fleet was not read to its end; resume with: supersim broadcast --resume /m,
     );
     const ended = ofOnePage.map(simSid).filter((sid) => stopped.stdout.includes(sid));
-    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim) });
+    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim), timeScale: 1 });
     expect([resumed.code, rowsOf(resumed.stdout).length]).toEqual([EXIT.ok, 501]);
     const asked = new Set(resumed.posted.map((form) => form.get('Sim')));
     expect([asked.size, asked.has(simSid('last'))]).toEqual([501 - ended.length, true]);
@@ -341,10 +353,10 @@ describe('a broadcast to a Fleet of several pages', () => {
   it('ends with the error where the second cannot be read, and can be resumed', async () => {
     const { run, state } = await setUp();
     const refused: Answer = (response) => json(response, 403, vendorError(403, 20403));
-    const failed = await run({ name: 'ping', fleet: 'north', state }, { listFleet: twoPages(refused) });
+    const failed = await run({ name: 'ping', fleet: 'north', state }, { listFleet: twoPages(refused), timeScale: 1 });
     expect(failed.code).toBe(EXIT.refused);
     expect(failed.stderr).toContain('the Fleet was not read to its end');
-    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim) });
+    const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim), timeScale: 1 });
     expect([resumed.code, rowsOf(resumed.stdout).length]).toEqual([EXIT.ok, 501]);
   });
 
