@@ -123,7 +123,7 @@ async function checkAll(added: readonly ConfiguredHandler[], log: Log, mayContin
     }));
     for (const { name, message, found } of checks) {
       const failed = await found;
-      if (failed !== undefined) logFailure(log, { handler: name }, message, failed.error);
+      if (failed !== undefined && mayContinue()) logFailure(log, { handler: name }, message, failed.error);
     }
   }
 }

@@ -15,9 +15,9 @@ type Options = Omit<BroadcastOptions, 'deadline' | 'devicePort' | 'canary' | 'to
  * outcome is in the file before it is given. SIMs that an earlier process had started with are sent the same bytes, which a
  * device recognises, unless its journal is another.
  *
- * @throws as `broadcast`, and what the adding of SIMs throws
+ * @throws as `broadcast`, and at the end what the adding of SIMs has thrown
  */
-export function runBroadcast(
+export async function* runBroadcast(
   state: BroadcastState,
   { withoutCanary = false, ...options }: Options,
 ): AsyncGenerator<BroadcastResult, void, undefined> {
@@ -26,7 +26,9 @@ export function runBroadcast(
   const startedAt = new Map<string, number>();
   const journals = new Map<string, string>();
 
-  /** Waits for SIMs that are read meanwhile. */
+  let failure: { readonly error: unknown } | undefined;
+
+  /** Waits for SIMs that are read meanwhile; where that fails, those that are there are asked all the same. */
   async function* sims(): AsyncGenerator<string, void, undefined> {
     for (let known = 0; ; ) {
       const { isWhole, total } = state;
@@ -39,7 +41,12 @@ export function runBroadcast(
       }
       if (isWhole) return;
       known = last;
-      await state.grown(known);
+      try {
+        await state.grown(known);
+      } catch (error) {
+        failure = { error };
+        return;
+      }
     }
   }
 
@@ -63,5 +70,6 @@ export function runBroadcast(
     canary === undefined || withoutCanary
       ? undefined
       : createCanaryGroup(canary, state.total, state.canaryProgress(canaryCount(canary, state.total)));
-  return broadcastFrom(sims(), command, { ...options, devicePort, deadline, memory }, group);
+  yield* broadcastFrom(sims(), command, { ...options, devicePort, deadline, memory }, group);
+  if (failure !== undefined) throw failure.error;
 }

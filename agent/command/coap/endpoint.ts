@@ -98,9 +98,6 @@ const busy = (why: string): ResponseParts => ({
 const isBlockwise = ({ options }: Pick<CoapMessage, 'options'>): boolean =>
   options.some(({ number }) => number === OPTION.block1 || number === OPTION.block2);
 
-/** Tells whether a request may run twice: it is idempotent, and no block of a transfer, which its repeat would not find. */
-const isRepeatable = (policy: DedupPolicy, request: CoapMessage): boolean => policy === 'none' && !isBlockwise(request);
-
 /** A separate response on its way to a direct peer. */
 interface Unacknowledged {
   readonly timer: NodeJS.Timeout;
@@ -123,8 +120,6 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   const unacknowledged = new Map<string, Unacknowledged>();
   /** By address: as several guesses at once would be likelier to succeed, there is one at a time. */
   const trials = new Map<string, Trial>();
-  /** Until then the table may have a request that may run twice, in monotonic milliseconds. */
-  let repeatableUntil = Number.NEGATIVE_INFINITY;
   let nextMessageId = Math.floor(random() * 0x10000);
 
   const takeMessageId = () => {
@@ -146,14 +141,13 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function receiveRequest(request: CoapMessage, bytes: Buffer, peer: Peer): void {
     const key = datagramKey(peer.name, bytes);
     const policy = dedupPolicyOf(request);
-    const isUnknown = isRepeatable(policy, request) && now() >= repeatableUntil;
-    if (!isUnknown && isAnsweredByTable(key, request, peer)) return;
+    if (isAnsweredByTable(key, policy, request, peer)) return;
     if (policy === 'none') begin(request, peer, key, policy, false);
     else find(key, peer.name, (found) => answerOrBegin(request, peer, key, policy, found));
   }
 
-  function isAnsweredByTable(key: DatagramKey, request: CoapMessage, peer: Peer): boolean {
-    const seen = duplicates.find(textOf(key), now());
+  function isAnsweredByTable(key: DatagramKey, policy: DedupPolicy, request: CoapMessage, peer: Peer): boolean {
+    const seen = policy === 'none' ? duplicates.findRepeatable(key, now()) : duplicates.find(textOf(key), now());
     if (seen === undefined) return false;
     if (waitsForResponse(seen, peer)) stats.repeated();
     else if (answerRepeat(seen, request, peer)) seen.accepted = true;
@@ -162,7 +156,7 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
   function answerOrBegin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, found?: Found): void {
     // While the disk was read it may have come again, and been begun.
-    if (isAnsweredByTable(key, request, peer)) return;
+    if (isAnsweredByTable(key, policy, request, peer)) return;
     const known = found && seenReplyOf(found);
     if (known !== undefined) answerRepeat(known, request, peer);
     else if (found?.kind === 'forgotten') {
@@ -193,21 +187,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
     const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const seen = isRepeatable(policy, request)
-      ? beginRequest(lifetime, now())
-      : duplicates.begin(textOf(key), lifetime, now());
+    const isRepeatable = policy === 'none';
+    const seen = isRepeatable ? beginRequest(lifetime, now()) : duplicates.begin(textOf(key), lifetime, now());
     answer(seen, request, peer, key, policy, isLost);
-    if (policy === 'none' && seen.running) addRepeatable(seen, key);
-  }
-
-  /**
-   * Remembers a request that may run twice, where RFC 7252 §4.5 does not leave it out: its repeats come while it runs, or
-   * would change the transfer that its response has begun.
-   */
-  function addRepeatable(seen: SeenRequest, key: DatagramKey): void {
-    if (seen.slot !== undefined) return;
-    duplicates.add(seen, textOf(key));
-    repeatableUntil = Math.max(repeatableUntil, now() + seen.lifetime);
+    if (isRepeatable && seen.running) duplicates.addRepeatable(seen, key);
   }
 
   function refuse(request: CoapMessage, peer: Peer, why: string): void {
@@ -236,7 +219,8 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     };
     // A repeat gets its response piggybacked, also when the first was sent separately.
     const encode = (parts: ResponseParts) => {
-      if (policy === 'none' && isBlockwise(parts)) addRepeatable(seen, key);
+      // RFC 7252 §4.5 leaves out what may run twice; but a repeat would change the transfer that this begins, or not find it.
+      if (policy === 'none' && (isBlockwise(request) || isBlockwise(parts))) duplicates.addEnding(seen, key, now());
       return formatMessage(piggybacked(request, parts));
     };
     handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });

@@ -2,7 +2,7 @@ import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import { createFifo, type Fifo } from '../../base/fifo.js';
 import { ownCopy } from '../../base/memory.js';
 import { createShares } from '../../base/shares.js';
-import { beginRequest, type SeenRequest } from './entry.js';
+import { beginRequest, type DatagramKey, type SeenRequest, textOf } from './entry.js';
 import { createEvictableRing } from './evictable-ring.js';
 
 /** Most requests that are not forgotten early; each is remembered for the exchange lifetime of its peer. */
@@ -23,6 +23,10 @@ export function createDuplicateTable() {
   /** Kept requests that have ended, by their lifetime: each queue is in the order of expiry. Running ones are in none. */
   const ended = new Map<number, Fifo<SeenRequest>>();
   const evictable = createEvictableRing(MAX_EVICTABLE);
+  /** Requests that may run twice, but not at once; there are no more than commands that run or wait. */
+  const repeatable = new Map<string, SeenRequest>();
+  /** Until then some of them may be in the evictable ring, in monotonic milliseconds. */
+  let repeatableUntil = Number.NEGATIVE_INFINITY;
   const shares = createShares({ entries: MAX_REMEMBERED, bytes: MAX_REMEMBERED_BYTES });
 
   function forget(seen: SeenRequest): void {
@@ -52,24 +56,42 @@ export function createDuplicateTable() {
     queue.push(seen);
   }
 
-  function add(seen: SeenRequest, key: string): void {
+  function begin(key: string, lifetime: number, now: number): SeenRequest {
+    const seen = beginRequest(lifetime, now);
     seen.key = key;
     evictable.begin(seen);
+    return seen;
+  }
+
+  /** Finds a request that must not run twice, or that runs. */
+  function findLasting(key: string, now: number): SeenRequest | undefined {
+    const seen = kept.get(key);
+    return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : repeatable.get(key);
   }
 
   return {
-    find(key: string, now: number): SeenRequest | undefined {
-      const seen = kept.get(key);
-      return seen !== undefined && (seen.running || now < seen.expiresAt) ? seen : evictable.find(key, now);
+    find: (key: string, now: number): SeenRequest | undefined => findLasting(key, now) ?? evictable.find(key, now),
+    /** Finds a request that may run twice: mostly without making its key, as there is none in the table. */
+    findRepeatable(key: DatagramKey, now: number): SeenRequest | undefined {
+      const isInRing = now < repeatableUntil;
+      if (!isInRing && kept.size === 0 && repeatable.size === 0) return undefined;
+      const text = textOf(key);
+      return findLasting(text, now) ?? (isInRing ? evictable.find(text, now) : undefined);
     },
     /** Remembers a request that begins, until others take its memory; see {@link beginRequest}. */
-    begin(key: string, lifetime: number, now: number): SeenRequest {
-      const seen = beginRequest(lifetime, now);
-      add(seen, key);
-      return seen;
+    begin,
+    /** Remembers a request that may run twice while it runs. */
+    addRepeatable(seen: SeenRequest, key: DatagramKey): void {
+      seen.key = textOf(key);
+      repeatable.set(seen.key, seen);
     },
-    /** Remembers a request that began before, and has not ended. */
-    add,
+    /** Remembers a request that may run twice, and is about to end, until others take its memory. */
+    addEnding(seen: SeenRequest, key: DatagramKey, now: number): void {
+      if (seen.slot !== undefined) return;
+      seen.key = textOf(key);
+      evictable.begin(seen);
+      repeatableUntil = Math.max(repeatableUntil, now + seen.lifetime);
+    },
     /**
      * Keeps a request that has begun: its command is about to run, and must not run twice.
      *
@@ -93,6 +115,7 @@ export function createDuplicateTable() {
       const size = sizeOf(seen);
       seen.running = false;
       seen.expiresAt = now + seen.lifetime;
+      if (repeatable.get(seen.key) === seen) repeatable.delete(seen.key);
       if (seen.share === undefined) evictable.finish(seen, reply);
       else {
         seen.reply = reply && ownCopy(reply);
@@ -113,7 +136,7 @@ export function createDuplicateTable() {
       return false;
     },
     get size() {
-      return kept.size + evictable.length;
+      return kept.size + repeatable.size + evictable.length;
     },
     /** Memory that the kept requests and their replies take, in bytes. */
     get bytes() {

@@ -57,6 +57,7 @@ async function resumeBroadcast(path: string, client: IpCommandClient, signal: Ab
   const { fleet } = state.command;
   try {
     if (!state.isWhole && fleet !== undefined) await firstOf(state, state.add(sidsOf(client, fleet), signal));
+    if (state.total === 0) throw badInput(`no SIMs: the Fleet ${fleet} is empty`);
   } catch (error) {
     state.close();
     throw error;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
 import { createDuplicateTable, MAX_EVICTABLE } from '../../../../agent/command/dedup/duplicate-table.js';
+import type { DedupPolicy } from '../../../../agent/command/dedup/entry.js';
 import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../../shared/coap/message.js';
 import { uintOption } from '../../../../shared/coap/options.js';
 import { requestBytes, summary, withoutId } from '../../../support/coap.js';
@@ -21,12 +22,14 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
   const handled: Handled[] = [];
   const sent: { readonly to: string; readonly bytes: Buffer }[] = [];
   const duplicates = createDuplicateTable();
+  let policy: DedupPolicy = disposable ? 'none' : 'track';
   const proven: string[] = [];
   const endpoint = createCoapEndpoint({
     duplicates,
     find: (_key, _peer, then) => then(undefined),
     forgotten: () => content('forgotten'),
-    handle({ request, seen, encode, send }) {
+    handle({ request, seen, policy: given, encode, send }) {
+      if (given === 'track') duplicates.keep(seen, 'one', performance.now());
       const respond = (parts: ResponseParts) => {
         const encoded = encode(parts);
         duplicates.finish(seen, encoded);
@@ -34,7 +37,7 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
       };
       handled.push({ request, respond });
     },
-    dedupPolicyOf: () => (disposable ? 'none' : 'track'),
+    dedupPolicyOf: () => policy,
     isUnproven: () => unproven,
     prove: ({ address }) => void proven.push(address),
     shorten: (_request, reply) => reply,
@@ -50,6 +53,10 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
   return {
     endpoint,
     handled,
+    /** As a reload that declares a handler idempotent. */
+    change(to: DedupPolicy) {
+      policy = to;
+    },
     /** The addresses that were proven. */
     proven,
     /** Hands bytes over; gives what went out at once. */
@@ -373,17 +380,32 @@ describe('bytes that are no message', () => {
   });
 });
 
-describe('when many requests have come', () => {
-  it('those that may run twice are forgotten early, the oldest first', () => {
+describe('a request that may run twice', () => {
+  it('is known while it runs, however many others come and however long it takes, and not when it has ended', () => {
     const { receive, handled, answer } = startEndpoint({ disposable: true });
-    for (let index = 0; index <= MAX_EVICTABLE; index++) {
-      receive(requestBytes({ messageId: index & 0xffff }));
+    const first = requestBytes({ messageId: 0 });
+    receive(first);
+    for (let index = 1; index <= MAX_EVICTABLE + 1; index++) {
+      receive(requestBytes({ messageId: index }));
       answer('x', index);
     }
-    expect(receive(requestBytes({ messageId: 1 }))).toEqual(['ACK 2.04 #1 x']);
-    expect(handled).toHaveLength(MAX_EVICTABLE + 1);
-    receive(requestBytes({ messageId: 0 }));
+    vi.advanceTimersByTime(FOR_EVER);
+    expect(receive(first)).toEqual(['ACK 0.00 #0']);
     expect(handled).toHaveLength(MAX_EVICTABLE + 2);
+    answer('y', 0);
+    receive(first);
+    expect(handled).toHaveLength(MAX_EVICTABLE + 3);
+  });
+
+  it('is known where it began when it might not, and has not ended', () => {
+    const endpoint = startEndpoint();
+    const request = requestBytes({ messageId: 1 });
+    endpoint.receive(request);
+    endpoint.change('none');
+    endpoint.receive(request);
+    expect(endpoint.handled).toHaveLength(1);
+    endpoint.answer('x');
+    expect(endpoint.receive(request)).toEqual(['ACK 2.04 #1 x']);
   });
 });
 

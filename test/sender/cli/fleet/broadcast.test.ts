@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'csv-parse/sync';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, test, vi } from 'vitest';
+import { createBroadcastState } from '../../../../sender/broadcast/store/state.js';
 import { EXIT, reportError } from '../../../../sender/cli/exit.js';
 import { runBroadcastCli } from '../../../../sender/cli/fleet/broadcast.js';
 import { createProgress, formatProgress } from '../../../../sender/cli/fleet/progress.js';
@@ -350,14 +351,23 @@ describe('a broadcast to a Fleet of several pages', () => {
     expect(resumed.stderr).not.toContain('duplicate');
   });
 
-  it('ends with the error where the second cannot be read, and can be resumed', async () => {
+  it('asks those that are there where the second cannot be read, ends with the error, and can be resumed', async () => {
     const { run, state } = await setUp();
     const refused: Answer = (response) => json(response, 403, vendorError(403, 20403));
     const failed = await run({ name: 'ping', fleet: 'north', state }, { listFleet: twoPages(refused), timeScale: 1 });
-    expect(failed.code).toBe(EXIT.refused);
-    expect(failed.stderr).toContain('the Fleet was not read to its end');
+    expect([failed.code, rowsOf(failed.stdout).length]).toEqual([EXIT.refused, 500]);
+    expect(failed.stderr).toContain('0 SIMs are left, and the Fleet was not read to its end');
     const resumed = await run({ resume: state }, { listFleet: twoPages(lastSim), timeScale: 1 });
     expect([resumed.code, rowsOf(resumed.stdout).length]).toEqual([EXIT.ok, 501]);
+  });
+
+  it('says so where it is resumed and has become empty', async () => {
+    const { run, state } = await setUp();
+    (
+      await createBroadcastState(state, { name: 'ping', format: 'coap', get: false, devicePort: 6969, fleet: 'north' })
+    ).close();
+    const { code, stderr } = await run({ resume: state }, { listFleet: pagesOf([]) });
+    expect([code, stderr]).toEqual([EXIT.usage, expect.stringContaining('the Fleet north is empty')]);
   });
 
   it('waits for all of them where some go first', async () => {
