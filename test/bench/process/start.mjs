@@ -1,4 +1,4 @@
-import { atMost, median, startAgent, startEcho } from './support.mjs';
+import { atMost, median, startAgent, startEcho } from '../lib/support.mjs';
 
 const RUNS = 15;
 

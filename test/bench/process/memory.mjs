@@ -1,5 +1,5 @@
-import { memoryKiB } from './proc.mjs';
-import { atMost, rest, startAgent, startEcho, startLoad } from './support.mjs';
+import { memoryKiB } from '../lib/proc.mjs';
+import { atMost, rest, startAgent, startEcho, startLoad } from '../lib/support.mjs';
 
 const FEW = 10_000;
 const MANY = 1_000_000;

@@ -1,6 +1,6 @@
+import { atMost, median, rest, startLoad } from '../lib/support.mjs';
 import { freshFolder, LOST_AFTER_MS, startJournalAgent } from './journal-agent.mjs';
 import { slowDisk } from './slow-disk.mjs';
-import { atMost, median, rest, startLoad } from './support.mjs';
 
 const ROUNDS = 5;
 const PINGS_PER_SECOND = 200;

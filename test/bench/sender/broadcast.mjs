@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { atLeast, atMost, median, track } from './support.mjs';
+import { atLeast, atMost, median, track } from '../lib/support.mjs';
 
 const NETWORK = fileURLToPath(new URL('network.mjs', import.meta.url));
 const FLEET = fileURLToPath(new URL('fleet.mjs', import.meta.url));

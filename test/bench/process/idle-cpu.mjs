@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { childrenCpuSeconds, cpuSeconds } from './proc.mjs';
-import { atMost, folder, listenToNotices, rest, startAgent } from './support.mjs';
+import { childrenCpuSeconds, cpuSeconds } from '../lib/proc.mjs';
+import { atMost, folder, listenToNotices, rest, startAgent } from '../lib/support.mjs';
 
 const SETTLE_MS = 5000;
 const IDLE_MS = 60_000;

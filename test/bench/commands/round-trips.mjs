@@ -1,5 +1,5 @@
-import { measureInTurn, ratios } from './rounds.mjs';
-import { atLeast, atMost, median, startAgent, startEcho } from './support.mjs';
+import { measureInTurn, ratios } from '../lib/rounds.mjs';
+import { atLeast, atMost, median, startAgent, startEcho } from '../lib/support.mjs';
 
 const ROUNDS = 15;
 const ROUND_MS = 700;

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import Database from 'libsql';
+import { startLoad } from '../lib/support.mjs';
 import { DATABASE_NAME, REMEMBERING, sendWork, startJournalAgent } from './journal-agent.mjs';
-import { startLoad } from './support.mjs';
 
 /** Commands that one agent gets, and in each of its parts one port: no table of recent commands is full before. */
 const OF_ONE_AGENT = 10_000;

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { atMost, median, startLoad } from '../lib/support.mjs';
 import { fillJournal } from './fill-journal.mjs';
 import { databaseFiles, diskName, freshFolder, REMEMBERING, startJournalAgent } from './journal-agent.mjs';
-import { atMost, median, startLoad } from './support.mjs';
 
 const RUNS = 9;
 /** No more rounds are begun after this time. */

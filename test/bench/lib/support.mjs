@@ -13,12 +13,12 @@ import { fileURLToPath } from 'node:url';
  * @typedef {import('node:child_process').ChildProcess} ChildProcess
  */
 
-const PROGRAM = fileURLToPath(new URL('../../dist/bin/supersim-agent.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../../dist/bin/supersim-agent.js', import.meta.url));
 const ECHO = fileURLToPath(new URL('echo.mjs', import.meta.url));
-const COMMIT_ECHO = fileURLToPath(new URL('commit-echo.mjs', import.meta.url));
-const COAP_PACKAGE = fileURLToPath(new URL('coap-package.mjs', import.meta.url));
+const COMMIT_ECHO = fileURLToPath(new URL('../journal/commit-echo.mjs', import.meta.url));
+const COAP_PACKAGE = fileURLToPath(new URL('../commands/coap-package.mjs', import.meta.url));
 const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
-const NOTIFY_LISTENER = fileURLToPath(new URL('../support/notify-listener.py', import.meta.url));
+const NOTIFY_LISTENER = fileURLToPath(new URL('../../support/notify-listener.py', import.meta.url));
 const ADDRESS = '127.0.0.1';
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startLoopback } from 'supersim-agent/loopback';
 import { IpCommandClient } from 'supersim-agent/sender';
-import { atLeast, folder, startAgent } from './support.mjs';
+import { atLeast, folder, startAgent } from '../lib/support.mjs';
 
 const BAUD = 115_200;
 /** A start bit, eight bits of data, a stop bit. */

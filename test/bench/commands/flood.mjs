@@ -5,11 +5,11 @@ import { get } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { freshFolder, startJournalAgent } from './journal-agent.mjs';
-import { cpuSeconds, kernelDrops } from './proc.mjs';
-import { atMost, folder, rest, startLoad, track } from './support.mjs';
+import { freshFolder, startJournalAgent } from '../journal/journal-agent.mjs';
+import { cpuSeconds, kernelDrops } from '../lib/proc.mjs';
+import { atMost, folder, rest, startLoad, track } from '../lib/support.mjs';
 
-const FLOODER = fileURLToPath(new URL('../support/flooder.py', import.meta.url));
+const FLOODER = fileURLToPath(new URL('../../support/flooder.py', import.meta.url));
 const FLOOD_ADDRESS = '127.0.0.2';
 const OWN_ADDRESS = '127.0.0.3';
 const KINDS = ['ping', 'health', 'journalled', 'unknown', 'coap', 'program', 'malformed', 'mixed'];

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
-import { folder } from './support.mjs';
+import { folder } from '../lib/support.mjs';
 
-const SOURCE = fileURLToPath(new URL('../support/faulty-disk.ts', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../support/faulty-disk.ts', import.meta.url));
 
 /**
  * Makes a disk of which each sync takes longer, once it is told so; it writes nothing down.

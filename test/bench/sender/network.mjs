@@ -4,7 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { startLoopback } from '../../dist/loopback/index.js';
+import { startLoopback } from '../../../dist/loopback/index.js';
 
 const DEVICE_PORT = 6969;
 const HASH = 0x23;

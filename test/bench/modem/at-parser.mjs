@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
-import { atLeast, folder, median } from './support.mjs';
+import { atLeast, folder, median } from '../lib/support.mjs';
 
 const ROUNDS = 9;
 const DATAGRAMS = 4000;
@@ -11,7 +11,7 @@ const PAYLOAD_BYTES = 1300;
 /** As a USB serial port gives them. */
 const CHUNK_BYTES = 512;
 const BOUND_MB_PER_SECOND = 5;
-const MODEM = fileURLToPath(new URL('../../agent/transport/modem', import.meta.url));
+const MODEM = fileURLToPath(new URL('../../../agent/transport/modem', import.meta.url));
 
 export const title = 'The parser of a modem’s bytes';
 export const method = `${DATAGRAMS} reads of ${PAYLOAD_BYTES} random bytes in each dialect’s form, with the commands before them and the results behind, in chunks of ${CHUNK_BYTES} bytes, through the dialogue that the agent’s engine and \`modem replay\` share, in one process; ${ROUNDS} rounds, medians`;

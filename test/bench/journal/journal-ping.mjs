@@ -1,5 +1,5 @@
+import { atMost, median, rest, startEcho, startLoad } from '../lib/support.mjs';
 import { diskName, freshFolder, LOST_AFTER_MS, sendWork, startJournalAgent } from './journal-agent.mjs';
-import { atMost, median, rest, startEcho, startLoad } from './support.mjs';
 
 const ROUNDS = 9;
 /** The bound of p99 in milliseconds, by the number of journalled commands in flight. */
@@ -26,7 +26,7 @@ const milliseconds = (/** @type {number} */ ms) => `${ms.toFixed(2)} ms`;
 export async function run() {
   const disk = diskName();
   const pinger = startLoad();
-  const ping = (/** @type {import('./support.mjs').Server} */ { address, port }) =>
+  const ping = (/** @type {import('../lib/support.mjs').Server} */ { address, port }) =>
     pinger.run({ kind: 'paced', format: 'text', perSecond: PINGS_PER_SECOND, ms: PING_MS, address, port });
 
   /** @param {number} inFlight */

@@ -1,3 +1,4 @@
+import { atMost, startLoad } from '../lib/support.mjs';
 import { fillJournal } from './fill-journal.mjs';
 import {
   diskName,
@@ -8,7 +9,6 @@ import {
   startJournalAgent,
   writtenBytes,
 } from './journal-agent.mjs';
-import { atMost, startLoad } from './support.mjs';
 
 /** The bound of the bytes of a command, by how many commands are remembered. */
 const BOUNDS = new Map([

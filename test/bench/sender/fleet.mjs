@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import twilio from 'twilio';
-import { broadcast, IpCommandClient } from '../../dist/sender/index.js';
-import { memoryKiB } from './proc.mjs';
+import { broadcast, IpCommandClient } from '../../../dist/sender/index.js';
+import { memoryKiB } from '../lib/proc.mjs';
 
 const DEVICE_PORT = 6969;
 const PAGE_SIZE = 100;

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { kernelDrops } from './proc.mjs';
-import { atLeast, folder, startAgent, startLoad } from './support.mjs';
+import { kernelDrops } from '../lib/proc.mjs';
+import { atLeast, folder, startAgent, startLoad } from '../lib/support.mjs';
 
 const COUNT = 2000;
 const BYTES = 1300;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { cpuSeconds } from '../lib/proc.mjs';
+import { atLeast, median, rest, startCommitEcho, startLoad } from '../lib/support.mjs';
 import { diskName, freshFolder, readRows, sendWork, startJournalAgent } from './journal-agent.mjs';
-import { cpuSeconds } from './proc.mjs';
-import { atLeast, median, rest, startCommitEcho, startLoad } from './support.mjs';
 
 const ROUNDS = 5;
 /** Not counted: until then V8 still compiles what runs often. */
@@ -75,7 +75,7 @@ export async function journalled(inFlight, program) {
 const echoed = async (inFlight, { record, started, done }) =>
   measure(await startCommitEcho(freshFolder('echo'), [record, started, done]), inFlight);
 
-/** @param {import('./support.mjs').Server} server @param {number} inFlight */
+/** @param {import('../lib/support.mjs').Server} server @param {number} inFlight */
 async function measure(server, inFlight) {
   const load = startLoad();
   await sendWork(load, server, WARM_UP, inFlight);

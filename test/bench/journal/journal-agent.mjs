@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'libsql';
-import { folder, startAgent } from './support.mjs';
+import { folder, startAgent } from '../lib/support.mjs';
 
 /** The database in the agent's state folder. */
 export const DATABASE_NAME = 'journal.db';
@@ -100,7 +100,7 @@ export async function sendWork(load, { address, port }, commands, inFlight) {
   return result;
 }
 
-/** @typedef {ReturnType<typeof import('./support.mjs').startLoad>} Load */
+/** @typedef {ReturnType<typeof import('../lib/support.mjs').startLoad>} Load */
 
 /**
  * Returns how many rows a stopped agent's database has, and how long they are in the mean.
