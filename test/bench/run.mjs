@@ -8,6 +8,7 @@ const PATHS = [
   'commands/round-trips',
   'commands/coap',
   'commands/formats',
+  'commands/many-peers',
   'journal/journal',
   'journal/journal-ping',
   'journal/journal-slow-disk',

@@ -1,16 +1,20 @@
 """Keeps commands on their way from many loopback addresses, each answered before its address sends the next.
 
-Usage: many-peers.py ADDRESS PORT PEERS IN_FLIGHT SECONDS text|coap; prints how many were answered, and how many lost.
+Usage: many-peers.py ADDRESS PORT IN_FLIGHT; reads jobs, a line each, `PEERS COMMANDS text|coap`, and prints for each how
+many were answered. A job ends early when none is for a while. As many peers as in an earlier job are the same ones, with
+the same port.
 """
 
 import random
 import socket
 import struct
 import sys
-import time
 
 FIRST = struct.unpack(">I", socket.inet_aton("127.16.0.1"))[0]
-LOST_AFTER = 0.5
+GIVE_UP_AFTER = 5
+MESSAGE_IDS = 65_536
+# IP_PKTINFO has no name in Python's socket module before 3.14.
+IP_PKTINFO = 8
 
 
 def coap_post(number):
@@ -21,41 +25,52 @@ def coap_post(number):
 WRITE = {"text": lambda number: b"#%d ping" % number, "coap": coap_post}
 
 
-def run(address, port, peers, in_flight, seconds, write):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_194_304)
-    sock.bind(("0.0.0.0", 0))
-    sock.settimeout(LOST_AFTER)
-    to = (address, port)
-    # struct in_pktinfo (ip(7)): the source address of what is sent.
-    sources = [struct.pack("=i", 0) + struct.pack(">I", FIRST + peer) + b"\0\0\0\0" for peer in range(peers)]
-    order = list(range(peers))
-    random.shuffle(order)
-    number = answered = lost = 0
+class Peers:
+    """So many addresses, and one port."""
 
-    def send():
-        nonlocal number
-        source = sources[order[number % peers]]
-        sock.sendmsg([write(number)], [(socket.IPPROTO_IP, socket.IP_PKTINFO, source)], 0, to)
-        number += 1
+    def __init__(self, count):
+        self.sent = 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_194_304)
+        self.socket.bind(("0.0.0.0", 0))
+        self.socket.settimeout(GIVE_UP_AFTER)
+        # struct in_pktinfo (ip(7)): the source address of what is sent.
+        self.sources = [struct.pack("=i", 0) + struct.pack(">I", FIRST + peer) + b"\0\0\0\0" for peer in range(count)]
+        random.shuffle(self.sources)
 
-    for _ in range(in_flight):
-        send()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    def send(self, to, write):
+        source = self.sources[self.sent % len(self.sources)]
+        self.socket.sendmsg([write(self.sent)], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, to)
+        self.sent += 1
+
+    def has_message_ids_for(self, commands):
+        return self.sent + commands <= MESSAGE_IDS * len(self.sources)
+
+
+def run(peers, to, in_flight, commands, write):
+    end = peers.sent + commands
+    for _ in range(min(in_flight, commands)):
+        peers.send(to, write)
+    for answered in range(commands):
         try:
-            sock.recv(2048)
-            answered += 1
-            send()
+            peers.socket.recv(2048)
         except TimeoutError:
-            lost += in_flight
-            for _ in range(in_flight):
-                send()
-    print(answered, lost)
+            return answered
+        if peers.sent < end:
+            peers.send(to, write)
+    return commands
+
+
+def main():
+    address, port, in_flight = sys.argv[1:]
+    known = {}
+    for line in sys.stdin:
+        count, commands, kind = line.split()
+        peers = known.get(count)
+        if peers is None or not peers.has_message_ids_for(int(commands)):
+            peers = known[count] = Peers(int(count))
+        print(run(peers, (address, int(port)), int(in_flight), int(commands), WRITE[kind]), flush=True)
 
 
 if __name__ == "__main__":
-    address, port, peers, in_flight, seconds, kind = sys.argv[1:]
-    # IP_PKTINFO has no name in Python's socket module before 3.14.
-    socket.IP_PKTINFO = 8
-    run(address, int(port), int(peers), int(in_flight), float(seconds), WRITE[kind])
+    main()
