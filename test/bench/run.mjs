@@ -9,6 +9,7 @@ const PATHS = [
   'commands/coap',
   'commands/formats',
   'commands/many-peers',
+  'commands/lists',
   'journal/journal',
   'journal/journal-ping',
   'journal/journal-slow-disk',

@@ -1,8 +1,8 @@
 """Keeps commands on their way from many loopback addresses, each answered before its address sends the next.
 
 Usage: many-peers.py ADDRESS PORT IN_FLIGHT; reads jobs, a line each, `PEERS COMMANDS text|coap`, and prints for each how
-many were answered. A job ends early when none is for a while. As many peers as in an earlier job are the same ones, with
-the same port.
+many were answered. A job ends early with an error, or when nothing comes for a while. As many peers as in an earlier job
+are the same ones, with the same port.
 """
 
 import random
@@ -23,6 +23,7 @@ def coap_post(number):
 
 
 WRITE = {"text": lambda number: b"#%d ping" % number, "coap": coap_post}
+IS_ERROR = {"text": lambda reply: b"error" in reply, "coap": lambda reply: reply[1] >= 0x80}
 
 
 class Peers:
@@ -47,14 +48,17 @@ class Peers:
         return self.sent + commands <= MESSAGE_IDS * len(self.sources)
 
 
-def run(peers, to, in_flight, commands, write):
+def run(peers, to, in_flight, commands, kind):
+    write, is_error = WRITE[kind], IS_ERROR[kind]
     end = peers.sent + commands
     for _ in range(min(in_flight, commands)):
         peers.send(to, write)
     for answered in range(commands):
         try:
-            peers.socket.recv(2048)
+            reply = peers.socket.recv(2048)
         except TimeoutError:
+            return answered
+        if is_error(reply):
             return answered
         if peers.sent < end:
             peers.send(to, write)
@@ -69,7 +73,7 @@ def main():
         peers = known.get(count)
         if peers is None or not peers.has_message_ids_for(int(commands)):
             peers = known[count] = Peers(int(count))
-        print(run(peers, (address, int(port)), int(in_flight), int(commands), WRITE[kind]), flush=True)
+        print(run(peers, (address, int(port)), int(in_flight), int(commands), kind), flush=True)
 
 
 if __name__ == "__main__":

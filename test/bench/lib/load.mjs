@@ -44,9 +44,10 @@ const MEMBERS = Object.fromEntries(
 const ONE_MEMBER = { text: ONE_WORD.slice(80) };
 
 const saysError = (/** @type {Buffer} */ bytes) => bytes.includes('error');
+const beginsWithError = (/** @type {Buffer} */ bytes) => bytes.subarray(0, 20).includes('error');
 
+/** @satisfies {Record<string, (inFlight: number) => Format>} */
 const formats = {
-  /** @returns {Format} */
   text: () => ({
     write: (number) => `#${number} ping`,
     numberOf: (bytes) => readNumber(bytes, 1),
@@ -54,6 +55,14 @@ const formats = {
   }),
   json: () => jsonFormat('work'),
   coap: coapFormat,
+  commandsText: () => ({
+    write: (number) => `#${number} commands`,
+    numberOf: (bytes) => readNumber(bytes, 1),
+    isError: beginsWithError,
+  }),
+  commandsJson: () => jsonFormat('commands'),
+  pingJson: () => jsonFormat('ping'),
+  coapDiscovery: (/** @type {number} */ inFlight) => coapFormat(inFlight, '.well-known/core', '', GET),
   longText: () => longText(ONE_WORD),
   manyWords: () => longText(WORDS),
   longJson: () => jsonFormat('echo', ONE_MEMBER),
@@ -68,7 +77,7 @@ const formats = {
 const longText = (words) => ({
   write: (number) => `#${number} echo ${words}`.slice(0, LONG_BYTES),
   numberOf: (bytes) => readNumber(bytes, 1),
-  isError: (bytes) => bytes.subarray(0, 20).includes('error'),
+  isError: beginsWithError,
 });
 
 /** @param {string} method @param {unknown} [params] @returns {Format} */
@@ -77,7 +86,7 @@ function jsonFormat(method, params) {
   return {
     write: (number) => `{"jsonrpc":"2.0","id":${number}${rest}`,
     numberOf: (bytes) => readNumber(bytes, bytes.indexOf('"id":') + 5),
-    isError: saysError,
+    isError: (bytes) => bytes.includes('"error":'),
   };
 }
 
@@ -100,19 +109,33 @@ function longCbor(params) {
   };
 }
 
+/** Methods of CoAP (RFC 7252 §12.1.1). */
+const GET = 0x01;
+const POST = 0x02;
+
+/** Options Uri-Path (RFC 7252 §3.1), the first of a message. @param {string} path of segments of up to 268 bytes */
+function uriPathOptions(path) {
+  return path.split('/').flatMap((segment, index) => {
+    const delta = index === 0 ? 0xb0 : 0;
+    const length = segment.length < 13 ? [delta + segment.length] : [delta + 13, segment.length - 13];
+    return [...length, ...Buffer.from(segment)];
+  });
+}
+
 /**
- * Confirmable POST (RFC 7252 §3), by default to /ping, with the number as its token. A job is an endpoint of its own and must end
- * before its 65,536 message IDs do.
+ * Confirmable request (RFC 7252 §3), by default a POST to /ping, with the number as its token. A job is an endpoint of its
+ * own and must end before its 65,536 message IDs do.
  *
  * @param {number} inFlight
- * @param {string} name
+ * @param {string} path
  * @param {string} payload without a Content-Format
+ * @param {number} method
  * @returns {Format}
  */
-function coapFormat(inFlight, name = 'ping', payload = '') {
-  const header = [0x44, 0x02, 0, 0];
+function coapFormat(inFlight, path = 'ping', payload = '', method = POST) {
+  const header = [0x44, method, 0, 0];
   const token = [0, 0, 0, 0];
-  const uriPath = [0xb0 + name.length, ...Buffer.from(name)];
+  const uriPath = uriPathOptions(path);
   const body = payload === '' ? [] : [0xff, ...Buffer.from(payload)];
   const messages = Array.from({ length: inFlight }, () => Buffer.from([...header, ...token, ...uriPath, ...body]));
   let messageId = 0;

@@ -6,12 +6,13 @@ const WARM_UP_MS = 2000;
 
 /**
  * @typedef {Pick<import('./load.mjs').RoundTripJob, 'format' | 'inFlight' | 'ms' | 'commands'>} Load
+ * @typedef {import('./support.mjs').Server & Partial<Pick<Load, 'format'>>} Target with a format, if it is not the load's
  * @typedef {{ perSecond: number, p50: number, p99: number, lost: number, cpuMicroseconds: number, loadMicroseconds: number }} Round
  */
 
 /**
  * @template {string} Name
- * @param {Record<Name, import('./support.mjs').Server>} servers
+ * @param {Record<Name, Target>} servers
  * @param {number} count of rounds
  * @param {Load} load of one server in one round
  * @returns {Promise<Record<Name, Round>[]>}
@@ -20,10 +21,10 @@ export async function measureInTurn(servers, count, load) {
   const names = /** @type {Name[]} */ (Object.keys(servers));
   const generator = startLoad();
 
-  /** @type {(server: import('./support.mjs').Server, ms: number) => Promise<Round>} */
-  const measure = async ({ address, port, pid }, ms) => {
+  /** @type {(server: Target, ms: number) => Promise<Round>} */
+  const measure = async ({ address, port, pid, format = load.format }, ms) => {
     const before = [pid, generator.pid].map(cpuSeconds);
-    const result = await generator.run({ ...load, kind: 'round-trips', address, port, ms });
+    const result = await generator.run({ ...load, kind: 'round-trips', format, address, port, ms });
     if (result.errors > 0) throw new Error(`${result.errors} of ${result.commands} commands were answered by an error`);
     const [cpuMicroseconds = 0, loadMicroseconds = 0] = [pid, generator.pid].map(
       (each, index) => ((cpuSeconds(each) - (before[index] ?? 0)) / result.commands) * 1e6,
