@@ -16,6 +16,7 @@ const PATHS = [
   'journal/journal-bytes',
   'journal/journal-start',
   'process/start',
+  'process/start-handlers',
   'process/memory',
   'process/idle-cpu',
   'commands/burst',

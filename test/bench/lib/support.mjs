@@ -182,11 +182,12 @@ export const startCoapPackage = () =>
 /**
  * The agent as shipped: the bundle, one JSON line a command.
  *
- * @param {{ program?: string, config?: Record<string, unknown>, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options
+ * @param {{ program?: string, config?: Record<string, unknown>, write?: (config: unknown) => string, level?: 'info' | 'warn', keepLog?: boolean, readyMark?: string, env?: Record<string, string> }} options `write`: writes the configuration, by default as JSON, which is YAML too
  */
 export function startAgent({
   program = PROGRAM,
   config = {},
+  write = JSON.stringify,
   level = 'info',
   keepLog = false,
   readyMark = 'agent started',
@@ -194,7 +195,7 @@ export function startAgent({
 } = {}) {
   if (!existsSync(program)) throw new Error(`${program} does not exist: run npm run build`);
   const file = join(folder, 'config.yaml');
-  writeFileSync(file, JSON.stringify({ ...config, log: { level } })); // JSON is YAML
+  writeFileSync(file, write({ ...config, log: { level } }));
   return startServer(
     (port) => [program, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
     level === 'info' ? readyMark : undefined,
