@@ -55,7 +55,7 @@ export async function measureInTurn(servers, count, load) {
  * Returns the rate of one server against another's, or another of their figures, round by round.
  *
  * @template {string} Name
- * @param {Record<Name, Round>[]} rounds
+ * @param {Record<Name, Pick<Round, 'perSecond' | 'cpuMicroseconds'>>[]} rounds
  * @param {Name} name
  * @param {Name} other
  * @param {'perSecond' | 'cpuMicroseconds'} [figure]

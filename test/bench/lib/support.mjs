@@ -70,7 +70,7 @@ export function track(child) {
 }
 
 /** @param {ChildProcess} child */
-async function end(child) {
+export async function end(child) {
   if (!children.has(child)) return;
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
