@@ -24,6 +24,7 @@ const PATHS = [
   'modem/at-parser',
   'modem/modem-line',
   'sender/broadcast',
+  'sender/broadcast-cli',
   'loopback/loopback',
 ];
 const BENCHES = new Map(PATHS.map((path) => [basename(path), path]));

@@ -1,6 +1,7 @@
 /**
  * What broadcasts are measured on, a process of its own: the loopback, and on each SIM's address a device that answers at
- * once, CoAP or text. Tells its parent how to reach it.
+ * once, CoAP or text. Tells its parent how to reach it. Sets the faults of the API that its parent sends, and answers with
+ * the number of requests since the last were set.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -24,7 +25,18 @@ for (const { address } of own) {
   await once(socket, 'listening');
 }
 process.on('disconnect', () => process.exit());
-process.send?.({ url, accountSid, authToken, sims: own.map(({ sid }) => sid) });
+process.on('message', (/** @type {import('../../../loopback/index.js').ApiFaultsInput} */ apiFaults) => {
+  const { requests } = loopback.apiFaults();
+  loopback.setApiFaults(apiFaults);
+  process.send?.({ requests });
+});
+process.send?.({
+  url,
+  accountSid,
+  authToken,
+  sims: own.map(({ sid }) => sid),
+  names: own.map(({ uniqueName }) => uniqueName),
+});
 
 /**
  * `#id ok pong` for `#id ping`, and for a CoAP request 2.04 in its acknowledgement (RFC 7252 §3).
