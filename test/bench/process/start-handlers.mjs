@@ -30,7 +30,10 @@ export async function run() {
   }
   for (const kind of kinds) {
     const each = times[kind].map((ms) => ms.toFixed(0)).join(' ');
-    console.log(`  ${kind}: ${median(times[kind]).toFixed(0)} ms (${each})`);
+    const fastest = Math.min(...times[kind]) / Math.min(...times.none);
+    console.log(
+      `  ${kind}: ${median(times[kind]).toFixed(0)} ms (${each}); the fastest, against none: ${fastest.toFixed(2)} ×`,
+    );
   }
   const against = (/** @type {'programs' | 'module'} */ kind, /** @type {string} */ what) =>
     atMost(
