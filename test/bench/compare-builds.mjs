@@ -3,9 +3,9 @@
  * command of two builds, measured in turn in one run. Prints the median of each, and of the ratios B/A round by round.
  */
 import { resolve } from 'node:path';
-import { journalled } from './journal.mjs';
-import { measureInTurn } from './rounds.mjs';
-import { median, startAgent } from './support.mjs';
+import { journalled } from './journal/journal.mjs';
+import { measureInTurn } from './lib/rounds.mjs';
+import { median, startAgent } from './lib/support.mjs';
 
 const IN_FLIGHT = 64;
 const ROUND_MS = 1000;

@@ -1,37 +1,45 @@
 /** `npm run bench [-- NAME …]`: measures the agent as shipped against bare Node, on loopback addresses only. */
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { basename } from 'node:path';
 
-const NAMES = [
-  'round-trips',
-  'coap',
-  'formats',
-  'journal',
-  'journal-ping',
-  'journal-slow-disk',
-  'journal-bytes',
-  'journal-start',
-  'start',
-  'memory',
-  'idle-cpu',
-  'burst',
-  'flood',
-  'at-parser',
-  'modem-line',
-  'broadcast',
+/** Each in its folder, and called by its name. */
+const PATHS = [
+  'commands/round-trips',
+  'commands/coap',
+  'commands/formats',
+  'commands/many-peers',
+  'commands/lists',
+  'journal/journal',
+  'journal/journal-ping',
+  'journal/journal-slow-disk',
+  'journal/journal-bytes',
+  'journal/journal-start',
+  'process/start',
+  'process/start-handlers',
+  'process/memory',
+  'process/idle-cpu',
+  'commands/burst',
+  'commands/flood',
+  'modem/at-parser',
+  'modem/modem-line',
+  'sender/broadcast',
+  'sender/broadcast-cli',
+  'loopback/loopback',
 ];
+const BENCHES = new Map(PATHS.map((path) => [basename(path), path]));
 
 const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !NAMES.includes(name));
+const unknown = asked.filter((name) => !BENCHES.has(name));
 if (unknown.length > 0) {
-  console.error(`There is no ${unknown.join(', ')}; there are ${NAMES.join(', ')}.`);
+  console.error(`There is no ${unknown.join(', ')}; there are ${[...BENCHES.keys()].join(', ')}.`);
   process.exit(2);
 }
 
 const findings = [];
 const methods = [];
-for (const name of asked.length > 0 ? asked : NAMES) {
-  const bench = await import(`./${name}.mjs`);
+for (const name of asked.length > 0 ? asked : BENCHES.keys()) {
+  const bench = await import(`./${BENCHES.get(name)}.mjs`);
   console.log(bench.title);
   const found = await bench.run();
   for (const { what, figure, bound, pass } of found) {
