@@ -6,12 +6,12 @@ const WARM_UP_MS = 2000;
 
 /**
  * @typedef {Pick<import('./load.mjs').RoundTripJob, 'format' | 'inFlight' | 'ms' | 'commands'>} Load
- * @typedef {{ perSecond: number, p50: number, p99: number, lost: number, cpuMicroseconds: number, loadMicroseconds: number }} Round
+ * @typedef {{ perSecond: number, commands: number, p50: number, p99: number, lost: number, cpuMicroseconds: number, loadMicroseconds: number }} Round
  */
 
 /**
  * @template {string} Name
- * @param {Record<Name, import('./support.mjs').Server>} servers
+ * @param {Record<Name, import('./support.mjs').Measured>} servers
  * @param {number} count of rounds
  * @param {Load} load of one server in one round
  * @returns {Promise<Record<Name, Round>[]>}
@@ -20,13 +20,14 @@ export async function measureInTurn(servers, count, load) {
   const names = /** @type {Name[]} */ (Object.keys(servers));
   const generator = startLoad();
 
-  /** @type {(server: import('./support.mjs').Server, ms: number) => Promise<Round>} */
-  const measure = async ({ address, port, pid }, ms) => {
-    const before = [pid, generator.pid].map(cpuSeconds);
-    const result = await generator.run({ ...load, kind: 'round-trips', address, port, ms });
+  /** @type {(server: import('./support.mjs').Measured, ms: number) => Promise<Round>} */
+  const measure = async ({ address, port, pid, beside = [], topics }, ms) => {
+    const spent = () => [[pid, ...beside], [generator.pid]].map(sumOfCpuSeconds);
+    const before = spent();
+    const result = await generator.run({ ...load, kind: 'round-trips', address, port, ms, ...(topics && { topics }) });
     if (result.errors > 0) throw new Error(`${result.errors} of ${result.commands} commands were answered by an error`);
-    const [cpuMicroseconds = 0, loadMicroseconds = 0] = [pid, generator.pid].map(
-      (each, index) => ((cpuSeconds(each) - (before[index] ?? 0)) / result.commands) * 1e6,
+    const [cpuMicroseconds = 0, loadMicroseconds = 0] = spent().map(
+      (seconds, index) => ((seconds - (before[index] ?? 0)) / result.commands) * 1e6,
     );
     return { ...result, cpuMicroseconds, loadMicroseconds };
   };
@@ -49,6 +50,9 @@ export async function measureInTurn(servers, count, load) {
   }
   return rounds;
 }
+
+/** @param {readonly number[]} pids */
+const sumOfCpuSeconds = (pids) => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
 
 /**
  * Returns the rate of one server against another's, or another of their figures, round by round.

@@ -1,10 +1,11 @@
-/** `npm run bench [-- NAME …]`: measures the agent as shipped against bare Node, on loopback addresses only. */
+/** `npm run bench [-- NAME …]`: measures the agent as shipped against bare Node and its peers, on loopback addresses only. */
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 
 const NAMES = [
   'round-trips',
   'coap',
+  'peers',
   'formats',
   'journal',
   'journal-ping',
