@@ -1,4 +1,4 @@
-/** `npm run bench [-- NAME …]`: measures the agent as shipped against bare Node, on loopback addresses only. */
+/** `npm run bench [-- NAME …]`: measures the agent as shipped against bare Node and its peers, on loopback addresses only. */
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { basename } from 'node:path';
@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 const PATHS = [
   'commands/round-trips',
   'commands/coap',
+  'peers/peers',
   'commands/formats',
   'commands/many-peers',
   'commands/lists',

@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { encode } from 'cborg';
+import { connectMqtt } from '../peers/mqtt-client.mjs';
 
 /** A datagram that is not answered in this time, or what a job says, is lost, and another goes in its place. */
 const LOST_AFTER_MS = 500;
@@ -23,7 +24,7 @@ const PACE_MS = 1;
  * @property {(bytes: Buffer) => number} numberOf what is written with a number comes back with it
  * @property {(bytes: Buffer) => boolean} isError
  *
- * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number, lostAfterMs?: number }} RoundTripJob
+ * @typedef {{ address: string, port: number, format: keyof typeof formats, inFlight: number, ms: number, commands?: number, lostAfterMs?: number, topics?: import('../peers/mqtt-client.mjs').Topics }} RoundTripJob
  * @typedef {{ perSecond: number, commands: number, lost: number, errors: number, p50: number, p99: number }} RoundTripResult
  * @typedef {{ address: string, port: number, ms: number, count: number, bytes: number }} BurstJob
  * @typedef {{ sendMs: number, busyMs: number }} BurstResult
@@ -187,9 +188,11 @@ async function roundTrips({
   ms,
   commands: enough = Number.POSITIVE_INFINITY,
   lostAfterMs = LOST_AFTER_MS,
+  topics,
 }) {
   const { write, numberOf, isError } = formats[format](inFlight);
-  const socket = await connect({ address, port });
+  /** @type {import('../peers/mqtt-client.mjs').Link} */
+  const socket = await (topics === undefined ? connect({ address, port }) : connectMqtt({ address, port, topics }));
   // The command in place p has a number with N % inFlight = p; each number is used once, also by later jobs, which may
   // happen to get the same port.
   const firstRound = Math.ceil(lastNumber / inFlight);

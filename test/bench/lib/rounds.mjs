@@ -6,8 +6,8 @@ const WARM_UP_MS = 2000;
 
 /**
  * @typedef {Pick<import('./load.mjs').RoundTripJob, 'format' | 'inFlight' | 'ms' | 'commands'>} Load
- * @typedef {import('./support.mjs').Server & Partial<Pick<Load, 'format'>>} Target with a format, if it is not the load's
- * @typedef {{ perSecond: number, p50: number, p99: number, lost: number, cpuMicroseconds: number, loadMicroseconds: number }} Round
+ * @typedef {import('./support.mjs').Measured & Partial<Pick<Load, 'format'>>} Target with a format, if it is not the load's
+ * @typedef {{ perSecond: number, commands: number, p50: number, p99: number, lost: number, cpuMicroseconds: number, loadMicroseconds: number }} Round
  */
 
 /**
@@ -22,12 +22,14 @@ export async function measureInTurn(servers, count, load) {
   const generator = startLoad();
 
   /** @type {(server: Target, ms: number) => Promise<Round>} */
-  const measure = async ({ address, port, pid, format = load.format }, ms) => {
-    const before = [pid, generator.pid].map(cpuSeconds);
-    const result = await generator.run({ ...load, kind: 'round-trips', format, address, port, ms });
+  const measure = async ({ address, port, pid, beside = [], topics, format = load.format }, ms) => {
+    const spent = () => [[pid, ...beside], [generator.pid]].map(sumOfCpuSeconds);
+    const before = spent();
+    const job = { ...load, format, address, port, ms, ...(topics && { topics }) };
+    const result = await generator.run({ ...job, kind: 'round-trips' });
     if (result.errors > 0) throw new Error(`${result.errors} of ${result.commands} commands were answered by an error`);
-    const [cpuMicroseconds = 0, loadMicroseconds = 0] = [pid, generator.pid].map(
-      (each, index) => ((cpuSeconds(each) - (before[index] ?? 0)) / result.commands) * 1e6,
+    const [cpuMicroseconds = 0, loadMicroseconds = 0] = spent().map(
+      (seconds, index) => ((seconds - (before[index] ?? 0)) / result.commands) * 1e6,
     );
     return { ...result, cpuMicroseconds, loadMicroseconds };
   };
@@ -50,6 +52,9 @@ export async function measureInTurn(servers, count, load) {
   }
   return rounds;
 }
+
+/** @param {readonly number[]} pids */
+const sumOfCpuSeconds = (pids) => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
 
 /**
  * Returns the rate of one server against another's, or another of their figures, round by round.

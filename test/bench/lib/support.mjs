@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 /**
  * @typedef {{ what: string, figure: string, bound: string, pass: boolean }} Finding
  * @typedef {{ pid: number, address: string, port: number, startMs: number, log: () => string, stop: () => Promise<void> }} Server
+ * @typedef {Server & { beside?: readonly number[], topics?: import('../peers/mqtt-client.mjs').Topics }} Measured `beside`: other
+ *   processes whose CPU time is part of what it takes; `topics`: it is reached by MQTT
  * @typedef {import('node:child_process').ChildProcess} ChildProcess
  */
 
@@ -19,7 +21,7 @@ const COMMIT_ECHO = fileURLToPath(new URL('../journal/commit-echo.mjs', import.m
 const COAP_PACKAGE = fileURLToPath(new URL('../commands/coap-package.mjs', import.meta.url));
 const LOAD = fileURLToPath(new URL('load.mjs', import.meta.url));
 const NOTIFY_LISTENER = fileURLToPath(new URL('../../support/notify-listener.py', import.meta.url));
-const ADDRESS = '127.0.0.1';
+export const ADDRESS = '127.0.0.1';
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 /** Interval of the pings that test whether a server is ready. */
@@ -62,6 +64,9 @@ export const atMost = (what, figure, bound, print) => ({
   bound: `≤ ${print(bound)}`,
   pass: figure <= bound,
 });
+
+/** A figure that has no bound. @type {(what: string, figure: string) => Finding} */
+export const unbounded = (what, figure) => ({ what, figure, bound: 'none', pass: true });
 
 /** @param {ChildProcess} child */
 export function track(child) {
@@ -114,13 +119,17 @@ export async function listenToNotices(path) {
  * Starts a server and waits until it is ready. Its stdout is a pipe that is read and discarded.
  *
  * @param {(port: number) => [string, ...string[]]} command the program and its arguments
- * @param {string | undefined} readyMark text that it writes when it is ready; undefined: it is ready when it answers a ping
- * @param {boolean} keepLog whether to keep what it writes
- * @param {Record<string, string>} env additional environment variables
+ * @param {object} options
+ * @param {string | undefined} [options.readyMark] text that it writes when it is ready
+ * @param {(port: number) => Promise<unknown>} [options.ready] resolves when it is, where it writes nothing; by default when it
+ *   answers a ping
+ * @param {number} [options.port] by default a free one of UDP
+ * @param {boolean} [options.keepLog] whether to keep what it writes
+ * @param {Record<string, string> | undefined} [options.env] additional environment variables
  * @returns {Promise<Server>}
  */
-async function startServer(command, readyMark, keepLog = false, env = {}) {
-  const port = await freePort();
+export async function startServer(command, { readyMark, ready = answers, port: given, keepLog = false, env = {} }) {
+  const port = given ?? (await freePort());
   // NODE_EXTRA_CA_CERTS alone would double the time that bare Node needs to start.
   const environment = Object.entries(process.env).filter(([name]) => !/^(SUPERSIM_AGENT_|NODE_)/.test(name));
   const begun = performance.now();
@@ -142,7 +151,7 @@ async function startServer(command, readyMark, keepLog = false, env = {}) {
       log += chunk;
       if (readyMark !== undefined && log.includes(readyMark)) resolve(undefined);
     });
-    if (readyMark === undefined) answers(port).then(resolve);
+    if (readyMark === undefined) ready(port).then(resolve, reject);
   });
   const startMs = performance.now() - begun;
   if (!keepLog) child.stdout.removeAllListeners('data').resume();
@@ -150,21 +159,23 @@ async function startServer(command, readyMark, keepLog = false, env = {}) {
 }
 
 /**
- * Resolves when a ping is answered.
+ * Resolves when a datagram is answered.
  *
  * @param {number} port
+ * @param {string | Buffer} probe
  */
-async function answers(port) {
+export async function answers(port, probe = 'ping') {
   const socket = createSocket('udp4');
-  const probe = setInterval(() => socket.send('ping', port, ADDRESS), PROBE_MS);
-  probe.unref();
+  const timer = setInterval(() => socket.send(probe, port, ADDRESS), PROBE_MS);
+  timer.unref();
   await once(socket, 'message');
-  clearInterval(probe);
+  clearInterval(timer);
   socket.close();
 }
 
 /** The bare `node:dgram` echo. */
-export const startEcho = () => startServer((port) => [process.execPath, ECHO, ADDRESS, String(port)], 'ready');
+export const startEcho = () =>
+  startServer((port) => [process.execPath, ECHO, ADDRESS, String(port)], { readyMark: 'ready' });
 
 /**
  * An echo that commits rows.
@@ -173,11 +184,13 @@ export const startEcho = () => startServer((port) => [process.execPath, ECHO, AD
  * @param {readonly number[]} lengths of a row's record, of its progress when started, and when done
  */
 export const startCommitEcho = (state, lengths) =>
-  startServer((port) => [process.execPath, COMMIT_ECHO, ADDRESS, String(port), state, ...lengths.map(String)], 'ready');
+  startServer((port) => [process.execPath, COMMIT_ECHO, ADDRESS, String(port), state, ...lengths.map(String)], {
+    readyMark: 'ready',
+  });
 
 /** A server made with the npm package `coap`. */
 export const startCoapPackage = () =>
-  startServer((port) => [process.execPath, COAP_PACKAGE, ADDRESS, String(port)], 'ready');
+  startServer((port) => [process.execPath, COAP_PACKAGE, ADDRESS, String(port)], { readyMark: 'ready' });
 
 /**
  * The agent as shipped: the bundle, one JSON line a command.
@@ -198,9 +211,7 @@ export function startAgent({
   writeFileSync(file, write({ ...config, log: { level } }));
   return startServer(
     (port) => [program, 'run', '--dev', '--config', file, '--address', ADDRESS, '--port', String(port)],
-    level === 'info' ? readyMark : undefined,
-    keepLog,
-    env,
+    { readyMark: level === 'info' ? readyMark : undefined, keepLog, env },
   );
 }
 
