@@ -1,8 +1,8 @@
+import { raceTimeout } from '../shared/async/with-timeout.js';
 import { milliseconds } from '../shared/duration.js';
 import { SupersimError } from '../shared/errors.js';
 import { toJson } from '../shared/format/value.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
-import { raceTimeout } from '../shared/with-timeout.js';
 import { createClockCheck } from './base/clock-sync.js';
 import { type Log, silentLog } from './base/log.js';
 import { importLater } from './base/shortage.js';

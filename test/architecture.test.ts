@@ -9,12 +9,13 @@ import { describe, expect, it } from 'vitest';
  */
 const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   shared: [
-    ['outcome', 'limits', 'duration', 'version', 'ip-command', 'with-timeout'],
+    ['outcome', 'limits', 'duration', 'version', 'ip-command'],
     ['errors'],
-    ['command', 'cli', 'check-input', 'read-body'],
+    ['command', 'cli', 'check-input', 'async'],
     ['sqlite'],
     ['format'],
     ['coap'],
+    ['oscore'],
     ['index'],
   ],
   agent: [

@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { readInput } from '../../shared/async/read-body.js';
 import { checkInput } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
-import { readInput } from '../../shared/read-body.js';
 import { type AskOptions, controlClient } from '../service/control/client.js';
 import { EVENT_ANSWER_MS, MAX_EVENT_BODY, SEND_LESS, sentEventSchema } from '../service/control/schema.js';
 import type { EventState } from '../service/control/target.js';

@@ -1,5 +1,5 @@
+import { raceTimeout } from '../../shared/async/with-timeout.js';
 import { messageOf } from '../../shared/errors.js';
-import { raceTimeout } from '../../shared/with-timeout.js';
 import type { Context } from './context.js';
 import { type Finding, type Judgement, note } from './finding.js';
 

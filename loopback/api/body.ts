@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { readBody } from '../../shared/read-body.js';
+import { readBody } from '../../shared/async/read-body.js';
 import { VENDOR_CODES, VendorError } from '../vendor-error.js';
 
 /** Maximum size of a request's body: ample for a payload and a URL, percent-encoded. */

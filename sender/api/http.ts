@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type * as z from 'zod';
+import { readBody } from '../../shared/async/read-body.js';
+import { withTimeout } from '../../shared/async/with-timeout.js';
 import { describeIssues } from '../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { readBody } from '../../shared/read-body.js';
 import { VERSION } from '../../shared/version.js';
-import { withTimeout } from '../../shared/with-timeout.js';
 import { ApiError } from './api-error.js';
 import type { Authorization } from './authorization.js';
 import { parseRetryAfter, retryDelay } from './backoff.js';

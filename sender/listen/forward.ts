@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
+import { withTimeout } from '../../shared/async/with-timeout.js';
 import { messageOf } from '../../shared/errors.js';
 import { toJson } from '../../shared/format/value.js';
 import { VERSION } from '../../shared/version.js';
-import { withTimeout } from '../../shared/with-timeout.js';
 import { parseRetryAfter, retryDelay } from '../api/backoff.js';
 import type { HttpIo } from '../api/http.js';
 import { createRateLimiter } from '../base/rate-limiter.js';

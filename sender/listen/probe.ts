@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { raceTimeout, withTimeout } from '../../shared/async/with-timeout.js';
 import { messageOf, SupersimError } from '../../shared/errors.js';
-import { raceTimeout, withTimeout } from '../../shared/with-timeout.js';
 import type { Callback } from '../webhooks/callback.js';
 import { koreSignature, twilioSignature, type WebhookSecrets } from '../webhooks/sign.js';
 

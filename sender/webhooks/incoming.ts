@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { readBody } from '../../shared/read-body.js';
+import { readBody } from '../../shared/async/read-body.js';
 import type { SignedRequest } from './signature.js';
 
 /** Most bytes of a callback's body: a payload of 1300 bytes in Base64, each character escaped, and the parameters. */

@@ -1,11 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import type { Option } from './message.js';
 
-/** The options that this project reads or writes (RFC 7252 §5.10, RFC 7959 §2.1 and §4, RFC 9175 §3). */
+/**
+ * The options that this project reads or writes (RFC 7252 §5.10, RFC 7641 §2, RFC 7959 §2.1 and §4, RFC 8613 §2,
+ * RFC 9175 §3).
+ */
 export const OPTION = {
   uriHost: 3,
   eTag: 4,
+  observe: 6,
   uriPort: 7,
+  oscore: 9,
   uriPath: 11,
   contentFormat: 12,
   maxAge: 14,
@@ -14,6 +19,8 @@ export const OPTION = {
   block2: 23,
   block1: 27,
   size2: 28,
+  proxyUri: 35,
+  proxyScheme: 39,
   size1: 60,
   echo: 252,
   requestTag: 292,

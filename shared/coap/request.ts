@@ -11,8 +11,7 @@ import { findOption, findUint, OPTION, stringOptions, usableOptions } from './op
 
 export const METHOD = { get: '0.01', post: '0.02' } as const;
 
-/** `Proxy-Uri` and `Proxy-Scheme`. */
-const PROXY: readonly number[] = [35, 39];
+const PROXY: readonly number[] = [OPTION.proxyUri, OPTION.proxyScheme];
 
 /** A request, read from its options (RFC 7252 §5.10, RFC 7959, RFC 9175). */
 export interface CoapRequest {

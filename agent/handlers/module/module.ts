@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import * as z from 'zod';
+import { raceTimeout } from '../../../shared/async/with-timeout.js';
 import { describeIssues } from '../../../shared/check-input.js';
 import { messageOf, SupersimError } from '../../../shared/errors.js';
-import { raceTimeout } from '../../../shared/with-timeout.js';
 import { resolveSafePath } from '../file-safety.js';
 import type { Handler, HandlerDefinition } from '../handler.js';
 import { compileHandler } from '../registry.js';

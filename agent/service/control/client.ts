@@ -1,5 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import type * as z from 'zod';
+import { readBody } from '../../../shared/async/read-body.js';
 import { describeIssues } from '../../../shared/check-input.js';
 import {
   ERRORS,
@@ -9,7 +10,6 @@ import {
   SupersimError,
   systemCodeOf,
 } from '../../../shared/errors.js';
-import { readBody } from '../../../shared/read-body.js';
 import { MAX_RESPONSE_BYTES, problemSchema } from './schema.js';
 
 /** A little longer than the agent's own limit for a connection. */

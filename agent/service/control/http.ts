@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { readBody } from '../../../shared/async/read-body.js';
 import { type ErrorCode, isSupersimError, messageOf, SupersimError } from '../../../shared/errors.js';
-import { readBody } from '../../../shared/read-body.js';
 import type { Log } from '../../base/log.js';
 import { findRoute } from './routes.js';
 import { MAX_RESPONSE_BYTES, METRICS_TYPE, SEND_LESS } from './schema.js';

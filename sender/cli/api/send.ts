@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
+import { readInput } from '../../../shared/async/read-body.js';
 import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { readInput } from '../../../shared/read-body.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';

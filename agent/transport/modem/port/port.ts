@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
+import { raceTimeout } from '../../../../shared/async/with-timeout.js';
 import type { SupersimError } from '../../../../shared/errors.js';
-import { raceTimeout } from '../../../../shared/with-timeout.js';
 import { lostError, openError } from './port-error.js';
 
 /** Most bytes of one read. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { raceTimeout, withTimeout } from '../../shared/with-timeout.js';
+import { raceTimeout, withTimeout } from '../../../shared/async/with-timeout.js';
 
 const never = () => new Promise<never>(() => {});
 const untilAborted = (signal: AbortSignal) => sleep(60_000, 'too late', { signal });

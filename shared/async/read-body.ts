@@ -1,4 +1,4 @@
-import { messageOf, SupersimError } from './errors.js';
+import { messageOf, SupersimError } from '../errors.js';
 
 type Chunks = AsyncIterable<Uint8Array | string>;
 

@@ -3,7 +3,7 @@ import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { readBody, readInput } from '../../shared/read-body.js';
+import { readBody, readInput } from '../../../shared/async/read-body.js';
 
 const stream = (...chunks: (string | Uint8Array)[]) => Readable.from(chunks, { objectMode: true });
 

@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  accept,
+  isFresh,
+  NEW_WINDOW,
+  type ReplayWindow,
+  WINDOW_SIZE,
+  windowFrom,
+} from '../../../shared/oscore/replay-window.js';
+import { anyNumber } from '../../support/oscore.js';
+import { SEED, seededRandom } from '../../support/seed.js';
+
+const acceptAll = (window: ReplayWindow, numbers: readonly number[]) => numbers.reduce(accept, window);
+const upTo = (count: number, step = 1, first = 0) => Array.from({ length: count }, (_, index) => first + index * step);
+
+describe('a replay window', () => {
+  it('takes any number of a key that has never been used', () => {
+    expect([0, 1, 2 ** 40 - 1].filter((number) => isFresh(NEW_WINDOW, number))).toHaveLength(3);
+  });
+
+  it('takes no number twice', () => {
+    const window = acceptAll(NEW_WINDOW, [5, 1000, 2 ** 36]);
+    expect([5, 1000, 2 ** 36].filter((number) => isFresh(window, number))).toEqual([]);
+  });
+
+  it('takes numbers that were overtaken, also below the lowest while none has been dropped', () => {
+    const window = acceptAll(NEW_WINDOW, [1000, 3000]);
+    expect([7, 999, 1001, 2999, 3001].filter((number) => !isFresh(window, number))).toEqual([]);
+  });
+
+  it('takes none below the lowest that it keeps, once it is full', () => {
+    const full = acceptAll(NEW_WINDOW, upTo(WINDOW_SIZE, 1024, 1024));
+    expect(isFresh(full, 1023)).toBe(false);
+    expect(isFresh(full, 1025)).toBe(true);
+  });
+
+  it('drops the lowest number, not the oldest', () => {
+    const window = acceptAll(NEW_WINDOW, [9000, ...upTo(WINDOW_SIZE)]);
+    expect(isFresh(window, 9000)).toBe(false);
+    expect(window.numbers.at(-1)).toBe(9000);
+    expect(isFresh(window, 0)).toBe(false);
+  });
+
+  it('that begins again after a loss takes nothing up to the request that was proven fresh', () => {
+    const window = windowFrom(5000);
+    expect([0, 4999, 5000].filter((number) => isFresh(window, number))).toEqual([]);
+    expect(isFresh(window, 5001)).toBe(true);
+    const later = acceptAll(window, [5002, 5001]);
+    expect([4999, 5000, 5001, 5002].filter((number) => isFresh(later, number))).toEqual([]);
+  });
+
+  it('is not changed by a number that is not fresh, nor in place', () => {
+    const window = acceptAll(windowFrom(100), [200, 300]);
+    const stored = JSON.stringify(window);
+    expect(accept(window, 200)).toBe(window);
+    expect(accept(window, 50)).toBe(window);
+    accept(window, 250);
+    expect(JSON.stringify(window)).toBe(stored);
+  });
+
+  it('is bounded, in order, and the same after it was stored', () => {
+    fc.assert(
+      fc.property(fc.array(anyNumber, { maxLength: 200 }), (numbers) => {
+        const window = acceptAll(NEW_WINDOW, numbers);
+        expect(window.numbers.length).toBeLessThanOrEqual(WINDOW_SIZE);
+        expect(window.numbers).toEqual(window.numbers.toSorted((one, other) => one - other));
+        expect(JSON.parse(JSON.stringify(window))).toEqual(window);
+      }),
+      { seed: SEED },
+    );
+  });
+
+  it('never takes a number that it took before, in any order', () => {
+    const { integer } = seededRandom(SEED);
+    for (let round = 0; round < 50; round++) {
+      const taken = new Set<number>();
+      const range = 10 + integer(400);
+      let window = integer(2) === 0 ? NEW_WINDOW : windowFrom(integer(range));
+      for (const number of window.numbers) taken.add(number);
+      for (let step = 0; step < 500; step++) {
+        const number = integer(range) + (step >> 1);
+        if (!isFresh(window, number)) continue;
+        expect(taken.has(number), `${number} in round ${round} of seed ${SEED}`).toBe(false);
+        taken.add(number);
+        window = accept(window, number);
+      }
+    }
+  });
+
+  it('takes every number of a sender in order, with gaps of any width', () => {
+    const { integer } = seededRandom(SEED);
+    let window = NEW_WINDOW;
+    for (let number = 0, step = 0; step < 1000; step++, number += 1 + integer(2 ** 20)) {
+      expect(isFresh(window, number)).toBe(true);
+      window = accept(window, number);
+    }
+  });
+});
