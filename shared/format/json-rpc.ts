@@ -105,19 +105,28 @@ export function formatJsonRpc(answers: readonly Answer[], batch: boolean, write:
   if (whole.length <= limit) return whole;
   const cutters = answers.map((answer) => cutter(answer, write));
   const attempt = (head: number, bare: boolean) => document(cutters.map((cut) => cut(head, bare)));
-  const bare = attempt(0, false).length > limit;
-  const shortest = attempt(0, bare);
+  const coded = attempt(0, false);
+  const bare = coded.length > limit;
+  const shortest = bare ? attempt(0, true) : coded;
   const unrecorded = batch && shortest.length > limit ? answers.findLastIndex(isUnrecorded) : -1;
   if (unrecorded !== -1) return formatJsonRpc(answers.toSpliced(unrecorded, 1), batch, write, limit);
-  return longestWithin((head) => attempt(head, bare), limit);
+  return longestWithin(shortest, (head) => attempt(head, bare), limit);
 }
 
-/** Returns the document with the longest heads of results that has at most `limit` bytes; else that with none. */
-function longestWithin(attempt: (head: number) => Uint8Array, limit: number): Uint8Array {
-  let best = attempt(0);
-  for (let low = 0, high = limit; low < high; ) {
-    const head = Math.ceil((low + high) / 2);
+/**
+ * Returns the document with the longest heads of results that has at most `limit` bytes; else the shortest, with none. Documents
+ * grow with their heads, mostly evenly, so the length is interpolated; every third step halves what is left, whatever the
+ * text is like.
+ */
+function longestWithin(shortest: Uint8Array, attempt: (head: number) => Uint8Array, limit: number): Uint8Array {
+  let best = shortest;
+  let bytesPerHeadByte = 1;
+  for (let low = 0, high = limit, step = 1; low < high; step++) {
+    const room = Math.floor((limit - best.length) / bytesPerHeadByte);
+    const half = Math.ceil((high - low) / 2);
+    const head = low + (step % 3 === 0 ? half : Math.min(Math.max(room, 1), high - low));
     const cut = attempt(head);
+    bytesPerHeadByte = Math.max(1, (cut.length - best.length) / (head - low));
     if (cut.length <= limit) {
       best = cut;
       low = head;
@@ -137,7 +146,7 @@ export function cutJsonRpc(document: unknown, write: Writer, limit: number): Uin
     write(
       Array.isArray(document) ? document.map((response) => cutWritten(response, head)) : cutWritten(document, head),
     );
-  return longestWithin(attempt, limit);
+  return longestWithin(attempt(0), attempt, limit);
 }
 
 function cutWritten(response: unknown, head: number): unknown {
@@ -189,9 +198,11 @@ function wholeResponse({ id, reply }: Answer): Response {
 
 /** Makes a response with a head of so many bytes, or the whole response where that is not longer. */
 function cutter(answer: Answer, write: Writer): (head: number, bare: boolean) => Response {
+  const cutAt = cutResponse(answer);
+  // A result that is cut already only gets shorter.
+  if (!('error' in answer.reply) && isCutResult(answer.reply.result)) return cutAt;
   const whole = wholeResponse(answer);
   const size = write(whole).length;
-  const cutAt = cutResponse(answer);
   return (head, bare) => {
     const cut = cutAt(head, bare);
     return write(cut).length < size ? cut : whole;
