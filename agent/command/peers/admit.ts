@@ -6,7 +6,7 @@ import type { Datagram } from '../../transport/transport.js';
 /** Why a datagram is refused. */
 export type RefusalCause = 'source' | 'empty' | 'oversize' | 'overload';
 
-/** The answers for so many of the last addresses are remembered, and for up to twice as many: looking one up is slow. */
+/** The answers for so many of the last addresses of version 6 are remembered, and for up to twice as many: checks are slow. */
 const REMEMBERED_ADDRESSES = 16_384;
 
 /**
@@ -34,16 +34,72 @@ export function createCarrierCheck(gateway: Endpoint): (address: string) => bool
 /** Tells whether an address is in one of the ranges. */
 export function inRanges(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
+  const version4: Range[] = [];
   for (const range of ranges) {
     const [network = '', prefix = ''] = range.split('/');
     list.addSubnet(network, Number(prefix), isVersion6(network) ? 'ipv6' : 'ipv4');
+    if (!isVersion6(network)) version4.push(rangeOf(network, Number(prefix)));
   }
+  // Ranges of version 6 may have addresses of version 4 in them (::ffff:0:0/96).
+  const inList = remember((address) => list.check(address, isVersion6(address) ? 'ipv6' : 'ipv4'));
+  return (address) => {
+    const number = numberOf(address);
+    return (
+      version4.some(({ first, last }) => number >= first && number <= last) || (needsList(number) && inList(address))
+    );
+  };
+
+  function needsList(number: number): boolean {
+    return Number.isNaN(number) || version4.length < ranges.length;
+  }
+}
+
+/** The first and the last address of a range of version 4. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+function rangeOf(network: string, prefix: number): Range {
+  const size = 2 ** (32 - prefix);
+  const number = numberOf(network);
+  const first = number - (number % size);
+  return { first, last: first + size - 1 };
+}
+
+const DOT = 0x2e;
+const ZERO = 0x30;
+
+/**
+ * Reads an address of version 4. That takes less time than to look it up among thousands.
+ *
+ * @returns NaN for another address
+ */
+function numberOf(address: string): number {
+  let number = 0;
+  let part = Number.NaN;
+  let dots = 0;
+  for (let at = 0; at < address.length; at++) {
+    const code = address.charCodeAt(at);
+    const digit = code - ZERO;
+    if (digit >= 0 && digit <= 9) part = (Number.isNaN(part) ? 0 : part * 10) + digit;
+    else if (code === DOT && part <= 255) {
+      number = number * 256 + part;
+      part = Number.NaN;
+      dots++;
+    } else return Number.NaN;
+  }
+  return dots === 3 && part <= 255 ? number * 256 + part : Number.NaN;
+}
+
+/** Makes a check that remembers its answers for the last addresses. */
+function remember(check: (address: string) => boolean): (address: string) => boolean {
   let recent = new Map<string, boolean>();
   let older = new Map<string, boolean>();
   return (address) => {
     const known = recent.get(address);
     if (known !== undefined) return known;
-    const answer = older.get(address) ?? list.check(address, isVersion6(address) ? 'ipv6' : 'ipv4');
+    const answer = older.get(address) ?? check(address);
     if (recent.size >= REMEMBERED_ADDRESSES) {
       older = recent;
       recent = new Map();

@@ -1,10 +1,12 @@
 import { decode, encode } from 'cborg';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CommandId, Reply } from '../../../shared/command.js';
 import { ERRORS } from '../../../shared/errors.js';
 import { LONGEST_JOURNAL_IDENTITY } from '../../../shared/format/journal-identity.js';
 import { type Answer, formatJsonRpc, MAX_BATCH, parseJsonRpc, type Writer } from '../../../shared/format/json-rpc.js';
 import { type Message, REPLY_MESSAGE } from '../../../shared/format/message.js';
+import { SEED } from '../../support/seed.js';
 
 const json: Writer = (document) => Buffer.from(JSON.stringify(document));
 const parse = (document: unknown) => parseJsonRpc(document, json);
@@ -199,6 +201,39 @@ function written(answers: readonly Answer[], write: Writer = json): unknown[] {
   if (!Array.isArray(document)) throw new Error('no batch was written');
   return document;
 }
+
+describe('a result that does not fit one datagram', () => {
+  const text = fc.string({
+    minLength: 200,
+    maxLength: 3000,
+    unit: fc.constantFrom('a', '"', '\\', 'é', '\u{1f600}', '\n'),
+  });
+
+  it.each<[string, Writer]>([
+    ['JSON', json],
+    ['CBOR', (document) => encode(document)],
+  ])('is cut in %s to the longest head that fits, also where it was cut before', (_, write) => {
+    fc.assert(
+      fc.property(text, fc.integer({ min: 80, max: 1300 }), fc.boolean(), (whole, limit, wasCut) => {
+        const bytes = wasCut ? 100_000 : Buffer.byteLength(whole);
+        const result = wasCut ? { cut: true, bytes, head: whole } : whole;
+        const response = (value: unknown) => write({ jsonrpc: '2.0', id: 1, result: value });
+        fc.pre(response(result).length > limit);
+        // One character more after the other.
+        let longest = 0;
+        let head = '';
+        for (const character of ['', ...whole]) {
+          head += character;
+          const { length } = response({ cut: true, bytes, head });
+          if (length > limit) break;
+          longest = length;
+        }
+        expect(formatJsonRpc([{ id: 1, reply: { result } }], false, write, limit)).toHaveLength(longest);
+      }),
+      { seed: SEED, numRuns: 300 },
+    );
+  });
+});
 
 describe('replies to a batch that do not fit one datagram', () => {
   it('are cut to one length, short ones not at all', () => {

@@ -1,9 +1,12 @@
 import { randomInt } from 'node:crypto';
+import { BlockList } from 'node:net';
+import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAgent } from '../../../../agent/agent.js';
 import { createAdmission, createCarrierCheck } from '../../../../agent/command/peers/admit.js';
 import { recordingLog } from '../../../support/log.js';
 import { needs } from '../../../support/needs.js';
+import { SEED } from '../../../support/seed.js';
 import { openPeer, randomAddress } from '../../../support/udp.js';
 
 const datagram = (address: string, length = 4) => ({
@@ -45,6 +48,25 @@ describe('the allow list', () => {
 
   it('lets nobody in whose address is none', () => {
     expect(admitted(['0.0.0.0/0', '::/0'], ['', 'localhost', '1.2.3', '1.2.3.4.5', '1.2.3.256'])).toEqual([]);
+  });
+
+  it('means of IPv4 what the BlockList of Node means', () => {
+    const address = fc.ipV4();
+    const range = fc.tuple(address, fc.integer({ min: 0, max: 32 }));
+    fc.assert(
+      fc.property(fc.array(range, { minLength: 1, maxLength: 4 }), fc.array(address), (ranges, addresses) => {
+        const list = new BlockList();
+        for (const [network, prefix] of ranges) list.addSubnet(network, prefix);
+        const near = ranges.map(([network]) => network);
+        const all = [...addresses, ...near];
+        const allow = ranges.map(([network, prefix]) => `${network}/${prefix}`);
+        expect(admitted(allow, all)).toEqual(all.filter((one) => list.check(one)));
+      }),
+      { seed: SEED, numRuns: 500 },
+    );
+    expect(admitted(['0.0.0.0/0'], ['1..2.3', '.1.2.3', '1.2.3.', '1.2.3.4 ', '256.1.1.1', '1.2.3.4'])).toEqual([
+      '1.2.3.4',
+    ]);
   });
 
   it('answers the same when it has seen ten thousands of addresses since', () => {
