@@ -164,21 +164,28 @@ export class IpCommandClient {
     for await (const { ip_commands } of this.#follow(first, pageSchema)) yield ip_commands;
   }
 
-  /** Yields the SIMs of a Fleet, by its SID or unique name. */
-  async *sims(fleet: string): AsyncGenerator<SimResource, void, undefined> {
+  /**
+   * Yields the SIMs of a Fleet, by its SID or unique name.
+   *
+   * @param signal ends the reading, as the client's own does
+   */
+  async *sims(fleet: string, signal?: AbortSignal): AsyncGenerator<SimResource, void, undefined> {
     const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${SIMS_PAGE_SIZE}` });
     const first = `${new URL('Sims', this.#collection).href}?${query}`;
-    for await (const { sims } of this.#follow(first, simPageSchema)) yield* sims;
+    for await (const { sims } of this.#follow(first, simPageSchema, signal)) yield* sims;
   }
 
   async *#follow<S extends z.ZodType<{ meta: z.output<typeof meta> }>>(
     first: string,
     schema: S,
+    signal?: AbortSignal,
   ): AsyncGenerator<z.output<S>, void, undefined> {
+    const signals = [this.#connection.signal, signal].filter((each) => each !== undefined);
+    const connection = { ...this.#connection, signal: signals.length === 0 ? undefined : AbortSignal.any(signals) };
     let url: string | undefined = first;
     for (let page = 0; url !== undefined; page++) {
       if (page === MAX_PAGES) throw invalidResponse(`the list has more than ${MAX_PAGES} pages`);
-      const body: z.output<S> = await callApi(this.#connection, this.#get(url), schema);
+      const body: z.output<S> = await callApi(connection, this.#get(url), schema);
       yield body;
       url = body.meta.next_page_url ?? undefined;
     }

@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
-import type { IpCommandClient } from '../api/client.js';
 import { ACCOUNT_INTERVAL_MS, accountReplies } from '../replies/account-polling.js';
 import { checkRequest } from '../request/request.js';
 import { type AskSim, createAskSim } from './ask-sim.js';
@@ -17,6 +16,7 @@ import {
   DEFAULT_CONCURRENCY,
   MAX_CONCURRENCY,
 } from './options.js';
+import { readFleet } from './sim-list.js';
 
 const optionsSchema = z.object({
   interval: z.number().min(1).default(ACCOUNT_INTERVAL_MS),
@@ -46,12 +46,8 @@ export async function* broadcast(
     throw new SupersimError('bad-input', '`canary` needs the number of SIMs: pass `total`');
   }
   if (typeof sims === 'string') throw new SupersimError('bad-input', '`sims` is a string: pass a list');
-  const source = 'fleet' in sims ? sidsOf(options.client, sims.fleet) : sourceOf(sims);
+  const source = 'fleet' in sims ? readFleet(options.client, sims.fleet) : sourceOf(sims);
   yield* broadcastFrom(source, command, options, canary && createCanaryGroup(canary, total ?? 0));
-}
-
-async function* sidsOf(client: Pick<IpCommandClient, 'sims'>, fleet: string): AsyncGenerator<string, void, undefined> {
-  for await (const { sid } of client.sims(fleet)) yield sid;
 }
 
 const sourceOf = (sims: Iterable<string> | AsyncIterable<string>): ItemSource<string> =>

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import * as z from 'zod';
 import { messageOf, SupersimError } from '../../shared/errors.js';
+import type { IpCommandClient } from '../api/client.js';
 
 /** Longest row, in characters. */
 const MAX_ROW = 65_536;
@@ -50,6 +51,15 @@ export async function* readSims(input: Readable): AsyncGenerator<string, void, u
   } finally {
     input.destroy();
   }
+}
+
+/** Yields the SIDs of a Fleet's SIMs. @param signal ends the reading */
+export async function* readFleet(
+  client: Pick<IpCommandClient, 'sims'>,
+  fleet: string,
+  signal?: AbortSignal,
+): AsyncGenerator<string, void, undefined> {
+  for await (const { sid } of client.sims(fleet, signal)) yield sid;
 }
 
 function checkSim(sim: string, row: number): string {

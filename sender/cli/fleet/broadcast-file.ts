@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { milliseconds } from '../../../shared/duration.js';
 import { SupersimError } from '../../../shared/errors.js';
 import type { IpCommandClient } from '../../api/client.js';
-import { readSims } from '../../broadcast/sim-list.js';
+import { readFleet, readSims } from '../../broadcast/sim-list.js';
 import {
   type BroadcastState,
   createBroadcastState,
@@ -36,7 +36,7 @@ export async function openBroadcast(
 ): Promise<OpenedBroadcast> {
   if (args.resume !== undefined) return resumeBroadcast(args.resume, client, signal);
   const command = readCommand(args);
-  const sims = simsOf(args, client, io);
+  const sims = simsOf(args, client, io, signal);
   const path = args.state ?? defaultPath(new Date());
   const state = await createBroadcastState(path, command);
   try {
@@ -56,7 +56,8 @@ async function resumeBroadcast(path: string, client: IpCommandClient, signal: Ab
   const state = await openBroadcastState(path);
   const { fleet } = state.command;
   try {
-    if (!state.isWhole && fleet !== undefined) await firstOf(state, state.add(sidsOf(client, fleet), signal));
+    if (!state.isWhole && fleet !== undefined)
+      await firstOf(state, state.add(readFleet(client, fleet, signal), signal));
     if (state.total === 0) throw badInput(`no SIMs: the Fleet ${fleet} is empty`);
   } catch (error) {
     state.close();
@@ -89,17 +90,18 @@ function readCommand(args: BroadcastArgs): StoredBroadcastCommand {
   return { name, params, format, get, devicePort, deadline, canary, fleet };
 }
 
-function simsOf({ file, fleet }: BroadcastArgs, client: IpCommandClient, io: CliIo): () => AsyncIterable<string> {
-  if (fleet !== undefined) return () => sidsOf(client, fleet);
+function simsOf(
+  { file, fleet }: BroadcastArgs,
+  client: IpCommandClient,
+  io: CliIo,
+  signal: AbortSignal,
+): () => AsyncIterable<string> {
+  if (fleet !== undefined) return () => readFleet(client, fleet, signal);
   if (file !== undefined) return () => readSims(inputOf(file, io));
   throw badInput('name the SIMs by --file or --fleet, or resume a broadcast by --resume');
 }
 
 const inputOf = (file: string, { stdin }: CliIo): Readable => (file === '-' ? stdin : createReadStream(file));
-
-async function* sidsOf(client: IpCommandClient, fleet: string): AsyncGenerator<string, void, undefined> {
-  for await (const { sid } of client.sims(fleet)) yield sid;
-}
 
 /** `broadcast-20260301-120000.db`, UTC. */
 const defaultPath = (now: Date) =>

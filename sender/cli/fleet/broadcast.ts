@@ -56,8 +56,7 @@ export async function runBroadcastCli(
   const client = await openClient({ profile: args.profile }, io);
   const reading = new AbortController();
   const readingSignal = AbortSignal.any([signal, reading.signal]);
-  const lister = await openClient({ profile: args.profile, signal: readingSignal }, io);
-  const opened = await openBroadcast(args, lister, io, readingSignal).catch((error: unknown) => {
+  const opened = await openBroadcast(args, client, io, readingSignal).catch((error: unknown) => {
     if (signal.aborted) return undefined;
     throw error;
   });
