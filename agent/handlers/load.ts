@@ -45,10 +45,11 @@ export async function loadHandlers(
   for (const handler of [...builtIns.map(compileBuiltIn), ...restartHandlers(config), ...own.map(compileHandler)]) {
     addHandler(registry, handler);
   }
-  const added = await addConfigured(registry, config, log);
+  const kinds = createKinds();
+  const added = await addConfigured(registry, config, log, kinds);
   await addModules(registry, config, log);
   reportRawPorts(registry, config, log);
-  return { registry, checkFiles: (mayContinue = () => true) => checkAll(added, log, mayContinue) };
+  return { registry, checkFiles: (mayContinue = () => true) => checkAll(added, kinds, log, mayContinue) };
 }
 
 /**
@@ -76,8 +77,7 @@ export async function loadAllHandlers(
 type ConfiguredHandler = readonly [name: string, config: ProgramConfig | SocketConfig];
 
 /** @returns those that were added */
-async function addConfigured(registry: Registry, config: Config, log: Log): Promise<ConfiguredHandler[]> {
-  const kinds = createKinds();
+async function addConfigured(registry: Registry, config: Config, log: Log, kinds: Kinds): Promise<ConfiguredHandler[]> {
   const findIds = once(findUserIds);
   const added: ConfiguredHandler[] = [];
   for (const [name, handler] of Object.entries(config.handlers)) {
@@ -95,6 +95,8 @@ const createKinds = () => ({
   program: lazily(() => importLater(() => import('./program.js'))),
 });
 
+type Kinds = ReturnType<typeof createKinds>;
+
 function lazily<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => {
@@ -106,20 +108,25 @@ function lazily<T>(make: () => T): () => T {
 async function makeConfigured(
   name: string,
   config: ProgramConfig | SocketConfig,
-  kinds: ReturnType<typeof createKinds>,
+  kinds: Kinds,
   findIds: typeof findUserIds,
 ): Promise<Handler> {
   if ('socket' in config) return (await kinds.socket()).socketHandler(name, config);
   return (await kinds.program()).programHandler(name, config, findIds);
 }
 
-async function checkAll(added: readonly ConfiguredHandler[], log: Log, mayContinue: () => boolean): Promise<void> {
+async function checkAll(
+  added: readonly ConfiguredHandler[],
+  kinds: Kinds,
+  log: Log,
+  mayContinue: () => boolean,
+): Promise<void> {
   const places: KnownPlaces = new Map();
   for (let at = 0; at < added.length && mayContinue(); at += CHECKED_AT_ONCE) {
     const checks = added.slice(at, at + CHECKED_AT_ONCE).map(([name, handler]) => ({
       name,
       message: 'socket' in handler ? 'handler socket not usable' : 'handler program not runnable',
-      found: checkFiles(handler, places).catch((error: unknown) => ({ error })),
+      found: checkFiles(handler, kinds, places).catch((error: unknown) => ({ error })),
     }));
     for (const { name, message, found } of checks) {
       const failed = await found;
@@ -129,9 +136,9 @@ async function checkAll(added: readonly ConfiguredHandler[], log: Log, mayContin
 }
 
 /** @param places what was found for other handlers */
-async function checkFiles(config: ProgramConfig | SocketConfig, places: KnownPlaces): Promise<undefined> {
-  if ('socket' in config) await (await import('./socket.js')).resolveSafeSocket(config.socket);
-  else await (await import('./program.js')).checkRunnable(config, places);
+async function checkFiles(config: ProgramConfig | SocketConfig, kinds: Kinds, places: KnownPlaces): Promise<undefined> {
+  if ('socket' in config) await (await kinds.socket()).resolveSafeSocket(config.socket);
+  else await (await kinds.program()).checkRunnable(config, places);
 }
 
 async function addModules(registry: Registry, config: Config, log: Log): Promise<void> {
