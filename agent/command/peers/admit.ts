@@ -42,16 +42,12 @@ export function inRanges(ranges: readonly string[]): (address: string) => boolea
   }
   // Ranges of version 6 may have addresses of version 4 in them (::ffff:0:0/96).
   const inList = remember((address) => list.check(address, isVersion6(address) ? 'ipv6' : 'ipv4'));
+  const hasVersion6 = version4.length < ranges.length;
   return (address) => {
     const number = numberOf(address);
-    return (
-      version4.some(({ first, last }) => number >= first && number <= last) || (needsList(number) && inList(address))
-    );
+    if (version4.some(({ first, last }) => number >= first && number <= last)) return true;
+    return (hasVersion6 || Number.isNaN(number)) && inList(address);
   };
-
-  function needsList(number: number): boolean {
-    return Number.isNaN(number) || version4.length < ranges.length;
-  }
 }
 
 /** The first and the last address of a range of version 4. */
