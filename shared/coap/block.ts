@@ -1,5 +1,5 @@
 import type { Option } from './message.js';
-import { findUint, uintOption } from './options.js';
+import { findUint, OPTION, uintOption } from './options.js';
 
 /** A Block1 or Block2 option (RFC 7959 §2.2). */
 export interface Block {
@@ -9,6 +9,9 @@ export interface Block {
   /** Size exponent 0 to 6: blocks of 16 to 1024 bytes. */
   readonly exponent: number;
 }
+
+/** Tells whether an option is Block1 or Block2. */
+export const isBlockOption = ({ number }: Option): boolean => number === OPTION.block1 || number === OPTION.block2;
 
 export const blockSize = (exponent: number): number => 16 << exponent;
 

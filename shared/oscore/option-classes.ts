@@ -1,5 +1,5 @@
 import type { Option } from '../coap/message.js';
-import { OPTION } from '../coap/options.js';
+import { findOption, OPTION } from '../coap/options.js';
 
 /** The options of class U that are not of class E too: only proxies need them (RFC 8613 §4.1, figure 5). */
 const OUTER: ReadonlySet<number> = new Set([
@@ -17,6 +17,8 @@ const OUTER: ReadonlySet<number> = new Set([
  * class I.
  */
 export const isOuterOption = (number: number): boolean => OUTER.has(number);
+
+export const hasObserve = (options: readonly Option[]): boolean => findOption(options, OPTION.observe) !== undefined;
 
 /** The options of a message: those in the ciphertext, and those outside. */
 export interface SplitOptions {

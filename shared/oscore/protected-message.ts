@@ -1,9 +1,12 @@
+import type { KeyObject } from 'node:crypto';
+import { isBlockOption } from '../coap/block.js';
 import type { Option } from '../coap/message.js';
-import { OPTION } from '../coap/options.js';
-import { AEAD } from './aead.js';
+import { findOption, OPTION } from '../coap/options.js';
+import { AEAD, decrypt } from './aead.js';
 import type { SecurityContext } from './context.js';
 import { formatOscoreOption, type OscoreFields, parseOscoreOption } from './option.js';
-import type { MessageParts } from './plaintext.js';
+import { joinOptions } from './option-classes.js';
+import { type MessageParts, parsePlaintext } from './plaintext.js';
 
 /**
  * Why a message is refused; in parentheses, the unprotected error that a server may send for a request (RFC 8613 §8.2).
@@ -49,7 +52,7 @@ export const formatProtected = (
 export function readFields({ options, payload }: MessageParts): OscoreFields | HeaderRefusal {
   let value: Buffer | undefined;
   for (const option of options) {
-    if (option.number === OPTION.block1 || option.number === OPTION.block2) return 'outer-block';
+    if (isBlockOption(option)) return 'outer-block';
     if (option.number !== OPTION.oscore) continue;
     // RFC 7252 §5.4.5: a second one is treated as an unknown critical option.
     if (value !== undefined) return 'malformed';
@@ -58,6 +61,35 @@ export function readFields({ options, payload }: MessageParts): OscoreFields | H
   if (value === undefined) return 'not-oscore';
   if (payload.length < MIN_CIPHERTEXT_BYTES) return 'malformed';
   return parseOscoreOption(value) ?? 'malformed';
+}
+
+/** What decrypts a message. */
+export interface Opening {
+  readonly key: KeyObject;
+  readonly nonce: Buffer;
+  readonly aad: Uint8Array;
+}
+
+/**
+ * Decrypts a message, and joins its options with the outer ones (RFC 8613 §8.2, steps 5 to 7, and §8.4).
+ *
+ * @param isAllowed tells whether it is a message of the kind that is expected
+ */
+export function open(
+  { key, nonce, aad }: Opening,
+  ciphertext: Buffer,
+  outer: readonly Option[],
+  isAllowed: (inner: MessageParts) => boolean,
+): { readonly ok: true; readonly message: MessageParts } | Refused<'bad-tag' | 'malformed-plaintext'> {
+  const plaintext = decrypt(key, nonce, aad, ciphertext);
+  if (plaintext === undefined) return refused('bad-tag');
+  const inner = parsePlaintext(plaintext);
+  // A message is not protected twice (§4.1.3.6).
+  if (inner === undefined || findOption(inner.options, OPTION.oscore) !== undefined || !isAllowed(inner)) {
+    return refused('malformed-plaintext');
+  }
+  const { code, options, payload } = inner;
+  return { ok: true, message: { code, options: joinOptions(options, outer), payload } };
 }
 
 /** Tells whether a kid context is that of a security context, or was not sent (RFC 8613 §5.1). */

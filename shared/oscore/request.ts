@@ -1,15 +1,15 @@
 import type { Option } from '../coap/message.js';
-import { findOption, OPTION } from '../coap/options.js';
-import { decrypt, encrypt } from './aead.js';
+import { encrypt } from './aead.js';
 import { makeBinding, type RequestBinding } from './binding.js';
 import type { SecurityContext } from './context.js';
-import { joinOptions, splitRequestOptions } from './option-classes.js';
-import { formatPlaintext, type MessageParts, parsePlaintext } from './plaintext.js';
+import { hasObserve, splitRequestOptions } from './option-classes.js';
+import { formatPlaintext, type MessageParts } from './plaintext.js';
 import {
   type DecryptionRefusal,
   formatProtected,
   type HeaderRefusal,
   isOwnContext,
+  open,
   type Refused,
   readFields,
   refused,
@@ -19,8 +19,6 @@ import { partialIvOf, sequenceNumberOf } from './sequence-number.js';
 /** Outer codes of requests: without and with Observe (RFC 8613 §4.2 and §4.1.3.5). */
 const POST = '0.02';
 const FETCH = '0.05';
-
-const hasObserve = (options: readonly Option[]): boolean => findOption(options, OPTION.observe) !== undefined;
 
 export interface RequestProtection {
   /** Sends the ID Context as kid context, which libcoap's server requires. Default: false. */
@@ -97,15 +95,11 @@ export function unprotectRequest(
   const { recipientId, recipientIv, recipientKey } = context;
   if (!kid.equals(recipientId) || !isOwnContext(context, kidContext)) return refused('unknown-kid');
   const binding = makeBinding(recipientId, recipientIv, partialIv, false);
-  const plaintext = decrypt(recipientKey, binding.nonce, binding.aad, ciphertext);
-  if (plaintext === undefined) return refused('bad-tag');
-  const inner = parsePlaintext(plaintext);
-  if (inner === undefined || !isRequest(inner)) return refused('malformed-plaintext');
-  const { code, options, payload } = inner;
-  const message = { code, options: joinOptions(options, outer), payload };
-  return { ok: true, message, binding: { ...binding, observes: hasObserve(options) } };
+  const opened = open({ key: recipientKey, ...binding }, ciphertext, outer, isRequest);
+  if (!opened.ok) return opened;
+  const { message } = opened;
+  return { ok: true, message, binding: { ...binding, observes: hasObserve(message.options) } };
 }
 
-/** A request's code is of class 0 and not 0.00 (RFC 7252 §5.2); it is not protected twice (RFC 8613 §4.1.3.6). */
-const isRequest = ({ code, options }: MessageParts): boolean =>
-  code.startsWith('0.') && code !== '0.00' && findOption(options, OPTION.oscore) === undefined;
+/** A request's code is of class 0 and not 0.00 (RFC 7252 §5.2). */
+const isRequest = ({ code }: MessageParts): boolean => code.startsWith('0.') && code !== '0.00';

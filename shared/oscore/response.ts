@@ -1,15 +1,15 @@
-import { findOption, OPTION } from '../coap/options.js';
-import { decrypt, encrypt, nonceOf } from './aead.js';
+import { encrypt, nonceOf } from './aead.js';
 import type { RequestBinding } from './binding.js';
 import type { SecurityContext } from './context.js';
 import type { OscoreFields } from './option.js';
-import { joinOptions, splitResponseOptions } from './option-classes.js';
-import { formatPlaintext, type MessageParts, parsePlaintext } from './plaintext.js';
+import { hasObserve, splitResponseOptions } from './option-classes.js';
+import { formatPlaintext, type MessageParts } from './plaintext.js';
 import {
   type DecryptionRefusal,
   formatProtected,
   type HeaderRefusal,
   isOwnContext,
+  open,
   type Refused,
   readFields,
   refused,
@@ -38,7 +38,7 @@ export function protectResponse(
   const nonce = partialIv === undefined ? binding.nonce : nonceOf(senderIv, partialIv);
   const { inner, outer } = splitResponseOptions(options);
   const ciphertext = encrypt(senderKey, nonce, binding.aad, formatPlaintext(code, inner, payload));
-  const outerCode = findOption(inner, OPTION.observe) === undefined ? CHANGED : CONTENT;
+  const outerCode = hasObserve(inner) ? CONTENT : CHANGED;
   return formatProtected(outerCode, outer, { partialIv }, ciphertext);
 }
 
@@ -65,13 +65,11 @@ export function unprotectResponse(
   if (!isOwnContext(context, fields.kidContext)) return refused('unknown-kid');
   const { partialIv } = fields;
   const nonce = partialIv === undefined ? binding.nonce : nonceOf(context.recipientIv, partialIv);
-  const plaintext = decrypt(context.recipientKey, nonce, binding.aad, protectedMessage.payload);
-  if (plaintext === undefined) return refused('bad-tag');
-  const inner = parsePlaintext(plaintext);
-  if (inner === undefined || !isResponse(inner, binding)) return refused('malformed-plaintext');
-  const { code, options, payload } = inner;
-  const message = { code, options: joinOptions(options, protectedMessage.options), payload };
-  return { ok: true, message, number: partialIv === undefined ? undefined : sequenceNumberOf(partialIv) };
+  const { payload: ciphertext, options: outer } = protectedMessage;
+  const opening = { key: context.recipientKey, nonce, aad: binding.aad };
+  const opened = open(opening, ciphertext, outer, (inner) => isResponse(inner, binding));
+  if (!opened.ok) return opened;
+  return { ...opened, number: partialIv === undefined ? undefined : sequenceNumberOf(partialIv) };
 }
 
 /**
@@ -82,10 +80,8 @@ const hasResponseForm = ({ code }: MessageParts, { kid }: OscoreFields, { observ
   kid === undefined && (code === CHANGED || (code === CONTENT && observes));
 
 /**
- * A response's code is of class 2, 4 or 5 (RFC 7252 §5.2); it is not protected twice (RFC 8613 §4.1.3.6), and has Observe
- * only when its request has it (§4.1.3.5.2).
+ * A response's code is of class 2, 4 or 5 (RFC 7252 §5.2); it has Observe only when its request has it (RFC 8613
+ * §4.1.3.5.2).
  */
 const isResponse = ({ code, options }: MessageParts, { observes }: RequestBinding): boolean =>
-  /^[245]/.test(code) &&
-  findOption(options, OPTION.oscore) === undefined &&
-  (observes || findOption(options, OPTION.observe) === undefined);
+  /^[245]/.test(code) && (observes || !hasObserve(options));

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { isBlockOption } from '../../../shared/coap/block.js';
 import {
   type CoapMessage,
   EMPTY_CODE,
@@ -95,8 +96,7 @@ const busy = (why: string): ResponseParts => ({
   payload: Buffer.from(`busy: ${why}`),
 });
 
-const isBlockwise = ({ options }: Pick<CoapMessage, 'options'>): boolean =>
-  options.some(({ number }) => number === OPTION.block1 || number === OPTION.block2);
+const isBlockwise = ({ options }: Pick<CoapMessage, 'options'>): boolean => options.some(isBlockOption);
 
 /** A separate response on its way to a direct peer. */
 interface Unacknowledged {
