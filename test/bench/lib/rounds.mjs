@@ -34,14 +34,7 @@ export async function measureInTurn(servers, count, load) {
     return { ...result, cpuMicroseconds, loadMicroseconds };
   };
 
-  for (const name of names) await measure(servers[name], WARM_UP_MS);
-  /** @type {Record<Name, Round>[]} */
-  const rounds = [];
-  for (let round = 0; round < count; round++) {
-    const each = /** @type {Record<Name, Round>} */ ({});
-    for (const name of names) each[name] = await measure(servers[name], load.ms);
-    rounds.push(each);
-  }
+  const rounds = await takeTurns(servers, measure, { count, ms: load.ms, warmUpMs: WARM_UP_MS });
   await generator.stop();
   for (const name of names) {
     const of = (/** @type {keyof Round} */ key) => median(rounds.map((round) => round[name][key]));
@@ -55,6 +48,30 @@ export async function measureInTurn(servers, count, load) {
 
 /** @param {readonly number[]} pids */
 const sumOfCpuSeconds = (pids) => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+
+/**
+ * Measures each target once for a warm-up, which is not counted, and then each in turn, so many rounds.
+ *
+ * @template {string} Name
+ * @template Target
+ * @template Round
+ * @param {Record<Name, Target>} targets
+ * @param {(target: Target, ms: number) => Promise<Round>} measure
+ * @param {{ count: number, ms: number, warmUpMs: number }} times
+ * @returns {Promise<Record<Name, Round>[]>}
+ */
+export async function takeTurns(targets, measure, { count, ms, warmUpMs }) {
+  const names = /** @type {Name[]} */ (Object.keys(targets));
+  for (const name of names) await measure(targets[name], warmUpMs);
+  /** @type {Record<Name, Round>[]} */
+  const rounds = [];
+  for (let round = 0; round < count; round++) {
+    const each = /** @type {Record<Name, Round>} */ ({});
+    for (const name of names) each[name] = await measure(targets[name], ms);
+    rounds.push(each);
+  }
+  return rounds;
+}
 
 /**
  * Returns the rate of one server against another's, or another of their figures, round by round.

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { cpuSeconds } from '../lib/proc.mjs';
+import { takeTurns } from '../lib/rounds.mjs';
 import { end, median, track } from '../lib/support.mjs';
 
 const LOAD = fileURLToPath(new URL('http-load.mjs', import.meta.url));
@@ -36,14 +37,7 @@ export async function measureInTurn(targets) {
     return { ...result, cpuMicroseconds: ((cpuSeconds(pid) - before) / result.requests) * 1e6 };
   };
 
-  for (const name of names) await measure(targets[name], WARM_UP_MS);
-  /** @type {Record<Name, Round>[]} */
-  const rounds = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const each = /** @type {Record<Name, Round>} */ ({});
-    for (const name of names) each[name] = await measure(targets[name], ROUND_MS);
-    rounds.push(each);
-  }
+  const rounds = await takeTurns(targets, measure, { count: ROUNDS, ms: ROUND_MS, warmUpMs: WARM_UP_MS });
   await end(load);
   for (const name of names) {
     const of = (/** @type {keyof Round} */ key) => median(rounds.map((round) => round[name][key])).toFixed(0);
