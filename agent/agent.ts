@@ -6,7 +6,6 @@ import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import { createClockCheck } from './base/clock-sync.js';
 import { type Log, silentLog } from './base/log.js';
 import { importLater } from './base/shortage.js';
-import { describeSecurity } from './command/authorize.js';
 import { type JournalCommands, journalCommands } from './command/journal/commands.js';
 import { createDelivery, type Delivery, type DeliveryState } from './command/outbox/delivery.js';
 import { createCarrierCheck } from './command/peers/admit.js';
@@ -26,6 +25,9 @@ import type { HealthSources, JournalHealth } from './handlers/builtin/health.js'
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
+import { describeSecurity } from './security/authorize.js';
+import type { LoadedKeys } from './security/key-folder.js';
+import { createSecurity, readKeys, type Security } from './security/security.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
 import { createLinks, type Links } from './transport/links/links.js';
@@ -115,6 +117,7 @@ export const createAgent = (options: AgentOptions = {}): Agent =>
 /** Everything that a started agent consists of. */
 interface Parts {
   readonly transport: Links;
+  readonly security: Security;
   /** Without a database and an outbox where the SQLite library cannot be loaded. */
   readonly state: Partial<State>;
   readonly delivery: Delivery;
@@ -123,8 +126,13 @@ interface Parts {
   readonly stopTimers: () => void;
 }
 
+export interface ManagedOptions extends Omit<AgentOptions, 'config'> {
+  /** Folder of systemd's credentials, whose key files count too. */
+  readonly credentials?: string | undefined;
+}
+
 /** Makes an agent from a configuration that has been checked. */
-export function createManagedAgent(config: Config, options: Omit<AgentOptions, 'config'>): ManagedAgent {
+export function createManagedAgent(config: Config, options: ManagedOptions): ManagedAgent {
   const current = { config };
   const { handlers = [], log = silentLog } = options;
   const { id: deviceId } = config.device;
@@ -180,7 +188,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const whenOpened = openState(config, log);
     opening = whenOpened;
     whenOpened.catch(() => undefined);
-    const [transport, { registry, checkFiles }, sources] = await prepare().catch(async (error: unknown) => {
+    const [transport, { registry, checkFiles }, sources, keys] = await prepare().catch(async (error: unknown) => {
       await close(await whenOpened.catch(() => undefined));
       throw error;
     });
@@ -192,11 +200,13 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     const delivery = createDelivery({ transport, outbox, keepMs, rates, stats, log });
     const { maxBytes } = transport;
     const { send } = delivery;
+    const { credentials } = options;
+    const security = createSecurity({ config, loaded: keys, credentials, isSynchronized: clockSynchronized, log });
     const pipeline = createPipeline({
-      ...{ config, registry, submit, journal, identity, send, maxBytes, stats, log },
+      ...{ config, registry, submit, journal, identity, send, security, maxBytes, stats, log },
       idleMs: () => performance.eventLoopUtilization().idle,
     });
-    parts = { transport, state, delivery, pipeline };
+    parts = { transport, state, delivery, pipeline, security };
     try {
       await transport.start((datagram) => receive(pipeline, datagram));
     } catch (error) {
@@ -207,7 +217,8 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     if (isStopped()) return;
     admitting = true;
     const stopDropLog = logKernelDrops(transport, log);
-    const stopMaintenance = maintainJournal(state, pipeline, log);
+    openSecurity(security, state);
+    const stopMaintenance = maintainJournal(state, pipeline, security, log);
     const stopTimers = () => {
       stopDropLog();
       stopMaintenance();
@@ -215,21 +226,22 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     parts = { ...parts, stopTimers };
     delivery.start();
     const { meters } = stats;
-    live = { current, registry, handlers, transport, pipeline, runner, rates, meters, sources, isStopped };
+    live = { current, registry, handlers, transport, pipeline, runner, rates, meters, sources, security, isStopped };
     log.info({ device: deviceId, commands: registry.size }, 'agent started');
-    log.warn({ allow: config.allow }, describeSecurity(config.security.unprotected));
+    logSecurity(security, log);
     void checkFiles(() => !isStopped());
   }
 
   /** Makes what listens, and what runs commands. */
-  async function prepare(): Promise<[Links, LoadedHandlers, HealthSources]> {
+  async function prepare(): Promise<[Links, LoadedHandlers, HealthSources, LoadedKeys]> {
+    const keys = await readKeys(config, options.credentials);
     const transport = await createLinks(config, log, stats.meters.transports);
     parts = { transport };
     const journal = () => journalHealth(parts.state);
     const sources = { clockSynchronized, link: transport.link, journal };
     const loaded = await loadHandlers(config, handlers, log, sources);
     stats.meters.know(loaded.registry.keys());
-    return [transport, loaded, sources];
+    return [transport, loaded, sources, keys];
   }
 
   async function reload(input: ConfigInput): Promise<Reloaded> {
@@ -261,12 +273,13 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     // What was received is answered: it is refused now.
     parts.pipeline?.drain();
     await idle;
-    const { state, pipeline, transport, delivery } = parts;
+    const { state, pipeline, transport, delivery, security } = parts;
     // Replies leave when the ends of their commands are on the disk.
     if (state?.database !== undefined) await flushInTime(state.database);
     pipeline?.stop();
     await transport?.stop();
     delivery?.stop();
+    if (security !== undefined) await raceTimeout(FLUSH_MS, security.stop()).catch(() => undefined);
     state?.journal?.maintain();
     // A start that is under way may not have come to it yet.
     await close(state ?? (await opening?.catch(() => undefined)));
@@ -296,7 +309,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     status: () => ({
       ...describeParts(parts),
       ports,
-      security: { authenticated: false, unprotected: current.config.security.unprotected },
+      security: parts.security?.status(),
       running: runner.running,
       waiting: runner.waiting,
       ...describeStats(stats),
@@ -335,11 +348,30 @@ function logKernelDrops(transport: Links, log: Log): () => void {
   };
 }
 
+/** Sequence numbers are drawn once nobody else uses the state folder: while the database is open, or cannot be used at all. */
+function openSecurity(security: Security, { database }: Partial<State>): void {
+  if (database === undefined) security.open();
+  else database.onOpen(({ writable }) => (writable ? security.open() : undefined));
+}
+
+function logSecurity(security: Security, log: Log): void {
+  const { required, unprotected, keys, problems } = security.status();
+  for (const problem of problems) log.error({ problem }, 'key file cannot be used');
+  const summary = describeSecurity({ required, unprotected, keys: keys.length });
+  if (required) log.info({ keys: keys.map(({ name }) => name) }, summary);
+  else log.warn({}, summary);
+}
+
 /**
  * Recovers the commands of the previous run as soon as the journal can be used, and then forgets and writes what is due
  * once a minute. @returns a function that stops it
  */
-function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeline, log: Log): () => void {
+function maintainJournal(
+  { journal, database }: Partial<State>,
+  pipeline: Pipeline,
+  security: Pick<Security, 'whenReady'>,
+  log: Log,
+): () => void {
   if (journal === undefined || database === undefined) return () => undefined;
   let recovering: Promise<boolean> | undefined;
   let stopped = false;
@@ -353,7 +385,8 @@ function maintainJournal({ journal, database }: Partial<State>, pipeline: Pipeli
 
   async function recover(): Promise<void> {
     if (stopped || recovering !== undefined || journal === undefined) return;
-    recovering = recoverCommands(journal, pipeline, log);
+    // Answers to protected commands of the previous run need sequence numbers.
+    recovering = security.whenReady().then(() => recoverCommands(journal, pipeline, log));
     // Once it has succeeded there is nothing left to recover.
     if (!(await recovering)) recovering = undefined;
   }

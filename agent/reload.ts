@@ -10,6 +10,8 @@ import type { HealthSources } from './handlers/builtin/health.js';
 import type { HandlerDefinition } from './handlers/handler.js';
 import { loadAllHandlers } from './handlers/load.js';
 import { type Registry, replaceHandlers } from './handlers/registry.js';
+import type { LoadedKeys } from './security/key-folder.js';
+import type { Security } from './security/security.js';
 import type { Links } from './transport/links/links.js';
 
 /** The result of a reload. */
@@ -31,6 +33,7 @@ export interface Live {
   /** The embedding program's. */
   readonly handlers: readonly HandlerDefinition[];
   readonly sources: HealthSources;
+  readonly security: Pick<Security, 'prepare' | 'change'>;
   readonly isStopped: () => boolean;
 }
 
@@ -48,11 +51,14 @@ export function createReload(live: Live): ApplyConfig {
     const config = withoutRestart(current.config, next);
     const before = editions ?? (await moduleEditions(current.config));
     editions = before;
+    const keys = await live.security.prepare(config);
+    const [problem] = keys.problems;
+    if (problem !== undefined) throw problem;
     const registry = await loadAllHandlers(config, handlers, sources);
     checkRunning();
     await transport.change(config);
     checkRunning();
-    apply(config, registry);
+    apply(config, registry, keys);
     const now = await moduleEditions(config);
     editions = now;
     const isNewer = (path: string) => before.has(path) && before.get(path) !== now.get(path);
@@ -60,8 +66,9 @@ export function createReload(live: Live): ApplyConfig {
   }
 
   /** Runs between two datagrams; nothing in it can fail. */
-  function apply(config: Config, registry: Registry): void {
+  function apply(config: Config, registry: Registry, keys: LoadedKeys): void {
     current.config = config;
+    live.security.change(config, keys);
     replaceHandlers(live.registry, registry);
     live.meters.know(registry.keys());
     live.pipeline.change(config);

@@ -1,7 +1,7 @@
-import type { Unprotected } from './command/authorize.js';
 import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
 import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
+import type { SecurityStatus } from './security/security.js';
 import type { DatabaseStatus } from './storage/database.js';
 import type { LinkView } from './transport/transport.js';
 
@@ -12,11 +12,8 @@ export interface AgentStatus {
   readonly ports: readonly number[];
   /** Undefined before the start. */
   readonly link: LinkView | undefined;
-  readonly security: {
-    /** Whether requests have to be authenticated. */
-    readonly authenticated: boolean;
-    readonly unprotected: Unprotected;
-  };
+  /** Undefined before the start. */
+  readonly security: SecurityStatus | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;

@@ -46,10 +46,16 @@ export const ERRORS = {
     wire: refused(-32602, '4.00'),
   },
   'authentication-required': {
-    meaning: 'The command stops or changes the device, and the request is not authenticated; it was not run.',
+    meaning:
+      'The request is not protected with a key of the device, which takes no others, or none for this command; it was not run.',
     remedy:
-      'If everyone who can send to the device may do this, set `security.unprotected: allow` in its configuration.',
+      'Protect it with a key. If everyone who can send to the device may do this, see `security.except` and `security.unprotected` in its configuration.',
     wire: refused(-32009, '4.01'),
+  },
+  forbidden: {
+    meaning: 'The key with which the request is protected may not call this command; it was not run.',
+    remedy: 'Use another key, or add the command to `allow` in the key’s file on the device.',
+    wire: refused(-32011, '4.03'),
   },
   busy: {
     meaning:
@@ -152,6 +158,20 @@ export const ERRORS = {
   'handler-invalid': {
     meaning: 'A handler cannot be loaded: its definition or its module is invalid.',
     remedy: 'Correct it as the message says; until then the agent runs without it.',
+  },
+  'key-invalid': {
+    meaning: 'A key file cannot be used; the agent runs without it, and takes no unprotected requests.',
+    remedy: 'Correct or remove what the message names, then `supersim-agent reload`.',
+  },
+  'key-unsafe': {
+    meaning: 'Users other than root and the agent’s can read or change a key file, or the folder of the keys.',
+    remedy:
+      'Run `chown root:supersim-agent FILE` and `chmod 640 FILE`. Who has read the key must be assumed to use it: replace it.',
+  },
+  'numbers-unavailable': {
+    meaning:
+      'Nothing can be protected now: the device’s sequence numbers are lost until its clock is synchronised, or cannot be stored.',
+    remedy: 'See `supersim-agent doctor` for the clock and the disk.',
   },
   'program-unsafe': {
     meaning: 'A handler’s file or socket can be changed by users other than root and the agent’s.',

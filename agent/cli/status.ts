@@ -1,9 +1,9 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
-import { describeSecurity } from '../command/authorize.js';
+import { describeSecurity } from '../security/authorize.js';
 import type { Ask } from '../service/control/client.js';
-import { type LinkShown, statusSchema } from '../service/control/schema.js';
+import { type KeyShown, type LinkShown, statusSchema } from '../service/control/schema.js';
 import { controlOptions, listing, printAnswer } from './control-output.js';
 import { watchAgent } from './status-watch.js';
 
@@ -38,7 +38,7 @@ function formatStatus(status: Status): string {
       ...linkRows(status),
       ...modemRows(status),
       ['ports', ports.join(', ')],
-      ['security', describeSecurity(status.security?.unprotected ?? 'allow')],
+      ...securityRows(status),
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', listed(counters.outcomes)],
       ['not started', counters.notStarted === undefined ? 'unknown' : listed(counters.notStarted)],
@@ -49,6 +49,7 @@ function formatStatus(status: Status): string {
       ],
       ['refused', refused],
       ['sent', `${counters.sent} datagrams, ${formatBytes(counters.sentBytes)}, ${counters.unsent} not sent at once`],
+      ['denied', formatNonZero(counters.denied) || 'nothing'],
       ['held back', formatNonZero(counters.heldBack) || 'nothing'],
       ['last sent', formatLastSent(status.lastSent)],
       ['kernel drops', kernelDrops === undefined ? 'unknown' : String(kernelDrops)],
@@ -62,6 +63,31 @@ function formatStatus(status: Status): string {
     ]),
   ].join('\n');
 }
+
+/** Returns one row for who may command the device, one for each key, and one for each key file that cannot be used. */
+function securityRows({ security }: Status): [string, string][] {
+  const { required = false, unprotected = 'allow', keys = [], problems = [], numbers } = security ?? {};
+  const rows: [string, string][] = [['security', describeSecurity({ required, unprotected, keys: keys.length })]];
+  for (const key of keys) rows.push([`key ${key.name}`, formatKey(key)]);
+  for (const problem of problems) rows.push(['key file', problem]);
+  if (numbers !== undefined && numbers !== 'ready') rows.push(['protected replies', NUMBERS[numbers]]);
+  return rows;
+}
+
+const formatKey = ({ kid, device, allow, windowKnown }: KeyShown): string =>
+  [
+    `kid ${kid}, device ${device}`,
+    `may call ${allow === undefined ? 'all commands' : allow.join(', ') || 'nothing'}`,
+    ...(windowKnown ? [] : ['next request is challenged']),
+  ].join('; ');
+
+/** Why nothing protected can be sent. */
+const NUMBERS = {
+  waiting: 'wait some seconds for a sequence number',
+  unknown: 'none: the sequence numbers are lost until the clock is synchronised',
+  unwritable: 'none: the state folder cannot be written',
+  exhausted: 'none: the sequence numbers are used up; replace the keys',
+} as const;
 
 /** Returns one row for a single link; for two links a row for the one in use, and one for each. */
 function linkRows({ address, link }: Status): [string, string][] {

@@ -5,8 +5,8 @@ import { utf8Head } from '../../shared/format/cut.js';
 import type { Entry, Message, Request } from '../../shared/format/message.js';
 import type { Log } from '../base/log.js';
 import type { Registry } from '../handlers/registry.js';
+import type { Authorize, Caller } from '../security/authorize.js';
 import type { Datagram } from '../transport/transport.js';
-import type { Authorize } from './authorize.js';
 import { encodableReply, encodeAnswers, encodingError, markRepeat } from './codec/encode.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
 import {
@@ -29,6 +29,7 @@ export interface Incoming {
   readonly message: Message;
   readonly datagram: Datagram;
   readonly peer: string;
+  readonly caller: Caller;
   readonly format: Format;
   /** Returns the size of the longest reply that can leave now: while a command runs, the link may change. */
   readonly maxBytes: () => number;
@@ -68,10 +69,10 @@ export function createExchanges(options: ExchangeOptions) {
    * @param resumed the journal's entry, when an earlier run of the agent accepted the datagram
    */
   function take(incoming: Incoming, resumed?: JournalEntry): void {
-    const { message, format, peer, datagram } = incoming;
+    const { message, format, peer, datagram, caller } = incoming;
     const { entries } = message;
     if (entries.length === 0) stats.strayReply();
-    const policy = dedupPolicyOf(message);
+    const policy = dedupPolicyOf(message, caller);
     const isKeyed = policy !== 'none' && format !== 'raw' && entries.some(hasId);
     const key = isKeyed ? datagramKey(peer, datagram.bytes) : undefined;
     if (policy === 'none' || resumed !== undefined) begin(incoming, policy, key, undefined, resumed);
@@ -98,14 +99,14 @@ export function createExchanges(options: ExchangeOptions) {
     found: Found | undefined,
     resumed?: JournalEntry,
   ): void {
-    const { message, format, peer, datagram } = incoming;
+    const { message, format, peer, datagram, caller } = incoming;
     const isTracked = key !== undefined && found?.kind !== 'unknown' && policy === 'track';
     const seen = isTracked
       ? duplicates.begin(textOf(key), parametersOf(peer).exchangeLifetime, performance.now())
       : undefined;
     const refusal = found?.kind === 'unknown' ? found.error.message : undefined;
     const isLost = isTracked && found?.kind === 'lost';
-    const life = lives.open({ datagram, peer, format, resumed }, { key, policy, seen, isLost });
+    const life = lives.open({ datagram, peer, format, caller, resumed }, { key, policy, seen, isLost });
     const exchange: Exchange = { incoming, life, results: [] };
     for (const entry of message.entries) {
       if ('error' in entry) settle(exchange, entry.id, undefined, true, entry);
@@ -118,11 +119,11 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   /** Commands that may run twice are not tracked: that would cost more than running them again. */
-  function dedupPolicyOf({ entries }: Message): DedupPolicy {
+  function dedupPolicyOf({ entries }: Message, caller: Caller): DedupPolicy {
     let policy: DedupPolicy = 'none';
     for (const entry of entries) {
       if ('error' in entry) continue;
-      const one = dedupPolicyFor(registry.get(entry.request.name), authorize);
+      const one = dedupPolicyFor(registry.get(entry.request.name), authorize, caller);
       if (one === 'track') return one;
       if (one === 'lookup') policy = one;
     }
@@ -192,14 +193,14 @@ export function createExchanges(options: ExchangeOptions) {
   }
 
   /** Finds the handler of a request, and checks that it may run with these parameters. */
-  function prepare({ name, params }: Request, { format, datagram }: Incoming) {
+  function prepare({ name, params }: Request, { format, datagram, caller }: Incoming) {
     const handler = registry.get(name);
+    const refusal = authorize(handler, caller);
+    if (refusal !== undefined) return { error: refusal };
     if (handler === undefined) {
       const message = `there is no command ${utf8Head(name, MAX_NAME_LENGTH)}`;
       return { error: { code: 'unknown-command', message } } as const;
     }
-    const refusal = authorize(handler);
-    if (refusal !== undefined) return { error: refusal };
     if (format === 'raw') return { handler, value: datagram.bytes };
     const bound = handler.bind(params, format === 'text');
     return 'error' in bound ? bound : { handler, value: bound.value };

@@ -4,8 +4,9 @@ import type { Command, CommandFormat, Reply } from '../../shared/command.js';
 import { messageOf } from '../../shared/errors.js';
 import type { Log } from '../base/log.js';
 import type { Handler } from '../handlers/handler.js';
+import type { Authorize, Caller } from '../security/authorize.js';
+import type { ProtectedOrigin } from '../security/protection.js';
 import type { Datagram } from '../transport/transport.js';
-import type { Authorize } from './authorize.js';
 import type { DuplicateTable } from './dedup/duplicate-table.js';
 import { type DatagramKey, type DedupPolicy, digestOf, type SeenRequest } from './dedup/entry.js';
 import { type JournalCommand, type JournalEntry, KEY_BYTES } from './journal/entry.js';
@@ -40,6 +41,9 @@ export interface CommandOrigin {
   readonly datagram: Datagram;
   readonly peer: string;
   readonly format: CommandFormat;
+  readonly caller: Caller;
+  /** For a protected request: what is needed to answer it after a restart. */
+  readonly protection?: ProtectedOrigin | undefined;
   /** The journal's entry, when an earlier run of the agent accepted the datagram. */
   readonly resumed?: JournalEntry | undefined;
 }
@@ -115,7 +119,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
         bytes,
         startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
         // Asked again when it starts: a reload may have forbidden it while it waited.
-        mayRun: handler.needsAuthentication === true ? () => authorize(handler) : undefined,
+        mayRun: mayChange(handler, life.origin.caller) ? () => authorize(handler, life.origin.caller) : undefined,
         done: settleOnce,
         slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(life, describe),
       });
@@ -168,8 +172,10 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     const complete = (isRecorded: boolean) => {
       const unrecorded = isFinal && !isRecorded ? results.map(asUnrecorded) : undefined;
       const isOnDisk = isRecorded && setup.policy === 'track' && journal !== undefined && !runsAgain(origin);
-      // What the journal has needs no other memory, and what could not be recorded may be tried again.
-      const isNeedless = isOnDisk || unrecorded !== undefined || results.every(isRefusedAgain);
+      // What the journal has needs no other memory, and what could not be recorded may be tried again. A protected request
+      // that is forgotten would be refused as a replay.
+      const isTriedAgain = unrecorded !== undefined || results.every(isRefusedAgain);
+      const isNeedless = isOnDisk || (isTriedAgain && origin.protection === undefined);
       if (isNeedless && setup.seen?.share !== undefined) duplicates.forget(setup.seen);
       completeOnce(life, unrecorded ?? results, unrecorded === undefined ? reply : encode(unrecorded), send);
     };
@@ -208,7 +214,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
   }
 
   function createHandle(
-    { origin: { datagram, peer, format }, setup: { key } }: Life,
+    { origin: { datagram, peer, format, protection }, setup: { key } }: Life,
     { id, name, request, idempotent, endsWith, deadline }: JournalDetails,
   ): JournalHandle | undefined {
     if (journal === undefined) return undefined;
@@ -218,6 +224,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
       id,
       name,
       format,
+      protection,
       request,
       source: datagram.source,
       port: datagram.port,
@@ -246,6 +253,10 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     },
   };
 }
+
+/** Tells whether a reload may forbid a command that waits: it may take its key away. */
+const mayChange = ({ needsAuthentication }: Handler, { kind }: Caller): boolean =>
+  needsAuthentication === true || kind === 'key';
 
 /** A command that was resumed and may run twice is not looked up in the journal when it is repeated. */
 const runsAgain = ({ resumed }: CommandOrigin): boolean => resumed?.command.idempotent === true;

@@ -1,12 +1,13 @@
 import type { Reply } from '../../shared/command.js';
 import { messageOf } from '../../shared/errors.js';
+import type { Message } from '../../shared/format/message.js';
 import { MAX_PAYLOAD_BYTES } from '../../shared/limits.js';
 import { createRateLimitedLog, type Log } from '../base/log.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
+import type { Security } from '../security/security.js';
 import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';
 import type { Datagram } from '../transport/transport.js';
-import { createAuthorize } from './authorize.js';
 import { createCoapServer } from './coap/server.js';
 import { decode } from './codec/decode.js';
 import { fitReply } from './codec/encode.js';
@@ -33,6 +34,8 @@ export interface PipelineOptions {
   /** Returns the identity of the journal, as a reply carries it. */
   readonly identity?: (() => string | undefined) | undefined;
   readonly send: Send;
+  /** Who may command the device. */
+  readonly security: Pick<Security, 'access' | 'protection' | 'numbers'>;
   /** Returns the size of the longest datagram that can leave now; 1300 bytes unless a modem takes less. */
   readonly maxBytes?: (() => number) | undefined;
   readonly stats: Stats;
@@ -46,7 +49,19 @@ export interface PipelineOptions {
 
 /** The way of a datagram: admit, decode, deduplicate, journal, run, reply. */
 export function createPipeline(options: PipelineOptions) {
-  const { config, registry, submit, journal, identity, send, maxBytes = mostBytes, stats, idleMs, log } = options;
+  const {
+    config,
+    registry,
+    submit,
+    journal,
+    identity,
+    send,
+    security,
+    maxBytes = mostBytes,
+    stats,
+    idleMs,
+    log,
+  } = options;
   let changeable: Changeable = config;
   let refusalOf = createAdmission(config.allow);
   const isCarrier = createCarrierCheck(config.gateway);
@@ -55,14 +70,15 @@ export function createPipeline(options: PipelineOptions) {
   const proofs = createProofs();
   const room = createRoom(proofs, () => changeable.reply.to === 'gateway');
   const duplicates = createDuplicateTable();
-  const authorize = createAuthorize(() => changeable.security.unprotected);
+  const { access } = security;
+  const { authorize } = access;
   const lives = createLives({ authorize, submit, duplicates, journal, identity, stats, log });
   const shared = { registry, authorize, lives, duplicates, stats, log, maxBytes };
   const exchanges = createExchanges({
     ...shared,
     reply: (bytes, { datagram, peer }) => reply(bytes, datagram, peer, 'reply'),
   });
-  const coap = createCoapServer({ ...shared, room, proofs, reply });
+  const coap = createCoapServer({ ...shared, security, room, proofs, reply });
   const intake =
     idleMs && createIntake({ handle: admitOrLog, shed: (datagram) => refuse('overload', datagram), idleMs });
 
@@ -78,9 +94,12 @@ export function createPipeline(options: PipelineOptions) {
       const datagram = datagramOf(command);
       const { format, peer } = command;
       if (format === 'coap') coap.resume(entry, datagram);
-      else exchanges.take({ ...decodeAgain(command), datagram, peer, maxBytes: limitOf(datagram, peer) }, entry);
+      else {
+        const caller = { kind: 'anyone', port: datagram.port } as const;
+        exchanges.take({ ...decodeAgain(command), datagram, peer, caller, maxBytes: limitOf(datagram, peer) }, entry);
+      }
     },
-    /** Encodes the reply that a repeat gets after recovery ended its command. */
+    /** Encodes the reply that a repeat gets after recovery ended its command, if there is one. */
     encodeEnding({ command }: JournalEntry, ending: Reply): Uint8Array | undefined {
       if (command.format === 'coap') return coap.encodeEnding(command, ending);
       return exchanges.encodeForAll({ ...decodeAgain(command), maxBytes }, ending);
@@ -90,14 +109,14 @@ export function createPipeline(options: PipelineOptions) {
       const { id, name, peer } = command;
       stats.ended(command, { id, name, reply: ending, milliseconds: undefined });
       const datagram = datagramOf(command);
-      if (command.format === 'coap') coap.report(command, ending, datagram);
-      else if (bytes !== null)
-        reply(fitReply(command.format, bytes, limitOf(datagram, peer)()), datagram, peer, 'reply');
+      if (bytes === null) return;
+      if (command.format === 'coap') coap.report(command, bytes, datagram);
+      else reply(fitReply(command.format, bytes, limitOf(datagram, peer)()), datagram, peer, 'reply');
     },
     /** See {@link probe}. @param own runs the probe in a place that no command can take */
     probe: (own: SubmitCommand): Promise<void> =>
       probe({ registry, submit: own, duplicates, maxBytes, refusalOf, source: firstOf(changeable.allow) }),
-    /** Applies a configuration: who may send commands, what they may run, and where replies go. */
+    /** Applies a configuration: who may send commands, and where replies go. */
     change(next: Changeable): void {
       changeable = next;
       refusalOf = createAdmission(next.allow);
@@ -152,8 +171,19 @@ export function createPipeline(options: PipelineOptions) {
     else {
       stats.admitted(datagram, decoded.format);
       if (decoded.format === 'coap') coap.receive(decoded.coapMessage, datagram, peer);
-      else exchanges.take({ message: decoded.message, datagram, peer, format: decoded.format, maxBytes: limit });
+      else if (peer === GATEWAY_PEER && !isAnswered(decoded.message, port.port)) {
+        stats.denied('unprotected', source.address, bytes.length);
+      } else {
+        const caller = { kind: 'anyone', port: port.port } as const;
+        exchanges.take({ message: decoded.message, datagram, peer, caller, format: decoded.format, maxBytes: limit });
+      }
     }
+  }
+
+  /** What the carrier brings unprotected costs an answer, and could be forged: it gets none but where it is allowed. */
+  function isAnswered({ entries }: Message, port: number): boolean {
+    const names = entries.map((entry) => ('request' in entry ? entry.request.name : ''));
+    return access.isOpen(port, names);
   }
 
   function countMalformed(peer: string, port: ListenedPort, datagram: Datagram): void {
@@ -210,7 +240,7 @@ export function createPipeline(options: PipelineOptions) {
 const ACK_BYTES = 4;
 
 /** What a reload can change. */
-type Changeable = Pick<Config, 'allow' | 'reply' | 'security'>;
+type Changeable = Pick<Config, 'allow' | 'reply'>;
 
 /** Returns the first address of the first range. */
 const firstOf = ([range = '']: readonly string[]): string => range.split('/')[0] ?? '';

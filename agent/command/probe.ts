@@ -15,7 +15,7 @@ const REQUEST = 'ping';
 const ANSWER = 'ok pong';
 const NAME = 'probe';
 /** Not a device port: those may be pinned to a format or to a handler. */
-const PORT: ListenedPort = { port: 0, format: 'auto', handler: undefined };
+const PORT: ListenedPort = { port: 0, format: 'auto', handler: undefined, unprotected: undefined };
 
 export interface ProbeOptions {
   readonly registry: Registry;
@@ -50,6 +50,7 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     const log = silentLog;
     const stats = createStats(log);
     const authorize = () => undefined;
+    const caller = { kind: 'anyone', port: PORT.port } as const;
     const exchanges = createExchanges({
       registry,
       authorize,
@@ -66,6 +67,6 @@ export function probe({ refusalOf, source, registry, submit, duplicates, maxByte
     if (cause !== undefined) fail(`refused: ${cause}`);
     else if (isClogged) fail('not sent: the duplicate table is full, though entries in it have expired');
     else if (decoded === undefined || decoded.format === 'coap') fail('not decoded');
-    else exchanges.take({ message: decoded.message, datagram, peer: NAME, format: decoded.format, maxBytes });
+    else exchanges.take({ message: decoded.message, datagram, peer: NAME, caller, format: decoded.format, maxBytes });
   });
 }

@@ -40,6 +40,10 @@ const listenedPort = z
       .default('auto')
       .describe('`auto` detects the format by the first bytes; any other value pins the port to it'),
     handler: commandName.optional().describe('Handler of a raw port'),
+    unprotected: z
+      .literal('allow')
+      .optional()
+      .describe('`allow`: this port takes unprotected requests although `security.required` is on'),
   })
   .refine(
     (entry) => (entry.format === 'raw') === (entry.handler !== undefined),
@@ -125,7 +129,15 @@ const settings = z.strictObject({
       ports: z
         .array(
           z.union(
-            [port.transform((number) => ({ port: number, format: 'auto' as const, handler: undefined })), listenedPort],
+            [
+              port.transform((number) => ({
+                port: number,
+                format: 'auto' as const,
+                handler: undefined,
+                unprotected: undefined,
+              })),
+              listenedPort,
+            ],
             'must be a port from 1 to 65535, or an object with a port',
           ),
         )
@@ -213,8 +225,35 @@ const settings = z.strictObject({
       unprotected: z
         .enum(['refuse', 'allow'])
         .default('refuse')
+        .describe('Whether unprotected requests may run `device.reboot`, `agent.restart` and handlers with a `socket`'),
+      required: z
+        .boolean()
+        .optional()
+        .describe('Whether requests must be protected with a key (OSCORE); default: `true` as soon as there is a key'),
+      except: z
+        .array(commandName)
+        .max(64)
+        .default([])
+        .describe('Commands that unprotected requests may call all the same, such as ping'),
+      keys: z
+        .string()
+        .startsWith('/', 'must be an absolute path')
+        .max(4096)
+        .optional()
         .describe(
-          'Whether unauthenticated requests may run `device.reboot`, `agent.restart` and handlers with a `socket`',
+          'Folder of the key files, in which only files ending in `.json` count; default: `keys` in CONFIGURATION_DIRECTORY, else /etc/supersim-agent/keys; with `--dev` none',
+        ),
+    })
+    .prefault({}),
+  events: z
+    .strictObject({
+      key: z
+        .string()
+        .min(1)
+        .max(64)
+        .optional()
+        .describe(
+          'Name of the key that protects events, which is its file’s name without `.json`; default: events are not protected',
         ),
     })
     .prefault({}),

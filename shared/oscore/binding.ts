@@ -41,3 +41,11 @@ export const makeBinding = (kid: Buffer, iv: Buffer, partialIv: Buffer, observes
  */
 export const bindingOf = ({ senderId, senderIv }: SecurityContext, number: number, observes = false): RequestBinding =>
   makeBinding(senderId, senderIv, partialIvOf(number), observes);
+
+/**
+ * Makes the binding of a received request, for example to answer it after a restart.
+ *
+ * @param partialIv as it was sent
+ */
+export const receivedBinding = ({ recipientId, recipientIv }: SecurityContext, partialIv: Buffer): RequestBinding =>
+  makeBinding(recipientId, recipientIv, partialIv, false);

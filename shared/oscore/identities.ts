@@ -5,7 +5,8 @@ import { MAX_KID_CONTEXT_BYTES } from './option.js';
 /** Length of a fleet key, from which the master secrets of all devices are derived. */
 export const FLEET_KEY_BYTES = 32;
 
-const MASTER_SECRET_BYTES = 16;
+/** Length of a device’s master secret. */
+export const MASTER_SECRET_BYTES = 16;
 const MASTER_SECRET_INFO = 'supersim-agent/oscore/1';
 const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
 /** The Sender ID of every device. */

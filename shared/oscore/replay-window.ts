@@ -33,10 +33,23 @@ export const isFresh = ({ floor, numbers }: ReplayWindow, number: number): boole
   number >= floor && !numbers.includes(number);
 
 /** Returns the window with one more accepted number; a number that is not fresh changes nothing. */
-export function accept(window: ReplayWindow, number: number): ReplayWindow {
-  if (!isFresh(window, number)) return window;
-  const at = window.numbers.findLastIndex((kept) => kept < number) + 1;
-  const numbers = window.numbers.toSpliced(at, 0, number).slice(-WINDOW_SIZE);
-  const floor = numbers.length < WINDOW_SIZE ? window.floor : (numbers[0] ?? window.floor);
-  return { floor, numbers };
+export const accept = (window: ReplayWindow, number: number): ReplayWindow =>
+  isFresh(window, number) ? insert(window, number) : window;
+
+/**
+ * Tells whether a request that Echo shows to be fresh may be accepted. It may be lower than the floor, as several requests
+ * can be challenged at once and come back in any order; it must only not have been accepted since the window began.
+ */
+export const isFreshWithEcho = ({ numbers }: ReplayWindow, number: number): boolean =>
+  !numbers.includes(number) && (numbers.length < WINDOW_SIZE || number > (numbers[0] ?? 0));
+
+/** Returns the window with the number of a request that Echo shows to be fresh; others stay as fresh as they were. */
+export const acceptWithEcho = (window: ReplayWindow, number: number): ReplayWindow =>
+  isFreshWithEcho(window, number) ? insert(window, number) : window;
+
+function insert({ floor, numbers: before }: ReplayWindow, number: number): ReplayWindow {
+  const at = before.findLastIndex((kept) => kept < number) + 1;
+  const numbers = before.toSpliced(at, 0, number).slice(-WINDOW_SIZE);
+  // Numbers that Echo let in may be lower than the floor, which never sinks.
+  return { floor: numbers.length < WINDOW_SIZE ? floor : Math.max(floor, numbers[0] ?? 0), numbers };
 }

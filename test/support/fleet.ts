@@ -12,6 +12,8 @@ import { resolveConfig } from '../../agent/config/load.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import { defineHandler } from '../../agent/handlers/handler.js';
 import { addHandler, compileHandler, type Registry } from '../../agent/handlers/registry.js';
+import { NO_KEYS } from '../../agent/security/key-folder.js';
+import { createSecurity } from '../../agent/security/security.js';
 import type { Loopback, SimInput } from '../../loopback/index.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 
@@ -38,6 +40,12 @@ export async function startFleet(loopback: Loopback, file: string): Promise<void
     submit: runner.submit,
     // A reply to a device's address is sent from that address.
     send: ({ bytes, destination }) => sockets.get(destination.address)?.send(bytes, port, address),
+    security: createSecurity({
+      config,
+      loaded: NO_KEYS,
+      isSynchronized: async () => true,
+      log: silentLog,
+    }),
     stats: createStats(silentLog),
     log: silentLog,
   });

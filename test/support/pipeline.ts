@@ -9,12 +9,14 @@ import { createDeadlineGate } from '../../agent/command/runner/deadline-gate.js'
 import { createPlaces } from '../../agent/command/runner/places.js';
 import { createStats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
-import type { ConfigInput } from '../../agent/config/schema.js';
+import type { Config, ConfigInput } from '../../agent/config/schema.js';
 import { echo } from '../../agent/handlers/builtin/echo.js';
 import { health } from '../../agent/handlers/builtin/health.js';
 import { ping } from '../../agent/handlers/builtin/ping.js';
 import type { HandlerDefinition } from '../../agent/handlers/handler.js';
 import { addHandler, compileBuiltIn, compileHandler, type Registry } from '../../agent/handlers/registry.js';
+import type { DeviceKey } from '../../agent/security/key-file.js';
+import { createSecurity } from '../../agent/security/security.js';
 import type { Endpoint } from '../../agent/transport/endpoint.js';
 import { onlyLink, type Transport } from '../../agent/transport/transport.js';
 
@@ -42,6 +44,10 @@ export interface PipelineSetup {
   readonly transport?: string;
   /** The time for which the event loop has waited; without it there is no overload. */
   readonly idleMs?: () => number;
+  /** Its keys; they need a state folder in the configuration. */
+  readonly keys?: readonly DeviceKey[];
+  /** Whether the clock is synchronised. */
+  readonly isSynchronized?: boolean;
 }
 
 export const FROM_CARRIER: Endpoint = { address: '100.64.0.1', port: 6969 };
@@ -58,8 +64,17 @@ export function startPipeline({
   judge,
   transport: name = 'fake',
   idleMs,
+  keys = [],
+  isSynchronized = true,
 }: PipelineSetup = {}) {
   const resolved = resolveConfig(config);
+  const security = createSecurity({
+    config: resolved,
+    loaded: { keys, problems: [] },
+    isSynchronized: async () => isSynchronized,
+    log,
+  });
+  security.open();
   const stats = createStats(log);
   const { counters, meters, recent } = stats;
   const registry: Registry = new Map();
@@ -98,6 +113,7 @@ export function startPipeline({
     journal,
     identity,
     send,
+    security,
     maxBytes: transport.maxBytes,
     stats,
     idleMs,
@@ -116,7 +132,14 @@ export function startPipeline({
   }
 
   return {
-    pipeline,
+    pipeline: {
+      ...pipeline,
+      change(next: Config, loaded = { keys, problems: [] }): void {
+        security.change(next, loaded);
+        pipeline.change(next);
+      },
+    },
+    security,
     counters,
     recent,
     meters,

@@ -6,6 +6,7 @@ import { importLater } from '../../base/shortage.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
 import type { Config } from '../../config/schema.js';
 import type { Reloaded } from '../../reload.js';
+import { defaultKeyFolder } from '../../security/key-folder.js';
 import type { ControlSocket } from '../../service/control/socket.js';
 import type { ControlModem, ControlTarget } from '../../service/control/target.js';
 import type { MetricsSource } from '../../service/metrics/metrics.js';
@@ -24,11 +25,13 @@ export const runCommand: CommandModule<unknown, RunFlags> = {
 
 /** Runs the agent until a signal stops the process. */
 export async function runAgent(flags: RunFlags): Promise<void> {
-  const read = async () => withStateFolder(await configFromFlags(flags), flags);
+  const read = async () => withFolders(await configFromFlags(flags), flags);
   const config = await read();
   const processLog = await createLogger(config.log.level);
   const { log } = processLog;
-  const agent = createManagedAgent(config, { log });
+  // Credentials of systemd (systemd.exec(5)).
+  const credentials = process.env['CREDENTIALS_DIRECTORY'];
+  const agent = createManagedAgent(config, { log, credentials });
   const reload = createReloader({
     agent,
     read,
@@ -57,10 +60,12 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   service?.start();
 }
 
-/** Development agents have no default state folder, which they would fight over. */
-function withStateFolder(config: Config, { dev }: RunFlags): Config {
-  const folder = config.state.folder ?? (dev === true ? undefined : defaultStateFolder(process.env));
-  return { ...config, state: { folder } };
+/** Development agents have no default folders: they would fight over that of the state, and the keys are the device's. */
+function withFolders(config: Config, { dev }: RunFlags): Config {
+  if (dev === true) return config;
+  const folder = config.state.folder ?? defaultStateFolder(process.env);
+  const keys = config.security.keys ?? defaultKeyFolder(process.env);
+  return { ...config, state: { folder }, security: { ...config.security, keys } };
 }
 
 /** Loaded once the agent has started, to start sooner. */

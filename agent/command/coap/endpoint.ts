@@ -10,6 +10,8 @@ import {
 import { OPTION, stringOption, uintOption, usableOptions } from '../../../shared/coap/options.js';
 import { PIGGYBACK_WAIT_MS, parametersOf } from '../../../shared/coap/parameters.js';
 import { BUSY_MAX_AGE_S } from '../../../shared/coap/response.js';
+import type { Caller } from '../../security/authorize.js';
+import type { OpenedRequest } from '../../security/protection.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import {
   beginRequest,
@@ -23,7 +25,8 @@ import {
 } from '../dedup/entry.js';
 import { seenReplyOf } from '../journal/handle.js';
 import type { Found, Then } from '../journal/types.js';
-import type { Stats } from '../stats/stats.js';
+import { createProtectedRequests, isProtected, type ProtectedOptions } from './protected-requests.js';
+import type { CoapPeer, ReceivedRequest, ResponseParts } from './received-request.js';
 
 /** Most separate responses that await an acknowledgement; further ones are sent non-confirmable. */
 const MAX_UNACKNOWLEDGED = 64;
@@ -38,51 +41,35 @@ const MAX_WRONG = 3;
  */
 const LAST_COPY_MS = 25_000;
 
-/** The sender of a message, and the way to answer it. */
-export interface CoapPeer {
-  /** `gateway` for everything from the carrier, else `address:port`. */
-  readonly name: string;
-  readonly address: string;
-  /** A `signal`, such as an acknowledgement, is not kept in the outbox when there is no link. */
-  send(bytes: Uint8Array, kind: 'reply' | 'signal'): void;
-}
-
-/** A response without type, message ID and token, which the endpoint adds. */
-export type ResponseParts = Pick<CoapMessage, 'code' | 'options' | 'payload'>;
-
 /** A request that is to be handled, and how its response is sent. */
-export interface CoapExchange<Peer extends CoapPeer> {
-  readonly request: CoapMessage;
-  readonly peer: Peer;
-  readonly key: DatagramKey;
+export interface CoapExchange<Peer extends CoapPeer> extends ReceivedRequest<Peer> {
   readonly policy: DedupPolicy;
   /** Its entry in the duplicate table; it is finished with the bytes that `encode` returned. */
   readonly seen: SeenRequest;
   /** Whether the journal may have known it, and was lost. */
   readonly isLost: boolean;
-  /** Returns the response as a repeat of the request gets it. */
-  readonly encode: (parts: ResponseParts) => Buffer;
-  /** Sends the response, once: as it was encoded, or separately where the request has been acknowledged. */
-  readonly send: (parts: ResponseParts, encoded: Uint8Array) => void;
+  /** Returns the response as a repeat of the request gets it; undefined where it cannot be protected. */
+  readonly encode: (parts: ResponseParts) => Buffer | undefined;
+  /** Sends the response that was encoded last, once: separately where the request has been acknowledged. */
+  readonly send: (encoded: Uint8Array) => void;
   /** Tells the peer that the response comes later, perhaps after a restart of the agent (RFC 7252 §5.2.2). */
   readonly acknowledge: () => void;
 }
 
-export interface EndpointOptions<Peer extends CoapPeer> {
+export interface EndpointOptions<Peer extends CoapPeer> extends ProtectedOptions {
   readonly duplicates: DuplicateTable;
   /** Calls `then` with what the journal knows of a request that the table does not have: at once, or later. */
   readonly find: (key: DatagramKey, peer: string, then: Then) => void;
   /** Returns the response to a repeat of a request whose own response is not kept any more. */
   readonly forgotten: (request: CoapMessage, found: Found & { kind: 'forgotten' }) => ResponseParts;
   readonly handle: (exchange: CoapExchange<Peer>) => void;
-  readonly dedupPolicyOf: (request: CoapMessage) => DedupPolicy;
+  readonly dedupPolicyOf: (request: CoapMessage, caller: Caller) => DedupPolicy;
   /** Tells whether a peer has not shown yet that it receives at its address. */
   readonly isUnproven: (peer: Peer) => boolean;
   /** Called when it has acknowledged a message whose ID nobody else can know. */
   readonly prove: (peer: Peer) => void;
   /** Returns a response to be sent again as it may be sent now: its peer may not be proven any more. */
   readonly shorten: (request: CoapMessage, reply: Uint8Array, peer: Peer) => Uint8Array;
-  readonly stats: Pick<Stats, 'repeated'>;
   readonly now?: () => number;
   readonly random?: () => number;
   /** Returns a message ID that cannot be guessed. */
@@ -122,6 +109,18 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
   const trials = new Map<string, Trial>();
   let nextMessageId = Math.floor(random() * 0x10000);
 
+  const protectedRequests = createProtectedRequests<Peer>(options, {
+    find,
+    begin,
+    refuse,
+    sendAtOnce,
+    rememberAnswer,
+    isAnsweredByTable,
+    isAnsweredByJournal,
+    answerOrBegin,
+    policyOf: ({ request, peer }) => dedupPolicyOf(request, peer.caller),
+  });
+
   const takeMessageId = () => {
     nextMessageId = (nextMessageId + 1) & 0xffff;
     return nextMessageId;
@@ -129,41 +128,50 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
 
   function receive(message: CoapMessage, bytes: Buffer, peer: Peer): void {
     if (message.type === 'ACK' || message.type === 'RST') endRetransmission(peer, message);
-    else if (message.code === EMPTY_CODE ? message.type === 'CON' : isRejected(message)) {
+    else if (message.code !== EMPTY_CODE && isProtected(message)) {
+      protectedRequests.receive({ request: message, peer, key: datagramKey(peer.name, bytes), isProtected: true });
+    } else if (message.code === EMPTY_CODE ? message.type === 'CON' : isRejected(message)) {
       peer.send(formatMessage(emptyMessage('RST', message.messageId)), 'signal');
-    } else if (message.code !== EMPTY_CODE) receiveRequest(message, bytes, peer);
+    } else if (message.code !== EMPTY_CODE) receivePlain(message, bytes, peer);
   }
 
   /** RFC 7252 §5.4.1: a critical option that is not understood is answered in a confirmable request only. */
   const isRejected = ({ type, options }: CoapMessage) =>
     type === 'NON' && usableOptions(options).critical !== undefined;
 
-  function receiveRequest(request: CoapMessage, bytes: Buffer, peer: Peer): void {
-    const key = datagramKey(peer.name, bytes);
-    const policy = dedupPolicyOf(request);
-    if (isAnsweredByTable(key, policy, request, peer)) return;
-    if (policy === 'none') begin(request, peer, key, policy, false);
-    else find(key, peer.name, (found) => answerOrBegin(request, peer, key, policy, found));
+  function receivePlain(request: CoapMessage, bytes: Buffer, peer: Peer): void {
+    const received = { request, peer, key: datagramKey(peer.name, bytes), isProtected: false };
+    const policy = dedupPolicyOf(request, peer.caller);
+    if (isAnsweredByTable(received, policy)) return;
+    if (policy === 'none') begin(received, policy, false);
+    else find(received.key, peer.name, (found) => answerOrBegin(received, policy, found));
   }
 
-  function isAnsweredByTable(key: DatagramKey, policy: DedupPolicy, request: CoapMessage, peer: Peer): boolean {
+  function isAnsweredByTable(received: ReceivedRequest<Peer>, policy: DedupPolicy): boolean {
+    const { key, peer } = received;
     const seen = policy === 'none' ? duplicates.findRepeatable(key, now()) : duplicates.find(textOf(key), now());
     if (seen === undefined) return false;
     if (waitsForResponse(seen, peer)) stats.repeated();
-    else if (answerRepeat(seen, request, peer)) seen.accepted = true;
+    else if (answerRepeat(seen, received)) seen.accepted = true;
     return true;
   }
 
-  function answerOrBegin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, found?: Found): void {
+  function answerOrBegin(received: ReceivedRequest<Peer>, policy: DedupPolicy, found?: Found): void {
     // While the disk was read it may have come again, and been begun.
-    if (isAnsweredByTable(key, policy, request, peer)) return;
+    if (isAnsweredByTable(received, policy) || isAnsweredByJournal(received, found)) return;
+    if (found?.kind === 'unknown') refuse(received, found.error.message);
+    else begin(received, policy, found?.kind === 'lost' && policy === 'track');
+  }
+
+  /** Answers a repeat of what the journal knows. */
+  function isAnsweredByJournal(received: ReceivedRequest<Peer>, found: Found | undefined): boolean {
     const known = found && seenReplyOf(found);
-    if (known !== undefined) answerRepeat(known, request, peer);
+    if (known !== undefined) answerRepeat(known, received);
     else if (found?.kind === 'forgotten') {
       stats.repeated();
-      peer.send(formatMessage(piggybacked(request, forgotten(request, found))), 'reply');
-    } else if (found?.kind === 'unknown') refuse(request, peer, found.error.message);
-    else begin(request, peer, key, policy, found?.kind === 'lost' && policy === 'track');
+      sendAtOnce(received, forgotten(received.request, found), 'reply');
+    } else return false;
+    return true;
   }
 
   /**
@@ -174,9 +182,10 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     seen.running && !seen.accepted && isUnproven(peer) && now() - runningSince(seen) < LAST_COPY_MS;
 
   /** @returns whether the sender was told that the response comes later */
-  function answerRepeat({ reply, running }: SeenReply, request: CoapMessage, peer: Peer): boolean {
+  function answerRepeat({ reply, running }: SeenReply, { request, peer, ...received }: ReceivedRequest<Peer>): boolean {
     stats.repeated();
-    if (reply !== undefined) peer.send(shorten(request, reply, peer), 'reply');
+    // A protected response has one ciphertext, which cannot be shortened.
+    if (reply !== undefined) peer.send(received.isProtected ? reply : shorten(request, reply, peer), 'reply');
     else if (running && request.type === 'CON') {
       sendEmptyAck(request, peer);
       return true;
@@ -184,46 +193,69 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     return false;
   }
 
-  function begin(request: CoapMessage, peer: Peer, key: DatagramKey, policy: DedupPolicy, isLost: boolean): void {
+  const lifetimeOf = ({ request, peer }: ReceivedRequest<Peer>): number => {
     const { exchangeLifetime, nonLifetime } = parametersOf(peer.name);
-    const lifetime = request.type === 'CON' ? exchangeLifetime : nonLifetime;
-    const isRepeatable = policy === 'none';
+    return request.type === 'CON' ? exchangeLifetime : nonLifetime;
+  };
+
+  function begin(received: ReceivedRequest<Peer>, policy: DedupPolicy, isLost: boolean): void {
+    const { key } = received;
+    // A protected request that is not remembered would be refused as a replay when it comes again.
+    const isRepeatable = policy === 'none' && !received.isProtected;
+    const lifetime = lifetimeOf(received);
     const seen = isRepeatable ? beginRequest(lifetime, now()) : duplicates.begin(textOf(key), lifetime, now());
-    answer(seen, request, peer, key, policy, isLost);
+    answer(seen, received, policy, isLost);
     if (isRepeatable && seen.running) duplicates.addRepeatable(seen, key);
   }
 
-  function refuse(request: CoapMessage, peer: Peer, why: string): void {
-    peer.send(formatMessage(piggybacked(request, busy(why))), 'signal');
+  /** Answers a request that cannot be tracked. */
+  function refuse(received: ReceivedRequest<Peer>, why: string): void {
+    const encoded = sendAtOnce(received, busy(why), 'signal');
+    if (encoded !== undefined && received.isProtected) rememberAnswer(received, encoded);
+  }
+
+  /** Answers when the request comes again, too. */
+  function rememberAnswer(received: ReceivedRequest<Peer>, encoded: Uint8Array): void {
+    duplicates.finish(duplicates.begin(textOf(received.key), lifetimeOf(received), now()), encoded, now());
+  }
+
+  /** Sends a response to a request that is not handled. @returns its bytes */
+  function sendAtOnce(
+    { request, peer, opened }: ReceivedRequest<Peer>,
+    parts: ResponseParts,
+    kind: 'reply' | 'signal',
+  ): Buffer | undefined {
+    const sealed = opened === undefined ? parts : opened.protect(parts);
+    const encoded = sealed && formatMessage(piggybacked(request, sealed));
+    if (encoded !== undefined) peer.send(encoded, kind);
+    return encoded;
   }
 
   /** Has the request handled; acknowledges it when the response takes long. */
-  function answer(
-    seen: SeenRequest,
-    request: CoapMessage,
-    peer: Peer,
-    key: DatagramKey,
-    policy: DedupPolicy,
-    isLost: boolean,
-  ): void {
+  function answer(seen: SeenRequest, received: ReceivedRequest<Peer>, policy: DedupPolicy, isLost: boolean): void {
+    const { request, peer, key, opened } = received;
     let timer: NodeJS.Timeout | undefined;
+    let last: ResponseParts | undefined;
     const acknowledge = () => {
       if (seen.accepted || request.type !== 'CON') return;
       seen.accepted = true;
       sendEmptyAck(request, peer);
     };
-    const send = (parts: ResponseParts, encoded: Uint8Array) => {
+    const send = (encoded: Uint8Array) => {
       clearTimeout(timer);
-      if (seen.accepted) sendSeparately(request, parts, peer);
+      if (seen.accepted && last !== undefined) sendSeparately(request, last, peer);
       else peer.send(encoded, 'reply');
     };
     // A repeat gets its response piggybacked, also when the first was sent separately.
     const encode = (parts: ResponseParts) => {
       // RFC 7252 §4.5 leaves out what may run twice; but a repeat would change the transfer that this begins, or not find it.
-      if (policy === 'none' && (isBlockwise(request) || isBlockwise(parts))) duplicates.addEnding(seen, key, now());
-      return formatMessage(piggybacked(request, parts));
+      if (policy === 'none' && !received.isProtected && (isBlockwise(request) || isBlockwise(parts))) {
+        duplicates.addEnding(seen, key, now());
+      }
+      last = opened === undefined ? parts : opened.protect(parts);
+      return last && formatMessage(piggybacked(request, last));
     };
-    handle({ request, peer, key, policy, seen, isLost, encode, send, acknowledge });
+    handle({ ...received, policy, seen, isLost, encode, send, acknowledge });
     // Each message through the gateway costs an API call: no empty acknowledgement goes there.
     const isTold = peer.name !== 'gateway' && !isUnproven(peer);
     if (seen.running && !seen.accepted && request.type === 'CON' && isTold) {
@@ -294,11 +326,11 @@ export function createCoapEndpoint<Peer extends CoapPeer>(options: EndpointOptio
     /** @param bytes the message as it was received */
     receive,
     /** Handles a request that an earlier run of the agent accepted and acknowledged. */
-    resume(request: CoapMessage, bytes: Buffer, peer: Peer): void {
+    resume(request: CoapMessage, bytes: Buffer, peer: Peer, opened: OpenedRequest | undefined): void {
       const key = datagramKey(peer.name, bytes);
       const seen = duplicates.begin(textOf(key), parametersOf(peer.name).exchangeLifetime, now());
       seen.accepted = true;
-      answer(seen, request, peer, key, 'track', false);
+      answer(seen, { request, peer, key, isProtected: opened !== undefined, opened }, 'track', false);
     },
     /** Returns the response as a repeat of the request gets it. */
     encode: (request: CoapMessage, parts: ResponseParts): Buffer => formatMessage(piggybacked(request, parts)),

@@ -6,17 +6,17 @@ import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import { DISCOVERY_PATH, nameOfSegments } from '../../../shared/coap/path.js';
 import { type CoapRequest, METHOD, type Rejection, readParams, readRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic, formatResponse } from '../../../shared/coap/response.js';
-import { type Command, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
-import { SupersimError } from '../../../shared/errors.js';
+import { type Command, type CommandError, MAX_NAME_LENGTH, type Reply } from '../../../shared/command.js';
+import { ERRORS, SupersimError } from '../../../shared/errors.js';
 import { utf8Head } from '../../../shared/format/cut.js';
 import { MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
 import type { Handler } from '../../handlers/handler.js';
 import { derivedFrom, type Registry } from '../../handlers/registry.js';
-import type { Authorize } from '../authorize.js';
+import type { Authorize, Caller } from '../../security/authorize.js';
 import { encodingError } from '../codec/encode.js';
 import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
 import type { ReadyCommand } from '../life.js';
-import type { ResponseParts } from './endpoint.js';
+import type { ResponseParts } from './received-request.js';
 import { fitResponse, isBlock, plainParts, type ResponseLimit, responseOf } from './response-parts.js';
 import { createTransfers, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from './transfers.js';
 
@@ -78,7 +78,7 @@ export function createResources(options: ResourceOptions) {
         return;
       }
       const { name } = plan.handler;
-      run(plan, message, peer.name, context, (write) => {
+      run(plan, message, peer, context, (write) => {
         try {
           const [reply, response] = write();
           const { request, options: extra } = plan;
@@ -106,12 +106,19 @@ export function createResources(options: ResourceOptions) {
     },
 
     /** Discovery, errors, later blocks of a response, and idempotent handlers need no deduplication. */
-    dedupPolicyOf(message: CoapMessage): DedupPolicy {
+    dedupPolicyOf(message: CoapMessage, caller: Caller): DedupPolicy {
       const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
-      const handler = findHandler(request);
+      const handler = findHandler(request, caller);
       if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
-      return dedupPolicyFor(handler, authorize);
+      return dedupPolicyFor(handler, authorize, caller);
+    },
+
+    /** Returns the commands that a request asks for: at most one. */
+    commandsOf(message: CoapMessage): readonly string[] {
+      const request = requestOf(message);
+      const name = 'diagnostic' in request ? undefined : nameOfSegments(request.path);
+      return name === undefined ? [] : [name];
     },
   };
 
@@ -125,17 +132,23 @@ export function createResources(options: ResourceOptions) {
   function planFor(message: CoapMessage, peer: Requester, context: RequestContext): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
+    const known = handlerOf(request);
+    const denial = authorize(known, peer.caller);
+    if (denial !== undefined) {
+      // A command is refused as such, and no block of it is kept.
+      return known === undefined
+        ? deniedParts(denial)
+        : { handler: known, request, body: request.payload, options: [] };
+    }
     const laterBlock = asksForLaterBlock(request);
     const kept = laterBlock ? transfers.kept(request, peer, now()) : undefined;
     const { token } = message;
     if (kept !== undefined)
       return fitResponse(kept, { request, token, largest: largestExponent(), limit: context.limit() });
     if (isDiscovery(request)) return startBlocks(discover(request), request, token, peer, context.limit());
-    const handler = findHandler(request);
+    const handler = findHandler(request, peer.caller);
     if ('code' in handler) return plainParts(handler);
     const whole: Plan = { handler, request, body: request.payload, options: [] };
-    // It will be refused, and no block of it is kept.
-    if (authorize(handler) !== undefined) return whole;
     if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
     if (request.block1 === undefined) return whole;
     const assembled = transfers.assemble(request, request.block1, peer, now());
@@ -167,25 +180,31 @@ export function createResources(options: ResourceOptions) {
     return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload: links() };
   }
 
-  function findHandler({ path, method }: CoapRequest): Handler | CoapResponse {
-    const handler = registry.get(nameOfSegments(path) ?? '');
+  /** The list of resources is no command. */
+  function handlerOf(request: CoapRequest): Handler | undefined {
+    return isDiscovery(request) ? undefined : registry.get(nameOfSegments(request.path) ?? '');
+  }
+
+  function findHandler(request: CoapRequest, caller: Caller): Handler | CoapResponse {
+    const { path, method } = request;
+    const handler = handlerOf(request);
     if (handler === undefined) {
       const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
       return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
     }
     // Whether it may run is judged before anything else is answered.
-    if (authorize(handler) !== undefined) return handler;
+    if (authorize(handler, caller) !== undefined) return handler;
     if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
     return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
 
-  function run(plan: Plan, message: CoapMessage, peer: string, context: RequestContext, done: Done): void {
+  function run(plan: Plan, message: CoapMessage, peer: Requester, context: RequestContext, done: Done): void {
     const { handler, request, body } = plan;
     const { accept, contentFormat, method, query, asksJournal } = request;
     const journal = asksJournal ? identity?.() : undefined;
     const settle = (reply: Reply) =>
       done(() => orBadReply(journal === undefined ? reply : { ...reply, journal }, method, accept, contentFormat));
-    const refusal = authorize(handler);
+    const refusal = authorize(handler, peer.caller);
     if (refusal !== undefined) {
       settle({ error: refusal });
       return;
@@ -200,7 +219,14 @@ export function createResources(options: ResourceOptions) {
       if ('error' in bound) settle(bound);
       else {
         const { params, deadline } = read;
-        const command: Command = { id: idOf(message), name: handler.name, params, format: 'coap', peer, deadline };
+        const command: Command = {
+          id: idOf(message),
+          name: handler.name,
+          params,
+          format: 'coap',
+          peer: peer.name,
+          deadline,
+        };
         context.run({
           command,
           handler,
@@ -230,6 +256,10 @@ function wholeOf(message: CoapMessage, { request, body }: Plan): CoapMessage {
   if (request.block1 === undefined) return message;
   return { ...message, options: message.options.filter(({ number }) => number !== OPTION.block1), payload: body };
 }
+
+/** Returns the response to a request without a command that its caller may not make. */
+const deniedParts = ({ code, message }: CommandError): ResponseParts =>
+  plainParts(diagnostic(ERRORS[code].wire.coap, `${code}: ${message}`));
 
 /** Returns the reply, for the log, of a request without a command. */
 const refusal = ({ code, payload }: ResponseParts): Reply => ({

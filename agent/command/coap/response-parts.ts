@@ -4,7 +4,7 @@ import { type CoapMessage, formatMessage, type Option } from '../../../shared/co
 import { findOption, findUint, OPTION, stringOption, uintOption } from '../../../shared/coap/options.js';
 import type { CoapRequest } from '../../../shared/coap/request.js';
 import { type CoapResponse, diagnostic } from '../../../shared/coap/response.js';
-import type { ResponseParts } from './endpoint.js';
+import type { ResponseParts } from './received-request.js';
 import { blockOf } from './transfers.js';
 
 /** How long a response may be whose peer has not shown that it receives at its address. */

@@ -4,29 +4,35 @@ import type { Reply } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import type { Registry } from '../../handlers/registry.js';
+import type { Access, Caller } from '../../security/authorize.js';
+import type { OpenedRequest } from '../../security/protection.js';
+import type { Security } from '../../security/security.js';
 import type { Datagram } from '../../transport/transport.js';
-import type { Authorize } from '../authorize.js';
 import type { DuplicateTable } from '../dedup/duplicate-table.js';
 import type { JournalCommand, JournalEntry } from '../journal/entry.js';
 import { replyOfForgotten } from '../journal/handle.js';
 import type { Lives, ReadyCommand } from '../life.js';
 import type { Proofs } from '../peers/proofs.js';
-import type { Room } from '../peers/room.js';
+import { GATEWAY_PEER, type Room } from '../peers/room.js';
 import { type CommandResult, internalError } from '../runner/result.js';
 import type { Stats } from '../stats/stats.js';
-import { type CoapExchange, type CoapPeer, createCoapEndpoint, type ResponseParts } from './endpoint.js';
+import { type CoapExchange, createCoapEndpoint } from './endpoint.js';
+import { isProtected } from './protected-requests.js';
+import type { CoapPeer, ResponseParts } from './received-request.js';
 import { createResources, idOf, type NamedReply } from './resources.js';
 import type { ResponseLimit } from './response-parts.js';
 
 /** An empty acknowledgement, which may be sent before the response. */
 const ACK_BYTES = 4;
+/** What protection adds to a response: the OSCORE option with a Partial IV, the inner code and the tag. */
+const PROTECTION_BYTES = 18;
 
 export interface CoapServerOptions {
   readonly registry: Registry;
-  readonly authorize: Authorize;
+  readonly security: Pick<Security, 'protection' | 'numbers'> & { readonly access: Access };
   readonly lives: Lives;
   readonly duplicates: DuplicateTable;
-  readonly stats: Pick<Stats, 'repeated' | 'transferDropped'>;
+  readonly stats: Pick<Stats, 'repeated' | 'transferDropped' | 'denied'>;
   readonly log: Log;
   /** Returns the size of the longest datagram that can leave now. */
   readonly maxBytes: () => number;
@@ -45,7 +51,9 @@ interface Peer extends CoapPeer {
 
 /** Handles CoAP datagrams: the message layer and the resources, with the life of commands between them. */
 export function createCoapServer(options: CoapServerOptions) {
-  const { registry, authorize, lives, duplicates, stats, log, maxBytes, room, proofs, reply } = options;
+  const { registry, security, lives, duplicates, stats, log, maxBytes, room, proofs, reply } = options;
+  const { access, protection, numbers } = security;
+  const { authorize } = access;
   const resources = createResources({
     registry,
     authorize,
@@ -61,14 +69,18 @@ export function createCoapServer(options: CoapServerOptions) {
     isUnproven: ({ datagram, name }) => room.isLimited(datagram, name),
     prove: ({ address }) => proofs.add(address),
     shorten,
+    protection,
+    numbers,
     stats,
     handle,
   });
 
   function handle(exchange: CoapExchange<Peer>): void {
-    const { request, peer, key, policy, seen, isLost, encode, send, acknowledge } = exchange;
-    const { datagram, name: peerName, resumed } = peer;
-    const life = lives.open({ datagram, peer: peerName, format: 'coap', resumed }, { key, policy, seen, isLost });
+    const { request, peer, key, opened, policy, seen, isLost, encode, send, acknowledge } = exchange;
+    const { datagram, name: peerName, caller, resumed } = peer;
+    const origin = { datagram, peer: peerName, format: 'coap', caller, protection: opened?.origin, resumed } as const;
+    const life = lives.open(origin, { key, policy, seen, isLost });
+    if (opened !== undefined) takeEcho(request, peer);
 
     function respond(parts: ResponseParts, ended?: NamedReply): void {
       const result = ended && lives.resultOf(life, idOf(request), ended.name, ended.reply);
@@ -78,7 +90,7 @@ export function createCoapServer(options: CoapServerOptions) {
         if (final !== undefined && final !== result) sent = resources.responseTo(request, final.reply);
         return encode(sent);
       };
-      lives.finish(life, result === undefined ? [] : [result], encodeResult, (encoded) => send(sent, encoded));
+      lives.finish(life, result === undefined ? [] : [result], encodeResult, send);
     }
 
     function fail(name: string | undefined, error: unknown): void {
@@ -89,7 +101,7 @@ export function createCoapServer(options: CoapServerOptions) {
 
     try {
       const run = (ready: ReadyCommand) => lives.run(life, ready);
-      const limit = () => limitOf(peer, seen.accepted);
+      const limit = () => limitOf(peer, seen.accepted, opened !== undefined);
       resources.handle(request, peer, { run, respond, fail, acknowledge, limit });
     } catch (error) {
       fail(undefined, error);
@@ -97,14 +109,18 @@ export function createCoapServer(options: CoapServerOptions) {
   }
 
   /** @param isSeparate a separate response has no Echo option (RFC 9175 §2.4) */
-  function limitOf({ datagram, name, address }: Peer, isSeparate: boolean): ResponseLimit | undefined {
+  function limitOf(
+    { datagram, name, address }: Peer,
+    isSeparate: boolean,
+    hasProtection: boolean,
+  ): ResponseLimit | undefined {
     if (!room.isLimited(datagram, name)) return undefined;
-    const left = room.left(datagram, name);
+    const left = room.left(datagram, name) - (hasProtection ? PROTECTION_BYTES : 0);
     return isSeparate ? { bytes: left, echo: undefined } : { bytes: left - ACK_BYTES, echo: proofs.echoFor(address) };
   }
 
   function shorten(request: CoapMessage, encoded: Uint8Array, peer: Peer): Uint8Array {
-    const limit = limitOf(peer, false);
+    const limit = limitOf(peer, false, false);
     if (limit === undefined || encoded.length <= limit.bytes) return encoded;
     return endpoint.encode(request, resources.shorten(request, parseMessage(Buffer.from(encoded)), peer, limit));
   }
@@ -114,33 +130,69 @@ export function createCoapServer(options: CoapServerOptions) {
     if (echo !== undefined) proofs.takeEcho(address, echo);
   }
 
-  const peerOf = (name: string, datagram: Datagram, resumed?: JournalEntry): Peer => ({
+  const peerOf = (name: string, datagram: Datagram, caller: Caller, resumed?: JournalEntry): Peer => ({
     name,
     address: datagram.source.address,
+    caller,
     datagram,
     resumed,
     send: (bytes, kind) => reply(bytes, datagram, name, kind),
   });
 
+  /** What the carrier brings unprotected costs an answer, and could be forged: it gets none but where it is allowed. */
+  const isIgnored = (message: CoapMessage, { port }: Datagram, name: string): boolean =>
+    name === GATEWAY_PEER &&
+    message.type !== 'ACK' &&
+    message.type !== 'RST' &&
+    !isProtected(message) &&
+    !access.isOpen(port, resources.commandsOf(message));
+
+  /** @throws Error when its key is not in use any more */
+  function reopened({ protection: origin }: JournalCommand, request: CoapMessage): OpenedRequest | undefined {
+    if (origin === undefined) return undefined;
+    const opened = protection.resume(origin, request);
+    if (opened === undefined) throw new Error('the key of its request is not in use any more');
+    return opened;
+  }
+
   return {
     receive(message: CoapMessage, datagram: Datagram, name: string): void {
-      const peer = peerOf(name, datagram);
+      if (isIgnored(message, datagram, name)) {
+        stats.denied('unprotected', datagram.source.address, datagram.bytes.length);
+        return;
+      }
+      const peer = peerOf(name, datagram, { kind: 'anyone', port: datagram.port });
       takeEcho(message, peer);
       endpoint.receive(message, datagram.bytes, peer);
     },
-    /** Runs a command of the journal; its peer knows, or will be told, that the response comes later. */
+    /**
+     * Runs a command of the journal; its peer knows, or will be told, that the response comes later.
+     *
+     * @throws Error when the key of its request is not in use any more
+     */
     resume(entry: JournalEntry, datagram: Datagram): void {
-      endpoint.resume(parseMessage(datagram.bytes), datagram.bytes, peerOf(entry.command.peer, datagram, entry));
-    },
-    /** Returns the response that a repeat gets after recovery ended its command. */
-    encodeEnding(command: JournalCommand, ending: Reply): Buffer {
-      const request = parseMessage(Buffer.from(command.request));
-      return endpoint.encode(request, resources.responseTo(request, ending));
-    },
-    /** Tells the peer how recovery ended its command. */
-    report(command: JournalCommand, ending: Reply, datagram: Datagram): void {
+      const { command } = entry;
       const request = parseMessage(datagram.bytes);
-      endpoint.sendSeparately(request, resources.responseTo(request, ending), peerOf(command.peer, datagram));
+      const opened = reopened(command, request);
+      const caller = opened?.caller ?? ({ kind: 'anyone', port: datagram.port } as const);
+      endpoint.resume(request, datagram.bytes, peerOf(command.peer, datagram, caller, entry), opened);
+    },
+    /**
+     * Returns the response that a repeat gets after recovery ended its command; undefined where it cannot be protected.
+     *
+     * @throws Error as `resume`
+     */
+    encodeEnding(command: JournalCommand, ending: Reply): Buffer | undefined {
+      const request = parseMessage(Buffer.from(command.request));
+      const parts = resources.responseTo(request, ending);
+      const opened = reopened(command, request);
+      const sealed = opened === undefined ? parts : opened.protect(parts);
+      return sealed && endpoint.encode(request, sealed);
+    },
+    /** Tells the peer how recovery ended its command. @param encoded the response, as a repeat gets it */
+    report(command: JournalCommand, encoded: Uint8Array, datagram: Datagram): void {
+      const peer = peerOf(command.peer, datagram, { kind: 'anyone', port: datagram.port });
+      endpoint.sendSeparately(parseMessage(datagram.bytes), parseMessage(Buffer.from(encoded)), peer);
     },
     stop: endpoint.stop,
   };

@@ -5,6 +5,7 @@ import { parametersOf } from '../../../shared/coap/parameters.js';
 import type { CoapRequest } from '../../../shared/coap/request.js';
 import type { CoapResponse } from '../../../shared/coap/response.js';
 import { ownCopy, withRoom } from '../../base/memory.js';
+import type { Caller } from '../../security/authorize.js';
 import { createShelf } from './shelf.js';
 
 /** Longest body of a request that comes in blocks. */
@@ -22,6 +23,7 @@ export interface Requester {
   readonly name: string;
   /** The IP address that the request came from, also for the carrier. */
   readonly address: string;
+  readonly caller: Caller;
 }
 
 /**
@@ -29,14 +31,15 @@ export interface Requester {
  * gateway. That is twice MAX_TRANSMIT_SPAN and one first time-out (RFC 7252 §4.8.2): enough where all responses to one
  * block are lost but that to the last retransmission, and then all transmissions of the next block but the last.
  */
-const idleMsOf = ({ name }: Requester): number => parametersOf(name).maxTransmitWait;
+const idleMsOf = ({ name }: Pick<Requester, 'name'>): number => parametersOf(name).maxTransmitWait;
 
 /**
  * Returns the key of a transfer: a digest, as paths can be long, of peer, method, path, query and Request-Tag (RFC 7959
- * §2.4, RFC 9175 §3.3).
+ * §2.4, RFC 9175 §3.3), and of the key of a protected one: nobody else may add to it or read it.
  */
-export function transferKey({ name }: Requester, { method, path, query, requestTag }: CoapRequest): string {
-  return hash('sha256', JSON.stringify([name, method, path, query, requestTag?.toString('hex')]), 'base64');
+export function transferKey({ name, caller }: Requester, { method, path, query, requestTag }: CoapRequest): string {
+  const holder = caller.kind === 'key' ? caller.key.fingerprint : null;
+  return hash('sha256', JSON.stringify([name, holder, method, path, query, requestTag?.toString('hex')]), 'base64');
 }
 
 /** A request body in progress (Block1). */

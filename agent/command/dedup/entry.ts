@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Share } from '../../base/shares.js';
 import type { Handler } from '../../handlers/handler.js';
-import type { Authorize } from '../authorize.js';
+import type { Authorize, Caller } from '../../security/authorize.js';
 
 /**
  * What a datagram needs so that its commands run at most once: nothing (`none`), as they may run twice; a `lookup`, as
@@ -13,8 +13,8 @@ export type DedupPolicy = 'none' | 'lookup' | 'track';
  * Returns the policy for a command of a handler; undefined when there is none. That a guarded handler has run is
  * remembered even when the configuration forbids it later.
  */
-export function dedupPolicyFor(handler: Handler | undefined, authorize: Authorize): DedupPolicy {
-  if (handler === undefined || authorize(handler) !== undefined) return 'lookup';
+export function dedupPolicyFor(handler: Handler | undefined, authorize: Authorize, caller: Caller): DedupPolicy {
+  if (handler === undefined || authorize(handler, caller) !== undefined) return 'lookup';
   return handler.idempotent && handler.needsAuthentication !== true ? 'none' : 'track';
 }
 

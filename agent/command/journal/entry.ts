@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { type CommandFormat, type CommandId, FORMATS } from '../../../shared/command.js';
 import { type Moment, momentSchema } from '../../base/moment.js';
 import { ENDS_WITH, type EndsWith } from '../../handlers/handler.js';
+import type { ProtectedOrigin } from '../../security/protection.js';
 import { type Opened, type RecordContent, readRecord } from '../../storage/record.js';
 import { blob, DamagedError } from '../../storage/sqlite.js';
 
@@ -27,7 +28,9 @@ export interface JournalCommand {
   readonly id?: CommandId | undefined;
   readonly name: string;
   readonly format: CommandFormat;
-  /** Its datagram, to run it after a crash. */
+  /** For a protected request: with which key it is answered, and to what the answer is bound. */
+  readonly protection?: ProtectedOrigin | undefined;
+  /** Its datagram, opened where it was protected, to run it after a crash. */
   readonly request: Uint8Array;
   readonly source: { readonly address: string; readonly port: number };
   /** The device port and the transport that the reply leaves from. */
@@ -128,6 +131,7 @@ const commandSchema = z.object({
   id: z.union([z.string(), z.number(), z.null()]).optional(),
   name: z.string(),
   format: z.enum([...FORMATS, 'coap']),
+  protection: z.object({ kid: z.int(), partialIv: z.string().regex(/^(?:[0-9a-f]{2}){1,5}$/) }).optional(),
   source: z.object({ address: z.string(), port: z.int() }),
   port: z.int(),
   transport: z.string(),
@@ -159,6 +163,7 @@ export const commandRecord = ({ seq, received, command }: JournalEntry, written:
     id: command.id,
     name: command.name,
     format: command.format,
+    protection: command.protection,
     source: command.source,
     port: command.port,
     transport: command.transport,

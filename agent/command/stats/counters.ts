@@ -1,9 +1,17 @@
 import type { DeviceOutcome } from '../../../shared/outcome.js';
 import type { NotStartedError } from '../../handlers/not-started.js';
+import type { ProtectedRefusal } from '../../security/protection.js';
 import type { RateCause } from '../peers/rates.js';
 
 /** Why a datagram is held back: it would be too long an answer to a peer that is not proven, or too many are sent. */
 export type HeldBackCause = 'size' | RateCause;
+
+/**
+ * Why a request was denied by what protects the device: it is not protected, or its protection does not hold (RFC 8613
+ * §8.2); it may be an old one, and was challenged (`stale`); there is no number for its response (`numbers`); its key may
+ * not call the command (`forbidden`).
+ */
+export type DenialCause = 'unprotected' | 'stale' | 'numbers' | 'forbidden' | ProtectedRefusal;
 
 /** Counts of datagrams and commands since the start. */
 export interface Counters {
@@ -34,6 +42,8 @@ export interface Counters {
   unsent: number;
   /** Datagrams that were not sent because of a limit, by the limit. */
   heldBack: Record<HeldBackCause, number>;
+  /** Requests that were denied, by the cause. */
+  denied: Record<DenialCause, number>;
 }
 
 export const createCounters = (): Counters => ({
@@ -54,4 +64,16 @@ export const createCounters = (): Counters => ({
   sentBytes: 0,
   unsent: 0,
   heldBack: { size: 0, 'peer-rate': 0, 'from-sim-rate': 0 },
+  denied: {
+    unprotected: 0,
+    'unknown-kid': 0,
+    'bad-tag': 0,
+    replay: 0,
+    stale: 0,
+    forbidden: 0,
+    malformed: 0,
+    'malformed-plaintext': 0,
+    'outer-block': 0,
+    numbers: 0,
+  },
 });

@@ -27,7 +27,7 @@ export interface RecentDatagram {
 
 /** Datagrams of one source that were refused or malformed. */
 export interface RefusedSource {
-  /** `source`, `empty`, `oversize`, `overload` or `malformed`. */
+  /** `source`, `empty`, `oversize`, `overload`, `malformed`, or a {@link DenialCause}. */
   readonly cause: string;
   readonly address: string;
   /** How many datagrams, since the source is in this list. */

@@ -4,7 +4,7 @@ import type { NotStartedError } from '../../handlers/not-started.js';
 import type { Datagram } from '../../transport/transport.js';
 import type { RefusalCause } from '../peers/admit.js';
 import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
-import { createCounters, type HeldBackCause } from './counters.js';
+import { createCounters, type DenialCause, type HeldBackCause } from './counters.js';
 import { createMeters, type HandlerMeter, observe, type TransportMeter } from './meters.js';
 import { createRecent } from './recent.js';
 
@@ -67,6 +67,12 @@ export function createStats(log: Log) {
     strayReply(): void {
       counters.strayReplies++;
     },
+    /** A request was denied before its command was looked at. */
+    denied(cause: DenialCause, address: string, bytes: number): void {
+      counters.denied[cause]++;
+      recent.refused(cause, address, bytes);
+      minuteLog(`denied ${cause}`, { source: address, bytes }, DENIALS[cause]);
+    },
     repeated(): void {
       counters.repeats++;
     },
@@ -78,9 +84,12 @@ export function createStats(log: Log) {
       const { peer, transport, format } = source;
       const { id, name, reply, milliseconds } = result;
       const outcome = outcomeOf(reply);
+      const code = codeOf(reply);
       counters.outcomes[outcome]++;
+      if (code === 'forbidden') counters.denied.forbidden++;
+      else if (code === 'authentication-required') counters.denied.unprotected++;
       handlerMeter(name).outcomes[outcome]++;
-      recent.command = { name, outcome, code: codeOf(reply), peer, transport, at: performance.now() };
+      recent.command = { name, outcome, code, peer, transport, at: performance.now() };
       const line = { id, name, peer, transport, format, ms: milliseconds, outcome };
       if ('error' in reply) logCommand({ ...line, code: reply.error.code, error: loggedMessage(reply.error) });
       else logCommand(line);
@@ -113,6 +122,19 @@ export function createStats(log: Log) {
     },
   };
 }
+
+const DENIALS: Readonly<Record<DenialCause, string>> = {
+  unprotected: 'request denied: it is not protected with a key',
+  'unknown-kid': 'request denied: no key of this device has its kid or its kid context',
+  'bad-tag': 'request denied: it was changed, or protected with another key',
+  replay: 'request denied: it was accepted before, or is too old to tell',
+  stale: 'request challenged: it may be an old one, as the replay window is not known',
+  forbidden: 'request denied: its key may not call the command',
+  malformed: 'request denied: its OSCORE option or ciphertext is malformed',
+  'malformed-plaintext': 'request denied: what it protects is not a CoAP request',
+  'outer-block': 'request denied: it has a Block option outside its protection',
+  numbers: 'request not handled: there is no sequence number to protect its response with',
+};
 
 /** Leaves out the message of a parser, which quotes the payload: payloads are logged at level trace only. */
 const loggedMessage = ({ code, message }: CommandError) => (code === 'parse-error' ? undefined : message);

@@ -129,6 +129,19 @@ const linkSchema = z.looseObject({
 });
 export type LinkShown = z.infer<typeof linkSchema>;
 
+/** A key of the device, without its secret. */
+const keySchema = z.looseObject({
+  name: z.string(),
+  kid: z.int(),
+  device: z.string(),
+  /** The commands that it may call; absent for all. */
+  allow: z.array(z.string()).optional(),
+  /** False where the next request is challenged, as the replay window is lost. */
+  windowKnown: z.boolean(),
+});
+
+export type KeyShown = z.infer<typeof keySchema>;
+
 /** The agent's status, with what every process knows of itself. */
 export const statusSchema = z.looseObject({
   version: z.string(),
@@ -145,7 +158,20 @@ export const statusSchema = z.looseObject({
   /** The link in use and all that there are, that one first; absent before the start. */
   link: z.looseObject({ name: z.string(), since: time, switches: count, links: z.array(linkSchema) }).optional(),
   /** Absent in an agent of version 0.1, which had no such policy: everything was allowed. */
-  security: z.looseObject({ authenticated: z.boolean(), unprotected: z.enum(['refuse', 'allow']) }).optional(),
+  security: z
+    .looseObject({
+      /** Whether requests must be protected with a key. */
+      required: z.boolean().default(false),
+      unprotected: z.enum(['refuse', 'allow']),
+      /** Commands that unprotected requests may call all the same. */
+      except: z.array(z.string()).default([]),
+      keys: z.array(keySchema).default([]),
+      /** Why key files cannot be used. */
+      problems: z.array(z.string()).default([]),
+      /** Whether protected messages can be sent; absent without keys. */
+      numbers: z.enum(['ready', 'waiting', 'unknown', 'unwritable', 'exhausted']).optional(),
+    })
+    .optional(),
   running: count,
   waiting: count,
   counters: z.looseObject({
@@ -166,6 +192,8 @@ export const statusSchema = z.looseObject({
     unsent: count,
     /** Absent in an agent of version 0.1, which had no such limits. */
     heldBack: z.record(z.string(), count).default({}),
+    /** Requests that were denied, by the cause. */
+    denied: z.record(z.string(), count).default({}),
   }),
   /** The command that finished last; absent before the first. */
   lastCommand: z
@@ -185,7 +213,7 @@ export const statusSchema = z.looseObject({
   lastRefused: z
     .array(
       z.looseObject({
-        /** `source`, `empty`, `oversize`, `overload` or `malformed`. */
+        /** `source`, `empty`, `oversize`, `overload`, `malformed`, or a cause of `denied`. */
         cause: z.string(),
         address: z.string(),
         times: count,

@@ -117,6 +117,9 @@ function addDatagrams({ counter }: Adders, { link, counters, kernelDrops }: Agen
   const held = Object.entries(counters.heldBack).map(([cause, count]): Sample => [[cause], count]);
   const heldBack = 'Datagrams that were not sent because of a limit, by limit.';
   counter('supersim_agent_datagrams_held_back_total', heldBack, ['limit'], held);
+  const denied = Object.entries(counters.denied).map(([cause, count]): Sample => [[cause], count]);
+  const denials = 'Requests that were denied by what protects the device, by cause; `stale` ones were challenged.';
+  counter('supersim_agent_requests_denied_total', denials, ['cause'], denied);
   const drops = kernelDrops === undefined ? [] : only(kernelDrops);
   counter(
     'supersim_agent_kernel_drops_total',

@@ -10,6 +10,8 @@ import { OLDEST_FIRST, parseRows } from '../../../agent/command/journal/rows.js'
 import type { JournalLimits } from '../../../agent/command/journal/types.js';
 import { recoverCommands } from '../../../agent/command/recover.js';
 import { defineHandler } from '../../../agent/handlers/handler.js';
+import { NUMBER_FILES } from '../../../agent/security/number-files.js';
+import { WINDOW_FILE } from '../../../agent/security/window-file.js';
 import { COUNT_NAME, DATABASE_NAME, MARKER_NAME } from '../../../agent/storage/folder.js';
 import { connect } from '../../../agent/storage/sqlite.js';
 import { deferred } from '../../support/deferred.js';
@@ -36,7 +38,7 @@ export async function startWired({
   const log = rest.log ?? silentLog;
   const database = await openTestDatabase(folder, log, { clock, ...(retryMs !== undefined && { retryMs }) });
   const journal = createJournal(database, clock, limits);
-  const started = startPipeline({ ...rest, journal });
+  const started = startPipeline({ ...rest, config: { ...rest.config, state: { folder } }, journal });
   onTestFinished(() => started.pipeline.stop());
   const recover = () => recoverCommands(journal, started.pipeline, log);
   const recovered = await recover();
@@ -58,7 +60,8 @@ export function onDisk(folder: string): JournalEntry[] {
 /** A state folder as the end of the agent's process at this moment would leave it. */
 export function asAfterKill(folder: string): string {
   const copy = temporaryFolder();
-  const files = [DATABASE_NAME, `${DATABASE_NAME}-wal`, MARKER_NAME, COUNT_NAME].map((name) => join(folder, name));
+  const names = [DATABASE_NAME, `${DATABASE_NAME}-wal`, MARKER_NAME, COUNT_NAME, ...NUMBER_FILES, WINDOW_FILE];
+  const files = names.map((name) => join(folder, name));
   // By another process: to close one of them in this one would release its locks (fcntl(2), "Advisory record locking").
   execFileSync('cp', [...files.filter((file) => existsSync(file)), copy]);
   return copy;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type CoapPeer, createCoapEndpoint, type ResponseParts } from '../../../../agent/command/coap/endpoint.js';
+import { createCoapEndpoint } from '../../../../agent/command/coap/endpoint.js';
+import type { CoapPeer, ResponseParts } from '../../../../agent/command/coap/received-request.js';
 import { createDuplicateTable, MAX_EVICTABLE } from '../../../../agent/command/dedup/duplicate-table.js';
 import type { DedupPolicy } from '../../../../agent/command/dedup/entry.js';
 import { type CoapMessage, emptyMessage, formatMessage, parseMessage } from '../../../../shared/coap/message.js';
@@ -17,6 +18,8 @@ interface Handled {
 
 const content = (text: string): ResponseParts => ({ code: '2.04', options: [], payload: Buffer.from(text) });
 
+const unused = () => expect.unreachable('nothing is protected here');
+
 /** An endpoint whose requests the test itself answers, and what it sent. */
 function startEndpoint({ disposable = false, random = 0, unproven = false, secretId = 0x5ec2 } = {}) {
   const handled: Handled[] = [];
@@ -33,7 +36,7 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
       const respond = (parts: ResponseParts) => {
         const encoded = encode(parts);
         duplicates.finish(seen, encoded);
-        send(parts, encoded);
+        if (encoded !== undefined) send(encoded);
       };
       handled.push({ request, respond });
     },
@@ -41,13 +44,16 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
     isUnproven: () => unproven,
     prove: ({ address }) => void proven.push(address),
     shorten: (_request, reply) => reply,
-    stats: { repeated: () => undefined },
+    protection: { open: unused, reopen: unused, accept: unused, challenge: unused },
+    numbers: { wait: unused },
+    stats: { repeated: () => undefined, denied: unused },
     random: () => random,
     secretId: () => secretId,
   });
   const peerOf = (name: string, route = name): CoapPeer => ({
     name,
     address: name.replace(/:\d+$/, ''),
+    caller: { kind: 'anyone', port: 5683 },
     send: (bytes) => sent.push({ to: route, bytes: Buffer.from(bytes) }),
   });
   return {

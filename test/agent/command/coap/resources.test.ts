@@ -2,7 +2,7 @@ import { decode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { silentLog } from '../../../../agent/base/log.js';
-import type { ResponseParts } from '../../../../agent/command/coap/endpoint.js';
+import type { ResponseParts } from '../../../../agent/command/coap/received-request.js';
 import { createResources, type RequestContext } from '../../../../agent/command/coap/resources.js';
 import { MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from '../../../../agent/command/coap/transfers.js';
 import type { SubmitCommand } from '../../../../agent/command/runner/deadline-gate.js';
@@ -17,7 +17,8 @@ import { findOption, OPTION, stringOption, uintOption } from '../../../../shared
 import type { Command, Reply } from '../../../../shared/command.js';
 import { numberOption, type RequestSetup, requestMessage } from '../../../support/coap.js';
 
-const PEER: Requester = { name: '192.0.2.1:5683', address: '192.0.2.1' };
+const caller = { kind: 'anyone', port: 5683 } as const;
+const PEER: Requester = { name: '192.0.2.1:5683', address: '192.0.2.1', caller };
 const LONG = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
 
 /** What a request's handling gets, where commands are run without a journal. */
@@ -47,7 +48,7 @@ function startResources(handlers: readonly HandlerDefinition[] = []) {
   return {
     clock,
     reports,
-    dedupPolicyOf: (setup: RequestSetup) => resources.dedupPolicyOf(requestMessage(setup)),
+    dedupPolicyOf: (setup: RequestSetup) => resources.dedupPolicyOf(requestMessage(setup), caller),
     ask(setup: RequestSetup, peer = PEER): ResponseParts {
       const responses: ResponseParts[] = [];
       const context = contextWith(runner.submit, (parts, ended) => {
@@ -396,7 +397,7 @@ describe('a long reply', () => {
   it('is kept for longer through the gateway, where a retransmission comes late', () => {
     const { handler } = countingHandler();
     const { ask, clock } = startResources([handler]);
-    const gateway = { name: 'gateway', address: '100.64.0.1' };
+    const gateway = { name: 'gateway', address: '100.64.0.1', caller };
     ask({ path: 'count/up' }, gateway);
     for (const gap of [314_999, 315_000]) {
       clock.now += gap;
@@ -523,8 +524,8 @@ describe('50 unfinished transfers a second from one address', () => {
       for (let number = 0; number < 64; number++) {
         for (let times = seconds * ATTACKS_PER_SECOND; times > 0; times--) {
           clock.now += 1000 / ATTACKS_PER_SECOND;
-          attack(index, { name: 'gateway', address: attacker });
-          attack(index++, { name: `${attacker}:${index % 60_000}`, address: attacker });
+          attack(index, { name: 'gateway', address: attacker, caller });
+          attack(index++, { name: `${attacker}:${index % 60_000}`, address: attacker, caller });
         }
         block(number);
       }
@@ -533,7 +534,7 @@ describe('50 unfinished transfers a second from one address', () => {
 
   it.each([
     ['direct', PEER, 1],
-    ['through the gateway', { name: 'gateway', address: '100.64.0.1' }, 2],
+    ['through the gateway', { name: 'gateway', address: '100.64.0.1', caller }, 2],
   ])('leave the owner’s request %s whole', (_, owner, seconds) => {
     const { ask, clock, reports } = startResources([store]);
     const attacked = under(
@@ -553,7 +554,7 @@ describe('50 unfinished transfers a second from one address', () => {
 
   it.each([
     ['direct', PEER, 1],
-    ['through the gateway', { name: 'gateway', address: '100.64.0.1' }, 2],
+    ['through the gateway', { name: 'gateway', address: '100.64.0.1', caller }, 2],
   ])('leave the response that the owner reads %s whole', (_, owner, seconds) => {
     const { handler, runs } = countingHandler(body);
     const { ask, clock } = startResources([handler, give('long', LONG)]);

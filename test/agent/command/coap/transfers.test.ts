@@ -37,7 +37,11 @@ interface Part {
   readonly size1?: number;
 }
 
-const peerOf = (name: string, address = '192.0.2.1'): Requester => ({ name, address });
+const peerOf = (name: string, address = '192.0.2.1'): Requester => ({
+  name,
+  address,
+  caller: { kind: 'anyone', port: 5683 },
+});
 const PEER = peerOf('192.0.2.1:5683');
 
 /** Transfers, and a way to hand them blocks of 16 bytes that are brief to write. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createProofs, ECHO_MS, MAX_PROVEN, PROOF_MS } from '../../../../agent/command/peers/proofs.js';
+import { createProofs, MAX_PROVEN, PROOF_MS } from '../../../../agent/command/peers/proofs.js';
+import { ECHO_MS } from '../../../../agent/security/echo.js';
 
 const PEER = '192.0.2.1';
 const VICTIM = '192.0.2.2';

@@ -1,44 +1,15 @@
 import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
-import { createAuthorize, describeSecurity } from '../../../agent/command/authorize.js';
 import type { Verdict } from '../../../agent/command/runner/deadline.js';
 import { resolveConfig } from '../../../agent/config/load.js';
-import { restartHandlers } from '../../../agent/handlers/builtin/restart.js';
 import type { Handler } from '../../../agent/handlers/handler.js';
 import { compileHandler } from '../../../agent/handlers/registry.js';
-import { socketHandler } from '../../../agent/handlers/socket.js';
+import { asAfterKill, heldHandler, lookingHandler, settled, startWired } from '../../agent/command/wired-support.js';
 import { type RequestSetup, requestBytes, summary, withoutId } from '../../support/coap.js';
 import { deferred } from '../../support/deferred.js';
 import { startPipeline } from '../../support/pipeline.js';
-import { asAfterKill, heldHandler, lookingHandler, settled, startWired } from './wired-support.js';
 
 const ALLOW = { security: { unprotected: 'allow' } } as const;
-
-describe('a handler', () => {
-  const socket = socketHandler('update', {
-    socket: '/run/update.sock',
-    description: '',
-    safe: false,
-    idempotent: false,
-    timeout: '30s',
-    outputBytes: 100,
-  });
-  const program = compileHandler({ name: 'look', description: '', run: () => 1 });
-
-  it.each<[Handler, boolean]>([
-    ...restartHandlers({ device: { id: 'a' } }).map((handler): [Handler, boolean] => [handler, true]),
-    [socket, true],
-    [program, false],
-  ])('$name needs authentication: %s', (handler, needed) => {
-    expect(createAuthorize(() => 'refuse')(handler)?.code).toBe(needed ? 'authentication-required' : undefined);
-    expect(createAuthorize(() => 'allow')(handler)).toBeUndefined();
-  });
-
-  it('is off or on in what is said of it', () => {
-    expect(describeSecurity('refuse')).toMatch(/^commands are not authenticated.* are off$/);
-    expect(describeSecurity('allow')).toMatch(/^commands are not authenticated.* are on /);
-  });
-});
 
 /** How a command comes, and what it is answered while it needs an authentication that it does not have. */
 const FORMATS: [format: string, request: Uint8Array | string, refused: unknown, read: (reply: Buffer) => unknown][] = [

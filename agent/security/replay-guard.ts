@@ -1,0 +1,114 @@
+import {
+  accept,
+  acceptWithEcho,
+  isFresh,
+  isFreshWithEcho,
+  type ReplayWindow,
+  windowFrom,
+} from '../../shared/oscore/replay-window.js';
+import { ECHO_MS, type EchoValues } from './echo.js';
+import type { DeviceKey } from './key-file.js';
+
+/**
+ * The freshness of a verified request: `fresh`; `replay`, as it was accepted before, or is too old to be known; `unknown`,
+ * as the window was lost and Echo has not shown it.
+ */
+export type Freshness = 'fresh' | 'replay' | 'unknown';
+
+/** The windows that are stored while the agent does not run, by the fingerprint of the key. */
+export type StoredWindows = Readonly<Record<string, ReplayWindow>>;
+
+interface Guard {
+  /** Undefined while it is lost. */
+  window: ReplayWindow | undefined;
+  /** Until then a number below the floor may be of a request that was never accepted, in monotonic milliseconds. */
+  isDoubtfulUntil: number;
+  /** The highest number that was answered with a challenge: its request must not run later. */
+  challenged: number;
+}
+
+export interface ReplayGuard {
+  /** Takes the windows of the previous run, which was stopped cleanly; without them all are lost. */
+  restore(windows: StoredWindows): void;
+  /** Tells whether a number can be fresh at all, before its request is decrypted. */
+  mayBeFresh(key: DeviceKey, number: number): boolean;
+  /** Judges a request that was verified. @param echo its Echo option (RFC 9175), which it carries encrypted */
+  judge(key: DeviceKey, number: number, echo: Uint8Array | undefined): Freshness;
+  /** Accepts a request that is `fresh`. */
+  accept(key: DeviceKey, number: number): void;
+  /** Returns the Echo value to answer a request with whose freshness is `unknown`. */
+  challenge(key: DeviceKey, number: number): Buffer;
+  /** Tells whether the window of a key is known. */
+  isKnown(key: DeviceKey): boolean;
+  /** Forgets the windows of other keys. */
+  retain(keys: readonly DeviceKey[]): void;
+  /** The windows that are known, to be stored at a clean stop. */
+  readonly windows: StoredWindows;
+}
+
+/**
+ * Keeps the replay window of each key (RFC 8613 §7.4). A lost window begins anew with a request that Echo shows to be fresh
+ * (RFC 8613 Appendix B.1.2). Of several requests that were challenged at once, each is let in by its own Echo.
+ *
+ * @param now the monotonic clock in milliseconds
+ */
+export function createReplayGuard(echoes: EchoValues, now: () => number = () => performance.now()): ReplayGuard {
+  const guards = new Map<string, Guard>();
+
+  function guardOf({ fingerprint }: DeviceKey): Guard {
+    const known = guards.get(fingerprint);
+    if (known !== undefined) return known;
+    const added: Guard = { window: undefined, isDoubtfulUntil: 0, challenged: -1 };
+    guards.set(fingerprint, added);
+    return added;
+  }
+
+  const isShownFresh = (key: DeviceKey, echo: Uint8Array | undefined) =>
+    echo !== undefined && echoes.isOurs(subjectOf(key), echo);
+
+  return {
+    restore(windows) {
+      for (const [fingerprint, window] of Object.entries(windows)) {
+        guards.set(fingerprint, { window, isDoubtfulUntil: 0, challenged: -1 });
+      }
+    },
+    mayBeFresh(key, number) {
+      const { window, isDoubtfulUntil } = guardOf(key);
+      if (window === undefined || isFresh(window, number)) return true;
+      return now() < isDoubtfulUntil && isFreshWithEcho(window, number);
+    },
+    judge(key, number, echo) {
+      const { window, isDoubtfulUntil } = guardOf(key);
+      if (window === undefined) return isShownFresh(key, echo) ? 'fresh' : 'unknown';
+      if (isFresh(window, number)) return 'fresh';
+      if (now() >= isDoubtfulUntil || !isFreshWithEcho(window, number)) return 'replay';
+      return isShownFresh(key, echo) ? 'fresh' : 'unknown';
+    },
+    accept(key, number) {
+      const guard = guardOf(key);
+      if (guard.window === undefined) {
+        const { floor, numbers } = windowFrom(number);
+        guard.window = { floor: Math.max(floor, guard.challenged + 1), numbers };
+        guard.isDoubtfulUntil = now() + ECHO_MS;
+      } else if (isFresh(guard.window, number)) guard.window = accept(guard.window, number);
+      else guard.window = acceptWithEcho(guard.window, number);
+    },
+    challenge(key, number) {
+      const guard = guardOf(key);
+      guard.challenged = Math.max(guard.challenged, number);
+      return echoes.valueFor(subjectOf(key));
+    },
+    isKnown: (key) => guardOf(key).window !== undefined,
+    retain(keys) {
+      const wanted = new Set(keys.map(({ fingerprint }) => fingerprint));
+      for (const fingerprint of guards.keys()) if (!wanted.has(fingerprint)) guards.delete(fingerprint);
+    },
+    get windows() {
+      const known: Record<string, ReplayWindow> = {};
+      for (const [fingerprint, { window }] of guards) if (window !== undefined) known[fingerprint] = window;
+      return known;
+    },
+  };
+}
+
+const subjectOf = ({ fingerprint }: DeviceKey): string => `key ${fingerprint}`;

@@ -1,0 +1,178 @@
+import { raceTimeout } from '../../shared/async/with-timeout.js';
+import { messageOf, SupersimError } from '../../shared/errors.js';
+import type { ClockCheck } from '../base/clock-sync.js';
+import type { Log } from '../base/log.js';
+import { type Config, stateFolderOf } from '../config/schema.js';
+import { type Access, createAccess, isProtectionRequired } from './authorize.js';
+import { createEchoValues } from './echo.js';
+import type { DeviceKey } from './key-file.js';
+import { type LoadedKeys, loadKeys } from './key-folder.js';
+import { openNumberFiles, type StoredNumbers } from './number-files.js';
+import { createProtection, type Protection } from './protection.js';
+import { createReplayGuard } from './replay-guard.js';
+import { createSequenceNumbers, type NumbersState, type SequenceNumbers } from './sequence-numbers.js';
+import { storeWindows, takeWindows } from './window-file.js';
+
+/** After an unclean stop the clock takes up to eight seconds to pass the numbers that were reserved. */
+const READY_MS = 10_000;
+
+/** A key as `status` shows it. */
+export interface KeyStatus {
+  readonly name: string;
+  readonly kid: number;
+  readonly device: string;
+  /** Undefined for all commands. */
+  readonly allow: readonly string[] | undefined;
+  /** Whether its replay window is known; the next request is challenged otherwise. */
+  readonly windowKnown: boolean;
+}
+
+/** How the protection of requests is doing. */
+export interface SecurityStatus {
+  /** Whether requests must be protected with a key. */
+  readonly required: boolean;
+  readonly unprotected: Config['security']['unprotected'];
+  readonly except: readonly string[];
+  readonly keys: readonly KeyStatus[];
+  /** Why key files cannot be used. */
+  readonly problems: readonly string[];
+  /** Undefined without keys. */
+  readonly numbers: NumbersState | undefined;
+}
+
+/** Who may command the device: its keys, and what belongs to them. */
+export interface Security {
+  readonly access: Access;
+  readonly protection: Protection;
+  readonly numbers: Pick<SequenceNumbers, 'take' | 'wait'>;
+  /** Uses the state folder, once it is known that no other agent does. */
+  open(): void;
+  /** Resolves when protected messages can be sent, as far as that is near: after some seconds in any case. */
+  whenReady(): Promise<void>;
+  /** Reads the keys of a configuration. @throws (rejects) SupersimError when the configuration cannot be used with them */
+  prepare(config: Config): Promise<LoadedKeys>;
+  /** Applies a configuration and its keys. */
+  change(config: Config, loaded: LoadedKeys): void;
+  status(): SecurityStatus;
+  /** Stores what the next run needs. No request may be taken in any more. */
+  stop(): Promise<void>;
+}
+
+export interface SecurityOptions {
+  readonly config: Config;
+  readonly loaded: LoadedKeys;
+  /** Folder of systemd's credentials; their key files count too. */
+  readonly credentials?: string | undefined;
+  readonly isSynchronized: ClockCheck;
+  readonly log: Log;
+}
+
+export function createSecurity({ config, loaded, credentials, isSynchronized, log }: SecurityOptions): Security {
+  let current = { config, loaded };
+  const folder = stateFolderOf(config);
+  const numbers = createSequenceNumbers({ isSynchronized, log });
+  const guard = createReplayGuard(createEchoValues());
+  let isAllowed = false;
+  let isOpen = false;
+
+  const rules = () => ({
+    security: current.config.security,
+    ports: current.config.listen.ports,
+    keys: current.loaded.keys,
+    hasKeys: hasKeys(current.loaded),
+  });
+
+  function openFolder(): void {
+    if (isOpen || !isAllowed || folder === undefined || current.loaded.keys.length === 0) return;
+    isOpen = true;
+    try {
+      const store = openNumberFiles(folder);
+      restoreWindows(folder, store.found);
+      numbers.open(store);
+    } catch (error) {
+      log.error(
+        { folder, error: messageOf(error) },
+        'sequence numbers cannot be stored: nothing protected can be sent',
+      );
+    }
+  }
+
+  function restoreWindows(from: string, found: StoredNumbers | undefined): void {
+    const windows = takeWindows(from, found, log);
+    if (windows !== undefined) guard.restore(windows);
+    guard.retain(current.loaded.keys);
+  }
+
+  return {
+    access: createAccess(rules),
+    protection: createProtection({ keys: () => current.loaded.keys, numbers, guard }),
+    numbers,
+    open() {
+      isAllowed = true;
+      openFolder();
+    },
+    async whenReady() {
+      if (current.loaded.keys.length === 0) return;
+      const ready = new Promise<void>((resolve) => {
+        if (!numbers.wait(resolve)) resolve();
+      });
+      await raceTimeout(READY_MS, ready).catch(() => undefined);
+    },
+    prepare: (next) => readKeys(next, credentials),
+    change(next, nextLoaded) {
+      current = { config: next, loaded: { ...nextLoaded, keys: keepSame(current.loaded.keys, nextLoaded.keys) } };
+      guard.retain(current.loaded.keys);
+      openFolder();
+    },
+    status: () => ({
+      required: isProtectionRequired(rules()),
+      unprotected: current.config.security.unprotected,
+      except: current.config.security.except,
+      keys: current.loaded.keys.map((key) => ({
+        name: key.name,
+        kid: key.kid,
+        device: key.deviceId,
+        allow: key.allow,
+        windowKnown: guard.isKnown(key),
+      })),
+      problems: current.loaded.problems.map(({ message }) => message),
+      numbers: current.loaded.keys.length === 0 ? undefined : numbers.state,
+    }),
+    async stop() {
+      const last = await numbers.stop();
+      if (isOpen && folder !== undefined && last !== undefined) storeWindows(folder, last, guard.windows, log);
+    },
+  };
+}
+
+const hasKeys = ({ keys, problems }: LoadedKeys): boolean => keys.length + problems.length > 0;
+
+/**
+ * Reads the keys of a configuration.
+ *
+ * @param credentials folder of systemd's credentials
+ * @throws (rejects) SupersimError `config-invalid` when they cannot be used with it
+ */
+export async function readKeys(config: Config, credentials: string | undefined): Promise<LoadedKeys> {
+  const loaded = await loadKeys([config.security.keys, credentials].filter((folder) => folder !== undefined));
+  if (hasKeys(loaded) && stateFolderOf(config) === undefined) {
+    throw new SupersimError('config-invalid', 'state.folder: with keys the state cannot be in memory only', {
+      remedy:
+        'Configure `state.folder`: a sequence number that was used must never be used again, also after a restart.',
+    });
+  }
+  const { key } = config.events;
+  if (key !== undefined && !loaded.keys.some(({ name }) => name === key)) {
+    throw new SupersimError('config-invalid', `events.key: there is no key ${key} that can be used`);
+  }
+  return loaded;
+}
+
+/** Keeps the keys that have not changed: what waits to run is still theirs. */
+const keepSame = (before: readonly DeviceKey[], next: readonly DeviceKey[]): readonly DeviceKey[] =>
+  next.map((key) => before.find((each) => isSameKey(each, key)) ?? key);
+
+const isSameKey = (one: DeviceKey, other: DeviceKey): boolean =>
+  one.fingerprint === other.fingerprint &&
+  one.name === other.name &&
+  JSON.stringify(one.allow) === JSON.stringify(other.allow);

@@ -1,0 +1,75 @@
+import { closeSync, constants, fsyncSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { messageOf, systemCodeOf } from '../../shared/errors.js';
+import { WINDOW_SIZE } from '../../shared/oscore/replay-window.js';
+import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
+import type { Log } from '../base/log.js';
+import { syncFolder } from '../storage/folder.js';
+import { MAX_KEYS } from './key-folder.js';
+import type { StoredNumbers } from './number-files.js';
+import type { StoredWindows } from './replay-guard.js';
+
+/** Name of the file. It exists only while no agent runs that was stopped cleanly. */
+export const WINDOW_FILE = 'oscore-windows.json';
+
+const number = z
+  .int()
+  .min(0)
+  .max(MAX_SEQUENCE_NUMBER + 1);
+const fileSchema = z.strictObject({
+  last: number,
+  windows: z
+    .record(z.string(), z.strictObject({ floor: number, numbers: z.array(number).max(WINDOW_SIZE) }))
+    .refine((windows) => Object.keys(windows).length <= MAX_KEYS),
+});
+
+/**
+ * Takes the windows that a clean stop has stored: reads the file and deletes it, so that they are not found after an
+ * unclean stop, when requests have been accepted that are not in them. Each accepted request has had a number drawn: so
+ * the file counts only while the number files are as that stop has left them.
+ *
+ * @returns undefined where there are none, and where the file cannot be deleted for good
+ */
+export function takeWindows(folder: string, numbers: StoredNumbers | undefined, log: Log): StoredWindows | undefined {
+  const path = join(folder, WINDOW_FILE);
+  try {
+    const text = readFileSync(path, 'utf8');
+    unlinkSync(path);
+    syncFolder(folder);
+    const { last, windows } = fileSchema.parse(JSON.parse(text));
+    return numbers?.isExact === true && numbers.last === last ? windows : undefined;
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') {
+      log.warn(
+        { path, error: messageOf(error) },
+        'replay windows cannot be read: each key begins with one more exchange',
+      );
+    }
+    return undefined;
+  }
+}
+
+/**
+ * Stores the windows at a clean stop. Never fails: an error is logged.
+ *
+ * @param last the number that the number files have
+ */
+export function storeWindows(folder: string, last: number, windows: StoredWindows, log: Log): void {
+  const path = join(folder, WINDOW_FILE);
+  try {
+    const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
+    try {
+      writeFileSync(file, JSON.stringify({ last, windows }));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    syncFolder(folder);
+  } catch (error) {
+    log.warn(
+      { path, error: messageOf(error) },
+      'replay windows cannot be stored: each key begins with one more exchange',
+    );
+  }
+}
