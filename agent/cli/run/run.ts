@@ -31,7 +31,7 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const { log } = processLog;
   // Credentials of systemd (systemd.exec(5)).
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
-  const agent = createManagedAgent(config, { log, credentials });
+  const agent = createManagedAgent(config, { log, credentials, trustsClock: flags.dev === true });
   const reload = createReloader({
     agent,
     read,
