@@ -12,19 +12,25 @@ interface KeySetup {
   readonly kid?: number;
   readonly allow?: readonly string[] | undefined;
   readonly masterSecret?: Buffer;
+  readonly deviceId?: string;
 }
 
 /** The text of a key file. */
-export const keyFileText = ({ kid = KEY.kid, allow, masterSecret = KEY.masterSecret }: KeySetup = {}): string =>
-  JSON.stringify({ device: KEY.deviceId, kid, secret: masterSecret.toString('hex'), allow });
+export const keyFileText = ({ kid, allow, masterSecret, deviceId }: KeySetup = {}): string =>
+  JSON.stringify({
+    device: deviceId ?? KEY.deviceId,
+    kid: kid ?? KEY.kid,
+    secret: (masterSecret ?? KEY.masterSecret).toString('hex'),
+    allow,
+  });
 
 /** A key as a device has it. */
 export const testKey = ({ name = 'test', ...setup }: KeySetup = {}): DeviceKey =>
   parseKeyFile(name, keyFileText(setup));
 
 /** The operator who has a key: protects requests, and opens their responses. */
-export function startOperator({ kid = KEY.kid, masterSecret = KEY.masterSecret }: KeySetup = {}) {
-  const context = operatorContext({ ...KEY, kid, masterSecret });
+export function startOperator(setup: Pick<KeySetup, 'kid' | 'masterSecret' | 'deviceId'> = {}) {
+  const context = operatorContext({ ...KEY, ...setup });
   let last = clockFloor(Date.now());
   let messageId = 0;
   return {
@@ -45,7 +51,7 @@ export function startOperator({ kid = KEY.kid, masterSecret = KEY.masterSecret }
           const opened = unprotectResponse(context, binding, outer);
           if (!opened.ok) throw new Error(`the response cannot be opened: ${opened.reason}`);
           const { type, token, messageId: id } = outer;
-          return { ...opened.message, type, token, messageId: id, number: opened.number };
+          return { ...opened.message, type, token, messageId: id, number: opened.number, ciphertext: outer.payload };
         },
       };
     },

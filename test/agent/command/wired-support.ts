@@ -40,7 +40,10 @@ export async function startWired({
   const journal = createJournal(database, clock, limits);
   const started = startPipeline({ ...rest, config: { ...rest.config, state: { folder } }, journal });
   onTestFinished(() => started.pipeline.stop());
-  const recover = () => recoverCommands(journal, started.pipeline, log);
+  const recover = async () => {
+    await started.security.whenReady();
+    return recoverCommands(journal, started.pipeline, log);
+  };
   const recovered = await recover();
   return { ...started, folder, database, journal, recover, recovered, texts: () => textsOf(started.sent) };
 }
