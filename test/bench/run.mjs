@@ -22,6 +22,7 @@ const PATHS = [
   'process/idle-cpu',
   'commands/burst',
   'commands/flood',
+  'security/security',
   'modem/at-parser',
   'modem/modem-line',
   'sender/broadcast',

@@ -9,6 +9,9 @@ import type { DenialCause } from '../stats/counters.js';
 import type { Stats } from '../stats/stats.js';
 import type { CoapPeer, ReceivedRequest, ResponseParts } from './received-request.js';
 
+/** Most unprotected errors in a second: a flood of requests that are refused costs little, and is not answered. */
+export const MAX_ERRORS_PER_SECOND = 16;
+
 export interface ProtectedOptions {
   readonly protection: Pick<Protection, 'open' | 'reopen' | 'accept' | 'challenge'>;
   readonly numbers: Pick<SequenceNumbers, 'wait'>;
@@ -40,6 +43,10 @@ export function createProtectedRequests<Peer extends CoapPeer>(
   { protection, numbers, stats }: ProtectedOptions,
   layer: MessageLayer<Peer>,
 ) {
+  let second = 0;
+  /** Unprotected errors in this second. */
+  let errors = 0;
+
   /** @param received not opened */
   function receive(received: ReceivedRequest<Peer>): void {
     if (layer.isAnsweredByTable(received, 'track')) return;
@@ -100,10 +107,19 @@ export function createProtectedRequests<Peer extends CoapPeer>(
     if (!layer.isAnsweredByJournal(next, found) && found.kind === 'unknown') layer.refuse(next, found.error.message);
   }
 
-  /** Counts a request that is refused. Only direct peers are told: nobody pays for what they get, and no carrier forges it. */
+  /** Counts a request that is refused. Only direct peers are told: each message through the gateway is billed. */
   function deny(received: ReceivedRequest<Peer>, reason: ProtectedRefusal): void {
     count(reason, received);
-    if (received.peer.name !== GATEWAY_PEER) layer.sendAtOnce(received, unprotectedError(reason), 'signal');
+    if (received.peer.name !== GATEWAY_PEER && mayTell()) {
+      layer.sendAtOnce(received, unprotectedError(reason), 'signal');
+    }
+  }
+
+  function mayTell(): boolean {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== second) errors = 0;
+    second = now;
+    return errors++ < MAX_ERRORS_PER_SECOND;
   }
 
   const count = (cause: DenialCause, { peer, key }: ReceivedRequest<Peer>): void =>
