@@ -18,8 +18,10 @@ import {
 } from '../loopback/index.js';
 import { isSupersimError, SupersimError } from '../shared/errors.js';
 import { DEVICE_PORT } from '../shared/limits.js';
+import { type DemoKey, EXCEPTED_COMMANDS, withDemoKey } from './demo-key.js';
 import { freeDeviceEndpoints, isFree } from './device-endpoint.js';
 import { formatStep, probeLoop } from './probe.js';
+import { probeProtected } from './protected-probe.js';
 import { runCli } from './run-cli.js';
 
 const AGENT = fileURLToPath(new URL('./supersim-agent.js', import.meta.url));
@@ -28,9 +30,9 @@ const AGENT_START_MS = 30_000;
 /** The message that the agent logs when it can receive commands. */
 const READY_MESSAGE = { udp: '"agent started"', modem: '"modem up"' } as const;
 
-/** Runs a loopback and an agent until the probe is done (`--once`), a signal arrives or the agent ends. */
+/** Runs a loopback and an agent until the probes are done (`--once`), a signal arrives or the agent ends. */
 async function start(justOnce: boolean, dialect: DialectName | undefined): Promise<void> {
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM'), once(process, 'SIGHUP')]);
+  const interrupted = interruption();
   if (dialect !== undefined) {
     await runBoth(await startLoopbackAnywhere(withModem(dialect)), DEVICE_PORT, interrupted, justOnce);
     return;
@@ -49,7 +51,16 @@ async function start(justOnce: boolean, dialect: DialectName | undefined): Promi
   throw new SupersimError('port-in-use', 'no free UDP port for the agent on any loopback address');
 }
 
-/** Runs an agent beside the loopback; stops both in the end. */
+/**
+ * Resolves at the first signal. Further ones do nothing, so that the key is removed in any case: npm passes on a Ctrl-C that
+ * the terminal has sent already. The agent, which gets them from the terminal too, ends at the second one without delay.
+ */
+const interruption = (): Promise<void> =>
+  new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
+  });
+
+/** Runs an agent with a key of its own beside the loopback; stops both in the end. */
 async function runBoth(
   loopback: Loopback,
   devicePort: number,
@@ -57,11 +68,16 @@ async function runBoth(
   justOnce: boolean,
 ): Promise<void> {
   print(describeEndpoints(loopback, devicePort));
-  const agent = startAgent(loopback, devicePort);
   try {
-    await Promise.race([interrupted, show(loopback, agent, devicePort, justOnce)]);
+    await withDemoKey(loopback.sims[0]?.iccid ?? '', async (demo) => {
+      const agent = startAgent(loopback, devicePort, demo);
+      try {
+        await Promise.race([interrupted, show(loopback, agent, devicePort, demo, justOnce)]);
+      } finally {
+        await stopAgent(agent);
+      }
+    });
   } finally {
-    await stopAgent(agent);
     await loopback.stop();
   }
 }
@@ -74,15 +90,28 @@ function describeEndpoints({ url, gateway, sims, modem }: Loopback, devicePort: 
   return `loopback: API ${url}, gateway ${gateway.address}:${gateway.port} (UDP)\n${agent}`;
 }
 
-async function show(loopback: Loopback, agent: ChildProcess, devicePort: number, justOnce: boolean): Promise<void> {
+async function show(
+  loopback: Loopback,
+  agent: ChildProcess,
+  devicePort: number,
+  { key }: DemoKey,
+  justOnce: boolean,
+): Promise<void> {
   await agentStarted(agent, loopback.modem === undefined ? READY_MESSAGE.udp : READY_MESSAGE.modem);
-  const steps = await Promise.race([probeLoop(loopback, devicePort), agentEnded(agent)]);
-  print(`\n${steps.map(formatStep).join('\n')}\n`);
+  for (const probe of [probeLoop, probeProtected]) {
+    const steps = await Promise.race([probe(loopback, devicePort, key), agentEnded(agent)]);
+    print(`\n${steps.map(formatStep).join('\n')}\n`);
+  }
+  print(describeAccess());
   if (justOnce) return;
   print(`ready\n\n${formatBanner(loopback, devicePort)}\n\nPress Ctrl-C to stop. Events:\n`);
   loopback.onEvent((event) => print(formatEvent(event)));
   await agentEnded(agent);
 }
+
+/** One line on what the agent of this demonstration takes from whom. */
+const describeAccess = (): string =>
+  `commands without a key are refused in this demo, without an answer, except: ${EXCEPTED_COMMANDS.join(', ')}; the sender does not protect requests yet\n`;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -102,7 +131,7 @@ async function startLoopbackAnywhere(options: LoopbackOptions): Promise<Loopback
   }
 }
 
-function startAgent({ sims, gateway, modem }: Loopback, devicePort: number): ChildProcess {
+function startAgent({ sims, gateway, modem }: Loopback, devicePort: number, { variables }: DemoKey): ChildProcess {
   const command = [AGENT, 'run', '--dev', '--port', String(devicePort)];
   // In the modem's network the gateway has the carrier's address, which the agent uses by default.
   if (modem === undefined) {
@@ -111,9 +140,10 @@ function startAgent({ sims, gateway, modem }: Loopback, devicePort: number): Chi
   const env = modem && { SUPERSIM_AGENT_MODEM_PATH: modem.link, SUPERSIM_AGENT_LINK_POLICY: 'modem' };
   const agent = spawn(process.execPath, command, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...variables, ...env },
   });
-  process.once('exit', () => agent.kill());
+  // At once, and before its folder is removed, into which it would write at its end.
+  process.prependOnceListener('exit', () => agent.kill('SIGKILL'));
   return agent;
 }
 
@@ -158,7 +188,7 @@ await runCli(
       describe: 'Start a loopback and an agent, and send a command through both',
       builder: (args) =>
         args.options({
-          once: { type: 'boolean', default: false, describe: 'Stop after the probe' },
+          once: { type: 'boolean', default: false, describe: 'Stop after the probes' },
           modem: { choices: DIALECT_NAMES, describe: 'Connect the agent by a virtual modem of this dialect' },
         }),
       handler: ({ once: justOnce, modem }) => start(justOnce, modem),

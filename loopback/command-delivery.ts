@@ -1,9 +1,10 @@
 import { messageOf } from '../shared/errors.js';
-import type { IpCommand } from '../shared/ip-command.js';
+import { type IpCommand, payloadBytes } from '../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES } from '../shared/limits.js';
 import type { SimRegistry, WebhookMethod } from './account/registry.js';
 import type { Sim } from './account/sims.js';
 import { newCommandSid, type Store, type StoredCommand, vendorDate } from './account/store.js';
+import { type CoapSummary, coapOf } from './network/coap-summary.js';
 import type { DatagramDropCause, DroppedEvent } from './network/events.js';
 import type { Datagram, Endpoint } from './network/network.js';
 import type { Radio } from './network/radio.js';
@@ -26,6 +27,8 @@ export interface CommandEvent {
   readonly type: 'command';
   readonly command: StoredCommand;
   readonly simName: string;
+  /** Set when the payload is a CoAP message. */
+  readonly coap?: CoapSummary;
   /** The vendor's code of a failed command. */
   readonly errorCode?: number;
   /** Bytes over the limit that were cut from a from_sim datagram. */
@@ -60,6 +63,14 @@ export function createCommands(options: CommandsOptions): Commands {
     sendWebhook({ commandSid: command.sid, ...callback, params });
   }
 
+  function emitCommand(
+    command: StoredCommand,
+    { uniqueName }: Sim,
+    more: Pick<CommandEvent, 'errorCode' | 'cutBytes'>,
+  ) {
+    emit({ type: 'command', command, simName: uniqueName, ...coapOf(payloadBytes(command)), ...more });
+  }
+
   async function deliver(sid: string, toSim: ToSimCommand): Promise<void> {
     // The SIM's state may have changed since the command was queued.
     const sim = registry.sim(toSim.sim.sid) ?? toSim.sim;
@@ -70,7 +81,7 @@ export function createCommands(options: CommandsOptions): Commands {
         : { status: 'failed' as const, device_ip: null };
     const command = store.updateStatus(sid, change);
     if (command === undefined) return;
-    emit({ type: 'command', command, simName: sim.uniqueName, ...(error && { errorCode: error.code }) });
+    emitCommand(command, sim, error === undefined ? {} : { errorCode: error.code });
     sendCallback(command, toSim, error);
   }
 
@@ -86,7 +97,7 @@ export function createCommands(options: CommandsOptions): Commands {
         // The device may have gone while the packet was in flight.
         const state = registry.sim(sim.sid)?.state ?? sim.state;
         if (state === 'active') await send(arriving, device);
-        else emit({ type: 'dropped', cause: state, ...device, bytes: arriving.length });
+        else emit({ type: 'dropped', cause: state, ...device, bytes: arriving.length, ...coapOf(arriving) });
       });
       return undefined;
     } catch (error) {
@@ -105,7 +116,7 @@ export function createCommands(options: CommandsOptions): Commands {
       payload: bytes.toString('base64'),
     };
     store.add(command);
-    emit({ type: 'command', command, simName: sim.uniqueName, ...(cutBytes > 0 && { cutBytes }) });
+    emitCommand(command, sim, cutBytes > 0 ? { cutBytes } : {});
     const fleet = registry.fleet(sim.fleetSid);
     if (fleet === undefined || fleet.ipCommandsUrl === null) return;
     const params = callbackParams(command, sim.uniqueName, assumptions);
@@ -124,7 +135,7 @@ export function createCommands(options: CommandsOptions): Commands {
         payload: toSim.payload,
       };
       store.add(command);
-      emit({ type: 'command', command, simName: toSim.sim.uniqueName });
+      emitCommand(command, toSim.sim, {});
       if (assumptions.callbackOnQueued === 'yes') sendCallback(command, toSim);
       // In a later turn of the event loop, so that the API's response is sent first.
       setImmediate(() => void deliver(command.sid, toSim));
@@ -132,7 +143,8 @@ export function createCommands(options: CommandsOptions): Commands {
     },
 
     receive({ bytes, from, to }) {
-      const drop = (cause: DatagramDropCause) => emit({ type: 'dropped', cause, ...from, bytes: bytes.length });
+      const drop = (cause: DatagramDropCause) =>
+        emit({ type: 'dropped', cause, ...from, bytes: bytes.length, ...coapOf(bytes) });
       const sim = registry.simByAddress(from.address);
       if (sim === undefined) return drop('unknown-source');
       if (sim.state !== 'active') return drop(sim.state);

@@ -31,6 +31,9 @@ export function newCounters() {
   return {
     toSim: 0,
     fromSim: 0,
+    /** Of these two, those that are protected by OSCORE. */
+    toSimProtected: 0,
+    fromSimProtected: 0,
     failed: 0,
     cut: 0,
     droppedUnknownSource: 0,
@@ -85,12 +88,17 @@ const STATUS_COUNTERS = {
   sent: undefined,
 } as const satisfies Record<StoredCommand['status'], keyof Counters | undefined>;
 
+const PROTECTED_COUNTERS = {
+  queued: 'toSimProtected',
+  received: 'fromSimProtected',
+  failed: undefined,
+  sent: undefined,
+} as const satisfies Record<StoredCommand['status'], keyof Counters | undefined>;
+
 /** Adds an event to the counters. */
 export function count(counters: Counters, event: LoopbackEvent): void {
   if (event.type === 'command') {
-    const counter = STATUS_COUNTERS[event.command.status];
-    if (counter !== undefined) counters[counter] += 1;
-    if (event.cutBytes !== undefined) counters.cut += 1;
+    countCommand(counters, event);
   } else if (event.type === 'dropped') {
     counters[DROP_COUNTERS[event.cause]] += 1;
   } else if (event.type === 'fault') {
@@ -103,4 +111,12 @@ export function count(counters: Counters, event: LoopbackEvent): void {
     counters.webhooks += 1;
     if (!event.result.ok) counters.webhooksFailed += 1;
   }
+}
+
+function countCommand(counters: Counters, { command: { status }, coap, cutBytes }: CommandEvent): void {
+  const counter = STATUS_COUNTERS[status];
+  if (counter !== undefined) counters[counter] += 1;
+  const protectedCounter = coap?.oscore && PROTECTED_COUNTERS[status];
+  if (protectedCounter !== undefined) counters[protectedCounter] += 1;
+  if (cutBytes !== undefined) counters.cut += 1;
 }

@@ -18,6 +18,7 @@ export { DIALECT_NAMES, type DialectName, type Quirks } from './modem/dialects/i
 export type { ModemEvent } from './modem/events.js';
 export { formatModemFaults, type ModemFaults, type ModemFaultsInput } from './modem/faults/faults.js';
 export type { LoopbackModem, ModemInput, ModemStatus } from './modem/status.js';
+export type { CoapSummary, OscoreSummary } from './network/coap-summary.js';
 export type { FaultState, Hit } from './network/faults/apply.js';
 export {
   type Faults,

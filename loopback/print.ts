@@ -8,6 +8,7 @@ import type { Loopback } from './loopback.js';
 import { describeModemEvent } from './modem/events.js';
 import { formatModemFaults } from './modem/faults/faults.js';
 import type { LoopbackModem } from './modem/status.js';
+import { type CoapSummary, describeCoap } from './network/coap-summary.js';
 import type { DatagramDropCause, FaultEvent } from './network/events.js';
 import { formatFaults } from './network/faults/settings.js';
 
@@ -88,7 +89,7 @@ function describe(event: LoopbackEvent): string {
     case 'command':
       return formatCommand(event);
     case 'dropped':
-      return `datagram ${event.address}:${event.port} ${event.bytes} bytes ${DROPPED[event.cause]}`;
+      return `datagram ${event.address}:${event.port} ${formatSize(event)} ${DROPPED[event.cause]}`;
     case 'webhook': {
       const { webhook, attempts, ...result } = event.result;
       const outcome = result.ok ? `HTTP ${result.status}` : `failed, ${result.errorCode}: ${result.reason}`;
@@ -122,8 +123,12 @@ const API_DAMAGE = {
 
 function formatFault(event: FaultEvent): string {
   const arrow = event.way === 'down' ? '→' : '←';
-  return `fault ${event.way} ${event.packet} ${arrow} ${event.simName} ${event.bytes} bytes ${damage(event)}`;
+  return `fault ${event.way} ${event.packet} ${arrow} ${event.simName} ${formatSize(event)} ${damage(event)}`;
 }
+
+/** Formats the size of a datagram, and what can be seen of it in CoAP. */
+const formatSize = ({ bytes, coap }: { readonly bytes: number; readonly coap?: CoapSummary }): string =>
+  `${bytes} bytes${coap === undefined ? '' : ` ${describeCoap(coap)}`}`;
 
 function damage(event: FaultEvent): string {
   if (event.fault === 'truncate') return `truncated to ${event.keptBytes}`;
@@ -138,12 +143,14 @@ export function formatFaultCounts(counters: Readonly<Counters>): string | undefi
   return hit.length === 0 ? undefined : hit.map((name) => `${counters[name]} ${name}`).join(', ');
 }
 
-function formatCommand({ command, simName, errorCode, cutBytes }: CommandEvent): string {
+function formatCommand({ command, simName, coap, errorCode, cutBytes }: CommandEvent): string {
   const arrow = command.direction === 'to_sim' ? '→' : '←';
   const bytes = payloadBytes(command);
   const code = errorCode === undefined ? '' : ` (${errorCode})`;
   const cut = cutBytes === undefined ? '' : `; ${cutBytes} bytes over the limit were cut`;
-  const payload = `${bytes.length} bytes ${preview(bytes)}${cut}`;
+  // What is protected cannot be read.
+  const head = coap?.oscore === undefined ? ` ${preview(bytes)}` : '';
+  const payload = `${formatSize({ bytes: bytes.length, ...(coap && { coap }) })}${head}${cut}`;
   return `command ${command.sid} ${arrow} ${simName}:${command.device_port} ${command.status}${code} ${payload}`;
 }
 

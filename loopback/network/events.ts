@@ -1,3 +1,4 @@
+import type { CoapSummary } from './coap-summary.js';
 import type { Hit } from './faults/apply.js';
 import type { Way } from './faults/settings.js';
 
@@ -15,6 +16,8 @@ export interface DroppedEvent {
   /** The device's port. */
   readonly port: number;
   readonly bytes: number;
+  /** Set when the datagram is a CoAP message. */
+  readonly coap?: CoapSummary;
 }
 
 /** A fault hit a packet; a packet that several faults hit has one event for each. */
@@ -26,6 +29,8 @@ export type FaultEvent = {
   readonly simName: string;
   /** Size of the packet before the fault. */
   readonly bytes: number;
+  /** Set when the packet was a CoAP message before the fault. */
+  readonly coap?: CoapSummary;
 } & Hit;
 
 /** Other faults were set, given here as the command line writes them. */

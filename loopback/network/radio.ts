@@ -1,4 +1,5 @@
 import { messageOf } from '../../shared/errors.js';
+import { coapOf } from './coap-summary.js';
 import type { DroppedEvent, FaultEvent, FaultsEvent } from './events.js';
 import { applyFaults, type FaultState, newFaultState } from './faults/apply.js';
 import { type Faults, formatFaults, type Way } from './faults/settings.js';
@@ -51,12 +52,14 @@ export function createRadio({ faults, seed, emit, onError }: RadioOptions): Radi
       const now = performance.now();
       const { deliveries, hits, packet, ...result } = applyFaults(state, { way, bytes }, now);
       state = result.state;
-      for (const hit of hits) emit({ type: 'fault', way, packet, simName, bytes: bytes.length, ...hit });
+      for (const hit of hits) {
+        emit({ type: 'fault', way, packet, simName, bytes: bytes.length, ...coapOf(bytes), ...hit });
+      }
       const attempt = async (arriving: Buffer) => deliver(arriving);
       const attemptLater = (arriving: Buffer) => void attempt(arriving).catch((error) => onError(messageOf(error)));
       for (const { at, bytes: arriving } of deliveries) {
         if (at <= now || timers.add(at, () => attemptLater(arriving))) continue;
-        emit({ type: 'dropped', cause: 'too-many-in-flight', ...device, bytes: arriving.length });
+        emit({ type: 'dropped', cause: 'too-many-in-flight', ...device, bytes: arriving.length, ...coapOf(arriving) });
       }
       await Promise.all(deliveries.filter(({ at }) => at <= now).map((delivery) => attempt(delivery.bytes)));
     },

@@ -1,8 +1,12 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import * as z from 'zod';
 import { systemCodeOf } from '../../shared/errors.js';
+import { temporaryFolder } from '../support/files.js';
 import { needs } from '../support/needs.js';
 import { program, runProcess, startProcess } from '../support/process.js';
 
@@ -25,6 +29,37 @@ function acceptTaken(error: unknown): void {
   if (systemCodeOf(error) !== 'EADDRINUSE') throw error;
 }
 
+/** The environment of a process whose temporary files lie in a folder of their own. */
+function withTemporaryFolder(more: NodeJS.ProcessEnv = {}) {
+  const folder = temporaryFolder();
+  return { folder, env: { ...process.env, ...more, TMPDIR: folder } };
+}
+
+/** The steps of the protected probe, as far as they are the same each time. */
+const PROTECTED_STEPS = [
+  /POST .* Sim=gateway-1 DevicePort=\d+ {2}CoAP GET \/health protected with the key demo \(kid 01\)$/,
+  /API {2}HG\w+ is queued$/,
+  /UDP {2}→ \S+, HG\w+ is sent, protected$/,
+  /UDP {2}← \S+, \d+ bytes, HG\w+ is received, protected$/,
+  /GET .* from_sim 4\.01 with Echo: the device does not know yet that this request is new$/,
+  /POST .* again with Echo$/,
+  /API {2}HG\w+ is queued$/,
+  /UDP {2}→ \S+, HG\w+ is sent, protected$/,
+  /UDP {2}← \S+, \d+ bytes, HG\w+ is received, protected$/,
+  /GET .* from_sim 2\.05, opened: \{"load1":/,
+];
+
+/** Expects the protected probe's steps after those of the ping, and the line on what needs the key. */
+function expectProtectedProbe(output: string): void {
+  const steps = output.split('\n').filter((line) => /^ +\d+\.\d ms {2}/.test(line));
+  const begin = steps.findIndex((step) => step.includes('"#probe ok pong"')) + 1;
+  expect(begin).toBeGreaterThan(0);
+  expect(steps.slice(begin)).toEqual(PROTECTED_STEPS.map((step) => expect.stringMatching(step)));
+  expect(output).toMatch(
+    /^commands without a key are refused in this demo, without an answer, except: commands, echo, info, ping; the sender does not protect requests yet$/m,
+  );
+}
+
 /** The agent's endpoint, as printed. */
 const agentEndpoint = (output: string) => /^agent: (\S+) \(UDP\)$/m.exec(output)?.[1];
 
@@ -41,6 +76,7 @@ describe.sequential('npm start', () => {
     expect(output).toMatch(/ms {2}UDP {2}← \S+, 14 bytes, HG[0-9a-f]{32} is received/);
     expect(output).toContain(`UDP  ← ${device}, `);
     expect(output).toMatch(/ms {2}GET .*from_sim "#probe ok pong"/);
+    expectProtectedProbe(output);
     expect(code).toBe(0);
   });
 
@@ -62,11 +98,54 @@ describe.sequential('npm start', () => {
     expect(await start.ended).toBe(0);
   });
 
-  test('when the agent cannot start it says so, and ends with another code', async () => {
-    const env = { ...process.env, SUPERSIM_AGENT_LOG_LEVEL: 'loud' };
+  test('its key is a file that only its owner can read, shown nowhere, and gone after several signals', async () => {
+    const { folder, env } = withTemporaryFolder({ SUPERSIM_AGENT_LOG_LEVEL: 'trace' });
+    const start = startProcess(process.execPath, [program('start')], env);
+    await start.line(/^ready$/);
+    const [made = '', ...others] = readdirSync(folder);
+    expect(others).toEqual([]);
+    const file = join(folder, made, 'keys', 'demo.json');
+    expect(statSync(join(folder, made)).mode & 0o777).toBe(0o700);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const { secret } = z.object({ secret: z.string().length(32) }).parse(JSON.parse(readFileSync(file, 'utf8')));
+    start.kill('SIGINT');
+    start.kill('SIGINT');
+    start.kill('SIGTERM');
+    expect(await start.ended).toBe(0);
+    expect(start.output().toLowerCase()).not.toContain(secret.toLowerCase());
+    expect(start.output()).not.toContain(Buffer.from(secret, 'hex').toString('base64').slice(0, 20));
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('without the key only what its last line names is answered', async () => {
+    const start = startProcess(process.execPath, [program('start')]);
+    await start.line(/^ready$/);
+    const curl = (await start.line(/^ +curl /)).trim();
+    for (const [id, name] of ['health', 'info', 'commands', 'echo', 'ping'].entries()) {
+      const { code } = await runProcess('sh', [
+        '-c',
+        `${curl.replace(/Payload=ping$/, `Payload='#${id} ${name}'`)} -sS`,
+      ]);
+      expect(code).toBe(0);
+    }
+    for (const id of [1, 2, 3, 4]) await start.line(new RegExp(`← gateway-1:\\d+ received \\d+ bytes "#${id} `));
+    expect(start.output()).not.toMatch(/← gateway-1:\d+ received \d+ bytes "#0 /);
+    start.kill('SIGINT');
+    expect(await start.ended).toBe(0);
+  });
+
+  test('when nobody reads its output any more it leaves no key behind', async () => {
+    const { folder, env } = withTemporaryFolder();
+    await runProcess('sh', ['-c', `'${process.execPath}' '${program('start')}' | head -n 3`], env);
+    await expect.poll(() => readdirSync(folder), { timeout: 10_000 }).toEqual([]);
+  });
+
+  test('when the agent cannot start it says so, leaves no key behind, and ends with another code', async () => {
+    const { folder, env } = withTemporaryFolder({ SUPERSIM_AGENT_LOG_LEVEL: 'loud' });
     const { code, output } = await runProcess(process.execPath, [program('start'), '--once'], env);
     expect(output).toMatch(/error config-invalid: .*SUPERSIM_AGENT_LOG_LEVEL/);
     expect(output).toMatch(/error probe-failed: the agent ended: exit code 1/);
+    expect(readdirSync(folder)).toEqual([]);
     expect(code).toBe(1);
   });
 
@@ -118,6 +197,7 @@ describe.sequential('npm start', () => {
       expect(output).toMatch(/^virtual modem quectel at \//m);
       expect(output).toMatch(/"transport":"modem"/);
       expect(output).toMatch(/from_sim "#probe ok pong"/);
+      expectProtectedProbe(output);
       expect(code).toBe(0);
     },
     40_000,

@@ -1,6 +1,22 @@
 import { expect, test } from 'vitest';
 import { formatBanner, formatEvent, formatFaultCounts, type LoopbackEvent } from '../../loopback/index.js';
+import { formatMessage, parseMessage } from '../../shared/coap/message.js';
+import { protectResponse } from '../../shared/oscore/response.js';
+import { requestBytes } from '../support/coap.js';
+import { DEVICE, openRequest } from '../support/oscore.js';
+import { startOperator } from '../support/security.js';
 import { client, device, isStatus, isType, receiver, start } from './support.js';
+
+/** What a device answers to a protected request, with the sequence number 5. */
+function protectedReply(request: Buffer): Buffer {
+  const message = parseMessage(request);
+  const opened = openRequest(DEVICE, message);
+  if (!opened.ok) throw new Error(opened.reason);
+  const parts = protectResponse(DEVICE, opened.binding, 5, { code: '2.05', options: [], payload: Buffer.from('pong') });
+  return formatMessage({ ...message, ...parts, type: 'ACK' });
+}
+
+const quoted = (text: string) => text.replaceAll(/[()]/g, '\\$&');
 
 const line = async (taken: Promise<LoopbackEvent>) => formatEvent(await taken);
 
@@ -89,4 +105,34 @@ test('each event of a command, webhook and datagram is printed as a line', async
   expect(await line(loopback.events.take(isType('dropped')))).toMatch(
     /^datagram 127.0.0.2:\d+ 1 bytes dropped: .*replyToSource$/,
   );
+});
+
+test('of a protected datagram it is printed that it is, and not its bytes; of other CoAP messages the code', async () => {
+  const loopback = await start({ faults: { up: { corrupt: [2] } } });
+  const { port, next, send } = await device();
+  const operator = startOperator();
+  const { bytes, number } = operator.protect({ path: 'health' });
+  const shown = `${bytes.length} bytes protected (kid 01, number ${number})`;
+  const params = {
+    sim: 'gateway-1',
+    payload: bytes.toString('base64'),
+    payloadType: 'binary',
+    devicePort: port,
+  } as const;
+  await client(loopback).ipCommands.create(params);
+  for (const status of ['queued', 'sent']) {
+    expect(await line(loopback.events.take(isStatus(status)))).toMatch(
+      new RegExp(`:${port} ${status} ${quoted(shown)}$`),
+    );
+  }
+  await send(protectedReply(bytes), loopback.gateway);
+  expect(await line(loopback.events.take(isStatus('received')))).toMatch(/ received \d+ bytes protected \(number 5\)$/);
+  expect(loopback.counters).toMatchObject({ toSim: 1, toSimProtected: 1, fromSim: 1, fromSimProtected: 1 });
+  await send(bytes, loopback.gateway);
+  expect(await line(loopback.events.take(isType('fault')))).toBe(`fault up 2 ← gateway-1 ${shown} corrupted`);
+  await send(bytes, (await next()).from);
+  expect(await line(loopback.events.take(isType('dropped')))).toContain(` ${shown} dropped: `);
+  await loopback.events.take(isStatus('received'));
+  await send(requestBytes({ type: 'NON', payload: 'hi' }), loopback.gateway);
+  expect(await line(loopback.events.take(isStatus('received')))).toMatch(/ 7 bytes CoAP 0.02 50020001ff6869$/);
 });
