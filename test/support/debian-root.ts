@@ -36,6 +36,10 @@ export const systemdRoot = (): Promise<string> => makeRoot({ variant: 'minbase',
 export const arm64Root = (): Promise<string> =>
   makeRoot({ variant: 'extract', architecture: 'arm64', packages: ['base-files', 'nodejs'] });
 
+/** A folder with Debian 13's programs of libcoap, of which the variant with OpenSSL speaks OSCORE. */
+export const libcoapRoot = (): Promise<string> =>
+  makeRoot({ variant: 'extract', packages: ['libcoap3-bin', 'libssl3t64', 'libc6'] });
+
 async function makeRoot({ variant, architecture = '', packages }: Choice): Promise<string> {
   const variables = { SUITE, VARIANT: variant, ARCHITECTURE: architecture, PACKAGES: packages.join() };
   const digest = createHash('sha256')
