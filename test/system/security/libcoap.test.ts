@@ -165,7 +165,7 @@ describe.skipIf(needs('mmdebstrap', 'tshark'))('libcoap’s client with OSCORE',
     const notices = await read(...open, '-Y', '_ws.expert', '-T', 'fields', '-e', '_ws.expert.message');
     expect(notices.join().replaceAll(/Invalid Option Number (?:252|292)/g, '')).toMatch(/^,*$/);
     expect(await read(...open, '-Y', 'coap and not oscore')).toEqual([]);
-    const paths = await read(...open, '-Y', 'oscore', '-T', 'fields', '-e', 'oscore.opt.uri_path_recon');
-    expect(paths).toEqual(expect.arrayContaining(['/ping', '/log/read', '/script/store']));
+    const lines = (await read(...open)).join('\n');
+    for (const path of ['/ping', '/log/read', '/script/store']) expect(lines).toContain(path);
   });
 });
