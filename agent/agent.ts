@@ -26,6 +26,7 @@ import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import { describeSecurity } from './security/authorize.js';
+import type { EventPayload } from './security/event.js';
 import type { LoadedKeys } from './security/key-folder.js';
 import { createSecurity, readKeys, type Security } from './security/security.js';
 import type { AgentStatus } from './status.js';
@@ -162,12 +163,14 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
   }
 
   async function dispatch(event: string | Uint8Array, data?: unknown): Promise<DeliveryState> {
-    const { transport, delivery, state } = parts;
-    const bytes = encodeEvent(event, data, transport?.maxBytes() ?? MAX_PAYLOAD_BYTES);
-    if (delivery === undefined) {
+    const { transport, delivery, state, security } = parts;
+    const payload = encodeEvent(event, data);
+    if (delivery === undefined || security === undefined) {
       stats.unsent();
       throw new SupersimError('link-down', 'the agent does not run');
     }
+    const bytes = await security.protectEvent(payload);
+    expectToFit(bytes, transport?.maxBytes() ?? MAX_PAYLOAD_BYTES);
     const outgoing = { bytes, destination: config.gateway, port: ports[0] ?? 0, kind: 'event' } as const;
     const delivered = await new Promise<DeliveryState>((resolve, reject) => {
       delivery.send(outgoing, (error, found = 'sent') => (error === undefined ? resolve(found) : reject(error)));
@@ -326,11 +329,16 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
   };
 }
 
-/** @throws SupersimError `too-large`, `bad-reply` */
-function encodeEvent(event: string | Uint8Array, data: unknown, maxBytes: number): Uint8Array {
-  const bytes = typeof event === 'string' ? Buffer.from(toJson({ event, data })) : event;
-  if (bytes.length <= maxBytes) return bytes;
-  throw new SupersimError('too-large', `the event has ${bytes.length} bytes; ${maxBytes} can leave`, {
+/** @throws SupersimError `bad-reply` */
+const encodeEvent = (event: string | Uint8Array, data: unknown): EventPayload =>
+  typeof event === 'string'
+    ? { bytes: Buffer.from(toJson({ event, data })), isJson: true }
+    : { bytes: Buffer.from(event), isJson: false };
+
+/** @throws SupersimError `too-large` */
+function expectToFit({ length }: Uint8Array, maxBytes: number): void {
+  if (length <= maxBytes) return;
+  throw new SupersimError('too-large', `the event has ${length} bytes; ${maxBytes} can leave`, {
     remedy: 'Send less of it, or several events.',
   });
 }

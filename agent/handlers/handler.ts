@@ -15,11 +15,11 @@ export interface HandlerContext {
 }
 
 /**
- * Sends an event, which the owner receives as a from_sim command: `{ event, data }` in JSON, or bytes as they are.
- * Resolves when the event has been sent or is in the outbox.
+ * Sends an event, which the owner receives as a from_sim command: `{ event, data }` in JSON, or bytes as they are, and
+ * protected where `events.key` names a key. Resolves when the event has been sent or is in the outbox.
  *
  * @throws (rejects) SupersimError `too-large` above 1300 bytes, `link-down` when it can be neither sent nor stored,
- * `bad-reply` when `data` is not serialisable as JSON
+ * `bad-reply` when `data` is not serialisable as JSON, `numbers-unavailable` when it cannot be protected now
  */
 export interface Emit {
   (event: string, data?: unknown): Promise<void>;

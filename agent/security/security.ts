@@ -5,6 +5,7 @@ import type { Log } from '../base/log.js';
 import { type Config, stateFolderOf } from '../config/schema.js';
 import { type Access, createAccess, isProtectionRequired } from './authorize.js';
 import { createEchoValues } from './echo.js';
+import { createEventProtection, type EventPayload } from './event.js';
 import type { DeviceKey } from './key-file.js';
 import { type LoadedKeys, loadKeys } from './key-folder.js';
 import { openNumberFiles, type StoredNumbers } from './number-files.js';
@@ -45,6 +46,8 @@ export interface Security {
   readonly access: Access;
   readonly protection: Protection;
   readonly numbers: Pick<SequenceNumbers, 'take' | 'wait'>;
+  /** Protects an event where the configuration names a key for it; see {@link createEventProtection}. */
+  protectEvent(payload: EventPayload): Promise<Buffer> | Buffer;
   /** Uses the state folder, once it is known that no other agent does. */
   open(): void;
   /** Resolves when protected messages can be sent, as far as that is near: after some seconds in any case. */
@@ -103,10 +106,17 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     guard.retain(current.loaded.keys);
   }
 
+  const protection = createProtection({ keys: () => current.loaded.keys, numbers, guard });
+  const protectEvent = createEventProtection(protection, numbers);
+
   return {
     access: createAccess(rules),
-    protection: createProtection({ keys: () => current.loaded.keys, numbers, guard }),
+    protection,
     numbers,
+    protectEvent(payload) {
+      const { key } = current.config.events;
+      return key === undefined ? payload.bytes : protectEvent(key, payload);
+    },
     open() {
       isAllowed = true;
       openFolder();

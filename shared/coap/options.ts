@@ -3,7 +3,7 @@ import type { Option } from './message.js';
 
 /**
  * The options that this project reads or writes (RFC 7252 §5.10, RFC 7641 §2, RFC 7959 §2.1 and §4, RFC 8613 §2,
- * RFC 9175 §3).
+ * RFC 7967 §2, RFC 9175 §3).
  */
 export const OPTION = {
   uriHost: 3,
@@ -23,6 +23,7 @@ export const OPTION = {
   proxyScheme: 39,
   size1: 60,
   echo: 252,
+  noResponse: 258,
   requestTag: 292,
   /**
    * An option of this project, elective and without a value: the device ran the command although it could not check the
