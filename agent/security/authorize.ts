@@ -53,9 +53,13 @@ export function createAccess(rules: () => AccessRules): Access {
   return {
     authorize(handler, caller) {
       if (caller.kind === 'key') return authorizeKey(handler, caller.key);
-      if (!isOpen(caller.port, handler === undefined ? [] : [handler.name])) return PROTECTION_REQUIRED;
-      const { unprotected } = rules().security;
-      return handler?.needsAuthentication === true && unprotected === 'refuse' ? AUTHENTICATION_REQUIRED : undefined;
+      const current = rules();
+      if (isProtectionRequired(current) && !isOpen(caller.port, handler === undefined ? [] : [handler.name])) {
+        return PROTECTION_REQUIRED;
+      }
+      return handler?.needsAuthentication === true && current.security.unprotected === 'refuse'
+        ? AUTHENTICATION_REQUIRED
+        : undefined;
     },
     get isRequired() {
       return isProtectionRequired(rules());

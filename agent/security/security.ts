@@ -3,7 +3,7 @@ import { messageOf, SupersimError } from '../../shared/errors.js';
 import type { ClockCheck } from '../base/clock-sync.js';
 import type { Log } from '../base/log.js';
 import { type Config, stateFolderOf } from '../config/schema.js';
-import { type Access, createAccess, isProtectionRequired } from './authorize.js';
+import { type Access, type AccessRules, createAccess, isProtectionRequired } from './authorize.js';
 import { createEchoValues } from './echo.js';
 import { createEventProtection, type EventPayload } from './event.js';
 import type { DeviceKey } from './key-file.js';
@@ -78,12 +78,7 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
   let isAllowed = false;
   let isOpen = false;
 
-  const rules = () => ({
-    security: current.config.security,
-    ports: current.config.listen.ports,
-    keys: current.loaded.keys,
-    hasKeys: hasKeys(current.loaded),
-  });
+  let rules = rulesOf(config, loaded);
 
   function openFolder(): void {
     if (isOpen || !isAllowed || folder === undefined || current.loaded.keys.length === 0) return;
@@ -110,7 +105,7 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
   const protectEvent = createEventProtection(protection, numbers);
 
   return {
-    access: createAccess(rules),
+    access: createAccess(() => rules),
     protection,
     numbers,
     protectEvent(payload) {
@@ -131,11 +126,12 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     prepare: (next) => readKeys(next, credentials),
     change(next, nextLoaded) {
       current = { config: next, loaded: { ...nextLoaded, keys: keepSame(current.loaded.keys, nextLoaded.keys) } };
+      rules = rulesOf(current.config, current.loaded);
       guard.retain(current.loaded.keys);
       openFolder();
     },
     status: () => ({
-      required: isProtectionRequired(rules()),
+      required: isProtectionRequired(rules),
       unprotected: current.config.security.unprotected,
       except: current.config.security.except,
       keys: current.loaded.keys.map((key) => ({
@@ -154,6 +150,13 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     },
   };
 }
+
+const rulesOf = (config: Config, loaded: LoadedKeys): AccessRules => ({
+  security: config.security,
+  ports: config.listen.ports,
+  keys: loaded.keys,
+  hasKeys: hasKeys(loaded),
+});
 
 const hasKeys = ({ keys, problems }: LoadedKeys): boolean => keys.length + problems.length > 0;
 

@@ -141,6 +141,7 @@ export function createCoapServer(options: CoapServerOptions) {
 
   /** What the carrier brings unprotected costs an answer, and could be forged: it gets none but where it is allowed. */
   const isIgnored = (message: CoapMessage, { port }: Datagram, name: string): boolean =>
+    access.isRequired &&
     name === GATEWAY_PEER &&
     message.type !== 'ACK' &&
     message.type !== 'RST' &&
