@@ -21,7 +21,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   agent: [
     ['base'],
     ['config', 'storage'],
-    ['transport/endpoint'],
+    ['transport/endpoint', 'transport/cellular'],
     ['transport/transport', 'transport/sent-counts'],
     ['transport/udp', 'transport/modem/port'],
     ['transport/modem/at'],

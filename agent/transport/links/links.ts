@@ -127,7 +127,7 @@ async function createParts(config: Config, before: Parts | undefined, log: Log, 
 const portsOf = ({ listen }: Config): number[] => listen.ports.map(({ port }) => port);
 
 /** Returns what UDP listens on: the cellular interface, where it is configured. */
-const listenOf = ({ listen, link }: Config): string =>
+export const listenOf = ({ listen, link }: Pick<Config, 'listen' | 'link'>): string =>
   listen.address === 'auto' ? (link.interface ?? 'auto') : listen.address;
 
 function createUdp(config: Config, log: Log, counts: SentCounts): UdpTransport {

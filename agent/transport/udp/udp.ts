@@ -43,6 +43,8 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
   const created = performance.now();
   let { listen } = options;
   let address: string | undefined;
+  /** Why there is no address, when it was looked up last. */
+  let problem: string | undefined;
   /** Time when it last got or lost its address. */
   let changed = created;
   let receive: (datagram: Datagram) => void = () => undefined;
@@ -119,8 +121,11 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
 
   /** Brings the sockets to the address that should be listened on now. */
   async function follow(): Promise<void> {
-    const wanted = await resolveAddress(listen, options.gateway);
+    const { address: wanted, problem: why } = await resolveAddress(listen, options.gateway);
     if (stopped) return;
+    if (why !== undefined && why !== problem && timer !== undefined)
+      log.warn({ listen, reason: why }, 'no address to listen on');
+    problem = why;
     if (wanted === address && !broken) {
       backOff.reset();
       return;
@@ -176,7 +181,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       }
       if (stopped) return;
       if (address === undefined)
-        log.warn({ listen, gateway: options.gateway.address }, 'no link: waiting for an address');
+        log.warn({ listen, gateway: options.gateway.address, reason: problem }, 'no link: waiting for an address');
       timer = setTimeout(step, FOLLOW_INTERVAL_MS);
     },
     send(bytes, destination, port, done) {
@@ -210,7 +215,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     maxBytes: () => MAX_PAYLOAD_BYTES,
     link() {
       const up = address !== undefined;
-      const reason = up ? undefined : 'no address to listen on';
+      const reason = up ? undefined : `no address to listen on${problem === undefined ? '' : `: ${problem}`}`;
       return onlyLink({ name: 'udp', up, reason, since: wallTime(changed), address }, wallTime(created));
     },
     address: () => address,

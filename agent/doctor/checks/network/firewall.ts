@@ -1,4 +1,5 @@
-import { interfaceOf } from '../../../transport/links/reach.js';
+import { interfaceOf } from '../../../transport/cellular.js';
+import { listenOf } from '../../../transport/links/links.js';
 import { resolveAddress } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesUdp } from '../../context.js';
@@ -31,7 +32,7 @@ export const firewall = defineCheck<Observation>({
   name: 'firewall',
   async look({ config }) {
     const { listen, gateway, link } = config;
-    const address = await resolveAddress(listen.address, gateway);
+    const { address } = await resolveAddress(listenOf(config), gateway);
     return {
       isUsed: usesUdp(config),
       ...(await readRules()),
