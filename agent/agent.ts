@@ -400,8 +400,9 @@ const describeParts = ({ transport, state }: Partial<Parts>) => ({
   outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
 
-const describeStats = ({ counters, recent }: Stats) => ({
+const describeStats = ({ counters, recent, sources }: Stats) => ({
   counters: structuredClone(counters),
+  sources: sources.list(),
   lastCommand: recent.command && byWallClock(recent.command),
   lastSent: recent.sent && byWallClock(recent.sent),
   lastRefused: recent.refusedSources(),

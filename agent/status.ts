@@ -2,6 +2,7 @@ import type { Unprotected } from './command/authorize.js';
 import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
 import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
+import type { CommandSources } from './command/stats/sources.js';
 import type { DatabaseStatus } from './storage/database.js';
 import type { LinkView } from './transport/transport.js';
 
@@ -22,6 +23,8 @@ export interface AgentStatus {
   readonly counters: Readonly<Counters>;
   /** Undefined while none has ended; `at` in Unix milliseconds. */
   readonly lastCommand: RecentCommand | undefined;
+  /** Where the last 1,000 commands came from. */
+  readonly sources: CommandSources;
   /** Undefined while nothing has left; `at` in Unix milliseconds. */
   readonly lastSent: RecentDatagram | undefined;
   /** The last few sources whose datagrams were refused, the latest first. */

@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { describeSecurity } from '../command/authorize.js';
+import { describeSources, narrowAllow } from '../command/stats/sources.js';
 import type { Ask } from '../service/control/client.js';
 import { type LinkShown, statusSchema } from '../service/control/schema.js';
 import { controlOptions, listing, printAnswer } from './control-output.js';
@@ -43,6 +44,7 @@ function formatStatus(status: Status): string {
       ['outcomes', listed(counters.outcomes)],
       ['not started', counters.notStarted === undefined ? 'unknown' : listed(counters.notStarted)],
       ['last command', formatLastCommand(status.lastCommand)],
+      ['command sources', formatSources(status.sources)],
       [
         'received',
         `${counters.received} datagrams, ${formatBytes(counters.receivedBytes)}, ${counters.repeats} repeats`,
@@ -110,6 +112,11 @@ function formatLastCommand(last: Status['lastCommand']): string {
   if (last === undefined) return 'none';
   const { name = 'unreadable', outcome, code, peer, transport, at } = last;
   return `${name} ${outcome}${code === undefined ? '' : ` (${code})`}, from ${peer} by ${transport}, ${formatAgo(at)}`;
+}
+
+function formatSources(sources: Status['sources']): string {
+  const narrow = narrowAllow(sources);
+  return `${describeSources(sources)}${narrow === undefined ? '' : `; to admit no others: ${narrow}`}`;
 }
 
 const formatLastSent = (last: Status['lastSent']): string =>

@@ -179,6 +179,10 @@ export const statusSchema = z.looseObject({
       at: time,
     })
     .optional(),
+  /** Source addresses of the last 1,000 commands; of version 0.1 unknown. */
+  sources: z
+    .looseObject({ addresses: z.array(z.looseObject({ address: z.string(), commands: count })), others: count })
+    .default({ addresses: [], others: 0 }),
   /** The datagram that was sent last; absent before the first. */
   lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
   /** The sources whose datagrams were refused last, newest first. */
