@@ -25,6 +25,7 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { HealthSources, JournalHealth } from './handlers/builtin/health.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
+import { type InterfaceStatus, judgeEnforcement, readLoadedRules } from './packet-filter/enforcement.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
@@ -296,6 +297,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     status: () => ({
       ...describeParts(parts),
       ports,
+      interface: describeInterface(parts.transport, ports),
       security: { authenticated: false, unprotected: current.config.security.unprotected },
       running: runner.running,
       waiting: runner.waiting,
@@ -399,6 +401,12 @@ const describeParts = ({ transport, state }: Partial<Parts>) => ({
   journal: describeJournal(state),
   outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
+
+function describeInterface(links: Links | undefined, ports: readonly number[]): InterfaceStatus | undefined {
+  const rules = readLoadedRules();
+  const found = links?.udpPorts(rules?.at);
+  return found && judgeEnforcement({ ...found, rules, ports, listens: found.interface });
+}
 
 const describeStats = ({ counters, recent, sources }: Stats) => ({
   counters: structuredClone(counters),

@@ -3,6 +3,7 @@ import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
 import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
 import type { CommandSources } from './command/stats/sources.js';
+import type { InterfaceStatus } from './packet-filter/enforcement.js';
 import type { DatabaseStatus } from './storage/database.js';
 import type { LinkView } from './transport/transport.js';
 
@@ -18,6 +19,8 @@ export interface AgentStatus {
     readonly authenticated: boolean;
     readonly unprotected: Unprotected;
   };
+  /** Whether only the cellular interface reaches the device ports; undefined before the start, and without UDP. */
+  readonly interface: InterfaceStatus | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;

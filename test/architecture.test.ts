@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ],
   agent: [
     ['base'],
-    ['config', 'storage'],
+    ['config', 'storage', 'packet-filter'],
     ['transport/endpoint', 'transport/cellular'],
     ['transport/transport', 'transport/sent-counts'],
     ['transport/udp', 'transport/modem/port'],

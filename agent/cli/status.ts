@@ -3,6 +3,7 @@ import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
 import { describeSecurity } from '../command/authorize.js';
 import { describeSources, narrowAllow } from '../command/stats/sources.js';
+import { describeEnforcement } from '../packet-filter/enforcement.js';
 import type { Ask } from '../service/control/client.js';
 import { type LinkShown, statusSchema } from '../service/control/schema.js';
 import { controlOptions, listing, printAnswer } from './control-output.js';
@@ -39,6 +40,7 @@ function formatStatus(status: Status): string {
       ...linkRows(status),
       ...modemRows(status),
       ['ports', ports.join(', ')],
+      ['interface', status.interface === undefined ? 'not used' : describeEnforcement(status.interface)],
       ['security', describeSecurity(status.security?.unprotected ?? 'allow')],
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', listed(counters.outcomes)],

@@ -65,7 +65,7 @@ function deviceType(name: string): string | undefined {
 }
 
 /** Includes interfaces without an address, which Node does not list. */
-function interfaceNames(): string[] {
+export function interfaceNames(): string[] {
   const withAddress = Object.keys(networkInterfaces());
   try {
     return [...new Set([...withAddress, ...readdirSync(FOLDER)])];

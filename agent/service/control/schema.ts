@@ -146,6 +146,15 @@ export const statusSchema = z.looseObject({
   link: z.looseObject({ name: z.string(), since: time, switches: count, links: z.array(linkSchema) }).optional(),
   /** Absent in an agent of version 0.1, which had no such policy: everything was allowed. */
   security: z.looseObject({ authenticated: z.boolean(), unprotected: z.enum(['refuse', 'allow']) }).optional(),
+  /** Whether only the cellular interface reaches the device ports; absent without UDP, and in version 0.1. */
+  interface: z
+    .looseObject({
+      enforcement: z.enum(['enforced', 'not-enforced', 'unknown']),
+      reason: z.string(),
+      interface: z.string().optional(),
+      loaded: time.optional(),
+    })
+    .optional(),
   running: count,
   waiting: count,
   counters: z.looseObject({

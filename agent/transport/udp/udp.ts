@@ -8,6 +8,7 @@ import { createSentCounts, type SentCounts } from '../sent-counts.js';
 import { type Datagram, onlyLink, type Transport, wallTime } from '../transport.js';
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
+import { createSelfTest } from './self-test.js';
 
 /**
  * Interval between look-ups of the address to listen on, to follow an interface that appears, disappears or changes.
@@ -30,6 +31,13 @@ export interface UdpOptions {
 export interface UdpTransport extends Transport {
   /** Sets another address or interface to listen on; it takes effect within 1 s. */
   listenOn(listen: string): void;
+  /**
+   * Returns whether a datagram from this host itself reached the device ports at the last test; undefined where that is
+   * not known, as without an address.
+   *
+   * @param since a test that began before, in Unix milliseconds, counts as none, and another one begins
+   */
+  ownArrives(since?: number): boolean | undefined;
 }
 
 /**
@@ -39,6 +47,7 @@ export interface UdpTransport extends Transport {
 export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport {
   const { counts = createSentCounts() } = options;
   const sockets = new Map<number, Socket>();
+  const selfTest = createSelfTest(options.ports, log);
   const backOff = createBackOff();
   const created = performance.now();
   let { listen } = options;
@@ -102,6 +111,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
   }
 
   function deliver(bytes: Buffer, remote: RemoteInfo, port: number): void {
+    if (selfTest.take(bytes, remote)) return;
     const source = { address: plainAddress(remote.address), port: remote.port };
     receive({ bytes, source, port, transport: 'udp', receivedAt: performance.now() });
   }
@@ -117,6 +127,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     if (address !== undefined) changed = performance.now();
     address = undefined;
     broken = false;
+    selfTest.reset();
   }
 
   /** Brings the sockets to the address that should be listened on now. */
@@ -142,6 +153,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     let delay = FOLLOW_INTERVAL_MS;
     try {
       await follow();
+      void selfTest.check(address);
     } catch (error) {
       delay = backOff.next();
       const message = address === undefined ? 'cannot listen' : 'cannot look up the address to listen on';
@@ -208,6 +220,10 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
         // Node throws for destination port 0, which the source of a datagram may be.
         sent(error);
       }
+    },
+    ownArrives(since) {
+      void selfTest.check(address, since);
+      return selfTest.arrives;
     },
     listenOn(other) {
       listen = other;
