@@ -25,7 +25,7 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { HealthSources, JournalHealth } from './handlers/builtin/health.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
-import { type InterfaceStatus, judgeEnforcement, readLoadedRules } from './packet-filter/enforcement.js';
+import { createRulesWatch, type InterfaceStatus, judgeEnforcement } from './packet-filter/enforcement.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
@@ -146,6 +146,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
   let stopped: Promise<void> | undefined;
   let isHeldUp = false;
   let opening: ReturnType<typeof openState> | undefined;
+  const loadedRules = createRulesWatch();
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
@@ -278,6 +279,12 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     if ((await state?.database?.close()) === false) isHeldUp = true;
   }
 
+  function interfaceStatus(): InterfaceStatus | undefined {
+    const { rules, changed } = loadedRules();
+    const found = parts.transport?.udpPorts(changed);
+    return found && judgeEnforcement({ ...found, rules, ports, listens: found.interface });
+  }
+
   async function probe(): Promise<void> {
     if (parts.pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
     if (runner.isStuck) throw new SupersimError('probe-failed', 'commands wait although a slot is free');
@@ -297,7 +304,7 @@ export function createManagedAgent(config: Config, options: Omit<AgentOptions, '
     status: () => ({
       ...describeParts(parts),
       ports,
-      interface: describeInterface(parts.transport, ports),
+      interface: interfaceStatus(),
       security: { authenticated: false, unprotected: current.config.security.unprotected },
       running: runner.running,
       waiting: runner.waiting,
@@ -401,12 +408,6 @@ const describeParts = ({ transport, state }: Partial<Parts>) => ({
   journal: describeJournal(state),
   outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
-
-function describeInterface(links: Links | undefined, ports: readonly number[]): InterfaceStatus | undefined {
-  const rules = readLoadedRules();
-  const found = links?.udpPorts(rules?.at);
-  return found && judgeEnforcement({ ...found, rules, ports, listens: found.interface });
-}
 
 const describeStats = ({ counters, recent, sources }: Stats) => ({
   counters: structuredClone(counters),

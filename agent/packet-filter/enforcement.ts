@@ -46,6 +46,23 @@ export function readLoadedRules(file = LOADED_FILE): LoadedRules | undefined {
 }
 
 /**
+ * Makes a function that returns the loaded rules, and when they changed, in Unix milliseconds: what was known of the
+ * packet filter before counts no more.
+ */
+export function createRulesWatch(read: () => LoadedRules | undefined = readLoadedRules, now: () => number = Date.now) {
+  let before: number | undefined;
+  let changed = 0;
+  return (): { rules: LoadedRules | undefined; changed: number } => {
+    const rules = read();
+    if (rules?.at !== before) {
+      before = rules?.at;
+      changed = rules?.at ?? now();
+    }
+    return { rules, changed };
+  };
+}
+
+/**
  * Tells whether the interface is enforced.
  *
  * | rules loaded | own datagram | |

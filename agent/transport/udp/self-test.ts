@@ -7,6 +7,8 @@ import { readKernelQueue } from './kernel-drops.js';
 
 /** Interval between tests. */
 const INTERVAL_MS = 60_000;
+/** The same after a test without a result, as when the address went meanwhile. */
+const RETRY_MS = 5000;
 /** How long a datagram may take within this host. */
 const ARRIVAL_MS = 1000;
 /** Interval between looks whether all have arrived. */
@@ -57,7 +59,7 @@ export function createSelfTest(ports: readonly number[], log: Log) {
         result = undefined;
       }
       if (local === undefined || !isSimAddress(local) || ['0.0.0.0', '::'].includes(local)) return;
-      if (tested !== undefined && now - tested < INTERVAL_MS) return;
+      if (tested !== undefined && now - tested < (result === undefined ? RETRY_MS : INTERVAL_MS)) return;
       tested = now;
       testedWall = Date.now();
       const found = await run(local).catch(() => undefined);
