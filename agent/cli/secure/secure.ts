@@ -1,13 +1,21 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
 import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { formatError, printable } from '../../../shared/cli.js';
 import { isSupersimError } from '../../../shared/errors.js';
 import { configFromFlags, configOptions } from '../../config/flags.js';
+import type { Config } from '../../config/schema.js';
+import { describeEnforcement, type InterfaceStatus } from '../../packet-filter/enforcement.js';
+import { controlClient } from '../../service/control/client.js';
+import { defaultControlSocket, statusSchema } from '../../service/control/schema.js';
 import { cellularInterfaces, interfaceNames } from '../../transport/cellular.js';
 
 const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
+/** How long the running agent may take to test the rules. */
+const AGENT_MS = 3000;
+const POLL_MS = 200;
 
 const flags = z.object({
   config: z.string().min(1).optional(),
@@ -65,6 +73,20 @@ async function secure(given: z.output<typeof flags>): Promise<void> {
   await applyRules(plan);
   const { interface: allowed, ports } = plan.settings;
   print(`Only ${allowed} reaches UDP port ${ports.join(', ')}, from now on and after each boot.`);
+  const tested = await askAgent(config);
+  if (tested !== undefined) print(`The running agent: ${printable(describeEnforcement(tested))}.`);
+}
+
+/** Returns what the running agent finds, which takes it a second; undefined without an agent. */
+async function askAgent({ control }: Config): Promise<InterfaceStatus | undefined> {
+  const ask = controlClient(control.socket ?? defaultControlSocket(process.env));
+  let found: InterfaceStatus | undefined;
+  for (const end = performance.now() + AGENT_MS; performance.now() < end; await pause(POLL_MS)) {
+    const status = await ask('GET', '/status', statusSchema).catch(() => undefined);
+    found = status?.interface;
+    if (found?.enforcement !== 'unknown') return found;
+  }
+  return found;
 }
 
 const print = (text: string) => void process.stdout.write(`${text.trimEnd()}\n`);

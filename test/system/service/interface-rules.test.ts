@@ -53,6 +53,9 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       expect(await ask(box, '#1 mark gateway')).toEqual(['#1 ok']);
       expect(box.read(MARKS)).toBe('gateway\n');
       await becomes(/^enforced, rules for wwan0 of \S+: a datagram from this host was dropped$/);
+      expect(await secure()).toMatch(
+        /^Only wwan0 reaches UDP port 6969, .*\nThe running agent: enforced, rules for wwan0 of \S+: .* was dropped\.$/,
+      );
       expect(await examine('root')).toMatchObject([
         { severity: 'good', found: 'only wwan0 reaches UDP 6969' },
         { severity: 'note', found: expect.stringMatching(/wwan0 \d \(.*it alone protects no port/) },

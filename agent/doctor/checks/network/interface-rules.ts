@@ -37,9 +37,11 @@ export const interfaceRules = defineCheck<Observation>({
   name: 'interface-rules',
   async look(context) {
     const { config } = context;
-    const { chains } = await readRules();
-    const status = await context.status();
-    const enabled = await runProgram('systemctl', ['is-enabled', RULES_UNIT]);
+    const [{ chains }, status, enabled] = await Promise.all([
+      readRules(),
+      context.status(),
+      runProgram('systemctl', ['is-enabled', RULES_UNIT]),
+    ]);
     return {
       isUsed: usesUdp(config),
       isDevelopment: isLoopbackAddress(config.gateway.address),
