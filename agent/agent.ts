@@ -24,6 +24,7 @@ import type { Config, ConfigInput } from './config/schema.js';
 import type { HealthSources, JournalHealth } from './handlers/builtin/health.js';
 import type { Emit, HandlerDefinition } from './handlers/handler.js';
 import { type LoadedHandlers, loadHandlers } from './handlers/load.js';
+import { createRulesWatch, type InterfaceStatus, judgeEnforcement } from './packet-filter/enforcement.js';
 import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import { describeSecurity } from './security/authorize.js';
 import type { EventPayload } from './security/event.js';
@@ -156,6 +157,7 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
   let stopped: Promise<void> | undefined;
   let isHeldUp = false;
   let opening: ReturnType<typeof openState> | undefined;
+  const loadedRules = createRulesWatch();
   const stopOnAbort = () => void stop();
 
   async function emit(event: string | Uint8Array, data?: unknown): Promise<void> {
@@ -296,6 +298,12 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
     if ((await state?.database?.close()) === false) isHeldUp = true;
   }
 
+  function interfaceStatus(): InterfaceStatus | undefined {
+    const { rules, changed } = loadedRules();
+    const found = parts.transport?.udpPorts(changed);
+    return found && judgeEnforcement({ ...found, rules, ports, listens: found.interface });
+  }
+
   async function probe(): Promise<void> {
     if (parts.pipeline === undefined) throw new SupersimError('probe-failed', 'the agent does not run');
     if (runner.isStuck) throw new SupersimError('probe-failed', 'commands wait although a slot is free');
@@ -315,6 +323,7 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
     status: () => ({
       ...describeParts(parts),
       ports,
+      interface: interfaceStatus(),
       security: parts.security?.status(),
       running: runner.running,
       waiting: runner.waiting,
@@ -444,8 +453,9 @@ const describeParts = ({ transport, state }: Partial<Parts>) => ({
   outbox: state?.outbox && { ...state.outbox.size, drops: { ...state.outbox.drops } },
 });
 
-const describeStats = ({ counters, recent }: Stats) => ({
+const describeStats = ({ counters, recent, sources }: Stats) => ({
   counters: structuredClone(counters),
+  sources: sources.list(),
   lastCommand: recent.command && byWallClock(recent.command),
   lastSent: recent.sent && byWallClock(recent.sent),
   lastRefused: recent.refusedSources(),

@@ -1,6 +1,8 @@
 import type { DropCause } from './command/outbox/policy.js';
 import type { Counters } from './command/stats/counters.js';
 import type { RecentCommand, RecentDatagram, RefusedSource } from './command/stats/recent.js';
+import type { CommandSources } from './command/stats/sources.js';
+import type { InterfaceStatus } from './packet-filter/enforcement.js';
 import type { SecurityStatus } from './security/security.js';
 import type { DatabaseStatus } from './storage/database.js';
 import type { LinkView } from './transport/transport.js';
@@ -14,11 +16,15 @@ export interface AgentStatus {
   readonly link: LinkView | undefined;
   /** Undefined before the start. */
   readonly security: SecurityStatus | undefined;
+  /** Whether only the cellular interface reaches the device ports; undefined before the start, and without UDP. */
+  readonly interface: InterfaceStatus | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly counters: Readonly<Counters>;
   /** Undefined while none has ended; `at` in Unix milliseconds. */
   readonly lastCommand: RecentCommand | undefined;
+  /** Where the last 1,000 commands came from. */
+  readonly sources: CommandSources;
   /** Undefined while nothing has left; `at` in Unix milliseconds. */
   readonly lastSent: RecentDatagram | undefined;
   /** The last few sources whose datagrams were refused, the latest first. */

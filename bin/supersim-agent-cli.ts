@@ -8,6 +8,7 @@ import { metricsCommand } from '../agent/cli/metrics.js';
 import { modemCommand } from '../agent/cli/modem/modem.js';
 import { reloadCommand } from '../agent/cli/reload.js';
 import { runCommand } from '../agent/cli/run/run.js';
+import { secureCommand } from '../agent/cli/secure/secure.js';
 import { sendCommand } from '../agent/cli/send.js';
 import { statusCommand } from '../agent/cli/status.js';
 import { tryCommand } from '../agent/cli/try.js';
@@ -26,6 +27,7 @@ export const runAgentCli = (): Promise<void> =>
       .command(logLevelCommand)
       .command(statusCommand)
       .command(doctorCommand)
+      .command(secureCommand)
       .command(commandsCommand)
       .command(sendCommand)
       .command(metricsCommand)

@@ -40,6 +40,7 @@ const CONFFILE = 'etc/supersim-agent/config.yaml';
 /** Destinations of the files of systemd/, by the ends of their names. */
 const PLACES = {
   'config.yaml': () => CONFFILE,
+  'nftables-supersim-agent.conf': () => 'usr/lib/systemd/system/nftables.service.d/supersim-agent.conf',
   '.service': (name) => `usr/lib/systemd/system/${name}.service`,
   '.socket': (name) => `usr/lib/systemd/system/${name}.socket`,
   '.sysusers.conf': (name) => `usr/lib/sysusers.d/${name}.conf`,
@@ -47,6 +48,8 @@ const PLACES = {
   '.sysctl.conf': (name) => `usr/lib/sysctl.d/60-${name}.conf`,
   '.rules': (name) => `usr/lib/udev/rules.d/${name}.rules`,
 };
+/** The operator enables it by `supersim-agent secure`. */
+const OPTIONAL_UNIT = 'supersim-agent-interface.service';
 /** Files that are copied unchanged. */
 const DOCUMENTS = {
   'README.md': `${DOC}/README.md`,
@@ -123,7 +126,7 @@ const packageFolders = (files) =>
 /**
  * Copies the files of systemd/.
  *
- * @returns the units to enable: sockets first, so that they exist when the agent starts
+ * @returns the units to enable, without the optional one: sockets first, so that they exist when the agent starts
  */
 function copySettings(tree) {
   const files = readdirSync('systemd').sort();
@@ -139,7 +142,9 @@ function copySettings(tree) {
     );
     writeFileSync(target, text);
   }
-  const units = files.filter((file) => /\.(service|socket)$/.test(file) && !file.includes('@'));
+  const units = files.filter(
+    (file) => /\.(service|socket)$/.test(file) && !file.includes('@') && file !== OPTIONAL_UNIT,
+  );
   return [...units.filter((unit) => unit.endsWith('.socket')), ...units.filter((unit) => unit.endsWith('.service'))];
 }
 
@@ -227,6 +232,7 @@ Architecture: ${architecture}
 Maintainer: ${maintainer}
 Installed-Size: ${kibibytes.reduce((sum, size) => sum + size, 0)}
 Depends: nodejs (${manifest.engines.node.replace('>=', '>= ')}), libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 5), systemd | systemd-standalone-sysusers | systemd-sysusers
+Recommends: nftables
 Section: net
 Priority: optional
 Description: agent for Super SIM IP Commands
@@ -252,7 +258,9 @@ Description: agent for Super SIM IP Commands
       .join(''),
   );
   for (const script of MAINTAINER_SCRIPTS) {
-    const text = readFileSync(join('packaging', script), 'utf8').replaceAll('@UNITS@', units.join(' '));
+    const text = readFileSync(join('packaging', script), 'utf8')
+      .replaceAll('@UNITS@', units.join(' '))
+      .replaceAll('@OPTIONAL_UNIT@', OPTIONAL_UNIT);
     writeFileSync(join(control, script), text, { mode: 0o755 });
   }
 }

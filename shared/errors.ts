@@ -186,6 +186,26 @@ export const ERRORS = {
     remedy:
       'Send fewer events, or raise `limits.fromSimPerHour` in the device’s configuration: each message is billed.',
   },
+  'root-required': {
+    meaning: 'Only root may do this.',
+    remedy: 'Run it with sudo.',
+  },
+  'interface-unknown': {
+    meaning: 'No interface is known to be the cellular one, or several are.',
+    remedy: 'Name it with `--interface`; `ip -brief link` lists all interfaces.',
+  },
+  'nft-missing': {
+    meaning: 'The program nft, which sets the rules of the packet filter, is not installed.',
+    remedy: 'Install it: `sudo apt install nftables`.',
+  },
+  'unit-missing': {
+    meaning: 'The unit that loads the rules at each boot is not installed, or systemd does not run.',
+    remedy: 'Install the Debian package, or the files of `systemd/` as described in the README.',
+  },
+  'rules-not-loaded': {
+    meaning: 'The rules for the cellular interface could not be loaded: datagrams from elsewhere still arrive.',
+    remedy: 'Read the message and `systemctl status supersim-agent-interface`; the kernel needs nf_tables.',
+  },
   'modem-unknown': {
     meaning: 'Unsupported modem model.',
     remedy: 'Use a modem of the README’s table, or set `modem.dialect` if it is one of them under another name.',

@@ -20,8 +20,8 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ],
   agent: [
     ['base'],
-    ['config', 'storage'],
-    ['transport/endpoint'],
+    ['config', 'storage', 'packet-filter'],
+    ['transport/endpoint', 'transport/cellular'],
     ['transport/transport', 'transport/sent-counts'],
     ['transport/udp', 'transport/modem/port'],
     ['transport/modem/at'],

@@ -1,6 +1,8 @@
 import type { CommandModule } from 'yargs';
 import type * as z from 'zod';
 import { printable } from '../../shared/cli.js';
+import { describeSources, narrowAllow } from '../command/stats/sources.js';
+import { describeEnforcement } from '../packet-filter/enforcement.js';
 import { describeSecurity } from '../security/authorize.js';
 import type { Ask } from '../service/control/client.js';
 import { type KeyShown, type LinkShown, statusSchema } from '../service/control/schema.js';
@@ -38,11 +40,13 @@ function formatStatus(status: Status): string {
       ...linkRows(status),
       ...modemRows(status),
       ['ports', ports.join(', ')],
+      ['interface', status.interface === undefined ? 'not used' : describeEnforcement(status.interface)],
       ...securityRows(status),
       ['commands', `${running} running, ${waiting} waiting`],
       ['outcomes', listed(counters.outcomes)],
       ['not started', counters.notStarted === undefined ? 'unknown' : listed(counters.notStarted)],
       ['last command', formatLastCommand(status.lastCommand)],
+      ['command sources', formatSources(status.sources)],
       [
         'received',
         `${counters.received} datagrams, ${formatBytes(counters.receivedBytes)}, ${counters.repeats} repeats`,
@@ -136,6 +140,11 @@ function formatLastCommand(last: Status['lastCommand']): string {
   if (last === undefined) return 'none';
   const { name = 'unreadable', outcome, code, peer, transport, at } = last;
   return `${name} ${outcome}${code === undefined ? '' : ` (${code})`}, from ${peer} by ${transport}, ${formatAgo(at)}`;
+}
+
+function formatSources(sources: Status['sources']): string {
+  const narrow = narrowAllow(sources);
+  return `${describeSources(sources)}${narrow === undefined ? '' : `; to admit no others: ${narrow}`}`;
 }
 
 const formatLastSent = (last: Status['lastSent']): string =>

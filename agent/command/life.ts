@@ -200,7 +200,8 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     const { origin, setup, handle } = life;
     const { datagram, peer, format, resumed } = origin;
     if (setup.seen !== undefined) duplicates.finish(setup.seen, reply);
-    for (const result of results) stats.ended({ peer, transport: datagram.transport, format }, result);
+    const { transport, source } = datagram;
+    for (const result of results) stats.ended({ peer, source, transport, format }, result);
     if (reply === undefined) return;
     send(reply);
     if (resumed !== undefined || results.length === 0) return;

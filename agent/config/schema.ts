@@ -124,7 +124,7 @@ const settings = z.strictObject({
         .min(1)
         .default('auto')
         .describe(
-          '`auto` (the address of the interface that routes to the gateway), an address, or an interface such as wwan0',
+          '`auto` (the address of the cellular interface: `link.interface`, or one of the type wwan or named ww…, ppp… or rmnet…), an address, or an interface such as wwan0. Loopback and link-local addresses are never taken; loopback ones are where `gateway.address` is one, for development',
         ),
       ports: z
         .array(
@@ -176,7 +176,7 @@ const settings = z.strictObject({
       interface: interfaceName
         .optional()
         .describe(
-          'Cellular interface, such as wwan0; default: the interface of `listen.address`, or one whose name begins with ww, ppp or rmnet',
+          'Cellular interface, such as wwan0; default: the interface of `listen.address`, or one of the type wwan or named ww…, ppp… or rmnet…',
         ),
       downFor: durationSchema('1s', '1h')
         .default('10s')

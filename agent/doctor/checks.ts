@@ -9,6 +9,7 @@ import { allow } from './checks/network/allow.js';
 import { buffer } from './checks/network/buffer.js';
 import { firewall } from './checks/network/firewall.js';
 import { networkInterface } from './checks/network/interface.js';
+import { interfaceRules } from './checks/network/interface-rules.js';
 import { port } from './checks/network/port.js';
 import { route } from './checks/network/route.js';
 import { security } from './checks/network/security.js';
@@ -29,6 +30,7 @@ export const CHECKS: readonly Check[] = [
   networkInterface,
   route,
   firewall,
+  interfaceRules,
   allow,
   security,
   buffer,

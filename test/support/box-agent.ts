@@ -7,6 +7,13 @@ import type { SystemdBox } from './systemd-box.js';
 
 const FOLDER = '/usr/local/lib/node_modules/supersim-agent';
 
+const UNITS = [
+  'supersim-agent.service',
+  'supersim-agent-interface.service',
+  'supersim-agent-reboot.socket',
+  'supersim-agent-reboot@.service',
+];
+
 /** The device's address in the carrier's network; the gateway has its own. */
 export const DEVICE = '100.64.7.7';
 
@@ -54,9 +61,8 @@ export async function installAgent(box: SystemdBox, config: ConfigInput = {}): P
     await box.copy(item, `${FOLDER}/${item}`);
   }
   await box.done(['ln', '-s', `${FOLDER}/dist/bin/supersim-agent.js`, '/usr/local/bin/supersim-agent']);
-  for (const unit of ['supersim-agent.service', 'supersim-agent-reboot.socket', 'supersim-agent-reboot@.service']) {
-    await box.copy(`systemd/${unit}`, `/etc/systemd/system/${unit}`);
-  }
+  for (const unit of UNITS) await box.copy(`systemd/${unit}`, `/etc/systemd/system/${unit}`);
+  await box.copy('systemd/nftables-supersim-agent.conf', '/etc/systemd/system/nftables.service.d/supersim-agent.conf');
   await box.copy('systemd/supersim-agent.sysusers.conf', '/usr/lib/sysusers.d/supersim-agent.conf');
   await addCarrier(box);
   await box.done(['systemd-sysusers']);

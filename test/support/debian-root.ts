@@ -3,7 +3,7 @@ import { cachePath, makeOnce } from './cache.js';
 
 const SUITE = 'trixie';
 /** What the agent finds on a device, as far as the tests need it. */
-const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'nodejs', 'iproute2'];
+const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'nodejs', 'iproute2', 'nftables'];
 const MAKE_MS = 300_000;
 
 /** How long a hook may take that needs a root. */

@@ -8,6 +8,8 @@ import { type Running, startProcess } from './process.js';
 
 /** A network of its own: a network namespace with one interface. */
 export interface Host {
+  /** Of its network namespace. */
+  readonly name: string;
   /** Runs `ip` inside. */
   ip(...args: string[]): void;
   start(file: string, args: readonly string[], env?: NodeJS.ProcessEnv): Running;
@@ -21,24 +23,31 @@ export interface Host {
  * @returns the two hosts; their interfaces are both called `wwan0`, and are up, without addresses
  */
 export function twoHosts(): [Host, Host] {
-  const names = ['a', 'b'].map((side) => `supersim-${process.pid}-${side}`);
-  onTestFinished(() => {
-    for (const name of names) run('ip', 'netns', 'delete', name);
-  });
-  for (const name of names) {
-    run('ip', 'netns', 'add', name);
-    run('ip', '-n', name, 'link', 'set', 'lo', 'up');
-  }
-  const [first = '', second = ''] = names;
-  run('ip', '-n', first, 'link', 'add', 'wwan0', 'type', 'veth', 'peer', 'name', 'wwan0', 'netns', second);
-  for (const name of names) run('ip', '-n', name, 'link', 'set', 'wwan0', 'up');
-  return [host(first), host(second)];
+  const [first, second] = [openHost('a'), openHost('b')];
+  joinHosts(first, second, 'wwan0');
+  return [first, second];
+}
+
+/** A host without a cable, gone with the test. Needs root and iproute2. */
+export function openHost(side: string): Host {
+  const name = `supersim-${process.pid}-${side}`;
+  run('ip', 'netns', 'add', name);
+  onTestFinished(() => run('ip', 'netns', 'delete', name));
+  run('ip', '-n', name, 'link', 'set', 'lo', 'up');
+  return host(name);
+}
+
+/** Joins two hosts by a cable; its interfaces have the same name on both, and are up, without addresses. */
+export function joinHosts(first: Host, second: Host, name: string): void {
+  first.ip('link', 'add', name, 'type', 'veth', 'peer', 'name', name, 'netns', second.name);
+  for (const each of [first, second]) each.ip('link', 'set', name, 'up');
 }
 
 function host(name: string): Host {
   // `ip netns exec` becomes the program, so that its pid is the program's.
   const start: Host['start'] = (file, args, env) => startProcess('ip', ['netns', 'exec', name, file, ...args], env);
   return {
+    name,
     ip: (...args) => run('ip', '-n', name, ...args),
     start,
     async reach(port) {

@@ -47,6 +47,7 @@ const TOOLS = {
   'python3-prometheus-client': () => spawnSync(DEBIANS_PYTHON, ['-c', 'import prometheus_client']).status === 0,
   nft: () => onPath('nft'),
   'iptables-save': () => onPath('iptables-save'),
+  setpriv: () => onPath('setpriv'),
   curl: () => onPath('curl'),
   prlimit: () => onPath('prlimit'),
   'coap-client-notls': () => onPath('coap-client-notls'),

@@ -7,10 +7,13 @@ import { type CommandResult, codeOf, outcomeOf } from '../runner/result.js';
 import { createCounters, type DenialCause, type HeldBackCause } from './counters.js';
 import { createMeters, type HandlerMeter, observe, type TransportMeter } from './meters.js';
 import { createRecent } from './recent.js';
+import { createSources } from './sources.js';
 
 /** Where a command came from. */
 export interface CommandSource {
   readonly peer: string;
+  /** The sender of its datagram. */
+  readonly source: { readonly address: string };
   readonly transport: string;
   readonly format: CommandFormat;
 }
@@ -30,6 +33,7 @@ export function createStats(log: Log) {
   const counters = createCounters();
   const meters = createMeters();
   const recent = createRecent();
+  const sources = createSources();
   const minuteLog = createRateLimitedLog(log);
   const logCommand = (line: CommandLine) =>
     log.command === undefined ? log.info({ ...line }, 'command') : log.command(line);
@@ -44,6 +48,8 @@ export function createStats(log: Log) {
     meters,
     /** The last command and datagram, and the sources that were refused last. */
     recent,
+    /** Where the last commands came from. */
+    sources,
     received({ bytes, transport }: Datagram): void {
       counters.received++;
       counters.receivedBytes += bytes.length;
@@ -88,6 +94,7 @@ export function createStats(log: Log) {
       counters.outcomes[outcome]++;
       if (code === 'forbidden') counters.denied.forbidden++;
       else if (code === 'authentication-required') counters.denied.unprotected++;
+      sources.add(source.source.address);
       handlerMeter(name).outcomes[outcome]++;
       recent.command = { name, outcome, code, peer, transport, at: performance.now() };
       const line = { id, name, peer, transport, format, ms: milliseconds, outcome };

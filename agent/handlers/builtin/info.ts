@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { arch, networkInterfaces, release, type, uptime } from 'node:os';
 import * as z from 'zod';
 import { VERSION } from '../../../shared/version.js';
+import { isSimAddress } from '../../transport/cellular.js';
 import type { LinkView } from '../../transport/transport.js';
 import { defineHandler, type HandlerDefinition } from '../handler.js';
 
@@ -41,7 +42,7 @@ function localAddresses(): string[] {
   return Object.entries(networkInterfaces())
     .flatMap(([name, addresses = []]) =>
       addresses
-        .filter((entry) => !entry.internal && !entry.address.startsWith('fe80:'))
+        .filter((entry) => !entry.internal && isSimAddress(entry.address))
         .map((entry) => `${name}=${entry.address}`),
     )
     .slice(0, MAX_ADDRESSES);

@@ -172,6 +172,15 @@ export const statusSchema = z.looseObject({
       numbers: z.enum(['ready', 'waiting', 'unknown', 'unwritable', 'exhausted']).optional(),
     })
     .optional(),
+  /** Whether only the cellular interface reaches the device ports; absent without UDP, and in version 0.1. */
+  interface: z
+    .looseObject({
+      enforcement: z.enum(['enforced', 'not-enforced', 'unknown']),
+      reason: z.string(),
+      interface: z.string().optional(),
+      loaded: time.optional(),
+    })
+    .optional(),
   running: count,
   waiting: count,
   counters: z.looseObject({
@@ -207,6 +216,10 @@ export const statusSchema = z.looseObject({
       at: time,
     })
     .optional(),
+  /** Source addresses of the last 1,000 commands; of version 0.1 unknown. */
+  sources: z
+    .looseObject({ addresses: z.array(z.looseObject({ address: z.string(), commands: count })), others: count })
+    .default({ addresses: [], others: 0 }),
   /** The datagram that was sent last; absent before the first. */
   lastSent: z.looseObject({ bytes: count, transport: z.string(), at: time }).optional(),
   /** The sources whose datagrams were refused last, newest first. */

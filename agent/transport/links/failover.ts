@@ -44,7 +44,7 @@ export function createFailover(options: FailoverOptions, log: Log): Failover {
 
   async function check(): Promise<void> {
     const address = udp.address();
-    udpProblem = address === undefined ? NO_ADDRESS : await options.routeProblem(address);
+    udpProblem = address === undefined ? (statusOf(udp).reason ?? NO_ADDRESS) : await options.routeProblem(address);
     if (!stopped) decide(false);
   }
 

@@ -2,6 +2,7 @@ import { milliseconds } from '../../../shared/duration.js';
 import type { Log } from '../../base/log.js';
 import { isSame } from '../../config/changes.js';
 import { type Config, stateFolderOf } from '../../config/schema.js';
+import { interfaceOf, isSimAddress } from '../cellular.js';
 import type { ModemOptions, ModemTransport } from '../modem/options.js';
 import { countSent, type SentCounts } from '../sent-counts.js';
 import type { Datagram, Transport } from '../transport.js';
@@ -17,6 +18,20 @@ export interface Links extends Transport {
    * @throws SupersimError `port-in-use`, `port-forbidden` when UDP is to be used again and cannot be; nothing has changed then
    */
   change(config: Config): Promise<void>;
+  /**
+   * Returns what is known of the device ports of UDP, for status; undefined where UDP is not in use.
+   *
+   * @param since see {@link UdpTransport.ownArrives}
+   */
+  udpPorts(since?: number): UdpPorts | undefined;
+}
+
+/** Who reaches the device ports of UDP. */
+export interface UdpPorts {
+  /** The interface whose address is listened on; undefined without one, and in development. */
+  readonly interface: string | undefined;
+  /** See {@link UdpTransport.ownArrives}. */
+  readonly ownArrives: boolean | undefined;
 }
 
 interface Modem {
@@ -91,6 +106,7 @@ export async function createLinks(config: Config, log: Log, counts: LinkCounts):
     link: () => parts.active.link(),
     address: () => parts.active.address(),
     kernelDrops: () => parts.active.kernelDrops(),
+    udpPorts: (since) => parts.udp && describePorts(parts.udp, since),
     get modem() {
       return parts.active.modem;
     },
@@ -101,6 +117,12 @@ export async function createLinks(config: Config, log: Log, counts: LinkCounts):
       await Promise.all([failover?.stop(), udp?.stop(), modem?.transport.stop()]);
     },
   };
+}
+
+function describePorts(udp: UdpTransport, since?: number): UdpPorts {
+  const address = udp.address();
+  const name = address === undefined || !isSimAddress(address) ? undefined : interfaceOf(address);
+  return { interface: name, ownArrives: udp.ownArrives(since) };
 }
 
 /** Creates the transports of a configuration; those that stay the same are reused. */
@@ -127,7 +149,7 @@ async function createParts(config: Config, before: Parts | undefined, log: Log, 
 const portsOf = ({ listen }: Config): number[] => listen.ports.map(({ port }) => port);
 
 /** Returns what UDP listens on: the cellular interface, where it is configured. */
-const listenOf = ({ listen, link }: Config): string =>
+export const listenOf = ({ listen, link }: Pick<Config, 'listen' | 'link'>): string =>
   listen.address === 'auto' ? (link.interface ?? 'auto') : listen.address;
 
 function createUdp(config: Config, log: Log, counts: SentCounts): UdpTransport {

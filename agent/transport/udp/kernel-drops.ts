@@ -8,20 +8,40 @@ import type { Endpoint } from '../endpoint.js';
  *
  * @returns undefined where `/proc/net/udp` does not exist or does not list the socket
  */
-export function readKernelDrops(local: Endpoint): number | undefined {
-  try {
-    return parseKernelDrops(readFileSync(isIPv6(local.address) ? '/proc/net/udp6' : '/proc/net/udp', 'latin1'), local);
-  } catch {
-    return undefined;
-  }
-}
+export const readKernelDrops = (local: Endpoint): number | undefined => parseKernelDrops(readTable(local), local);
+
+/**
+ * Reads how many bytes of memory the datagrams take that wait in a socket's receive buffer.
+ *
+ * @returns undefined as {@link readKernelDrops}
+ */
+export const readKernelQueue = (local: Endpoint): number | undefined => parseKernelQueue(readTable(local), local);
 
 /** Returns the `drops` column (the last one) in the row of a local address and port of `/proc/net/udp{,6}`. */
 export function parseKernelDrops(table: string, local: Endpoint): number | undefined {
+  const drops = rowOf(table, local)?.at(-1);
+  return drops === undefined ? undefined : Number(drops);
+}
+
+/** Returns the column `rx_queue`, which is hexadecimal. */
+export function parseKernelQueue(table: string, local: Endpoint): number | undefined {
+  const queues = rowOf(table, local)?.[4];
+  return queues === undefined ? undefined : Number.parseInt(queues.split(':')[1] ?? '', 16);
+}
+
+function readTable({ address }: Endpoint): string {
+  try {
+    return readFileSync(isIPv6(address) ? '/proc/net/udp6' : '/proc/net/udp', 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function rowOf(table: string, local: Endpoint): string[] | undefined {
   const wanted = `${hexAddress(local.address)}:${local.port.toString(16).toUpperCase().padStart(4, '0')}`;
   for (const line of table.split('\n')) {
     const columns = line.trim().split(/\s+/);
-    if (columns[1] === wanted) return Number(columns.at(-1));
+    if (columns[1] === wanted) return columns;
   }
   return undefined;
 }

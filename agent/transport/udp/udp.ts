@@ -8,6 +8,7 @@ import { createSentCounts, type SentCounts } from '../sent-counts.js';
 import { type Datagram, onlyLink, type Transport, wallTime } from '../transport.js';
 import { resolveAddress } from './address.js';
 import { readKernelDrops } from './kernel-drops.js';
+import { createSelfTest } from './self-test.js';
 
 /**
  * Interval between look-ups of the address to listen on, to follow an interface that appears, disappears or changes.
@@ -30,6 +31,13 @@ export interface UdpOptions {
 export interface UdpTransport extends Transport {
   /** Sets another address or interface to listen on; it takes effect within 1 s. */
   listenOn(listen: string): void;
+  /**
+   * Returns whether a datagram from this host itself reached the device ports at the last test; undefined where that is
+   * not known, as without an address.
+   *
+   * @param since a test that began before, in Unix milliseconds, counts as none, and another one begins
+   */
+  ownArrives(since?: number): boolean | undefined;
 }
 
 /**
@@ -39,10 +47,13 @@ export interface UdpTransport extends Transport {
 export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport {
   const { counts = createSentCounts() } = options;
   const sockets = new Map<number, Socket>();
+  const selfTest = createSelfTest(options.ports, log);
   const backOff = createBackOff();
   const created = performance.now();
   let { listen } = options;
   let address: string | undefined;
+  /** Why there is no address, when it was looked up last. */
+  let problem: string | undefined;
   /** Time when it last got or lost its address. */
   let changed = created;
   let receive: (datagram: Datagram) => void = () => undefined;
@@ -100,6 +111,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
   }
 
   function deliver(bytes: Buffer, remote: RemoteInfo, port: number): void {
+    if (selfTest.take(bytes, remote)) return;
     const source = { address: plainAddress(remote.address), port: remote.port };
     receive({ bytes, source, port, transport: 'udp', receivedAt: performance.now() });
   }
@@ -115,12 +127,16 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     if (address !== undefined) changed = performance.now();
     address = undefined;
     broken = false;
+    selfTest.reset();
   }
 
   /** Brings the sockets to the address that should be listened on now. */
   async function follow(): Promise<void> {
-    const wanted = await resolveAddress(listen, options.gateway);
+    const { address: wanted, problem: why } = await resolveAddress(listen, options.gateway);
     if (stopped) return;
+    if (why !== undefined && why !== problem && timer !== undefined)
+      log.warn({ listen, reason: why }, 'no address to listen on');
+    problem = why;
     if (wanted === address && !broken) {
       backOff.reset();
       return;
@@ -137,6 +153,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
     let delay = FOLLOW_INTERVAL_MS;
     try {
       await follow();
+      void selfTest.check(address);
     } catch (error) {
       delay = backOff.next();
       const message = address === undefined ? 'cannot listen' : 'cannot look up the address to listen on';
@@ -176,7 +193,7 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
       }
       if (stopped) return;
       if (address === undefined)
-        log.warn({ listen, gateway: options.gateway.address }, 'no link: waiting for an address');
+        log.warn({ listen, gateway: options.gateway.address, reason: problem }, 'no link: waiting for an address');
       timer = setTimeout(step, FOLLOW_INTERVAL_MS);
     },
     send(bytes, destination, port, done) {
@@ -204,13 +221,17 @@ export function createUdpTransport(options: UdpOptions, log: Log): UdpTransport 
         sent(error);
       }
     },
+    ownArrives(since) {
+      void selfTest.check(address, since);
+      return selfTest.arrives;
+    },
     listenOn(other) {
       listen = other;
     },
     maxBytes: () => MAX_PAYLOAD_BYTES,
     link() {
       const up = address !== undefined;
-      const reason = up ? undefined : 'no address to listen on';
+      const reason = up ? undefined : `no address to listen on${problem === undefined ? '' : `: ${problem}`}`;
       return onlyLink({ name: 'udp', up, reason, since: wallTime(changed), address }, wallTime(created));
     },
     address: () => address,

@@ -80,7 +80,18 @@ describe('supersim-agent doctor', () => {
     expect(stdout).toMatch(/\n\d+ good, \d+ note, \d+ warning, \d+ error\n$/);
     const checks = new Set([...stdout.matchAll(/^(?:good|note|warning|error) +(\S+)/gm)].map(([, name]) => name));
     expect([...checks]).toEqual([
-      ...['configuration', 'service', 'watchdog', 'agent', 'log', 'port', 'interface', 'route', 'firewall'],
+      ...[
+        'configuration',
+        'service',
+        'watchdog',
+        'agent',
+        'log',
+        'port',
+        'interface',
+        'route',
+        'firewall',
+        'interface-rules',
+      ],
       ...['allow', 'security', 'buffer', 'serial', 'modem', 'clock', 'disk', 'journal', 'handlers'],
     ]);
     expect(stdout).not.toContain('\u001b');

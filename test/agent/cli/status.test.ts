@@ -56,6 +56,11 @@ describe('supersim-agent status', () => {
     expect(stdout).toMatch(/^outcomes +1 done, 0 failed, 0 refused/m);
     expect(stdout).toMatch(/^not started +0 busy, 0 expired, 0 handler-unavailable$/m);
     expect(stdout).toMatch(/^last command +ping done, from \S+ by udp, \d s ago$/m);
+    expect(stdout).toMatch(/^interface +unknown: no rules were loaded; run `sudo supersim-agent secure`$/m);
+    const { address: from } = peer.endpoint;
+    expect(stdout).toMatch(
+      new RegExp(`^command sources +${from} \\(1\\); to admit no others: allow: \\[${from}/32\\]$`, 'm'),
+    );
     expect(stdout).toMatch(/^received +1 datagrams, 4 bytes, 0 repeats$/m);
     expect(stdout).toMatch(/^sent +1 datagrams, 7 bytes, 0 not sent at once$/m);
     expect(stdout).toMatch(/^held back +nothing$/m);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Report } from '../../../agent/doctor/examine.js';
+import { LOADED_FILE, RULES_FILE, RULES_UNIT } from '../../../agent/packet-filter/ruleset.js';
 import { addCarrier, DEVICE } from '../../support/box-agent.js';
 import { needs } from '../../support/needs.js';
 import {
@@ -224,10 +225,32 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     expect(await box.lastStart()).toContain('gateway-17');
   }, 60_000);
 
+  it('keeps what secure has set in an upgrade, takes the table away when it is removed, and brings it back', async () => {
+    await addCarrier(box);
+    await install();
+    const isLoaded = async () => (await box.run(['nft', 'list', 'table', 'inet', 'supersim_agent'])).code === 0;
+    expect([await box.systemctl('is-enabled', RULES_UNIT), await isLoaded()]).toEqual(['disabled', false]);
+    await box.done(['supersim-agent', 'secure']);
+    await install('newer');
+    expect([await box.systemctl('is-active', RULES_UNIT), await isLoaded()]).toEqual(['active', true]);
+    await box.done(['systemctl', 'restart', 'nftables']);
+    expect(await isLoaded()).toBe(true);
+    await box.dpkg('--remove', 'supersim-agent');
+    expect([await isLoaded(), existsSync(box.path(RULES_FILE)), existsSync(box.path(LOADED_FILE))]).toEqual([
+      ...[false, true, false],
+    ]);
+    await install();
+    expect([await box.systemctl('is-active', RULES_UNIT), await isLoaded()]).toEqual(['active', true]);
+    await box.dpkg('--purge', 'supersim-agent');
+    expect([await isLoaded(), existsSync(box.path(RULES_FILE))]).toEqual([false, false]);
+    expect(await box.systemctl('list-unit-files', '--no-legend', 'supersim*')).toBe('');
+  }, 60_000);
+
   it('leaves no file when it is purged', async () => {
     const [files, users] = [await box.done(['sh', '-c', FILES]), await box.done(['sh', '-c', USERS])];
     await install();
     await box.started();
+    await box.done(['supersim-agent', 'secure', '--interface', 'wwan0']);
     box.write('/etc/supersim-agent/handlers.mjs', '');
     const meanwhile = await box.done(['sh', '-c', FILES]);
     expect(meanwhile).toContain('/var/lib/supersim-agent/journal.db f supersim-agent');

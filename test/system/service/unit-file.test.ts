@@ -2,7 +2,11 @@ import { expect, test } from 'vitest';
 import { needs } from '../../support/needs.js';
 import { program, runProcess } from '../../support/process.js';
 
-const SERVICES = ['systemd/supersim-agent.service', 'systemd/supersim-agent-reboot@.service'];
+const SERVICES = [
+  'systemd/supersim-agent.service',
+  'systemd/supersim-agent-reboot@.service',
+  'systemd/supersim-agent-interface.service',
+];
 
 test.skipIf(needs('root', 'unshare', 'systemd-analyze'))('systemd-analyze verify accepts the units', async () => {
   // In a mount namespace of its own the program is where the unit expects it.

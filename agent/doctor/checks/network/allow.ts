@@ -1,5 +1,6 @@
 import type { SupersimError } from '../../../../shared/errors.js';
 import { inRanges } from '../../../command/peers/admit.js';
+import { describeSources, narrowAllow } from '../../../command/stats/sources.js';
 import { defineCheck } from '../../check.js';
 import type { Status } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
@@ -8,9 +9,11 @@ interface Observation {
   readonly allow: readonly string[];
   readonly gateway: string;
   readonly refused: Status['lastRefused'] | SupersimError;
+  /** Where the last commands came from. */
+  readonly sources: Status['sources'];
 }
 
-/** Checks whether the allow list admits the gateway, and shows the sources refused last. */
+/** Checks whether the allow list admits the gateway, and shows the sources of commands, and those refused last. */
 export const allow = defineCheck<Observation>({
   name: 'allow',
   async look(context) {
@@ -20,12 +23,13 @@ export const allow = defineCheck<Observation>({
       allow: config.allow,
       gateway: config.gateway.address,
       refused: status instanceof Error ? status : status.lastRefused,
+      sources: status instanceof Error ? { addresses: [], others: 0 } : status.sources,
     };
   },
   judge: judgeAllow,
 });
 
-export function judgeAllow({ allow: ranges, gateway, refused }: Observation): Judgement[] {
+export function judgeAllow({ allow: ranges, gateway, refused, sources }: Observation): Judgement[] {
   const looked = `allow (${ranges.join(', ')}) and the sources refused last`;
   const judgements: Judgement[] = [];
   if (!inRanges(ranges)(gateway)) {
@@ -35,7 +39,22 @@ export function judgeAllow({ allow: ranges, gateway, refused }: Observation): Ju
   if (refused instanceof Error) return [...judgements, note(looked, refused.message, refused.remedy)];
   const isAllowed = inRanges(ranges);
   for (const one of refused) judgements.push(judgeRefused(looked, one, isAllowed(one.address)));
-  return judgements.length > 0 ? judgements : [good(looked, 'no datagram refused since the agent started')];
+  if (judgements.length === 0) judgements.push(good(looked, 'no datagram refused since the agent started'));
+  return [...judgements, ...judgeSources(ranges, sources)];
+}
+
+/** Names who commands the device, and the list that admits nobody else. */
+function judgeSources(ranges: readonly string[], sources: Status['sources']): Judgement[] {
+  const looked = 'sources of the last 1,000 commands';
+  const found = `commands came from ${describeSources(sources)}`;
+  const narrow = narrowAllow(sources);
+  if (sources.addresses.length === 0) return [];
+  if (narrow === `allow: [${ranges.join(', ')}]`) return [good(looked, found)];
+  const remedy =
+    narrow === undefined
+      ? 'Keep `allow` as narrow as the network permits.'
+      : `If nobody else is to command the device, set \`${narrow}\`.`;
+  return [note(looked, found, remedy)];
 }
 
 function judgeRefused(

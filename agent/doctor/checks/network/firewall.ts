@@ -1,13 +1,12 @@
-import { interfaceOf } from '../../../transport/links/reach.js';
+import { TABLE } from '../../../packet-filter/ruleset.js';
+import { interfaceOf } from '../../../transport/cellular.js';
+import { listenOf } from '../../../transport/links/links.js';
 import { resolveAddress } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesUdp } from '../../context.js';
 import { failure, good, type Judgement, note } from '../../finding.js';
-import { parseIptables } from '../../firewall/iptables.js';
-import { parseNft } from '../../firewall/nft.js';
+import { readRules } from '../../firewall/read-rules.js';
 import { type Chain, followPacket, type Packet } from '../../firewall/rules.js';
-import { runProgram } from '../../run-program.js';
-import { fromJson } from '../../systemd-unit.js';
 
 interface Observation {
   readonly isUsed: boolean;
@@ -31,10 +30,13 @@ export const firewall = defineCheck<Observation>({
   name: 'firewall',
   async look({ config }) {
     const { listen, gateway, link } = config;
-    const address = await resolveAddress(listen.address, gateway);
+    const { address } = await resolveAddress(listenOf(config), gateway);
+    const { source, chains } = await readRules();
     return {
       isUsed: usesUdp(config),
-      ...(await readRules()),
+      source,
+      // The rules of `secure` have a check of their own.
+      chains: typeof chains === 'string' ? chains : chains.filter(({ name }) => !name.startsWith(`${TABLE} `)),
       ports: listen.ports.map(({ port }) => port),
       gateway,
       address,
@@ -44,21 +46,6 @@ export const firewall = defineCheck<Observation>({
   },
   judge: judgeFirewall,
 });
-
-/** Prefers nft: its ruleset includes what iptables-nft writes. */
-async function readRules(): Promise<Pick<Observation, 'source' | 'chains'>> {
-  const nft = await runProgram('nft', ['-j', 'list', 'ruleset'], { maxBytes: 8 * 1024 * 1024 });
-  if (nft.failed === undefined) {
-    const chains = parseNft(fromJson(nft.stdout));
-    return { source: 'nft list ruleset', chains: chains ?? 'the output of nft is not a ruleset' };
-  }
-  if (nft.missing === undefined) return { source: 'nft list ruleset', chains: nft.failed };
-  const saved = await runProgram('iptables-save', []);
-  const source = 'iptables-save';
-  if (saved.failed === undefined) return { source, chains: parseIptables(saved.stdout) };
-  const chains = saved.missing ? 'neither nft nor iptables-save is installed' : saved.failed;
-  return { source: saved.missing ? 'packet filter' : source, chains };
-}
 
 export function judgeFirewall(observed: Observation): Judgement[] {
   const { isUsed, source, chains, ports } = observed;

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { isVersion6 } from '../../../transport/endpoint.js';
-import { isCellularName } from '../../../transport/links/reach.js';
+import { isCellular, isLoopbackAddress, isSimAddress, simAddresses } from '../../../transport/cellular.js';
+import { listenOf } from '../../../transport/links/links.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
@@ -13,28 +13,31 @@ interface Observation {
   readonly hasModem: boolean;
   /** `listen.address`; `link.interface` instead of `auto`. */
   readonly listen: string;
-  /** Addresses of each interface that could reach the gateway. */
+  /** Whether the gateway is on this host, as in development. */
+  readonly isDevelopment: boolean;
+  /** Addresses of each interface that can be a SIM's and reach the gateway. */
   readonly addresses: Readonly<Record<string, readonly string[]>>;
   /** `operstate` of each interface: `up`, `down`, `unknown`, …. */
   readonly states: Readonly<Record<string, string>>;
+  /** Names of the cellular interfaces, with and without an address. */
+  readonly cellular: readonly string[];
 }
 
 /** Checks whether the interface to listen on exists and has an address. */
 export const networkInterface = defineCheck<Observation>({
   name: 'interface',
   async look({ config }) {
-    const { listen, link } = config;
-    const family = isVersion6(config.gateway.address) ? 'IPv6' : 'IPv4';
-    const addresses = Object.entries(networkInterfaces()).map(([name, all = []]) => {
-      const usable = all.filter((one) => one.family === family && !one.address.startsWith('fe80:'));
-      return [name, usable.map(({ address }) => address)];
-    });
+    const { address: gateway } = config.gateway;
+    const addresses = Object.keys(networkInterfaces()).map((name) => [name, simAddresses(name, gateway)]);
+    const states = await interfaceStates();
     return {
       isUsed: usesUdp(config),
       hasModem: usesModem(config),
-      listen: listen.address === 'auto' ? (link.interface ?? 'auto') : listen.address,
+      listen: listenOf(config),
+      isDevelopment: isLoopbackAddress(gateway),
       addresses: Object.fromEntries(addresses),
-      states: await interfaceStates(),
+      states,
+      cellular: Object.keys(states).filter(isCellular),
     };
   },
   judge: judgeInterface,
@@ -59,16 +62,17 @@ export function judgeInterface(observed: Observation): Judgement[] {
   ];
 }
 
-function judgeAuto({ addresses, states }: Observation): Judgement {
-  const looked = 'cellular interfaces by name: ww…, ppp…, rmnet…';
-  const names = Object.keys(states).filter(isCellularName);
-  const [withAddress] = names.filter((name) => (addresses[name] ?? []).length > 0);
+function judgeAuto({ addresses, states, cellular, hasModem, isDevelopment }: Observation): Judgement {
+  const looked = 'cellular interfaces: of the type wwan, or named ww…, ppp… or rmnet…';
+  const [withAddress] = cellular.filter((name) => (addresses[name] ?? []).length > 0);
   if (withAddress !== undefined) return good(looked, `${withAddress} has ${addresses[withAddress]?.join(', ')}`);
-  const [name] = names;
-  if (name !== undefined) return withoutAddress(looked, name, states[name]);
-  const others = Object.keys(addresses).filter((one) => one !== 'lo' && addresses[one]?.length !== 0);
-  const found = `none found; other interfaces with an address: ${others.join(', ') || 'none'}`;
-  return note(looked, found, 'If the cellular interface has another name, set it in `listen.address`.');
+  if (isDevelopment) return note(looked, 'the gateway is on this host: a loopback address is used');
+  const [name] = cellular;
+  if (name !== undefined) return withoutAddress(looked, name, states[name], hasModem);
+  const others = Object.keys(addresses).filter((one) => addresses[one]?.length !== 0);
+  const found = `none found, so the agent does not listen; other interfaces with an address: ${others.join(', ') || 'none'}`;
+  const remedy = 'Plug the modem in, or set `link.interface` to the name of the cellular interface.';
+  return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, remedy, 'link-down');
 }
 
 function judgeNamed(name: string, { addresses, states, hasModem }: Observation): Judgement {
@@ -81,16 +85,20 @@ function judgeNamed(name: string, { addresses, states, hasModem }: Observation):
   return hasModem ? warning(looked, found, remedy, 'link-down') : failure(looked, found, remedy, 'link-down');
 }
 
-function judgeAddress(address: string, { addresses }: Observation): Judgement {
+function judgeAddress(address: string, { addresses, isDevelopment }: Observation): Judgement {
   const looked = `address ${address}`;
+  const isLoopback = isLoopbackAddress(address);
+  if (!isSimAddress(address) && !(isLoopback && isDevelopment)) {
+    const found = `it is a ${isLoopback ? 'loopback' : 'link-local'} address, never a SIM’s: no command of the network arrives there`;
+    return failure(looked, found, NAME_IT, 'link-down');
+  }
   // All of 127.0.0.0/8 is local, whether listed or not.
-  const owner = address.startsWith('127.')
-    ? 'lo'
-    : Object.keys(addresses).find((name) => addresses[name]?.includes(address));
+  const owner = isLoopback ? 'lo' : Object.keys(addresses).find((name) => addresses[name]?.includes(address));
   if (owner !== undefined) return good(looked, `assigned to ${owner}`);
-  const remedy = 'Set `listen.address` to the interface’s name, such as wwan0: the SIM’s address may change.';
-  return failure(looked, 'no interface has it', remedy, 'link-down');
+  return failure(looked, 'no interface has it', NAME_IT, 'link-down');
 }
+
+const NAME_IT = 'Set `listen.address` to the interface’s name, such as wwan0: the SIM’s address may change.';
 
 function withoutAddress(looked: string, name: string, state = 'unknown', isSpare = false): Judgement {
   const found = `${name} has no address; it is ${state}`;

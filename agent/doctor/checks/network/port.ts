@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { ERRORS } from '../../../../shared/errors.js';
 import { type FileHolder, formatHolder, holdersOf } from '../../../base/file-holders.js';
 import { formatEndpoint } from '../../../transport/endpoint.js';
+import { listenOf } from '../../../transport/links/links.js';
 import { isAgent } from '../../../transport/modem/port/port-holders.js';
 import { resolveAddress } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
@@ -36,7 +37,7 @@ export const port = defineCheck<Observation>({
   async look(context) {
     const { config } = context;
     const status = await context.status();
-    const address = await resolveAddress(config.listen.address, config.gateway);
+    const { address } = await resolveAddress(listenOf(config), config.gateway);
     const sockets = await readUdpSockets();
     const ports = config.listen.ports.map(async ({ port: number }) => {
       const taken = sockets.filter((socket) => socket.port === number && conflictsWith(socket, address));

@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { cellularInterfaces, interfaceOf, isCellular, isLoopbackAddress } from '../../../transport/cellular.js';
 import { isVersion6 } from '../../../transport/endpoint.js';
-import { interfaceOf, isCellularName } from '../../../transport/links/reach.js';
 import { routeSource } from '../../../transport/udp/address.js';
 import { defineCheck } from '../../check.js';
 import { usesModem, usesUdp } from '../../context.js';
@@ -20,7 +19,7 @@ interface Observation {
   readonly named: string | undefined;
   /** The listen address named in the configuration. */
   readonly address: string | undefined;
-  /** Interfaces that have an address and a cellular name. */
+  /** The cellular interfaces. */
   readonly cellular: readonly string[];
 }
 
@@ -37,10 +36,10 @@ export const route = defineCheck<Observation>({
       hasModem: usesModem(config),
       gateway: gateway.address,
       source,
-      device: source === undefined ? undefined : source.startsWith('127.') ? 'lo' : interfaceOf(source),
+      device: source === undefined ? undefined : isLoopbackAddress(source) ? 'lo' : interfaceOf(source),
       named: link.interface ?? (isName ? listen.address : undefined),
       address: isAddress ? listen.address : undefined,
-      cellular: Object.keys(networkInterfaces()).filter(isCellularName),
+      cellular: cellularInterfaces(),
     };
   },
   judge: judgeRoute,
@@ -62,7 +61,8 @@ export function judgeRoute(observed: Observation): Judgement[] {
   const by = `by ${device ?? 'an unknown interface'}, source ${source}`;
   if (address !== undefined && named === undefined) return [good(looked, by)];
   if (wanted === undefined) return [judgeUnknown(looked, by, device)];
-  if (device === wanted || (named === undefined && isCellularName(device ?? ''))) return [good(looked, by)];
+  if (device === wanted || (named === undefined && device !== undefined && isCellular(device)))
+    return [good(looked, by)];
   return [
     noReplyPath(
       observed,
@@ -76,7 +76,7 @@ export function judgeRoute(observed: Observation): Judgement[] {
 /** Judges a route where no interface is known to be cellular. */
 function judgeUnknown(looked: string, by: string, device: string | undefined): Judgement {
   if (device === 'lo') return good(looked, by);
-  const remedy = `If ${device} is the cellular interface, set \`listen.address: ${device}\`. If not, bring the cellular interface up: commands arrive only there.`;
+  const remedy = `If ${device} is the cellular interface, set \`link.interface: ${device}\`. If not, bring the cellular interface up: commands arrive only there.`;
   return warning(looked, `replies leave ${by}: not known to be the cellular interface`, remedy);
 }
 

@@ -14,7 +14,7 @@ describe('the meters', () => {
     expect(meters.handlers.size).toBe(256);
     for (const name of ['nope', '__proto__', undefined, 'handler.999', 'ping']) {
       stats.ended(
-        { peer: 'gateway', transport: 'udp', format: 'text' },
+        { peer: 'gateway', source: { address: '100.64.0.1' }, transport: 'udp', format: 'text' },
         { id: 1, name, reply: { result: 1 }, milliseconds: 1 },
       );
     }

@@ -25,6 +25,7 @@ describe('the doctor’s allow check', () => {
     await known.ask('#2 ping', device);
     expect(await run(allow, config)).toMatchObject([
       { severity: 'note', found: expect.stringContaining(`${known.endpoint.address} sent datagrams in no known`) },
+      { severity: 'note', found: `commands came from ${known.endpoint.address} (2)` },
     ]);
   });
 
@@ -48,8 +49,10 @@ describe('the doctor’s allow check', () => {
           found: expect.stringMatching(new RegExp(`${address} is not admitted: 2 times`)),
           remedy: expect.stringContaining(`${address}/32`),
         },
+        { severity: 'note', found: `commands came from ${only} (1)` },
       ]);
     expect(await run(allow, { ...config, allow: ['127.0.0.0/8', '100.64.0.0/10'] })).toMatchObject([
+      { severity: 'note' },
       { severity: 'note' },
     ]);
   });
@@ -57,7 +60,9 @@ describe('the doctor’s allow check', () => {
 
 type Observation = Parameters<typeof judgeAllow>[0];
 
-const CARRIER: Observation = { allow: ['100.64.0.0/10'], gateway: '100.64.0.1', refused: [] };
+const NOBODY = { addresses: [], others: 0 };
+const FROM_GATEWAY = { addresses: [{ address: '100.64.0.1', commands: 12 }], others: 0 };
+const CARRIER: Observation = { allow: ['100.64.0.0/10'], gateway: '100.64.0.1', refused: [], sources: NOBODY };
 const refused = (cause: string, address: string) => [{ cause, address, times: 2, at: 0, bytes: 9 }];
 
 describe('judgeAllow', () => {
@@ -97,6 +102,21 @@ describe('judgeAllow', () => {
       'an address that sent too much',
       { refused: refused('overload', '100.64.0.1') },
       [/^note: 100\.64\.0\.1 sent more than the agent could handle: 2 times.* → .*send less/],
+    ],
+    [
+      'commands from one address of the range',
+      { sources: FROM_GATEWAY },
+      [/^good: /, /^note: commands came from 100\.64\.0\.1 \(12\) → .*`allow: \[100\.64\.0\.1\/32\]`/],
+    ],
+    [
+      'commands from the only address of the list',
+      { sources: FROM_GATEWAY, allow: ['100.64.0.1/32'] },
+      [/^good: /, /^good: commands came from 100\.64\.0\.1 \(12\)$/],
+    ],
+    [
+      'commands from more addresses than are told apart',
+      { sources: { ...FROM_GATEWAY, others: 3 } },
+      [/^good: /, /^note: commands came from 100\.64\.0\.1 \(12\), others \(3\) → Keep `allow` as narrow/],
     ],
     [
       'several refused sources',

@@ -6,8 +6,11 @@ import { MODEM_ONLY } from './support.js';
 
 describe('the doctor’s interface check', () => {
   it('finds an address and an interface of this machine', async () => {
-    expect(await run(networkInterface, { listen: { address: 'lo' } })).toMatchObject([{ severity: 'good' }]);
-    expect(await run(networkInterface, { listen: { address: '127.3.4.5' } })).toMatchObject([{ severity: 'good' }]);
+    const gateway = { address: '127.0.0.9' };
+    expect(await run(networkInterface, { gateway, listen: { address: 'lo' } })).toMatchObject([{ severity: 'good' }]);
+    expect(await run(networkInterface, { gateway, listen: { address: '127.3.4.5' } })).toMatchObject([
+      { severity: 'good' },
+    ]);
   });
 
   it('reports a missing address and interface: only a warning where a modem is the other link', async () => {
@@ -30,11 +33,13 @@ const CELLULAR: Observation = {
   isUsed: true,
   hasModem: false,
   listen: 'auto',
-  addresses: { lo: ['127.0.0.1'], eth0: ['192.168.1.5'], wwan0: ['10.64.3.4'] },
+  isDevelopment: false,
+  addresses: { lo: [], eth0: ['192.168.1.5'], wwan0: ['10.64.3.4'] },
   states: { lo: 'unknown', eth0: 'up', wwan0: 'up' },
+  cellular: ['wwan0'],
 };
-const WITHOUT_ADDRESS = { addresses: { lo: ['127.0.0.1'], eth0: ['192.168.1.5'], wwan0: [] } };
-const WITHOUT_CELLULAR = { ...WITHOUT_ADDRESS, states: { lo: 'unknown', eth0: 'up' } };
+const WITHOUT_ADDRESS = { addresses: { lo: [], eth0: ['192.168.1.5'], wwan0: [] } };
+const WITHOUT_CELLULAR = { ...WITHOUT_ADDRESS, states: { lo: 'unknown', eth0: 'up' }, cellular: [] };
 
 describe('judgeInterface', () => {
   it.each<[string, Partial<Observation>, RegExp[]]>([
@@ -48,12 +53,22 @@ describe('judgeInterface', () => {
     [
       'auto without a cellular interface',
       WITHOUT_CELLULAR,
-      [/^note: none found; other interfaces with an address: eth0 → .*`listen\.address`/],
+      [/^error link-down: none found, so the agent does not listen; other interfaces .*: eth0 → .*`link\.interface`/],
+    ],
+    [
+      'auto without a cellular interface beside a modem',
+      { ...WITHOUT_CELLULAR, hasModem: true },
+      [/^warning link-down: none found/],
+    ],
+    [
+      'auto in development',
+      { ...WITHOUT_CELLULAR, isDevelopment: true },
+      [/^note: the gateway is on this host: a loopback address is used$/],
     ],
     [
       'auto without any interface',
-      { addresses: {}, states: {} },
-      [/^note: none found; other interfaces with an address: none → /],
+      { addresses: {}, states: {}, cellular: [] },
+      [/^error link-down: none found, .*; other interfaces with an address: none → /],
     ],
     ['a named interface', { listen: 'eth0' }, [/^good: it has 192\.168\.1\.5$/]],
     [
@@ -77,7 +92,9 @@ describe('judgeInterface', () => {
       [/^warning link-down: no interface has this name → Interfaces: none\. /],
     ],
     ['an address', { listen: '10.64.3.4' }, [/^good: assigned to wwan0$/]],
-    ['a loopback address', { listen: '127.3.4.5' }, [/^good: assigned to lo$/]],
+    ['a loopback address in development', { listen: '127.3.4.5', isDevelopment: true }, [/^good: assigned to lo$/]],
+    ['a loopback address', { listen: '127.3.4.5' }, [/^error link-down: it is a loopback address, never a SIM’s: /]],
+    ['a link-local address', { listen: 'FE80::1%wwan0' }, [/^error link-down: it is a link-local address, never /]],
     ['an address that no interface has', { listen: '10.64.3.5' }, [/^error link-down: no interface has it → Set /]],
   ])('judges %s', (_what, change, expected) => {
     expectJudgements(judgeInterface({ ...CELLULAR, ...change }), expected);

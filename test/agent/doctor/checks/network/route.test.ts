@@ -77,7 +77,7 @@ describe('judgeRoute', () => {
     [
       'an interface that is not known to be cellular',
       { ...ETHERNET, cellular: [] },
-      [/^warning: replies leave by eth0.*: not known to be .*`listen\.address: eth0`/],
+      [/^warning: replies leave by eth0.*: not known to be .*`link\.interface: eth0`/],
     ],
     ['the loopback interface', { source: '127.0.0.1', device: 'lo', cellular: [] }, [/^good: by lo/]],
     ['a source that no interface has', { device: undefined, address: '10.64.3.4' }, [/^good: by an unknown interface/]],
