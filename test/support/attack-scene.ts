@@ -21,11 +21,17 @@ const LAN_ADDRESS = '192.168.1.5';
 const SETTLE_MS = 700;
 const NOBODY = 65_534;
 
-/** Sends a datagram from an address. */
+/** Sends a datagram, in hexadecimal, from an address; from a port of its own it waits for the answer, and prints it. */
 const SEND = `
-const [, from, to, payload] = process.argv;
+const [, from, to, payload, port] = process.argv;
 const socket = require('node:dgram').createSocket('udp4');
-socket.bind(0, from, () => socket.send(payload, 6969, to, () => socket.close()));
+socket.on('message', (bytes) => {
+  console.log(bytes.toString('hex'));
+  socket.close();
+});
+socket.bind(Number(port ?? 0), from, () =>
+  socket.send(Buffer.from(payload, 'hex'), 6969, to, () => port ?? socket.close()),
+);
 `;
 
 /** Those who try to have a handler run, besides the gateway. */
@@ -39,11 +45,14 @@ export const ATTACKERS = {
 } as const;
 export type Attacker = keyof typeof ATTACKERS;
 
-/** Sends the payload that names an attacker, from an address to another; encodes it where commands are protected. */
-export type Encode = (command: string) => string;
+/** Returns the datagram that an attacker sends. */
+export type Forge = (attacker: Attacker) => Buffer;
+
+/** The command that an attacker wants to run, as anyone can send it. */
+export const asText: Forge = (attacker) => Buffer.from(`mark ${attacker}`);
 
 /** A gateway in the field: on the cellular network with its gateway and another SIM, and on a local network. */
-export async function openAttackScene(config: ConfigInput = {}) {
+export async function openAttackScene(config: ConfigInput = {}, env: Record<string, string> = {}) {
   const [device, carrier, lan] = [openHost('device'), openHost('carrier'), openHost('lan')];
   await plugModem();
   joinHosts(device, lan, 'eth0');
@@ -58,7 +67,7 @@ export async function openAttackScene(config: ConfigInput = {}) {
   const mark = { program: ['/bin/sh', '-c', `echo "$SUPERSIM_ARG_1" >>${marks}`] };
   const settings: ConfigInput = { state: { folder: 'none' }, control: { socket }, handlers: { mark }, ...config };
   const file = writeFile(folder, 'config.yaml', JSON.stringify(settings));
-  const agent = device.start(process.execPath, [program('supersim-agent'), 'run', '--config', file], environment());
+  const agent = device.start(process.execPath, [program('supersim-agent'), 'run', '--config', file], environment(env));
   await agent.line(/"agent started"/);
   const ask = controlClient(socket);
   const status = () => ask('GET', '/status', statusSchema);
@@ -82,23 +91,23 @@ export async function openAttackScene(config: ConfigInput = {}) {
     return running.output();
   }
 
-  const send = (host: Host, from: string, to: string, payload: string) =>
-    finish(host.start(process.execPath, ['-e', SEND, from, to, payload]));
+  const send = (host: Host, from: string, to: string, payload: Buffer, ...port: string[]) =>
+    finish(host.start(process.execPath, ['-e', SEND, from, to, payload.toString('hex'), ...port]));
 
   const setRpFilter = (value: number) =>
     finish(device.start('sh', ['-ec', `for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo ${value} >$f; done`]));
 
   /** Forges the gateway's address, to both addresses of the device. */
-  async function forge(payload: string): Promise<void> {
+  async function forge(payload: Buffer): Promise<void> {
     for (const to of [SIM, LAN_ADDRESS]) await send(lan, GATEWAY, to, payload);
   }
 
-  const attacks: Readonly<Record<Attacker, (payload: string) => Promise<unknown>>> = {
+  const attacks: Readonly<Record<Attacker, (payload: Buffer) => Promise<unknown>>> = {
     'local-user': (payload) =>
       finish(
         device.start('setpriv', [
           ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
-          ...['bash', '-c', `printf %s "$0" >/dev/udp/${SIM}/6969`, payload],
+          ...['bash', '-c', `printf "$0" >/dev/udp/${SIM}/6969`, escaped(payload)],
         ]),
       ),
     async 'lan-rp-filter-0'(payload) {
@@ -145,15 +154,19 @@ export async function openAttackScene(config: ConfigInput = {}) {
       await plugModem();
       await listens(SIM);
     },
-    /** Has all of these try, one after the other. @returns who ran the handler, and last the gateway if it still can */
-    async attack(who: readonly Attacker[], encode: Encode = (command) => command): Promise<string[]> {
+    /** Sends a datagram as the gateway does. @returns what the device answers */
+    exchange: async (payload: Buffer): Promise<Buffer> =>
+      Buffer.from((await send(carrier, GATEWAY, SIM, payload, '6969')).trim(), 'hex'),
+    /** Has all of these try, one after the other. @returns who has run the handler until now */
+    async attack(who: readonly Attacker[], datagramOf: Forge = asText): Promise<string[]> {
       for (const attacker of who) {
-        await attacks[attacker](encode(`mark ${attacker}`));
+        await attacks[attacker](datagramOf(attacker));
         await pause(SETTLE_MS);
       }
-      await send(carrier, GATEWAY, SIM, 'mark gateway');
-      await expect.poll(() => linesOf(marks), WAIT).toContain('gateway');
       return [...new Set(linesOf(marks))];
     },
   };
 }
+
+/** As bash's printf takes any bytes. */
+const escaped = (bytes: Buffer): string => bytes.toString('hex').replaceAll(/../g, '\\x$&');
