@@ -37,6 +37,9 @@ export interface Live {
   readonly isStopped: () => boolean;
 }
 
+/** The setting that is named when the files in that folder have changed. */
+const KEYS = 'security.keys';
+
 /** Applies a configuration. */
 export type ApplyConfig = (next: Config) => Promise<Reloaded>;
 
@@ -58,22 +61,24 @@ export function createReload(live: Live): ApplyConfig {
     checkRunning();
     await transport.change(config);
     checkRunning();
-    apply(config, registry, keys);
+    const haveKeysChanged = apply(config, registry, keys);
     const now = await moduleEditions(config);
     editions = now;
     const isNewer = (path: string) => before.has(path) && before.get(path) !== now.get(path);
-    return { ...changes, modules: config.modules.filter(isNewer) };
+    const changed = haveKeysChanged ? [...new Set([...changes.changed, KEYS])] : changes.changed;
+    return { ...changes, changed, modules: config.modules.filter(isNewer) };
   }
 
-  /** Runs between two datagrams; nothing in it can fail. */
-  function apply(config: Config, registry: Registry, keys: LoadedKeys): void {
+  /** Runs between two datagrams; nothing in it can fail. @returns whether the keys have changed */
+  function apply(config: Config, registry: Registry, keys: LoadedKeys): boolean {
     current.config = config;
-    live.security.change(config, keys);
+    const haveKeysChanged = live.security.change(config, keys);
     replaceHandlers(live.registry, registry);
     live.meters.know(registry.keys());
     live.pipeline.change(config);
     live.runner.limit(config.limits);
     live.rates.change(config.limits);
+    return haveKeysChanged;
   }
 
   function checkRunning(): void {

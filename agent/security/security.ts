@@ -54,8 +54,8 @@ export interface Security {
   whenReady(): Promise<void>;
   /** Reads the keys of a configuration. @throws (rejects) SupersimError when the configuration cannot be used with them */
   prepare(config: Config): Promise<LoadedKeys>;
-  /** Applies a configuration and its keys. */
-  change(config: Config, loaded: LoadedKeys): void;
+  /** Applies a configuration and its keys. @returns whether the keys have changed */
+  change(config: Config, loaded: LoadedKeys): boolean;
   status(): SecurityStatus;
   /** Stores what the next run needs. No request may be taken in any more. */
   stop(): Promise<void>;
@@ -125,10 +125,13 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     },
     prepare: (next) => readKeys(next, credentials),
     change(next, nextLoaded) {
-      current = { config: next, loaded: { ...nextLoaded, keys: keepSame(current.loaded.keys, nextLoaded.keys) } };
+      const before = current.loaded.keys;
+      const keys = keepSame(before, nextLoaded.keys);
+      current = { config: next, loaded: { ...nextLoaded, keys } };
       rules = rulesOf(current.config, current.loaded);
-      guard.retain(current.loaded.keys);
+      guard.retain(keys);
       openFolder();
+      return keys.length !== before.length || keys.some((key) => !before.includes(key));
     },
     status: () => ({
       required: isProtectionRequired(rules),

@@ -81,6 +81,8 @@ case ${2-} in
     echo "$4"
     pivot_root . mnt
     umount -l /mnt
+    # As a container manager does: systemd mounts a service's credentials in a namespace of its own, and has them appear.
+    mount --make-rshared /
     exec env -i container=box /usr/lib/systemd/systemd --unit=multi-user.target --show-status=0 >/dev/null 2>&1
     ;;
 esac

@@ -82,7 +82,8 @@ describe('the keys of an agent', () => {
     const agent = await device.start();
     expect(agent.status().security).toMatchObject({ required: false, numbers: undefined });
     const first = device.addKey('ops', 1);
-    await agent.reload(device.input());
+    expect(await agent.reload(device.input())).toMatchObject({ changed: ['security.keys'] });
+    expect(await agent.reload(device.input())).toMatchObject({ changed: [] });
     expect(await ask(device, startOperator())).toEqual({ challenged: true, code: '2.05' });
     device.addKey('new', 2);
     rmSync(first);

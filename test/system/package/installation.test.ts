@@ -6,6 +6,7 @@ import type { Report } from '../../../agent/doctor/examine.js';
 import { LOADED_FILE, RULES_FILE, RULES_UNIT } from '../../../agent/packet-filter/ruleset.js';
 import { addCarrier, DEVICE } from '../../support/box-agent.js';
 import { needs } from '../../support/needs.js';
+import { KEY } from '../../support/oscore.js';
 import {
   buildPackages,
   changePackage,
@@ -14,9 +15,11 @@ import {
   packageFile,
 } from '../../support/package.js';
 import { bootPackageBox, CONFIG, type PackageBox, SERVICE } from '../../support/package-box.js';
+import { keyFileText } from '../../support/security.js';
 import { BOX_TIMEOUT_MS } from '../../support/systemd-box.js';
 
 const CREDENTIALS = ['SUPERSIM_ACCOUNT_SID=AC00000000000000000000000000000001', 'SUPERSIM_AUTH_TOKEN=secret'];
+const KEYS = '/etc/supersim-agent/keys';
 /** All files with their kinds and owners, but those that the package manager and systemd keep for themselves. */
 const FILES = `find / -xdev \\( -path /proc -o -path /sys -o -path /tmp -o -path /var/tmp -o -path /var/log \
   -o -path /var/lib/dpkg -o -path /var/cache -o -path /run \\) -prune -o -printf '%p %y %u\\n' | sort`;
@@ -72,6 +75,49 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb'))('the package
     await loopback.line(/100\.64\.0\.1:6969/);
     expect(await box.done(supersim('request', '--sim', 'gateway-1', 'ping'))).toContain('pong');
   }, 90_000);
+
+  it('takes keys from its folder and from systemd’s credentials, and shows their secrets nowhere', async () => {
+    const [secret, sealed] = [KEY.masterSecret.toString('hex'), Buffer.alloc(16, 9).toString('hex')];
+    await install();
+    await box.started();
+    expect(await box.permissions(KEYS)).toBe('root:supersim-agent 750');
+    box.write(`${KEYS}/owner.json`, keyFileText());
+    await box.done(['chown', 'root:supersim-agent', `${KEYS}/owner.json`]);
+    await box.done(['chmod', '640', `${KEYS}/owner.json`]);
+    await box.done(['systemctl', 'reload', SERVICE]);
+    expect((await box.journal(SERVICE)).join('\n')).toContain('security.keys');
+    expect(await box.done(['supersim-agent', 'status'])).toMatch(/^key owner .*kid 1, device /m);
+
+    box.write('/etc/credstore/cloud.json', keyFileText({ kid: 2, masterSecret: Buffer.alloc(16, 9) }));
+    const dropIn = '[Service]\nLoadCredential=cloud.json:/etc/credstore/cloud.json\n';
+    box.write(`/etc/systemd/system/${SERVICE}.d/keys.conf`, dropIn);
+    await box.done(['systemctl', 'daemon-reload']);
+    await box.done(['systemctl', 'restart', SERVICE]);
+    await box.started();
+    const status = await box.done(['supersim-agent', 'status']);
+    expect(status).toMatch(/^key owner /m);
+    expect(status).toMatch(/^key cloud .*kid 2, device /m);
+
+    const pid = await box.show('MainPID');
+    expect(box.read(`/proc/${pid}/limits`)).toMatch(/^Max core file size +0 +0 /m);
+    await box.run(['supersim-agent', 'doctor', '--bundle', '/root/bundle.txt']);
+    const shown = [
+      box.read('/root/bundle.txt'),
+      (await box.journal(SERVICE)).join('\n'),
+      status,
+      await box.done(['sh', '-c', 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ']),
+    ].join('\n');
+    expect(shown).toContain('cloud');
+    for (const one of [secret, sealed]) expect(shown).not.toContain(one);
+
+    // Everyone can read it now: the device stays closed, and says why.
+    await box.done(['chmod', '644', `${KEYS}/owner.json`]);
+    expect(await box.run(['systemctl', 'reload', SERVICE])).not.toMatchObject({ code: 0 });
+    await box.done(['systemctl', 'restart', SERVICE]);
+    await box.started();
+    expect(await box.done(['supersim-agent', 'status'])).toMatch(/^key file .*owner\.json: other users have access/m);
+    expect((await box.run(['supersim-agent', 'doctor'])).stdout).toMatch(/error +security .*[\s\S]*owner\.json/);
+  }, 60_000);
 
   it('keeps the operator’s configuration and the journal in an upgrade, and restarts the agent', async () => {
     await install();
