@@ -96,6 +96,12 @@ export function chooseNumber({ last, clock }: NumberSituation): NextNumber {
 /** A number that can be drawn now, or why there is none, and for how long. */
 type Look = { readonly number: number } | { readonly state: NumbersState | 'reserve'; readonly waitMs: number };
 
+interface Waiter {
+  readonly then: () => void;
+  /** In monotonic milliseconds. */
+  readonly until: number;
+}
+
 export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   const { isSynchronized, log, wallNow = Date.now, now = () => performance.now() } = options;
   const backOff = createBackOff();
@@ -115,7 +121,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   /** Numbers that may be drawn at once, where the clock does not limit their rate; and when they were counted. */
   let tokens = BURST;
   let filledAt = now();
-  let waiting: { readonly then: () => void; readonly until: number }[] = [];
+  let waiting: Waiter[] = [];
   const ending = new AbortController();
 
   async function lookAtClock(): Promise<void> {
@@ -214,7 +220,16 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
         comeBack(next);
         return;
       }
-      waiting.shift()?.then();
+      letGo(waiting.shift());
+    }
+  }
+
+  /** A mistake of the agent's own in one request must not hold up the others, nor end the process. */
+  function letGo(waiter: Waiter | undefined): void {
+    try {
+      waiter?.then();
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'internal error');
     }
   }
 

@@ -67,6 +67,20 @@ describe('a key whose window is lost', () => {
     expect(receive(11, echo)).toBe('unknown');
   });
 
+  it('has what cannot be fresh refused before it is decrypted, and what is verified judged all the same', () => {
+    const { clock, guard, receive } = start();
+    const echo = guard.challenge(KEY, 1000);
+    expect(guard.mayBeFresh(KEY, 0)).toBe(true);
+    receive(1001, echo);
+    const all = [999, 1000, 1001, 1002];
+    expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([true, true, false, true]);
+    expect(all.map((number) => guard.judge(KEY, number, echo))).toEqual(['fresh', 'fresh', 'replay', 'fresh']);
+    clock.now += ECHO_MS;
+    expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([false, false, false, true]);
+    const young = guard.challenge(KEY, 1000);
+    expect(all.map((number) => guard.judge(KEY, number, young))).toEqual(['replay', 'replay', 'replay', 'fresh']);
+  });
+
   it('takes an Echo value up to its age also for what is below the floor', () => {
     const { clock, guard, receive } = start();
     const echo = guard.challenge(KEY, 10);

@@ -418,6 +418,21 @@ describe('those who wait', () => {
     await numbers.stop();
   });
 
+  it('do not hold up others when one fails, which is logged', async () => {
+    const { numbers, draw, lines } = await start({ found: exact(0) });
+    await draw();
+    takeAll(numbers);
+    const last = vi.fn(numbers.take);
+    numbers.wait(() => {
+      throw new Error('mistake');
+    });
+    numbers.wait(last);
+    await vi.advanceTimersByTimeAsync(5);
+    expect(last).toHaveBeenCalledOnce();
+    expect(lines.map(({ details }) => details['error'])).toEqual(['mistake']);
+    await numbers.stop();
+  });
+
   it('are not more than there is room for, and find room again when the others have given up', async () => {
     const { numbers, disk } = await start({ found: exact(0) });
     disk.fault = () => new Promise(() => undefined);
