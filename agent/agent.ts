@@ -287,11 +287,15 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
     pipeline?.stop();
     await transport?.stop();
     delivery?.stop();
-    if (security !== undefined) await raceTimeout(FLUSH_MS, security.stop()).catch(() => undefined);
+    if (security !== undefined) await raceTimeout(FLUSH_MS, security.stop()).catch(holdUp);
     state?.journal?.maintain();
     // A start that is under way may not have come to it yet.
     await close(state ?? (await opening?.catch(() => undefined)));
     log.info({ ...stats.counters }, 'agent stopped');
+  }
+
+  function holdUp(): void {
+    isHeldUp = true;
   }
 
   async function close(state: Partial<State> | undefined): Promise<void> {
@@ -406,7 +410,7 @@ function maintainJournal(
   async function recover(): Promise<void> {
     if (stopped || recovering !== undefined || journal === undefined) return;
     // Answers to protected commands of the previous run need sequence numbers.
-    recovering = security.whenReady().then(() => recoverCommands(journal, pipeline, log));
+    recovering = security.whenReady().then(() => stopped || recoverCommands(journal, pipeline, log));
     // Once it has succeeded there is nothing left to recover.
     if (!(await recovering)) recovering = undefined;
   }

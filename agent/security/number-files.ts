@@ -21,7 +21,14 @@ export interface NumberStore {
   readonly found: StoredNumbers | undefined;
   /** Writes to both files, one after the other; what is written then survives a power cut. @throws (rejects) Error */
   write(stored: StoredNumbers): Promise<void>;
+  /** Nothing is written afterwards, also by a write that is under way: at most one file has what it was to write. */
   close(): void;
+}
+
+/** What writes to a file. */
+export interface NumberDisk {
+  write(file: number, bytes: Buffer): Promise<{ readonly bytesWritten: number }>;
+  sync(file: number): Promise<void>;
 }
 
 const DIGITS = 16;
@@ -33,9 +40,21 @@ const LENGTH = DIGITS + ' exact 01234567\n'.length;
  *
  * @throws the system's error when they cannot be opened for writing
  */
-export function openNumberFiles(folder: string): NumberStore {
+export function openNumberFiles(folder: string, disk: NumberDisk = DISK): NumberStore {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const files: number[] = [];
+  const closeAll = () => {
+    for (const file of files.splice(0)) closeSync(file);
+  };
+  let isClosed = false;
+  let isWriting = false;
+
+  async function writeTo(file: number, line: Buffer): Promise<void> {
+    const { bytesWritten } = await disk.write(file, line);
+    if (bytesWritten !== line.length) throw new Error('the disk took a part of the line only');
+    await disk.sync(file);
+  }
+
   try {
     for (const name of NUMBER_FILES)
       files.push(openSync(join(folder, name), constants.O_RDWR | constants.O_CREAT, 0o600));
@@ -45,23 +64,37 @@ export function openNumberFiles(folder: string): NumberStore {
       found: found.toSorted((one, other) => other.last - one.last || Number(one.isExact) - Number(other.isExact))[0],
       async write(stored) {
         const line = Buffer.from(format(stored));
-        for (const file of files) {
-          await writeAt(file, line, 0, line.length, 0);
-          await sync(file);
+        isWriting = true;
+        try {
+          for (const file of [...files]) {
+            // Another process may use the files then: it must find its own numbers in one of them.
+            if (isClosed) break;
+            await writeTo(file, line);
+          }
+          if (isClosed) throw new Error('the number files have been closed');
+        } finally {
+          isWriting = false;
+          if (isClosed) closeAll();
         }
       },
       close() {
-        for (const file of files) closeSync(file);
+        isClosed = true;
+        // The number of a file that is closed would be that of another one, to which the write would go.
+        if (!isWriting) closeAll();
       },
     };
   } catch (error) {
-    for (const file of files) closeSync(file);
+    closeAll();
     throw error;
   }
 }
 
 const writeAt = promisify(write);
-const sync = promisify(fsync);
+
+const DISK: NumberDisk = {
+  write: (file, bytes) => writeAt(file, bytes, 0, bytes.length, 0),
+  sync: promisify(fsync),
+};
 
 function read(file: number): StoredNumbers | undefined {
   const bytes = Buffer.alloc(LENGTH + 1);

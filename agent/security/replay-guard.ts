@@ -19,6 +19,8 @@ export type Freshness = 'fresh' | 'replay' | 'unknown';
 export type StoredWindows = Readonly<Record<string, ReplayWindow>>;
 
 interface Guard {
+  /** Whom its Echo values are for: those of a guard before it may have been used. */
+  readonly subject: string;
   /** Undefined while it is lost. */
   window: ReplayWindow | undefined;
   /** Until then a number below the floor may be of a request that was never accepted, in monotonic milliseconds. */
@@ -54,23 +56,24 @@ export interface ReplayGuard {
  */
 export function createReplayGuard(echoes: EchoValues, now: () => number = () => performance.now()): ReplayGuard {
   const guards = new Map<string, Guard>();
+  let made = 0;
 
   function guardOf({ fingerprint }: DeviceKey): Guard {
-    const known = guards.get(fingerprint);
-    if (known !== undefined) return known;
-    const added: Guard = { window: undefined, isDoubtfulUntil: 0, challenged: -1 };
+    return guards.get(fingerprint) ?? addGuard(fingerprint, undefined);
+  }
+
+  function addGuard(fingerprint: string, window: ReplayWindow | undefined): Guard {
+    const added: Guard = { subject: `key ${fingerprint} ${made++}`, window, isDoubtfulUntil: 0, challenged: -1 };
     guards.set(fingerprint, added);
     return added;
   }
 
-  const isShownFresh = (key: DeviceKey, echo: Uint8Array | undefined) =>
-    echo !== undefined && echoes.isOurs(subjectOf(key), echo);
+  const isShownFresh = ({ subject }: Guard, echo: Uint8Array | undefined) =>
+    echo !== undefined && echoes.isOurs(subject, echo);
 
   return {
     restore(windows) {
-      for (const [fingerprint, window] of Object.entries(windows)) {
-        guards.set(fingerprint, { window, isDoubtfulUntil: 0, challenged: -1 });
-      }
+      for (const [fingerprint, window] of Object.entries(windows)) addGuard(fingerprint, window);
     },
     mayBeFresh(key, number) {
       const { window, isDoubtfulUntil } = guardOf(key);
@@ -78,11 +81,12 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       return now() < isDoubtfulUntil && isFreshWithEcho(window, number);
     },
     judge(key, number, echo) {
-      const { window, isDoubtfulUntil } = guardOf(key);
-      if (window === undefined) return isShownFresh(key, echo) ? 'fresh' : 'unknown';
+      const guard = guardOf(key);
+      const { window, isDoubtfulUntil } = guard;
+      if (window === undefined) return isShownFresh(guard, echo) ? 'fresh' : 'unknown';
       if (isFresh(window, number)) return 'fresh';
       if (now() >= isDoubtfulUntil || !isFreshWithEcho(window, number)) return 'replay';
-      return isShownFresh(key, echo) ? 'fresh' : 'unknown';
+      return isShownFresh(guard, echo) ? 'fresh' : 'unknown';
     },
     accept(key, number) {
       const guard = guardOf(key);
@@ -96,7 +100,7 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
     challenge(key, number) {
       const guard = guardOf(key);
       guard.challenged = Math.max(guard.challenged, number);
-      return echoes.valueFor(subjectOf(key));
+      return echoes.valueFor(guard.subject);
     },
     isKnown: (key) => guardOf(key).window !== undefined,
     retain(keys) {
@@ -110,5 +114,3 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
     },
   };
 }
-
-const subjectOf = ({ fingerprint }: DeviceKey): string => `key ${fingerprint}`;

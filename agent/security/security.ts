@@ -16,6 +16,10 @@ import { storeWindows, takeWindows } from './window-file.js';
 
 /** After an unclean stop the clock takes up to eight seconds to pass the numbers that were reserved. */
 const READY_MS = 10_000;
+/** By then there are numbers for many replies at once: at first there are only as many as the clock has moved on. */
+const MORE_READY_MS = 1000;
+/** Interval at which a state folder that cannot be used is tried again. */
+const FOLDER_INTERVAL_MS = 60_000;
 
 /** A key as `status` shows it. */
 export interface KeyStatus {
@@ -50,7 +54,7 @@ export interface Security {
   protectEvent(payload: EventPayload): Promise<Buffer> | Buffer;
   /** Uses the state folder, once it is known that no other agent does. */
   open(): void;
-  /** Resolves when protected messages can be sent, as far as that is near: after some seconds in any case. */
+  /** Resolves when protected messages can be sent, many at once, as far as that is near: after some seconds in any case. */
   whenReady(): Promise<void>;
   /** Reads the keys of a configuration. @throws (rejects) SupersimError when the configuration cannot be used with them */
   prepare(config: Config): Promise<LoadedKeys>;
@@ -77,17 +81,25 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
   const guard = createReplayGuard(createEchoValues());
   let isAllowed = false;
   let isOpen = false;
+  /** While the state folder cannot be used: when it is tried again. */
+  let folderTimer: NodeJS.Timeout | undefined;
+  const ending = new AbortController();
 
   let rules = rulesOf(config, loaded);
 
   function openFolder(): void {
-    if (isOpen || !isAllowed || folder === undefined || current.loaded.keys.length === 0) return;
-    isOpen = true;
+    if (isOpen || !isAllowed || ending.signal.aborted) return;
+    if (folder === undefined || current.loaded.keys.length === 0) return;
+    clearTimeout(folderTimer);
+    folderTimer = undefined;
     try {
       const store = openNumberFiles(folder);
+      isOpen = true;
       restoreWindows(folder, store.found);
       numbers.open(store);
     } catch (error) {
+      folderTimer = setTimeout(openFolder, FOLDER_INTERVAL_MS);
+      folderTimer.unref();
       log.error(
         { folder, error: messageOf(error) },
         'sequence numbers cannot be stored: nothing protected can be sent',
@@ -103,6 +115,11 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
 
   const protection = createProtection({ keys: () => current.loaded.keys, numbers, guard });
   const protectEvent = createEventProtection(protection, numbers);
+
+  function numbersState(): NumbersState | undefined {
+    if (current.loaded.keys.length === 0) return undefined;
+    return folderTimer === undefined ? numbers.state : 'unwritable';
+  }
 
   return {
     access: createAccess(() => rules),
@@ -121,7 +138,8 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
       const ready = new Promise<void>((resolve) => {
         if (!numbers.wait(resolve)) resolve();
       });
-      await raceTimeout(READY_MS, ready).catch(() => undefined);
+      await raceTimeout(READY_MS, ready, ending).catch(() => undefined);
+      await pause(MORE_READY_MS, ending.signal);
     },
     prepare: (next) => readKeys(next, credentials),
     change(next, nextLoaded) {
@@ -145,11 +163,13 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
         windowKnown: guard.isKnown(key),
       })),
       problems: current.loaded.problems.map(({ message }) => message),
-      numbers: current.loaded.keys.length === 0 ? undefined : numbers.state,
+      numbers: numbersState(),
     }),
     async stop() {
+      ending.abort();
+      clearTimeout(folderTimer);
       const last = await numbers.stop();
-      if (isOpen && folder !== undefined && last !== undefined) storeWindows(folder, last, guard.windows, log);
+      if (isOpen && folder !== undefined && last !== undefined) await storeWindows(folder, last, guard.windows, log);
     },
   };
 }
@@ -161,13 +181,18 @@ const rulesOf = (config: Config, loaded: LoadedKeys): AccessRules => ({
   hasKeys: hasKeys(loaded),
 });
 
+/** Resolves after some time, or when the signal is aborted. */
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  raceTimeout(ms, new Promise<never>(() => undefined), { signal }).catch(() => undefined);
+
 const hasKeys = ({ keys, problems }: LoadedKeys): boolean => keys.length + problems.length > 0;
 
 /**
  * Reads the keys of a configuration.
  *
  * @param credentials folder of systemd's credentials
- * @throws (rejects) SupersimError `config-invalid` when they cannot be used with it
+ * @throws (rejects) SupersimError `config-invalid` when they cannot be used with it. That there is no key for the events is no
+ * reason while there are files that cannot be used: it may be among them, and such a file does not stop the agent
  */
 export async function readKeys(config: Config, credentials: string | undefined): Promise<LoadedKeys> {
   const loaded = await loadKeys([config.security.keys, credentials].filter((folder) => folder !== undefined));
@@ -178,7 +203,7 @@ export async function readKeys(config: Config, credentials: string | undefined):
     });
   }
   const { key } = config.events;
-  if (key !== undefined && !loaded.keys.some(({ name }) => name === key)) {
+  if (key !== undefined && loaded.problems.length === 0 && !loaded.keys.some(({ name }) => name === key)) {
     throw new SupersimError('config-invalid', `events.key: there is no key ${key} that can be used`);
   }
   return loaded;

@@ -1,5 +1,11 @@
+import { raceTimeout } from '../../shared/async/with-timeout.js';
 import { messageOf } from '../../shared/errors.js';
-import { clockFloor, NUMBERS_PER_SECOND, nextSequenceNumber } from '../../shared/oscore/sequence-number.js';
+import {
+  clockFloor,
+  MAX_SEQUENCE_NUMBER,
+  NUMBERS_PER_SECOND,
+  nextSequenceNumber,
+} from '../../shared/oscore/sequence-number.js';
 import { createAlarm } from '../base/alarm.js';
 import { createBackOff } from '../base/backoff.js';
 import type { ClockCheck } from '../base/clock-sync.js';
@@ -16,6 +22,12 @@ const BURST = NUMBERS_PER_SECOND;
 const MOST_AHEAD = RESERVED_NUMBERS + BURST;
 /** Interval at which the clock is looked at again. */
 const CLOCK_INTERVAL_MS = 60_000;
+/** Whether the clock is synchronised must be known after so long; it counts as not synchronised otherwise. */
+const CLOCK_ANSWER_MS = 10_000;
+/** A write that takes longer hangs: nothing can be drawn until it ends. */
+const SLOW_WRITE_MS = 5000;
+/** How long a stop may write. What comes later could undo what the next run has written. */
+export const STOP_MS = 4000;
 /** Most requests that wait for a number, and for how long. */
 export const MAX_WAITING = 1024;
 export const MAX_WAIT_MS = 15_000;
@@ -40,7 +52,8 @@ export interface SequenceNumbers {
   wait(then: () => void): boolean;
   readonly state: NumbersState;
   /**
-   * Stores the number that was drawn last; none is drawn afterwards.
+   * Stores the number that was drawn last; none is drawn afterwards. While the disk hangs it does not settle, and nothing is
+   * written any more after {@link STOP_MS}.
    *
    * @returns (resolves to) the number that is stored; undefined where only a higher one is
    */
@@ -83,6 +96,12 @@ export function chooseNumber({ last, clock }: NumberSituation): NextNumber {
 /** A number that can be drawn now, or why there is none, and for how long. */
 type Look = { readonly number: number } | { readonly state: NumbersState | 'reserve'; readonly waitMs: number };
 
+interface Waiter {
+  readonly then: () => void;
+  /** In monotonic milliseconds. */
+  readonly until: number;
+}
+
 export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   const { isSynchronized, log, wallNow = Date.now, now = () => performance.now() } = options;
   const backOff = createBackOff();
@@ -92,31 +111,56 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   /** Numbers below it are reserved on the disk. */
   let reservedBelow = 0;
   let writing: Promise<void> | undefined;
+  let writingSince = 0;
   /** After a write has failed: when it is tried again, in monotonic milliseconds. */
   let retryAt: number | undefined;
   /** Undefined until the clock has been looked at. */
   let synchronized: boolean | undefined;
+  let followsClock = false;
   let clockTimer: NodeJS.Timeout | undefined;
   /** Numbers that may be drawn at once, where the clock does not limit their rate; and when they were counted. */
   let tokens = BURST;
   let filledAt = now();
-  let waiting: { readonly then: () => void; readonly until: number }[] = [];
-  let stopped = false;
+  let waiting: Waiter[] = [];
+  const ending = new AbortController();
 
   async function lookAtClock(): Promise<void> {
-    const answer = await isSynchronized().catch(() => false);
-    if (stopped) return;
-    // What earlier runs drew is not above the clock; numbers lag behind it only where this run has drawn none.
-    if (answer && synchronized !== true) last = Math.max(last ?? 0, clockFloor(wallNow()));
+    const answer = await raceTimeout(CLOCK_ANSWER_MS, askClock(), { signal: ending.signal }).catch(() => false);
+    if (isStopped()) return;
     synchronized = answer;
+    clockNumber();
     clockTimer = setTimeout(lookAtClock, CLOCK_INTERVAL_MS);
     clockTimer.unref();
     wake();
   }
 
+  const askClock = async () => isSynchronized();
+
+  const isStopped = () => ending.signal.aborted;
+
+  /**
+   * The clock's number; undefined while it is not synchronised, or says a time that cannot be: numbers must neither begin at
+   * 0 again, nor be used up, because of a clock that is wrong.
+   */
+  function clockNumber(): number | undefined {
+    const clock = synchronized === true ? clockFloor(wallNow()) : 0;
+    const isPossible = clock > 0 && clock <= MAX_SEQUENCE_NUMBER;
+    // What earlier runs drew is not above the clock; numbers lag behind it only where this run has drawn none.
+    if (isPossible && !followsClock) last = Math.max(last ?? 0, clock);
+    followsClock = isPossible;
+    return isPossible ? clock : undefined;
+  }
+
+  /** The clock comes first, as it may change what was drawn last. */
+  function choose(): NextNumber {
+    const clock = clockNumber();
+    return chooseNumber({ last, clock });
+  }
+
   function look(): Look {
-    if (stopped || store === undefined || synchronized === undefined) return { state: 'waiting', waitMs: MAX_WAIT_MS };
-    const next = chooseNumber({ last, clock: synchronized ? clockFloor(wallNow()) : undefined });
+    const isBeginning = store === undefined || synchronized === undefined;
+    if (isStopped() || isBeginning) return { state: 'waiting', waitMs: MAX_WAIT_MS };
+    const next = choose();
     if (typeof next === 'string') return { state: next, waitMs: MAX_WAIT_MS };
     const { number } = next;
     const waitMs = Math.max(next.waitMs, tokenWait());
@@ -133,9 +177,10 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
 
   function reserve(): void {
     if (writing !== undefined || store === undefined || now() < (retryAt ?? 0)) return;
-    const next = chooseNumber({ last, clock: synchronized === true ? clockFloor(wallNow()) : undefined });
+    const next = choose();
     if (typeof next === 'string') return;
     const below = next.number + RESERVED_NUMBERS;
+    writingSince = now();
     writing = store.write({ last: below - 1, isExact: false }).then(
       () => {
         reservedBelow = below;
@@ -175,18 +220,30 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
         comeBack(next);
         return;
       }
-      waiting.shift()?.then();
+      letGo(waiting.shift());
+    }
+  }
+
+  /** A mistake of the agent's own in one request must not hold up the others, nor end the process. */
+  function letGo(waiter: Waiter | undefined): void {
+    try {
+      waiter?.then();
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'internal error');
     }
   }
 
   function comeBack({ state, waitMs }: Exclude<Look, { number: number }>): void {
     if (state === 'reserve') reserve();
-    alarm.set(state === 'reserve' && retryAt !== undefined ? retryAt - now() : waitMs);
+    // A write that is under way calls back itself.
+    const dueAt = state === 'reserve' && writing === undefined ? retryAt : undefined;
+    alarm.set(dueAt === undefined ? waitMs : dueAt - now());
   }
 
   async function storeLast(): Promise<number | undefined> {
     if (store === undefined) return undefined;
     const { found } = store;
+    await writing;
     // Nothing was drawn.
     if (last === undefined || reservedBelow === 0) return found?.isExact === true ? found.last : undefined;
     try {
@@ -213,7 +270,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
         return true;
       }
       const isLong = next.state === 'unknown' || next.state === 'exhausted';
-      if (stopped || isLong || waiting.length >= MAX_WAITING) return false;
+      if (isStopped() || isLong || waiting.length >= MAX_WAITING) return false;
       waiting.push({ then, until: now() + MAX_WAIT_MS });
       comeBack(next);
       return true;
@@ -222,15 +279,17 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
       const next = look();
       if ('number' in next) return 'ready';
       if (next.state !== 'reserve') return next.state;
-      return retryAt === undefined ? 'ready' : 'unwritable';
+      const isHanging = writing !== undefined && now() - writingSince > SLOW_WRITE_MS;
+      return retryAt === undefined && !isHanging ? 'ready' : 'unwritable';
     },
     async stop() {
-      stopped = true;
+      ending.abort();
       clearTimeout(clockTimer);
       alarm.clear();
       waiting = [];
-      await writing;
+      const closing = setTimeout(() => store?.close(), STOP_MS);
       const stored = await storeLast();
+      clearTimeout(closing);
       store?.close();
       return stored;
     },

@@ -1,8 +1,9 @@
-import { closeSync, constants, fsyncSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { constants, readFileSync, unlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
-import { WINDOW_SIZE } from '../../shared/oscore/replay-window.js';
+import { type ReplayWindow, WINDOW_SIZE } from '../../shared/oscore/replay-window.js';
 import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
 import type { Log } from '../base/log.js';
 import { syncFolder } from '../storage/folder.js';
@@ -17,11 +18,16 @@ const number = z
   .int()
   .min(0)
   .max(MAX_SEQUENCE_NUMBER + 1);
+
+/** Another window could take a number for fresh that it has dropped. */
+const isInOrder = ({ floor, numbers }: ReplayWindow): boolean =>
+  numbers.every((each, index) => index === 0 || each > (numbers[index - 1] ?? each)) &&
+  (numbers.length < WINDOW_SIZE || floor >= (numbers[0] ?? 0));
+
+const windowSchema = z.strictObject({ floor: number, numbers: z.array(number).max(WINDOW_SIZE) }).refine(isInOrder);
 const fileSchema = z.strictObject({
   last: number,
-  windows: z
-    .record(z.string(), z.strictObject({ floor: number, numbers: z.array(number).max(WINDOW_SIZE) }))
-    .refine((windows) => Object.keys(windows).length <= MAX_KEYS),
+  windows: z.record(z.string(), windowSchema).refine((windows) => Object.keys(windows).length <= MAX_KEYS),
 });
 
 /**
@@ -51,21 +57,27 @@ export function takeWindows(folder: string, numbers: StoredNumbers | undefined, 
 }
 
 /**
- * Stores the windows at a clean stop. Never fails: an error is logged.
+ * Stores the windows at a clean stop. Never fails: an error is logged. While the disk hangs it does not settle; what it writes
+ * late has no effect, as the number files are not as they were then.
  *
  * @param last the number that the number files have
  */
-export function storeWindows(folder: string, last: number, windows: StoredWindows, log: Log): void {
+export async function storeWindows(folder: string, last: number, windows: StoredWindows, log: Log): Promise<void> {
   const path = join(folder, WINDOW_FILE);
   try {
-    const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
+    const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
     try {
-      writeFileSync(file, JSON.stringify({ last, windows }));
-      fsyncSync(file);
+      await file.writeFile(JSON.stringify({ last, windows }));
+      await file.sync();
     } finally {
-      closeSync(file);
+      await file.close();
     }
-    syncFolder(folder);
+    const names = await open(folder, 'r');
+    try {
+      await names.sync();
+    } finally {
+      await names.close();
+    }
   } catch (error) {
     log.warn(
       { path, error: messageOf(error) },

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { bindingOf, formatAad } from '../../../shared/oscore/binding.js';
+import { bindingOf, formatAad, receivedBinding } from '../../../shared/oscore/binding.js';
 import { protectRequest } from '../../../shared/oscore/request.js';
+import { partialIvOf } from '../../../shared/oscore/sequence-number.js';
 import { requestMessage } from '../../support/coap.js';
-import { OPERATOR } from '../../support/oscore.js';
+import { DEVICE, OPERATOR } from '../../support/oscore.js';
 import { contextOf, REQUEST_VECTORS, VECTOR_NUMBER } from '../../support/oscore-vectors.js';
 
 const hex = (text: string) => Buffer.from(text, 'hex');
@@ -29,5 +30,13 @@ describe('the binding of a request', () => {
     const number = 2 ** 36 + 5;
     const { binding } = protectRequest(OPERATOR, number, requestMessage({ path: 'ping' }));
     expect(bindingOf(OPERATOR, number)).toEqual(binding);
+  });
+
+  it('that was received is the sender’s own, and has the Partial IV as it was sent', () => {
+    const number = 2 ** 36 + 5;
+    expect(receivedBinding(DEVICE, partialIvOf(number))).toEqual(bindingOf(OPERATOR, number));
+    const padded = receivedBinding(DEVICE, hex('0005'));
+    expect(padded.nonce).toEqual(bindingOf(OPERATOR, 5).nonce);
+    expect(padded.aad).not.toEqual(bindingOf(OPERATOR, 5).aad);
   });
 });

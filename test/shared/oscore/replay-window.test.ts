@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   accept,
+  acceptWithEcho,
   isFresh,
+  isFreshWithEcho,
   NEW_WINDOW,
   type ReplayWindow,
   WINDOW_SIZE,
@@ -95,5 +97,47 @@ describe('a replay window', () => {
       expect(isFresh(window, number)).toBe(true);
       window = accept(window, number);
     }
+  });
+});
+
+describe('a request that Echo shows to be fresh', () => {
+  it('may be below the floor, once, and makes no other one there fresh', () => {
+    const window = acceptWithEcho(windowFrom(100), 40);
+    expect(window).toEqual({ floor: 100, numbers: [40, 100] });
+    expect([40, 100].filter((number) => isFreshWithEcho(window, number))).toEqual([]);
+    expect([39, 41, 99].filter((number) => isFresh(window, number))).toEqual([]);
+    expect(isFreshWithEcho(window, 39)).toBe(true);
+  });
+
+  it('is not known to be new once lower numbers have been dropped', () => {
+    const full = acceptAll(windowFrom(100), upTo(WINDOW_SIZE, 10, 200));
+    expect(full.numbers).toHaveLength(WINDOW_SIZE);
+    expect([5, 99, 100, 199, 200].filter((number) => isFreshWithEcho(full, number))).toEqual([]);
+    expect(acceptWithEcho(full, 150)).toBe(full);
+    expect(isFreshWithEcho(full, 205)).toBe(true);
+  });
+
+  it('never lowers the floor, nor is accepted twice, in whatever order requests come, with Echo or without', () => {
+    const request = fc.record({ number: fc.integer({ min: 0, max: 150 }), hasEcho: fc.boolean() });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 150 }),
+        fc.array(request, { maxLength: 400, size: 'max' }),
+        (first, requests) => {
+          let window = windowFrom(first);
+          const taken = new Set([first]);
+          for (const { number, hasEcho } of requests) {
+            if (!(hasEcho ? isFreshWithEcho : isFresh)(window, number)) continue;
+            expect(taken.has(number)).toBe(false);
+            taken.add(number);
+            const next = (hasEcho ? acceptWithEcho : accept)(window, number);
+            expect(next.floor).toBeGreaterThanOrEqual(window.floor);
+            expect(next.numbers.length).toBeLessThanOrEqual(WINDOW_SIZE);
+            window = next;
+          }
+        },
+      ),
+      { seed: SEED },
+    );
   });
 });
