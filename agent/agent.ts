@@ -29,7 +29,7 @@ import type { ApplyConfig, Live, Reloaded } from './reload.js';
 import { describeSecurity } from './security/authorize.js';
 import type { EventPayload } from './security/event.js';
 import type { LoadedKeys } from './security/key-folder.js';
-import { createSecurity, readKeys, type Security } from './security/security.js';
+import { createSecurity, type KeySources, readKeys, type Security } from './security/security.js';
 import type { AgentStatus } from './status.js';
 import type { Database, DatabaseStatus } from './storage/database.js';
 import { createLinks, type Links } from './transport/links/links.js';
@@ -129,8 +129,8 @@ interface Parts {
 }
 
 export interface ManagedOptions extends Omit<AgentOptions, 'config'> {
-  /** Folder of systemd's credentials, whose key files count too. */
-  readonly credentials?: string | undefined;
+  /** Where keys are, besides the folder that the configuration names. */
+  readonly keys?: KeySources;
   /** Draws sequence numbers by the clock although nobody says that it is synchronised: for development. */
   readonly trustsClock?: boolean;
 }
@@ -207,9 +207,8 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
     const delivery = createDelivery({ transport, outbox, keepMs, rates, stats, log });
     const { maxBytes } = transport;
     const { send } = delivery;
-    const { credentials, trustsClock = false } = options;
-    const isSynchronized = trustsClock ? async () => true : clockSynchronized;
-    const security = createSecurity({ config, loaded: keys, credentials, isSynchronized, log });
+    const isSynchronized = options.trustsClock === true ? async () => true : clockSynchronized;
+    const security = createSecurity({ config, loaded: keys, sources: options.keys, isSynchronized, log });
     const pipeline = createPipeline({
       ...{ config, registry, submit, journal, identity, send, security, maxBytes, stats, log },
       idleMs: () => performance.eventLoopUtilization().idle,
@@ -242,7 +241,7 @@ export function createManagedAgent(config: Config, options: ManagedOptions): Man
 
   /** Makes what listens, and what runs commands. */
   async function prepare(): Promise<[Links, LoadedHandlers, HealthSources, LoadedKeys]> {
-    const keys = await readKeys(config, options.credentials);
+    const keys = await readKeys(config, options.keys);
     const transport = await createLinks(config, log, stats.meters.transports);
     parts = { transport };
     const journal = () => journalHealth(parts.state);

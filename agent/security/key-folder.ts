@@ -27,14 +27,23 @@ export interface LoadedKeys {
 /** No keys at all. */
 export const NO_KEYS: LoadedKeys = { keys: [], problems: [] };
 
+/** A folder with key files. */
+export interface KeyFolder {
+  /** Undefined for none. */
+  readonly path: string | undefined;
+  /** Whether it may be missing, and then has no keys. */
+  readonly mayBeMissing: boolean;
+  /** Whether it may have files that are no keys: those whose names do not end in `.json`. */
+  readonly isShared: boolean;
+}
+
 /**
  * Loads the key files of folders: those whose names end in `.json`. One that cannot be used is a problem and keeps the
- * others usable; with a problem there is a key, as far as `security.required` is concerned. A folder that is missing has
- * none.
+ * others usable; with a problem there is a key, as far as `security.required` is concerned.
  *
  * @param folders in the order of precedence where two have the same kid
  */
-export async function loadKeys(folders: readonly string[]): Promise<LoadedKeys> {
+export async function loadKeys(folders: readonly KeyFolder[]): Promise<LoadedKeys> {
   const keys: DeviceKey[] = [];
   const problems: SupersimError[] = [];
   for (const folder of folders) {
@@ -51,15 +60,20 @@ export async function loadKeys(folders: readonly string[]): Promise<LoadedKeys> 
   return { keys, problems };
 }
 
-async function listFolder(folder: string, problems: SupersimError[]): Promise<string[]> {
+async function listFolder({ path, mayBeMissing, isShared }: KeyFolder, problems: SupersimError[]): Promise<string[]> {
+  if (path === undefined) return [];
   try {
-    expectSafe(await stat(folder), FORBIDDEN_OF_FOLDER);
-    const names = (await readdir(folder)).filter((name) => name.endsWith(SUFFIX) && !name.startsWith('.')).sort();
-    if (names.length > MAX_FILES)
-      problems.push(new SupersimError('key-invalid', `${folder} has ${names.length} files`));
-    return names.slice(0, MAX_FILES).map((name) => join(folder, name));
+    expectSafe(await stat(path), FORBIDDEN_OF_FOLDER);
+    const names = (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
+    const keys = names.filter((name) => name.endsWith(SUFFIX));
+    if (keys.length > MAX_FILES) problems.push(new SupersimError('key-invalid', `${path} has ${keys.length} files`));
+    const other = names.find((name) => !name.endsWith(SUFFIX));
+    if (other !== undefined && !isShared) {
+      problems.push(problemOf(join(path, other), new Error(`the name of a key file ends in ${SUFFIX}`)));
+    }
+    return keys.slice(0, MAX_FILES).map((name) => join(path, name));
   } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') problems.push(problemOf(folder, error));
+    if (systemCodeOf(error) !== 'ENOENT' || !mayBeMissing) problems.push(problemOf(path, error));
     return [];
   }
 }

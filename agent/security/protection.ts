@@ -21,7 +21,8 @@ export type ProtectedRefusal = Exclude<RefusalReason, 'not-oscore'> | 'replay';
 
 /** What is kept of a protected request to answer it after a restart. */
 export interface ProtectedOrigin {
-  readonly kid: number;
+  /** The fingerprint of its key. */
+  readonly key: string;
   /** As it was sent, in hexadecimal. */
   readonly partialIv: string;
 }
@@ -77,7 +78,7 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
     return {
       message,
       caller: { kind: 'key', key },
-      origin: { kid: key.kid, partialIv },
+      origin: { key: key.fingerprint, partialIv },
       hold() {
         held ??= numbers.take();
         return held !== undefined;
@@ -120,8 +121,8 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
       options: [{ number: OPTION.echo, value: guard.challenge(caller.key, numberOf(origin)) }],
       payload: Buffer.alloc(0),
     }),
-    resume({ kid, partialIv }, message) {
-      const key = keyOf(Buffer.of(kid));
+    resume({ key: fingerprint, partialIv }, message) {
+      const key = keys().find((each) => each.fingerprint === fingerprint);
       return key && opened(key, message, receivedBinding(key.context, Buffer.from(partialIv, 'hex')), partialIv);
     },
     protectEvent(keyName, parts) {

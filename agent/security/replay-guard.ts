@@ -25,9 +25,14 @@ interface Guard {
   window: ReplayWindow | undefined;
   /** Until then a number below the floor may be of a request that was never accepted, in monotonic milliseconds. */
   isDoubtfulUntil: number;
-  /** The highest number that was answered with a challenge: its request must not run later. */
-  challenged: number;
+  /** The numbers that were answered with a challenge last: each is challenged once. */
+  readonly challenged: Set<number>;
+  /** The highest number that was answered with a challenge: none up to it runs later without Echo. */
+  highestChallenged: number;
 }
+
+/** Most challenged numbers that are remembered: who has recorded so many requests can have them challenged in turn. */
+export const MAX_CHALLENGED = 256;
 
 export interface ReplayGuard {
   /** Takes the windows of the previous run, which was stopped cleanly; without them all are lost. */
@@ -38,7 +43,7 @@ export interface ReplayGuard {
   judge(key: DeviceKey, number: number, echo: Uint8Array | undefined): Freshness;
   /** Accepts a request that is `fresh`. */
   accept(key: DeviceKey, number: number): void;
-  /** Returns the Echo value to answer a request with whose freshness is `unknown`. */
+  /** Returns the Echo value to answer a request with whose freshness is `unknown`. It is challenged only once. */
   challenge(key: DeviceKey, number: number): Buffer;
   /** Tells whether the window of a key is known. */
   isKnown(key: DeviceKey): boolean;
@@ -63,7 +68,13 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
   }
 
   function addGuard(fingerprint: string, window: ReplayWindow | undefined): Guard {
-    const added: Guard = { subject: `key ${fingerprint} ${made++}`, window, isDoubtfulUntil: 0, challenged: -1 };
+    const added: Guard = {
+      subject: `key ${fingerprint} ${made++}`,
+      window,
+      isDoubtfulUntil: 0,
+      challenged: new Set(),
+      highestChallenged: -1,
+    };
     guards.set(fingerprint, added);
     return added;
   }
@@ -76,7 +87,9 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       for (const [fingerprint, window] of Object.entries(windows)) addGuard(fingerprint, window);
     },
     mayBeFresh(key, number) {
-      const { window, isDoubtfulUntil } = guardOf(key);
+      const { window, isDoubtfulUntil, challenged } = guardOf(key);
+      // Its sender goes on with another number; the same datagram would be answered from memory.
+      if (challenged.has(number)) return false;
       if (window === undefined || isFresh(window, number)) return true;
       return now() < isDoubtfulUntil && isFreshWithEcho(window, number);
     },
@@ -92,14 +105,17 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       const guard = guardOf(key);
       if (guard.window === undefined) {
         const { floor, numbers } = windowFrom(number);
-        guard.window = { floor: Math.max(floor, guard.challenged + 1), numbers };
+        guard.window = { floor: Math.max(floor, guard.highestChallenged + 1), numbers };
         guard.isDoubtfulUntil = now() + ECHO_MS;
       } else if (isFresh(guard.window, number)) guard.window = accept(guard.window, number);
       else guard.window = acceptWithEcho(guard.window, number);
     },
     challenge(key, number) {
       const guard = guardOf(key);
-      guard.challenged = Math.max(guard.challenged, number);
+      guard.highestChallenged = Math.max(guard.highestChallenged, number);
+      guard.challenged.add(number);
+      const [oldest] = guard.challenged;
+      if (guard.challenged.size > MAX_CHALLENGED && oldest !== undefined) guard.challenged.delete(oldest);
       return echoes.valueFor(guard.subject);
     },
     isKnown: (key) => guardOf(key).window !== undefined,

@@ -65,22 +65,31 @@ export interface Security {
   stop(): Promise<void>;
 }
 
+/** Where keys are, besides the folder that the configuration names. */
+export interface KeySources {
+  /** The folder that counts where the configuration names none. */
+  readonly defaultFolder?: string | undefined;
+  /** Folder of systemd's credentials; their key files count too. */
+  readonly credentials?: string | undefined;
+}
+
 export interface SecurityOptions {
   readonly config: Config;
   readonly loaded: LoadedKeys;
-  /** Folder of systemd's credentials; their key files count too. */
-  readonly credentials?: string | undefined;
+  readonly sources?: KeySources | undefined;
   readonly isSynchronized: ClockCheck;
   readonly log: Log;
 }
 
-export function createSecurity({ config, loaded, credentials, isSynchronized, log }: SecurityOptions): Security {
+export function createSecurity({ config, loaded, sources, isSynchronized, log }: SecurityOptions): Security {
   let current = { config, loaded };
   const folder = stateFolderOf(config);
   const numbers = createSequenceNumbers({ isSynchronized, log });
   const guard = createReplayGuard(createEchoValues());
   let isAllowed = false;
   let isOpen = false;
+  /** Whether the run before was stopped cleanly: then few commands are left over. */
+  let wasClean = false;
   /** While the state folder cannot be used: when it is tried again. */
   let folderTimer: NodeJS.Timeout | undefined;
   const ending = new AbortController();
@@ -95,6 +104,7 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     try {
       const store = openNumberFiles(folder);
       isOpen = true;
+      wasClean = store.found?.isExact === true;
       restoreWindows(folder, store.found);
       numbers.open(store);
     } catch (error) {
@@ -135,13 +145,11 @@ export function createSecurity({ config, loaded, credentials, isSynchronized, lo
     },
     async whenReady() {
       if (current.loaded.keys.length === 0) return;
-      const ready = new Promise<void>((resolve) => {
-        if (!numbers.wait(resolve)) resolve();
-      });
+      const ready = new Promise<void>((resolve) => numbers.wait(resolve, resolve));
       await raceTimeout(READY_MS, ready, ending).catch(() => undefined);
-      await pause(MORE_READY_MS, ending.signal);
+      if (!wasClean) await pause(MORE_READY_MS, ending.signal);
     },
-    prepare: (next) => readKeys(next, credentials),
+    prepare: (next) => readKeys(next, sources),
     change(next, nextLoaded) {
       const before = current.loaded.keys;
       const keys = keepSame(before, nextLoaded.keys);
@@ -188,14 +196,18 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
 const hasKeys = ({ keys, problems }: LoadedKeys): boolean => keys.length + problems.length > 0;
 
 /**
- * Reads the keys of a configuration.
+ * Reads the keys of a configuration. Only the default folder may be missing: one that is named and not there, as its disk
+ * is not mounted, must not open the device.
  *
- * @param credentials folder of systemd's credentials
  * @throws (rejects) SupersimError `config-invalid` when they cannot be used with it. That there is no key for the events is no
  * reason while there are files that cannot be used: it may be among them, and such a file does not stop the agent
  */
-export async function readKeys(config: Config, credentials: string | undefined): Promise<LoadedKeys> {
-  const loaded = await loadKeys([config.security.keys, credentials].filter((folder) => folder !== undefined));
+export async function readKeys(config: Config, { defaultFolder, credentials }: KeySources = {}): Promise<LoadedKeys> {
+  const named = config.security.keys;
+  const loaded = await loadKeys([
+    { path: named ?? defaultFolder, mayBeMissing: named === undefined, isShared: false },
+    { path: credentials, mayBeMissing: false, isShared: true },
+  ]);
   if (hasKeys(loaded) && stateFolderOf(config) === undefined) {
     throw new SupersimError('config-invalid', 'state.folder: with keys the state cannot be in memory only', {
       remedy:

@@ -45,11 +45,10 @@ export interface SequenceNumbers {
   /** Draws a number; undefined when none can be drawn now. */
   take(): number | undefined;
   /**
-   * Calls `then` once a number can be drawn: it must draw one at once. Gives up after {@link MAX_WAIT_MS}.
-   *
-   * @returns false when it will not be called: too many wait, or none can be drawn for long
+   * Calls `then` once a number can be drawn: it must draw one at once. Calls `giveUp` when none can be drawn for long, too
+   * many wait, or {@link MAX_WAIT_MS} have passed.
    */
-  wait(then: () => void): boolean;
+  wait(then: () => void, giveUp: () => void): void;
   readonly state: NumbersState;
   /**
    * Stores the number that was drawn last; none is drawn afterwards. While the disk hangs it does not settle, and nothing is
@@ -96,8 +95,12 @@ export function chooseNumber({ last, clock }: NumberSituation): NextNumber {
 /** A number that can be drawn now, or why there is none, and for how long. */
 type Look = { readonly number: number } | { readonly state: NumbersState | 'reserve'; readonly waitMs: number };
 
+/** Tells whether there will be no number for long. */
+const isGone = (next: Look): boolean => 'state' in next && (next.state === 'unknown' || next.state === 'exhausted');
+
 interface Waiter {
   readonly then: () => void;
+  readonly giveUp: () => void;
   /** In monotonic milliseconds. */
   readonly until: number;
 }
@@ -210,24 +213,37 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     return undefined;
   }
 
-  /** Lets requests go on as long as there are numbers, and comes back when there are more. */
+  /** Lets those who wait go on as long as there are numbers, and comes back when there are more. */
   function wake(): void {
-    const time = now();
-    waiting = waiting.filter(({ until }) => until > time);
+    giveUpLate();
     while (waiting.length > 0) {
       const next = look();
-      if (!('number' in next)) {
+      if (isGone(next)) giveUp(waiting.splice(0));
+      else if ('number' in next) contain(waiting.shift()?.then);
+      else {
         comeBack(next);
         return;
       }
-      letGo(waiting.shift());
     }
   }
 
+  function giveUpLate(): void {
+    const time = now();
+    const isLate = ({ until }: Waiter) => until <= time;
+    const late = waiting.filter(isLate);
+    if (late.length === 0) return;
+    waiting = waiting.filter((waiter) => !isLate(waiter));
+    giveUp(late);
+  }
+
+  function giveUp(waiters: readonly Waiter[]): void {
+    for (const waiter of waiters) contain(waiter.giveUp);
+  }
+
   /** A mistake of the agent's own in one request must not hold up the others, nor end the process. */
-  function letGo(waiter: Waiter | undefined): void {
+  function contain(call: (() => void) | undefined): void {
     try {
-      waiter?.then();
+      call?.();
     } catch (error) {
       log.error({ error: messageOf(error) }, 'internal error');
     }
@@ -263,17 +279,14 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
       void lookAtClock();
     },
     take,
-    wait(then) {
+    wait(then, giveUp) {
       const next = look();
-      if ('number' in next) {
-        then();
-        return true;
+      if ('number' in next) then();
+      else if (isStopped() || isGone(next) || waiting.length >= MAX_WAITING) giveUp();
+      else {
+        waiting.push({ then, giveUp, until: now() + MAX_WAIT_MS });
+        comeBack(next);
       }
-      const isLong = next.state === 'unknown' || next.state === 'exhausted';
-      if (isStopped() || isLong || waiting.length >= MAX_WAITING) return false;
-      waiting.push({ then, until: now() + MAX_WAIT_MS });
-      comeBack(next);
-      return true;
     },
     get state() {
       const next = look();
@@ -286,7 +299,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
       ending.abort();
       clearTimeout(clockTimer);
       alarm.clear();
-      waiting = [];
+      giveUp(waiting.splice(0));
       const closing = setTimeout(() => store?.close(), STOP_MS);
       const stored = await storeLast();
       clearTimeout(closing);

@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { messageOf } from '../../../shared/errors.js';
-import { createManagedAgent, type ManagedAgent } from '../../agent.js';
+import { createManagedAgent, type ManagedAgent, type ManagedOptions } from '../../agent.js';
 import type { Log } from '../../base/log.js';
 import { importLater } from '../../base/shortage.js';
 import { configFromFlags, type RunFlags, runOptions } from '../../config/flags.js';
@@ -29,9 +29,7 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   const config = await read();
   const processLog = await createLogger(config.log.level);
   const { log } = processLog;
-  // Credentials of systemd (systemd.exec(5)).
-  const credentials = process.env['CREDENTIALS_DIRECTORY'];
-  const agent = createManagedAgent(config, { log, credentials, trustsClock: flags.dev === true });
+  const agent = createManagedAgent(config, { log, ...ownKeys(flags) });
   const reload = createReloader({
     agent,
     read,
@@ -60,12 +58,18 @@ export async function runAgent(flags: RunFlags): Promise<void> {
   service?.start();
 }
 
-/** Development agents have no default folders: they would fight over that of the state, and the keys are the device's. */
+/** Development agents have no default state folder, which they would fight over. */
 function withFolders(config: Config, { dev }: RunFlags): Config {
-  if (dev === true) return config;
-  const folder = config.state.folder ?? defaultStateFolder(process.env);
-  const keys = config.security.keys ?? defaultKeyFolder(process.env);
-  return { ...config, state: { folder }, security: { ...config.security, keys } };
+  const folder = config.state.folder ?? (dev === true ? undefined : defaultStateFolder(process.env));
+  return { ...config, state: { folder } };
+}
+
+/** A development agent does not take the keys of the device, and nobody need say that the clock is right. */
+function ownKeys({ dev }: RunFlags): Pick<ManagedOptions, 'keys' | 'trustsClock'> {
+  if (dev === true) return { trustsClock: true };
+  // Credentials of systemd (systemd.exec(5)).
+  const credentials = process.env['CREDENTIALS_DIRECTORY'];
+  return { keys: { defaultFolder: defaultKeyFolder(process.env), credentials } };
 }
 
 /** Loaded once the agent has started, to start sooner. */

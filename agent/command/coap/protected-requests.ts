@@ -60,7 +60,10 @@ export function createProtectedRequests<Peer extends CoapPeer>(
   /** Handles a request that is verified: it is accepted only when its response can be protected. */
   function take(received: ReceivedRequest<Peer>, opened: OpenedRequest, isFresh: boolean): void {
     if (!opened.hold()) {
-      if (!numbers.wait(() => receive(received))) count('numbers', received);
+      numbers.wait(
+        () => receive(received),
+        () => count('numbers', received),
+      );
       return;
     }
     const next = openedAs(received, opened);

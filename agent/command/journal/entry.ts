@@ -131,7 +131,7 @@ const commandSchema = z.object({
   id: z.union([z.string(), z.number(), z.null()]).optional(),
   name: z.string(),
   format: z.enum([...FORMATS, 'coap']),
-  protection: z.object({ kid: z.int(), partialIv: z.string().regex(/^(?:[0-9a-f]{2}){1,5}$/) }).optional(),
+  protection: z.object({ key: z.string(), partialIv: z.string().regex(/^(?:[0-9a-f]{2}){1,5}$/) }).optional(),
   source: z.object({ address: z.string(), port: z.int() }),
   port: z.int(),
   transport: z.string(),

@@ -19,7 +19,7 @@ function folderWith(keys: Readonly<Record<string, number>>): string {
 
 /** The names of the keys that are loaded, and the codes of the problems. */
 async function load(...folders: string[]) {
-  const { keys, problems } = await loadKeys(folders);
+  const { keys, problems } = await loadKeys(folders.map((path) => ({ path, mayBeMissing: true, isShared: false })));
   return {
     keys: keys.map(({ name }) => name),
     problems: problems.map(({ code }) => code),
@@ -45,8 +45,23 @@ describe('the folder of the keys', () => {
 
   it('has the keys of its files that end in .json, in the order of their names', async () => {
     const folder = folderWith({ b: 2, a: 1, 'c.d': 3 });
-    for (const name of ['x.json~', 'x.JSON', '.x.json', 'json', '.json']) writeFile(folder, name, 'no key', 0o666);
+    for (const name of ['.x.json', '.json']) writeFile(folder, name, 'no key', 0o666);
     expect(await load(folder)).toEqual(fine('a', 'b', 'c.d'));
+  });
+
+  it('that must be there and is missing is a problem, and so is a file in it whose name is not that of a key', async () => {
+    const missing = await loadKeys([{ path: '/nonexistent/keys', mayBeMissing: false, isShared: false }]);
+    expect(missing.problems).toMatchObject([{ code: 'key-invalid', message: expect.stringContaining('ENOENT') }]);
+    const folder = folderWith({ a: 1 });
+    writeFile(folder, 'b.key', keyFileText({ kid: 2 }));
+    const place = { path: folder, mayBeMissing: false };
+    const own = await loadKeys([{ ...place, isShared: false }]);
+    expect([own.keys.length, own.problems.map(({ message }) => message.slice(folder.length))]).toEqual([
+      1,
+      ['/b.key: the name of a key file ends in .json'],
+    ]);
+    // Credentials may be of any kind.
+    expect((await loadKeys([{ ...place, isShared: true }])).problems).toEqual([]);
   });
 
   it('comes before the next one', async () => {
@@ -154,7 +169,7 @@ describe('a key file in the folder', () => {
     const secret = KEY.masterSecret.toString('hex');
     writeFile(folder, 'a.json', keyFileText().slice(0, -1));
     writeFile(folder, 'b.json', keyFileText().replace(secret, `${secret}00`));
-    const { problems } = await loadKeys([folder]);
+    const { problems } = await loadKeys([{ path: folder, mayBeMissing: false, isShared: false }]);
     expect(problems.map(({ message }) => message.slice(folder.length))).toEqual([
       '/a.json: it is not JSON',
       '/b.json: secret: has 32 hexadecimal digits',

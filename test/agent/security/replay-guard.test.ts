@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createEchoValues, ECHO_MS } from '../../../agent/security/echo.js';
-import { createReplayGuard } from '../../../agent/security/replay-guard.js';
+import { createReplayGuard, MAX_CHALLENGED } from '../../../agent/security/replay-guard.js';
 import { NEW_WINDOW, WINDOW_SIZE } from '../../../shared/oscore/replay-window.js';
 import { MAX_SEQUENCE_NUMBER } from '../../../shared/oscore/sequence-number.js';
 import { testKey } from '../../support/security.js';
@@ -44,9 +44,10 @@ describe('a key whose window is lost', () => {
     const echo = guard.challenge(KEY, 1000);
     guard.challenge(KEY, 2000);
     expect(receive(1001, echo)).toBe('fresh');
-    expect([999, 1000, 1500, 2000].map((number) => receive(number))).toEqual(Array(4).fill('unknown'));
+    const all = [999, 1000, 1500, 2000];
+    expect(all.map((number) => receive(number))).toEqual(['unknown', 'replay', 'unknown', 'replay']);
     clock.now += ECHO_MS;
-    expect([999, 1000, 1500, 2000].map((number) => receive(number))).toEqual(Array(4).fill('replay'));
+    expect(all.map((number) => receive(number))).toEqual(Array(4).fill('replay'));
     expect(receive(2001)).toBe('fresh');
   });
 
@@ -73,12 +74,22 @@ describe('a key whose window is lost', () => {
     expect(guard.mayBeFresh(KEY, 0)).toBe(true);
     receive(1001, echo);
     const all = [999, 1000, 1001, 1002];
-    expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([true, true, false, true]);
+    expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([true, false, false, true]);
     expect(all.map((number) => guard.judge(KEY, number, echo))).toEqual(['fresh', 'fresh', 'replay', 'fresh']);
     clock.now += ECHO_MS;
     expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([false, false, false, true]);
     const young = guard.challenge(KEY, 1000);
     expect(all.map((number) => guard.judge(KEY, number, young))).toEqual(['replay', 'replay', 'replay', 'fresh']);
+  });
+
+  it('has each number challenged once: who sends a recorded request again and again gets no more challenges', () => {
+    const { guard, receive } = start();
+    expect(receive(1000)).toBe('unknown');
+    guard.challenge(KEY, 1000);
+    expect(receive(1000)).toBe('replay');
+    for (let number = 0; number < MAX_CHALLENGED; number++) guard.challenge(KEY, number);
+    // Only so many are remembered.
+    expect([1000, 0, MAX_CHALLENGED - 1].map((number) => receive(number))).toEqual(['unknown', 'replay', 'replay']);
   });
 
   it('takes an Echo value up to its age also for what is below the floor', () => {

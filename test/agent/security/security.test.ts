@@ -271,18 +271,18 @@ describe('the keys of a configuration', () => {
     const { config } = startDevice();
     const credentials = temporaryFolder();
     writeFile(credentials, 'more.json', keyFileText({ kid: 2 }));
-    expect((await readKeys(config, credentials)).keys.map(({ name }) => name)).toEqual(['ops', 'more']);
-    expect((await readKeys(resolveConfig({}), undefined)).keys).toEqual([]);
+    expect((await readKeys(config, { credentials })).keys.map(({ name }) => name)).toEqual(['ops', 'more']);
+    expect((await readKeys(resolveConfig({}))).keys).toEqual([]);
   });
 
   it('cannot be used without a state folder, broken ones neither', async () => {
     const { config, folders } = startDevice({ state: { folder: 'none' } });
     const isInvalid = expect.objectContaining({ code: 'config-invalid' });
-    await expect(readKeys(config, undefined)).rejects.toThrow(isInvalid);
+    await expect(readKeys(config)).rejects.toThrow(isInvalid);
     chmodSync(join(folders.keys, 'ops.json'), 0o644);
-    await expect(readKeys(config, undefined)).rejects.toThrow(isInvalid);
+    await expect(readKeys(config)).rejects.toThrow(isInvalid);
     unlinkSync(join(folders.keys, 'ops.json'));
-    await expect(readKeys(config, undefined)).resolves.toMatchObject({ keys: [] });
+    await expect(readKeys(config)).resolves.toMatchObject({ keys: [] });
   });
 
   it('must have the one for events, unless a file cannot be used: that stops no agent', async () => {

@@ -27,6 +27,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const ignore = () => undefined;
+const unexpected = () => expect.unreachable();
+
 /** A state folder whose two files can be lost or set back; what is written to it passes `fault`. */
 function startDisk(found?: StoredNumbers) {
   const disk = {
@@ -82,7 +85,11 @@ async function start({ found, isSynchronized = false }: Setup = {}) {
     new Promise<number | undefined>((resolve) => {
       const first = numbers.take();
       if (first !== undefined) resolve(first);
-      else if (!numbers.wait(() => resolve(numbers.take()))) resolve(undefined);
+      else
+        numbers.wait(
+          () => resolve(numbers.take()),
+          () => resolve(undefined),
+        );
     });
   /** Waits so long as a request waits while nothing is wrong. */
   const draw = async () => {
@@ -139,7 +146,7 @@ describe('a sequence number', () => {
     await vi.advanceTimersByTimeAsync(1000);
     expect([numbers.take(), numbers.state]).toEqual([undefined, 'waiting']);
     const then = vi.fn(numbers.take);
-    expect(numbers.wait(then)).toBe(true);
+    numbers.wait(then, unexpected);
     resolve(false);
     await vi.advanceTimersByTimeAsync(0);
     expect(then).toHaveReturnedWith(6);
@@ -271,7 +278,9 @@ describe('a sequence number', () => {
       undefined,
     ]);
     expect(numbers.state).toBe('exhausted');
-    expect(numbers.wait(vi.fn())).toBe(false);
+    const giveUp = vi.fn();
+    numbers.wait(unexpected, giveUp);
+    expect(giveUp).toHaveBeenCalledOnce();
     expect(await numbers.stop()).toBe(MAX_SEQUENCE_NUMBER);
     expect(disk.found()).toEqual(exact(MAX_SEQUENCE_NUMBER));
   });
@@ -293,7 +302,7 @@ describe('a clock whose synchronisation is not known', () => {
     const numbers = createSequenceNumbers({ isSynchronized, log: recordingLog().log });
     numbers.open(startDisk(exact(5)).open());
     const then = vi.fn(numbers.take);
-    numbers.wait(then);
+    numbers.wait(then, unexpected);
     await vi.advanceTimersByTimeAsync(11_000);
     expect(then).toHaveReturnedWith(6);
     await numbers.stop();
@@ -305,11 +314,11 @@ describe('a clock whose synchronisation is not known', () => {
     const isSynchronized = () => (answers.shift() ?? never)();
     const numbers = createSequenceNumbers({ isSynchronized, log: recordingLog().log });
     numbers.open(startDisk().open());
-    numbers.wait(() => undefined);
+    numbers.wait(ignore, unexpected);
     await vi.advanceTimersByTimeAsync(75_000);
     // It follows the clock no more.
     const then = vi.fn(numbers.take);
-    numbers.wait(then);
+    numbers.wait(then, unexpected);
     await vi.advanceTimersByTimeAsync(0);
     expect(then.mock.results[0]?.value).toBeLessThan(clockFloor(Date.now()) - 60 * NUMBERS_PER_SECOND);
     await numbers.stop();
@@ -398,7 +407,7 @@ describe('those who wait', () => {
     await draw();
     takeAll(numbers);
     const drawn: [number, number | undefined][] = [];
-    for (let who = 0; who < 50; who++) numbers.wait(() => drawn.push([who, numbers.take()]));
+    for (let who = 0; who < 50; who++) numbers.wait(() => drawn.push([who, numbers.take()]), unexpected);
     expect(drawn).toEqual([]);
     await vi.advanceTimersByTimeAsync(100);
     expect(drawn.map(([who]) => who)).toEqual(Array.from({ length: 50 }, (_, who) => who));
@@ -411,8 +420,8 @@ describe('those who wait', () => {
     await draw();
     takeAll(numbers);
     const last = vi.fn(numbers.take);
-    for (let who = 0; who < 10; who++) numbers.wait(() => undefined);
-    numbers.wait(last);
+    for (let who = 0; who < 10; who++) numbers.wait(ignore, unexpected);
+    numbers.wait(last, unexpected);
     await vi.advanceTimersByTimeAsync(5);
     expect(last).toHaveBeenCalledOnce();
     await numbers.stop();
@@ -425,8 +434,8 @@ describe('those who wait', () => {
     const last = vi.fn(numbers.take);
     numbers.wait(() => {
       throw new Error('mistake');
-    });
-    numbers.wait(last);
+    }, unexpected);
+    numbers.wait(last, unexpected);
     await vi.advanceTimersByTimeAsync(5);
     expect(last).toHaveBeenCalledOnce();
     expect(lines.map(({ details }) => details['error'])).toEqual(['mistake']);
@@ -436,29 +445,33 @@ describe('those who wait', () => {
   it('are not more than there is room for, and find room again when the others have given up', async () => {
     const { numbers, disk } = await start({ found: exact(0) });
     disk.fault = () => new Promise(() => undefined);
-    const then = vi.fn();
-    for (let who = 0; who < MAX_WAITING; who++) expect(numbers.wait(then)).toBe(true);
-    expect(numbers.wait(then)).toBe(false);
+    const giveUp = vi.fn();
+    for (let who = 0; who < MAX_WAITING; who++) numbers.wait(unexpected, giveUp);
+    expect(giveUp).not.toHaveBeenCalled();
+    numbers.wait(unexpected, giveUp);
+    expect(giveUp).toHaveBeenCalledOnce();
     await vi.advanceTimersByTimeAsync(MAX_WAIT_MS + 1);
-    expect(numbers.wait(then)).toBe(true);
-    expect(then).not.toHaveBeenCalled();
+    expect(giveUp).toHaveBeenCalledTimes(MAX_WAITING + 1);
+    numbers.wait(unexpected, giveUp);
+    expect(giveUp).toHaveBeenCalledTimes(MAX_WAITING + 1);
   });
 
-  it('are never called after the time for which they wait, nor after the stop', async () => {
+  it('give up after the time for which they wait, at the stop, and when none can be drawn for long', async () => {
     const { numbers, disk } = await start({ found: exact(0) });
     const { promise, resolve } = deferred();
     disk.fault = () => promise;
-    const [early, late] = [vi.fn(), vi.fn()];
-    numbers.wait(early);
+    const [early, late, stop] = [vi.fn(), vi.fn(), vi.fn()];
+    numbers.wait(unexpected, early);
     await vi.advanceTimersByTimeAsync(MAX_WAIT_MS + 1);
-    numbers.wait(late);
+    expect(early).toHaveBeenCalledOnce();
+    numbers.wait(unexpected, late);
     const stopped = numbers.stop();
+    expect(late).toHaveBeenCalledOnce();
     resolve();
     await stopped;
     await vi.advanceTimersByTimeAsync(MAX_WAIT_MS);
-    expect(early).not.toHaveBeenCalled();
-    expect(late).not.toHaveBeenCalled();
-    expect(numbers.wait(late)).toBe(false);
+    numbers.wait(unexpected, stop);
+    expect(stop).toHaveBeenCalledOnce();
     expect(numbers.take()).toBeUndefined();
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -666,7 +679,7 @@ function startDevice() {
     take,
     async follow(what: Step): Promise<void> {
       if (what.kind === 'take') for (let left = what.count; left > 0 && take(); left--);
-      else if (what.kind === 'ask') for (let left = what.count; left > 0; left--) run.numbers.wait(take);
+      else if (what.kind === 'ask') for (let left = what.count; left > 0; left--) run.numbers.wait(take, ignore);
       else if (what.kind === 'pass') await vi.advanceTimersByTimeAsync(what.ms);
       else if (what.kind === 'clock') clock.offset = isSetBack() ? 0 : what.offset;
       else if (what.kind === 'sync')
@@ -694,7 +707,7 @@ function startDevice() {
       clock.offset = 0;
       await vi.advanceTimersByTimeAsync(120_000);
       const before = drawn.size;
-      run.numbers.wait(take);
+      run.numbers.wait(take, ignore);
       await vi.advanceTimersByTimeAsync(MAX_WAIT_MS - 1);
       expect(drawn.size).toBe(before + 1);
       kill(false);

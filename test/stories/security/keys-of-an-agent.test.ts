@@ -139,7 +139,7 @@ describe('the keys of an agent', () => {
     const device = await makeDevice();
     const credentials = temporaryFolder();
     writeFile(credentials, 'ops.json', keyFileText(), 0o400);
-    const agent = createManagedAgent(resolveConfig(device.input()), { trustsClock: true, credentials });
+    const agent = createManagedAgent(resolveConfig(device.input()), { trustsClock: true, keys: { credentials } });
     onTestFinished(() => agent.stop());
     await agent.start();
     expect(await ask(device, startOperator())).toEqual({ challenged: true, code: '2.05' });

@@ -26,8 +26,10 @@ export const security = defineCheck<Observation>({
   name: 'security',
   async look(context) {
     const { config } = context;
-    const folder = config.security.keys ?? defaultKeyFolder(process.env);
-    const [{ keys, problems }, status] = await Promise.all([loadKeys([folder]), context.status()]);
+    const named = config.security.keys;
+    const folder = named ?? defaultKeyFolder(process.env);
+    const place = { path: folder, mayBeMissing: named === undefined, isShared: false };
+    const [{ keys, problems }, status] = await Promise.all([loadKeys([place]), context.status()]);
     const sockets = Object.entries(config.handlers).filter(([, handler]) => 'socket' in handler);
     const closed = config.listen.ports.filter(
       ({ format, unprotected }) => format !== 'auto' && format !== 'coap' && unprotected !== 'allow',
