@@ -3,7 +3,7 @@ import { findOption, OPTION } from '../../shared/coap/options.js';
 import { SupersimError } from '../../shared/errors.js';
 import { type RequestBinding, receivedBinding } from '../../shared/oscore/binding.js';
 import type { MessageParts } from '../../shared/oscore/plaintext.js';
-import type { RefusalReason } from '../../shared/oscore/protected-message.js';
+import { isOwnContext, type RefusalReason } from '../../shared/oscore/protected-message.js';
 import {
   type ProtectedRequest,
   parseProtectedRequest,
@@ -69,9 +69,9 @@ export interface ProtectionOptions {
 }
 
 export function createProtection({ keys, numbers, guard }: ProtectionOptions): Protection {
-  /** A kid of a device has one byte. */
-  const keyOf = (kid: Buffer): DeviceKey | undefined =>
-    kid.length === 1 ? keys().find((key) => key.kid === kid[0]) : undefined;
+  /** A kid of an operator has one byte; a kid context, if there is one, must be the device's. */
+  const keyOf = ({ kid, kidContext }: ProtectedRequest): DeviceKey | undefined =>
+    kid.length === 1 ? keys().find((key) => key.kid === kid[0] && isOwnContext(key.context, kidContext)) : undefined;
 
   function opened(key: DeviceKey, message: MessageParts, binding: RequestBinding, partialIv: string): OpenedRequest {
     let held: number | undefined;
@@ -100,8 +100,8 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
     open(message) {
       const parsed = parseProtectedRequest(message);
       if (!parsed.ok) return refused(parsed.reason === 'not-oscore' ? 'malformed' : parsed.reason);
-      const { kid, number } = parsed.request;
-      const key = keyOf(kid);
+      const { number } = parsed.request;
+      const key = keyOf(parsed.request);
       if (key === undefined) return refused('unknown-kid');
       if (!guard.mayBeFresh(key, number)) return refused('replay', key);
       const request = unprotect(key, parsed.request);
@@ -111,7 +111,7 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
     },
     reopen(message) {
       const parsed = parseProtectedRequest(message);
-      const key = parsed.ok ? keyOf(parsed.request.kid) : undefined;
+      const key = parsed.ok ? keyOf(parsed.request) : undefined;
       const request = parsed.ok && key !== undefined ? unprotect(key, parsed.request) : undefined;
       return typeof request === 'string' ? undefined : request;
     },
