@@ -409,7 +409,9 @@ function maintainJournal(
   async function recover(): Promise<void> {
     if (stopped || recovering !== undefined || journal === undefined) return;
     // Answers to protected commands of the previous run need sequence numbers.
-    recovering = security.whenReady().then(() => stopped || recoverCommands(journal, pipeline, log));
+    const ready = security.whenReady();
+    const begin = () => recoverCommands(journal, pipeline, log);
+    recovering = ready === undefined ? begin() : ready.then(() => stopped || begin());
     // Once it has succeeded there is nothing left to recover.
     if (!(await recovering)) recovering = undefined;
   }

@@ -54,8 +54,12 @@ export interface Security {
   protectEvent(payload: EventPayload): Promise<Buffer> | Buffer;
   /** Uses the state folder, once it is known that no other agent does. */
   open(): void;
-  /** Resolves when protected messages can be sent, many at once, as far as that is near: after some seconds in any case. */
-  whenReady(): Promise<void>;
+  /**
+   * Resolves when protected messages can be sent, many at once, as far as that is near: after some seconds in any case.
+   *
+   * @returns undefined where there are no keys
+   */
+  whenReady(): Promise<void> | undefined;
   /** Reads the keys of a configuration. @throws (rejects) SupersimError when the configuration cannot be used with them */
   prepare(config: Config): Promise<LoadedKeys>;
   /** Applies a configuration and its keys. @returns whether the keys have changed */
@@ -131,6 +135,12 @@ export function createSecurity({ config, loaded, sources, isSynchronized, log }:
     return folderTimer === undefined ? numbers.state : 'unwritable';
   }
 
+  async function whenReady(): Promise<void> {
+    const ready = new Promise<void>((resolve) => numbers.wait(resolve, resolve));
+    await raceTimeout(READY_MS, ready, ending).catch(() => undefined);
+    if (!wasClean) await pause(MORE_READY_MS, ending.signal);
+  }
+
   return {
     access: createAccess(() => rules),
     protection,
@@ -143,12 +153,7 @@ export function createSecurity({ config, loaded, sources, isSynchronized, log }:
       isAllowed = true;
       openFolder();
     },
-    async whenReady() {
-      if (current.loaded.keys.length === 0) return;
-      const ready = new Promise<void>((resolve) => numbers.wait(resolve, resolve));
-      await raceTimeout(READY_MS, ready, ending).catch(() => undefined);
-      if (!wasClean) await pause(MORE_READY_MS, ending.signal);
-    },
+    whenReady: () => (current.loaded.keys.length === 0 ? undefined : whenReady()),
     prepare: (next) => readKeys(next, sources),
     change(next, nextLoaded) {
       const before = current.loaded.keys;
