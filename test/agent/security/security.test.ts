@@ -106,7 +106,7 @@ describe('over a restart', () => {
     expect(windowKnown(third)).toEqual([false]);
     expect(kindOf(third, bytes)).toBe('unknown');
     expect(third.status().numbers).toBe('waiting');
-    const whenReady = third.whenReady();
+    const whenReady = Promise.resolve(third.whenReady());
     await vi.advanceTimersByTimeAsync(8100);
     await settle(whenReady);
     expect(third.numbers.take()).toBeGreaterThan(0);
@@ -190,7 +190,7 @@ describe('the time until protected messages can be sent', () => {
     const { run } = startDevice();
     const security = await run();
     security.open();
-    await settle(security.whenReady());
+    await settle(Promise.resolve(security.whenReady()));
     let drawn = 0;
     while (security.numbers.take() !== undefined) drawn++;
     expect(drawn).toBeGreaterThan(900);
