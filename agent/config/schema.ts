@@ -241,7 +241,7 @@ const settings = z.strictObject({
         .max(4096)
         .optional()
         .describe(
-          'Folder of the key files, in which only files ending in `.json` count; default: `keys` in CONFIGURATION_DIRECTORY, else /etc/supersim-agent/keys; with `--dev` none',
+          'Folder of the key files, which end in `.json`; it must be there. Default: `keys` in CONFIGURATION_DIRECTORY, else /etc/supersim-agent/keys, which may be missing; with `--dev` none',
         ),
     })
     .prefault({}),
