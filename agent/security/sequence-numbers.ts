@@ -33,7 +33,8 @@ export interface SequenceNumbers {
   /** Draws a number; undefined when none can be drawn now. */
   take(): number | undefined;
   /**
-   * Calls `then` once a number can be drawn: it must draw one at once. Gives up after {@link MAX_WAIT_MS}.
+   * Calls `then` once a number can be drawn: it must draw one at once. Calls it too when it turns out that none can be
+   * drawn for long. Gives up after {@link MAX_WAIT_MS}.
    *
    * @returns false when it will not be called: too many wait, or none can be drawn for long
    */
@@ -82,6 +83,8 @@ export function chooseNumber({ last, clock }: NumberSituation): NextNumber {
 
 /** A number that can be drawn now, or why there is none, and for how long. */
 type Look = { readonly number: number } | { readonly state: NumbersState | 'reserve'; readonly waitMs: number };
+
+const isLong = ({ state }: Exclude<Look, { number: number }>): boolean => state === 'unknown' || state === 'exhausted';
 
 export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   const { isSynchronized, log, wallNow = Date.now, now = () => performance.now() } = options;
@@ -165,13 +168,13 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     return undefined;
   }
 
-  /** Lets requests go on as long as there are numbers, and comes back when there are more. */
+  /** Lets requests go on as long as there are numbers, or where waiting is in vain; comes back when there are more. */
   function wake(): void {
     const time = now();
     waiting = waiting.filter(({ until }) => until > time);
     while (waiting.length > 0) {
       const next = look();
-      if (!('number' in next)) {
+      if (!('number' in next) && !isLong(next)) {
         comeBack(next);
         return;
       }
@@ -212,8 +215,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
         then();
         return true;
       }
-      const isLong = next.state === 'unknown' || next.state === 'exhausted';
-      if (stopped || isLong || waiting.length >= MAX_WAITING) return false;
+      if (stopped || isLong(next) || waiting.length >= MAX_WAITING) return false;
       waiting.push({ then, until: now() + MAX_WAIT_MS });
       comeBack(next);
       return true;
