@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { onTestFinished } from 'vitest';
@@ -77,8 +77,6 @@ export function prepareGuardedDevice() {
     },
     /** What the agent has encrypted since it was started last: lines `key nonce`. */
     lastNonces: () => linesOf(logOf(starts)),
-    /** The same of all its lives. */
-    allNonces: () => readdirSync(log).flatMap((name) => linesOf(join(log, name))),
     /** How often the handlers ran, by the number that they were given. */
     runs(): Map<number, number> {
       const counts = new Map<number, number>();

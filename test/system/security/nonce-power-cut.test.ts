@@ -87,7 +87,7 @@ async function cutPower(index: number) {
     // Spread over the whole log.
     const from = Math.floor((cut * records.length) / CUTS);
     const at = from + 1 + random.integer(Math.floor(records.length / CUTS));
-    const fate = FATES[cut % FATES.length] ?? 'some';
+    const fate = FATES[(cut + index) % FATES.length] ?? 'some';
     const what = `device ${index}, power cut ${cut} before record ${at} of ${records.length}, of which ${fate} stays`;
     const used = marked(marks(at), 'nonce');
     rmSync(device.state, { recursive: true });
