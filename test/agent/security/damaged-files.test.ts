@@ -1,10 +1,11 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../agent/base/log.js';
 import { NUMBER_FILES, openNumberFiles } from '../../../agent/security/number-files.js';
 import { createSequenceNumbers } from '../../../agent/security/sequence-numbers.js';
 import { storeWindows, takeWindows, WINDOW_FILE } from '../../../agent/security/window-file.js';
+import { clockFloor } from '../../../shared/oscore/sequence-number.js';
 import { temporaryFolder } from '../../support/files.js';
 import { flips } from '../../support/oscore.js';
 
@@ -67,5 +68,39 @@ describe('an agent that has lost its numbers, and whose clock is not synchronise
       taken: undefined,
       waits: false,
     });
+  });
+});
+
+describe('an agent that crashes again and again while its clock is not synchronised', () => {
+  /** As systemd starts it again. */
+  const RESTART_MS = 5000;
+
+  it('does not get ahead of the clock, so that numbers that are set back afterwards are not drawn again', async () => {
+    const folder = temporaryFolder();
+    let time = Date.UTC(2027, 0, 1);
+
+    /** Draws a number, and does not stop: as if the agent were killed. */
+    async function numberOfLife(isSynchronized: boolean): Promise<number> {
+      time += RESTART_MS;
+      const store = openNumberFiles(folder);
+      onTestFinished(() => store.close());
+      const clocks = { wallNow: () => time, now: () => time };
+      const numbers = createSequenceNumbers({ isSynchronized: async () => isSynchronized, log: silentLog, ...clocks });
+      numbers.open(store);
+      return vi.waitFor(() => {
+        time += 100;
+        const number = numbers.take();
+        if (number === undefined) throw new Error(`there is no number: ${numbers.state}`);
+        return number;
+      });
+    }
+
+    await numberOfLife(true);
+    for (let crashes = 0; crashes < 20; crashes++) await numberOfLife(false);
+    const copy = NUMBER_FILES.map((name) => readFileSync(join(folder, name)));
+    const before = await numberOfLife(true);
+    expect(before).toBeLessThanOrEqual(clockFloor(time));
+    for (const [index, name] of NUMBER_FILES.entries()) writeFileSync(join(folder, name), copy[index] ?? '');
+    expect(await numberOfLife(true)).toBeGreaterThan(before);
   });
 });
