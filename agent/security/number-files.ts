@@ -96,8 +96,9 @@ const DISK: NumberDisk = {
   sync: promisify(fsync),
 };
 
+/** What lies behind the line does not count: writing over it would never mend the file. */
 function read(file: number): StoredNumbers | undefined {
-  const bytes = Buffer.alloc(LENGTH + 1);
+  const bytes = Buffer.alloc(LENGTH);
   const text = bytes.toString('latin1', 0, readSync(file, bytes, 0, bytes.length, 0));
   const [, digits = '', kind = '', sum] = FORM.exec(text) ?? [];
   if (sum === undefined || sum !== checksum(`${digits} ${kind}`)) return undefined;

@@ -14,8 +14,11 @@ import type { NumberStore } from './number-files.js';
 
 /** Numbers that are reserved at a time: eight seconds' worth. */
 export const RESERVED_NUMBERS = 8192;
-/** With fewer left, further ones are reserved while those are used. */
-const RESERVE_AT = RESERVED_NUMBERS / 2;
+/**
+ * The same without a synchronised clock: a second's worth. Each unclean stop skips what is left of them, and an agent that
+ * crashes again and again would get ahead of the clock: then numbers that are set back later are not behind it.
+ */
+export const RESERVED_WITHOUT_CLOCK = 1024;
 /** So many numbers that time has left over can be drawn at once: a second's worth. */
 const BURST = NUMBERS_PER_SECOND;
 /** A number that is further ahead of the clock was drawn when the clock was wrong: waiting for the clock has no use. */
@@ -178,11 +181,13 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     return tokens >= 1 ? 0 : ((1 - tokens) * 1000) / NUMBERS_PER_SECOND;
   }
 
+  const reservedAtOnce = () => (followsClock ? RESERVED_NUMBERS : RESERVED_WITHOUT_CLOCK);
+
   function reserve(): void {
     if (writing !== undefined || store === undefined || now() < (retryAt ?? 0)) return;
     const next = choose();
     if (typeof next === 'string') return;
-    const below = next.number + RESERVED_NUMBERS;
+    const below = next.number + reservedAtOnce();
     writingSince = now();
     writing = store.write({ last: below - 1, isExact: false }).then(
       () => {
@@ -206,7 +211,8 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     if ('number' in next) {
       last = next.number;
       tokens--;
-      if (reservedBelow - last < RESERVE_AT) reserve();
+      // Further ones are reserved while those are used.
+      if (reservedBelow - last < reservedAtOnce() / 2) reserve();
       return last;
     }
     if (next.state === 'reserve') reserve();

@@ -1,6 +1,7 @@
 import { constants, readFileSync, unlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import * as z from 'zod';
 import { messageOf, systemCodeOf } from '../../shared/errors.js';
 import { type ReplayWindow, WINDOW_SIZE } from '../../shared/oscore/replay-window.js';
@@ -12,7 +13,7 @@ import type { StoredNumbers } from './number-files.js';
 import type { StoredWindows } from './replay-guard.js';
 
 /** Name of the file. It exists only while no agent runs that was stopped cleanly. */
-export const WINDOW_FILE = 'oscore-windows.json';
+export const WINDOW_FILE = 'oscore-windows';
 
 const number = z
   .int()
@@ -43,7 +44,7 @@ export function takeWindows(folder: string, numbers: StoredNumbers | undefined, 
     const text = readFileSync(path, 'utf8');
     unlinkSync(path);
     syncFolder(folder);
-    const { last, windows } = fileSchema.parse(JSON.parse(text));
+    const { last, windows } = fileSchema.parse(JSON.parse(verified(text)));
     return numbers?.isExact === true && numbers.last === last ? windows : undefined;
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') {
@@ -67,7 +68,7 @@ export async function storeWindows(folder: string, last: number, windows: Stored
   try {
     const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
     try {
-      await file.writeFile(JSON.stringify({ last, windows }));
+      await file.writeFile(withChecksum(JSON.stringify({ last, windows })));
       await file.sync();
     } finally {
       await file.close();
@@ -84,4 +85,14 @@ export async function storeWindows(folder: string, last: number, windows: Stored
       'replay windows cannot be stored: each key begins with one more exchange',
     );
   }
+}
+
+/** With one digit changed the JSON is as valid, and an old request is accepted: so a checksum stands behind it. */
+const withChecksum = (text: string): string => `${text}\n${crc32(text).toString(16)}\n`;
+
+/** @throws Error when the text is not as it was written */
+function verified(text: string): string {
+  const [body = ''] = text.split('\n', 1);
+  if (text !== withChecksum(body)) throw new Error('its checksum is wrong');
+  return body;
 }

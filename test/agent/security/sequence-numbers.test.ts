@@ -1,16 +1,26 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { NumberStore, StoredNumbers } from '../../../agent/security/number-files.js';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { silentLog } from '../../../agent/base/log.js';
+import {
+  NUMBER_FILES,
+  type NumberStore,
+  openNumberFiles,
+  type StoredNumbers,
+} from '../../../agent/security/number-files.js';
 import {
   chooseNumber,
   createSequenceNumbers,
   MAX_WAIT_MS,
   MAX_WAITING,
   RESERVED_NUMBERS,
+  RESERVED_WITHOUT_CLOCK,
   STOP_MS,
 } from '../../../agent/security/sequence-numbers.js';
 import { clockFloor, MAX_SEQUENCE_NUMBER, NUMBERS_PER_SECOND } from '../../../shared/oscore/sequence-number.js';
 import { deferred } from '../../support/deferred.js';
+import { temporaryFolder } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
 import { SEED } from '../../support/seed.js';
 
@@ -161,7 +171,7 @@ describe('a sequence number', () => {
     const drawn = ask();
     writes[0]?.resolve();
     await vi.advanceTimersByTimeAsync(0);
-    expect(disk.files).toEqual([below(99 + RESERVED_NUMBERS), exact(99)]);
+    expect(disk.files).toEqual([below(99 + RESERVED_WITHOUT_CLOCK), exact(99)]);
     expect(numbers.take()).toBeUndefined();
     writes[1]?.resolve();
     expect(await drawn).toBe(100);
@@ -335,7 +345,7 @@ describe('a clock whose synchronisation is not known', () => {
 
 describe('a reservation', () => {
   it('is made ahead of time, so that nobody waits for it', async () => {
-    const { numbers, draw, disk } = await start({ found: exact(0) });
+    const { numbers, draw, disk } = await start({ found: exact(0), isSynchronized: true });
     await draw();
     let missed = 0;
     for (let count = 0; count < 5 * RESERVED_NUMBERS; count++) {
@@ -396,7 +406,7 @@ describe('a reservation', () => {
       drawn += takeAll(numbers).length;
       await vi.advanceTimersByTimeAsync(1000);
     }
-    expect(drawn).toBe(RESERVED_NUMBERS);
+    expect(drawn).toBe(RESERVED_WITHOUT_CLOCK);
     expect(numbers.take()).toBeUndefined();
   });
 });
@@ -519,7 +529,7 @@ describe('a stop', () => {
     await draw();
     disk.fault = () => Promise.reject(new Error('EIO'));
     expect(await numbers.stop()).toBeUndefined();
-    expect(disk.found()).toEqual(below(RESERVED_NUMBERS));
+    expect(disk.found()).toEqual(below(RESERVED_WITHOUT_CLOCK));
   });
 
   it('whose write hangs changes nothing any more that the next run may have written', async () => {
@@ -733,5 +743,41 @@ describe('over all runs of the agent', () => {
       }),
       { seed: SEED, numRuns: 300 },
     );
+  });
+});
+
+describe('an agent that crashes again and again while its clock is not synchronised', () => {
+  beforeEach(() => void vi.useRealTimers());
+
+  /** As systemd starts it again. */
+  const RESTART_MS = 5000;
+
+  it('does not get ahead of the clock, so that numbers that are set back afterwards are not drawn again', async () => {
+    const folder = temporaryFolder();
+    let time = Date.UTC(2027, 0, 1);
+
+    /** Draws a number, and does not stop: as if the agent were killed. */
+    async function numberOfLife(isSynchronized: boolean): Promise<number> {
+      time += RESTART_MS;
+      const store = openNumberFiles(folder);
+      onTestFinished(() => store.close());
+      const clocks = { wallNow: () => time, now: () => time };
+      const numbers = createSequenceNumbers({ isSynchronized: async () => isSynchronized, log: silentLog, ...clocks });
+      numbers.open(store);
+      return vi.waitFor(() => {
+        time += 100;
+        const number = numbers.take();
+        if (number === undefined) throw new Error(`there is no number: ${numbers.state}`);
+        return number;
+      });
+    }
+
+    await numberOfLife(true);
+    for (let crashes = 0; crashes < 20; crashes++) await numberOfLife(false);
+    const copy = NUMBER_FILES.map((name) => readFileSync(join(folder, name)));
+    const before = await numberOfLife(true);
+    expect(before).toBeLessThanOrEqual(clockFloor(time));
+    for (const [index, name] of NUMBER_FILES.entries()) writeFileSync(join(folder, name), copy[index] ?? '');
+    expect(await numberOfLife(true)).toBeGreaterThan(before);
   });
 });

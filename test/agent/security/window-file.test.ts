@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { StoredNumbers } from '../../../agent/security/number-files.js';
 import { storeWindows, takeWindows, WINDOW_FILE } from '../../../agent/security/window-file.js';
@@ -7,15 +8,18 @@ import { accept, NEW_WINDOW, WINDOW_SIZE, windowFrom } from '../../../shared/osc
 import { MAX_SEQUENCE_NUMBER } from '../../../shared/oscore/sequence-number.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
 import { recordingLog } from '../../support/log.js';
+import { flips } from '../../support/oscore.js';
 
 const FULL = Array.from({ length: 100 }, (_, index) => 1024 * index).reduce(accept, NEW_WINDOW);
 const WINDOWS = { aa: windowFrom(5), bb: FULL, cc: NEW_WINDOW };
 const STOPPED: StoredNumbers = { last: 1000, isExact: true };
 
-/** Takes the windows of a folder; `text` is written to it first. */
+const withChecksum = (text: string): string => `${text}\n${crc32(text).toString(16)}\n`;
+
+/** Takes the windows of a folder; `text` is written to it first, with its checksum. */
 function take(numbers: StoredNumbers | undefined, text?: string) {
   const folder = temporaryFolder();
-  if (text !== undefined) writeFile(folder, WINDOW_FILE, text);
+  if (text !== undefined) writeFile(folder, WINDOW_FILE, withChecksum(text));
   const { log, lines } = recordingLog();
   const windows = takeWindows(folder, numbers, log);
   return { windows, lines, isLeft: existsSync(join(folder, WINDOW_FILE)) };
@@ -77,6 +81,29 @@ describe('the window file', () => {
     expect([windows, lines.length, lines[0]?.level, isLeft]).toEqual([undefined, 1, 'warn', false]);
   });
 
+  it('is lost when any bit of it has changed, as an old request would be accepted', async () => {
+    const folder = temporaryFolder();
+    const { log } = recordingLog();
+    await storeWindows(folder, 1000, { aa: windowFrom(69_999_999_000) }, log);
+    for (const flipped of flips(readFileSync(join(folder, WINDOW_FILE)))) {
+      writeFile(folder, WINDOW_FILE, flipped);
+      expect(takeWindows(folder, STOPPED, log), flipped.toString()).toBeUndefined();
+    }
+  });
+
+  it('is lost when a part of it is missing, or there is more', async () => {
+    const folder = temporaryFolder();
+    const { log } = recordingLog();
+    await storeWindows(folder, 1000, { aa: windowFrom(5) }, log);
+    const whole = readFileSync(join(folder, WINDOW_FILE));
+    for (let length = 0; length < whole.length; length++) {
+      writeFile(folder, WINDOW_FILE, whole.subarray(0, length));
+      expect(takeWindows(folder, STOPPED, log)).toBeUndefined();
+    }
+    writeFile(folder, WINDOW_FILE, `${whole}{}`);
+    expect(takeWindows(folder, STOPPED, log)).toBeUndefined();
+  });
+
   it('has the window of a key that is at its end', async () => {
     const folder = temporaryFolder();
     const { log } = recordingLog();
@@ -104,7 +131,7 @@ describe('the window file', () => {
     const folder = temporaryFolder();
     await storeWindows(folder, 1000, { aa: windowFrom(5) }, recordingLog().log);
     expect(readFileSync(join(folder, WINDOW_FILE), 'utf8')).toBe(
-      '{"last":1000,"windows":{"aa":{"floor":5,"numbers":[5]}}}',
+      withChecksum('{"last":1000,"windows":{"aa":{"floor":5,"numbers":[5]}}}'),
     );
   });
 });

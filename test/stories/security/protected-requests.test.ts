@@ -86,7 +86,9 @@ describe('a protected request', () => {
     const { answers, operator, counters } = await startProtected();
     const own = operator.protect({ method: '0.01', path: 'ping', sendsKidContext: true });
     expect(answers(own.bytes)).toHaveLength(1);
-    const other = startOperator({ deviceId: '8988307000000000001' }).protect({ sendsKidContext: true });
+    // A number that was accepted would be refused as a replay before its kid context is looked at.
+    const number = own.number + 1;
+    const other = startOperator({ deviceId: '8988307000000000001' }).protect({ sendsKidContext: true, number });
     expect(answers(other.bytes)).toEqual([]);
     expect(counters.denied['unknown-kid']).toBe(1);
   });
