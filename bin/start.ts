@@ -57,7 +57,7 @@ async function start(justOnce: boolean, dialect: DialectName | undefined): Promi
  */
 const interruption = (): Promise<void> =>
   new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => resolve());
   });
 
 /** Runs an agent with a key of its own beside the loopback; stops both in the end. */

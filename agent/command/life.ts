@@ -119,7 +119,7 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
         bytes,
         startGate: handler.endsWith === undefined ? handle : acknowledgeBeforeStart(handle, acknowledge),
         // Asked again when it starts: a reload may have forbidden it while it waited.
-        mayRun: mayChange(handler, life.origin.caller) ? () => authorize(handler, life.origin.caller) : undefined,
+        mayRun: () => authorize(handler, life.origin.caller),
         done: settleOnce,
         slow: handler.safe || handle !== undefined ? undefined : () => journalSlow(life, describe),
       });
@@ -254,10 +254,6 @@ export function createLives({ authorize, submit, duplicates, journal, identity, 
     },
   };
 }
-
-/** Tells whether a reload may forbid a command that waits: it may take its key away. */
-const mayChange = ({ needsAuthentication }: Handler, { kind }: Caller): boolean =>
-  needsAuthentication === true || kind === 'key';
 
 /** A command that was resumed and may run twice is not looked up in the journal when it is repeated. */
 const runsAgain = ({ resumed }: CommandOrigin): boolean => resumed?.command.idempotent === true;

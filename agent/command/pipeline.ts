@@ -76,7 +76,10 @@ export function createPipeline(options: PipelineOptions) {
   const shared = { registry, authorize, lives, duplicates, stats, log, maxBytes };
   const exchanges = createExchanges({
     ...shared,
-    reply: (bytes, { datagram, peer }) => reply(bytes, datagram, peer, 'reply'),
+    reply(bytes, { datagram, peer, message }) {
+      // A reload may have closed the device meanwhile.
+      if (peer !== GATEWAY_PEER || isAnswered(message, datagram.port)) reply(bytes, datagram, peer, 'reply');
+    },
   });
   const coap = createCoapServer({ ...shared, security, room, proofs, reply });
   const intake =
@@ -111,7 +114,8 @@ export function createPipeline(options: PipelineOptions) {
       const datagram = datagramOf(command);
       if (bytes === null) return;
       if (command.format === 'coap') coap.report(command, bytes, datagram);
-      else reply(fitReply(command.format, bytes, limitOf(datagram, peer)()), datagram, peer, 'reply');
+      else if (peer !== GATEWAY_PEER || access.isOpen(datagram.port, name.split(' ')))
+        reply(fitReply(command.format, bytes, limitOf(datagram, peer)()), datagram, peer, 'reply');
     },
     /** See {@link probe}. @param own runs the probe in a place that no command can take */
     probe: (own: SubmitCommand): Promise<void> =>

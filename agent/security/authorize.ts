@@ -6,7 +6,12 @@ import { type DeviceKey, mayCall } from './key-file.js';
 /** Who sent a request. */
 export type Caller =
   /** The holder of a key with which the request was protected. */
-  | { readonly kind: 'key'; readonly key: DeviceKey }
+  | {
+      readonly kind: 'key';
+      readonly key: DeviceKey;
+      /** The request's sequence number. */
+      readonly number: number;
+    }
   /** Anyone who can send to the device port: the request is not protected. */
   | { readonly kind: 'anyone'; readonly port: number };
 
@@ -46,8 +51,10 @@ export function createAccess(rules: () => AccessRules): Access {
   }
 
   function authorizeKey(handler: Handler | undefined, key: DeviceKey): CommandError | undefined {
-    if (!rules().keys.includes(key)) return REVOKED;
-    return handler === undefined || mayCall(key, handler.name) ? undefined : FORBIDDEN;
+    // A reload may have changed what it may call.
+    const current = rules().keys.find(({ fingerprint }) => fingerprint === key.fingerprint);
+    if (current === undefined) return REVOKED;
+    return handler === undefined || mayCall(current, handler.name) ? undefined : FORBIDDEN;
   }
 
   return {

@@ -22,13 +22,16 @@ export interface DeviceKey {
 const ALL_BELOW = '.*';
 const FINGERPRINT_DIGITS = 16;
 
+/** Whoever mixes up the members would have the secret shown. */
+const SECRET_LIKE = /^[0-9a-f]{32,}$/i;
+
 const isPattern = (text: string): boolean => {
   const name = text.endsWith(ALL_BELOW) ? text.slice(0, -ALL_BELOW.length) : text;
   return name.length <= MAX_NAME_LENGTH && COMMAND_NAME.test(name);
 };
 
 const keySchema = z.strictObject({
-  device: z.string(),
+  device: z.string().refine((text) => !SECRET_LIKE.test(text), 'is the device id, not a secret'),
   kid: z.int().min(1).max(MAX_KID),
   secret: z
     .string()

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { type DeviceKey, parseKeyFile } from './key-file.js';
@@ -64,18 +64,29 @@ async function listFolder({ path, mayBeMissing, isShared }: KeyFolder, problems:
   if (path === undefined) return [];
   try {
     expectSafe(await stat(path), FORBIDDEN_OF_FOLDER);
-    const names = (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
-    const keys = names.filter((name) => name.endsWith(SUFFIX));
+    const names = (await readdir(path)).sort();
+    const keys = names.filter(isKeyName);
     if (keys.length > MAX_FILES) problems.push(new SupersimError('key-invalid', `${path} has ${keys.length} files`));
-    const other = names.find((name) => !name.endsWith(SUFFIX));
-    if (other !== undefined && !isShared) {
-      problems.push(problemOf(join(path, other), new Error(`the name of a key file ends in ${SUFFIX}`)));
-    }
+    if (!isShared) checkNames(path, names, problems);
+    // That of a disk which is not mounted is there, and empty.
+    if (keys.length === 0 && !mayBeMissing && !isShared) throw new Error('it has no key');
     return keys.slice(0, MAX_FILES).map((name) => join(path, name));
   } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT' || !mayBeMissing) problems.push(problemOf(path, error));
+    // A symbolic link that leads nowhere is not missing.
+    const isMissing = systemCodeOf(error) === 'ENOENT' && (await lstat(path).catch(() => undefined)) === undefined;
+    if (!isMissing || !mayBeMissing) problems.push(problemOf(path, error));
     return [];
   }
+}
+
+const isKeyName = (name: string): boolean => name.endsWith(SUFFIX) && !name.startsWith('.');
+
+/** A key whose name is wrong must not leave the device open. */
+function checkNames(path: string, names: readonly string[], problems: SupersimError[]): void {
+  const wrong = names.find((name) => !isKeyName(name) && (!name.startsWith('.') || name.endsWith(SUFFIX)));
+  if (wrong === undefined) return;
+  const why = `the name of a key file ends in ${SUFFIX}, and does not begin with a dot`;
+  problems.push(problemOf(join(path, wrong), new Error(why)));
 }
 
 async function loadKey(path: string): Promise<DeviceKey> {

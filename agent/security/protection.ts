@@ -53,6 +53,10 @@ export interface Protection {
   reopen(message: CoapMessage): OpenedRequest | undefined;
   /** Accepts a fresh request. */
   accept(request: OpenedRequest): void;
+  /** Tells whether a request may be challenged; see {@link ReplayGuard.admitChallenge}. */
+  admitChallenge(request: OpenedRequest): boolean;
+  /** Takes back what was admitted: the challenge was not sent. */
+  withdrawChallenge(request: OpenedRequest): void;
   /** Returns the response that asks to show that a request is fresh, to be protected. */
   challenge(request: OpenedRequest): MessageParts;
   /** Returns the way to answer a request of an earlier run; undefined when its key is not in use any more. */
@@ -65,7 +69,10 @@ export interface ProtectionOptions {
   /** Returns the keys in force. */
   readonly keys: () => readonly DeviceKey[];
   readonly numbers: Pick<SequenceNumbers, 'take'>;
-  readonly guard: Pick<ReplayGuard, 'mayBeFresh' | 'judge' | 'accept' | 'challenge'>;
+  readonly guard: Pick<
+    ReplayGuard,
+    'mayBeFresh' | 'judge' | 'accept' | 'admitChallenge' | 'withdrawChallenge' | 'echoFor'
+  >;
 }
 
 export function createProtection({ keys, numbers, guard }: ProtectionOptions): Protection {
@@ -77,7 +84,7 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
     let held: number | undefined;
     return {
       message,
-      caller: { kind: 'key', key },
+      caller: { kind: 'key', key, number: Number.parseInt(partialIv, 16) },
       origin: { key: key.fingerprint, partialIv },
       hold() {
         held ??= numbers.take();
@@ -115,10 +122,12 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
       const request = parsed.ok && key !== undefined ? unprotect(key, parsed.request) : undefined;
       return typeof request === 'string' ? undefined : request;
     },
-    accept: ({ caller, origin }) => guard.accept(caller.key, numberOf(origin)),
-    challenge: ({ caller, origin }) => ({
+    accept: ({ caller: { key, number } }) => guard.accept(key, number),
+    admitChallenge: ({ caller: { key, number } }) => guard.admitChallenge(key, number),
+    withdrawChallenge: ({ caller: { key, number } }) => guard.withdrawChallenge(key, number),
+    challenge: ({ caller: { key } }) => ({
       code: '4.01',
-      options: [{ number: OPTION.echo, value: guard.challenge(caller.key, numberOf(origin)) }],
+      options: [{ number: OPTION.echo, value: guard.echoFor(key) }],
       payload: Buffer.alloc(0),
     }),
     resume({ key: fingerprint, partialIv }, message) {
@@ -136,5 +145,3 @@ export function createProtection({ keys, numbers, guard }: ProtectionOptions): P
 }
 
 const refused = (reason: ProtectedRefusal, key?: DeviceKey): Opened => ({ kind: 'refused', reason, key });
-
-const numberOf = ({ partialIv }: ProtectedOrigin): number => Number.parseInt(partialIv, 16);

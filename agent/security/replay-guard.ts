@@ -29,10 +29,14 @@ interface Guard {
   readonly challenged: Set<number>;
   /** The highest number that was answered with a challenge: none up to it runs later without Echo. */
   highestChallenged: number;
+  /** How many lower ones were challenged in the second that this is, in monotonic seconds. */
+  lower: { second: number; count: number };
 }
 
 /** Most challenged numbers that are remembered: who has recorded so many requests can have them challenged in turn. */
 export const MAX_CHALLENGED = 256;
+/** Most challenges in a second for numbers that are lower than one before: mostly of requests that were recorded. */
+export const MAX_LOWER_CHALLENGES = 16;
 
 export interface ReplayGuard {
   /** Takes the windows of the previous run, which was stopped cleanly; without them all are lost. */
@@ -43,8 +47,15 @@ export interface ReplayGuard {
   judge(key: DeviceKey, number: number, echo: Uint8Array | undefined): Freshness;
   /** Accepts a request that is `fresh`. */
   accept(key: DeviceKey, number: number): void;
-  /** Returns the Echo value to answer a request with whose freshness is `unknown`. It is challenged only once. */
-  challenge(key: DeviceKey, number: number): Buffer;
+  /**
+   * Tells whether a request whose freshness is `unknown` is to be challenged: once, and a number that is lower than one
+   * before only at a limited rate. An operator's newest request is always challenged, whoever sends old ones again.
+   */
+  admitChallenge(key: DeviceKey, number: number): boolean;
+  /** Takes back what was admitted: the challenge was not sent. */
+  withdrawChallenge(key: DeviceKey, number: number): void;
+  /** Returns the Echo value of a challenge. */
+  echoFor(key: DeviceKey): Buffer;
   /** Tells whether the window of a key is known. */
   isKnown(key: DeviceKey): boolean;
   /** Forgets the windows of other keys. */
@@ -74,9 +85,18 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       isDoubtfulUntil: 0,
       challenged: new Set(),
       highestChallenged: -1,
+      lower: { second: 0, count: 0 },
     };
     guards.set(fingerprint, added);
     return added;
+  }
+
+  function mayChallenge({ highestChallenged, lower }: Guard, number: number): boolean {
+    if (number > highestChallenged) return true;
+    const second = Math.floor(now() / 1000);
+    if (second !== lower.second) lower.count = 0;
+    lower.second = second;
+    return lower.count++ < MAX_LOWER_CHALLENGES;
   }
 
   const isShownFresh = ({ subject }: Guard, echo: Uint8Array | undefined) =>
@@ -110,14 +130,17 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       } else if (isFresh(guard.window, number)) guard.window = accept(guard.window, number);
       else guard.window = acceptWithEcho(guard.window, number);
     },
-    challenge(key, number) {
+    admitChallenge(key, number) {
       const guard = guardOf(key);
+      if (guard.challenged.has(number) || !mayChallenge(guard, number)) return false;
       guard.highestChallenged = Math.max(guard.highestChallenged, number);
       guard.challenged.add(number);
       const [oldest] = guard.challenged;
       if (guard.challenged.size > MAX_CHALLENGED && oldest !== undefined) guard.challenged.delete(oldest);
-      return echoes.valueFor(guard.subject);
+      return true;
     },
+    withdrawChallenge: (key, number) => void guardOf(key).challenged.delete(number),
+    echoFor: (key) => echoes.valueFor(guardOf(key).subject),
     isKnown: (key) => guardOf(key).window !== undefined,
     retain(keys) {
       const wanted = new Set(keys.map(({ fingerprint }) => fingerprint));

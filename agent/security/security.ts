@@ -154,15 +154,19 @@ export function createSecurity({ config, loaded, sources, isSynchronized, log }:
       openFolder();
     },
     whenReady: () => (current.loaded.keys.length === 0 ? undefined : whenReady()),
-    prepare: (next) => readKeys(next, sources),
+    async prepare(next) {
+      const found = await readKeys(next, sources);
+      expectNoOpening(rules, next, found);
+      return found;
+    },
     change(next, nextLoaded) {
       const before = current.loaded.keys;
-      const keys = keepSame(before, nextLoaded.keys);
-      current = { config: next, loaded: { ...nextLoaded, keys } };
+      const { keys } = nextLoaded;
+      current = { config: next, loaded: nextLoaded };
       rules = rulesOf(current.config, current.loaded);
       guard.retain(keys);
       openFolder();
-      return keys.length !== before.length || keys.some((key) => !before.includes(key));
+      return keys.length !== before.length || keys.some((key) => !before.some((each) => isSameKey(each, key)));
     },
     status: () => ({
       required: isProtectionRequired(rules),
@@ -226,9 +230,18 @@ export async function readKeys(config: Config, { defaultFolder, credentials }: K
   return loaded;
 }
 
-/** Keeps the keys that have not changed: what waits to run is still theirs. */
-const keepSame = (before: readonly DeviceKey[], next: readonly DeviceKey[]): readonly DeviceKey[] =>
-  next.map((key) => before.find((each) => isSameKey(each, key)) ?? key);
+/**
+ * A reload must not open a device by accident, as while its only key is being replaced.
+ *
+ * @throws SupersimError `config-invalid`
+ */
+function expectNoOpening(before: AccessRules, config: Config, loaded: LoadedKeys): void {
+  const isOpened = isProtectionRequired(before) && !hasKeys(loaded) && config.security.required === undefined;
+  if (!isOpened) return;
+  throw new SupersimError('config-invalid', 'the last key is gone: without one everyone could command the device', {
+    remedy: 'Put a key into its folder. If that is wanted, set `security.required: false`, or restart the agent.',
+  });
+}
 
 const isSameKey = (one: DeviceKey, other: DeviceKey): boolean =>
   one.fingerprint === other.fingerprint &&

@@ -13,7 +13,10 @@ import type { CoapPeer, ReceivedRequest, ResponseParts } from './received-reques
 export const MAX_ERRORS_PER_SECOND = 16;
 
 export interface ProtectedOptions {
-  readonly protection: Pick<Protection, 'open' | 'reopen' | 'accept' | 'challenge'>;
+  readonly protection: Pick<
+    Protection,
+    'open' | 'reopen' | 'accept' | 'admitChallenge' | 'withdrawChallenge' | 'challenge'
+  >;
   readonly numbers: Pick<SequenceNumbers, 'wait'>;
   readonly stats: Pick<Stats, 'repeated' | 'denied'>;
 }
@@ -52,13 +55,14 @@ export function createProtectedRequests<Peer extends CoapPeer>(
     if (layer.isAnsweredByTable(received, 'track')) return;
     const { request, peer, key } = received;
     const found = protection.open(request);
-    if (found.kind !== 'refused') take(received, found.request, found.kind === 'fresh');
+    if (found.kind === 'fresh') take(received, found.request);
+    else if (found.kind === 'unknown') takeDoubtful(received, found.request);
     else if (found.reason !== 'replay') deny(received, found.reason);
     else layer.find(key, peer.name, (known) => answerAgain(received, known));
   }
 
-  /** Handles a request that is verified: it is accepted only when its response can be protected. */
-  function take(received: ReceivedRequest<Peer>, opened: OpenedRequest, isFresh: boolean): void {
+  /** Handles a fresh request: it is accepted only when its response can be protected. */
+  function take(received: ReceivedRequest<Peer>, opened: OpenedRequest): void {
     if (!opened.hold()) {
       numbers.wait(
         () => receive(received),
@@ -68,13 +72,30 @@ export function createProtectedRequests<Peer extends CoapPeer>(
     }
     const next = openedAs(received, opened);
     const policy = layer.policyOf(next);
-    const { key, peer } = received;
-    if (isFresh) {
-      protection.accept(opened);
-      if (policy === 'none') layer.begin(next, policy, false);
-      else layer.find(key, peer.name, (found) => layer.answerOrBegin(next, policy, found));
-    } else if (policy === 'none') challenge(next, opened);
-    else layer.find(key, peer.name, (found) => answerOrChallenge(next, opened, policy, found));
+    protection.accept(opened);
+    if (policy === 'none') layer.begin(next, policy, false);
+    else layer.find(received.key, received.peer.name, (found) => layer.answerOrBegin(next, policy, found));
+  }
+
+  /** Handles a request that is verified, and may be an old one. */
+  function takeDoubtful(received: ReceivedRequest<Peer>, opened: OpenedRequest): void {
+    if (!protection.admitChallenge(opened)) {
+      count('stale', received);
+      return;
+    }
+    const next = openedAs(received, opened);
+    const policy = layer.policyOf(next);
+    const answer = () => {
+      if (!opened.hold()) giveUp();
+      else if (policy === 'none') challenge(next, opened);
+      else layer.find(next.key, next.peer.name, (found) => answerOrChallenge(next, opened, policy, found));
+    };
+    const giveUp = () => {
+      protection.withdrawChallenge(opened);
+      count('numbers', received);
+    };
+    if (opened.hold()) answer();
+    else numbers.wait(answer, giveUp);
   }
 
   function answerOrChallenge(

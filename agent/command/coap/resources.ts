@@ -17,7 +17,7 @@ import { encodingError } from '../codec/encode.js';
 import { type DedupPolicy, dedupPolicyFor } from '../dedup/entry.js';
 import type { ReadyCommand } from '../life.js';
 import type { ResponseParts } from './received-request.js';
-import { fitResponse, isBlock, plainParts, type ResponseLimit, responseOf } from './response-parts.js';
+import { fitResponse, isBlock, plainParts, type ResponseLimit, responseOf, withOptions } from './response-parts.js';
 import { createTransfers, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, type Requester } from './transfers.js';
 
 export interface ResourceOptions {
@@ -145,7 +145,7 @@ export function createResources(options: ResourceOptions) {
     const { token } = message;
     if (kept !== undefined)
       return fitResponse(kept, { request, token, largest: largestExponent(), limit: context.limit() });
-    if (isDiscovery(request)) return startBlocks(discover(request), request, token, peer, context.limit());
+    if (isDiscovery(request)) return startBlocks(discover(request, peer.caller), request, token, peer, context.limit());
     const handler = findHandler(request, peer.caller);
     if ('code' in handler) return plainParts(handler);
     const whole: Plan = { handler, request, body: request.payload, options: [] };
@@ -167,6 +167,9 @@ export function createResources(options: ResourceOptions) {
     limit: ResponseLimit | undefined,
     extra?: readonly Option[],
   ): ResponseParts {
+    // An error is not a body whose later block could be asked for.
+    if (/^[45]/.test(response.code) && asksForLaterBlock(request))
+      return withOptions(plainParts(response), extra ?? []);
     const parts = fitResponse(response, { request, token, largest: largestExponent(), limit }, extra);
     if (parts.payload.length < response.payload.length) {
       transfers.keep(request, response, peer, now());
@@ -174,15 +177,23 @@ export function createResources(options: ResourceOptions) {
     return parts;
   }
 
-  function discover({ method, accept }: CoapRequest): CoapResponse {
+  function discover({ method, accept }: CoapRequest, caller: Caller): CoapResponse {
     if (method !== METHOD.get) return diagnostic('4.05', 'the list of resources can only be read');
     if (accept !== undefined && accept !== CONTENT_FORMAT.links) return diagnostic('4.06', cannotMake(accept));
-    return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload: links() };
+    return { code: '2.05', contentFormat: CONTENT_FORMAT.links, payload: linksFor(caller) };
   }
 
   /** The list of resources is no command. */
   function handlerOf(request: CoapRequest): Handler | undefined {
     return isDiscovery(request) ? undefined : registry.get(nameOfSegments(request.path) ?? '');
+  }
+
+  /** Returns the list of what a caller may call. */
+  function linksFor(caller: Caller): Buffer {
+    if (caller.kind === 'anyone' || caller.key.allow === undefined) return links();
+    return Buffer.from(
+      formatLinks([...registry.values()].filter((handler) => authorize(handler, caller) === undefined)),
+    );
   }
 
   function findHandler(request: CoapRequest, caller: Caller): Handler | CoapResponse {

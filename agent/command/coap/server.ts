@@ -130,13 +130,23 @@ export function createCoapServer(options: CoapServerOptions) {
     if (echo !== undefined) proofs.takeEcho(address, echo);
   }
 
-  const peerOf = (name: string, datagram: Datagram, caller: Caller, resumed?: JournalEntry): Peer => ({
+  const peerOf = (
+    request: CoapMessage,
+    name: string,
+    datagram: Datagram,
+    caller: Caller,
+    resumed?: JournalEntry,
+  ): Peer => ({
     name,
     address: datagram.source.address,
     caller,
     datagram,
     resumed,
-    send: (bytes, kind) => reply(bytes, datagram, name, kind),
+    send(bytes, kind) {
+      // A reload may have closed the device meanwhile.
+      const isClosed = caller.kind === 'anyone' && isIgnored(request, datagram, name);
+      if (!isClosed) reply(bytes, datagram, name, kind);
+    },
   });
 
   /** What the carrier brings unprotected costs an answer, and could be forged: it gets none but where it is allowed. */
@@ -162,7 +172,7 @@ export function createCoapServer(options: CoapServerOptions) {
         stats.denied('unprotected', datagram.source.address, datagram.bytes.length);
         return;
       }
-      const peer = peerOf(name, datagram, { kind: 'anyone', port: datagram.port });
+      const peer = peerOf(message, name, datagram, { kind: 'anyone', port: datagram.port });
       takeEcho(message, peer);
       endpoint.receive(message, datagram.bytes, peer);
     },
@@ -176,7 +186,7 @@ export function createCoapServer(options: CoapServerOptions) {
       const request = parseMessage(datagram.bytes);
       const opened = reopened(command, request);
       const caller = opened?.caller ?? ({ kind: 'anyone', port: datagram.port } as const);
-      endpoint.resume(request, datagram.bytes, peerOf(command.peer, datagram, caller, entry), opened);
+      endpoint.resume(request, datagram.bytes, peerOf(request, command.peer, datagram, caller, entry), opened);
     },
     /**
      * Returns the response that a repeat gets after recovery ended its command; undefined where it cannot be protected.
@@ -192,8 +202,12 @@ export function createCoapServer(options: CoapServerOptions) {
     },
     /** Tells the peer how recovery ended its command. @param encoded the response, as a repeat gets it */
     report(command: JournalCommand, encoded: Uint8Array, datagram: Datagram): void {
-      const peer = peerOf(command.peer, datagram, { kind: 'anyone', port: datagram.port });
-      endpoint.sendSeparately(parseMessage(datagram.bytes), parseMessage(Buffer.from(encoded)), peer);
+      const request = parseMessage(datagram.bytes);
+      const response = parseMessage(Buffer.from(encoded));
+      // A protected response says itself that its request was.
+      const shown = isProtected(response) ? response : request;
+      const peer = peerOf(shown, command.peer, datagram, { kind: 'anyone', port: datagram.port });
+      endpoint.sendSeparately(request, response, peer);
     },
     stop: endpoint.stop,
   };

@@ -48,6 +48,8 @@ interface Incoming {
   readonly memory: Buffer<ArrayBuffer>;
   readonly length: number;
   readonly contentFormat: number | undefined;
+  /** The sequence number of its last block, where that was protected. */
+  readonly number: number | undefined;
 }
 
 /** The result of one block of a request: the whole body, or the code to answer. */
@@ -73,7 +75,11 @@ export function createTransfers(onDrop?: () => void) {
       const size = blockSize(block.exponent);
       if (block.more ? payload.length !== size : payload.length > size) return { code: '4.00' };
       const kept = block.number === 0 ? undefined : incoming.get(key, now);
-      const before = block.number === 0 ? { memory: NOTHING, length: 0, contentFormat } : kept?.value;
+      const number = peer.caller.kind === 'key' ? peer.caller.number : undefined;
+      const before =
+        block.number === 0 ? { memory: NOTHING, length: 0, contentFormat, number: undefined } : kept?.value;
+      // Without a Request-Tag, one that was held back would be taken for a block of a later transfer (RFC 9175 §3.1).
+      if (before?.number !== undefined && (number ?? 0) < before.number) return { code: '4.08' };
       // Its acknowledgement was lost; block 0 begins anew in any case.
       if (before !== undefined && block.more && isLastOf(before, block.number * size, payload)) return { code: '2.31' };
       if (before === undefined || before.length !== block.number * size || before.contentFormat !== contentFormat) {
@@ -90,7 +96,7 @@ export function createTransfers(onDrop?: () => void) {
       }
       const memory = withRoom(before.memory, length);
       memory.set(payload, before.length);
-      const value = { memory, length, contentFormat };
+      const value = { memory, length, contentFormat, number };
       const address = kept?.address ?? peer.address;
       incoming.set(key, { value, address, bytes: memory.length, expiresAt: now + idleMsOf(peer) }, now);
       return { code: '2.31' };

@@ -99,7 +99,7 @@ describe('the holder of a key', () => {
   ])('may call %j', (allow, allowed, refused) => {
     const key = testKey({ allow });
     const access = accessWith({ keys: [key] });
-    const codeOf = (name: string) => access.authorize(handlerOf(name), { kind: 'key', key })?.code;
+    const codeOf = (name: string) => access.authorize(handlerOf(name), { kind: 'key', key, number: 1 })?.code;
     expect(allowed.map(codeOf)).toEqual(allowed.map(() => undefined));
     expect(refused.map(codeOf)).toEqual(refused.map(() => 'forbidden'));
   });
@@ -107,14 +107,14 @@ describe('the holder of a key', () => {
   it('may have commands run that need authentication', () => {
     const access = accessWith({ keys: [KEY] });
     for (const [handler] of [...reboot, [socket]] as const) {
-      expect(access.authorize(handler, { kind: 'key', key: KEY })).toBeUndefined();
+      expect(access.authorize(handler, { kind: 'key', key: KEY, number: 1 })).toBeUndefined();
     }
   });
 
   it('may do nothing any more when the key was taken away', () => {
     const access = accessWith({ keys: [testKey({ kid: 2 })] });
-    expect(access.authorize(look, { kind: 'key', key: KEY })?.code).toBe('forbidden');
-    expect(access.authorize(undefined, { kind: 'key', key: KEY })?.code).toBe('forbidden');
+    expect(access.authorize(look, { kind: 'key', key: KEY, number: 1 })?.code).toBe('forbidden');
+    expect(access.authorize(undefined, { kind: 'key', key: KEY, number: 1 })?.code).toBe('forbidden');
   });
 });
 

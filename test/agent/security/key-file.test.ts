@@ -123,4 +123,8 @@ describe('a key', () => {
   ])('that allows %j may call %s: %s', (allow, command, may) => {
     expect(mayCall(testKey({ allow }), command)).toBe(may);
   });
+
+  it('with the secret where the device id belongs is refused: the device id is shown', () => {
+    expect(() => parseKeyFile('ops', JSON.stringify({ ...GOOD, device: SECRET }))).toThrow(/device: is the device id/);
+  });
 });

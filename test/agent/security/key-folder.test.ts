@@ -45,7 +45,7 @@ describe('the folder of the keys', () => {
 
   it('has the keys of its files that end in .json, in the order of their names', async () => {
     const folder = folderWith({ b: 2, a: 1, 'c.d': 3 });
-    for (const name of ['.x.json', '.json']) writeFile(folder, name, 'no key', 0o666);
+    for (const name of ['.gitkeep', '.a.json.swp']) writeFile(folder, name, 'no key', 0o666);
     expect(await load(folder)).toEqual(fine('a', 'b', 'c.d'));
   });
 
@@ -58,10 +58,25 @@ describe('the folder of the keys', () => {
     const own = await loadKeys([{ ...place, isShared: false }]);
     expect([own.keys.length, own.problems.map(({ message }) => message.slice(folder.length))]).toEqual([
       1,
-      ['/b.key: the name of a key file ends in .json'],
+      ['/b.key: the name of a key file ends in .json, and does not begin with a dot'],
     ]);
     // Credentials may be of any kind.
     expect((await loadKeys([{ ...place, isShared: true }])).problems).toEqual([]);
+  });
+
+  it.each(['.json', '.owner.json', 'owner.json~', 'owner'])(
+    'with the file %s as its only one has a problem',
+    async (name) => {
+      const folder = temporaryFolder();
+      writeFile(folder, name, keyFileText());
+      expect(await load(folder)).toMatchObject({ keys: [], problems: ['key-invalid'] });
+    },
+  );
+
+  it('that is a symbolic link which leads nowhere is a problem', async () => {
+    const link = join(temporaryFolder(), 'keys');
+    symlinkSync('/nonexistent/keys', link);
+    expect(await load(link)).toMatchObject({ keys: [], problems: ['key-invalid'] });
   });
 
   it('comes before the next one', async () => {

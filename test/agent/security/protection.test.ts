@@ -54,7 +54,7 @@ describe('a protected request', () => {
     expect(opened.kind).toBe('fresh');
     const { message, caller, origin } = requestOf(opened);
     expect(message.payload.toString()).toBe('on');
-    expect(caller).toEqual({ kind: 'key', key: OPS });
+    expect(caller).toEqual({ kind: 'key', key: OPS, number: sent.number });
     expect(origin.key).toBe(OPS.fingerprint);
     expect(Number.parseInt(origin.partialIv, 16)).toBe(sent.number);
   });
@@ -137,6 +137,7 @@ describe('a request after the window was lost', () => {
     const unknown = protection.open(parse(first.bytes));
     expect(unknown.kind).toBe('unknown');
     const request = requestOf(unknown);
+    expect([protection.admitChallenge(request), protection.admitChallenge(request)]).toEqual([true, false]);
     const challenge = respond(first.bytes, request.protect(protection.challenge(request)));
     expect(findOption(parse(challenge).options, OPTION.echo)).toBeUndefined();
     const { code, options } = first.open(challenge);

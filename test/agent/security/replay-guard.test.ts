@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createEchoValues, ECHO_MS } from '../../../agent/security/echo.js';
-import { createReplayGuard, MAX_CHALLENGED } from '../../../agent/security/replay-guard.js';
+import type { DeviceKey } from '../../../agent/security/key-file.js';
+import {
+  createReplayGuard,
+  MAX_CHALLENGED,
+  MAX_LOWER_CHALLENGES,
+  type ReplayGuard,
+} from '../../../agent/security/replay-guard.js';
 import { NEW_WINDOW, WINDOW_SIZE } from '../../../shared/oscore/replay-window.js';
 import { MAX_SEQUENCE_NUMBER } from '../../../shared/oscore/sequence-number.js';
 import { testKey } from '../../support/security.js';
@@ -25,13 +31,19 @@ function start() {
   return { clock, guard, receive };
 }
 
+/** Challenges a request, and returns the Echo value. */
+function challenge(guard: ReplayGuard, key: DeviceKey, number: number): Buffer {
+  guard.admitChallenge(key, number);
+  return guard.echoFor(key);
+}
+
 describe('a key whose window is lost', () => {
   it('has no request accepted that Echo has not shown to be fresh', () => {
     const { guard, receive } = start();
     expect(receive(1000)).toBe('unknown');
     expect(receive(1000)).toBe('unknown');
     expect(guard.isKnown(KEY)).toBe(false);
-    const echo = guard.challenge(KEY, 1000);
+    const echo = challenge(guard, KEY, 1000);
     expect(receive(1001, Buffer.alloc(echo.length))).toBe('unknown');
     expect(receive(1001, echo)).toBe('fresh');
     expect(guard.isKnown(KEY)).toBe(true);
@@ -41,8 +53,8 @@ describe('a key whose window is lost', () => {
 
   it('never has a request accepted later that was challenged, nor an older one', () => {
     const { clock, guard, receive } = start();
-    const echo = guard.challenge(KEY, 1000);
-    guard.challenge(KEY, 2000);
+    const echo = challenge(guard, KEY, 1000);
+    challenge(guard, KEY, 2000);
     expect(receive(1001, echo)).toBe('fresh');
     const all = [999, 1000, 1500, 2000];
     expect(all.map((number) => receive(number))).toEqual(['unknown', 'replay', 'unknown', 'replay']);
@@ -53,7 +65,7 @@ describe('a key whose window is lost', () => {
 
   it('has each of several requests accepted that were challenged at once, in any order, and each once', () => {
     const { guard, receive } = start();
-    const echoes = [10, 20, 30].map((number) => guard.challenge(KEY, number));
+    const echoes = [10, 20, 30].map((number) => challenge(guard, KEY, number));
     expect(receive(33, echoes[2])).toBe('fresh');
     expect(receive(31, echoes[0])).toBe('fresh');
     expect(receive(32, echoes[1])).toBe('fresh');
@@ -62,15 +74,15 @@ describe('a key whose window is lost', () => {
 
   it('does not take the Echo value of another key, nor one that is too old', () => {
     const { clock, guard, receive } = start();
-    expect(receive(11, guard.challenge(OTHER, 10))).toBe('unknown');
-    const echo = guard.challenge(KEY, 10);
+    expect(receive(11, challenge(guard, OTHER, 10))).toBe('unknown');
+    const echo = challenge(guard, KEY, 10);
     clock.now += ECHO_MS;
     expect(receive(11, echo)).toBe('unknown');
   });
 
   it('has what cannot be fresh refused before it is decrypted, and what is verified judged all the same', () => {
     const { clock, guard, receive } = start();
-    const echo = guard.challenge(KEY, 1000);
+    const echo = challenge(guard, KEY, 1000);
     expect(guard.mayBeFresh(KEY, 0)).toBe(true);
     receive(1001, echo);
     const all = [999, 1000, 1001, 1002];
@@ -78,24 +90,42 @@ describe('a key whose window is lost', () => {
     expect(all.map((number) => guard.judge(KEY, number, echo))).toEqual(['fresh', 'fresh', 'replay', 'fresh']);
     clock.now += ECHO_MS;
     expect(all.map((number) => guard.mayBeFresh(KEY, number))).toEqual([false, false, false, true]);
-    const young = guard.challenge(KEY, 1000);
+    const young = challenge(guard, KEY, 1000);
     expect(all.map((number) => guard.judge(KEY, number, young))).toEqual(['replay', 'replay', 'replay', 'fresh']);
   });
 
   it('has each number challenged once: who sends a recorded request again and again gets no more challenges', () => {
     const { guard, receive } = start();
-    expect(receive(1000)).toBe('unknown');
-    guard.challenge(KEY, 1000);
+    expect([guard.admitChallenge(KEY, 1000), guard.admitChallenge(KEY, 1000)]).toEqual([true, false]);
     expect(receive(1000)).toBe('replay');
-    for (let number = 0; number < MAX_CHALLENGED; number++) guard.challenge(KEY, number);
+    for (let number = 2000; number < 2000 + MAX_CHALLENGED; number++) guard.admitChallenge(KEY, number);
     // Only so many are remembered.
-    expect([1000, 0, MAX_CHALLENGED - 1].map((number) => receive(number))).toEqual(['unknown', 'replay', 'replay']);
+    expect([1000, 2000, 2001].map((number) => receive(number))).toEqual(['unknown', 'replay', 'replay']);
+  });
+
+  it('has lower numbers than one before challenged at a limited rate, and a higher one always', () => {
+    const { clock, guard } = start();
+    expect(guard.admitChallenge(KEY, 100_000)).toBe(true);
+    const admitted = () =>
+      Array.from({ length: 50 }, (_, n) => guard.admitChallenge(KEY, clock.now + n)).filter(Boolean);
+    clock.now = 60_000;
+    expect(admitted()).toHaveLength(MAX_LOWER_CHALLENGES);
+    expect(guard.admitChallenge(KEY, 100_001)).toBe(true);
+    clock.now = 61_000;
+    expect(admitted()).toHaveLength(MAX_LOWER_CHALLENGES);
+  });
+
+  it('has a challenge that was not sent admitted again', () => {
+    const { guard } = start();
+    guard.admitChallenge(KEY, 1000);
+    guard.withdrawChallenge(KEY, 1000);
+    expect(guard.admitChallenge(KEY, 1000)).toBe(true);
   });
 
   it('takes an Echo value up to its age also for what is below the floor', () => {
     const { clock, guard, receive } = start();
-    const echo = guard.challenge(KEY, 10);
-    guard.challenge(KEY, 20);
+    const echo = challenge(guard, KEY, 10);
+    challenge(guard, KEY, 20);
     clock.now += ECHO_MS - 2000;
     expect(receive(22, echo)).toBe('fresh');
     expect(receive(21, echo)).toBe('fresh');
@@ -105,7 +135,7 @@ describe('a key whose window is lost', () => {
 
   it('has no further request accepted after the highest number', () => {
     const { guard, receive } = start();
-    const echo = guard.challenge(KEY, MAX_SEQUENCE_NUMBER - 1);
+    const echo = challenge(guard, KEY, MAX_SEQUENCE_NUMBER - 1);
     expect(receive(MAX_SEQUENCE_NUMBER, echo)).toBe('fresh');
     expect(receive(MAX_SEQUENCE_NUMBER, echo)).toBe('replay');
   });
@@ -127,7 +157,7 @@ describe('a key whose window was restored', () => {
 
   it('goes on as the one that was stored', () => {
     const first = start();
-    first.receive(11, first.guard.challenge(KEY, 10));
+    first.receive(11, challenge(first.guard, KEY, 10));
     first.receive(15);
     const stored: unknown = JSON.parse(JSON.stringify(first.guard.windows));
     expect(stored).toEqual({ [KEY.fingerprint]: { floor: 11, numbers: [11, 15] } });
@@ -141,7 +171,7 @@ describe('a key whose window was restored', () => {
 describe('a key that is taken away', () => {
   it('has its window forgotten, and others keep theirs', () => {
     const { guard, receive } = start();
-    for (const key of [KEY, OTHER]) receive(11, guard.challenge(key, 10), key);
+    for (const key of [KEY, OTHER]) receive(11, challenge(guard, key, 10), key);
     guard.retain([OTHER]);
     expect(Object.keys(guard.windows)).toEqual([OTHER.fingerprint]);
     expect([KEY, OTHER].map(guard.isKnown)).toEqual([false, true]);
@@ -149,12 +179,12 @@ describe('a key that is taken away', () => {
 
   it('and given back has no request accepted again, although its Echo value is not old', () => {
     const { guard, receive } = start();
-    const echo = guard.challenge(KEY, 10);
+    const echo = challenge(guard, KEY, 10);
     expect(receive(11, echo)).toBe('fresh');
     guard.retain([]);
     guard.retain([KEY]);
     expect(receive(11, echo)).toBe('unknown');
-    expect(receive(12, guard.challenge(KEY, 11))).toBe('fresh');
+    expect(receive(12, challenge(guard, KEY, 11))).toBe('fresh');
   });
 });
 
@@ -190,9 +220,9 @@ describe('over all requests of a key', () => {
         let last = 0;
         const receive = ({ number, echo }: Sent) => {
           const found = device.receive(number, echo);
-          if (found === 'unknown') {
+          if (found === 'unknown' && device.guard.admitChallenge(KEY, number)) {
             challenged.add(number);
-            echoes.push({ echo: device.guard.challenge(KEY, number), at: device.clock.now });
+            echoes.push({ echo: device.guard.echoFor(KEY), at: device.clock.now });
           }
           if (found !== 'fresh') return found;
           if (accepted.has(number) || challenged.has(number)) throw new Error(`${number} was accepted wrongly`);
@@ -238,7 +268,7 @@ describe('over all requests of a key', () => {
     fc.assert(
       fc.property(order, (numbers) => {
         const { guard, receive } = start();
-        const echoes = numbers.map((number) => guard.challenge(KEY, number));
+        const echoes = numbers.map((number) => challenge(guard, KEY, number));
         for (const number of numbers) expect(receive(WINDOW_SIZE + number, echoes[number])).toBe('fresh');
         for (const number of numbers) expect(receive(WINDOW_SIZE + number, echoes[number])).toBe('replay');
         expect(guard.windows[KEY.fingerprint]?.numbers).toHaveLength(WINDOW_SIZE);

@@ -25,14 +25,16 @@ afterEach(() => {
 function startDevice(config: ConfigInput = {}) {
   const folders = { keys: temporaryFolder(), state: join(temporaryFolder(), 'state') };
   writeFile(folders.keys, 'ops.json', keyFileText());
-  const input = { security: { keys: folders.keys }, state: { folder: folders.state }, ...config };
+  const sources = { defaultFolder: folders.keys };
+  const input = { state: { folder: folders.state }, ...config };
   const { log, lines } = recordingLog();
   const clock = { isSynchronized: true };
   /** Begins a run of the agent; it is not open. */
   const run = async (changed: Config = resolveConfig(input)): Promise<Security> =>
     createSecurity({
       config: changed,
-      loaded: await readKeys(changed, undefined),
+      loaded: await readKeys(changed, sources),
+      sources,
       isSynchronized: async () => clock.isSynchronized,
       log,
     });
@@ -42,7 +44,7 @@ function startDevice(config: ConfigInput = {}) {
     await ready(security);
     return security;
   };
-  return { folders, input, clock, lines, run, begin, config: resolveConfig(input) };
+  return { folders, sources, input, clock, lines, run, begin, config: resolveConfig(input) };
 }
 
 /** Waits for the disk, whose time is not the test's. */
@@ -242,15 +244,16 @@ describe('a reload', () => {
     expect(windowKnown(security)).toEqual([true]);
     writeFile(folders.keys, 'ops.json', keyFileText({ allow: ['ping'] }));
     security.change(config, await security.prepare(config));
-    expect(security.access.authorize(undefined, pending.request.caller)?.code).toBe('forbidden');
+    expect(security.access.authorize(undefined, pending.request.caller)).toBeUndefined();
     expect(windowKnown(security)).toEqual([true]);
     writeFile(folders.keys, 'ops.json', keyFileText({ masterSecret: Buffer.alloc(16, 3) }));
     security.change(config, await security.prepare(config));
+    expect(security.access.authorize(undefined, pending.request.caller)?.code).toBe('forbidden');
     expect(windowKnown(security)).toEqual([false]);
     await security.stop();
   });
 
-  it('that takes the last key away stops protection, and one that breaks it does not', async () => {
+  it('that breaks the last key keeps the device closed', async () => {
     const { begin, folders, config } = startDevice();
     const security = await begin();
     chmodSync(join(folders.keys, 'ops.json'), 0o644);
@@ -258,40 +261,56 @@ describe('a reload', () => {
     expect(security.status()).toMatchObject({ required: true, keys: [], numbers: undefined });
     expect(security.status().problems).toHaveLength(1);
     expect(security.access.isOpen(5683, ['ping'])).toBe(false);
+    await security.stop();
+  });
+
+  it('that would open the device, as the last key is gone, is refused unless that is written down', async () => {
+    const { begin, folders, config, input } = startDevice();
+    const security = await begin();
     rmSync(join(folders.keys, 'ops.json'));
-    security.change(config, await security.prepare(config));
+    await expect(security.prepare(config)).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    const open = resolveConfig({ ...input, security: { required: false } });
+    security.change(open, await security.prepare(open));
     expect(security.status()).toMatchObject({ required: false, problems: [] });
     expect(security.access.isOpen(5683, ['ping'])).toBe(true);
+    // What is open already is not opened by it.
+    await expect(security.prepare(config)).resolves.toMatchObject({ keys: [] });
     await security.stop();
   });
 });
 
 describe('the keys of a configuration', () => {
   it('come from its folder, and from systemd’s credentials', async () => {
-    const { config } = startDevice();
+    const { config, sources } = startDevice();
     const credentials = temporaryFolder();
     writeFile(credentials, 'more.json', keyFileText({ kid: 2 }));
-    expect((await readKeys(config, { credentials })).keys.map(({ name }) => name)).toEqual(['ops', 'more']);
+    expect((await readKeys(config, { ...sources, credentials })).keys.map(({ name }) => name)).toEqual(['ops', 'more']);
     expect((await readKeys(resolveConfig({}))).keys).toEqual([]);
   });
 
   it('cannot be used without a state folder, broken ones neither', async () => {
-    const { config, folders } = startDevice({ state: { folder: 'none' } });
+    const { config, folders, sources } = startDevice({ state: { folder: 'none' } });
     const isInvalid = expect.objectContaining({ code: 'config-invalid' });
-    await expect(readKeys(config)).rejects.toThrow(isInvalid);
+    await expect(readKeys(config, sources)).rejects.toThrow(isInvalid);
     chmodSync(join(folders.keys, 'ops.json'), 0o644);
-    await expect(readKeys(config)).rejects.toThrow(isInvalid);
+    await expect(readKeys(config, sources)).rejects.toThrow(isInvalid);
     unlinkSync(join(folders.keys, 'ops.json'));
-    await expect(readKeys(config)).resolves.toMatchObject({ keys: [] });
+    await expect(readKeys(config, sources)).resolves.toMatchObject({ keys: [] });
   });
 
   it('must have the one for events, unless a file cannot be used: that stops no agent', async () => {
-    const { config, folders } = startDevice({ events: { key: 'ops' } });
-    const withKeys: Config = { ...config, security: { ...config.security, keys: folders.keys } };
-    await expect(readKeys(withKeys, undefined)).resolves.toMatchObject({ problems: [] });
+    const { config, folders, sources } = startDevice({ events: { key: 'ops' } });
+    await expect(readKeys(config, sources)).resolves.toMatchObject({ problems: [] });
     chmodSync(join(folders.keys, 'ops.json'), 0o644);
-    expect((await readKeys(withKeys, undefined)).problems).toHaveLength(1);
+    expect((await readKeys(config, sources)).problems).toHaveLength(1);
     unlinkSync(join(folders.keys, 'ops.json'));
-    await expect(readKeys(withKeys, undefined)).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    await expect(readKeys(config, sources)).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
+  });
+
+  it('are missed in a folder that is named, is there, and has none: its disk may not be mounted', async () => {
+    const { input } = startDevice();
+    const keys = temporaryFolder();
+    const loaded = await readKeys(resolveConfig({ ...input, security: { keys } }));
+    expect(loaded.problems).toMatchObject([{ code: 'key-invalid', message: expect.stringContaining(keys) }]);
   });
 });

@@ -28,7 +28,7 @@ async function makeDevice(security: ConfigInput['security'] = {}) {
     allow: ['127.0.0.0/8'],
     gateway: { ...gateway.endpoint },
     state: { folder: state },
-    security: { keys, ...security },
+    security,
     ...more,
   });
   const { log, lines } = recordingLog();
@@ -41,7 +41,11 @@ async function makeDevice(security: ConfigInput['security'] = {}) {
     endpoint: { address, port: PORT },
     addKey: (name: string, kid: number) => writeFile(keys, `${name}.json`, keyFileText({ kid }), 0o640),
     async start(more: ConfigInput = {}) {
-      const agent = createManagedAgent(resolveConfig(input(more)), { trustsClock: true, log });
+      const agent = createManagedAgent(resolveConfig(input(more)), {
+        trustsClock: true,
+        keys: { defaultFolder: keys },
+        log,
+      });
       onTestFinished(() => agent.stop());
       await agent.start();
       return agent;

@@ -105,6 +105,40 @@ describe('a protected request', () => {
   });
 });
 
+describe('a key that may call some commands', () => {
+  it('is shown these alone', async () => {
+    const wired = await startProtected({ keys: [testKey({ allow: ['ping'] })] });
+    const links = await ask(wired, wired.operator, { method: '0.01', path: '.well-known/core' });
+    expect(links.payload.toString()).toMatch(/^<\/ping>[^<]*$/);
+  });
+
+  it('is refused another one whatever block of the answer it asks for', async () => {
+    const wired = await startProtected({ keys: [testKey({ allow: ['ping'] })] });
+    const block2 = { number: 2, more: false, exponent: 6 };
+    expect(said(await ask(wired, wired.operator, { method: '0.01', path: 'health', block2 }))).toMatch(
+      /^4\.03 forbidden/,
+    );
+  });
+
+  it('has what waits run when a reload changes what it may call, and leaves this', async () => {
+    const held = heldHandler();
+    const { handler, seen } = lookingHandler('look', () => 1);
+    const wired = await startProtected({ handlers: [held.handler, handler], config: { limits: { running: 1 } } });
+    const { operator, sent, pipeline, receive } = wired;
+    const [holding, waiting] = [operator.protect({ path: 'hold' }), operator.protect({ path: 'look' })];
+    sent.length = 0;
+    receive(holding.bytes);
+    await held.running;
+    receive(waiting.bytes);
+    const config = resolveConfig({ state: { folder: wired.folder } });
+    pipeline.change(config, { keys: [testKey({ allow: ['look'] })], problems: [] });
+    held.release('ok');
+    await expect.poll(() => sent.length).toBe(2);
+    expect(waiting.open(sent[1]?.bytes ?? Buffer.alloc(0)).code).toBe('2.04');
+    expect(seen).toHaveLength(1);
+  });
+});
+
 describe('a protected request that comes again', () => {
   it.each([
     ['that is safe, from memory', { method: '0.01', path: 'look' }, true],
@@ -325,6 +359,28 @@ describe('a body in blocks inside the protection', () => {
     expect((await ask(wired, other, { method: '0.01', path: 'long', block2: at(1) })).code).toBe('4.00');
   });
 
+  it('takes no block that was held back, and belongs to a transfer before', async () => {
+    const { handler, seen } = lookingHandler('store', () => 1);
+    const wired = await startProtected({ handlers: [handler] });
+    const { operator } = wired;
+    const block = (number: number, letter: string) =>
+      operator.protect({
+        path: 'store',
+        contentFormat: CONTENT_FORMAT.bytes,
+        block1: at(number, number < 2, 0),
+        payload: letter.repeat(16),
+      });
+    const send = async ({ bytes, open }: ReturnType<typeof block>) => open(await wired.reply(bytes)).code;
+    expect(await send(block(0, 'e'))).toBe('2.31');
+    const heldBack = block(1, 'e');
+    expect(await send(block(0, 'f'))).toBe('2.31');
+    const second = block(1, 'f');
+    expect(await send(heldBack)).toBe('4.08');
+    expect(await send(second)).toBe('2.31');
+    expect(await send(block(2, 'f'))).toBe('2.04');
+    expect(seen).toHaveLength(1);
+  });
+
   it('is refused when its Block option is outside the protection', async () => {
     const { answers, operator, counters } = await startProtected();
     const { bytes } = operator.protect({ method: '0.01', path: 'ping' });
@@ -416,6 +472,25 @@ describe('a device with a key', () => {
     expect(answer.toString('latin1')).toMatch(/authentication-required|-32009|parse-error|the body ends/);
     expect(answer.toString('latin1')).not.toContain('health');
     expect(seen).toEqual([]);
+  });
+
+  it('refuses what waited unprotected when the key came, and answers nothing through the gateway', async () => {
+    const held = heldHandler();
+    const { handler, seen } = lookingHandler('look', () => 1);
+    const wired = await startWired({ handlers: [held.handler, handler], config: { limits: { running: 1 } } });
+    const { receive, sent, pipeline, counters } = wired;
+    receive('#0 hold');
+    await held.running;
+    receive('#1 look');
+    receive('{"id":2,"method":"look"}');
+    receive(requestBytes({ path: 'look', token: 'a', messageId: 9 }));
+    await settled();
+    sent.length = 0;
+    pipeline.change(resolveConfig({ state: { folder: wired.folder } }), { keys: [KEY], problems: [] });
+    held.release('ok');
+    await expect.poll(() => counters.outcomes.refused).toBe(3);
+    await settled();
+    expect({ seen, sent }).toEqual({ seen: [], sent: [] });
   });
 
   it('answers excepted commands as if there were no key', async () => {
