@@ -1,5 +1,6 @@
 import type { CoapMessage } from '../../../shared/coap/message.js';
 import { findOption, OPTION, uintOption } from '../../../shared/coap/options.js';
+import type { Caller } from '../../security/authorize.js';
 import type { OpenedRequest, ProtectedRefusal, Protection } from '../../security/protection.js';
 import type { SequenceNumbers } from '../../security/sequence-numbers.js';
 import type { DatagramKey, DedupPolicy } from '../dedup/entry.js';
@@ -32,6 +33,8 @@ export interface MessageLayer<Peer extends CoapPeer> {
   isAnsweredByJournal(received: ReceivedRequest<Peer>, found: Found | undefined): boolean;
   answerOrBegin(received: ReceivedRequest<Peer>, policy: DedupPolicy, found: Found | undefined): void;
   policyOf(received: ReceivedRequest<Peer>): DedupPolicy;
+  /** Returns a peer as the caller that its protected request has shown it to be. */
+  withCaller(peer: Peer, caller: Caller): Peer;
 }
 
 /** Tells whether a message has an OSCORE option (RFC 8613 §2). */
@@ -149,17 +152,15 @@ export function createProtectedRequests<Peer extends CoapPeer>(
   const count = (cause: DenialCause, { peer, key }: ReceivedRequest<Peer>): void =>
     stats.denied(cause, peer.address, key.bytes.length);
 
-  return { receive };
-}
+  // Member by member: a spread takes V8 microseconds.
+  function openedAs({ request, peer, key }: ReceivedRequest<Peer>, opened: OpenedRequest): ReceivedRequest<Peer> {
+    const { type, messageId, token } = request;
+    const { code, options, payload } = opened.message;
+    const inner: CoapMessage = { type, code, messageId, token, options, payload };
+    return { request: inner, peer: layer.withCaller(peer, opened.caller), key, isProtected: true, opened };
+  }
 
-function openedAs<Peer extends CoapPeer>(
-  received: ReceivedRequest<Peer>,
-  opened: OpenedRequest,
-): ReceivedRequest<Peer> {
-  const { type, messageId, token } = received.request;
-  const { code, options, payload } = opened.message;
-  const request: CoapMessage = { type, code, messageId, token, options, payload };
-  return { ...received, request, opened, peer: { ...received.peer, caller: opened.caller } };
+  return { receive };
 }
 
 /** RFC 8613 §8.2: the errors that are sent without protection, with Max-Age 0. */

@@ -41,6 +41,7 @@ function startEndpoint({ disposable = false, random = 0, unproven = false, secre
       handled.push({ request, respond });
     },
     dedupPolicyOf: () => policy,
+    withCaller: (peer) => peer,
     isUnproven: () => unproven,
     prove: ({ address }) => void proven.push(address),
     shorten: (_request, reply) => reply,
