@@ -6,7 +6,7 @@ import { createRateLimitedLog, type Log } from '../base/log.js';
 import type { Config, ListenedPort } from '../config/schema.js';
 import type { Registry } from '../handlers/registry.js';
 import type { Security } from '../security/security.js';
-import { type Endpoint, formatEndpoint } from '../transport/endpoint.js';
+import { formatEndpoint, rangeOfAddress } from '../transport/endpoint.js';
 import type { Datagram } from '../transport/transport.js';
 import { createCoapServer } from './coap/server.js';
 import { decode } from './codec/decode.js';
@@ -158,7 +158,7 @@ export function createPipeline(options: PipelineOptions) {
     const details = { source: formatEndpoint(source), bytes: bytes.length };
     minuteLog(
       cause,
-      cause === 'source' ? { ...details, admitBy: `allow: [${asRange(source)}]` } : details,
+      cause === 'source' ? { ...details, admitBy: `allow: [${rangeOfAddress(source.address)}]` } : details,
       'datagram refused',
     );
   }
@@ -264,7 +264,3 @@ function decodeAgain({ request, port, format, name }: JournalCommand) {
   if (decoded === undefined || decoded.format === 'coap') throw new Error(`its request cannot be read as ${format}`);
   return decoded;
 }
-
-/** Returns a range with one address; a link-local address loses its zone (`%eth0`). */
-const asRange = ({ address }: Endpoint) =>
-  address.includes(':') ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;

@@ -20,5 +20,9 @@ export const plainAddress = (address: string): string =>
  */
 export const isVersion6 = (address: string): boolean => address.includes(':');
 
+/** Returns the range that has one address; a link-local address loses its zone (`%eth0`). */
+export const rangeOfAddress = (address: string): string =>
+  isVersion6(address) ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;
+
 /** Whether an address is of this host only: the kernel takes no such source from a network. */
 export const isLoopback = (address: string): boolean => address.startsWith('127.') || address === '::1';

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net';
 import { CARRIER_RANGE, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import { type Endpoint, isVersion6 } from '../../transport/endpoint.js';
+import { type Endpoint, isVersion6, rangeOfAddress } from '../../transport/endpoint.js';
 import type { Datagram } from '../../transport/transport.js';
 
 /** Why a datagram is refused. */
@@ -28,7 +28,7 @@ export function createAdmission(allow: readonly string[]): (datagram: Datagram) 
  * as a repeat of a command can come from another of the carrier's addresses and ports.
  */
 export function createCarrierCheck(gateway: Endpoint): (address: string) => boolean {
-  return inRanges([CARRIER_RANGE, `${gateway.address}/${isVersion6(gateway.address) ? 128 : 32}`]);
+  return inRanges([CARRIER_RANGE, rangeOfAddress(gateway.address)]);
 }
 
 /** Tells whether an address is in one of the ranges. */

@@ -1,3 +1,5 @@
+import { rangeOfAddress } from '../../transport/endpoint.js';
+
 /** How many of the last commands are looked back at. */
 const MAX_COMMANDS = 1000;
 /** Most addresses that are told apart. Whoever has many addresses cannot make the list grow. */
@@ -48,7 +50,7 @@ export function createSources() {
  */
 export function narrowAllow({ addresses, others }: CommandSources): string | undefined {
   if (addresses.length === 0 || addresses.length > MAX_SUGGESTED || others > 0) return undefined;
-  return `allow: [${addresses.map(({ address }) => rangeOf(address)).join(', ')}]`;
+  return `allow: [${addresses.map(({ address }) => rangeOfAddress(address)).join(', ')}]`;
 }
 
 /** Lists the addresses with their numbers of commands, in one line for `status` and the doctor. */
@@ -59,7 +61,3 @@ export function describeSources({ addresses, others }: CommandSources): string {
   const listed = named.map(({ address, commands }) => `${address} (${commands})`);
   return [...listed, ...(rest > 0 ? [`others (${rest})`] : [])].join(', ');
 }
-
-/** Returns the range of one address; a link-local address loses its zone (`%eth0`). */
-const rangeOf = (address: string): string =>
-  address.includes(':') ? `${address.replace(/%.*/, '')}/128` : `${address}/32`;

@@ -1,6 +1,7 @@
 import type { SupersimError } from '../../../../shared/errors.js';
 import { inRanges } from '../../../command/peers/admit.js';
 import { describeSources, narrowAllow } from '../../../command/stats/sources.js';
+import { rangeOfAddress } from '../../../transport/endpoint.js';
 import { defineCheck } from '../../check.js';
 import type { Status } from '../../context.js';
 import { failure, good, type Judgement, note, warning } from '../../finding.js';
@@ -71,8 +72,7 @@ function judgeRefused(
     );
   }
   if (cause === 'source') {
-    const range = `${address.replace(/%.*/, '')}/${address.includes(':') ? 128 : 32}`;
-    const remedy = `If commands come from there, add \`${range}\` to \`allow\`. If not, there is nothing to do: its datagrams are not answered.`;
+    const remedy = `If commands come from there, add \`${rangeOfAddress(address)}\` to \`allow\`. If not, there is nothing to do: its datagrams are not answered.`;
     return warning(looked, `${address} is not admitted: ${when}`, remedy);
   }
   if (cause === 'overload') {
