@@ -97,8 +97,7 @@ export function createProtectedRequests<Peer extends CoapPeer>(
       protection.withdrawChallenge(opened);
       count('numbers', received);
     };
-    if (opened.hold()) answer();
-    else numbers.wait(answer, giveUp);
+    numbers.wait(answer, giveUp);
   }
 
   function answerOrChallenge(

@@ -109,8 +109,10 @@ export function createResources(options: ResourceOptions) {
     dedupPolicyOf(message: CoapMessage, caller: Caller): DedupPolicy {
       const request = requestOf(message);
       if ('diagnostic' in request || isDiscovery(request) || asksForLaterBlock(request)) return 'none';
-      const handler = findHandler(request, caller);
-      if ('code' in handler) return handler.code === '4.04' ? 'lookup' : 'none';
+      const handler = handlerOf(request);
+      if (handler === undefined) return 'lookup';
+      // Whether it may run is judged before anything else is answered.
+      if (!takesMethod(handler, request) && authorize(handler, caller) === undefined) return 'none';
       return dedupPolicyFor(handler, authorize, caller);
     },
 
@@ -132,13 +134,11 @@ export function createResources(options: ResourceOptions) {
   function planFor(message: CoapMessage, peer: Requester, context: RequestContext): Plan | ResponseParts {
     const request = requestOf(message);
     if ('diagnostic' in request) return plainParts(diagnostic(request.code, request.diagnostic));
-    const known = handlerOf(request);
-    const denial = authorize(known, peer.caller);
+    const handler = handlerOf(request);
+    const denial = authorize(handler, peer.caller);
     if (denial !== undefined) {
       // A command is refused as such, and no block of it is kept.
-      return known === undefined
-        ? deniedParts(denial)
-        : { handler: known, request, body: request.payload, options: [] };
+      return handler === undefined ? deniedParts(denial) : { handler, request, body: request.payload, options: [] };
     }
     const laterBlock = asksForLaterBlock(request);
     const kept = laterBlock ? transfers.kept(request, peer, now()) : undefined;
@@ -146,8 +146,8 @@ export function createResources(options: ResourceOptions) {
     if (kept !== undefined)
       return fitResponse(kept, { request, token, largest: largestExponent(), limit: context.limit() });
     if (isDiscovery(request)) return startBlocks(discover(request, peer.caller), request, token, peer, context.limit());
-    const handler = findHandler(request, peer.caller);
-    if ('code' in handler) return plainParts(handler);
+    if (handler === undefined) return plainParts(unknownCommand(request));
+    if (!takesMethod(handler, request)) return plainParts(wrongMethod(request));
     const whole: Plan = { handler, request, body: request.payload, options: [] };
     if (laterBlock && !handler.safe) return plainParts(diagnostic('4.08', 'the transfer is not in progress'));
     if (request.block1 === undefined) return whole;
@@ -194,19 +194,6 @@ export function createResources(options: ResourceOptions) {
     return Buffer.from(
       formatLinks([...registry.values()].filter((handler) => authorize(handler, caller) === undefined)),
     );
-  }
-
-  function findHandler(request: CoapRequest, caller: Caller): Handler | CoapResponse {
-    const { path, method } = request;
-    const handler = handlerOf(request);
-    if (handler === undefined) {
-      const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
-      return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
-    }
-    // Whether it may run is judged before anything else is answered.
-    if (authorize(handler, caller) !== undefined) return handler;
-    if (method === METHOD.post || (method === METHOD.get && handler.safe)) return handler;
-    return diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
   }
 
   function run(plan: Plan, message: CoapMessage, peer: Requester, context: RequestContext, done: Done): void {
@@ -292,6 +279,17 @@ interface Plan {
   /** Further options of the response. */
   readonly options: readonly Option[];
 }
+
+function unknownCommand({ path }: CoapRequest): CoapResponse {
+  const where = utf8Head(path.join('/'), MAX_NAME_LENGTH);
+  return diagnostic('4.04', `unknown-command: there is no command at /${where}`);
+}
+
+const takesMethod = ({ safe }: Handler, { method }: CoapRequest): boolean =>
+  method === METHOD.post || (method === METHOD.get && safe);
+
+const wrongMethod = ({ method }: CoapRequest): CoapResponse =>
+  diagnostic('4.05', method === METHOD.get ? 'the command is not safe: use POST' : 'use POST');
 
 const cannotMake = (accept: number) => `content format ${accept} cannot be made`;
 
