@@ -25,6 +25,7 @@ import {
 } from '../dedup/entry.js';
 import { seenReplyOf } from '../journal/handle.js';
 import type { Found, Then } from '../journal/types.js';
+import type { Stats } from '../stats/stats.js';
 import { createProtectedRequests, isProtected, type ProtectedOptions } from './protected-requests.js';
 import type { CoapPeer, ReceivedRequest, ResponseParts } from './received-request.js';
 
@@ -57,6 +58,7 @@ export interface CoapExchange<Peer extends CoapPeer> extends ReceivedRequest<Pee
 }
 
 export interface EndpointOptions<Peer extends CoapPeer> extends ProtectedOptions {
+  readonly stats: Pick<Stats, 'repeated' | 'denied'>;
   readonly duplicates: DuplicateTable;
   /** Calls `then` with what the journal knows of a request that the table does not have: at once, or later. */
   readonly find: (key: DatagramKey, peer: string, then: Then) => void;

@@ -19,7 +19,7 @@ export interface ProtectedOptions {
     'open' | 'reopen' | 'accept' | 'admitChallenge' | 'withdrawChallenge' | 'challenge'
   >;
   readonly numbers: Pick<SequenceNumbers, 'wait'>;
-  readonly stats: Pick<Stats, 'repeated' | 'denied'>;
+  readonly stats: Pick<Stats, 'denied'>;
 }
 
 /** What the message layer does for a protected request as for any other. */
@@ -108,7 +108,7 @@ export function createProtectedRequests<Peer extends CoapPeer>(
   ): void {
     if (layer.isAnsweredByTable(next, policy) || layer.isAnsweredByJournal(next, found)) return;
     if (found?.kind === 'unknown') layer.refuse(next, found.error.message);
-    // Whoever repeats it after a challenge would have it run, and it may have run before.
+    // A sender that repeats it after a challenge would have it run, and it may have run before.
     else if (found?.kind === 'lost' && policy === 'track') layer.begin(next, policy, true);
     else challenge(next, opened);
   }

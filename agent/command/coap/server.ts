@@ -4,7 +4,7 @@ import type { Reply } from '../../../shared/command.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { Log } from '../../base/log.js';
 import type { Registry } from '../../handlers/registry.js';
-import type { Access, Caller } from '../../security/authorize.js';
+import type { Caller } from '../../security/authorize.js';
 import type { OpenedRequest } from '../../security/protection.js';
 import type { Security } from '../../security/security.js';
 import type { Datagram } from '../../transport/transport.js';
@@ -29,7 +29,7 @@ const PROTECTION_BYTES = 18;
 
 export interface CoapServerOptions {
   readonly registry: Registry;
-  readonly security: Pick<Security, 'protection' | 'numbers'> & { readonly access: Access };
+  readonly security: Pick<Security, 'access' | 'protection' | 'numbers'>;
   readonly lives: Lives;
   readonly duplicates: DuplicateTable;
   readonly stats: Pick<Stats, 'repeated' | 'transferDropped' | 'denied'>;
