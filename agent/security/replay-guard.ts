@@ -8,6 +8,7 @@ import {
 } from '../../shared/oscore/replay-window.js';
 import { ECHO_MS, type EchoValues } from './echo.js';
 import type { DeviceKey } from './key-file.js';
+import { createSecondLimit } from './second-limit.js';
 
 /**
  * The freshness of a verified request: `fresh`; `replay`, as it was accepted before, or is too old to be known; `unknown`,
@@ -29,11 +30,11 @@ interface Guard {
   readonly challenged: Set<number>;
   /** The highest number that was answered with a challenge: none up to it runs later without Echo. */
   highestChallenged: number;
-  /** How many lower ones were challenged in the second that this is, in monotonic seconds. */
-  lower: { second: number; count: number };
+  /** Tells whether a lower one may be challenged now, and counts it. */
+  readonly mayChallengeLower: () => boolean;
 }
 
-/** Most challenged numbers that are remembered: who has recorded so many requests can have them challenged in turn. */
+/** Most challenged numbers that are remembered: an attacker who has recorded more requests can have them challenged in turn. */
 export const MAX_CHALLENGED = 256;
 /** Most challenges in a second for numbers that are lower than one before: mostly of requests that were recorded. */
 export const MAX_LOWER_CHALLENGES = 16;
@@ -49,7 +50,7 @@ export interface ReplayGuard {
   accept(key: DeviceKey, number: number): void;
   /**
    * Tells whether a request whose freshness is `unknown` is to be challenged: once, and a number that is lower than one
-   * before only at a limited rate. An operator's newest request is always challenged, whoever sends old ones again.
+   * before only at a limited rate. An operator's newest request is always challenged, even while others send old ones again.
    */
   admitChallenge(key: DeviceKey, number: number): boolean;
   /** Takes back what was admitted: the challenge was not sent. */
@@ -85,19 +86,14 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       isDoubtfulUntil: 0,
       challenged: new Set(),
       highestChallenged: -1,
-      lower: { second: 0, count: 0 },
+      mayChallengeLower: createSecondLimit(MAX_LOWER_CHALLENGES, now),
     };
     guards.set(fingerprint, added);
     return added;
   }
 
-  function mayChallenge({ highestChallenged, lower }: Guard, number: number): boolean {
-    if (number > highestChallenged) return true;
-    const second = Math.floor(now() / 1000);
-    if (second !== lower.second) lower.count = 0;
-    lower.second = second;
-    return lower.count++ < MAX_LOWER_CHALLENGES;
-  }
+  const mayChallenge = ({ highestChallenged, mayChallengeLower }: Guard, number: number): boolean =>
+    number > highestChallenged || mayChallengeLower();
 
   const isShownFresh = ({ subject }: Guard, echo: Uint8Array | undefined) =>
     echo !== undefined && echoes.isOurs(subject, echo);

@@ -2,6 +2,7 @@ import type { CoapMessage } from '../../../shared/coap/message.js';
 import { findOption, OPTION, uintOption } from '../../../shared/coap/options.js';
 import type { Caller } from '../../security/authorize.js';
 import type { OpenedRequest, ProtectedRefusal, Protection } from '../../security/protection.js';
+import { createSecondLimit } from '../../security/second-limit.js';
 import type { SequenceNumbers } from '../../security/sequence-numbers.js';
 import type { DatagramKey, DedupPolicy } from '../dedup/entry.js';
 import type { Found, Then } from '../journal/types.js';
@@ -49,9 +50,7 @@ export function createProtectedRequests<Peer extends CoapPeer>(
   { protection, numbers, stats }: ProtectedOptions,
   layer: MessageLayer<Peer>,
 ) {
-  let second = 0;
-  /** Unprotected errors in this second. */
-  let errors = 0;
+  const mayTell = createSecondLimit(MAX_ERRORS_PER_SECOND);
 
   /** @param received not opened */
   function receive(received: ReceivedRequest<Peer>): void {
@@ -139,13 +138,6 @@ export function createProtectedRequests<Peer extends CoapPeer>(
     if (received.peer.name !== GATEWAY_PEER && mayTell()) {
       layer.sendAtOnce(received, unprotectedError(reason), 'signal');
     }
-  }
-
-  function mayTell(): boolean {
-    const now = Math.floor(performance.now() / 1000);
-    if (now !== second) errors = 0;
-    second = now;
-    return errors++ < MAX_ERRORS_PER_SECOND;
   }
 
   const count = (cause: DenialCause, { peer, key }: ReceivedRequest<Peer>): void =>
