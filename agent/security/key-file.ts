@@ -22,7 +22,7 @@ export interface DeviceKey {
 const ALL_BELOW = '.*';
 const FINGERPRINT_DIGITS = 16;
 
-/** Whoever mixes up the members would have the secret shown. */
+/** Text that may be a secret in the wrong member: the error about that member must not show it. */
 const SECRET_LIKE = /^[0-9a-f]{32,}$/i;
 
 const isPattern = (text: string): boolean => {

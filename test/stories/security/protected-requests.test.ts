@@ -518,7 +518,7 @@ describe('a device with a key', () => {
     expect(seen).toHaveLength(1);
   });
 
-  it('runs commands that end or change it for whoever has the key', async () => {
+  it('runs commands that end or change it for a holder of the key', async () => {
     const { handler, seen } = lookingHandler('look', () => 1);
     const wired = await startProtected({ handlers: [handler] });
     const known = wired.registry.get('look');
