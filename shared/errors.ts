@@ -235,6 +235,25 @@ export const ERRORS = {
     meaning: 'Other users can read the profile file with the credentials.',
     remedy: 'Run `chmod 600` on the file.',
   },
+  'key-required': {
+    meaning: 'The SIM has a key, and this would be sent to it unprotected; nothing was sent.',
+    remedy:
+      'Use `supersim request`, without `--format`: CoAP is what can be protected. To a port of the device that takes unprotected commands, `supersim send --unprotected`.',
+  },
+  'key-revoked': {
+    meaning: 'The SIM’s key was revoked, and it has no other; nothing was sent.',
+    remedy: 'Give its device a new key: `supersim keys device` makes the file.',
+  },
+  'keys-copied': {
+    meaning:
+      'The file with the keys was copied or moved from another machine or folder. Two copies would use the same sequence numbers, which exposes what they protect: nothing is protected with this one.',
+    remedy: 'Run `supersim keys operator --new` here, and give the devices the new key files; or use the original.',
+  },
+  'keys-unusable': {
+    meaning: 'The file with the keys cannot be read or written, or is damaged; nothing was sent.',
+    remedy:
+      'Check the path in the message, its permissions and whether its disk is full; else restore it from a backup.',
+  },
   'unknown-error': {
     meaning: 'The device reported an unknown error code; the command may have run.',
     remedy: 'Read the message; the device may run a newer version than the sender.',

@@ -45,7 +45,17 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['doctor'],
     ['cli'],
   ],
-  sender: [['base'], ['webhooks'], ['api'], ['replies'], ['request'], ['broadcast', 'listen'], ['index'], ['cli']],
+  sender: [
+    ['base'],
+    ['security'],
+    ['webhooks'],
+    ['api'],
+    ['replies'],
+    ['request'],
+    ['broadcast', 'listen'],
+    ['index'],
+    ['cli'],
+  ],
   loopback: [
     ['vendor-error', 'vendor-assumptions'],
     ['account'],

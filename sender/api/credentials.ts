@@ -1,11 +1,10 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
+import { defaultProfile } from '../base/profile-path.js';
 import type { WebhookSecrets } from '../webhooks/sign.js';
 import type { Credentials } from './provider.js';
 
@@ -113,11 +112,6 @@ function pairIn(env: NodeJS.ProcessEnv, user: string, secret: string): [string, 
 
 const withUrl = (credentials: Credentials, baseUrl: string | undefined): Credentials =>
   baseUrl === undefined ? credentials : { ...credentials, baseUrl };
-
-/** Returns `~/.config/supersim/profile.yaml`, or the same under XDG_CONFIG_HOME. */
-function defaultProfile(env: NodeJS.ProcessEnv): string {
-  return join(env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config'), 'supersim', 'profile.yaml');
-}
 
 async function readProfile(path: string): Promise<Profile> {
   const file = await openProfile(path);
