@@ -5,10 +5,12 @@ import { realIo } from '../api/http.js';
 import { createRateLimiter } from '../base/rate-limiter.js';
 import type { ReplySource } from '../replies/polling.js';
 import type { RequestParams } from '../request/params.js';
+import type { RequestProtection } from '../request/protection.js';
 import { createRequester, type RequestOptions } from '../request/request.js';
 import { makeEnding, type RequestError, type RequestResult } from '../request/result.js';
+import { endBefore } from '../request/run-request.js';
 import { isRecent, JOURNAL_LOST, mayHaveLostJournal, TOO_OLD } from './device-memory.js';
-import type { BroadcastResult } from './memory.js';
+import type { BroadcastMemory, BroadcastResult } from './memory.js';
 import type { BroadcastCommand, BroadcastOptions } from './options.js';
 import { createOutageTracker } from './outage.js';
 import { createPostLimit } from './post-limit.js';
@@ -41,11 +43,13 @@ export function createAskSim(
   replies: ReplySource,
   stop: AbortController,
 ): AskSim {
-  const { client, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
+  const { client, security, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
   const { signal } = stop;
   const outage = createOutageTracker(options.onOutage);
   const postLimit = createPostLimit();
   const limiter = createRateLimiter({ maxConcurrent: postLimit.current, rate });
+
+  const find = client.sim && (async (name: string) => client.sim?.(name));
 
   /** Stops the broadcast when the credentials are refused, be it to post or to read replies. */
   function stopIfForbidden(error: unknown): void {
@@ -97,7 +101,8 @@ export function createAskSim(
       setSimSid: (name, simSid) => replies.setSimSid?.(name, simSid),
     };
     const request = createRequester({
-      client: { create, pages: (filters) => client.pages(filters) },
+      client: { create, pages: (filters) => client.pages(filters), sim: find },
+      security,
       replies: guardedReplies,
       callbackUrl,
       timeScale,
@@ -153,7 +158,7 @@ export function createAskSim(
     const ping = await ask(sim, pingIn(command.format), slot);
     const { journal, apiCalls, timings } = ping;
     if (ping.outcome === 'not-sent' || ping.outcome === 'no-answer') {
-      return { outcome: 'no-answer', error: noPing(ping.error), attempts: 0, apiCalls, timings };
+      return { outcome: 'no-answer', error: noPing(ping.error), authentic: false, attempts: 0, apiCalls, timings };
     }
     if (mayHaveLostJournal({ startedAt, journal: memory?.journal?.(sim) }, journal)) {
       return { ...notAsked(JOURNAL_LOST), apiCalls, timings };
@@ -164,20 +169,49 @@ export function createAskSim(
     return { ...result, apiCalls: apiCalls + result.apiCalls };
   }
 
-  return async (sim) => {
-    const slot = await acquireSlot();
-    const startedAt =
-      slot &&
-      (await memory?.start(sim).catch((error: unknown) => {
-        slot();
-        throw error;
-      }));
+  /** Records the start. @returns the request, and when an earlier process started it; the error of a key otherwise */
+  async function start(sim: string, { identity, start: begin, setProtection }: BroadcastMemory) {
+    const { protection, ...own } = identity(sim);
+    const key = protection?.key ?? (await keyOf(sim));
+    if (typeof key === 'object') return { startedAt: await begin(sim), error: key.error };
+    const startedAt = await begin(sim, ...(key === undefined ? [] : [key]));
+    // One that was started without a key, and has one now, stays without.
+    const mine = key !== undefined && startedAt === undefined ? { key, numbers: [] } : undefined;
+    const onProtection = async (next: RequestProtection) => setProtection?.(sim, next);
+    return { startedAt, options: { identity: { ...own, protection: protection ?? mine }, onProtection } };
+  }
+
+  /** @returns the id of the SIM's key, or why it cannot be used */
+  const keyOf = async (sim: string): Promise<string | undefined | { readonly error: unknown }> => {
+    try {
+      return (await security?.keyFor(sim, find))?.id;
+    } catch (error) {
+      stopIfForbidden(error);
+      return { error };
+    }
+  };
+
+  async function askRemembered(sim: string, slot: Release | undefined): Promise<RequestResult> {
     const { name, params, ...own } = command;
     const { deadline } = options;
+    if (memory === undefined || slot === undefined)
+      return ask(sim, { name, params, options: { ...own, deadline } }, slot);
+    const started = await start(sim, memory).catch((error: unknown) => {
+      slot();
+      throw error;
+    });
+    const { startedAt } = started;
     const again = startedAt !== undefined;
-    const request = { name, params, options: { ...own, deadline, identity: memory?.identity(sim), again } };
-    const asked = again ? askAgain(sim, request, startedAt, slot) : ask(sim, request, slot);
-    const result = { sim, ...(await asked) };
+    if (started.options === undefined) {
+      slot();
+      return endBefore(started.error, again);
+    }
+    const request = { name, params, options: { ...own, deadline, again, ...started.options } };
+    return again ? askAgain(sim, request, startedAt, slot) : ask(sim, request, slot);
+  }
+
+  return async (sim) => {
+    const result = { sim, ...(await askRemembered(sim, await acquireSlot())) };
     await memory?.end(result);
     return result;
   };
@@ -195,6 +229,7 @@ const wasStopped = (result: RequestResult) => result.outcome !== 'done' && resul
 /** The result of a SIM that may have run the command earlier, and is not asked. */
 const notAsked = (message: string): RequestResult => ({
   ...makeEnding('no-answer', 'no-answer', message),
+  authentic: false,
   attempts: 0,
   apiCalls: 0,
   timings: { ended: 0 },

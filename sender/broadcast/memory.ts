@@ -1,3 +1,4 @@
+import type { RequestProtection } from '../request/protection.js';
 import type { RequestIdentity } from '../request/request.js';
 import type { RequestResult } from '../request/result.js';
 
@@ -6,14 +7,20 @@ export type BroadcastResult = RequestResult & { readonly sim: string };
 
 /** The state of a broadcast outside the process, so that another process can resume it. */
 export interface BroadcastMemory {
-  /** Returns the identity of a SIM's request, always the same: a device recognises a repeat by it. */
+  /**
+   * Returns the identity of a SIM's request, always the same: a device recognises a repeat by it. With what
+   * {@link setProtection} was given for this SIM, also by an earlier process, or `start` with a key.
+   */
   identity(sim: string): RequestIdentity;
   /**
    * Called, and awaited, before the first datagram to a SIM: from here on it may have been sent.
    *
+   * @param key the id of the key that the request will be protected with
    * @returns when an earlier process called it for this SIM, in milliseconds since 1970
    */
-  start(sim: string): Promise<number | undefined>;
+  start(sim: string, key?: string): Promise<number | undefined>;
+  /** Called, and awaited, before a datagram with a new sequence number leaves. Needed where SIMs have keys. */
+  setProtection?(sim: string, protection: RequestProtection): Promise<void>;
   /** Returns the ID of the device's journal that {@link setJournal} was given for this SIM, also by an earlier process. */
   journal?(sim: string): string | undefined;
   /**

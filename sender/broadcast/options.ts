@@ -2,7 +2,7 @@ import type { Duration } from '../../shared/duration.js';
 import type { IpCommandClient } from '../api/client.js';
 import type { ReplySource } from '../replies/polling.js';
 import type { RequestParams } from '../request/params.js';
-import type { RequestFormat } from '../request/request.js';
+import type { RequesterOptions, RequestFormat, SimLookup } from '../request/request.js';
 import type { Canary } from './canary.js';
 import type { BroadcastMemory } from './memory.js';
 
@@ -21,7 +21,11 @@ export interface BroadcastCommand {
 }
 
 export interface BroadcastOptions {
-  readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'> & Partial<Pick<IpCommandClient, 'maxPageSize'>>;
+  readonly client: Pick<IpCommandClient, 'create' | 'pages' | 'sims'> &
+    Partial<Pick<IpCommandClient, 'maxPageSize'>> &
+    SimLookup;
+  /** The keys, as in `createRequester`. */
+  readonly security?: RequesterOptions['security'];
   /** Default: `accountReplies` of the client. */
   readonly replies?: ReplySource | undefined;
   /** Milliseconds from one read of the list to the next by the default of `replies`; default 1000. */

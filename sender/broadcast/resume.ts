@@ -1,3 +1,4 @@
+import type { RequestProtection } from '../request/protection.js';
 import { broadcastFrom } from './broadcast.js';
 import { canaryCount, createCanaryGroup } from './canary.js';
 import { requestIdentityOf } from './identity.js';
@@ -25,6 +26,7 @@ export async function* runBroadcast(
   const command = { name, params, format, get };
   const startedAt = new Map<string, number>();
   const journals = new Map<string, string>();
+  const protections = new Map<string, RequestProtection>();
 
   let failure: { readonly error: unknown } | undefined;
 
@@ -33,10 +35,11 @@ export async function* runBroadcast(
     for (let known = 0; ; ) {
       const { isWhole, total } = state;
       let last = total;
-      for (const { position, sim, started_at, journal } of state.pending(known)) {
+      for (const { position, sim, started_at, journal, protection } of state.pending(known)) {
         last = Math.max(last, position);
         if (started_at !== null) startedAt.set(sim, Date.parse(started_at));
         if (journal !== null) journals.set(sim, journal);
+        if (protection !== null) protections.set(sim, protection);
         yield sim;
       }
       if (isWhole) return;
@@ -51,17 +54,19 @@ export async function* runBroadcast(
   }
 
   const memory: BroadcastMemory = {
-    identity: (sim) => requestIdentityOf(state.seed, sim),
-    async start(sim) {
+    identity: (sim) => ({ ...requestIdentityOf(state.seed, sim), protection: protections.get(sim) }),
+    async start(sim, key) {
       const before = startedAt.get(sim);
       startedAt.delete(sim);
-      if (before === undefined) await state.start(sim);
+      if (before === undefined) await state.start(sim, key === undefined ? undefined : { key, numbers: [] });
       return before;
     },
+    setProtection: state.setProtection,
     journal: (sim) => journals.get(sim),
     setJournal: state.setJournal,
     async end(result) {
       journals.delete(result.sim);
+      protections.delete(result.sim);
       await state.end(result);
     },
   };

@@ -9,6 +9,7 @@ import { pollingReplies } from '../replies/polling.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT, REQUEST_FORMATS } from '../request/request.js';
 import type { RequestResult } from '../request/result.js';
 import type { RequestProgress } from '../request/run-request.js';
+import { openSecurity } from '../security/security.js';
 import { EXIT_BY_OUTCOME } from './exit.js';
 import { type CliIo, print, processIo } from './io.js';
 import { commonOptions, commonSchema, openClient } from './options.js';
@@ -100,6 +101,7 @@ export async function request(
   const args = checkInput(argsSchema, argv, 'the arguments');
   const params = paramsFromArgs(args);
   const client = await openClient({ profile: args.profile }, io);
+  const security = openSecurity({ profile: args.profile, env: io.env });
   const replies = pollingReplies(client, { interval: interval ?? milliseconds(args.interval), sleep: io.sleep });
   const { sim, name, get, format, port: devicePort } = args;
   const timeout = `${milliseconds(args.timeout)}ms` as const;
@@ -109,15 +111,21 @@ export async function request(
     if (io.stderr.isTTY === true) io.stderr.write(`${progressLine(progress)}\n`);
   };
   const options = { get, format, timeout, devicePort, deadline, signal, onProgress };
-  const result = await createRequester({ client, replies, timeScale })(sim, name, params, options);
-  await report(result, args.json, io);
-  return EXIT_BY_OUTCOME[result.outcome];
+  try {
+    const result = await createRequester({ client, security, replies, timeScale })(sim, name, params, options);
+    await report(result, args.json, io);
+    return EXIT_BY_OUTCOME[result.outcome];
+  } finally {
+    security.close();
+  }
 }
 
 function progressLine(progress: RequestProgress): string {
   switch (progress.type) {
     case 'sent':
       return progress.attempt === 1 ? 'sent' : `sent again (${progress.attempt})`;
+    case 'challenged':
+      return 'the device asked for proof that the command is new; sent with it';
     case 'accepted':
       return 'accepted: the device answers later';
     case 'block': {

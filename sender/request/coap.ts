@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Block, blockSize, exponentFor, findBlock, sliceBlock } from '../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../shared/coap/content-format.js';
 import { type CoapMessage, EMPTY_CODE, emptyMessage, formatMessage, parseMessage } from '../../shared/coap/message.js';
@@ -23,6 +24,10 @@ const DOWN_EXPONENT = exponentFor(DOWN_BLOCK_BYTES);
 const NOTHING = Buffer.alloc(0);
 /** Too many requests, and service unavailable: a repeat may succeed. */
 const BUSY_CODES: readonly string[] = ['4.29', '5.03'];
+/** Most challenges that one command answers; a device challenges once after each start. */
+export const MAX_CHALLENGES = 3;
+/** The datagrams of a command with Echo have tokens and message IDs from here on, those without it from 0. */
+const FIRST_WITH_ECHO = 0x4000;
 
 export interface CoapCommand {
   readonly name: string;
@@ -36,6 +41,10 @@ export interface CoapCommand {
   readonly tag: Buffer;
   /** Random, 0 to 65535; the message IDs of the request's datagrams count from here. */
   readonly messageId: number;
+  /** The Echo value with which the command was sent earlier. */
+  readonly echo?: Buffer | undefined;
+  /** Most bytes that its protection adds to a datagram; default 0. */
+  readonly overhead?: number | undefined;
 }
 
 /** A result of which some blocks have arrived. */
@@ -49,7 +58,8 @@ interface Received {
 /**
  * Makes the conversation of a command in CoAP (RFC 7252): one confirmable request, or several where its parameters
  * (Block1) or its result (Block2, RFC 7959) are sent in blocks. Each has a token and a message ID of its own; all have
- * the same Request-Tag.
+ * the same Request-Tag. A device that challenges a request (Echo, RFC 9175 §2.4) has not run the command: it is sent anew
+ * from its first block, with the value of the challenge.
  *
  * @throws SupersimError `bad-input`, `too-large`
  */
@@ -67,24 +77,38 @@ export function coapConversation(command: CoapCommand): Conversation {
   };
   const tokenOf = (index: number) => Buffer.concat([tag, Buffer.of(index >> 8, index & 0xff)]);
   const messageIdOf = (index: number) => (command.messageId + index) & 0xffff;
-  return checkSize(upload(0));
+  return checkSize(upload(0, command.echo, 0), command.overhead);
 
-  /** Makes the request, or this block of it. */
-  function upload(number: number): Conversation {
+  /** Makes the request, or this block of it. @param challenges how many have been answered */
+  function upload(number: number, echo: Buffer | undefined, challenges: number): Conversation {
     const { bytes, more } = sliceBlock(body.payload, number, DOWN_EXPONENT) ?? { bytes: NOTHING, more: false };
     const total = Math.ceil(body.payload.length / DOWN_BLOCK_BYTES);
     const block1 = { number, more, exponent: DOWN_EXPONENT };
     const size1 = number === 0 ? body.payload.length : undefined;
-    const parts = { ...common, ...body, ...(total > 1 && { block1, size1 }), payload: bytes };
+    const index = number + firstIndex(echo);
+    const parts = {
+      ...common,
+      ...body,
+      ...(total > 1 && { block1, size1 }),
+      ...(number === 0 && { echo }),
+      payload: bytes,
+    };
     return {
-      bytes: formatRequest(parts, messageIdOf(number), tokenOf(number)),
+      bytes: formatRequest(parts, messageIdOf(index), tokenOf(index)),
+      part: { block: number, echo },
       canRun: !more,
+      isSafe: get,
       interpret: (reply, repeated) =>
-        interpret(reply, number, (response) => {
-          if (response.code !== '2.31') return firstResponse(response, number, !more && repeated);
+        interpret(reply, index, (response) => {
+          const challenge = challengeOf(response);
+          if (challenge !== undefined && challenges < MAX_CHALLENGES) {
+            const next = upload(0, challenge, challenges + 1);
+            return { type: 'next', next, progress: { type: 'challenged' } };
+          }
+          if (response.code !== '2.31') return firstResponse(response, index, !more && repeated);
           if (!more) return undefined;
           const block = { way: 'down', number: number + 1, total } as const;
-          return { type: 'next', next: upload(number + 1), block };
+          return { type: 'next', next: upload(number + 1, echo, challenges), progress: { type: 'block', block } };
         }),
     };
   }
@@ -135,7 +159,8 @@ export function coapConversation(command: CoapCommand): Conversation {
           return more({ first, body, exponent: block.exponent }, index, block);
         }),
     };
-    return { type: 'next', next, block: { way: 'up', number: done, ...(blocks !== undefined && { total: blocks }) } };
+    const block = { way: 'up', number: done, ...(blocks !== undefined && { total: blocks }) } as const;
+    return { type: 'next', next, progress: { type: 'block', block } };
   }
 
   /** Interprets a message if it belongs to the datagram with this index. */
@@ -159,11 +184,21 @@ export function coapConversation(command: CoapCommand): Conversation {
   }
 }
 
-function checkSize(conversation: Conversation): Conversation {
-  const { length } = conversation.bytes;
+function checkSize(conversation: Conversation, overhead = 0): Conversation {
+  const length = conversation.bytes.length + overhead;
   if (length <= SAFE_BINARY_BYTES) return conversation;
   throw new SupersimError('too-large', `the request has ${length} bytes; a datagram holds ${SAFE_BINARY_BYTES}`);
 }
+
+/** The message IDs of a command with another Echo value are others, as the datagrams are. */
+const firstIndex = (echo: Buffer | undefined): number =>
+  echo === undefined
+    ? 0
+    : FIRST_WITH_ECHO + (createHash('sha256').update(echo).digest().readUInt16BE() % FIRST_WITH_ECHO);
+
+/** Returns the Echo value of a challenge (RFC 9175 §2.4). */
+const challengeOf = ({ code, options }: CoapMessage): Buffer | undefined =>
+  code === '4.01' ? findOption(options, OPTION.echo) : undefined;
 
 function tryParse(bytes: Buffer): CoapMessage | undefined {
   try {

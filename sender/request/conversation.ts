@@ -18,15 +18,29 @@ export type Interpretation =
   | {
       readonly type: 'next';
       readonly next: Conversation;
-      readonly block: BlockProgress;
+      /** The progress that this is; `challenged`: the device asks for proof that the command is new (RFC 9175). */
+      readonly progress: { readonly type: 'block'; readonly block: BlockProgress } | { readonly type: 'challenged' };
       readonly acknowledge?: Buffer;
     }
   | { readonly type: 'end'; readonly ending: RequestEnding; readonly acknowledge?: Buffer }
   | undefined;
 
+/** Which datagram of a command this is. A command that is continued later sends it with the same protection. */
+export interface CommandPart {
+  /** Number of the block, from 0. */
+  readonly block: number;
+  /** The Echo value that the command carries in its first block. */
+  readonly echo: Buffer | undefined;
+}
+
 /** The exchange of one request in one format: the datagram to send now, and how replies are read. Immutable. */
 export interface Conversation {
+  /** The datagram before it is protected. */
   readonly bytes: Buffer;
+  /** Undefined for a datagram that only fetches more of a result. */
+  readonly part?: CommandPart | undefined;
+  /** Whether the device may run the command twice. */
+  readonly isSafe?: boolean | undefined;
   /** Whether the device can run the command once it has this datagram: false for a block before the last. */
   readonly canRun: boolean;
   /** Set once the command has ended and its result has begun to arrive: the outcome if the rest does not arrive. */

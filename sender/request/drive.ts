@@ -13,7 +13,7 @@ import type { RequestEnding } from './result.js';
 /** Performs the effects of a request. */
 export interface Actions {
   /** Posts a datagram; resolves to the result, and never rejects. */
-  post(number: number, bytes: Buffer): Promise<RequestInput>;
+  post(number: number, conversation: Conversation): Promise<RequestInput>;
   acknowledge(bytes: Buffer): void;
   progress(effect: Exclude<RequestEffect, { type: 'post' | 'acknowledge' | 'end' }>): void;
 }
@@ -39,7 +39,7 @@ export function drive(settings: RequestSettings, conversation: Conversation, act
   function perform(effect: RequestEffect): void {
     switch (effect.type) {
       case 'post':
-        void actions.post(effect.number, effect.bytes).then(feed);
+        void actions.post(effect.number, effect.conversation).then(feed);
         break;
       case 'acknowledge':
         actions.acknowledge(effect.bytes);

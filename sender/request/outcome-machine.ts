@@ -71,12 +71,13 @@ export type RequestInput =
   | { readonly type: 'abort' };
 
 export type RequestEffect =
-  | { readonly type: 'post'; readonly number: number; readonly bytes: Buffer }
+  | { readonly type: 'post'; readonly number: number; readonly conversation: Conversation }
   /** To be sent once; a failure is ignored. */
   | { readonly type: 'acknowledge'; readonly bytes: Buffer }
   | { readonly type: 'sent'; readonly attempt: number }
   | { readonly type: 'accepted' }
   | { readonly type: 'block'; readonly block: BlockProgress }
+  | { readonly type: 'challenged' }
   | { readonly type: 'end'; readonly ending: RequestEnding };
 
 export interface RequestStep {
@@ -150,7 +151,7 @@ function post(state: RequestState, effects: readonly RequestEffect[]): RequestSt
   const attempts = Math.max(state.attempts, posts.length);
   // The next copy waits for the result of this post.
   const next = { ...state, posts, posted: number, attempts, repeatAt: Number.POSITIVE_INFINITY };
-  return { state: next, effects: [...effects, { type: 'post', number, bytes: state.conversation.bytes }] };
+  return { state: next, effects: [...effects, { type: 'post', number, conversation: state.conversation }] };
 }
 
 function tick({ deadlineAt }: RequestSettings, state: RequestState, now: number): RequestStep {
@@ -231,7 +232,7 @@ function received(settings: RequestSettings, state: RequestState, reply: Interpr
       return { state: { ...state, unrecorded: true }, effects: acknowledgement(reply) };
     case 'next': {
       const next = send(settings, state, reply.next, now);
-      return { ...next, effects: [...acknowledgement(reply), { type: 'block', block: reply.block }, ...next.effects] };
+      return { ...next, effects: [...acknowledgement(reply), reply.progress, ...next.effects] };
     }
     case 'end': {
       const last = end(state, reply.ending);

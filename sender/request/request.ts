@@ -4,15 +4,20 @@ import { checkInput } from '../../shared/check-input.js';
 import { GATEWAY, scaled } from '../../shared/coap/parameters.js';
 import { COMMAND_NAME, MAX_NAME_LENGTH } from '../../shared/command.js';
 import { type Duration, durationSchema, milliseconds } from '../../shared/duration.js';
+import { SupersimError } from '../../shared/errors.js';
 import { DEVICE_PORT, type REMEMBERED } from '../../shared/limits.js';
+import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
 import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
-import { coapConversation } from './coap.js';
+import type { OperatorKey } from '../security/operator-key.js';
+import type { SenderSecurity } from '../security/security.js';
+import { coapConversation, DOWN_BLOCK_BYTES, MAX_RESULT_BYTES } from './coap.js';
 import type { Conversation } from './conversation.js';
 import type { RequestParams } from './params.js';
 import { plainConversation } from './plain-formats.js';
+import { createDatagramProtection, overheadOf, type RequestProtection, type StoreProtection } from './protection.js';
 import type { RequestResult } from './result.js';
-import { type RequestProgress, runRequest } from './run-request.js';
+import { endBefore, type RequestProgress, runRequest } from './run-request.js';
 
 /** The formats in which a command can be sent. */
 export const REQUEST_FORMATS = ['coap', 'json', 'cbor', 'text'] as const;
@@ -31,6 +36,11 @@ export interface RequestIdentity {
   readonly tag: Uint8Array;
   /** 0 to 65535. */
   readonly messageId: number;
+  /**
+   * How it was protected, as `onProtection` of the options was told; without it a request that is made `again` was made
+   * without protection before.
+   */
+  readonly protection?: RequestProtection | undefined;
 }
 
 export interface RequestOptions {
@@ -56,6 +66,11 @@ export interface RequestOptions {
   /** Stops the request: it ends as `not-sent` if nothing was sent, else as `no-answer`. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: RequestProgress) => void) | undefined;
+  /**
+   * Told how the request is protected, before a datagram with a new sequence number leaves. Store it with the identity
+   * to make the request again: it is then the same datagrams, which the device recognises.
+   */
+  readonly onProtection?: StoreProtection | undefined;
 }
 
 /**
@@ -74,7 +89,12 @@ export type RequestFunction = (
 ) => Promise<RequestResult>;
 
 export interface RequesterOptions {
-  readonly client: Pick<IpCommandClient, 'create' | 'pages'>;
+  readonly client: Pick<IpCommandClient, 'create' | 'pages'> & SimLookup;
+  /**
+   * The keys, from `openSecurity()`. Requests to a SIM with a key are protected with it, and only answers that are
+   * protected count; without it nothing is protected.
+   */
+  readonly security?: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'draw'> | undefined;
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
   /**
@@ -103,6 +123,13 @@ const inputSchema = z.object({
     .object({
       tag: z.instanceof(Uint8Array).refine(({ length }) => length === 6),
       messageId: z.int().min(0).max(0xffff),
+      protection: z
+        .object({
+          key: z.string(),
+          numbers: z.array(z.int().min(0).max(MAX_SEQUENCE_NUMBER)).max(MAX_RESULT_BYTES / DOWN_BLOCK_BYTES),
+          echo: z.instanceof(Uint8Array).optional(),
+        })
+        .optional(),
     })
     .default(randomIdentity),
   journal: z.boolean().default(false),
@@ -111,18 +138,56 @@ const inputSchema = z.object({
 
 type RequestInput = z.output<typeof inputSchema>;
 
+/** Finds a SIM by a name of it, as {@link IpCommandClient} does. */
+export interface SimLookup {
+  readonly sim?: ((name: string) => Promise<{ readonly sid: string } | undefined>) | undefined;
+}
+
+/**
+ * Returns the key under which a request is protected; undefined for a SIM without one.
+ *
+ * @throws SupersimError `key-required`, `key-revoked`, `keys-unusable`; and as the API's client
+ */
+async function keyOf(
+  security: Pick<SenderSecurity, 'keyFor' | 'keyById'>,
+  client: SimLookup,
+  { sim, format, again, identity: { protection } }: RequestInput,
+): Promise<OperatorKey | undefined> {
+  const earlier = protection && security.keyById(protection.key);
+  if (protection !== undefined && earlier === undefined) {
+    throw new SupersimError('key-revoked', `the key with which the request to ${sim} was protected was revoked`);
+  }
+  const key = earlier ?? (await security.keyFor(sim, client.sim && (async (name) => client.sim?.(name))));
+  if (key === undefined) return undefined;
+  if (again && protection === undefined) {
+    throw new SupersimError('key-required', `${sim} has a key now, and the request was made without it earlier`);
+  }
+  if (format === 'coap') return key;
+  throw new SupersimError('key-required', `${sim} has a key, and a command in ${format} cannot be protected`);
+}
+
 /** Creates `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
-  const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
+  const { client, security, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
   const parameters = timeScale === 1 ? GATEWAY : scaled(GATEWAY, timeScale);
-  return async (sim, name, params, { signal, onProgress, ...rest } = {}) => {
+  return async (sim, name, params, { signal, onProgress, onProtection, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
-    const conversation = startConversation(input, params);
+    startConversation(input, undefined, params);
+    let key: OperatorKey | undefined;
+    try {
+      key = security && (await keyOf(security, client, input));
+    } catch (error) {
+      return endBefore(error, input.again);
+    }
+    const conversation = startConversation(input, key, params);
+    const earlier = input.identity.protection;
     return runRequest({
       client,
       replies,
       parameters,
       conversation,
+      protection:
+        security && key && createDatagramProtection({ key, draw: security.draw, earlier, store: onProtection }),
       callbackUrl,
       signal,
       onProgress,
@@ -138,15 +203,19 @@ export function createRequester(options: RequesterOptions): RequestFunction {
  * @throws SupersimError `bad-input`, `too-large`
  */
 export function checkRequest(name: string, params?: RequestParams, options: RequestOptions = {}): void {
-  const { signal: _, onProgress: __, ...rest } = options;
-  startConversation(checkInput(inputSchema, { sim: 'any', name, ...rest }, 'the request'), params);
+  const { signal: _, onProgress: __, onProtection: ___, ...rest } = options;
+  startConversation(checkInput(inputSchema, { sim: 'any', name, ...rest }, 'the request'), undefined, params);
 }
 
-function startConversation(input: RequestInput, params?: RequestParams): Conversation {
+function startConversation(input: RequestInput, key: OperatorKey | undefined, params?: RequestParams): Conversation {
   const { format, name, get, deadline, identity, journal } = input;
   const tag = Buffer.from(identity.tag);
   const common = { name, params, deadline, asksJournal: journal };
-  if (format === 'coap') return coapConversation({ ...common, get, tag, messageId: identity.messageId });
+  if (format === 'coap') {
+    const { messageId, protection } = identity;
+    const echo = protection?.echo && Buffer.from(protection.echo);
+    return coapConversation({ ...common, get, tag, messageId, echo, overhead: key && overheadOf(key) });
+  }
   checkInput(z.literal(false, 'only CoAP has GET'), get, 'get');
   return plainConversation({ ...common, format, id: tag.toString('hex') });
 }

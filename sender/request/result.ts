@@ -64,6 +64,11 @@ export interface Timings {
 
 /** How a request ended, and what it took. */
 export type RequestResult = RequestEnding & {
+  /**
+   * Whether the device's answer was protected with the SIM's key and verified: nobody else can have written it. False
+   * without a key, and for an outcome that is not the device's word, such as `no-answer`.
+   */
+  readonly authentic: boolean;
   /** Most posts of one datagram: 1 when none was repeated, 0 when nothing was posted. */
   readonly attempts: number;
   /**

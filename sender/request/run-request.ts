@@ -8,6 +8,7 @@ import type { CommandUpdate, ReplyListener, ReplySource } from '../replies/polli
 import type { BlockProgress, Conversation } from './conversation.js';
 import { drive } from './drive.js';
 import type { PostFailure, RequestInput } from './outcome-machine.js';
+import { type DatagramProtection, UNPROTECTED } from './protection.js';
 import { makeEnding, type RequestEnding, type RequestResult } from './result.js';
 
 /** The progress of a request. */
@@ -16,6 +17,8 @@ export type RequestProgress =
   | { readonly type: 'sent'; readonly attempt: number }
   /** The device has received the command and answers later. */
   | { readonly type: 'accepted' }
+  /** The device does not know yet that the command is new, and it was sent anew with the proof (RFC 9175). */
+  | { readonly type: 'challenged' }
   /** The device has received a block of the command, or a block of its result has arrived. */
   | { readonly type: 'block'; readonly block: BlockProgress };
 
@@ -24,6 +27,8 @@ export interface RequestRun {
   readonly replies: ReplySource;
   readonly parameters: Parameters;
   readonly conversation: Conversation;
+  /** Undefined for a SIM without a key. */
+  readonly protection: DatagramProtection | undefined;
   readonly sim: string;
   readonly devicePort: number;
   readonly callbackUrl?: string | undefined;
@@ -42,6 +47,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   const { client, sim, devicePort, callbackUrl, again, signal, parameters, timeout } = run;
   // A device that has the command answers with its outcome; one that does not have it checks the deadline itself.
   const deadline = again ? undefined : run.deadline;
+  const { protect, open } = run.protection ?? UNPROTECTED;
   const startedAt = performance.now();
   const sinceStart = () => Math.round(performance.now() - startedAt);
   const timings: { sent?: number; accepted?: number } = {};
@@ -61,16 +67,22 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
     deadlineAt: deadline === undefined ? Number.POSITIVE_INFINITY : startedAt + deadline * 1000 - Date.now(),
   };
   const driver = drive(settings, run.conversation, {
-    post: async (number, bytes) => postResultOf(number, create(bytes)),
+    async post(number, conversation) {
+      try {
+        return postResultOf(number, create(await protect(conversation)));
+      } catch (error) {
+        return { type: 'refused', number, failure: failureOf(error) };
+      }
+    },
     // A lost acknowledgement only makes the device repeat its response.
     acknowledge: (bytes) => void create(bytes).catch(() => {}),
     progress(progress) {
-      if (progress.type !== 'block') timings[progress.type] ??= sinceStart();
+      if (progress.type === 'sent' || progress.type === 'accepted') timings[progress.type] ??= sinceStart();
       run.onProgress?.(progress);
     },
   });
   const listener: ReplyListener = {
-    onCommand: (command, vendorCode) => driver.feed(inputOf(command, vendorCode)),
+    onCommand: (command, vendorCode) => driver.feed(inputOf(command, vendorCode, open)),
     onApiCall: () => {
       apiCalls++;
     },
@@ -81,7 +93,8 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
 
   const ending = deadline !== undefined && settings.deadlineAt <= startedAt ? TOO_LATE : await listenAndSend();
   return {
-    ...withReplyError(again ? notSentThisTime(ending) : ending, replyError),
+    ...withHints(again ? notSentThisTime(ending) : ending, run.protection?.hint, replyError),
+    authentic: run.protection !== undefined && isDevicesWord(ending),
     attempts: driver.attempts,
     apiCalls,
     timings: { ...timings, ended: sinceStart() },
@@ -116,6 +129,23 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   }
 }
 
+/**
+ * The result of a request that was ended by an error before anything was sent.
+ *
+ * @param again as in {@link RequestRun}
+ */
+export function endBefore(error: unknown, again: boolean): RequestResult {
+  const { code, message, ...details } = failureOf(error);
+  const ending = makeEnding('not-sent', code, message, details);
+  return {
+    ...(again ? notSentThisTime(ending) : ending),
+    authentic: false,
+    attempts: 0,
+    apiCalls: 0,
+    timings: { ended: 0 },
+  };
+}
+
 const ABORTED = makeEnding('not-sent', 'given-up', 'the caller stopped before anything was sent');
 const TOO_LATE = makeEnding('not-sent', 'expired', 'the deadline had passed before anything was sent');
 
@@ -130,8 +160,15 @@ async function postResultOf(number: number, created: Promise<IpCommand>): Promis
   }
 }
 
-const inputOf = (command: CommandUpdate, vendorCode?: number): RequestInput => {
-  if (command.direction === 'from_sim') return { type: 'received', bytes: payloadBytes(command) };
+const inputOf = (
+  command: CommandUpdate,
+  vendorCode: number | undefined,
+  open: DatagramProtection['open'],
+): RequestInput => {
+  if (command.direction === 'from_sim') {
+    const bytes = open(payloadBytes(command));
+    return bytes === undefined ? { type: 'tick' } : { type: 'received', bytes };
+  }
   if (command.status !== 'failed') return { type: 'tick' };
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
 };
@@ -164,9 +201,13 @@ function notSentThisTime(ending: RequestEnding): RequestEnding {
   };
 }
 
-/** Adds to an ending without an answer that replies could not always be read. */
-function withReplyError(ending: RequestEnding, replyError: unknown): RequestEnding {
-  if (ending.outcome !== 'no-answer' || replyError === undefined) return ending;
-  const message = `${ending.error.message}; replies could not always be read: ${messageOf(replyError)}`;
+/** Tells whether an outcome was told by the device. */
+const isDevicesWord = ({ outcome }: RequestEnding): boolean => outcome !== 'not-sent' && outcome !== 'no-answer';
+
+/** Adds to an ending without an answer what else is known. */
+function withHints(ending: RequestEnding, hint: string | undefined, replyError: unknown): RequestEnding {
+  if (ending.outcome !== 'no-answer') return ending;
+  const unread = replyError === undefined ? undefined : `replies could not always be read: ${messageOf(replyError)}`;
+  const message = [ending.error.message, hint, unread].filter((part) => part !== undefined).join('; ');
   return { ...ending, error: { ...ending.error, message } };
 }

@@ -9,6 +9,8 @@ export interface RequestParts {
   readonly path: readonly string[];
   readonly query: readonly string[];
   readonly requestTag: Buffer;
+  /** The Echo value of the device's challenge (RFC 9175 §2). */
+  readonly echo?: Buffer | undefined;
   /** Asks for the identity of the device's journal. */
   readonly asksJournal?: true | undefined;
   readonly contentFormat?: ContentFormat | undefined;
@@ -31,12 +33,13 @@ export function formatRequest(parts: RequestParts, messageId: number, token: Buf
 }
 
 function requestOptions(parts: RequestParts): Option[] {
-  const { path, query, requestTag, contentFormat, block1, block2, size1, asksJournal } = parts;
+  const { path, query, requestTag, contentFormat, block1, block2, size1, asksJournal, echo } = parts;
   const options = [
     ...path.map((segment) => stringOption(OPTION.uriPath, segment)),
     ...query.map((word) => stringOption(OPTION.uriQuery, word)),
     { number: OPTION.requestTag, value: requestTag },
   ];
+  if (echo !== undefined) options.push({ number: OPTION.echo, value: echo });
   if (contentFormat !== undefined) options.push(uintOption(OPTION.contentFormat, contentFormat));
   if (block1 !== undefined) options.push(blockOption(OPTION.block1, block1));
   if (block2 !== undefined) options.push(blockOption(OPTION.block2, block2));

@@ -68,7 +68,7 @@ function simulate({ passages, api: fates, paramBytes, resultBytes, takes, factor
   };
   const perform = (effects: readonly RequestEffect[]) => {
     for (const effect of effects) {
-      if (effect.type === 'post') post(effect.number, effect.bytes);
+      if (effect.type === 'post') post(effect.number, effect.conversation.bytes);
       if (effect.type === 'end') ends.push(effect.ending);
     }
   };

@@ -7,6 +7,7 @@ import { SupersimError } from '../../../shared/errors.js';
 import { toJson } from '../../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
 import { readBlob } from '../../../shared/sqlite/connection.js';
+import type { RequestProtection } from '../../request/protection.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
 import { type BroadcastDatabase, notUsable, openBroadcastDatabase } from './database.js';
@@ -34,7 +35,9 @@ CREATE TABLE sims (
   vendor_code INTEGER,
   result TEXT,               -- JSON
   attempts INTEGER,
-  journal TEXT               -- ID of the device's journal, once a resumed broadcast has learned it
+  journal TEXT,              -- ID of the device's journal, once a resumed broadcast has learned it
+  protection TEXT,           -- JSON: key and sequence numbers, before a datagram leaves; NULL without a key
+  authentic INTEGER          -- 1: the answer was protected with the SIM's key
 );
 CREATE INDEX unended ON sims (position) WHERE outcome IS NULL;
 `;
@@ -78,9 +81,11 @@ const rowSchema = z.object({
   result: text.nullable(),
   attempts: z.number().nullable(),
   journal: text.nullable(),
+  protection: text.transform(parseProtection).nullable(),
+  authentic: z.number().nullable(),
 });
 
-const NUMBERS: readonly string[] = ['position', 'vendor_code', 'attempts'];
+const NUMBERS: readonly string[] = ['position', 'vendor_code', 'attempts', 'authentic'];
 const COLUMNS = Object.keys(rowSchema.shape)
   .map((name) => (NUMBERS.includes(name) ? name : `CAST(${name} AS BLOB) AS ${name}`))
   .join(', ');
@@ -117,7 +122,9 @@ export interface BroadcastState {
   /** The SIMs with an outcome, in order. */
   ended(): Generator<SimRow, void, undefined>;
   /** Records that the request may be sent from now on. Resolves when that is on the disk. */
-  start(sim: string): Promise<void>;
+  start(sim: string, protection?: RequestProtection): Promise<void>;
+  /** Records how the request is protected. Resolves when that is on the disk. */
+  setProtection(sim: string, protection: RequestProtection): Promise<void>;
   /** Records the ID of a device's journal. Resolves when that is on the disk. */
   setJournal(sim: string, id: string): Promise<void>;
   /** Records a SIM's outcome. Resolves when that is on the disk. */
@@ -178,7 +185,7 @@ export async function openBroadcastState(path: string): Promise<BroadcastState> 
     const state = readState(database, path);
     const canContinue = state.isWhole ? state.total > 0 : state.command.fleet !== undefined;
     if (canContinue) {
-      addMissingColumn(database);
+      addMissingColumns(database);
       database.share();
       return state;
     }
@@ -191,13 +198,31 @@ export async function openBroadcastState(path: string): Promise<BroadcastState> 
   }
 }
 
-/** Files of version 0.1 have no column for the journal. They can be resumed: the requests are made of the same values. */
-function addMissingColumn(database: BroadcastDatabase): void {
+const ADDED_COLUMNS = { journal: 'TEXT', protection: 'TEXT', authentic: 'INTEGER' };
+
+/** Files of earlier versions have fewer columns. They can be resumed: the requests are made of the same values. */
+function addMissingColumns(database: BroadcastDatabase): void {
   database.transaction(() => {
-    const [found] = database.all("SELECT 1 FROM pragma_table_info('sims') WHERE name = 'journal'");
-    if (found === undefined) database.exec('ALTER TABLE sims ADD COLUMN journal TEXT');
+    for (const [name, type] of Object.entries(ADDED_COLUMNS)) {
+      const [found] = database.all("SELECT 1 FROM pragma_table_info('sims') WHERE name = ?", [name]);
+      if (found === undefined) database.exec(`ALTER TABLE sims ADD COLUMN ${name} ${type}`);
+    }
   });
 }
+
+const protectionSchema = z.object({
+  key: z.string(),
+  numbers: z.array(z.int()),
+  echo: z.base64().optional(),
+});
+
+function parseProtection(json: string): RequestProtection {
+  const { echo, ...known } = protectionSchema.parse(JSON.parse(json));
+  return { ...known, echo: echo === undefined ? undefined : Buffer.from(echo, 'base64') };
+}
+
+const formatProtection = ({ echo, ...known }: RequestProtection): string =>
+  JSON.stringify({ ...known, echo: echo && Buffer.from(echo).toString('base64') });
 
 const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
 const countSchema = z.object({ n: z.number() });
@@ -295,14 +320,31 @@ function readState(database: BroadcastDatabase, path: string): BroadcastState {
     },
     pending: (after) => rows('outcome IS NULL', after),
     ended: () => rows('outcome IS NOT NULL'),
-    start: (sim) => database.write('UPDATE sims SET started_at = ? WHERE sim = ?', [new Date().toISOString(), sim]),
+    start: (sim, protection) =>
+      database.write('UPDATE sims SET started_at = ?, protection = ? WHERE sim = ?', [
+        new Date().toISOString(),
+        protection === undefined ? null : formatProtection(protection),
+        sim,
+      ]),
+    setProtection: (sim, protection) =>
+      database.write('UPDATE sims SET protection = ? WHERE sim = ?', [formatProtection(protection), sim]),
     setJournal: (sim, id) => database.write('UPDATE sims SET journal = ? WHERE sim = ?', [id, sim]),
     end(ended) {
       const { outcome, code, message, vendor_code, result } = columnsOf(ended);
       return database.write(
-        `UPDATE sims SET ended_at = ?, outcome = ?, code = ?, message = ?, vendor_code = ?, result = ?, attempts = ?
-         WHERE sim = ? AND outcome IS NULL`,
-        [new Date().toISOString(), outcome, code, message, vendor_code, result, ended.attempts, ended.sim],
+        `UPDATE sims SET ended_at = ?, outcome = ?, code = ?, message = ?, vendor_code = ?, result = ?, attempts = ?,
+           authentic = ? WHERE sim = ? AND outcome IS NULL`,
+        [
+          new Date().toISOString(),
+          outcome,
+          code,
+          message,
+          vendor_code,
+          result,
+          ended.attempts,
+          Number(ended.authentic),
+          ended.sim,
+        ],
       );
     },
     close: database.close,

@@ -6,6 +6,9 @@ import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
+import type { IpCommandClient } from '../../api/client.js';
+import type { SimLookup } from '../../request/request.js';
+import { openSecurity, type SenderSecurity } from '../../security/security.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';
@@ -19,6 +22,7 @@ const argsSchema = commonSchema.extend({
   file: z.string().min(1).optional(),
   callbackUrl: z.string().optional(),
   sizeLimit: z.number().optional(),
+  unprotected: z.boolean().default(false),
 });
 
 type SendArgs = z.output<typeof argsSchema>;
@@ -46,6 +50,10 @@ export const sendCommand: CommandModule<object, object> = {
           requiresArg: true,
           describe: 'URL that the vendor calls with the command’s status',
         },
+        unprotected: {
+          type: 'boolean',
+          describe: 'Send it to a SIM with a key all the same: its device takes it only on ports that are open',
+        },
         'size-limit': { type: 'number', requiresArg: true, describe: 'Most bytes of a binary payload, up to 1300' },
         ...commonOptions,
       })
@@ -60,6 +68,7 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
   const payload = await readPayload(args, io.stdin);
   const client = await openClient({ profile: args.profile, sizeLimit: args.sizeLimit }, io);
   const { sim, port: devicePort, callbackUrl } = args;
+  if (!args.unprotected) await refuseKey(sim, openSecurity({ profile: args.profile, env: io.env }), client);
   const command = await client.create({ sim, payload, devicePort, callbackUrl });
   await print(io.stdout, args.json ? jsonLine(command) : details(command));
   if (io.stderr.isTTY === true && canRunTwice(payload)) {
@@ -68,6 +77,16 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
       'note: without an id, as in "#1 ping", this command can run twice, and its reply cannot be told apart from others',
     );
   }
+}
+
+/** @throws SupersimError `key-required`, and as `keyFor` */
+async function refuseKey(sim: string, security: SenderSecurity, client: IpCommandClient & SimLookup): Promise<void> {
+  try {
+    if ((await security.keyFor(sim, client.sim && (async (name) => client.sim?.(name)))) === undefined) return;
+  } finally {
+    security.close();
+  }
+  throw new SupersimError('key-required', `${sim} has a key, and \`supersim send\` protects nothing`);
 }
 
 async function readPayload(args: SendArgs, stdin: CliIo['stdin']): Promise<string | Uint8Array> {

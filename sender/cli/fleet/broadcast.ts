@@ -4,8 +4,9 @@ import { printable } from '../../../shared/cli.js';
 import { milliseconds } from '../../../shared/duration.js';
 import { messageOf } from '../../../shared/errors.js';
 import { OUTCOMES } from '../../../shared/outcome.js';
-import type { IpCommandClient } from '../../api/client.js';
+import type { BroadcastOptions } from '../../broadcast/options.js';
 import { runBroadcast } from '../../broadcast/resume.js';
+import { openSecurity } from '../../security/security.js';
 import { EXIT, EXIT_BY_OUTCOME } from '../exit.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { openClient } from '../options.js';
@@ -54,6 +55,7 @@ export async function runBroadcastCli(
 ): Promise<number> {
   const args = checkInput(broadcastSchema, argv, 'the arguments');
   const client = await openClient({ profile: args.profile }, io);
+  const security = openSecurity({ profile: args.profile, env: io.env });
   const reading = new AbortController();
   const readingSignal = AbortSignal.any([signal, reading.signal]);
   const opened = await openBroadcast(args, client, io, readingSignal).catch((error: unknown) => {
@@ -63,9 +65,10 @@ export async function runBroadcastCli(
   if (opened === undefined) return EXIT.interrupted;
   const { path, state } = opened;
   try {
-    return await run(args, client, opened, io, { signal, timeScale });
+    return await run(args, { client, security }, opened, io, { signal, timeScale });
   } finally {
     reading.abort();
+    security.close();
     const { waiting } = state.counts();
     if (waiting > 0 || !state.isWhole) {
       const unread = state.isWhole ? '' : ', and the Fleet was not read to its end';
@@ -77,7 +80,7 @@ export async function runBroadcastCli(
 
 async function run(
   args: BroadcastArgs,
-  client: IpCommandClient,
+  sender: Pick<BroadcastOptions, 'client' | 'security'>,
   { path, state }: OpenedBroadcast,
   { stdout, stderr }: CliIo,
   { signal, timeScale }: BroadcastCliOptions & { readonly signal: AbortSignal },
@@ -89,7 +92,7 @@ async function run(
   for (const row of state.ended()) await show.row(row);
   const progress = createProgress(counts, state, stderr);
   const results = runBroadcast(state, {
-    client,
+    ...sender,
     interval: milliseconds(args.interval),
     concurrency: args.concurrency,
     rate: args.rate,

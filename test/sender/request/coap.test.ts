@@ -218,7 +218,7 @@ describe('long parameters', () => {
       seen.push(request.payload);
       if (!more) break;
       const sign = respond(conversation, { code: '2.31' });
-      expect(sign).toMatchObject({ block: { way: 'down', number: number + 1, total: 3 } });
+      expect(sign).toMatchObject({ progress: { block: { way: 'down', number: number + 1, total: 3 } } });
       conversation = nextOf(sign);
     }
     expect(Buffer.concat(seen)).toEqual(body);
@@ -249,7 +249,7 @@ describe('a long result', () => {
 
   it('is fetched block by block', () => {
     const sign = first();
-    expect(sign).toMatchObject({ block: { way: 'up', number: 1, total: 3 } });
+    expect(sign).toMatchObject({ progress: { block: { way: 'up', number: 1, total: 3 } } });
     const second = nextOf(sign);
     const { message, request } = requestOf(second);
     expect(message).toMatchObject({ messageId: 0, token: Buffer.concat([TAG, Buffer.of(0, 1)]), type: 'CON' });

@@ -30,13 +30,15 @@ const talk = (members: Partial<Conversation> = {}): Conversation => ({
     const word = bytes.toString();
     if (word === 'accepted') return { type: 'accepted' };
     if (word === 'unrecorded') return { type: 'unrecorded', acknowledge: Buffer.from('ack') };
-    if (word === 'next') return { type: 'next', next: talk({ bytes: Buffer.from('more') }), block: BLOCK };
-    if (word === 'rest') return { type: 'next', next: talk({ partial: () => DONE }), block: BLOCK };
+    if (word === 'next') return { type: 'next', next: MORE, progress: { type: 'block', block: BLOCK } };
+    if (word === 'rest')
+      return { type: 'next', next: talk({ partial: () => DONE }), progress: { type: 'block', block: BLOCK } };
     return word === 'reply' ? { type: 'end', ending: DONE, acknowledge: Buffer.from('ack') } : undefined;
   },
   ...members,
 });
 const BLOCK = { way: 'down', number: 1, total: 2 } as const;
+const MORE = talk({ bytes: Buffer.from('more') });
 
 const received = (word: string): RequestInput => ({ type: 'received', bytes: Buffer.from(word) });
 const posted = (number: number): RequestInput => ({ type: 'posted', number, sid: `HG${number}` });
@@ -354,7 +356,7 @@ describe('a request in progress', () => {
     ]);
     expect(log.slice(-2)).toEqual([
       [100_000, { type: 'block', block: BLOCK }],
-      [100_000, { type: 'post', number: 2, bytes: Buffer.from('more') }],
+      [100_000, { type: 'post', number: 2, conversation: MORE }],
     ]);
     expect(nextTickAt(state)).toBe(400_000);
     expect(state.attempts).toBe(1);

@@ -67,6 +67,7 @@ describe('request', () => {
     expect(await result).toEqual({
       outcome: 'done',
       result: undefined,
+      authentic: false,
       attempts: 1,
       apiCalls: 1,
       timings: { sent: 0, accepted: 1000, ended: 2000 },

@@ -23,6 +23,7 @@ const done = (sim: string, result?: unknown): BroadcastResult => ({
   sim,
   outcome: 'done',
   result,
+  authentic: false,
   attempts: 2,
   apiCalls: 3,
   timings: { ended: 10 },
@@ -32,6 +33,7 @@ const notSent = (sim: string): BroadcastResult => ({
   sim,
   outcome: 'not-sent',
   error: { code: 'not-delivered', message: 'not \ud800 attached', remedy: '', vendorCode: 83401 },
+  authentic: false,
   attempts: 1,
   apiCalls: 1,
   timings: { ended: 10 },
@@ -74,7 +76,7 @@ describe('the file of a broadcast', () => {
     const again = await openBroadcastState(path);
     expect(again).toMatchObject({ command: COMMAND, total: 3, seed: state.seed });
     expect([...again.ended()]).toMatchObject([
-      { position: 1, sim: 'a', outcome: 'done', code: null, result: '{"on":true}', attempts: 2 },
+      { position: 1, sim: 'a', outcome: 'done', code: null, result: '{"on":true}', authentic: 0, attempts: 2 },
       { position: 2, sim: 'b', outcome: 'not-sent', code: 'not-delivered', vendor_code: 83401, result: null },
     ]);
     expect([...again.pending()]).toMatchObject([{ position: 3, sim: 'c', started_at: null, outcome: null }]);

@@ -110,7 +110,7 @@ describe('supersim broadcast', () => {
     const { code, stdout, stderr, posted } = await run({ name: 'ping', file, state });
     expect(code).toBe(EXIT.ok);
     expect(posted.map((form) => form.get('Sim')).sort()).toEqual(['a', 'b', 'c']);
-    expect(stdout.split('\n')[0]).toBe('sim,outcome,code,vendor_code,message,result,attempts');
+    expect(stdout.split('\n')[0]).toBe('sim,outcome,code,vendor_code,message,result,attempts,authentic');
     expect(rowsOf(stdout)).toHaveLength(3);
     expect(rowsOf(stdout)).toContainEqual({
       ...{ sim: 'b', outcome: 'done', result: '"yes"', attempts: '1' },
