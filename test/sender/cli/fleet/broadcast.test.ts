@@ -114,7 +114,7 @@ describe('supersim broadcast', () => {
     expect(rowsOf(stdout)).toHaveLength(3);
     expect(rowsOf(stdout)).toContainEqual({
       ...{ sim: 'b', outcome: 'done', result: '"yes"', attempts: '1' },
-      ...{ code: '', vendor_code: '', message: '' },
+      ...{ code: '', vendor_code: '', message: '', authentic: 'false' },
     });
     expect(stderr).toContain(`3 SIMs, 3 to ask; the outcomes are in ${state}\n`);
     expect(stderr).toMatch(/^3 done, 0 failed, 0 refused, 0 interrupted, 0 not-sent, 0 no-answer$/m);
