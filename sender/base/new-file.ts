@@ -1,6 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { randomBytes } from 'node:crypto';
 
 /**
  * Creates a file that only its owner can read, whole or not at all; one that is there is left as it is.

@@ -42,7 +42,10 @@ export function issueKey(
   const { id: fleetKey, kid, secret } = fleet;
   const again = keys
     .ofSim({ sid: sim.sid })
-    .find((key) => key.fleetKey === fleetKey && key.kid === kid && isInUse(key) && key.deviceId === (deviceId ?? key.deviceId));
+    .find(
+      (key) =>
+        key.fleetKey === fleetKey && key.kid === kid && isInUse(key) && key.deviceId === (deviceId ?? key.deviceId),
+    );
   const id = again?.deviceId ?? deviceId ?? sim.iccid;
   if (id === undefined) {
     throw new SupersimError('bad-input', `the API tells no ICCID of the SIM ${sim.sid}: name its device with --device`);
@@ -133,10 +136,14 @@ function refuseBeside(others: readonly KnownKey[], { masterSecret, deviceId, kid
 
 function refuseMore(others: readonly KnownKey[], deviceId: string): void {
   if (others.filter(({ state }) => state !== 'revoked').length < MAX_DEVICE_KEYS) return;
-  throw new SupersimError('bad-input', `the device ${deviceId} has ${MAX_DEVICE_KEYS} keys, the most that it can have`, {
-    remedy:
-      'Delete the files of former keys on the device, and revoke the fleet keys of these: `supersim keys revoke KEYID`.',
-  });
+  throw new SupersimError(
+    'bad-input',
+    `the device ${deviceId} has ${MAX_DEVICE_KEYS} keys, the most that it can have`,
+    {
+      remedy:
+        'Delete the files of former keys on the device, and revoke the fleet keys of these: `supersim keys revoke KEYID`.',
+    },
+  );
 }
 
 const revoked = (deviceId: string) =>

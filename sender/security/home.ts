@@ -8,7 +8,8 @@ import { readRow, readText } from './rows.js';
 const TAG_BYTES = 8;
 
 const installationSchema = z.object({
-  tag: readText,
+  // It becomes part of commands that people are to run.
+  tag: readText.pipe(z.string().regex(new RegExp(`^[0-9a-f]{${2 * TAG_BYTES}}$`))),
   machine: readText,
   path: readText,
   last: z.int().min(0),

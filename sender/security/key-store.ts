@@ -99,7 +99,8 @@ function storeOf(connection: Connection, path: string, file: Stats): KeyStore {
   /** Who opens the path now gets another file: both would draw the same numbers. */
   function refuseReplaced(): void {
     const { ino, dev } = statSync(path);
-    if (ino !== file.ino || dev !== file.dev) throw new Error('it was replaced while this program used it; start again');
+    if (ino !== file.ino || dev !== file.dev)
+      throw new Error('it was replaced while this program used it; start again');
   }
 
   return {

@@ -36,14 +36,20 @@ export function simsWith(store: KeyStore, fleetKey: string): number {
  */
 export function revokeFleetKey(store: KeyStore, id: string): void {
   if (!fleetKeys(store).some((key) => key.id === id)) {
-    throw new SupersimError('bad-input', `there is no fleet key ${id}`, { remedy: 'List them with `supersim keys ls`.' });
+    throw new SupersimError('bad-input', `there is no fleet key ${id}`, {
+      remedy: 'List them with `supersim keys ls`.',
+    });
   }
   const sims = simsWith(store, id);
   if (sims > 0) {
-    throw new SupersimError('bad-input', `${sims} ${sims === 1 ? 'SIM uses' : 'SIMs use'} keys of the fleet key ${id}`, {
-      remedy:
-        'Give their devices keys of another fleet key first (`supersim keys rotate`, `supersim keys device`, `supersim keys rotate --all`), or revoke theirs with `supersim keys revoke --sim`.',
-    });
+    throw new SupersimError(
+      'bad-input',
+      `${sims} ${sims === 1 ? 'SIM uses' : 'SIMs use'} keys of the fleet key ${id}`,
+      {
+        remedy:
+          'Give their devices keys of another fleet key first (`supersim keys rotate`, `supersim keys device`, `supersim keys rotate --all`), or revoke theirs with `supersim keys revoke --sim`.',
+      },
+    );
   }
   store.run("UPDATE device_keys SET state = 'revoked' WHERE fleet_key = ?", [id]);
   store.run('UPDATE fleet_keys SET secret = NULL, is_current = 0 WHERE id = ?', [id]);

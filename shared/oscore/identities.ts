@@ -62,8 +62,7 @@ export const operatorContext = ({ masterSecret, deviceId, kid }: SharedKey): Sec
   });
 
 /** Tells whether a text can be a device id: printable ASCII, of at most {@link MAX_KID_CONTEXT_BYTES} characters. */
-export const isDeviceId = (text: string): boolean =>
-  text.length <= MAX_KID_CONTEXT_BYTES && PRINTABLE_ASCII.test(text);
+export const isDeviceId = (text: string): boolean => text.length <= MAX_KID_CONTEXT_BYTES && PRINTABLE_ASCII.test(text);
 
 /** The ID Context is the device id. */
 function idContextOf(deviceId: string): Buffer {
