@@ -9,6 +9,7 @@ import { watchCommand } from '../sender/cli/api/watch.js';
 import { reportError } from '../sender/cli/exit.js';
 import { explainCommand } from '../sender/cli/explain.js';
 import { broadcastCommand } from '../sender/cli/fleet/broadcast.js';
+import { keysCommand } from '../sender/cli/keys/keys.js';
 import { listenCommand } from '../sender/cli/listen.js';
 import { requestCommand } from '../sender/cli/request.js';
 import { runCli } from './run-cli.js';
@@ -24,6 +25,7 @@ await runCli(
     .command(fetchCommand)
     .command(watchCommand)
     .command(listenCommand)
+    .command(keysCommand)
     .command(explainCommand)
     .command(loopbackCommand),
   reportError,

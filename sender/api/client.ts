@@ -4,6 +4,7 @@ import { type Duration, durationSchema, milliseconds } from '../../shared/durati
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
+import { ApiError } from './api-error.js';
 import { type ApiConnection, type ApiRequest, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
 
@@ -67,6 +68,8 @@ const settingsSchema = z.object({
 
 const sim = z.string().min(1);
 
+const simName = sim.refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
+
 const createSchema = z.object({
   sim,
   payload: z.union([z.string(), z.instanceof(Uint8Array)]),
@@ -88,9 +91,12 @@ const limitSchema = z.int().min(1).optional();
 const meta = z.object({ next_page_url: z.string().nullish() });
 const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
 
+const SIM_SID = /^HS[0-9a-fA-F]{32}$/;
+const ICCID = /^\d{18,22}$/;
+
 /** The members of the Sim resource that commands need; others pass. */
 const simSchema = z.object({
-  sid: z.string().regex(/^HS[0-9a-fA-F]{32}$/),
+  sid: z.string().regex(SIM_SID),
   unique_name: z.string().nullish(),
   iccid: z.string().nullish(),
   status: z.string(),
@@ -173,6 +179,40 @@ export class IpCommandClient {
     const query = new URLSearchParams({ Fleet: checkInput(sim, fleet, 'the Fleet'), PageSize: `${SIMS_PAGE_SIZE}` });
     const first = `${new URL('Sims', this.#collection).href}?${query}`;
     for await (const { sims } of this.#follow(first, simPageSchema, signal)) yield* sims;
+  }
+
+  /**
+   * Finds a SIM by its SID, its ICCID (18 to 22 digits) or its unique name.
+   *
+   * @returns undefined when there is none
+   */
+  async sim(name: string): Promise<SimResource | undefined> {
+    const wanted = checkInput(simName, name, 'the SIM');
+    const collection = new URL('Sims', this.#collection).href;
+    if (ICCID.test(wanted)) {
+      const query = new URLSearchParams({ Iccid: wanted });
+      const { sims } = await callApi(this.#connection, this.#get(`${collection}?${query}`), simPageSchema);
+      return sims.find(({ iccid }) => iccid === wanted);
+    }
+    const found = await this.#simAt(collection, wanted);
+    if (found?.sid.toLowerCase() === wanted.toLowerCase() || found?.unique_name === wanted) return found;
+    if (SIM_SID.test(wanted)) return undefined;
+    for await (const { sims } of this.#follow(`${collection}?PageSize=${SIMS_PAGE_SIZE}`, simPageSchema)) {
+      const named = sims.find(({ unique_name }) => unique_name === wanted);
+      if (named !== undefined) return named;
+    }
+    return undefined;
+  }
+
+  async #simAt(collection: string, name: string): Promise<SimResource | undefined> {
+    // A URL cannot have them as the name of a resource.
+    if (name === '.' || name === '..') return undefined;
+    try {
+      return await callApi(this.#connection, this.#get(`${collection}/${encodeURIComponent(name)}`), simSchema);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   async *#follow<S extends z.ZodType<{ meta: z.output<typeof meta> }>>(

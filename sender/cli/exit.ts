@@ -10,7 +10,7 @@ import type { Outcome } from '../../shared/outcome.js';
  * |---|---|---|
  * | 0 | ok | done; for `watch`, stopped by Ctrl-C |
  * | 1 | error | any error without a code of its own, such as an answer that is not the API's |
- * | 2 | usage | wrong arguments, payload, profile or variables; nothing was sent |
+ * | 2 | usage | wrong arguments, payload, profile, variables or keys; nothing was sent |
  * | 3 | refused | the API answered with an error; nothing was sent, by a broadcast nothing more |
  * | 4 | unknownFate | the command may have been sent; check before sending it again |
  * | 5 | unreachable | the API could not be reached; nothing was sent, by a broadcast nothing more |
@@ -52,6 +52,10 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   'too-large': EXIT.usage,
   'no-credentials': EXIT.usage,
   'profile-unsafe': EXIT.usage,
+  'key-required': EXIT.usage,
+  'key-revoked': EXIT.usage,
+  'keys-copied': EXIT.usage,
+  'keys-unusable': EXIT.usage,
   'canary-failed': EXIT_BY_OUTCOME.failed,
   'api-error': EXIT.refused,
   'api-unknown-fate': EXIT.unknownFate,

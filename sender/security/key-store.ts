@@ -1,66 +1,25 @@
-import { closeSync, openSync, realpathSync, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { join, parse } from 'node:path';
 import * as z from 'zod';
-import { messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
+import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
 import { type Connection, openConnection, transaction } from '../../shared/sqlite/connection.js';
 import { defaultProfile } from '../base/profile-path.js';
 
-/**
- * The tables of the file with the keys, which only its owner can read. `machine` and `path` are where it was made: a copy
- * elsewhere must not protect anything, as both would use the same sequence numbers.
- */
-const SCHEMA = `
-CREATE TABLE installation (
-  format INTEGER NOT NULL,
-  tag TEXT NOT NULL,           -- random: in the names of the devices' key files
-  machine TEXT NOT NULL,
-  path TEXT NOT NULL,
-  last INTEGER NOT NULL        -- the sequence number that was drawn last
-);
-CREATE TABLE fleet_keys (
-  id TEXT PRIMARY KEY,
-  secret BLOB NOT NULL,
-  kid INTEGER NOT NULL UNIQUE, -- this installation's, with this key
-  is_current INTEGER NOT NULL, -- 1: new key files are made from it
-  created_at TEXT NOT NULL
-);
-CREATE TABLE devices (
-  sid TEXT PRIMARY KEY,        -- of the SIM
-  unique_name TEXT,
-  iccid TEXT
-);
-CREATE TABLE device_keys (
-  id TEXT PRIMARY KEY,
-  sid TEXT NOT NULL REFERENCES devices,
-  device_id TEXT NOT NULL,
-  fleet_key TEXT REFERENCES fleet_keys,
-  secret BLOB,                 -- the master secret, where it is not derived from a fleet key
-  kid INTEGER NOT NULL,
-  allow TEXT,                  -- JSON; NULL for all commands
-  sends_kid_context INTEGER NOT NULL,
-  state TEXT NOT NULL          -- used, issued (not used yet), former, revoked
-);
-CREATE INDEX device_keys_of_sim ON device_keys (sid);
-CREATE TABLE event_windows (
-  key TEXT PRIMARY KEY,        -- digest of the master secret and the device id
-  floor INTEGER NOT NULL,
-  numbers TEXT NOT NULL        -- JSON
-);
-`;
-const FORMAT = 1;
+/** The form of the tables; a file with another is of another version. */
+export const FORMAT = 1;
 /** How long SQLite waits for another process of this installation. */
 const BUSY_TIMEOUT_MS = 10_000;
 /** Every permission bit but those of 0600. */
 const MORE_THAN_0600 = 0o7177;
 
-/** The file with the keys, of which several processes may use it at once. */
+/**
+ * The file with the keys, of which several processes may use it at once. Whatever fails in it throws SupersimError
+ * `keys-unusable`.
+ */
 export interface KeyStore extends Pick<Connection, 'run' | 'all' | 'get'> {
+  /** As it was given. */
   readonly path: string;
-  /**
-   * Does all of it or nothing, on the disk when it returns; no other process writes meanwhile.
-   *
-   * @throws SupersimError `keys-unusable` when it cannot be written
-   */
+  /** Does all of it or nothing, on the disk when it returns; no other process writes meanwhile. */
   transaction<T>(work: () => T): T;
   close(): void;
 }
@@ -82,84 +41,83 @@ export function keysPath({ profile }: { profile?: string | undefined }, env: Nod
  * @throws SupersimError `profile-unsafe` when others can read it, `keys-unusable`
  */
 export function openKeyStore(path: string): KeyStore | undefined {
-  return isThere(path) ? openFile(path) : undefined;
-}
-
-/**
- * Creates the file with the keys for this machine.
- *
- * @param machine its identity
- * @param tag random, in the names of the devices' key files
- * @throws SupersimError `keys-unusable`, `bad-input` when it exists
- */
-export function createKeyStore(path: string, { machine, tag }: { machine: string; tag: string }): KeyStore {
+  const file = statsOf(path);
+  if (file === undefined) return undefined;
+  let connection: Connection | undefined;
   try {
-    closeSync(openSync(path, 'wx', 0o600));
+    connection = openConnection(path, BUSY_TIMEOUT_MS);
+    // One file, that can be copied while nothing is written; what is deleted in it is overwritten.
+    connection.exec('PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
+    checkContent(connection);
+    return storeOf(connection, path, file);
   } catch (error) {
-    if (systemCodeOf(error) === 'EEXIST') throw new SupersimError('bad-input', `${path} already exists`);
-    throw unusable(path, error);
+    connection?.close();
+    throw asUnusable(path, error);
   }
-  return openFile(path, (connection) => {
-    connection.exec(SCHEMA);
-    connection.run('INSERT INTO installation (format, tag, machine, path, last) VALUES (?, ?, ?, ?, 0)', [
-      FORMAT,
-      tag,
-      machine,
-      realpathSync(path),
-    ]);
-  });
 }
 
-/** @throws SupersimError `profile-unsafe` */
-function isThere(path: string): boolean {
+/** Returns the error for a file with the keys that cannot be used. @param reason shows nothing of its content */
+export const unusableKeys = (path: string, reason: string, cause?: unknown): SupersimError<'keys-unusable'> =>
+  new SupersimError('keys-unusable', `the file with the keys, ${path}, cannot be used: ${reason}`, { cause });
+
+/** @throws SupersimError `profile-unsafe`, `keys-unusable` */
+function statsOf(path: string): Stats | undefined {
   try {
     const stats = statSync(path);
     if (!stats.isFile()) throw new SupersimError('profile-unsafe', `${path} is not a regular file`);
-    if ((stats.mode & MORE_THAN_0600) === 0) return true;
+    if ((stats.mode & MORE_THAN_0600) === 0) return stats;
     const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
     throw new SupersimError('profile-unsafe', `the file with the keys, ${path}, has mode ${mode}, more than 0600`, {
       remedy: `Run: chmod 600 ${path}. Who may have read it has the keys: replace them with \`supersim keys rotate\`.`,
     });
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false;
-    throw error instanceof SupersimError ? error : unusable(path, error);
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw asUnusable(path, error);
   }
 }
 
-const headSchema = z.object({ format: z.literal(FORMAT) });
+const headSchema = z.object({ format: z.int() });
 
-function openFile(path: string, create?: (connection: Connection) => void): KeyStore {
-  let connection: Connection | undefined;
-  try {
-    connection = openConnection(path, BUSY_TIMEOUT_MS);
-    // One file, that can be copied while nothing is written.
-    connection.exec('PRAGMA journal_mode = TRUNCATE');
-    connection.exec('PRAGMA synchronous = FULL');
-    if (create !== undefined) inTransaction(connection, path, () => connection && create(connection));
-    headSchema.parse(connection.get('SELECT format FROM installation'));
-    return storeOf(connection, path);
-  } catch (error) {
-    connection?.close();
-    throw error instanceof SupersimError ? error : unusable(path, error);
-  }
+function checkContent(connection: Connection): void {
+  // The messages of quick_check are not read: names of a damaged schema need not be UTF-8.
+  const verdict = connection.get("SELECT count(*) AS bad FROM pragma_quick_check(1) WHERE quick_check <> 'ok'");
+  if (!z.object({ bad: z.literal(0) }).safeParse(verdict).success) throw new Error('it is damaged');
+  const head = headSchema.safeParse(connection.get('SELECT format FROM installation'));
+  if (!head.success) throw new Error('it is damaged');
+  if (head.data.format !== FORMAT) throw new Error(`it is of another version: format ${head.data.format}`);
 }
 
-const storeOf = (connection: Connection, path: string): KeyStore => ({
-  path,
-  run: connection.run,
-  all: connection.all,
-  get: connection.get,
-  transaction: (work) => inTransaction(connection, path, work),
-  close: connection.close,
-});
+function storeOf(connection: Connection, path: string, file: Stats): KeyStore {
+  const guarded = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw asUnusable(path, error);
+    }
+  };
 
-function inTransaction<T>(connection: Connection, path: string, work: () => T): T {
-  try {
-    return transaction(connection, work);
-  } catch (error) {
-    throw error instanceof SupersimError ? error : unusable(path, error);
+  /** Who opens the path now gets another file: both would draw the same numbers. */
+  function refuseReplaced(): void {
+    const { ino, dev } = statSync(path);
+    if (ino !== file.ino || dev !== file.dev)
+      throw new Error('it was replaced while this program used it; start again');
   }
+
+  return {
+    path,
+    run: (sql, values) => guarded(() => connection.run(sql, values)),
+    all: (sql, values) => guarded(() => connection.all(sql, values)),
+    get: (sql, values) => guarded(() => connection.get(sql, values)),
+    transaction: (work) =>
+      guarded(() =>
+        transaction(connection, () => {
+          refuseReplaced();
+          return work();
+        }),
+      ),
+    close: connection.close,
+  };
 }
 
-const unusable = (path: string, cause: unknown) =>
-  new SupersimError('keys-unusable', `${path} cannot be used: ${messageOf(cause)}`, { cause });
+const asUnusable = (path: string, error: unknown): unknown =>
+  isSupersimError(error) ? error : unusableKeys(path, messageOf(error), error);

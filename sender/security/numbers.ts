@@ -1,5 +1,3 @@
-import { realpathSync } from 'node:fs';
-import * as z from 'zod';
 import { SupersimError } from '../../shared/errors.js';
 import {
   clockFloor,
@@ -7,7 +5,7 @@ import {
   NUMBERS_PER_SECOND,
   nextSequenceNumber,
 } from '../../shared/oscore/sequence-number.js';
-import { readText } from './columns.js';
+import { readInstallation, refuseCopy } from './home.js';
 import type { KeyStore } from './key-store.js';
 
 /** A number that is further ahead of the clock was drawn when the clock was wrong: it is not waited for. */
@@ -24,8 +22,6 @@ export interface NumberOptions {
   readonly sleep: (ms: number) => Promise<void>;
 }
 
-const installationSchema = z.object({ machine: readText, path: readText, last: z.int().min(0) });
-
 /**
  * Makes the drawing of numbers from the file with the keys, shared by all processes of this installation. Numbers that are
  * wanted together are drawn together, as each writing waits for the disk. None is given before the clock has reached it, so
@@ -38,11 +34,8 @@ export function createNumberSource(store: KeyStore, { machine, now = Date.now, s
 
   /** @returns the first of so many numbers */
   function reserve(count: number): number {
-    const read = store.get(
-      'SELECT CAST(machine AS BLOB) AS machine, CAST(path AS BLOB) AS path, last FROM installation',
-    );
-    const { last, ...home } = installationSchema.parse(read);
-    if (home.machine !== machine() || home.path !== realpathSync(store.path)) throw copied(store.path, home.path);
+    refuseCopy(store, machine());
+    const { last } = readInstallation(store);
     const first = nextSequenceNumber(last, clockFloor(now()));
     if (typeof first === 'string' || first + count - 1 > MAX_SEQUENCE_NUMBER) throw exhausted();
     store.run('UPDATE installation SET last = ?', [first + count - 1]);
@@ -69,11 +62,5 @@ export function createNumberSource(store: KeyStore, { machine, now = Date.now, s
     return number;
   };
 }
-
-const copied = (path: string, home: string) =>
-  new SupersimError(
-    'keys-copied',
-    `the keys in ${path} belong to ${home === realpathSync(path) ? 'another machine' : home}`,
-  );
 
 const exhausted = () => new SupersimError('keys-unusable', 'all sequence numbers have been used');

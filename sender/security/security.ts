@@ -1,7 +1,7 @@
 import { SupersimError } from '../../shared/errors.js';
 import { evictOldest } from '../base/evict-oldest.js';
 import { type KeyStore, keysPath, openKeyStore } from './key-store.js';
-import { createKnownKeys, type KnownKeys } from './known-keys.js';
+import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './known-keys.js';
 import { identifyMachine } from './machine.js';
 import { createNumberSource, type DrawNumber } from './numbers.js';
 import type { OperatorKey, SimNames } from './operator-key.js';
@@ -85,13 +85,13 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
       const keys = open()?.keys;
       if (keys === undefined) return undefined;
       const known = await keysOf(keys, sim, find);
-      const used = known.find(({ state }) => state === 'used');
-      if (used !== undefined || known.length === 0) return used;
-      throw new SupersimError('key-revoked', `the key of ${sim} was revoked`);
+      const used = known.find(isUsed);
+      if (used === undefined && known.length > 0) throw noKey(sim, known);
+      return used;
     },
     keyById(id) {
       const key = open()?.keys.byId(id);
-      return key?.state === 'revoked' ? undefined : key;
+      return key !== undefined && isUsable(key) ? key : undefined;
     },
     async draw() {
       const source = open();
@@ -103,4 +103,15 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
       opened = undefined;
     },
   };
+}
+
+/** Says why a SIM has keys, and none that is used. */
+function noKey(sim: string, known: readonly KnownKey[]): SupersimError {
+  if (!known.some(({ state }) => state === 'foreign')) {
+    return new SupersimError('key-revoked', `the key of ${sim} was revoked`);
+  }
+  return new SupersimError(
+    'key-revoked',
+    `the key of ${sim} is that of the installation which this file with the keys was copied from`,
+  );
 }

@@ -61,9 +61,12 @@ export const operatorContext = ({ masterSecret, deviceId, kid }: SharedKey): Sec
     recipientId: DEVICE_SENDER_ID,
   });
 
+/** Tells whether a text can be a device id: printable ASCII, of at most {@link MAX_KID_CONTEXT_BYTES} characters. */
+export const isDeviceId = (text: string): boolean => text.length <= MAX_KID_CONTEXT_BYTES && PRINTABLE_ASCII.test(text);
+
 /** The ID Context is the device id. */
 function idContextOf(deviceId: string): Buffer {
-  if (deviceId.length > MAX_KID_CONTEXT_BYTES || !PRINTABLE_ASCII.test(deviceId)) {
+  if (!isDeviceId(deviceId)) {
     throw new RangeError(`a device id has 1 to ${MAX_KID_CONTEXT_BYTES} characters of printable ASCII`);
   }
   return Buffer.from(deviceId, 'ascii');
