@@ -52,13 +52,12 @@ export {
   type RequestFunction,
   type RequestIdentity,
   type RequestOptions,
-  type SimLookup,
 } from './request/request.js';
 export type { RequestEnding, RequestError, RequestResult, Timings } from './request/result.js';
 export type { RequestProgress } from './request/run-request.js';
 export type { DrawNumber } from './security/numbers.js';
 export type { OperatorKey, SimNames } from './security/operator-key.js';
-export { type FindSim, openSecurity, type SecurityOptions, type SenderSecurity } from './security/security.js';
+export { openSecurity, type SecurityOptions, type SenderSecurity, type SimLookup } from './security/security.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';
 export {

@@ -49,8 +49,6 @@ export function createAskSim(
   const postLimit = createPostLimit();
   const limiter = createRateLimiter({ maxConcurrent: postLimit.current, rate });
 
-  const find = client.sim && (async (name: string) => client.sim?.(name));
-
   /** Stops the broadcast when the credentials are refused, be it to post or to read replies. */
   function stopIfForbidden(error: unknown): void {
     if (isForbidden(error)) stop.abort(error);
@@ -101,7 +99,7 @@ export function createAskSim(
       setSimSid: (name, simSid) => replies.setSimSid?.(name, simSid),
     };
     const request = createRequester({
-      client: { create, pages: (filters) => client.pages(filters), sim: find },
+      client: { create, pages: (filters) => client.pages(filters), sim: async (name) => client.sim?.(name) },
       security,
       replies: guardedReplies,
       callbackUrl,
@@ -184,7 +182,7 @@ export function createAskSim(
   /** @returns the id of the SIM's key, or why it cannot be used */
   const keyOf = async (sim: string): Promise<string | undefined | { readonly error: unknown }> => {
     try {
-      return (await security?.keyFor(sim, find))?.id;
+      return (await security?.keyFor(sim, client))?.id;
     } catch (error) {
       stopIfForbidden(error);
       return { error };

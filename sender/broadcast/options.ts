@@ -2,7 +2,8 @@ import type { Duration } from '../../shared/duration.js';
 import type { IpCommandClient } from '../api/client.js';
 import type { ReplySource } from '../replies/polling.js';
 import type { RequestParams } from '../request/params.js';
-import type { RequesterOptions, RequestFormat, SimLookup } from '../request/request.js';
+import type { RequesterOptions, RequestFormat } from '../request/request.js';
+import type { SimLookup } from '../security/security.js';
 import type { Canary } from './canary.js';
 import type { BroadcastMemory } from './memory.js';
 

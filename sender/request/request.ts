@@ -10,7 +10,7 @@ import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
 import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import type { OperatorKey } from '../security/operator-key.js';
-import type { SenderSecurity } from '../security/security.js';
+import type { SenderSecurity, SimLookup } from '../security/security.js';
 import { coapConversation, DOWN_BLOCK_BYTES, MAX_RESULT_BYTES } from './coap.js';
 import type { Conversation } from './conversation.js';
 import type { RequestParams } from './params.js';
@@ -138,11 +138,6 @@ const inputSchema = z.object({
 
 type RequestInput = z.output<typeof inputSchema>;
 
-/** Finds a SIM by a name of it, as {@link IpCommandClient} does. */
-export interface SimLookup {
-  readonly sim?: ((name: string) => Promise<{ readonly sid: string } | undefined>) | undefined;
-}
-
 /**
  * Returns the key under which a request is protected; undefined for a SIM without one.
  *
@@ -157,7 +152,7 @@ async function keyOf(
   if (protection !== undefined && earlier === undefined) {
     throw new SupersimError('key-revoked', `the key with which the request to ${sim} was protected was revoked`);
   }
-  const key = earlier ?? (await security.keyFor(sim, client.sim && (async (name) => client.sim?.(name))));
+  const key = earlier ?? (await security.keyFor(sim, client));
   if (key === undefined) return undefined;
   if (again && protection === undefined) {
     throw new SupersimError('key-required', `${sim} has a key now, and the request was made without it earlier`);

@@ -4,7 +4,7 @@ import { type KeyStore, keysPath, openKeyStore } from './key-store.js';
 import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './known-keys.js';
 import { identifyMachine } from './machine.js';
 import { createNumberSource, type DrawNumber } from './numbers.js';
-import type { OperatorKey, SimNames } from './operator-key.js';
+import type { OperatorKey } from './operator-key.js';
 
 export interface SecurityOptions {
   /** The profile beside which the file with the keys lies; SUPERSIM_KEYS names another. */
@@ -14,8 +14,10 @@ export interface SecurityOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** Asks the API what a SIM is called; undefined when it knows none of this name. */
-export type FindSim = (sim: string) => Promise<SimNames | undefined>;
+/** Finds a SIM at the API by one of its names, as `IpCommandClient` does. */
+export interface SimLookup {
+  readonly sim?: ((name: string) => Promise<{ readonly sid: string } | undefined>) | undefined;
+}
 
 /** The keys of this installation of the sender, as requests use them. */
 export interface SenderSecurity {
@@ -23,10 +25,10 @@ export interface SenderSecurity {
    * Returns the key under which requests to a SIM are protected; undefined for a SIM without one.
    *
    * @param sim its SID or unique name
-   * @param find asked about a name that no SIM with a key is known by: it may have been given another
-   * @throws (rejects) SupersimError `key-revoked`, `keys-unusable`, `profile-unsafe`; and as `find`
+   * @param client asked about a name that no SIM with a key is known by: the SIM may have been given another
+   * @throws (rejects) SupersimError `key-revoked`, `keys-unusable`, `profile-unsafe`; and as the client
    */
-  keyFor(sim: string, find: FindSim | undefined): Promise<OperatorKey | undefined>;
+  keyFor(sim: string, client: SimLookup): Promise<OperatorKey | undefined>;
   /** Returns a key by its id, also one that has been replaced, to continue a request; undefined when it was revoked. */
   keyById(id: string): OperatorKey | undefined;
   /** Draws a sequence number for a request. */
@@ -34,8 +36,9 @@ export interface SenderSecurity {
   close(): void;
 }
 
-/** Most names that the API was asked about and that are remembered. */
+/** Most names that the API was asked about and that are remembered, and for how long: SIMs get other names. */
 const MAX_FOUND = 10_000;
+const FOUND_MS = 600_000;
 const SID = /^HS[0-9a-f]{32}$/i;
 
 /** What is made of the file with the keys, once there is one. */
@@ -52,7 +55,7 @@ interface Opened {
 export function openSecurity({ profile, env = process.env, now }: SecurityOptions = {}): SenderSecurity {
   const path = keysPath({ profile }, env);
   const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const found = new Map<string, SimNames | undefined>();
+  const found = new Map<string, { readonly sid: string | undefined; readonly at: number }>();
   let opened: Opened | undefined;
 
   function open(): Opened | undefined {
@@ -64,27 +67,28 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
     return opened;
   }
 
-  async function namesOf(sim: string, find: FindSim): Promise<SimNames | undefined> {
-    if (!found.has(sim)) {
-      found.set(sim, await find(sim));
-      evictOldest(found, MAX_FOUND);
-    }
-    return found.get(sim);
+  async function sidOf(sim: string, client: SimLookup): Promise<string | undefined> {
+    const before = found.get(sim);
+    if (before !== undefined && performance.now() - before.at < FOUND_MS) return before.sid;
+    const sid = (await client.sim?.(sim))?.sid;
+    found.set(sim, { sid, at: performance.now() });
+    evictOldest(found, MAX_FOUND);
+    return sid;
   }
 
-  async function keysOf(keys: KnownKeys, sim: string, find: FindSim | undefined) {
+  async function keysOf(keys: KnownKeys, sim: string, client: SimLookup) {
     const known = keys.ofSim({ sid: sim, uniqueName: sim, iccid: sim });
     // A SID stays the same, and a SIM with a key is known by it.
-    if (known.length > 0 || SID.test(sim) || find === undefined || keys.isEmpty) return known;
-    const names = await namesOf(sim, find);
-    return names?.sid === undefined ? [] : keys.ofSim({ sid: names.sid });
+    if (known.length > 0 || SID.test(sim) || client.sim === undefined || keys.isEmpty) return known;
+    const sid = await sidOf(sim, client);
+    return sid === undefined ? [] : keys.ofSim({ sid });
   }
 
   return {
-    async keyFor(sim, find) {
+    async keyFor(sim, client) {
       const keys = open()?.keys;
       if (keys === undefined) return undefined;
-      const known = await keysOf(keys, sim, find);
+      const known = await keysOf(keys, sim, client);
       const used = known.find(isUsed);
       if (used === undefined && known.length > 0) throw noKey(sim, known);
       return used;

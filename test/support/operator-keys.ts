@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConfigInput } from '../../agent/config/schema.js';
-import { createKeyStore, openKeyStore } from '../../sender/security/key-store.js';
-import { type KeyState, keyIdOf } from '../../sender/security/known-keys.js';
+import { openOrCreateKeyStore } from '../../sender/security/create-key-store.js';
+import { openKeyStore } from '../../sender/security/key-store.js';
+import type { KeyState } from '../../sender/security/known-keys.js';
 import { identifyMachine } from '../../sender/security/machine.js';
 import { deviceMasterSecret, type SharedKey } from '../../shared/oscore/identities.js';
+import { keyIdOf } from '../../shared/oscore/key-file.js';
 import { temporaryFolder, writeFile } from './files.js';
 import { keyFileText } from './security.js';
 
@@ -37,7 +39,7 @@ export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?:
   const path = join(temporaryFolder(), 'profile.keys');
   /** The variables by which the sender uses this file. */
   const env = { SUPERSIM_KEYS: path, SUPERSIM_MACHINE_ID: 'machine of a test' };
-  createKeyStore(path, { machine: identifyMachine(env), tag: 'test' }).close();
+  openOrCreateKeyStore(path, () => ({ machine: identifyMachine(env), tag: 'test' })).close();
 
   function write(sql: string, values: readonly (string | number | Buffer | null)[]): void {
     const store = openKeyStore(path);

@@ -6,9 +6,7 @@ import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { detectFormat } from '../../../shared/format/detect.js';
 import { DEVICE_PORT, MAX_PAYLOAD_BYTES } from '../../../shared/limits.js';
-import type { IpCommandClient } from '../../api/client.js';
-import type { SimLookup } from '../../request/request.js';
-import { openSecurity, type SenderSecurity } from '../../security/security.js';
+import { openSecurity, type SenderSecurity, type SimLookup } from '../../security/security.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { commonOptions, commonSchema, openClient } from '../options.js';
 import { details, jsonLine } from './table.js';
@@ -80,9 +78,9 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
 }
 
 /** @throws SupersimError `key-required`, and as `keyFor` */
-async function refuseKey(sim: string, security: SenderSecurity, client: IpCommandClient & SimLookup): Promise<void> {
+async function refuseKey(sim: string, security: SenderSecurity, client: SimLookup): Promise<void> {
   try {
-    if ((await security.keyFor(sim, client.sim && (async (name) => client.sim?.(name)))) === undefined) return;
+    if ((await security.keyFor(sim, client)) === undefined) return;
   } finally {
     security.close();
   }

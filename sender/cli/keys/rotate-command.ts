@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
-import { SupersimError } from '../../../shared/errors.js';
 import { processIo } from '../io.js';
 import { commonOptions } from '../options.js';
 import { untilInterrupted } from '../until-interrupted.js';
 import { keysOptions, kidOption, simsOptions } from './options.js';
-import { rotate, type TryKey } from './rotate.js';
+import { rotate } from './rotate.js';
+import { tryKeyBy, tryKeyOptions } from './try-key.js';
 
 export const rotateCommand: CommandModule<object, object> = {
   command: 'rotate',
@@ -15,6 +15,7 @@ export const rotateCommand: CommandModule<object, object> = {
         ...simsOptions,
         all: { type: 'boolean', describe: 'All SIMs with a new key' },
         ...kidOption,
+        ...tryKeyOptions,
         json: commonOptions.json,
         ...keysOptions,
       })
@@ -26,11 +27,7 @@ export const rotateCommand: CommandModule<object, object> = {
       ),
   handler: (argv) =>
     untilInterrupted(async (signal) => {
-      process.exitCode = await rotate(argv, processIo(), tryKey, signal);
+      const io = processIo();
+      process.exitCode = await rotate(argv, io, tryKeyBy(argv, io, signal), signal);
     }),
-};
-
-/** To be replaced by a protected `ping`. */
-const tryKey: TryKey = async () => {
-  throw new SupersimError('bad-input', 'requests cannot be protected yet');
 };

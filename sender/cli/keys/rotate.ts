@@ -7,7 +7,6 @@ import { mapConcurrently } from '../../broadcast/map-concurrently.js';
 import { useKey } from '../../security/device-keys.js';
 import { addFleetKey, currentFleetKey, newFleetSecret } from '../../security/fleet-keys.js';
 import { isIssued } from '../../security/known-keys.js';
-import type { OperatorKey } from '../../security/operator-key.js';
 import { recordedSims } from '../../security/sims.js';
 import { EXIT, EXIT_BY_OUTCOME } from '../exit.js';
 import { type CliIo, print } from '../io.js';
@@ -16,16 +15,10 @@ import { printCurrent } from './fleet-key.js';
 import { keysSchema, kidArgs, simsSchema } from './options.js';
 import { sidsWithKeys, simNames } from './sims.js';
 import { type OpenedKeys, withKeys } from './store.js';
+import type { TryKey } from './try-key.js';
 
 /** Most devices that are asked at once. */
-const MAX_TRIES = 8;
-
-/**
- * Asks a SIM's device something, protected with a key, and tells whether it has answered with that key.
- *
- * @param sim SID of the SIM
- */
-export type TryKey = (sim: string, key: OperatorKey) => Promise<boolean>;
+const MAX_TRIES = 64;
 
 const argsSchema = keysSchema.extend({
   ...kidArgs.shape,

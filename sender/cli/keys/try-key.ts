@@ -1,0 +1,57 @@
+import * as z from 'zod';
+import { checkInput } from '../../../shared/check-input.js';
+import { durationSchema, milliseconds } from '../../../shared/duration.js';
+import { DEVICE_PORT } from '../../../shared/limits.js';
+import { accountReplies } from '../../replies/account-polling.js';
+import { createRequester, DEFAULT_REQUEST_TIMEOUT } from '../../request/request.js';
+import type { OperatorKey } from '../../security/operator-key.js';
+import { openSecurity } from '../../security/security.js';
+import type { CliIo } from '../io.js';
+import { commonSchema, openClient } from '../options.js';
+
+/**
+ * Asks a SIM's device something, protected with a key, and tells whether it has answered with that key.
+ *
+ * @param sim SID of the SIM
+ */
+export type TryKey = (sim: string, key: OperatorKey) => Promise<boolean>;
+
+const argsSchema = commonSchema.pick({ profile: true }).extend({
+  port: z.int().min(1).max(65_535).default(DEVICE_PORT),
+  timeout: durationSchema('1s', '24h').default(DEFAULT_REQUEST_TIMEOUT),
+});
+
+/** The flags of {@link tryKeyBy}. */
+export const tryKeyOptions = {
+  port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the devices' },
+  timeout: {
+    type: 'string',
+    default: DEFAULT_REQUEST_TIMEOUT,
+    requiresArg: true,
+    describe: 'Longest wait for each device',
+  },
+} as const;
+
+/** Makes the trial of keys by a `ping`: what the device may say of it, it says with the key. */
+export function tryKeyBy(argv: unknown, io: CliIo, signal: AbortSignal): TryKey {
+  const { profile, port: devicePort, timeout } = checkInput(argsSchema, argv, 'the arguments');
+  let opened: ReturnType<typeof open> | undefined;
+
+  async function open() {
+    const client = await openClient({ profile }, io);
+    return {
+      client,
+      replies: accountReplies(client, { sleep: io.sleep }),
+      security: openSecurity({ profile, env: io.env }),
+    };
+  }
+
+  return async (sim, key) => {
+    opened ??= open();
+    const { client, replies, security } = await opened;
+    const request = createRequester({ client, replies, security: { ...security, keyFor: async () => key } });
+    const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
+    const { authentic } = await request(sim, 'ping', undefined, options);
+    return authentic;
+  };
+}
