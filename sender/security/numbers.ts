@@ -9,7 +9,7 @@ import { readInstallation, refuseCopy } from './home.js';
 import type { KeyStore } from './key-store.js';
 
 /** A number that is further ahead of the clock was drawn when the clock was wrong: it is not waited for. */
-const MOST_AHEAD = 10 * NUMBERS_PER_SECOND;
+const MOST_AHEAD = 60 * NUMBERS_PER_SECOND;
 
 /** Draws sequence numbers. They are on the disk when the promise resolves, and no process draws them again. */
 export type DrawNumber = () => Promise<number>;

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import { openOrCreateKeyStore } from '../../sender/security/create-key-store.js';
+import { newTag } from '../../sender/security/home.js';
 import { openKeyStore } from '../../sender/security/key-store.js';
 import type { KeyState } from '../../sender/security/known-keys.js';
 import { identifyMachine } from '../../sender/security/machine.js';
@@ -39,7 +40,7 @@ export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?:
   const path = join(temporaryFolder(), 'profile.keys');
   /** The variables by which the sender uses this file. */
   const env = { SUPERSIM_KEYS: path, SUPERSIM_MACHINE_ID: 'machine of a test' };
-  openOrCreateKeyStore(path, () => ({ machine: identifyMachine(env), tag: 'test' })).close();
+  openOrCreateKeyStore(path, () => ({ machine: identifyMachine(env), tag: newTag() })).close();
 
   function write(sql: string, values: readonly (string | number | Buffer | null)[]): void {
     const store = openKeyStore(path);
