@@ -1,51 +1,52 @@
-import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MASTER_SECRET_BYTES, type SharedKey } from '../shared/oscore/identities.js';
+import type { Sim } from '../loopback/index.js';
+import { openOrCreateKeyStore } from '../sender/security/create-key-store.js';
+import { issueKey } from '../sender/security/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../sender/security/fleet-keys.js';
+import { newTag } from '../sender/security/home.js';
+import { createKnownKeys } from '../sender/security/known-keys.js';
+import { identifyMachine } from '../sender/security/machine.js';
+import { formatKeyFile, type KeyFile } from '../shared/oscore/key-file.js';
 
-/** A key that an agent has a file of, by the name of that file. */
-export interface NamedKey extends SharedKey {
-  readonly name: string;
-}
-
-/** A key of its own for a demonstration, and the agent's variables by which it takes nothing else. */
+/** A key of its own for a demonstration, at both ends. */
 export interface DemoKey {
-  readonly key: NamedKey;
-  readonly variables: Readonly<Record<string, string>>;
+  /** The agent's variables, by which it takes nothing else. */
+  readonly agent: Readonly<Record<string, string>>;
+  /** The variables by which `supersim` uses the key. */
+  readonly sender: Readonly<Record<string, string>>;
 }
+
+type DemoSim = Pick<Sim, 'sid' | 'uniqueName' | 'iccid'>;
 
 /** What the demonstration's agent does for everybody, so that what the README has people paste works. */
 export const EXCEPTED_COMMANDS: readonly string[] = ['commands', 'echo', 'info', 'ping'];
 
-const NAME = 'demo';
-const KID = 1;
-
 /** Makes a key in a temporary folder, which lasts as long as `use`, and not longer than this process. */
-export async function withDemoKey<T>(deviceId: string, use: (demo: DemoKey) => Promise<T>): Promise<T> {
+export async function withDemoKey<T>(sim: DemoSim, use: (demo: DemoKey) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'supersim-start-'));
   // Again where an agent that has just been killed still wrote.
   const removeNow = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   // Output that nobody reads any more ends the process without further ado.
   process.once('exit', removeNow);
   try {
-    return await use(await makeKey(folder, deviceId));
+    return await use(await makeKey(folder, sim));
   } finally {
     await rm(folder, { recursive: true, force: true });
     process.removeListener('exit', removeNow);
   }
 }
 
-async function makeKey(folder: string, deviceId: string): Promise<DemoKey> {
+async function makeKey(folder: string, sim: DemoSim): Promise<DemoKey> {
   const keys = join(folder, 'keys');
-  const key = { name: NAME, deviceId, kid: KID, masterSecret: randomBytes(MASTER_SECRET_BYTES) };
-  const text = JSON.stringify({ device: deviceId, kid: KID, secret: key.masterSecret.toString('hex') });
+  const sender = { SUPERSIM_KEYS: join(folder, 'sender.keys'), SUPERSIM_MACHINE_ID: 'demonstration' };
   await mkdir(keys, { mode: 0o700 });
-  await writeFile(join(keys, `${NAME}.json`), text, { mode: 0o600, flag: 'wx' });
+  await writeFile(join(keys, 'demo.json'), formatKeyFile(issueTo(sim, sender)), { mode: 0o600, flag: 'wx' });
   return {
-    key,
-    variables: {
+    sender,
+    agent: {
       SUPERSIM_AGENT_SECURITY_KEYS: keys,
       SUPERSIM_AGENT_SECURITY_REQUIRED: 'true',
       SUPERSIM_AGENT_SECURITY_EXCEPT: JSON.stringify(EXCEPTED_COMMANDS),
@@ -53,4 +54,18 @@ async function makeKey(folder: string, deviceId: string): Promise<DemoKey> {
       SUPERSIM_AGENT_STATE_FOLDER: join(folder, 'state'),
     },
   };
+}
+
+/** Makes the sender's file with a fleet key, and derives from it the key of a SIM. */
+function issueTo(sim: DemoSim, env: { readonly SUPERSIM_KEYS: string; readonly SUPERSIM_MACHINE_ID: string }): KeyFile {
+  const installation = () => ({ machine: identifyMachine(env), tag: newTag() });
+  const store = openOrCreateKeyStore(env.SUPERSIM_KEYS, installation);
+  try {
+    return store.transaction(() => {
+      addFleetKey(store, newFleetSecret());
+      return issueKey(store, createKnownKeys(store), sim, {}).key;
+    });
+  } finally {
+    store.close();
+  }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Loopback, LoopbackEvent } from '../loopback/index.js';
-import { IpCommandClient } from '../sender/index.js';
+import type { Loopback, LoopbackEvent, Sim } from '../loopback/index.js';
+import { type CreateParams, IpCommandClient } from '../sender/index.js';
 import { messageOf, SupersimError } from '../shared/errors.js';
 import { payloadBytes } from '../shared/ip-command.js';
 
@@ -16,15 +16,10 @@ export interface ProbeStep {
 
 /** A probe under way. */
 export interface Probe {
-  /** Posts a command for the device. @param what describes the payload in the step */
-  post(payload: string | Uint8Array, what: string): Promise<void>;
-  /**
-   * Waits until the API has a from_sim command that `read` can use, and returns what it reads.
-   *
-   * @param advice added to the error when none comes
-   */
-  awaitReply<T>(read: (payload: Buffer) => T | undefined, advice?: string): Promise<T>;
-  /** Notes as a step what the reply says. */
+  /** The API; each command that is posted is a step. */
+  readonly client: Pick<IpCommandClient, 'create' | 'pages'>;
+  readonly sim: Sim;
+  /** Notes as a step what a reply says. */
   noteReply(what: string): void;
 }
 
@@ -35,10 +30,10 @@ export interface Probe {
  * @throws SupersimError `probe-failed` with the steps so far
  */
 export const probeLoop = (loopback: Loopback, devicePort: number): Promise<ProbeStep[]> =>
-  runProbe(loopback, devicePort, async ({ post, awaitReply, noteReply }) => {
-    const pong = `${PROBE_ID} ok pong`;
-    await post(`${PROBE_ID} ping`, `Payload="${PROBE_ID} ping"`);
-    noteReply(`"${await awaitReply((payload) => (payload.toString() === pong ? pong : undefined))}"`);
+  runProbe(loopback, async ({ client, sim, noteReply }) => {
+    await client.create({ sim: sim.uniqueName, payload: `${PROBE_ID} ping`, devicePort });
+    await awaitReply(client, sim.sid, `${PROBE_ID} ok pong`);
+    noteReply(`"${PROBE_ID} ok pong"`);
   });
 
 /**
@@ -47,11 +42,7 @@ export const probeLoop = (loopback: Loopback, devicePort: number): Promise<Probe
  * @returns the steps in order
  * @throws SupersimError `probe-failed` with the steps so far
  */
-export async function runProbe(
-  loopback: Loopback,
-  devicePort: number,
-  run: (probe: Probe) => Promise<void>,
-): Promise<ProbeStep[]> {
+export async function runProbe(loopback: Loopback, run: (probe: Probe) => Promise<void>): Promise<ProbeStep[]> {
   const [sim] = loopback.sims;
   if (sim === undefined) throw new SupersimError('probe-failed', 'the loopback has no SIM');
   const { accountSid, authToken, url: baseUrl } = loopback;
@@ -60,13 +51,14 @@ export async function runProbe(
   const steps: ProbeStep[] = [];
   const note = (what: string) => void steps.push({ at: performance.now() - startedAt, what });
   const unsubscribe = loopback.onEvent((event) => noteEvent(event, note));
+  const create: IpCommandClient['create'] = (command) => {
+    note(`POST ${baseUrl}/v1/IpCommands  ${describeCommand(command)}`);
+    return client.create(command);
+  };
   try {
     await run({
-      async post(payload, what) {
-        note(`POST ${baseUrl}/v1/IpCommands  Sim=${sim.uniqueName} DevicePort=${devicePort} ${what}`);
-        await client.create({ sim: sim.uniqueName, payload, devicePort });
-      },
-      awaitReply: (read, advice = '') => awaitReply(client, sim.sid, read, advice),
+      client: { create, pages: (filters) => client.pages(filters) },
+      sim,
       noteReply: (what) => note(`GET  ${baseUrl}/v1/IpCommands  from_sim ${what}`),
     });
     return steps;
@@ -76,6 +68,11 @@ export async function runProbe(
   } finally {
     unsubscribe();
   }
+}
+
+function describeCommand({ sim, devicePort, payload }: CreateParams): string {
+  const shown = typeof payload === 'string' ? `"${payload}"` : `(${payload.length} bytes)`;
+  return `Sim=${sim} DevicePort=${devicePort} Payload=${shown}`;
 }
 
 export const formatStep = ({ at, what }: ProbeStep): string => `${at.toFixed(1).padStart(8)} ms  ${what}`;
@@ -93,19 +90,14 @@ function noteEvent(event: LoopbackEvent, note: (what: string) => void): void {
     note(`UDP  ← ${device}, ${payloadBytes(event.command).length} bytes, ${sid} is received${protection}`);
 }
 
-async function awaitReply<T>(
-  client: IpCommandClient,
-  sim: string,
-  read: (payload: Buffer) => T | undefined,
-  advice: string,
-): Promise<T> {
+/** Waits until the API has this from_sim command. */
+async function awaitReply(client: Probe['client'], sim: string, text: string): Promise<void> {
   const until = performance.now() + PROBE_TIMEOUT_MS;
   while (performance.now() < until) {
-    for await (const command of client.list({ sim, direction: 'from_sim', limit: 20 })) {
-      const found = read(payloadBytes(command));
-      if (found !== undefined) return found;
+    for await (const page of client.pages({ sim, direction: 'from_sim' })) {
+      if (page.some((command) => payloadBytes(command).toString() === text)) return;
     }
     await sleep(POLL_INTERVAL_MS);
   }
-  throw new Error(`no reply in ${PROBE_TIMEOUT_MS / 1000} s${advice}`);
+  throw new Error(`no reply in ${PROBE_TIMEOUT_MS / 1000} s`);
 }

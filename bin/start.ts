@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
@@ -25,6 +25,7 @@ import { probeProtected } from './protected-probe.js';
 import { runCli } from './run-cli.js';
 
 const AGENT = fileURLToPath(new URL('./supersim-agent.js', import.meta.url));
+const SUPERSIM = fileURLToPath(new URL('./supersim.js', import.meta.url));
 /** Time for the agent to start; a modem has to find its network first. */
 const AGENT_START_MS = 30_000;
 /** The message that the agent logs when it can receive commands. */
@@ -69,7 +70,9 @@ async function runBoth(
 ): Promise<void> {
   print(describeEndpoints(loopback, devicePort));
   try {
-    await withDemoKey(loopback.sims[0]?.iccid ?? '', async (demo) => {
+    const [sim] = loopback.sims;
+    if (sim === undefined) return;
+    await withDemoKey(sim, async (demo) => {
       const agent = startAgent(loopback, devicePort, demo);
       try {
         await Promise.race([interrupted, show(loopback, agent, devicePort, demo, justOnce)]);
@@ -94,24 +97,42 @@ async function show(
   loopback: Loopback,
   agent: ChildProcess,
   devicePort: number,
-  { key }: DemoKey,
+  { sender }: DemoKey,
   justOnce: boolean,
 ): Promise<void> {
   await agentStarted(agent, loopback.modem === undefined ? READY_MESSAGE.udp : READY_MESSAGE.modem);
   for (const probe of [probeLoop, probeProtected]) {
-    const steps = await Promise.race([probe(loopback, devicePort, key), agentEnded(agent)]);
+    const steps = await Promise.race([probe(loopback, devicePort, sender), agentEnded(agent)]);
     print(`\n${steps.map(formatStep).join('\n')}\n`);
   }
   print(describeAccess());
   if (justOnce) return;
-  print(`ready\n\n${formatBanner(loopback, devicePort)}\n\nPress Ctrl-C to stop. Events:\n`);
+  print(
+    `ready\n\n${formatBanner(loopback, devicePort)}\n\n${protectedLines(loopback, devicePort, sender)}\n\nPress Ctrl-C to stop. Events:\n`,
+  );
   loopback.onEvent((event) => print(formatEvent(event)));
   await agentEnded(agent);
 }
 
 /** One line on what the agent of this demonstration takes from whom. */
 const describeAccess = (): string =>
-  `commands without a key are refused in this demo, without an answer, except: ${EXCEPTED_COMMANDS.join(', ')}; the sender does not protect requests yet\n`;
+  `commands without a key are refused in this demo, without an answer, except: ${EXCEPTED_COMMANDS.join(', ')}\n`;
+
+/** What to paste into another shell for a command that is protected with the key. */
+function protectedLines(
+  { url, accountSid, authToken }: Loopback,
+  devicePort: number,
+  sender: DemoKey['sender'],
+): string {
+  const variables = {
+    ...{ SUPERSIM_API_URL: url, SUPERSIM_ACCOUNT_SID: accountSid, SUPERSIM_AUTH_TOKEN: authToken },
+    ...sender,
+  };
+  const assignments = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const port = devicePort === DEVICE_PORT ? '' : ` --port ${devicePort}`;
+  const command = `node ${relative(process.cwd(), SUPERSIM)} request --sim ${DEFAULT_SIM_NAME}${port} health`;
+  return `Send a command that is protected with the key, in another shell:\n  export ${assignments.join(' ')}\n  ${command}`;
+}
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -131,7 +152,11 @@ async function startLoopbackAnywhere(options: LoopbackOptions): Promise<Loopback
   }
 }
 
-function startAgent({ sims, gateway, modem }: Loopback, devicePort: number, { variables }: DemoKey): ChildProcess {
+function startAgent(
+  { sims, gateway, modem }: Loopback,
+  devicePort: number,
+  { agent: variables }: DemoKey,
+): ChildProcess {
   const command = [AGENT, 'run', '--dev', '--port', String(devicePort)];
   // In the modem's network the gateway has the carrier's address, which the agent uses by default.
   if (modem === undefined) {

@@ -37,16 +37,16 @@ function withTemporaryFolder(more: NodeJS.ProcessEnv = {}) {
 
 /** The steps of the protected probe, as far as they are the same each time. */
 const PROTECTED_STEPS = [
-  /POST .* Sim=gateway-1 DevicePort=\d+ {2}CoAP GET \/health protected with the key demo \(kid 01\)$/,
+  /POST .* Sim=gateway-1 DevicePort=\d+ Payload=\(\d+ bytes\)$/,
   /API {2}HG\w+ is queued$/,
   /UDP {2}→ \S+, HG\w+ is sent, protected$/,
   /UDP {2}← \S+, \d+ bytes, HG\w+ is received, protected$/,
-  /GET .* from_sim 4\.01 with Echo: the device does not know yet that this request is new$/,
-  /POST .* again with Echo$/,
+  /GET .* from_sim opened: 4\.01 with Echo, as the device does not know yet that this is new$/,
+  /POST .* Sim=gateway-1 DevicePort=\d+ Payload=\(\d+ bytes\)$/,
   /API {2}HG\w+ is queued$/,
   /UDP {2}→ \S+, HG\w+ is sent, protected$/,
   /UDP {2}← \S+, \d+ bytes, HG\w+ is received, protected$/,
-  /GET .* from_sim 2\.05, opened: \{"load1":/,
+  /GET .* from_sim opened: health is done, authentic: \{"load1":/,
 ];
 
 /** Expects the protected probe's steps after those of the ping, and the line on what needs the key. */
@@ -56,7 +56,7 @@ function expectProtectedProbe(output: string): void {
   expect(begin).toBeGreaterThan(0);
   expect(steps.slice(begin)).toEqual(PROTECTED_STEPS.map((step) => expect.stringMatching(step)));
   expect(output).toMatch(
-    /^commands without a key are refused in this demo, without an answer, except: commands, echo, info, ping; the sender does not protect requests yet$/m,
+    /^commands without a key are refused in this demo, without an answer, except: commands, echo, info, ping$/m,
   );
 }
 
@@ -94,6 +94,18 @@ describe.sequential('npm start', () => {
       device_ip: null,
     });
     await start.line(/← gateway-1:\d+ received 7 bytes "ok pong"/);
+    start.kill('SIGINT');
+    expect(await start.ended).toBe(0);
+  });
+
+  test('the lines for a protected command can be pasted into another shell', async () => {
+    const start = startProcess(process.execPath, [program('start')]);
+    await start.line(/^ready$/);
+    const variables = (await start.line(/^ {2}export SUPERSIM_API_URL=/)).trim();
+    const command = (await start.line(/^ {2}node .* request --sim gateway-1/)).trim();
+    const { code, output } = await runProcess('sh', ['-c', `${variables}\n${command} --json`]);
+    expect(JSON.parse(output)).toMatchObject({ outcome: 'done', authentic: true, result: { journal: 'ok' } });
+    expect(code).toBe(0);
     start.kill('SIGINT');
     expect(await start.ended).toBe(0);
   });
