@@ -32,7 +32,7 @@ const optionsSchema = z.object({
  * Runs a command on many SIMs' devices, and yields each SIM's outcome as soon as it is known. No more than
  * `concurrency` SIMs are in flight or untaken: `sims` is read as fast as the results are taken.
  *
- * @throws SupersimError `bad-input`, `too-large`; `canary-failed`; `api-error` when the credentials are refused, and
+ * @throws SupersimError `bad-input`, `too-large`; `keys-copied`, `keys-unusable`; `canary-failed`; `api-error` when the credentials are refused, and
  *   `api-error` or `api-unreachable` when the API has accepted no datagram for five minutes; the signal's reason. SIMs
  *   that were started and not yielded have no outcome then: the command may have been sent to them.
  */
@@ -64,6 +64,7 @@ export async function* broadcastFrom(
   const { deadline, timeout, devicePort, client, signal } = options;
   const { name, params, ...commandOptions } = command;
   checkRequest(name, params, { ...commandOptions, deadline, timeout, devicePort });
+  options.security?.expectOwn();
   const stop = new AbortController();
   // A few listeners for each SIM in flight, whose number is bounded.
   setMaxListeners(0, stop.signal);

@@ -144,7 +144,7 @@ async function report(result: RequestResult, json: boolean, { stdout, stderr }: 
     return print(stderr, printable(remedy));
   }
   await printResult(result.result, stdout);
-  if (stderr.isTTY === true) await print(stderr, `done in ${seconds} s`);
+  if (stderr.isTTY === true) await print(stderr, `done in ${seconds} s${result.authentic ? ', authentic' : ''}`);
   if (result.cut === true) await print(stderr, 'note: the result was cut; this is only its beginning');
   if (result.forgotten === true)
     await print(stderr, 'note: the command was done before; the device no longer remembers its result');

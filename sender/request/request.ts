@@ -94,7 +94,7 @@ export interface RequesterOptions {
    * The keys, from `openSecurity()`. Requests to a SIM with a key are protected with it, and only answers that are
    * protected count; without it nothing is protected.
    */
-  readonly security?: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'draw'> | undefined;
+  readonly security?: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn' | 'draw'> | undefined;
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
   /**
@@ -141,10 +141,10 @@ type RequestInput = z.output<typeof inputSchema>;
 /**
  * Returns the key under which a request is protected; undefined for a SIM without one.
  *
- * @throws SupersimError `key-required`, `key-revoked`, `keys-unusable`; and as the API's client
+ * @throws SupersimError `key-required`, `key-revoked`, `keys-copied`, `keys-unusable`; and as the API's client
  */
 async function keyOf(
-  security: Pick<SenderSecurity, 'keyFor' | 'keyById'>,
+  security: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn'>,
   client: SimLookup,
   { sim, format, again, identity: { protection } }: RequestInput,
 ): Promise<OperatorKey | undefined> {
@@ -154,6 +154,7 @@ async function keyOf(
   }
   const key = earlier ?? (await security.keyFor(sim, client));
   if (key === undefined) return undefined;
+  security.expectOwn();
   if (again && protection === undefined) {
     throw new SupersimError('key-required', `${sim} has a key now, and the request was made without it earlier`);
   }

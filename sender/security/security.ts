@@ -1,5 +1,6 @@
 import { SupersimError } from '../../shared/errors.js';
 import { evictOldest } from '../base/evict-oldest.js';
+import { refuseCopy } from './home.js';
 import { type KeyStore, keysPath, openKeyStore } from './key-store.js';
 import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './known-keys.js';
 import { identifyMachine } from './machine.js';
@@ -31,6 +32,12 @@ export interface SenderSecurity {
   keyFor(sim: string, client: SimLookup): Promise<OperatorKey | undefined>;
   /** Returns a key by its id, also one that has been replaced, to continue a request; undefined when it was revoked. */
   keyById(id: string): OperatorKey | undefined;
+  /**
+   * Expects that the file with the keys, if there is one, belongs to this machine and stands where it was made.
+   *
+   * @throws SupersimError `keys-copied`: nothing can be protected; `keys-unusable`, `profile-unsafe`
+   */
+  expectOwn(): void;
   /** Draws a sequence number for a request. */
   readonly draw: DrawNumber;
   close(): void;
@@ -96,6 +103,10 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
     keyById(id) {
       const key = open()?.keys.byId(id);
       return key !== undefined && isUsable(key) ? key : undefined;
+    },
+    expectOwn() {
+      const store = open()?.store;
+      if (store !== undefined) refuseCopy(store, identifyMachine(env));
     },
     async draw() {
       const source = open();

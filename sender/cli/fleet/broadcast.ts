@@ -56,6 +56,8 @@ export async function runBroadcastCli(
   const args = checkInput(broadcastSchema, argv, 'the arguments');
   const client = await openClient({ profile: args.profile }, io);
   const security = openSecurity({ profile: args.profile, env: io.env });
+  // Before a file is made.
+  security.expectOwn();
   const reading = new AbortController();
   const readingSignal = AbortSignal.any([signal, reading.signal]);
   const opened = await openBroadcast(args, client, io, readingSignal).catch((error: unknown) => {
