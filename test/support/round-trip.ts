@@ -1,5 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
-import { type AgentOptions, createAgent } from '../../agent/agent.js';
+import { createManagedAgent, type ManagedOptions } from '../../agent/agent.js';
+import { resolveConfig } from '../../agent/config/load.js';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import {
   formatEvent,
@@ -36,8 +37,12 @@ export async function startTestLoopback(options: LoopbackOptions = {}, link: Sto
   return loopback;
 }
 
+interface TestAgentOptions extends Omit<ManagedOptions, 'keys'> {
+  readonly config?: ConfigInput;
+}
+
 /** Starts an agent on a SIM's address or modem, and waits until its link is up; it stops with the test. */
-export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', options: AgentOptions = {}) {
+export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', options: TestAgentOptions = {}) {
   const sim = loopback.sims.find(({ uniqueName }) => uniqueName === simName);
   if (sim === undefined) throw new Error(`the loopback has no SIM ${simName}`);
   const { listen, ...config } = options.config ?? {};
@@ -48,7 +53,8 @@ export async function startTestAgent(loopback: Loopback, simName = 'gateway-1', 
     allow: ['127.0.0.0/8'],
   });
   const linked = modem?.simName === simName ? { ...byModem(modem), ...(listen && { listen }) } : byUdp();
-  const agent = createAgent({ ...options, config: { ...linked, ...config } });
+  const { config: _, ...managed } = options;
+  const agent = createManagedAgent(resolveConfig({ ...linked, ...config }), managed);
   await agent.start();
   onTestFinished(() => agent.stop());
   await expect.poll(() => agent.status().link?.links[0], { timeout: UP_MS }).toMatchObject({ up: true });
