@@ -55,6 +55,14 @@ export {
 } from './request/request.js';
 export type { RequestEnding, RequestError, RequestResult, Timings } from './request/result.js';
 export type { RequestProgress } from './request/run-request.js';
+export type { EventFreshness } from './security/event-windows.js';
+export type {
+  AuthenticEvent,
+  OpenDatagram,
+  OpenedDatagram,
+  ReportedDatagram,
+  SealedReason,
+} from './security/events.js';
 export type { DrawNumber } from './security/numbers.js';
 export type { OperatorKey, SimNames } from './security/operator-key.js';
 export { openSecurity, type SecurityOptions, type SenderSecurity, type SimLookup } from './security/security.js';

@@ -10,7 +10,7 @@ import type { SqlValue } from '../../shared/sqlite/native.js';
 import { evictOldest } from '../base/evict-oldest.js';
 import { type KeyStore, unusableKeys } from './key-store.js';
 import type { OperatorKey, SimNames } from './operator-key.js';
-import { readBytes, readRow, readRows, readText } from './rows.js';
+import { readBytes, readJson, readRow, readRows, readText } from './rows.js';
 
 /**
  * What becomes of a key in its life: made for a device, in use, replaced by another; or never to be used again, because it
@@ -60,18 +60,6 @@ const MAX_CONTEXTS = 20_000;
 const bytesOf = (length: number) =>
   readBytes.refine((bytes) => bytes.length === length, `must have ${length} bytes`).nullable();
 
-const allowColumn = readText
-  .transform((text, context) => {
-    try {
-      const parsed: unknown = JSON.parse(text);
-      return parsed;
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be JSON' });
-      return z.NEVER;
-    }
-  })
-  .pipe(allowSchema);
-
 const rowSchema = z.object({
   id: readText,
   sid: readText,
@@ -80,7 +68,7 @@ const rowSchema = z.object({
   secret: bytesOf(MASTER_SECRET_BYTES),
   fleet_secret: bytesOf(FLEET_KEY_BYTES),
   kid: kidSchema,
-  allow: allowColumn.nullable(),
+  allow: readJson.pipe(allowSchema).nullable(),
   sends_kid_context: z.literal([0, 1]),
   state: readText.pipe(z.enum(KEY_STATES)),
 });

@@ -13,6 +13,17 @@ export const readBytes = z
 /** A TEXT column, read as bytes: see `Connection.all`. */
 export const readText = readBytes.transform((value) => value.toString('utf8'));
 
+/** A TEXT column that holds JSON. */
+export const readJson = readText.transform((text, context) => {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return parsed;
+  } catch {
+    context.addIssue({ code: 'custom', message: 'must be JSON' });
+    return z.NEVER;
+  }
+});
+
 /**
  * Reads rows of the file with the keys.
  *
