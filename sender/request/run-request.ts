@@ -93,7 +93,10 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
 
   const ending = deadline !== undefined && settings.deadlineAt <= startedAt ? TOO_LATE : await listenAndSend();
   return {
-    ...withHints(again ? notSentThisTime(ending) : ending, run.protection?.hint, replyError),
+    ...withHints(again ? notSentThisTime(ending) : ending, [
+      run.protection && (run.protection.hint ?? 'a device that does not have this key does not answer'),
+      replyError === undefined ? undefined : `replies could not always be read: ${messageOf(replyError)}`,
+    ]),
     authentic: run.protection !== undefined && isDevicesWord(ending),
     attempts: driver.attempts,
     apiCalls,
@@ -205,9 +208,8 @@ function notSentThisTime(ending: RequestEnding): RequestEnding {
 const isDevicesWord = ({ outcome }: RequestEnding): boolean => outcome !== 'not-sent' && outcome !== 'no-answer';
 
 /** Adds to an ending without an answer what else is known. */
-function withHints(ending: RequestEnding, hint: string | undefined, replyError: unknown): RequestEnding {
+function withHints(ending: RequestEnding, hints: readonly (string | undefined)[]): RequestEnding {
   if (ending.outcome !== 'no-answer') return ending;
-  const unread = replyError === undefined ? undefined : `replies could not always be read: ${messageOf(replyError)}`;
-  const message = [ending.error.message, hint, unread].filter((part) => part !== undefined).join('; ');
+  const message = [ending.error.message, ...hints].filter((part) => part !== undefined).join('; ');
   return { ...ending, error: { ...ending.error, message } };
 }

@@ -36,7 +36,7 @@ test('a device that has another key under the same kid does not answer, and the 
       await expect(probeProtected(loopback, DEVICE_PORT, sender)).rejects.toMatchObject({
         code: 'probe-failed',
         message: expect.stringMatching(
-          /^health, protected with the key: no answer arrived in time\n.* POST .*\n.* is queued\n.* is sent, protected$/,
+          /^health, protected with the key: no answer arrived in time; a device that does not have this key does not answer\n.* POST .*\n.* is queued\n.* is sent, protected$/,
         ),
       });
     });
