@@ -124,6 +124,14 @@ describe('supersim keys rotate', () => {
     expect(stdout).toContain('revoked');
   });
 
+  it('ends where no SIM can be switched, as in a copied file', async () => {
+    const { run, states } = await setUp(2);
+    const { code, stdout, stderr } = await run(rotating(), { all: true }, { env: { SUPERSIM_MACHINE_ID: 'other' } });
+    expect([code, stdout]).toEqual([EXIT.usage, '']);
+    expect(stderr).toMatch(/^error keys-copied: /m);
+    expect(states()).toEqual([...BEFORE, ...BEFORE]);
+  });
+
   it('stops asking when it is interrupted', async () => {
     const { run, states } = await setUp(9);
     const abort = new AbortController();
