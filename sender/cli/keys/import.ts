@@ -18,6 +18,7 @@ import { withNewKeys } from './store.js';
 /** Longest input, in bytes. */
 const MAX_INPUT_BYTES = 16_384;
 const VARIABLE = 'SUPERSIM_IMPORT_KEY';
+const SECRET_LIKE = /^[0-9A-Fa-f]{32,}$/;
 const FLEET_KEY = new RegExp(`^[0-9A-Fa-f]{${2 * FLEET_KEY_BYTES}}$`);
 
 const argsSchema = keysSchema.extend({
@@ -51,9 +52,18 @@ export const importCommand: CommandModule<object, object> = {
 /** `supersim keys import`. Nothing of what it reads is ever printed. */
 export async function importKeys(argv: unknown, io: CliIo): Promise<void> {
   const args = checkInput(argsSchema, argv, 'the arguments');
+  refuseSecret(args.path);
   const text = await readKey(args.path, io);
   if (FLEET_KEY.test(text)) await importFleetKey(args, Buffer.from(text, 'hex'), io);
   else await importDeviceKey(args, parseDeviceKey(text), io);
+}
+
+/** An argument can be read by any user of the machine; the error must not show it to more. */
+function refuseSecret(path: string | undefined): void {
+  if (path === undefined || !SECRET_LIKE.test(path)) return;
+  throw new SupersimError('bad-input', 'the argument is a secret, or looks like one, and others can see arguments', {
+    remedy: `Pipe the key in, and do not use this one any more. For a file of such a name, write ./ before it.`,
+  });
 }
 
 async function readKey(path: string | undefined, { env, stdin }: CliIo): Promise<string> {

@@ -116,9 +116,13 @@ async function switchSim(sim: string, { store, keys, change }: OpenedKeys, tryKe
     change(() => useKey(store, key.id));
     return result(true, `uses the key ${key.id}`);
   } catch (error) {
-    if (!isSupersimError(error) || isForbidden(error) || isSupersimError(error, 'keys-unusable')) throw error;
+    if (!isSupersimError(error) || concernsAll(error)) throw error;
     return result(false, messageOf(error));
   }
 }
+
+/** Whether the next SIMs would fail in the same way. */
+const concernsAll = (error: SupersimError): boolean =>
+  isForbidden(error) || isSupersimError(error, 'keys-unusable') || isSupersimError(error, 'keys-copied');
 
 const badInput = (message: string) => new SupersimError('bad-input', message);

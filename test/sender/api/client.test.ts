@@ -1,7 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { IpCommandClient } from '../../../sender/index.js';
 import { VERSION } from '../../../shared/version.js';
-import { ACCOUNT, type Answer, collect, ipCommand, json, makeClient, rejection, SIM, startApi } from '../support.js';
+import {
+  ACCOUNT,
+  type Answer,
+  collect,
+  ipCommand,
+  json,
+  makeClient,
+  rejection,
+  SIM,
+  startApi,
+  vendorError,
+} from '../support.js';
 
 const created: Answer = (response) => json(response, 201, ipCommand());
 const ping = { sim: 'gateway-1', payload: 'ping', devicePort: 6969 };
@@ -244,4 +255,86 @@ describe('IpCommandClient.list', () => {
       expect(api.seen).toHaveLength(0);
     },
   );
+});
+
+describe('IpCommandClient.sim', () => {
+  const simOf = (number: number, members: object = {}) => ({
+    sid: `HS${String(number).padStart(32, '0')}`,
+    unique_name: `gateway-${number}`,
+    iccid: String(8988307000000000000n + BigInt(number)),
+    status: 'active',
+    fleet_sid: null,
+    ...members,
+  });
+  const all = Array.from({ length: 5 }, (_, index) => simOf(index + 1));
+
+  /** Two SIMs on a page; single ones by SID, and by unique name where `byName`. */
+  const simsApi =
+    (byName: boolean): Answer =>
+    (response, { url = '' }) => {
+      const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
+      const iccid = searchParams.get('Iccid');
+      if (iccid !== null) {
+        return json(response, 200, { sims: all.filter((sim) => sim.iccid === iccid), meta: { next_page_url: null } });
+      }
+      if (pathname === '/v1/Sims') {
+        const page = Number(searchParams.get('Page'));
+        const next_page_url = page < 2 ? `/v1/Sims?PageSize=1000&Page=${page + 1}` : null;
+        return json(response, 200, { sims: all.slice(2 * page, 2 * page + 2), meta: { next_page_url } });
+      }
+      const name = decodeURIComponent(pathname.replace('/v1/Sims/', ''));
+      const found = all.find(({ sid, unique_name }) => sid === name || (byName && unique_name === name));
+      return found === undefined ? json(response, 404, vendorError(404, 20404)) : json(response, 200, found);
+    };
+
+  it.each([
+    ['SID', true, all[3]?.sid, ['/v1/Sims/HS00000000000000000000000000000004']],
+    ['ICCID', true, all[3]?.iccid, ['/v1/Sims?Iccid=8988307000000000004']],
+    ['unique name', true, 'gateway-4', ['/v1/Sims/gateway-4']],
+    [
+      'unique name where the API knows only SIDs',
+      false,
+      'gateway-4',
+      ['/v1/Sims/gateway-4', '/v1/Sims?PageSize=1000', '/v1/Sims?PageSize=1000&Page=1'],
+    ],
+  ])('finds a SIM by its %s', async (_, byName, name, urls) => {
+    const api = await startApi(simsApi(byName));
+    expect(await makeClient(api.url).client.sim(name ?? '')).toEqual(all[3]);
+    expect(api.seen.map(({ url }) => url)).toEqual(urls);
+  });
+
+  it.each([
+    'HS99999999999999999999999999999999',
+    '8988307000000000009',
+    'gateway-9',
+    'Gateway-4',
+    '.',
+    '..',
+    'a/../..',
+  ])('finds none that is called %j', async (name) => {
+    const api = await startApi(simsApi(true));
+    expect(await makeClient(api.url).client.sim(name)).toBeUndefined();
+    expect(api.seen.every(({ url }) => url?.startsWith('/v1/Sims'))).toBe(true);
+  });
+
+  it('takes no SIM for another, whatever the API answers', async () => {
+    const answer: Answer = (response, { url = '' }) =>
+      json(response, 200, url.includes('?') ? { sims: [all[0]], meta: {} } : all[0]);
+    const api = await startApi(answer);
+    for (const name of [all[1]?.sid, all[1]?.iccid, all[1]?.unique_name]) {
+      expect(await makeClient(api.url).client.sim(name ?? '')).toBeUndefined();
+    }
+  });
+
+  it('rejects where the API refuses, and asks nothing about a name that is none', async () => {
+    const api = await startApi((response) => json(response, 403, vendorError(403, 20003)));
+    for (const name of [SIM, 'gateway-1', '8988307000000000004']) {
+      expect(await rejection(makeClient(api.url).client.sim(name))).toMatchObject({ code: 'api-error', status: 403 });
+    }
+    expect(api.seen).toHaveLength(3);
+    for (const name of ['', '\ud800']) {
+      expect(await rejection(makeClient(api.url).client.sim(name))).toMatchObject({ code: 'bad-input' });
+    }
+    expect(api.seen).toHaveLength(3);
+  });
 });
