@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Sim } from '../loopback/index.js';
-import { openOrCreateKeyStore } from '../sender/security/create-key-store.js';
-import { issueKey } from '../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../sender/security/fleet-keys.js';
-import { newTag } from '../sender/security/home.js';
-import { createKnownKeys } from '../sender/security/known-keys.js';
-import { identifyMachine } from '../sender/security/machine.js';
+import { issueKey } from '../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../sender/security/keys/fleet-keys.js';
+import { createKnownKeys } from '../sender/security/keys/known-keys.js';
+import { openOrCreateKeyStore } from '../sender/security/store/create-key-store.js';
+import { newTag } from '../sender/security/store/home.js';
+import { identifyMachine } from '../sender/security/store/machine.js';
 import { formatKeyFile, type KeyFile } from '../shared/oscore/key-file.js';
 
 /** A key of its own for a demonstration, at both ends. */

@@ -63,8 +63,8 @@ export type {
   ReportedDatagram,
   SealedReason,
 } from './security/events.js';
+export type { OperatorKey, SimNames } from './security/keys/operator-key.js';
 export type { DrawNumber } from './security/numbers.js';
-export type { OperatorKey, SimNames } from './security/operator-key.js';
 export { openSecurity, type SecurityOptions, type SenderSecurity, type SimLookup } from './security/security.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';

@@ -1,7 +1,7 @@
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import type { EventFreshness } from '../security/event-windows.js';
 import type { ReportedDatagram, SealedReason } from '../security/events.js';
-import type { SimNames } from '../security/operator-key.js';
+import type { SimNames } from '../security/keys/operator-key.js';
 import type { Callback } from '../webhooks/callback.js';
 import { type DecodedDatagram, decodeDatagram } from './decode.js';
 

@@ -4,8 +4,8 @@ import type { RequestBinding } from '../../shared/oscore/binding.js';
 import { protectRequest } from '../../shared/oscore/request.js';
 import { unprotectResponse } from '../../shared/oscore/response.js';
 import { evictOldest } from '../base/evict-oldest.js';
+import type { OperatorKey } from '../security/keys/operator-key.js';
 import type { DrawNumber } from '../security/numbers.js';
-import type { OperatorKey } from '../security/operator-key.js';
 import type { Conversation } from './conversation.js';
 
 /**

@@ -9,7 +9,7 @@ import { DEVICE_PORT, type REMEMBERED } from '../../shared/limits.js';
 import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
 import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
-import type { OperatorKey } from '../security/operator-key.js';
+import type { OperatorKey } from '../security/keys/operator-key.js';
 import type { SenderSecurity, SimLookup } from '../security/security.js';
 import { coapConversation, DOWN_BLOCK_BYTES, MAX_RESULT_BYTES } from './coap.js';
 import type { Conversation } from './conversation.js';

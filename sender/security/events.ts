@@ -8,8 +8,8 @@ import type { MessageParts } from '../../shared/oscore/plaintext.js';
 import { parseProtectedRequest, unprotectRequest } from '../../shared/oscore/request.js';
 import { readEvent } from '../base/event-body.js';
 import { type EventFreshness, type EventWindows, eventKeyId } from './event-windows.js';
-import { isUsable, type KnownKey } from './known-keys.js';
-import type { SimNames } from './operator-key.js';
+import { isUsable, type KnownKey } from './keys/known-keys.js';
+import type { SimNames } from './keys/operator-key.js';
 
 /**
  * Why a protected message of a device is not opened.

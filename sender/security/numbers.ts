@@ -4,8 +4,8 @@ import {
   NUMBERS_PER_SECOND,
   nextSequenceNumber,
 } from '../../shared/oscore/sequence-number.js';
-import { readInstallation, refuseCopy } from './home.js';
-import { type KeyStore, unusableKeys } from './key-store.js';
+import { readInstallation, refuseCopy } from './store/home.js';
+import { type KeyStore, unusableKeys } from './store/key-store.js';
 
 /** A number that is further ahead of the clock was drawn when the clock was wrong: it is not waited for. */
 const MOST_AHEAD = 60 * NUMBERS_PER_SECOND;

@@ -2,12 +2,12 @@ import { SupersimError } from '../../shared/errors.js';
 import { evictOldest } from '../base/evict-oldest.js';
 import { createEventWindows, type EventWindows } from './event-windows.js';
 import { createEventOpener, type OpenDatagram } from './events.js';
-import { refuseCopy } from './home.js';
-import { type KeyStore, keysPath, openKeyStore } from './key-store.js';
-import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './known-keys.js';
-import { identifyMachine } from './machine.js';
+import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './keys/known-keys.js';
+import type { OperatorKey } from './keys/operator-key.js';
 import { createNumberSource, type DrawNumber } from './numbers.js';
-import type { OperatorKey } from './operator-key.js';
+import { refuseCopy } from './store/home.js';
+import { type KeyStore, keysPath, openKeyStore } from './store/key-store.js';
+import { identifyMachine } from './store/machine.js';
 
 export interface SecurityOptions {
   /** The profile beside which the file with the keys lies; SUPERSIM_KEYS names another. */

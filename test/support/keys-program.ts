@@ -9,12 +9,12 @@ import yargs from 'yargs';
 import { runCli } from '../../bin/run-cli.js';
 import { reportError } from '../../sender/cli/exit.js';
 import { keysCommand } from '../../sender/cli/keys/keys.js';
-import { fleetKeys } from '../../sender/security/fleet-keys.js';
-import { openKeyStore } from '../../sender/security/key-store.js';
-import { createKnownKeys } from '../../sender/security/known-keys.js';
+import { fleetKeys } from '../../sender/security/keys/fleet-keys.js';
+import { createKnownKeys } from '../../sender/security/keys/known-keys.js';
+import { recordedSims } from '../../sender/security/keys/sims.js';
 import { createNumberSource } from '../../sender/security/numbers.js';
 import { openSecurity } from '../../sender/security/security.js';
-import { recordedSims } from '../../sender/security/sims.js';
+import { openKeyStore } from '../../sender/security/store/key-store.js';
 import { isSupersimError, messageOf } from '../../shared/errors.js';
 
 const { SUPERSIM_KEYS: path = '', DIE_AT: dieAt } = process.env;

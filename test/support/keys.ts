@@ -2,9 +2,9 @@ import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { onTestFinished } from 'vitest';
-import { openOrCreateKeyStore } from '../../sender/security/create-key-store.js';
-import { createKnownKeys } from '../../sender/security/known-keys.js';
-import type { Sim } from '../../sender/security/sims.js';
+import { createKnownKeys } from '../../sender/security/keys/known-keys.js';
+import type { Sim } from '../../sender/security/keys/sims.js';
+import { openOrCreateKeyStore } from '../../sender/security/store/create-key-store.js';
 import { temporaryFolder } from './files.js';
 import { type Running, startProcess } from './process.js';
 

@@ -1,6 +1,6 @@
 import { printable } from '../../../shared/cli.js';
-import type { FleetKey } from '../../security/fleet-keys.js';
-import type { KeyStore } from '../../security/key-store.js';
+import type { FleetKey } from '../../security/keys/fleet-keys.js';
+import type { KeyStore } from '../../security/store/key-store.js';
 import { type CliIo, print } from '../io.js';
 
 /** Prints which fleet key is current now, and that its file has to be backed up. */

@@ -1,7 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
-import { addFleetKey, currentFleetKey, newFleetSecret } from '../../security/fleet-keys.js';
+import { addFleetKey, currentFleetKey, newFleetSecret } from '../../security/keys/fleet-keys.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { printCurrent } from './fleet-key.js';
 import { keysOptions, keysSchema, kidArgs, kidOption } from './options.js';

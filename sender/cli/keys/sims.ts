@@ -3,9 +3,9 @@ import { SupersimError } from '../../../shared/errors.js';
 import type { IpCommandClient } from '../../api/client.js';
 import { mapConcurrently } from '../../broadcast/map-concurrently.js';
 import { readSims } from '../../broadcast/sim-list.js';
-import type { KeyStore } from '../../security/key-store.js';
-import { type KnownKeys, sidOf } from '../../security/known-keys.js';
-import type { Sim } from '../../security/sims.js';
+import { type KnownKeys, sidOf } from '../../security/keys/known-keys.js';
+import type { Sim } from '../../security/keys/sims.js';
+import type { KeyStore } from '../../security/store/key-store.js';
 import type { CliIo } from '../io.js';
 import type { SimsArgs } from './options.js';
 

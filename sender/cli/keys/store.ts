@@ -1,9 +1,9 @@
 import { SupersimError } from '../../../shared/errors.js';
-import { openOrCreateKeyStore } from '../../security/create-key-store.js';
-import { newTag, refuseCopy } from '../../security/home.js';
-import { type KeyStore, keysPath, openKeyStore } from '../../security/key-store.js';
-import { createKnownKeys, type KnownKeys } from '../../security/known-keys.js';
-import { identifyMachine } from '../../security/machine.js';
+import { createKnownKeys, type KnownKeys } from '../../security/keys/known-keys.js';
+import { openOrCreateKeyStore } from '../../security/store/create-key-store.js';
+import { newTag, refuseCopy } from '../../security/store/home.js';
+import { type KeyStore, keysPath, openKeyStore } from '../../security/store/key-store.js';
+import { identifyMachine } from '../../security/store/machine.js';
 import type { CliIo } from '../io.js';
 
 interface WhichKeys {

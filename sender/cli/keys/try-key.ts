@@ -4,7 +4,7 @@ import { durationSchema, milliseconds } from '../../../shared/duration.js';
 import { DEVICE_PORT } from '../../../shared/limits.js';
 import { accountReplies } from '../../replies/account-polling.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT } from '../../request/request.js';
-import type { OperatorKey } from '../../security/operator-key.js';
+import type { OperatorKey } from '../../security/keys/operator-key.js';
 import { openSecurity } from '../../security/security.js';
 import type { CliIo } from '../io.js';
 import { commonSchema, openClient } from '../options.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createEventWindows } from '../../../sender/security/event-windows.js';
-import { openKeyStore } from '../../../sender/security/key-store.js';
+import { openKeyStore } from '../../../sender/security/store/key-store.js';
 import { deviceMasterSecret } from '../../../shared/oscore/identities.js';
 import { EVENT_WINDOW_SIZE } from '../../../shared/oscore/replay-window.js';
 import { makeOperatorKeys } from '../../support/operator-keys.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createEventOpener, type OpenDatagram } from '../../../sender/security/events.js';
-import type { KnownKey } from '../../../sender/security/known-keys.js';
-import type { SimNames } from '../../../sender/security/operator-key.js';
+import type { KnownKey } from '../../../sender/security/keys/known-keys.js';
+import type { SimNames } from '../../../sender/security/keys/operator-key.js';
 import { formatMessage, parseMessage } from '../../../shared/coap/message.js';
 import { OPTION, uintOption } from '../../../shared/coap/options.js';
 import {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { issueKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { rebind } from '../../../sender/security/rebind.js';
-import { revokeSims } from '../../../sender/security/revoke.js';
-import { type FindSim, openSecurity } from '../../../sender/security/security.js';
+import { issueKey } from '../../../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../../../sender/security/keys/fleet-keys.js';
+import { rebind } from '../../../sender/security/keys/rebind.js';
+import { revokeSims } from '../../../sender/security/keys/revoke.js';
+import { openSecurity, type SimLookup } from '../../../sender/security/security.js';
 import { temporaryFolder } from '../../support/files.js';
 import { INSTALLATION, makeKeyStore, simOf } from '../../support/keys.js';
 import { rejection } from '../support.js';
@@ -16,9 +16,11 @@ function setUp() {
   const security = openSecurity({ env: { SUPERSIM_KEYS: path } });
   onTestFinished(security.close);
   const asked: string[] = [];
-  const find: FindSim = async (sim) => {
-    asked.push(sim);
-    return sim === 'renamed' ? ONE : undefined;
+  const find: SimLookup = {
+    async sim(name) {
+      asked.push(name);
+      return name === 'renamed' ? ONE : undefined;
+    },
   };
   function makeKey() {
     const made = makeKeyStore(path);
@@ -36,7 +38,7 @@ describe('the key of a SIM', () => {
     expect(await rejection(security.draw())).toMatchObject({ code: 'keys-unusable' });
     const { key } = makeKey();
     expect(await security.keyFor(ONE.sid, find)).toMatchObject({ id: key.id, kid: key.kid });
-    expect(await security.keyFor('gateway-1', undefined)).toMatchObject({ id: key.id });
+    expect(await security.keyFor('gateway-1', {})).toMatchObject({ id: key.id });
     expect(asked).toEqual([]);
   });
 

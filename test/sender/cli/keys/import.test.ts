@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { EXIT } from '../../../../sender/cli/exit.js';
 import { makeDeviceKeys } from '../../../../sender/cli/keys/device.js';
 import { importKeys } from '../../../../sender/cli/keys/import.js';
-import { fleetKeyIdOf } from '../../../../sender/security/fleet-keys.js';
+import { fleetKeyIdOf } from '../../../../sender/security/keys/fleet-keys.js';
 import { formatKeyFile } from '../../../../shared/oscore/key-file.js';
 import { writeFile } from '../../../support/files.js';
 import { expectHidden, setUpKeys, startSims } from './support.js';

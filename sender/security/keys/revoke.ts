@@ -1,9 +1,9 @@
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
+import { SupersimError } from '../../../shared/errors.js';
+import type { KeyStore } from '../store/key-store.js';
+import { readRow } from '../store/rows.js';
 import { fleetKeys } from './fleet-keys.js';
-import type { KeyStore } from './key-store.js';
 import type { KnownKey, KnownKeys } from './known-keys.js';
-import { readRow } from './rows.js';
 
 /**
  * Revokes all keys of SIMs: requests to them fail from now on. Within a transaction.

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
+import { SupersimError } from '../../../shared/errors.js';
 import { type KeyStore, unusableKeys } from './key-store.js';
 import { readRow, readText } from './rows.js';
 

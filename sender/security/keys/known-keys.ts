@@ -4,13 +4,13 @@ import {
   FLEET_KEY_BYTES,
   MASTER_SECRET_BYTES,
   operatorContext,
-} from '../../shared/oscore/identities.js';
-import { allowSchema, deviceIdSchema, keyIdOf, kidSchema } from '../../shared/oscore/key-file.js';
-import type { SqlValue } from '../../shared/sqlite/native.js';
-import { evictOldest } from '../base/evict-oldest.js';
-import { type KeyStore, unusableKeys } from './key-store.js';
+} from '../../../shared/oscore/identities.js';
+import { allowSchema, deviceIdSchema, keyIdOf, kidSchema } from '../../../shared/oscore/key-file.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
+import { evictOldest } from '../../base/evict-oldest.js';
+import { type KeyStore, unusableKeys } from '../store/key-store.js';
+import { readBytes, readJson, readRow, readRows, readText } from '../store/rows.js';
 import type { OperatorKey, SimNames } from './operator-key.js';
-import { readBytes, readJson, readRow, readRows, readText } from './rows.js';
 
 /**
  * What becomes of a key in its life: made for a device, in use, replaced by another; or never to be used again, because it

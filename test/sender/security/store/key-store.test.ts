@@ -1,11 +1,11 @@
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { issueKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { keysPath, openKeyStore } from '../../../sender/security/key-store.js';
-import { temporaryFolder, writeFile } from '../../support/files.js';
-import { buildKeysProgram, makeKeyStore, simOf, startKeys } from '../../support/keys.js';
+import { issueKey } from '../../../../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../../../../sender/security/keys/fleet-keys.js';
+import { keysPath, openKeyStore } from '../../../../sender/security/store/key-store.js';
+import { temporaryFolder, writeFile } from '../../../support/files.js';
+import { buildKeysProgram, makeKeyStore, simOf, startKeys } from '../../../support/keys.js';
 
 let remove: () => void;
 beforeAll(async () => {

@@ -1,10 +1,10 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
-import { FLEET_KEY_BYTES, MAX_KID } from '../../shared/oscore/identities.js';
-import { kidSchema } from '../../shared/oscore/key-file.js';
-import { type KeyStore, unusableKeys } from './key-store.js';
-import { readBytes, readRows, readText } from './rows.js';
+import { SupersimError } from '../../../shared/errors.js';
+import { FLEET_KEY_BYTES, MAX_KID } from '../../../shared/oscore/identities.js';
+import { kidSchema } from '../../../shared/oscore/key-file.js';
+import { type KeyStore, unusableKeys } from '../store/key-store.js';
+import { readBytes, readRows, readText } from '../store/rows.js';
 
 /** A fleet key of this installation. */
 export interface FleetKey {

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openOrCreateKeyStore } from '../../../sender/security/create-key-store.js';
-import { readInstallation } from '../../../sender/security/home.js';
-import { openKeyStore } from '../../../sender/security/key-store.js';
-import { temporaryFolder, writeFile } from '../../support/files.js';
-import { buildKeysProgram, INSTALLATION, makeKeyStore, startKeys } from '../../support/keys.js';
+import { openOrCreateKeyStore } from '../../../../sender/security/store/create-key-store.js';
+import { readInstallation } from '../../../../sender/security/store/home.js';
+import { openKeyStore } from '../../../../sender/security/store/key-store.js';
+import { temporaryFolder, writeFile } from '../../../support/files.js';
+import { buildKeysProgram, INSTALLATION, makeKeyStore, startKeys } from '../../../support/keys.js';
 
 let remove: () => void;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ describe('a new file with keys', () => {
     const path = join(temporaryFolder(), 'a', 'b', 'profile.keys');
     makeKeyStore(path);
     expect(statSync(path).mode & 0o7777).toBe(0o600);
-    for (const folder of [join(path, '..'), join(path, '../..')]) expect(statSync(folder).mode & 0o7777).toBe(0o700);
+    for (const folder of [join(path, '..'), join(path, '../../..')]) expect(statSync(folder).mode & 0o7777).toBe(0o700);
     expect(readdirSync(join(path, '..')).filter((name) => name.includes('.new'))).toEqual([]);
   });
 

@@ -1,10 +1,10 @@
 import { realpathSync } from 'node:fs';
 import * as z from 'zod';
-import { SupersimError } from '../../shared/errors.js';
-import type { Installation } from './create-key-store.js';
+import { SupersimError } from '../../../shared/errors.js';
+import type { Installation } from '../store/create-key-store.js';
+import type { KeyStore } from '../store/key-store.js';
+import { readRow } from '../store/rows.js';
 import { chooseKid, type FleetKey, fleetKeys, knownKids } from './fleet-keys.js';
-import type { KeyStore } from './key-store.js';
-import { readRow } from './rows.js';
 
 /** What has become of a file that was made an installation of its own. */
 export interface Rebound {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { identifyMachine } from '../../../sender/security/machine.js';
-import { temporaryFolder, writeFile } from '../../support/files.js';
+import { identifyMachine } from '../../../../sender/security/store/machine.js';
+import { temporaryFolder, writeFile } from '../../../support/files.js';
 
 const ID = '0123456789abcdef0123456789abcdef';
 

@@ -1,8 +1,8 @@
-import { SupersimError } from '../../shared/errors.js';
-import { deviceMasterSecret, type SharedKey } from '../../shared/oscore/identities.js';
-import { type KeyFile, keyIdOf } from '../../shared/oscore/key-file.js';
+import { SupersimError } from '../../../shared/errors.js';
+import { deviceMasterSecret, type SharedKey } from '../../../shared/oscore/identities.js';
+import { type KeyFile, keyIdOf } from '../../../shared/oscore/key-file.js';
+import type { KeyStore } from '../store/key-store.js';
 import { currentFleetKey } from './fleet-keys.js';
-import type { KeyStore } from './key-store.js';
 import { isIssued, isUsable, isUsed, type KnownKey, type KnownKeys, type UsableKey } from './known-keys.js';
 import { recordSim, type Sim } from './sims.js';
 

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import type { KeyStore } from './key-store.js';
+import type { KeyStore } from '../store/key-store.js';
+import { readRows, readText } from '../store/rows.js';
 import type { SimNames } from './operator-key.js';
-import { readRows, readText } from './rows.js';
 
 /** A SIM as the API knows it. */
 export interface Sim extends SimNames {

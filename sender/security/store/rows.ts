@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { describeIssues } from '../../shared/check-input.js';
-import { readBlob } from '../../shared/sqlite/connection.js';
-import type { SqlValue } from '../../shared/sqlite/native.js';
+import { describeIssues } from '../../../shared/check-input.js';
+import { readBlob } from '../../../shared/sqlite/connection.js';
+import type { SqlValue } from '../../../shared/sqlite/native.js';
 import { type KeyStore, unusableKeys } from './key-store.js';
 
 /** A BLOB column. */

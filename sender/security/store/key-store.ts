@@ -1,9 +1,9 @@
 import { type Stats, statSync } from 'node:fs';
 import { join, parse } from 'node:path';
 import * as z from 'zod';
-import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../shared/errors.js';
-import { type Connection, openConnection, transaction } from '../../shared/sqlite/connection.js';
-import { defaultProfile } from '../base/profile-path.js';
+import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
+import { type Connection, openConnection, transaction } from '../../../shared/sqlite/connection.js';
+import { defaultProfile } from '../../base/profile-path.js';
 
 /** The form of the tables; a file with another is of another version. */
 export const FORMAT = 1;

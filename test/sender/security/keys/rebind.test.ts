@@ -1,13 +1,13 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { issueKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, fleetKeys, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { homeElsewhere, readInstallation } from '../../../sender/security/home.js';
-import { rebind } from '../../../sender/security/rebind.js';
-import { revokeFleetKey } from '../../../sender/security/revoke.js';
-import { temporaryFolder } from '../../support/files.js';
-import { makeKeyStore, simOf } from '../../support/keys.js';
+import { issueKey } from '../../../../sender/security/keys/device-keys.js';
+import { addFleetKey, fleetKeys, newFleetSecret } from '../../../../sender/security/keys/fleet-keys.js';
+import { rebind } from '../../../../sender/security/keys/rebind.js';
+import { revokeFleetKey } from '../../../../sender/security/keys/revoke.js';
+import { homeElsewhere, readInstallation } from '../../../../sender/security/store/home.js';
+import { temporaryFolder } from '../../../support/files.js';
+import { makeKeyStore, simOf } from '../../../support/keys.js';
 
 const THERE = { machine: 'there', tag: 'f'.repeat(16) };
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { sidOf } from '../../../sender/security/known-keys.js';
-import { recordedSims, recordSim } from '../../../sender/security/sims.js';
-import { makeKeyStore, simOf } from '../../support/keys.js';
+import { sidOf } from '../../../../sender/security/keys/known-keys.js';
+import { recordedSims, recordSim } from '../../../../sender/security/keys/sims.js';
+import { makeKeyStore, simOf } from '../../../support/keys.js';
 
 describe('the SIMs with keys', () => {
   it('are known by the names that they were recorded with last', () => {

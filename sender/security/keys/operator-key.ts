@@ -1,4 +1,4 @@
-import type { SecurityContext } from '../../shared/oscore/context.js';
+import type { SecurityContext } from '../../../shared/oscore/context.js';
 
 /** What a SIM is known by; whoever reports something of it knows some of these. */
 export interface SimNames {

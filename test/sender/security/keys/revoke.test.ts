@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { issueKey, useKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { revokeFleetKey, revokeSims, simsWith } from '../../../sender/security/revoke.js';
-import { makeKeyStore, simOf } from '../../support/keys.js';
+import { issueKey, useKey } from '../../../../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../../../../sender/security/keys/fleet-keys.js';
+import { revokeFleetKey, revokeSims, simsWith } from '../../../../sender/security/keys/revoke.js';
+import { makeKeyStore, simOf } from '../../../support/keys.js';
 
 function setUp() {
   const made = makeKeyStore();

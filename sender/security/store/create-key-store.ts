@@ -1,8 +1,8 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { messageOf, systemCodeOf } from '../../shared/errors.js';
-import { openConnection, transaction } from '../../shared/sqlite/connection.js';
-import { createPrivateFile, syncFolderOf } from '../base/new-file.js';
+import { messageOf, systemCodeOf } from '../../../shared/errors.js';
+import { openConnection, transaction } from '../../../shared/sqlite/connection.js';
+import { createPrivateFile, syncFolderOf } from '../../base/new-file.js';
 import { FORMAT, type KeyStore, openKeyStore, unusableKeys } from './key-store.js';
 
 /**

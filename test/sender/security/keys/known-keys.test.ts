@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { issueKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { makeKeyStore, simOf } from '../../support/keys.js';
+import { issueKey } from '../../../../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../../../../sender/security/keys/fleet-keys.js';
+import { makeKeyStore, simOf } from '../../../support/keys.js';
 
 function setUp() {
   const made = makeKeyStore();

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { importKey, issueKey, useKey } from '../../../sender/security/device-keys.js';
-import { addFleetKey, newFleetSecret } from '../../../sender/security/fleet-keys.js';
-import { rebind } from '../../../sender/security/rebind.js';
-import { revokeSims } from '../../../sender/security/revoke.js';
-import type { Sim } from '../../../sender/security/sims.js';
-import { deviceMasterSecret } from '../../../shared/oscore/identities.js';
-import { INSTALLATION, makeKeyStore, simOf } from '../../support/keys.js';
+import { importKey, issueKey, useKey } from '../../../../sender/security/keys/device-keys.js';
+import { addFleetKey, newFleetSecret } from '../../../../sender/security/keys/fleet-keys.js';
+import { rebind } from '../../../../sender/security/keys/rebind.js';
+import { revokeSims } from '../../../../sender/security/keys/revoke.js';
+import type { Sim } from '../../../../sender/security/keys/sims.js';
+import { deviceMasterSecret } from '../../../../shared/oscore/identities.js';
+import { INSTALLATION, makeKeyStore, simOf } from '../../../support/keys.js';
 
 const [ONE, TWO] = [simOf(1), simOf(2)];
 

@@ -7,9 +7,9 @@ import {
   fleetKeys,
   knownKids,
   newFleetSecret,
-} from '../../../sender/security/fleet-keys.js';
-import { revokeFleetKey } from '../../../sender/security/revoke.js';
-import { makeKeyStore } from '../../support/keys.js';
+} from '../../../../sender/security/keys/fleet-keys.js';
+import { revokeFleetKey } from '../../../../sender/security/keys/revoke.js';
+import { makeKeyStore } from '../../../support/keys.js';
 
 const SECRET = Buffer.from(Array.from({ length: 32 }, (_, index) => index));
 
