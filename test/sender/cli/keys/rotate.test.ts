@@ -99,7 +99,7 @@ describe('supersim keys rotate', () => {
     };
     expect((await run(rotating(busy), { all: true })).code).toBe(EXIT.ok);
     expect(most).toBe(64);
-    expect(states()).toEqual(Array.from({ length: 12 }, () => AFTER).flat());
+    expect(states()).toEqual(Array.from({ length: 70 }, () => AFTER).flat());
     expect((await run(rotating(busy), { all: true })).stdout).toBe('');
   });
 
