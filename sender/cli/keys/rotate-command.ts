@@ -4,7 +4,7 @@ import { commonOptions } from '../options.js';
 import { untilInterrupted } from '../until-interrupted.js';
 import { keysOptions, kidOption, simsOptions } from './options.js';
 import { rotate } from './rotate.js';
-import { tryKeyBy, tryKeyOptions } from './try-key.js';
+import { tryKeyOptions, withTryKey } from './try-key.js';
 
 export const rotateCommand: CommandModule<object, object> = {
   command: 'rotate',
@@ -28,6 +28,6 @@ export const rotateCommand: CommandModule<object, object> = {
   handler: (argv) =>
     untilInterrupted(async (signal) => {
       const io = processIo();
-      process.exitCode = await rotate(argv, io, tryKeyBy(argv, io, signal), signal);
+      process.exitCode = await withTryKey(argv, io, signal, (tryKey) => rotate(argv, io, tryKey, signal));
     }),
 };

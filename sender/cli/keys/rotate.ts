@@ -82,12 +82,15 @@ async function switchSims(args: RotateArgs, io: CliIo, tryKey: TryKey, signal: A
       mapper: (sim) => switchSim(sim, opened, tryKey),
       stop,
     });
+    const nameOf = new Map(recordedSims(opened.store).map(({ sid, uniqueName }) => [sid, uniqueName]));
     let switched = 0;
     for await (const result of results) {
       if (result.switched) switched++;
       await print(
         io.stdout,
-        args.json ? printable(JSON.stringify(result)) : printable(`${result.sim}: ${result.message}`),
+        args.json
+          ? printable(JSON.stringify(result))
+          : printable(`${nameOf.get(result.sim) ?? result.sim}: ${result.message}`),
       );
     }
     await print(io.stderr, `${switched} of ${sims.length} SIMs use their new key`);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import * as z from 'zod';
 import { checkInput } from '../../../shared/check-input.js';
 import { durationSchema, milliseconds } from '../../../shared/duration.js';
@@ -21,7 +22,7 @@ const argsSchema = commonSchema.pick({ profile: true }).extend({
   timeout: durationSchema('1s', '24h').default(DEFAULT_REQUEST_TIMEOUT),
 });
 
-/** The flags of {@link tryKeyBy}. */
+/** The flags of {@link withTryKey}. */
 export const tryKeyOptions = {
   port: { type: 'number', default: DEVICE_PORT, requiresArg: true, describe: 'UDP port on the devices' },
   timeout: {
@@ -32,26 +33,34 @@ export const tryKeyOptions = {
   },
 } as const;
 
-/** Makes the trial of keys by a `ping`: what the device may say of it, it says with the key. */
-export function tryKeyBy(argv: unknown, io: CliIo, signal: AbortSignal): TryKey {
+/** Tries keys by a `ping`: what the device may say of it, it says with the key. */
+export async function withTryKey<T>(
+  argv: unknown,
+  io: CliIo,
+  signal: AbortSignal,
+  use: (tryKey: TryKey) => Promise<T>,
+): Promise<T> {
   const { profile, port: devicePort, timeout } = checkInput(argsSchema, argv, 'the arguments');
-  let opened: ReturnType<typeof open> | undefined;
+  // A few listeners for each device that is asked, whose number is bounded.
+  setMaxListeners(0, signal);
+  const security = openSecurity({ profile, env: io.env });
+  let api: ReturnType<typeof open> | undefined;
 
   async function open() {
     const client = await openClient({ profile }, io);
-    return {
-      client,
-      replies: accountReplies(client, { sleep: io.sleep }),
-      security: openSecurity({ profile, env: io.env }),
-    };
+    return { client, replies: accountReplies(client, { sleep: io.sleep }) };
   }
 
-  return async (sim, key) => {
-    opened ??= open();
-    const { client, replies, security } = await opened;
-    const request = createRequester({ client, replies, security: { ...security, keyFor: async () => key } });
-    const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
-    const { authentic } = await request(sim, 'ping', undefined, options);
-    return authentic;
-  };
+  try {
+    return await use(async (sim, key) => {
+      api ??= open();
+      const request = createRequester({ ...(await api), security: { ...security, keyFor: async () => key } });
+      const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
+      const { authentic } = await request(sim, 'ping', undefined, options);
+      return authentic;
+    });
+  } finally {
+    await api?.then(({ replies }) => replies.end()).catch(() => undefined);
+    security.close();
+  }
 }

@@ -61,7 +61,7 @@ describe('supersim keys rotate', () => {
     );
     const key = read().keys.find(({ sid, kid }) => sid === sids[0] && kid === 2);
     expect(tried).toEqual([sids[0], key?.id]);
-    expect([code, stdout]).toEqual([EXIT.ok, `${sids[0]}: uses the key ${key?.id}\n`]);
+    expect([code, stdout]).toEqual([EXIT.ok, `gateway-1: uses the key ${key?.id}\n`]);
     expect(states()).toEqual([...AFTER, ...BEFORE]);
   });
 
