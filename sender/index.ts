@@ -56,9 +56,22 @@ export {
 } from './request/request.js';
 export type { RequestEnding, RequestError, RequestResult, Timings } from './request/result.js';
 export type { RequestProgress } from './request/run-request.js';
+export type { EventFreshness } from './security/event-windows.js';
+export type {
+  AuthenticEvent,
+  OpenDatagram,
+  OpenedDatagram,
+  ReportedDatagram,
+  SealedReason,
+} from './security/events.js';
 export type { DrawNumber } from './security/numbers.js';
 export type { OperatorKey, SimNames } from './security/operator-key.js';
-export { type FindSim, openSecurity, type SecurityOptions, type SenderSecurity } from './security/security.js';
+export {
+  type FindSim,
+  openSecurity,
+  type SecurityOptions,
+  type SenderSecurity,
+} from './security/security.js';
 export type { Callback } from './webhooks/callback.js';
 export { webhookListener } from './webhooks/node.js';
 export {

@@ -1,8 +1,8 @@
 import {
   accept,
-  acceptWithEcho,
+  acceptUnseen,
   isFresh,
-  isFreshWithEcho,
+  isUnseen,
   type ReplayWindow,
   windowFrom,
 } from '../../shared/oscore/replay-window.js';
@@ -107,14 +107,14 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
       // Its sender goes on with another number; the same datagram would be answered from memory.
       if (challenged.has(number)) return false;
       if (window === undefined || isFresh(window, number)) return true;
-      return now() < isDoubtfulUntil && isFreshWithEcho(window, number);
+      return now() < isDoubtfulUntil && isUnseen(window, number);
     },
     judge(key, number, echo) {
       const guard = guardOf(key);
       const { window, isDoubtfulUntil } = guard;
       if (window === undefined) return isShownFresh(guard, echo) ? 'fresh' : 'unknown';
       if (isFresh(window, number)) return 'fresh';
-      if (now() >= isDoubtfulUntil || !isFreshWithEcho(window, number)) return 'replay';
+      if (now() >= isDoubtfulUntil || !isUnseen(window, number)) return 'replay';
       return isShownFresh(guard, echo) ? 'fresh' : 'unknown';
     },
     accept(key, number) {
@@ -124,7 +124,7 @@ export function createReplayGuard(echoes: EchoValues, now: () => number = () => 
         guard.window = { floor: Math.max(floor, guard.highestChallenged + 1), numbers };
         guard.isDoubtfulUntil = now() + ECHO_MS;
       } else if (isFresh(guard.window, number)) guard.window = accept(guard.window, number);
-      else guard.window = acceptWithEcho(guard.window, number);
+      else guard.window = acceptUnseen(guard.window, number);
     },
     admitChallenge(key, number) {
       const guard = guardOf(key);

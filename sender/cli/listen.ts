@@ -5,14 +5,17 @@ import { checkInput } from '../../shared/check-input.js';
 import { printable } from '../../shared/cli.js';
 import { durationSchema, milliseconds } from '../../shared/duration.js';
 import { messageOf } from '../../shared/errors.js';
+import { payloadBytes } from '../../shared/ip-command.js';
 import { loadWebhookSecrets } from '../api/credentials.js';
 import { realIo } from '../api/http.js';
-import { type DeviceEvent, eventOfCallback, eventOfCommand } from '../listen/event.js';
+import { type DeviceEvent, eventOfCallback, eventOfCommand, simNamesOf } from '../listen/event.js';
 import { createForwarder, type ForwardResult } from '../listen/forward.js';
 import { formatJson, formatLine } from '../listen/print.js';
 import { createWebhookProbe } from '../listen/probe.js';
 import { openWebhookServer } from '../listen/server.js';
 import { watchCommands } from '../replies/watch.js';
+import type { OpenDatagram } from '../security/events.js';
+import { openSecurity } from '../security/security.js';
 import { createWebhookReceiver } from '../webhooks/receiver.js';
 import { EXIT } from './exit.js';
 import { type CliIo, print, processIo } from './io.js';
@@ -24,8 +27,8 @@ const DEFAULT_PORT = 3000;
 const DEFAULT_INTERVAL = '5s';
 /** How long the command waits at its end for events that are still to be forwarded. */
 const GRACE_MS = 5000;
-/** Refused requests of one status are reported once in this time, with their number. */
-const REFUSED_INTERVAL_MS = 60_000;
+/** Warnings of one kind are printed once in this time, with their number. */
+const WARNING_INTERVAL_MS = 60_000;
 
 const webUrl = z.url({ protocol: /^https?$/ });
 
@@ -92,29 +95,49 @@ export async function listen(argv: unknown, io: CliIo, signal: AbortSignal): Pro
     args.forwardTo === undefined
       ? undefined
       : createForwarder({ url: new URL(args.forwardTo), io: { ...realIo, fetch, sleep: io.sleep }, onDone: show });
-  const onEvent = forwarder?.push ?? show;
-  await (args.poll ? poll(args, io, signal, onEvent) : receive(args, io, signal, onEvent));
+  const warn = (message: string) => void io.stderr.write(`warning: ${printable(message)}\n`);
+  const security = openSecurity({ profile: args.profile, env: io.env });
+  security.check();
+  const sink: EventSink = {
+    onEvent: forwarder?.push ?? show,
+    openDatagram: withRepeatsReported(security.openDatagram, warn),
+    warn,
+  };
+  try {
+    await (args.poll ? poll(args, io, signal, sink) : receive(args, io, signal, sink));
+  } finally {
+    security.close();
+  }
   const lost = (await forwarder?.stop(GRACE_MS)) ?? 0;
   if (lost === 0) return EXIT.ok;
   await print(io.stderr, `warning: ${lost} events were not forwarded`);
   return EXIT.error;
 }
 
-type OnEvent = (event: DeviceEvent) => Promise<void>;
+/** Where events go, and what opens them. */
+interface EventSink {
+  readonly onEvent: (event: DeviceEvent) => Promise<void>;
+  readonly openDatagram: OpenDatagram;
+  readonly warn: (message: string) => void;
+}
 
-async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent: OnEvent): Promise<void> {
+async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, sink: EventSink): Promise<void> {
+  const { onEvent, openDatagram, warn } = sink;
   const secrets = await loadWebhookSecrets({ profile: args.profile }, io.env);
   const probe = createWebhookProbe(secrets);
-  const warn = (message: string) => void io.stderr.write(`warning: ${printable(message)}\n`);
   const receiver = createWebhookReceiver({
     ...secrets,
     publicUrl: args.publicUrl,
+    security: { openDatagram },
     async onCallback(callback) {
       if (!probe.matches(callback)) await onEvent(eventOfCallback(callback));
     },
     onError: (error) => warn(messageOf(error)),
   });
-  const server = await openWebhookServer(receiver, args, refusalLog(warn));
+  const warnRarely = rarely(warn);
+  const server = await openWebhookServer(receiver, args, (status, reason) =>
+    warnRarely(`${status}`, `refused with HTTP ${status}: ${reason}`),
+  );
   try {
     const url = args.publicUrl ?? server.url;
     await print(io.stderr, `listening on ${server.url}`);
@@ -129,30 +152,47 @@ async function receive(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent
   }
 }
 
-async function poll(args: ListenArgs, io: CliIo, signal: AbortSignal, onEvent: OnEvent): Promise<void> {
+async function poll(args: ListenArgs, io: CliIo, signal: AbortSignal, sink: EventSink): Promise<void> {
   const client = await openClient({ profile: args.profile, signal }, io);
   const commands = watchCommands(client, {
     interval: milliseconds(args.interval),
     signal,
     sleep: io.sleep,
     ready: () => io.stderr.write('ready: polling for what devices send from now on; Ctrl-C stops\n'),
-    warn: (message) => io.stderr.write(`warning: ${printable(message)}\n`),
+    warn: sink.warn,
   });
-  for await (const command of commands) await onEvent(eventOfCommand(command));
+  for await (const command of commands) {
+    const opened = sink.openDatagram(simNamesOf(command), payloadBytes(command), 'record');
+    if (opened.kind !== 'repeat') await sink.onEvent(eventOfCommand(command, opened));
+  }
 }
 
-function refusalLog(warn: (message: string) => void) {
-  const reported = new Map<number, { at: number; more: number }>();
-  return (status: number, reason: string) => {
+/** Counts repeats, which are not shown. */
+function withRepeatsReported(openDatagram: OpenDatagram, warn: (message: string) => void): OpenDatagram {
+  const warnRarely = rarely(warn);
+  return (names, bytes, use) => {
+    const opened = openDatagram(names, bytes, use);
+    if (opened.kind === 'repeat') {
+      const sim = names.uniqueName ?? names.sid ?? names.iccid ?? 'a SIM';
+      warnRarely('repeat', `an event of ${sim} that was reported before came again, and is not shown`);
+    }
+    return opened;
+  };
+}
+
+/** Passes on a warning of one kind at most once in {@link WARNING_INTERVAL_MS}, with the number of those between. */
+function rarely(warn: (message: string) => void) {
+  const reported = new Map<string, { at: number; more: number }>();
+  return (kind: string, message: string) => {
     const now = performance.now();
-    const last = reported.get(status);
-    if (last !== undefined && now - last.at < REFUSED_INTERVAL_MS) {
+    const last = reported.get(kind);
+    if (last !== undefined && now - last.at < WARNING_INTERVAL_MS) {
       last.more++;
       return;
     }
     const more = last === undefined || last.more === 0 ? '' : ` (and ${last.more} more before)`;
-    reported.set(status, { at: now, more: 0 });
-    warn(`refused with HTTP ${status}: ${reason}${more}`);
+    reported.set(kind, { at: now, more: 0 });
+    warn(`${message}${more}`);
   };
 }
 

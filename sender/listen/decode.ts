@@ -4,6 +4,7 @@ import { findOption, OPTION } from '../../shared/coap/options.js';
 import { detectFormat } from '../../shared/format/detect.js';
 import { parseTextReply } from '../../shared/format/text-reply.js';
 import { fromCbor, isRecord } from '../../shared/format/value.js';
+import { eventOf } from '../base/event-body.js';
 import { errorResponse, readResult } from '../request/coap.js';
 
 /** The format of a datagram from a device. */
@@ -34,6 +35,8 @@ interface Reply {
   readonly forgotten?: true;
   /** CoAP: the result is only this block of the whole. */
   readonly block?: { readonly number: number; readonly more: boolean };
+  /** CoAP: set when it is protected by OSCORE. Only who has sent the command can open it. */
+  readonly protected?: true;
 }
 
 /** Decodes a datagram from a device; anything unknown is a message of bytes. */
@@ -61,8 +64,9 @@ function fromDocument(format: 'json' | 'cbor', bytes: Buffer, parse: () => unkno
     return opaque(bytes);
   }
   if (!isRecord(value)) return { format, kind: 'message', value };
-  const { event, data, id, result, error, repeat, forgotten } = value;
-  if (typeof event === 'string') return { format, kind: 'event', event, ...('data' in value && { data }) };
+  const event = eventOf(value);
+  if (event !== undefined) return { format, kind: 'event', ...event };
+  const { id, result, error, repeat, forgotten } = value;
   if (!('id' in value) || 'method' in value) return { format, kind: 'message', value };
   const mark = repeat === true && { repeat };
   if (isRecord(error)) return { format, kind: 'reply', id, ...rpcError(error), ...mark };
@@ -100,6 +104,7 @@ function coapReply(bytes: Buffer): DecodedDatagram | undefined {
   if (code === EMPTY_CODE && type === 'ACK') return { format: 'coap', kind: 'accepted', messageId };
   if (!/^[245]/.test(code)) return undefined;
   const reply = { format: 'coap', kind: 'reply', id: token.toString('hex') } as const;
+  if (findOption(options, OPTION.oscore) !== undefined) return { ...reply, protected: true };
   const block = findBlock(options, OPTION.block2);
   if (block !== undefined && block !== 'reserved' && (block.more || block.number > 0)) {
     return { ...reply, result: payload, block: { number: block.number, more: block.more } };

@@ -1,5 +1,7 @@
 import { SupersimError } from '../../shared/errors.js';
 import { evictOldest } from '../base/evict-oldest.js';
+import { createEventWindows, type EventWindows } from './event-windows.js';
+import { createEventOpener, type OpenDatagram } from './events.js';
 import { type KeyStore, keysPath, openKeyStore } from './key-store.js';
 import { createKnownKeys, type KnownKeys } from './known-keys.js';
 import { identifyMachine } from './machine.js';
@@ -19,6 +21,8 @@ export type FindSim = (sim: string) => Promise<SimNames | undefined>;
 
 /** The keys of this installation of the sender, as requests use them. */
 export interface SenderSecurity {
+  /** Opens the file with the keys, if there is one. @throws SupersimError `keys-unusable`, `profile-unsafe` */
+  check(): void;
   /**
    * Returns the key under which requests to a SIM are protected; undefined for a SIM without one.
    *
@@ -31,6 +35,8 @@ export interface SenderSecurity {
   keyById(id: string): OperatorKey | undefined;
   /** Draws a sequence number for a request. */
   readonly draw: DrawNumber;
+  /** Opens what a device has sent without being asked. */
+  readonly openDatagram: OpenDatagram;
   close(): void;
 }
 
@@ -43,6 +49,7 @@ interface Opened {
   readonly store: KeyStore;
   readonly keys: KnownKeys;
   readonly draw: DrawNumber;
+  readonly events: EventWindows;
 }
 
 /**
@@ -60,7 +67,12 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
     const store = openKeyStore(path);
     if (store === undefined) return undefined;
     const machine = () => identifyMachine(env);
-    opened = { store, keys: createKnownKeys(store), draw: createNumberSource(store, { machine, now, sleep }) };
+    opened = {
+      store,
+      keys: createKnownKeys(store),
+      draw: createNumberSource(store, { machine, now, sleep }),
+      events: createEventWindows(store),
+    };
     return opened;
   }
 
@@ -81,6 +93,7 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
   }
 
   return {
+    check: () => void open(),
     async keyFor(sim, find) {
       const keys = open()?.keys;
       if (keys === undefined) return undefined;
@@ -98,6 +111,14 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
       if (source === undefined) throw new SupersimError('keys-unusable', `${path} is gone`);
       return source.draw();
     },
+    openDatagram: createEventOpener({
+      keysOf: (names) => open()?.keys.ofSim(names) ?? [],
+      judge(key, number, use) {
+        const source = open();
+        if (source === undefined) throw new SupersimError('keys-unusable', `${path} is gone`);
+        return source.events[use](key, number);
+      },
+    }),
     close() {
       opened?.store.close();
       opened = undefined;

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { DIRECTIONS, type IpCommand, PAYLOAD_TYPES, STATUSES } from '../../shared/ip-command.js';
+import type { ReportedDatagram } from '../security/events.js';
 
 /**
  * The parameters of a callback about an IP Command. The vendor documents neither their names nor which of them are
@@ -20,6 +21,8 @@ export interface Callback {
   /** Why a to_sim command has the status `failed`, such as 83401. */
   readonly errorCode: number | undefined;
   readonly errorMessage: string | undefined;
+  /** What the datagram turned out to be; of from_sim commands where the receiver has keys (`security`). */
+  readonly opened?: ReportedDatagram | undefined;
 }
 
 const text = z.string().min(1).optional().catch(undefined);

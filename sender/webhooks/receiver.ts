@@ -1,6 +1,8 @@
 import * as z from 'zod';
 import { checkInput } from '../../shared/check-input.js';
 import { evictOldest } from '../base/evict-oldest.js';
+import type { OpenedDatagram } from '../security/events.js';
+import type { SenderSecurity } from '../security/security.js';
 import { type Callback, parseCallback } from './callback.js';
 import { type IncomingCallback, MAX_CALLBACK_BYTES, readCallbackRequest } from './incoming.js';
 import { isSignedByKore, isSignedByTwilio } from './signature.js';
@@ -15,12 +17,14 @@ export interface WebhookCounters {
   accepted: number;
   /** Received before. */
   repeats: number;
+  /** Events that are protected, whose callbacks are new, and that were reported before. */
+  replayed: number;
   unsigned: number;
   wrongSignature: number;
   malformed: number;
   /** Refused while {@link MAX_WAITING} were waiting. */
   busy: number;
-  /** `onCallback` threw. */
+  /** `onCallback` threw, or the keys could not be used; such a callback is refused, and the vendor repeats it. */
   failed: number;
 }
 
@@ -36,9 +40,14 @@ export interface WebhookReceiverOptions {
   readonly publicUrl?: string | undefined;
   /** Accepts requests without a signature: for a network where only the vendor can send them. Default false. */
   readonly allowUnsigned?: boolean | undefined;
+  /**
+   * The keys: with them each from_sim callback has `opened`, and an event that is protected is reported once, whoever
+   * repeats it, and by all processes of this installation together.
+   */
+  readonly security?: Pick<SenderSecurity, 'openDatagram'> | undefined;
   /** Called once for each callback, one after the other, after the vendor has been answered. */
   readonly onCallback: (callback: Callback) => void | Promise<void>;
-  /** Called with what `onCallback` threw. */
+  /** Called with what `onCallback` threw, and why the keys could not be used. */
   readonly onError?: ((error: unknown, callback: Callback) => void) | undefined;
 }
 
@@ -80,6 +89,7 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
   const counters: WebhookCounters = {
     accepted: 0,
     repeats: 0,
+    replayed: 0,
     unsigned: 0,
     wrongSignature: 0,
     malformed: 0,
@@ -121,11 +131,29 @@ export function createWebhookReceiver(options: WebhookReceiverOptions): WebhookR
       return accepted();
     }
     if (waiting >= MAX_WAITING) return count('busy', 503, 'too many callbacks are waiting');
+    const opened = open(callback);
+    if (opened === 'failed') return count('failed', 503, 'the keys cannot be used now');
     remember(known, keys);
+    if (opened?.kind === 'repeat') {
+      counters.replayed++;
+      return accepted();
+    }
     counters.accepted++;
-    const done = enqueue(callback);
+    const done = enqueue(opened === undefined ? callback : { ...callback, opened });
     waitUntil?.(done);
     return accepted();
+  }
+
+  /** Before the vendor is answered: what cannot be recorded as reported may come again. */
+  function open(callback: Callback): OpenedDatagram | 'failed' | undefined {
+    const { direction, payload, simSid: sid, simUniqueName: uniqueName, simIccid: iccid } = callback;
+    if (direction === 'to_sim' || payload === undefined) return undefined;
+    try {
+      return options.security?.openDatagram({ sid, uniqueName, iccid }, payload, 'record');
+    } catch (error) {
+      options.onError?.(error, callback);
+      return 'failed';
+    }
   }
 
   function count(counter: keyof WebhookCounters, status: number, reason: string): Response {

@@ -20,19 +20,22 @@ const COLUMNS: readonly Column[] = [
   { head: 'DIRECTION', width: 9, value: ({ direction }) => direction },
   { head: 'STATUS', width: 8, value: ({ status }) => status },
   { head: 'PORT', width: 5, value: ({ device_port }) => String(device_port) },
-  { head: 'PAYLOAD', width: 0, value: showPayload },
 ];
 
-const PAYLOAD_START = COLUMNS.slice(0, -1).reduce((sum, { width }) => sum + width + 2, 0);
+const PAYLOAD_START = COLUMNS.reduce((sum, { width }) => sum + width + 2, 0);
 
-const joinCells = (cell: (column: Column) => string) =>
-  COLUMNS.map((column) => cell(column).padEnd(column.width)).join('  ');
+const joinCells = (cell: (column: Column) => string, last: string) =>
+  [...COLUMNS.map((column) => cell(column).padEnd(column.width)), last].join('  ');
 
 /** Returns the header row. */
-export const tableHead = (): string => joinCells(({ head }) => head);
+export const tableHead = (): string => joinCells(({ head }) => head, 'PAYLOAD');
 
 /** Formats an IP Command as a row of aligned columns, its payload last. */
-export const tableRow = (command: IpCommand): string => joinCells(({ value }) => value(command));
+export const tableRow = (command: IpCommand): string => openedRow(command, showPayload(command));
+
+/** Formats it with what is known of its payload, which must be safe for a terminal. */
+export const openedRow = (command: IpCommand, payload: string): string =>
+  joinCells(({ value }) => value(command), payload);
 
 /** Cuts a row to the terminal's width; a pipe gets it whole. */
 export function fitRow(row: string, { isTTY, columns }: Pick<CliIo['stdout'], 'isTTY' | 'columns'>): string {

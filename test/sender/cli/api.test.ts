@@ -212,7 +212,7 @@ describe('supersim watch', () => {
 
   it.each([
     [false, `${tableHead()}\n${tableRow(fromSim(2))}\n`],
-    [true, `${jsonLine(fromSim(2))}\n`],
+    [true, `${JSON.stringify({ ...fromSim(2), authentic: false })}\n`],
   ])('prints what devices send until it is stopped, as JSON: %s', async (asJson, shown) => {
     const api = await startApi((response, _seen, count) => {
       const ip_commands = count === 1 ? [fromSim(1)] : [fromSim(2), fromSim(1)];

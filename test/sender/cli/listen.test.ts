@@ -6,45 +6,11 @@ import twilio from 'twilio';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as z from 'zod';
 import type { Loopback, LoopbackOptions } from '../../../loopback/index.js';
-import { reportError } from '../../../sender/cli/exit.js';
-import { listen } from '../../../sender/cli/listen.js';
 import { device, post, receiver } from '../../loopback/support.js';
 import { temporaryFolder, writeFile } from '../../support/files.js';
+import { apiEnv, secrets, startListen } from '../../support/listen.js';
 import { startTestAgent, startTestLoopback } from '../../support/round-trip.js';
 import { randomAddress } from '../../support/udp.js';
-import { Sink } from '../support.js';
-
-const ended = { timeout: 5000 };
-
-/** `supersim listen` in this process; it ends with the test. */
-function startListen(args: object, env: NodeJS.ProcessEnv) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
-  const abort = new AbortController();
-  const io = { env, stdin: Readable.from([]), stdout, stderr, sleep: (ms: number) => sleep(ms) };
-  const code = listen({ port: 0, ...args }, io, abort.signal).catch((error: unknown) => reportError(error, stderr));
-  onTestFinished(async () => {
-    abort.abort();
-    await code;
-  });
-  const lines = () => stdout.text.split('\n').slice(0, -1);
-  return {
-    stdout,
-    stderr,
-    code,
-    lines,
-    stop: () => abort.abort(),
-    ready: () => expect.poll(() => stderr.text, ended).toMatch(/^ready: /m),
-    /** Waits for so many lines; without them, the failure shows what was printed. */
-    line: (number = 0) =>
-      expect
-        .poll(() => ({ lines: lines(), stderr: stderr.text }), ended)
-        .toSatisfy((printed: { lines: string[] }) => printed.lines.length > number),
-    url: () => /listening on (\S+)/.exec(stderr.text)?.[1] ?? '',
-  };
-}
-
-/** What the loopback signs webhooks with, as variables. */
-const secrets = ({ webhookSecret }: Loopback) => ({ SUPERSIM_WEBHOOK_SECRET: webhookSecret });
 
 async function startWithWebhooks(options: LoopbackOptions = {}, args: object = {}) {
   const loopback = await startTestLoopback(options);
@@ -60,10 +26,6 @@ async function startWithWebhooks(options: LoopbackOptions = {}, args: object = {
 const twilioEnv = ({ accountSid, authToken }: Loopback) => ({
   SUPERSIM_ACCOUNT_SID: accountSid,
   SUPERSIM_AUTH_TOKEN: authToken,
-});
-
-const apiEnv = ({ url, clientId, clientSecret }: Loopback) => ({
-  ...{ SUPERSIM_API_URL: url, SUPERSIM_CLIENT_ID: clientId, SUPERSIM_CLIENT_SECRET: clientSecret },
 });
 
 async function serve(listener: RequestListener): Promise<string> {

@@ -57,6 +57,14 @@ describe('a datagram in JSON or CBOR', () => {
   });
 });
 
+test('a CoAP response that is protected is a reply of which only its token is known', () => {
+  const options = [{ number: OPTION.oscore, value: Buffer.of(1, 5) }];
+  const response: CoapMessage = {
+    ...{ type: 'NON', code: '2.04', messageId: 1, token: Buffer.of(0xab, 1), options, payload: Buffer.alloc(20, 1) },
+  };
+  expect(decode(formatMessage(response))).toEqual({ format: 'coap', kind: 'reply', id: 'ab01', protected: true });
+});
+
 test.each<[string, string | Uint8Array, object]>([
   ['a result', '#7 ok 12G of 29G', { id: '7', result: '12G of 29G' }],
   ['no result', '#7 ok', { id: '7', result: undefined }],

@@ -4,10 +4,13 @@ import { createServer } from 'node:http';
 import { Hono } from 'hono';
 import twilio from 'twilio';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
-import { type Callback, createWebhookReceiver, webhookListener } from '../../../sender/index.js';
+import { type Callback, createWebhookReceiver, openSecurity, webhookListener } from '../../../sender/index.js';
 import { MAX_CALLBACK_BYTES } from '../../../sender/webhooks/incoming.js';
 import { MAX_WAITING, type WebhookReceiverOptions } from '../../../sender/webhooks/receiver.js';
+import { SupersimError } from '../../../shared/errors.js';
 import { device, inbox } from '../../loopback/support.js';
+import { protectEvent } from '../../support/events.js';
+import { makeOperatorKeys } from '../../support/operator-keys.js';
 import { startTestLoopback } from '../../support/round-trip.js';
 
 const URL_OF_HOOK = 'https://hooks.example/supersim';
@@ -311,6 +314,116 @@ test.each([[{}], [{ koreSecret: '' }], [{ koreSecret: 'a', publicUrl: 'hooks.exa
     );
   },
 );
+
+describe('the webhook receiver with keys', () => {
+  const SIMS = ['1', '2'].map((digit) => ({
+    ...{ sid: `HS${digit.repeat(32)}`, uniqueName: `gateway-${digit}`, iccid: `898830700000000000${digit}` },
+  }));
+  const [SIM, OTHER_SIM] = SIMS;
+  if (SIM === undefined || OTHER_SIM === undefined) throw new Error('there are two SIMs');
+
+  const keys = () => {
+    const operator = makeOperatorKeys(SIMS);
+    const open = () => {
+      const security = openSecurity({ env: operator.env });
+      onTestFinished(() => security.close());
+      return makeReceiver({ security });
+    };
+    return { ...operator, open, event: (number: number) => protectEvent(operator.keyOf(SIM), { number }) };
+  };
+
+  let webhooks = 0;
+  /** A from_sim webhook as of the vendor, who gives each its own SID and token. */
+  const webhook = (payload: Buffer, sim = SIM) => {
+    const sid = `HG${(++webhooks).toString(16).padStart(32, '0')}`;
+    const form = {
+      ...FORM,
+      Sid: sid,
+      SimSid: sim.sid,
+      SimUniqueName: sim.uniqueName,
+      Payload: payload.toString('base64'),
+    };
+    const signature = koreSign(new URLSearchParams(form).toString());
+    return koreRequest({ form, signature, token: `token ${webhooks}` });
+  };
+
+  it('hands on what a protected event says, beside its payload as it came', async () => {
+    const { open, event, keyOf } = keys();
+    const { receive, callbacks } = open();
+    await receive(webhook(event(5)));
+    const { payload, opened } = await callbacks.take();
+    expect(payload).toEqual(event(5));
+    expect(opened).toMatchObject({
+      ...{ kind: 'event', authentic: true, fresh: 'unknown', deviceId: keyOf(SIM).deviceId },
+      ...{ event: 'counted', data: 5 },
+    });
+    await receive(webhook(event(6)));
+    expect((await callbacks.take()).opened).toMatchObject({ fresh: true, data: 6 });
+  });
+
+  it('drops an event whose payload is posted again under another SID and token, and counts it', async () => {
+    const { open, event } = keys();
+    const first = open();
+    for (let copy = 0; copy < 3; copy++) expect((await first.receive(webhook(event(5)))).status).toBe(204);
+    // Another process, and the same one after a restart.
+    const second = open();
+    expect((await second.receive(webhook(event(5)))).status).toBe(204);
+    await Promise.all([first.settled(), second.settled()]);
+    expect([first.callbacks.items.length, second.callbacks.items.length]).toEqual([1, 0]);
+    expect(first.counters).toMatchObject({ accepted: 1, repeats: 0, replayed: 2 });
+    expect(second.counters).toMatchObject({ accepted: 0, replayed: 1 });
+  });
+
+  it('does not take an event for that of another SIM, which costs the true one nothing', async () => {
+    const { open, event } = keys();
+    const { receive, callbacks } = open();
+    await receive(webhook(event(5), OTHER_SIM));
+    expect((await callbacks.take()).opened).toEqual({ kind: 'sealed', authentic: false, reason: 'bad-tag' });
+    await receive(webhook(event(5)));
+    expect((await callbacks.take()).opened).toMatchObject({ authentic: true });
+  });
+
+  it('marks what is not protected, and hands on each copy', async () => {
+    const { open } = keys();
+    const { receive, callbacks } = open();
+    for (const hasKey of [true, true, false]) {
+      const sim = hasKey ? SIM : { ...SIM, sid: `HS${'3'.repeat(32)}`, uniqueName: 'gateway-3' };
+      await receive(webhook(Buffer.from('{"event":"door"}'), sim));
+      expect((await callbacks.take()).opened).toEqual({ kind: 'unprotected', authentic: false, hasKey });
+    }
+  });
+
+  it('says nothing about commands to a SIM', async () => {
+    const { receive, callbacks } = keys().open();
+    const form = { Sid: SID, SimSid: SIM.sid, Status: 'sent', Direction: 'to_sim', Payload: FORM.Payload };
+    await receive(koreRequest({ form, signature: koreSign(new URLSearchParams(form).toString()) }));
+    expect(await callbacks.take()).not.toHaveProperty('opened');
+  });
+
+  it('refuses an event while the keys cannot be used, so that the vendor repeats it', async () => {
+    const { env, event } = keys();
+    const errors: unknown[] = [];
+    let isBroken = true;
+    const security = openSecurity({ env });
+    onTestFinished(() => security.close());
+    const { receive, callbacks, counters } = makeReceiver({
+      security: {
+        openDatagram(...given) {
+          if (isBroken) throw new SupersimError('keys-unusable', 'the disk is full');
+          return security.openDatagram(...given);
+        },
+      },
+      onError: (error) => errors.push(error),
+    });
+    const request = webhook(event(5));
+    expect((await receive(request.clone())).status).toBe(503);
+    expect(errors).toEqual([expect.objectContaining({ code: 'keys-unusable' })]);
+    isBroken = false;
+    expect((await receive(request)).status).toBe(204);
+    expect((await callbacks.take()).opened).toMatchObject({ authentic: true });
+    expect(counters).toMatchObject({ failed: 1, accepted: 1, repeats: 0 });
+  });
+});
 
 describe.each(['kore', 'twilio'] as const)('with a loopback that sends as %s', (webhooks) => {
   test('both kinds of callbacks are received, by Node’s server and by Hono', async () => {

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   accept,
-  acceptWithEcho,
+  acceptUnseen,
   isFresh,
-  isFreshWithEcho,
+  isUnseen,
   NEW_WINDOW,
   type ReplayWindow,
   WINDOW_SIZE,
@@ -42,6 +42,13 @@ describe('a replay window', () => {
     expect(isFresh(window, 9000)).toBe(false);
     expect(window.numbers.at(-1)).toBe(9000);
     expect(isFresh(window, 0)).toBe(false);
+  });
+
+  it('keeps as many numbers as it is asked to', () => {
+    const window = upTo(200, 1, 1).reduce((kept, number) => acceptUnseen(kept, number, 100), windowFrom(0));
+    expect(window).toEqual({ floor: 101, numbers: upTo(100, 1, 101) });
+    expect(acceptUnseen(windowFrom(500), 7, 2)).toEqual({ floor: 500, numbers: [7, 500] });
+    expect(isUnseen({ floor: 500, numbers: [7, 500] }, 3, 2)).toBe(false);
   });
 
   it('that begins again after a loss takes nothing up to the request that was proven fresh', () => {
@@ -102,19 +109,19 @@ describe('a replay window', () => {
 
 describe('a request that Echo shows to be fresh', () => {
   it('may be below the floor, once, and makes no other one there fresh', () => {
-    const window = acceptWithEcho(windowFrom(100), 40);
+    const window = acceptUnseen(windowFrom(100), 40);
     expect(window).toEqual({ floor: 100, numbers: [40, 100] });
-    expect([40, 100].filter((number) => isFreshWithEcho(window, number))).toEqual([]);
+    expect([40, 100].filter((number) => isUnseen(window, number))).toEqual([]);
     expect([39, 41, 99].filter((number) => isFresh(window, number))).toEqual([]);
-    expect(isFreshWithEcho(window, 39)).toBe(true);
+    expect(isUnseen(window, 39)).toBe(true);
   });
 
   it('is not known to be new once lower numbers have been dropped', () => {
     const full = acceptAll(windowFrom(100), upTo(WINDOW_SIZE, 10, 200));
     expect(full.numbers).toHaveLength(WINDOW_SIZE);
-    expect([5, 99, 100, 199, 200].filter((number) => isFreshWithEcho(full, number))).toEqual([]);
-    expect(acceptWithEcho(full, 150)).toBe(full);
-    expect(isFreshWithEcho(full, 205)).toBe(true);
+    expect([5, 99, 100, 199, 200].filter((number) => isUnseen(full, number))).toEqual([]);
+    expect(acceptUnseen(full, 150)).toBe(full);
+    expect(isUnseen(full, 205)).toBe(true);
   });
 
   it('never lowers the floor, nor is accepted twice, in whatever order requests come, with Echo or without', () => {
@@ -127,10 +134,10 @@ describe('a request that Echo shows to be fresh', () => {
           let window = windowFrom(first);
           const taken = new Set([first]);
           for (const { number, hasEcho } of requests) {
-            if (!(hasEcho ? isFreshWithEcho : isFresh)(window, number)) continue;
+            if (!(hasEcho ? isUnseen : isFresh)(window, number)) continue;
             expect(taken.has(number)).toBe(false);
             taken.add(number);
-            const next = (hasEcho ? acceptWithEcho : accept)(window, number);
+            const next = (hasEcho ? acceptUnseen : accept)(window, number);
             expect(next.floor).toBeGreaterThanOrEqual(window.floor);
             expect(next.numbers.length).toBeLessThanOrEqual(WINDOW_SIZE);
             window = next;
