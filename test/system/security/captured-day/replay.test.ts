@@ -29,7 +29,7 @@ const deniedBy = async ({ device }: Scene): Promise<number> => {
 
 describe('who has the datagrams of a day and sends them again', () => {
   it('has no command run, and changes nothing on the device, be it restarted or killed', {
-    timeout: 90_000,
+    timeout: 120_000,
   }, async () => {
     const scene = await openScene();
     await liveADay(scene);
@@ -50,7 +50,7 @@ describe('who has the datagrams of a day and sends them again', () => {
     expect(await unlock(scene, HOURS)).toMatchObject({ outcome: 'done', authentic: true });
   });
 
-  it('answers no request of the sender, and has no event reported twice', { timeout: 90_000 }, async () => {
+  it('answers no request of the sender, and has no event reported twice', { timeout: 120_000 }, async () => {
     const scene = await openScene();
     await liveADay(scene);
     scene.setHour(HOURS);

@@ -3,7 +3,8 @@ import { expect, onTestFinished } from 'vitest';
 import { IpCommandClient } from '../../../../sender/api/client.js';
 import { openWebhookServer } from '../../../../sender/listen/server.js';
 import { webhookReplies } from '../../../../sender/replies/webhook-replies.js';
-import { createRequester } from '../../../../sender/request/request.js';
+import { createRequester, type RequestOptions } from '../../../../sender/request/request.js';
+import type { RequestResult } from '../../../../sender/request/result.js';
 import type { AuthenticEvent } from '../../../../sender/security/events.js';
 import { openSecurity } from '../../../../sender/security/security.js';
 import type { Callback } from '../../../../sender/webhooks/callback.js';
@@ -119,14 +120,21 @@ export async function openScene() {
       keptBack = undefined;
     },
     /** Makes requests of which no datagram reaches the device, and returns these. */
-    async keepRequestsBack(requests: readonly (() => Promise<{ outcome: string }>)[]): Promise<Buffer[]> {
+    async keepRequestsBack(
+      requests: readonly ((options: Pick<RequestOptions, 'signal'>) => Promise<RequestResult>)[],
+    ): Promise<Buffer[]> {
       loopback.setFaults({ down: { loss: 1 } });
       const before = captured.toSim.length;
-      const results = await Promise.all(requests.map((make) => make()));
-      expect(results.map(({ outcome }) => outcome)).toEqual(requests.map(() => 'no-answer'));
+      const kept = () => new Map(captured.toSim.slice(before).map((bytes) => [bytes.toString('hex'), bytes]));
+      const stop = new AbortController();
+      const results = requests.map((make) => make({ signal: stop.signal }));
+      await expect.poll(() => kept().size, WAIT).toBe(requests.length);
+      stop.abort();
+      expect((await Promise.all(results)).map(({ outcome }) => outcome)).toEqual(requests.map(() => 'no-answer'));
+      // In the loopback they leave after the API's answer.
+      await expect.poll(() => loopback.faults().packets.down, WAIT).toBe(captured.toSim.length - before);
       loopback.setFaults({});
-      const unique = new Map(captured.toSim.slice(before).map((bytes) => [bytes.toString('hex'), bytes]));
-      return [...unique.values()];
+      return [...kept().values()];
     },
     /** Waits until the agent has looked at all that was sent to it: it answers what is sent now. */
     async looksAtAll(): Promise<void> {
