@@ -128,6 +128,8 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   let tokens = BURST;
   let filledAt = now();
   let waiting: Waiter[] = [];
+  /** The number that was found for the one who is being called. */
+  let offered: number | undefined;
   const ending = new AbortController();
 
   async function lookAtClock(): Promise<void> {
@@ -207,7 +209,8 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   }
 
   function take(): number | undefined {
-    const next = look();
+    const next = offered === undefined ? look() : { number: offered };
+    offered = undefined;
     if ('number' in next) {
       last = next.number;
       tokens--;
@@ -225,7 +228,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     while (waiting.length > 0) {
       const next = look();
       if (isGone(next)) giveUp(waiting.splice(0));
-      else if ('number' in next) contain(waiting.shift()?.then);
+      else if ('number' in next) contain(offering(next.number, waiting.shift()?.then));
       else {
         comeBack(next);
         return;
@@ -245,6 +248,16 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
   function giveUp(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) contain(waiter.giveUp);
   }
+
+  /** The clock may pass the reservation before the number is drawn: it is there all the same. */
+  const offering = (number: number, then: (() => void) | undefined) => () => {
+    offered = number;
+    try {
+      then?.();
+    } finally {
+      offered = undefined;
+    }
+  };
 
   /** A mistake of the agent's own in one request must not hold up the others, nor end the process. */
   function contain(call: (() => void) | undefined): void {
@@ -287,7 +300,7 @@ export function createSequenceNumbers(options: NumberOptions): SequenceNumbers {
     take,
     wait(then, giveUp) {
       const next = look();
-      if ('number' in next) then();
+      if ('number' in next) offering(next.number, then)();
       else if (isStopped() || isGone(next) || waiting.length >= MAX_WAITING) giveUp();
       else {
         waiting.push({ then, giveUp, until: now() + MAX_WAIT_MS });

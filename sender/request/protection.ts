@@ -49,7 +49,7 @@ export const overheadOf = ({ sendsKidContext, deviceId }: OperatorKey): number =
 export const SAME_COPIES = 3;
 /** Tokens whose answers are still opened: of the datagram that is repeated, and of some before it. */
 const MAX_TOKENS = 8;
-/** The message IDs of copies with another sequence number are so far from the first one's. */
+/** Each copy with another sequence number has a message ID of its own, which begin so far from the first one's. */
 const OTHER_MESSAGE_ID = 0x8000;
 const MAX_HINT = 100;
 
@@ -94,7 +94,8 @@ export function createDatagramProtection({ key, draw, earlier, store }: Protecti
     return number;
   }
 
-  function seal(plain: Buffer, number: number, copy: number): Buffer {
+  /** @param offset of the message ID from that of the first copy */
+  function seal(plain: Buffer, number: number, offset: number): Buffer {
     const { type, token, messageId, ...parts } = parseMessage(plain);
     const { message, binding } = protectRequest(key.context, number, parts, key);
     const name = token.toString('hex');
@@ -102,7 +103,7 @@ export function createDatagramProtection({ key, draw, earlier, store }: Protecti
     awaited.set(name, waiting);
     waiting.bindings.push(binding);
     evictOldest(awaited, MAX_TOKENS);
-    return formatMessage({ type, token, messageId: (messageId + copy * OTHER_MESSAGE_ID) & 0xffff, ...message });
+    return formatMessage({ type, token, messageId: (messageId + offset) & 0xffff, ...message });
   }
 
   return {
@@ -114,7 +115,9 @@ export function createDatagramProtection({ key, draw, earlier, store }: Protecti
       const next =
         last !== undefined && !isAnew
           ? last.bytes
-          : (isAnew ? draw() : numberOf(conversation)).then((number) => seal(bytes, number, isAnew ? copies : 0));
+          : (isAnew ? draw() : numberOf(conversation)).then((number) =>
+              seal(bytes, number, isAnew ? OTHER_MESSAGE_ID + copies : 0),
+            );
       sealed.set(conversation, { bytes: next, copies });
       return next;
     },

@@ -35,8 +35,12 @@ const fleetSecret = ({ id }: FleetKey): Buffer => createHash('sha256').update(id
  * Makes the file with the keys of an installation of the sender: a fleet key, and a key for each SIM.
  *
  * @param allow the commands that the keys allow; default: all
+ * @param sendsKidContext whether the sender is to send the kid context
  */
-export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?: readonly string[] } = {}) {
+export function makeOperatorKeys(
+  sims: readonly KeyedSim[],
+  { allow, sendsKidContext = false }: { allow?: readonly string[]; sendsKidContext?: boolean } = {},
+) {
   const path = join(temporaryFolder(), 'profile.keys');
   /** The variables by which the sender uses this file. */
   const env = { SUPERSIM_KEYS: path, SUPERSIM_MACHINE_ID: 'machine of a test' };
@@ -63,9 +67,9 @@ export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?:
 
   /** Adds the key of a SIM that is known, from a fleet key that is known. */
   const addKey = (sim: KeyedSim, state: KeyState = 'used', fleet: FleetKey = CURRENT): void =>
-    write('INSERT INTO device_keys VALUES (?, ?, ?, ?, NULL, ?, ?, 0, ?)', [
+    write('INSERT INTO device_keys VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?)', [
       ...[keyIdOf(keyOf(sim, fleet)), sim.sid, sim.iccid, fleet.id, fleet.kid],
-      ...[allow === undefined ? null : JSON.stringify(allow), state],
+      ...[allow === undefined ? null : JSON.stringify(allow), sendsKidContext ? 1 : 0, state],
     ]);
 
   addFleetKey(CURRENT);

@@ -425,6 +425,24 @@ describe('those who wait', () => {
     await numbers.stop();
   });
 
+  it('are called for a number that is there, although the clock passes the reservation before they draw it', async () => {
+    const { numbers, clock } = await start({ found: exact(0), isSynchronized: true });
+    const drawn: (number | undefined)[] = [];
+    const drawLate = () => {
+      clock.offset += 60_000;
+      drawn.push(numbers.take());
+    };
+    for (let who = 0; who < 3; who++) numbers.wait(drawLate, unexpected);
+    await vi.advanceTimersByTimeAsync(100);
+    // Now there is one at once.
+    numbers.wait(drawLate, unexpected);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(drawn).toHaveLength(4);
+    expect(drawn).not.toContain(undefined);
+    expect(drawn).toEqual([...new Set(drawn)].toSorted((one = 0, other = 0) => one - other));
+    await numbers.stop();
+  });
+
   it('do not hold up others when they draw none after all', async () => {
     const { numbers, draw } = await start({ found: exact(0) });
     await draw();

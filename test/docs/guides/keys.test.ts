@@ -91,7 +91,9 @@ async function startAll() {
   const shell = openShell(loopback, gateways);
   writeFile(shell.folder, 'sims.csv', LISTED.map((name) => `${name}\n`).join(''));
   const outcomes = async () => {
-    const lines = (await shell.run(`${block('supersim broadcast').trim()} 2> /dev/null || true\ncat health.csv`)).split('\n');
+    const lines = (await shell.run(`${block('supersim broadcast').trim()} 2> /dev/null || true\ncat health.csv`)).split(
+      '\n',
+    );
     return lines.filter((line) => /^gateway-/.test(line)).map((line) => line.replace(/^([^,]+,[^,]+),.*,/, '$1,'));
   };
   return { loopback, gateways, ...shell, outcomes };

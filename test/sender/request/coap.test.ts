@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { coapConversation } from '../../../sender/request/coap.js';
+import { coapConversation, MAX_CHALLENGES } from '../../../sender/request/coap.js';
 import type { Conversation } from '../../../sender/request/conversation.js';
 import { blockOption } from '../../../shared/coap/block.js';
 import { CONTENT_FORMAT } from '../../../shared/coap/content-format.js';
@@ -31,7 +31,10 @@ function requestOf({ bytes }: Conversation) {
 }
 
 /** A response to a conversation's datagram. */
-function respond(conversation: Conversation, members: Partial<CoapMessage> = {}, repeated = false) {
+const respond = (conversation: Conversation, members: Partial<CoapMessage> = {}, repeated = false) =>
+  conversation.interpret(respondBytes(conversation, members), repeated);
+
+function respondBytes(conversation: Conversation, members: Partial<CoapMessage> = {}): Buffer {
   const { messageId, token } = requestOf(conversation).message;
   const response: CoapMessage = {
     type: 'ACK',
@@ -42,7 +45,7 @@ function respond(conversation: Conversation, members: Partial<CoapMessage> = {},
     payload: Buffer.alloc(0),
     ...members,
   };
-  return conversation.interpret(formatMessage(response), repeated);
+  return formatMessage(response);
 }
 
 function nextOf(sign: ReturnType<Conversation['interpret']>): Conversation {
@@ -237,6 +240,56 @@ describe('long parameters', () => {
     expect(respond(last, { code: '4.08' })).toMatchObject({ ending: { outcome: 'refused' } });
     expect(respond(last, { code: '4.08' }, true)).toMatchObject({ ending: { outcome: 'no-answer' } });
     expect(respond(last, { code: '2.31' })).toBeUndefined();
+  });
+});
+
+describe('a challenge', () => {
+  const echo = (value: string) => ({ number: OPTION.echo, value: Buffer.from(value) });
+  const challenge = (value: string) => ({ code: '4.01', options: [echo(value)] });
+  const body = Buffer.alloc(1200, 'x');
+
+  it('is answered with its Echo value, under another token and message ID', () => {
+    const first = command();
+    const sign = respond(first, challenge('one'));
+    expect(sign).toMatchObject({ progress: { type: 'challenged' } });
+    const second = nextOf(sign);
+    expect(second).toMatchObject({ canRun: true, part: { block: 0, echo: Buffer.from('one') } });
+    const [before, after] = [first, second].map((each) => requestOf(each).message);
+    expect(after?.options).toEqual(expect.arrayContaining([...(before?.options ?? []), echo('one')]));
+    expect(after?.token).not.toEqual(before?.token);
+    expect(after?.messageId).not.toBe(before?.messageId);
+    expect(respond(second)).toMatchObject({ ending: { outcome: 'done' } });
+    expect(second.interpret(respondBytes(first), false)).toBeUndefined();
+  });
+
+  it('has the command sent anew from its first block, which alone has the Echo value', () => {
+    const second = nextOf(respond(command({ params: body }), { code: '2.31' }));
+    const anew = nextOf(respond(second, challenge('one')));
+    expect(requestOf(anew).request).toMatchObject({ block1: { number: 0 } });
+    expect(requestOf(anew).message.options).toContainEqual(echo('one'));
+    const next = nextOf(respond(anew, { code: '2.31' }));
+    expect(requestOf(next).request).toMatchObject({ block1: { number: 1 } });
+    expect(requestOf(next).message.options).not.toContainEqual(echo('one'));
+    expect(next.part).toEqual({ block: 1, echo: Buffer.from('one') });
+  });
+
+  it('is the outcome when there are too many, or when it has no Echo value', () => {
+    let conversation = command();
+    const tokens = new Set<string>();
+    for (let count = 0; count < MAX_CHALLENGES; count++) {
+      conversation = nextOf(respond(conversation, challenge(`${count}`)));
+      tokens.add(requestOf(conversation).message.token.toString('hex'));
+    }
+    expect(tokens.size).toBe(MAX_CHALLENGES);
+    const refused = { type: 'end', ending: { outcome: 'refused', error: { coapCode: '4.01' } } };
+    expect(respond(conversation, challenge('last'))).toMatchObject(refused);
+    expect(respond(command(), { code: '4.01' })).toMatchObject(refused);
+    expect(respond(command(), { code: '4.03', options: [echo('one')] })).toMatchObject({ type: 'end' });
+  });
+
+  it('is remembered: a command that is continued has the Echo value, token and message ID that it had', () => {
+    const { bytes } = nextOf(respond(command({ params: body }), challenge('one')));
+    expect(command({ params: body, echo: Buffer.from('one') }).bytes).toEqual(bytes);
   });
 });
 

@@ -13,9 +13,9 @@ import { temporaryFolder, writeFile } from '../../support/files.js';
 import { coapClient, writeOscoreConf } from '../../support/libcoap.js';
 import { needs } from '../../support/needs.js';
 import { flippedMessages, KEY } from '../../support/oscore.js';
-import { type Captured, formatPcap } from '../../support/pcap.js';
-import { runProcess } from '../../support/process.js';
+import type { Captured } from '../../support/pcap.js';
 import { keyFileText } from '../../support/security.js';
+import { readWithKey } from '../../support/tshark.js';
 import { openPeer, randomAddress } from '../../support/udp.js';
 
 const PORT = 5683;
@@ -147,25 +147,12 @@ describe.skipIf(needs('mmdebstrap', 'tshark'))('libcoap’s client with OSCORE',
   });
 
   it('exchanges messages with the agent that Wireshark finds well-formed and can open with the key', async () => {
-    const { ask, captured, folder } = await startAgent();
+    const { ask, captured } = await startAgent();
     await ask('ping', '-m', 'get');
     await ask('log/read', '-m', 'get');
     await ask('script/store', '-m', 'post', '-e', 'x');
-    const file = writeFile(folder, 'capture.pcap', formatPcap(captured));
-    const fields = [KEY.kid.toString(16).padStart(2, '0'), '', KEY.masterSecret.toString('hex'), ''];
-    const idContext = Buffer.from(KEY.deviceId).toString('hex');
-    const context = [...fields, idContext, 'AES-CCM-16-64-128 (CCM*)'].map((field) => `"${field}"`).join(',');
-    const read = async (...args: string[]) => {
-      const { output } = await runProcess('tshark', ['-r', file, ...args]);
-      return output.split('\n').filter((line) => line !== '' && !line.includes('Running as user'));
-    };
-    expect(await read('-Y', '_ws.malformed')).toEqual([]);
-    const open = ['-o', `uat:oscore_contexts:${context}`];
-    // Older versions do not know the options of RFC 9175, Echo and Request-Tag.
-    const notices = await read(...open, '-Y', '_ws.expert', '-T', 'fields', '-e', '_ws.expert.message');
-    expect(notices.join().replaceAll(/Invalid Option Number (?:252|292)/g, '')).toMatch(/^,*$/);
-    expect(await read(...open, '-Y', 'coap and not oscore')).toEqual([]);
-    const lines = (await read(...open)).join('\n');
-    for (const path of ['/ping', '/log/read', '/script/store']) expect(lines).toContain(path);
+    const { malformed, notices, unprotected, text } = await readWithKey(captured, KEY);
+    expect({ malformed, notices, unprotected }).toEqual({ malformed: [], notices: [], unprotected: [] });
+    for (const path of ['/ping', '/log/read', '/script/store']) expect(text).toContain(path);
   });
 });
