@@ -1,5 +1,5 @@
 import type { Parameters } from '../../shared/coap/parameters.js';
-import { isSupersimError, messageOf } from '../../shared/errors.js';
+import { type ErrorCode, isSupersimError, messageOf } from '../../shared/errors.js';
 import { type IpCommand, payloadBytes } from '../../shared/ip-command.js';
 import { ApiError } from '../api/api-error.js';
 import type { IpCommandClient } from '../api/client.js';
@@ -71,7 +71,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
       try {
         return postResultOf(number, create(await protect(conversation)));
       } catch (error) {
-        return { type: 'refused', number, failure: failureOf(error) };
+        return { type: 'refused', number, failure: failureOf(error, 'given-up') };
       }
     },
     // A lost acknowledgement only makes the device repeat its response.
@@ -176,8 +176,9 @@ const inputOf = (
   return { type: 'failed', sid: command.sid, failure: undelivered(vendorCode) };
 };
 
-function failureOf(error: unknown): PostFailure {
-  const code = isSupersimError(error) ? error.code : 'api-unreachable';
+/** @param otherwise the code of an error that is not the project's */
+function failureOf(error: unknown, otherwise: ErrorCode = 'api-unreachable'): PostFailure {
+  const code = isSupersimError(error) ? error.code : otherwise;
   const vendorCode = error instanceof ApiError ? error.vendorCode : undefined;
   return { code, message: messageOf(error), ...(vendorCode !== undefined && { vendorCode }) };
 }
