@@ -174,7 +174,7 @@ export function createAskSim(
     if (typeof key === 'object') return { startedAt: await begin(sim), error: key.error };
     const startedAt = await begin(sim, ...(key === undefined ? [] : [key]));
     // One that was started without a key, and has one now, stays without.
-    const mine = key !== undefined && startedAt === undefined ? { key, numbers: [] } : undefined;
+    const mine = key !== undefined && startedAt === undefined ? { key, blocks: [] } : undefined;
     const onProtection = async (next: RequestProtection) => setProtection?.(sim, next);
     return { startedAt, options: { identity: { ...own, protection: protection ?? mine }, onProtection } };
   }

@@ -58,7 +58,7 @@ export async function* runBroadcast(
     async start(sim, key) {
       const before = startedAt.get(sim);
       startedAt.delete(sim);
-      if (before === undefined) await state.start(sim, key === undefined ? undefined : { key, numbers: [] });
+      if (before === undefined) await state.start(sim, key === undefined ? undefined : { key, blocks: [] });
       return before;
     },
     setProtection: state.setProtection,

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { EMPTY_CODE, formatMessage, MessageFormatError, parseMessage } from '../../shared/coap/message.js';
 import { findOption, OPTION } from '../../shared/coap/options.js';
+import { SupersimError } from '../../shared/errors.js';
 import type { RequestBinding } from '../../shared/oscore/binding.js';
 import { protectRequest } from '../../shared/oscore/request.js';
 import { unprotectResponse } from '../../shared/oscore/response.js';
@@ -15,10 +17,18 @@ import type { Conversation } from './conversation.js';
 export interface RequestProtection {
   /** The id of the key. */
   readonly key: string;
-  /** The sequence number of each block, in the order of the blocks; those that have not been sent yet are missing. */
-  readonly numbers: readonly number[];
+  /** The blocks of the command that were protected so far, in their order: one for a command without blocks. */
+  readonly blocks: readonly ProtectedBlock[];
   /** The Echo value of the device's challenge that the command answers. */
   readonly echo?: Uint8Array | undefined;
+}
+
+/** A datagram of a command that was protected. */
+export interface ProtectedBlock {
+  /** Its sequence number. */
+  readonly number: number;
+  /** Of the datagram before it was protected: with the same number there must never be another one. */
+  readonly digest: string;
 }
 
 /** Called, and awaited, before a datagram with a new sequence number leaves. */
@@ -77,20 +87,23 @@ export interface ProtectionOptions {
 export function createDatagramProtection({ key, draw, earlier, store }: ProtectionOptions): DatagramProtection {
   const sealed = new WeakMap<Conversation, Sealed>();
   const awaited = new Map<string, Awaited>();
-  let current: RequestProtection = earlier ?? { key: key.id, numbers: [] };
+  let current: RequestProtection = earlier ?? { key: key.id, blocks: [] };
   let hint: string | undefined;
 
   /** Returns the number of a datagram: that of an earlier process, or a new one, which is stored before it is used. */
-  async function numberOf({ part }: Conversation): Promise<number> {
+  async function numberOf({ part, bytes }: Conversation): Promise<number> {
     if (part === undefined) return draw();
     const { block, echo } = part;
     const isSame = echo === undefined ? current.echo === undefined : echo.equals(current.echo ?? NOTHING);
-    const before: RequestProtection = isSame ? current : { key: key.id, numbers: [], echo };
-    const known = before.numbers[block];
-    if (known !== undefined) return known;
+    const before: RequestProtection = isSame ? current : { key: key.id, blocks: [], echo };
+    const digest = digestOf(bytes);
+    const known = before.blocks[block];
+    if (known !== undefined && known.digest !== digest) throw anotherCommand();
+    if (known !== undefined) return known.number;
     const number = await draw();
-    current = { ...before, numbers: [...before.numbers.slice(0, block), number] };
-    await store?.(current);
+    const next = { ...before, blocks: [...before.blocks.slice(0, block), { number, digest }] };
+    await store?.(next);
+    current = next;
     return number;
   }
 
@@ -146,6 +159,15 @@ export function createDatagramProtection({ key, draw, earlier, store }: Protecti
 }
 
 const NOTHING = Buffer.alloc(0);
+const DIGEST_DIGITS = 32;
+
+const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, DIGEST_DIGITS);
+
+const anotherCommand = () =>
+  new SupersimError('bad-input', 'the identity is that of another command, or of other parameters or options', {
+    remedy:
+      'Make a request again with all that it was made with, also its deadline; or give it an identity of its own.',
+  });
 
 function describe({ code, payload }: { readonly code: string; readonly payload: Buffer }): string {
   const text = payload.toString().slice(0, MAX_HINT);

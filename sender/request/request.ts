@@ -111,6 +111,8 @@ function randomIdentity() {
   return { tag: bytes.subarray(0, 6), messageId: bytes.readUInt16BE(6) };
 }
 
+const blockSchema = z.object({ number: z.int().min(0).max(MAX_SEQUENCE_NUMBER), digest: z.string() });
+
 const inputSchema = z.object({
   sim: z.string().min(1),
   name: z.string().max(MAX_NAME_LENGTH).regex(COMMAND_NAME, 'must be dotted words'),
@@ -126,7 +128,7 @@ const inputSchema = z.object({
       protection: z
         .object({
           key: z.string(),
-          numbers: z.array(z.int().min(0).max(MAX_SEQUENCE_NUMBER)).max(MAX_RESULT_BYTES / DOWN_BLOCK_BYTES),
+          blocks: z.array(blockSchema).max(MAX_RESULT_BYTES / DOWN_BLOCK_BYTES),
           echo: z.instanceof(Uint8Array).optional(),
         })
         .optional(),

@@ -47,8 +47,12 @@ describe('a request to a SIM with a key', () => {
     expect(result).toMatchObject({ outcome: 'done', result: 'a word in clear', authentic: true });
     expect(progress.map(({ type }) => type)).toEqual(['sent', 'challenged', 'sent']);
     expect(stored).toEqual([
-      { key: expect.any(String), numbers: [expect.any(Number)] },
-      { key: expect.any(String), numbers: [expect.any(Number)], echo: expect.any(Buffer) },
+      { key: expect.any(String), blocks: [{ number: expect.any(Number), digest: expect.any(String) }] },
+      {
+        key: expect.any(String),
+        blocks: [{ number: expect.any(Number), digest: expect.any(String) }],
+        echo: expect.any(Buffer),
+      },
     ]);
     expect(seen.length).toBeGreaterThan(0);
     expect(seen.filter((bytes) => bytes.includes('a word') || bytes.includes('echo'))).toEqual([]);
@@ -90,7 +94,10 @@ describe('a request to a SIM with a key', () => {
       again: true,
       onProtection: () => expect.unreachable('no number may be drawn'),
     });
-    expect(before).toMatchObject({ numbers: [expect.any(Number)], echo: expect.any(Buffer) });
+    expect(before).toMatchObject({
+      blocks: [{ number: expect.any(Number), digest: expect.any(String) }],
+      echo: expect.any(Buffer),
+    });
     expect([first, again]).toMatchObject([
       { outcome: 'done', result: 'once', authentic: true },
       { outcome: 'done', result: 'once', authentic: true },

@@ -36,7 +36,7 @@ CREATE TABLE sims (
   result TEXT,               -- JSON
   attempts INTEGER,
   journal TEXT,              -- ID of the device's journal, once a resumed broadcast has learned it
-  protection TEXT,           -- JSON: key and sequence numbers, before a datagram leaves; NULL without a key
+  protection TEXT,           -- JSON: key, sequence numbers, digests; before a datagram leaves; NULL without a key
   authentic INTEGER          -- 1: the answer was protected with the SIM's key
 );
 CREATE INDEX unended ON sims (position) WHERE outcome IS NULL;
@@ -212,7 +212,7 @@ function addMissingColumns(database: BroadcastDatabase): void {
 
 const protectionSchema = z.object({
   key: z.string(),
-  numbers: z.array(z.int()),
+  blocks: z.array(z.object({ number: z.int(), digest: z.string() })),
   echo: z.base64().optional(),
 });
 

@@ -67,6 +67,17 @@ function openAsDevice(bytes: Buffer) {
   };
 }
 
+const numbersOf = ({ blocks }: RequestProtection): number[] => blocks.map(({ number }) => number);
+
+/** What is stored of a command whose first datagram was sent with this number. */
+async function earlierOf(number: number, conversation: Conversation): Promise<RequestProtection> {
+  const protection = makeProtection({ draw: async () => number });
+  await protection.protect(conversation);
+  const [stored] = protection.stored;
+  if (stored === undefined) throw new Error('nothing was stored');
+  return stored;
+}
+
 const again = async ({ protect }: ReturnType<typeof makeProtection>, conversation: Conversation, copies: number) => {
   const all: Buffer[] = [];
   for (let copy = 0; copy < copies; copy++) all.push(await protect(conversation));
@@ -143,7 +154,7 @@ describe('a protected datagram', () => {
     expect(new Set(ids).size).toBe(3);
     expect(new Set(copies.map((bytes) => parseMessage(bytes).token.toString('hex'))).size).toBe(1);
     // A command that is continued has its first number, which the device may know.
-    expect(protection.stored).toEqual([{ key: 'key 1', numbers: [100] }]);
+    expect(protection.stored.map(numbersOf)).toEqual([[100]]);
   });
 });
 
@@ -152,7 +163,7 @@ describe('the numbers of a command', () => {
     const protection = makeProtection();
     const datagrams = await upload(protection, command({ params: BODY }));
     expect(datagrams.map((bytes) => openAsDevice(bytes).number)).toEqual([100, 101, 102]);
-    expect(protection.stored.map(({ numbers }) => numbers)).toEqual([[100], [100, 101], [100, 101, 102]]);
+    expect(protection.stored.map(numbersOf)).toEqual([[100], [100, 101], [100, 101, 102]]);
   });
 
   it('are not used when they cannot be stored', async () => {
@@ -197,7 +208,8 @@ describe('the numbers of a command', () => {
     const datagrams = await upload(protection, second);
     expect(datagrams.map((bytes) => openAsDevice(bytes).number)).toEqual([101, 102, 103]);
     expect(openAsDevice(datagrams[0] ?? challenged).message.options).toContainEqual(echo);
-    expect(protection.stored.at(-1)).toEqual({ key: 'key 1', numbers: [101, 102, 103], echo: ECHO });
+    expect(protection.stored.at(-1)).toMatchObject({ key: 'key 1', echo: ECHO });
+    expect(protection.stored.map(numbersOf).at(-1)).toEqual([101, 102, 103]);
   });
 });
 
@@ -215,25 +227,38 @@ describe('a command that another process continues', () => {
   });
 
   it('draws and stores the numbers of the blocks that had not been sent', async () => {
-    const earlier = { key: 'key 1', numbers: [50] };
+    const earlier = await earlierOf(50, command({ params: BODY }));
     const protection = makeProtection({ earlier });
     const datagrams = await upload(protection, command({ params: BODY }));
     expect(datagrams.map((bytes) => openAsDevice(bytes).number)).toEqual([50, 100, 101]);
-    expect(protection.stored.map(({ numbers }) => numbers)).toEqual([
+    expect(protection.stored.map(numbersOf)).toEqual([
       [50, 100],
       [50, 100, 101],
     ]);
   });
 
   it('draws new numbers where it is challenged again', async () => {
-    const protection = makeProtection({ earlier: { key: 'key 1', numbers: [50, 51, 52], echo: ECHO } });
     const first = command({ params: BODY, echo: ECHO });
+    const protection = makeProtection({ earlier: await earlierOf(50, first) });
     const [challenged = Buffer.alloc(0)] = await again(protection, first, 1);
     expect(openAsDevice(challenged).number).toBe(50);
     const echo = { number: OPTION.echo, value: Buffer.from('and now?') };
     const next = nextOf(protection, first, openAsDevice(challenged).answer({ code: '4.01', options: [echo] }, 5));
     expect(openAsDevice(await protection.protect(next)).number).toBe(100);
-    expect(protection.stored).toEqual([{ key: 'key 1', numbers: [100], echo: echo.value }]);
+    expect(protection.stored).toMatchObject([{ key: 'key 1', echo: echo.value }]);
+    expect(protection.stored.map(numbersOf)).toEqual([[100]]);
+  });
+});
+
+describe('a command that is another than the one before with its identity', () => {
+  it.each([
+    ['parameters', command({ params: 'other' })],
+    ['a deadline', command({ deadline: 1_800_000_000 })],
+    ['another method', command({ get: true, params: undefined })],
+  ])('in %s is refused, as its number must not be used for both', async (_, other) => {
+    const protection = makeProtection({ earlier: await earlierOf(50, command({ params: 'same' })) });
+    await expect(protection.protect(other)).rejects.toMatchObject({ code: 'bad-input' });
+    expect(openAsDevice(await protection.protect(command({ params: 'same' }))).number).toBe(50);
   });
 });
 
