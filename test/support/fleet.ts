@@ -66,15 +66,24 @@ export async function startFleet(loopback: Loopback, file: string): Promise<void
 }
 
 function handlers({ sims }: Loopback, file: string): Registry {
-  const registry: Registry = new Map();
   const nameOf = new Map(sims.map(({ uniqueName, address }) => [`${address}:${DEVICE_PORT}`, uniqueName]));
+  return countingHandlers(file, (peer) => nameOf.get(peer));
+}
+
+/**
+ * Makes `ping` and `count.once`, which appends a line to a file at each run: the SIM and the reply.
+ *
+ * @param simOf returns the SIM's name of the peer that a command came from
+ */
+export function countingHandlers(file: string, simOf: (peer: string) => string | undefined): Registry {
+  const registry: Registry = new Map();
   const count = defineHandler({
     name: 'count.once',
     description: 'Records that it ran',
-    params: z.object({}),
+    params: z.object({ text: z.string().optional() }),
     run(_, { command: { peer } }) {
       const word = randomUUID();
-      appendFileSync(file, `${nameOf.get(peer)} ${word}\n`);
+      appendFileSync(file, `${simOf(peer)} ${word}\n`);
       return word;
     },
   });
