@@ -8,7 +8,7 @@ import { systemClock } from '../../agent/base/moment.js';
 import { createJournal } from '../../agent/command/journal/journal.js';
 import type { Journal } from '../../agent/command/journal/types.js';
 import { createPipeline, type Pipeline } from '../../agent/command/pipeline.js';
-import { createRunner, type Runner } from '../../agent/command/runner/runner.js';
+import { createRunner } from '../../agent/command/runner/runner.js';
 import { createStats, type Stats } from '../../agent/command/stats/stats.js';
 import { resolveConfig } from '../../agent/config/load.js';
 import { parseKeyFile } from '../../agent/security/key-file.js';
@@ -26,7 +26,6 @@ interface Shared {
   readonly loopback: Loopback;
   readonly keys: Pick<ReturnType<typeof makeOperatorKeys>, 'fileText'>;
   readonly runs: string;
-  readonly runner: Runner;
   readonly journal: Journal;
   readonly stats: Stats;
 }
@@ -48,16 +47,18 @@ export async function startKeyedFleet(loopback: Loopback, keys: Shared['keys'], 
   const database = await openDatabase({ folder: temporaryFolder(), clock: systemClock(), log: silentLog });
   const journal = createJournal(database, systemClock());
   await journal.recover(() => ({ code: 'interrupted', reply: undefined }));
-  const { limits } = resolveConfig({});
-  const runner = createRunner(limits, { deviceId: 'fleet', log: silentLog, emit: async () => undefined });
   const stats = createStats(silentLog);
-  const shared: Shared = { loopback, keys, runs, runner, journal, stats };
+  const shared: Shared = { loopback, keys, runs, journal, stats };
   const devices = new Map<string, Awaited<ReturnType<typeof startDevice>>>();
   onTestFinished(async () => {
     await Promise.all([...devices.values()].map((device) => device.stop()));
     await database.close();
   });
-  for (const sim of loopback.sims) devices.set(sim.uniqueName, await startDevice(shared, sim));
+  await Promise.all(
+    loopback.sims.map(async (sim) => {
+      devices.set(sim.uniqueName, await startDevice(shared, sim));
+    }),
+  );
   return {
     /** How many requests were denied, by the cause. */
     denied: stats.counters.denied,
@@ -73,24 +74,29 @@ async function startDevice(shared: Shared, sim: Sim) {
   const folder = join(temporaryFolder(), 'state');
   mkdirSync(folder, { mode: 0o700 });
   const socket = createSocket('udp4');
-  let life: Life | undefined = live();
+  let isClosed = false;
+  let life: Life | undefined = await live();
   socket.bind(DEVICE_PORT, sim.address);
   await once(socket, 'listening');
   socket.on('message', (bytes, source) =>
     life?.pipeline.receive({ bytes, source, port: DEVICE_PORT, transport: 'udp', receivedAt: performance.now() }),
   );
 
-  function live(): Life {
+  async function live(): Promise<Life> {
     const config = resolveConfig({ gateway: { address, port }, allow: ['127.0.0.0/8'], state: { folder } });
     const loaded = { keys: [parseKeyFile('ops', shared.keys.fileText(sim))], problems: [] };
     const security = createSecurity({ config, loaded, isSynchronized: async () => true, log: silentLog });
     security.open();
+    await security.whenReady();
+    const runner = createRunner(config.limits, { deviceId: sim.iccid, log: silentLog, emit: async () => undefined });
     const pipeline = createPipeline({
       config,
       registry: countingHandlers(shared.runs, () => sim.uniqueName),
-      submit: shared.runner.submit,
+      submit: runner.submit,
       journal: shared.journal,
-      send: ({ bytes, destination }) => socket.send(bytes, destination.port, destination.address),
+      send({ bytes, destination }) {
+        if (!isClosed) socket.send(bytes, destination.port, destination.address);
+      },
       security,
       stats: shared.stats,
       log: silentLog,
@@ -109,10 +115,11 @@ async function startDevice(shared: Shared, sim: Sim) {
     async loseWindow(): Promise<void> {
       await end();
       rmSync(join(folder, WINDOW_FILE), { force: true });
-      life = live();
+      life = await live();
     },
     async stop(): Promise<void> {
       await end();
+      isClosed = true;
       socket.close();
     },
   };

@@ -10,9 +10,9 @@ import {
   startBroadcast,
   untruthsOf,
 } from '../../../support/broadcast.js';
-import { fleetSims, readRuns } from '../../../support/fleet.js';
-import { makeKiller } from '../../../support/kill-at.js';
+import { fleetSims } from '../../../support/fleet.js';
 import { startKeyedFleet } from '../../../support/keyed-fleet.js';
+import { makeKiller } from '../../../support/kill-at.js';
 import { needs } from '../../../support/needs.js';
 import { watchNonces } from '../../../support/nonce-watch.js';
 import { makeOperatorKeys } from '../../../support/operator-keys.js';
@@ -26,8 +26,14 @@ const hint = `SOAK_SEED=${seed}`;
 
 const timeScale = 0.02;
 const PACE = ['--interval', '100ms', '--concurrency', '200', '--timeout', '10s'];
+const SIMS = 200;
+/** Which writes of a small broadcast are tried, and how often a large one is killed. */
+const EACH = IS_LONG ? 1 : 4;
+const KILLS = IS_LONG ? 1000 : 30;
 /** More than one broadcast is killed. */
 const MOST_KILLS = 200;
+/** How many small broadcasts run at once. */
+const AT_ONCE = 2;
 
 let removeProgram = () => {};
 beforeAll(async () => {
@@ -94,14 +100,72 @@ function forget({ state, runs }: BroadcastFolder): void {
   rmSync(runs, { force: true });
 }
 
-test('x', { timeout: 600_000 }, async () => {
-  for (const count of [2, 200]) {
-    const scene = await start(count);
-    for (let i = 0; i < 3; i++) {
-      const begun = performance.now();
-      const r = await killAtWrites(scene, seededRandom(seed), () => undefined);
-      console.log(count, r, scene.watch.datagrams(), scene.watch.numbers(), scene.watch.faults(), performance.now() - begun);
+/** What has been found out by all broadcasts of one test. */
+function createTally() {
+  const begun = performance.now();
+  const untruths: string[] = [];
+  let broadcasts = 0;
+  let kills = 0;
+  return {
+    add(end: Awaited<ReturnType<typeof killAtWrites>>, where: string): void {
+      broadcasts++;
+      kills += end.kills;
+      untruths.push(...end.untruths.map((untruth) => `${where}: ${untruth}`));
+    },
+    /** Fails unless everything is as it must be. */
+    judge(scenes: readonly Scene[], leastKills: number): void {
+      const sum = (figure: (scene: Scene) => number) => scenes.reduce((total, scene) => total + figure(scene), 0);
+      const seconds = ((performance.now() - begun) / 1000).toFixed(0);
+      console.log(
+        `${broadcasts} broadcasts, ${kills} kills, ${sum(({ watch }) => watch.datagrams())} datagrams with ` +
+          `${sum(({ watch }) => watch.numbers())} numbers, ${sum(({ fleet }) => fleet.denied.stale)} challenges, ` +
+          `${sum(({ fleet }) => fleet.denied.replay)} refused as replays, ${seconds} s`,
+      );
+      expect(untruths, hint).toEqual([]);
+      for (const { watch, fleet } of scenes) {
+        expect(watch.faults(), hint).toEqual([]);
+        expect(fleet.denied, hint).toMatchObject({ 'bad-tag': 0, unprotected: 0, malformed: 0 });
+      }
+      expect(kills, hint).toBeGreaterThan(leastKills);
+    },
+  };
+}
+
+describe.skipIf(needs('cc'))('a protected broadcast that is killed and resumed', () => {
+  test(`runs once on each device and is told truly: two SIMs, killed before each ${EACH}. of its writes`, {
+    timeout: 900_000,
+  }, async () => {
+    const tally = createTally();
+    const scenes = await Promise.all(Array.from({ length: AT_ONCE }, () => start(2)));
+    let at = 1 + (seed % EACH);
+    let isWhole = false;
+    async function killInTurn(scene: Scene): Promise<void> {
+      while (!isWhole) {
+        const first = at;
+        at += EACH;
+        const random = seededRandom(seed + first);
+        // Also killed while it is resumed, each second time.
+        const plan = [first, ...(random.integer(2) === 0 ? [1 + random.integer(first)] : [])];
+        const end = await killAtWrites(scene, random, () => plan.shift());
+        tally.add(end, `write ${first}`);
+        if (end.kills === 0) isWhole = true;
+      }
     }
-    console.log(scene.fleet.denied);
-  }
+    await Promise.all(scenes.map(killInTurn));
+    tally.judge(scenes, 100 / EACH);
+  });
+
+  test(`likewise ${SIMS} SIMs, killed ${KILLS} times at any of its writes`, { timeout: 900_000 }, async () => {
+    const tally = createTally();
+    const scene = await start(SIMS);
+    const random = seededRandom(seed);
+    for (let kills = 0; kills < KILLS; ) {
+      // Each process comes some way at least, or the broadcast would not end.
+      const stretch = 100 + random.integer(700);
+      const end = await killAtWrites(scene, random, () => 1 + random.integer(stretch));
+      tally.add(end, `after ${kills} kills`);
+      kills += Math.max(1, end.kills);
+    }
+    tally.judge([scene], KILLS - 1);
+  });
 });
