@@ -17,9 +17,12 @@ import { createSecurity } from '../../agent/security/security.js';
 import type { Loopback, SimInput } from '../../loopback/index.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 
+const NETS = 248;
+let nets = randomInt(NETS);
+
 /** Generates up to 65,000 SIMs, each with a loopback address of its own. */
 export function fleetSims(count: number): SimInput[] {
-  const net = randomInt(2, 250);
+  const net = 2 + (nets++ % NETS);
   const address = (host: number) => `127.${net}.${host >> 8}.${host & 0xff}`;
   return Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}`, address: address(index + 1) }));
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultsInput } from '../../../../loopback/index.js';
+import { openSecurity } from '../../../../sender/index.js';
 import { broadcastFolder, buildBroadcast, resultsIn, startBroadcast, untruthsOf } from '../../../support/broadcast.js';
+import { buildProgram, builtProgram } from '../../../support/built-program.js';
 import { temporaryFolder } from '../../../support/files.js';
 import { fleetSims, readRuns } from '../../../support/fleet.js';
 import { startKeyedFleet } from '../../../support/keyed-fleet.js';
 import { watchNonces } from '../../../support/nonce-watch.js';
 import { makeOperatorKeys } from '../../../support/operator-keys.js';
+import { startProcess } from '../../../support/process.js';
 import { answersIn, buildRequests, startRequests } from '../../../support/requests.js';
 import { startTestLoopback } from '../../../support/round-trip.js';
 
@@ -18,7 +21,7 @@ const NOT_DENIED = { replay: 0, 'bad-tag': 0, unprotected: 0, numbers: 0 };
 
 let removePrograms = () => {};
 beforeAll(async () => {
-  const removers = await Promise.all([buildRequests(), buildBroadcast()]);
+  const removers = await Promise.all([buildRequests(), buildBroadcast(), buildProgram('draw')]);
   removePrograms = () => {
     for (const remove of removers) remove();
   };
@@ -35,6 +38,18 @@ async function start(count: number, faults: FaultsInput = {}) {
   const env = { ...keys.env, TIME_SCALE: `${timeScale}`, COMMAND: 'count.once', SIMS: names.join(','), TIMEOUT: '60s' };
   return { loopback, keys, runs, watch, fleet, env, names };
 }
+
+test('three processes that draw numbers as fast as they can draw none twice', { timeout: 60_000 }, async () => {
+  const keys = makeOperatorKeys([]);
+  const security = openSecurity({ env: keys.env });
+  await security.draw();
+  security.close();
+  const drawing = [0, 1, 2].map(() => startProcess(process.execPath, [builtProgram('draw')], keys.env));
+  for (const one of drawing) expect(await one.ended, one.output()).toBe(0);
+  const drawn = drawing.map((one) => one.output().split('\n').map(Number));
+  for (const numbers of drawn) expect(numbers).toEqual(numbers.toSorted((one, other) => one - other));
+  expect(new Set(drawn.flat()).size).toBe(3000);
+});
 
 describe.for([
   ['in order', {}],
