@@ -9,6 +9,7 @@ import type { RequestProtection } from '../request/protection.js';
 import { createRequester, type RequestOptions } from '../request/request.js';
 import { makeEnding, type RequestError, type RequestResult } from '../request/result.js';
 import { endBefore } from '../request/run-request.js';
+import { defaultSecurity } from '../security/security.js';
 import { isRecent, JOURNAL_LOST, mayHaveLostJournal, TOO_OLD } from './device-memory.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
 import type { BroadcastCommand, BroadcastOptions } from './options.js';
@@ -43,8 +44,9 @@ export function createAskSim(
   replies: ReplySource,
   stop: AbortController,
 ): AskSim {
-  const { client, security, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
+  const { client, rate, timeout, devicePort, memory, callbackUrl, timeScale } = options;
   const { signal } = stop;
+  const security = options.security ?? defaultSecurity();
   const outage = createOutageTracker(options.onOutage);
   const postLimit = createPostLimit();
   const limiter = createRateLimiter({ maxConcurrent: postLimit.current, rate });
@@ -182,7 +184,7 @@ export function createAskSim(
   /** @returns the id of the SIM's key, or why it cannot be used */
   const keyOf = async (sim: string): Promise<string | undefined | { readonly error: unknown }> => {
     try {
-      return (await security?.keyFor(sim, client))?.id;
+      return security === false ? undefined : (await security.keyFor(sim, client)).key?.id;
     } catch (error) {
       stopIfForbidden(error);
       return { error };

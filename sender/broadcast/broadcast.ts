@@ -5,6 +5,7 @@ import { durationSchema } from '../../shared/duration.js';
 import { SupersimError } from '../../shared/errors.js';
 import { ACCOUNT_INTERVAL_MS, accountReplies } from '../replies/account-polling.js';
 import { checkRequest } from '../request/request.js';
+import { defaultSecurity } from '../security/security.js';
 import { type AskSim, createAskSim } from './ask-sim.js';
 import { type CanaryGroup, canaryError, createCanaryGroup, hasFailed } from './canary.js';
 import { type ItemSource, mapConcurrently } from './map-concurrently.js';
@@ -64,7 +65,8 @@ export async function* broadcastFrom(
   const { deadline, timeout, devicePort, client, signal } = options;
   const { name, params, ...commandOptions } = command;
   checkRequest(name, params, { ...commandOptions, deadline, timeout, devicePort });
-  options.security?.expectOwn();
+  const security = options.security ?? defaultSecurity();
+  if (security !== false) security.expectOwn();
   const stop = new AbortController();
   // A few listeners for each SIM in flight, whose number is bounded.
   setMaxListeners(0, stop.signal);

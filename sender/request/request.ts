@@ -10,7 +10,7 @@ import { MAX_SEQUENCE_NUMBER } from '../../shared/oscore/sequence-number.js';
 import type { IpCommandClient } from '../api/client.js';
 import { pollingReplies, type ReplySource } from '../replies/polling.js';
 import type { OperatorKey } from '../security/keys/operator-key.js';
-import type { SenderSecurity, SimLookup } from '../security/security.js';
+import { type AddressedSim, defaultSecurity, type SenderSecurity, type SimLookup } from '../security/security.js';
 import { coapConversation, DOWN_BLOCK_BYTES, MAX_RESULT_BYTES } from './coap.js';
 import type { Conversation } from './conversation.js';
 import type { RequestParams } from './params.js';
@@ -88,13 +88,16 @@ export type RequestFunction = (
   options?: RequestOptions,
 ) => Promise<RequestResult>;
 
+/** What requests need of the keys. */
+export type RequestSecurity = Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn' | 'draw'>;
+
 export interface RequesterOptions {
   readonly client: Pick<IpCommandClient, 'create' | 'pages'> & SimLookup;
   /**
-   * The keys, from `openSecurity()`. Requests to a SIM with a key are protected with it, and only answers that are
-   * protected count; without it nothing is protected.
+   * The keys, from `openSecurity()`; default: those of the default profile. Requests to a SIM with a key are protected with
+   * it, and only answers that are protected count. False protects nothing.
    */
-  readonly security?: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn' | 'draw'> | undefined;
+  readonly security?: RequestSecurity | false | undefined;
   /** Default: {@link pollingReplies} of the client. Share one among requesters. */
   readonly replies?: ReplySource | undefined;
   /**
@@ -141,42 +144,44 @@ const inputSchema = z.object({
 type RequestInput = z.output<typeof inputSchema>;
 
 /**
- * Returns the key under which a request is protected; undefined for a SIM without one.
+ * Finds the key under which a request is protected, if there is one, and what to call the SIM.
  *
  * @throws SupersimError `key-required`, `key-revoked`, `keys-copied`, `keys-unusable`; and as the API's client
  */
-async function keyOf(
-  security: Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn'>,
+async function address(
+  security: RequestSecurity,
   client: SimLookup,
   { sim, format, again, identity: { protection } }: RequestInput,
-): Promise<OperatorKey | undefined> {
+): Promise<AddressedSim> {
   const earlier = protection && security.keyById(protection.key);
   if (protection !== undefined && earlier === undefined) {
     throw new SupersimError('key-revoked', `the key with which the request to ${sim} was protected was revoked`);
   }
-  const key = earlier ?? (await security.keyFor(sim, client));
-  if (key === undefined) return undefined;
+  const addressed = earlier === undefined ? await security.keyFor(sim, client) : { sim, key: earlier };
+  if (addressed.key === undefined) return addressed;
   security.expectOwn();
   if (again && protection === undefined) {
     throw new SupersimError('key-required', `${sim} has a key now, and the request was made without it earlier`);
   }
-  if (format === 'coap') return key;
+  if (format === 'coap') return addressed;
   throw new SupersimError('key-required', `${sim} has a key, and a command in ${format} cannot be protected`);
 }
 
 /** Creates `request()`. */
 export function createRequester(options: RequesterOptions): RequestFunction {
-  const { client, security, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
+  const { client, replies = pollingReplies(client), callbackUrl, timeScale = 1 } = options;
+  const security = options.security ?? defaultSecurity();
   const parameters = timeScale === 1 ? GATEWAY : scaled(GATEWAY, timeScale);
   return async (sim, name, params, { signal, onProgress, onProtection, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
     startConversation(input, undefined, params);
-    let key: OperatorKey | undefined;
+    let addressed: AddressedSim;
     try {
-      key = security && (await keyOf(security, client, input));
+      addressed = security === false ? { sim, key: undefined } : await address(security, client, input);
     } catch (error) {
       return endBefore(error, input.again);
     }
+    const { key } = addressed;
     const conversation = startConversation(input, key, params);
     const earlier = input.identity.protection;
     return runRequest({
@@ -185,11 +190,14 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       parameters,
       conversation,
       protection:
-        security && key && createDatagramProtection({ key, draw: security.draw, earlier, store: onProtection }),
+        security !== false &&
+        key &&
+        createDatagramProtection({ key, draw: security.draw, earlier, store: onProtection }),
       callbackUrl,
       signal,
       onProgress,
       ...input,
+      sim: addressed.sim,
       timeout: milliseconds(input.timeout),
     });
   };

@@ -16,6 +16,8 @@ const MOST_AHEAD = 60 * NUMBERS_PER_SECOND;
  */
 const MAX_TOGETHER = NUMBERS_PER_SECOND;
 
+const CLOCK = 'Correct the clock of this machine, if it is wrong.';
+
 /** Draws sequence numbers. They are on the disk when the promise resolves, and no process draws them again. */
 export type DrawNumber = () => Promise<number>;
 
@@ -49,7 +51,12 @@ export function createNumberSource(store: KeyStore, { machine, now = Date.now, s
     const { last } = readInstallation(store);
     const first = nextSequenceNumber(last, clockFloor(now()));
     if (typeof first === 'string' || first + count - 1 > MAX_SEQUENCE_NUMBER)
-      throw unusableKeys(store.path, 'all sequence numbers have been used');
+      throw unusableKeys(
+        store.path,
+        'no sequence number is left: they follow the clock, and end in 2059',
+        undefined,
+        CLOCK,
+      );
     store.run('UPDATE installation SET last = ?', [first + count - 1]);
     return first;
   }

@@ -1,12 +1,11 @@
 import { SupersimError } from '../../shared/errors.js';
-import { evictOldest } from '../base/evict-oldest.js';
 import { createEventWindows, type EventWindows } from './event-windows.js';
 import { createEventOpener, type OpenDatagram } from './events.js';
 import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './keys/known-keys.js';
 import type { OperatorKey } from './keys/operator-key.js';
 import { createNumberSource, type DrawNumber } from './numbers.js';
 import { refuseCopy } from './store/home.js';
-import { type KeyStore, keysPath, openKeyStore } from './store/key-store.js';
+import { type KeyStore, keysPath, openKeyStore, unusableKeys } from './store/key-store.js';
 import { identifyMachine } from './store/machine.js';
 
 export interface SecurityOptions {
@@ -22,18 +21,27 @@ export interface SimLookup {
   readonly sim?: ((name: string) => Promise<{ readonly sid: string } | undefined>) | undefined;
 }
 
+/** A SIM and its key. */
+export interface AddressedSim {
+  /** Undefined for a SIM without one. */
+  readonly key: OperatorKey | undefined;
+  /** What to call it by at the API: its SID where the name was looked up, as it may be given to another SIM meanwhile. */
+  readonly sim: string;
+}
+
 /** The keys of this installation of the sender, as requests use them. */
 export interface SenderSecurity {
   /** Opens the file with the keys, if there is one. @throws SupersimError `keys-unusable`, `profile-unsafe` */
   check(): void;
   /**
-   * Returns the key under which requests to a SIM are protected; undefined for a SIM without one.
+   * Finds the key under which requests to a SIM are protected.
    *
-   * @param sim its SID or unique name
+   * @param sim its SID, unique name or ICCID
    * @param client asked about a name that no SIM with a key is known by: the SIM may have been given another
-   * @throws (rejects) SupersimError `key-revoked`, `keys-unusable`, `profile-unsafe`; and as the client
+   * @throws (rejects) SupersimError `key-revoked`, `keys-unusable`, `profile-unsafe`; `bad-input` when the API knows no such
+   *   SIM, or cannot be asked; and as the client
    */
-  keyFor(sim: string, client: SimLookup): Promise<OperatorKey | undefined>;
+  keyFor(sim: string, client: SimLookup): Promise<AddressedSim>;
   /** Returns a key by its id, also one that has been replaced, to continue a request; undefined when it was revoked. */
   keyById(id: string): OperatorKey | undefined;
   /**
@@ -49,10 +57,8 @@ export interface SenderSecurity {
   close(): void;
 }
 
-/** Most names that the API was asked about and that are remembered, and for how long: SIMs get other names. */
-const MAX_FOUND = 10_000;
-const FOUND_MS = 600_000;
 const SID = /^HS[0-9a-f]{32}$/i;
+const ICCID = /^\d{18,22}$/;
 
 /** What is made of the file with the keys, once there is one. */
 interface Opened {
@@ -69,12 +75,13 @@ interface Opened {
 export function openSecurity({ profile, env = process.env, now }: SecurityOptions = {}): SenderSecurity {
   const path = keysPath({ profile }, env);
   const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const found = new Map<string, { readonly sid: string | undefined; readonly at: number }>();
   let opened: Opened | undefined;
 
   function open(): Opened | undefined {
     if (opened !== undefined) return opened;
     const store = openKeyStore(path);
+    if (store === undefined && env['SUPERSIM_KEYS'])
+      throw unusableKeys(path, 'there is none, and SUPERSIM_KEYS names it');
     if (store === undefined) return undefined;
     const machine = () => identifyMachine(env);
     opened = {
@@ -86,32 +93,19 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
     return opened;
   }
 
-  async function sidOf(sim: string, client: SimLookup): Promise<string | undefined> {
-    const before = found.get(sim);
-    if (before !== undefined && performance.now() - before.at < FOUND_MS) return before.sid;
-    const sid = (await client.sim?.(sim))?.sid;
-    found.set(sim, { sid, at: performance.now() });
-    evictOldest(found, MAX_FOUND);
-    return sid;
-  }
-
-  async function keysOf(keys: KnownKeys, sim: string, client: SimLookup) {
-    const known = keys.ofSim({ sid: sim, uniqueName: sim, iccid: sim });
-    // A SID stays the same, and a SIM with a key is known by it.
-    if (known.length > 0 || SID.test(sim) || client.sim === undefined || keys.isEmpty) return known;
-    const sid = await sidOf(sim, client);
-    return sid === undefined ? [] : keys.ofSim({ sid });
-  }
-
   return {
     check: () => void open(),
     async keyFor(sim, client) {
       const keys = open()?.keys;
-      if (keys === undefined) return undefined;
-      const known = await keysOf(keys, sim, client);
-      const used = known.find(isUsed);
-      if (used === undefined && known.length > 0) throw noKey(sim, known);
-      return used;
+      if (keys === undefined || keys.isEmpty) return { sim, key: undefined };
+      const known = keys.ofSim({ sid: sim, uniqueName: sim, iccid: sim });
+      const [first] = known;
+      // A SID stays the same, and a SIM with a key is known by it.
+      if (first === undefined && !SID.test(sim)) {
+        const sid = await lookUp(sim, client);
+        return { sim: sid, key: usedOf(keys.ofSim({ sid }), sim) };
+      }
+      return { sim: first !== undefined && ICCID.test(sim) ? first.sid : sim, key: usedOf(known, sim) };
     },
     keyById(id) {
       const key = open()?.keys.byId(id);
@@ -139,6 +133,33 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
       opened = undefined;
     },
   };
+}
+
+/** @throws SupersimError `bad-input` when it has none that is known: what would go to it could be of a SIM with a key */
+async function lookUp(sim: string, client: SimLookup): Promise<string> {
+  if (client.sim === undefined) {
+    throw new SupersimError('bad-input', `it cannot be told whether ${sim} has a key`, {
+      remedy: 'Name the SIM by its SID, or pass a client that has `sim`, as IpCommandClient does.',
+    });
+  }
+  const found = await client.sim(sim);
+  if (found !== undefined) return found.sid;
+  throw new SupersimError('bad-input', `the API knows no SIM ${sim}`, { remedy: 'Check its name or SID.' });
+}
+
+/** @throws SupersimError `key-revoked` */
+function usedOf(known: readonly KnownKey[], sim: string): OperatorKey | undefined {
+  const used = known.find(isUsed);
+  if (used === undefined && known.length > 0) throw noKey(sim, known);
+  return used;
+}
+
+let shared: SenderSecurity | undefined;
+
+/** The keys beside the default profile, or those that SUPERSIM_KEYS names, for as long as this process runs. */
+export function defaultSecurity(): SenderSecurity {
+  shared ??= openSecurity();
+  return shared;
 }
 
 /** Says why a SIM has keys, and none that is used. */

@@ -19,7 +19,7 @@ async function startKeyed({ withSender = true } = {}) {
   await startTestAgent(loopback, sim.uniqueName, { config: keys.agentConfig(sim), trustsClock: true });
   const { accountSid, authToken, url: baseUrl } = loopback;
   const client = new IpCommandClient({ accountSid, authToken, baseUrl });
-  const security = openSecurity({ env: withSender ? keys.env : { SUPERSIM_KEYS: '/nowhere/profile.keys' } });
+  const security = openSecurity({ env: withSender ? keys.env : { XDG_CONFIG_HOME: '/nowhere' } });
   const replies = pollingReplies(client, { interval: 20 });
   const request = createRequester({ client, security, replies, timeScale: 0.01 });
   return { loopback, sim, keys, request };

@@ -80,7 +80,7 @@ export async function send(argv: unknown, io: CliIo): Promise<void> {
 /** @throws SupersimError `key-required`, and as `keyFor` */
 async function refuseKey(sim: string, security: SenderSecurity, client: SimLookup): Promise<void> {
   try {
-    if ((await security.keyFor(sim, client)) === undefined) return;
+    if ((await security.keyFor(sim, client)).key === undefined) return;
   } finally {
     security.close();
   }

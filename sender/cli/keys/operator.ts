@@ -46,6 +46,7 @@ async function show({ store }: OpenedKeys, { env, stdout }: CliIo): Promise<void
 
 async function makeNew({ store }: OpenedKeys, kid: number | undefined, io: CliIo): Promise<void> {
   const machine = identifyMachine(io.env);
+  if (homeElsewhere(store, machine) === undefined) throw ownFile(store.path);
   const { fleetKeys: keys, sims } = store.transaction(() => rebind(store, { machine, tag: newTag() }, kid));
   for (const key of keys) await print(io.stdout, `fleet key  ${describe(key)}`);
   await print(
@@ -55,6 +56,12 @@ async function makeNew({ store }: OpenedKeys, kid: number | undefined, io: CliIo
       : `${sims} ${sims === 1 ? 'SIM needs a new key file' : 'SIMs need new key files'}: make them with \`supersim keys device\`. Until then, requests to them fail.`,
   );
 }
+
+const ownFile = (path: string) =>
+  new SupersimError('bad-input', `${printable(path)} is no copy: it belongs to this machine, and its keys are in use`, {
+    remedy:
+      'Run it for a copy, where that is. For a clone of this machine, first give it another /etc/machine-id, or SUPERSIM_MACHINE_ID.',
+  });
 
 const describe = ({ id, kid, isCurrent, secret }: FleetKey): string =>
   `${id}, kid ${kid}${isCurrent ? ', current' : ''}${secret === undefined ? ', revoked' : ''}`;

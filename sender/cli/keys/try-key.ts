@@ -54,7 +54,10 @@ export async function withTryKey<T>(
   try {
     return await use(async (sim, key) => {
       api ??= open();
-      const request = createRequester({ ...(await api), security: { ...security, keyFor: async () => key } });
+      const request = createRequester({
+        ...(await api),
+        security: { ...security, keyFor: async () => ({ sim, key }) },
+      });
       const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
       const { authentic } = await request(sim, 'ping', undefined, options);
       return authentic;

@@ -1,5 +1,5 @@
 import { type Stats, statSync } from 'node:fs';
-import { join, parse } from 'node:path';
+import { dirname, join, parse, resolve } from 'node:path';
 import * as z from 'zod';
 import { isSupersimError, messageOf, SupersimError, systemCodeOf } from '../../../shared/errors.js';
 import { type Connection, openConnection, transaction } from '../../../shared/sqlite/connection.js';
@@ -11,6 +11,8 @@ export const FORMAT = 1;
 const BUSY_TIMEOUT_MS = 10_000;
 /** Every permission bit but those of 0600. */
 const MORE_THAN_0600 = 0o7177;
+const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
 
 /**
  * The file with the keys, of which several processes may use it at once. Whatever fails in it throws SupersimError
@@ -57,14 +59,25 @@ export function openKeyStore(path: string): KeyStore | undefined {
 }
 
 /** Returns the error for a file with the keys that cannot be used. @param reason shows nothing of its content */
-export const unusableKeys = (path: string, reason: string, cause?: unknown): SupersimError<'keys-unusable'> =>
-  new SupersimError('keys-unusable', `the file with the keys, ${path}, cannot be used: ${reason}`, { cause });
+export const unusableKeys = (
+  path: string,
+  reason: string,
+  cause?: unknown,
+  remedy?: string,
+): SupersimError<'keys-unusable'> =>
+  new SupersimError('keys-unusable', `the file with the keys, ${path}, cannot be used: ${reason}`, {
+    cause,
+    ...(remedy !== undefined && { remedy }),
+  });
 
 /** @throws SupersimError `profile-unsafe`, `keys-unusable` */
 function statsOf(path: string): Stats | undefined {
   try {
     const stats = statSync(path);
-    if (!stats.isFile()) throw new SupersimError('profile-unsafe', `${path} is not a regular file`);
+    if (!stats.isFile()) {
+      throw new SupersimError('profile-unsafe', `${path} is not a regular file`, { remedy: 'Name a regular file.' });
+    }
+    refuseOthers(path, stats);
     if ((stats.mode & MORE_THAN_0600) === 0) return stats;
     const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
     throw new SupersimError('profile-unsafe', `the file with the keys, ${path}, has mode ${mode}, more than 0600`, {
@@ -76,11 +89,29 @@ function statsOf(path: string): Stats | undefined {
   }
 }
 
+/** @throws SupersimError `profile-unsafe` when another user can put other keys in the place of these */
+function refuseOthers(path: string, { uid }: Stats): void {
+  const own = process.getuid?.() ?? uid;
+  if (uid !== own && uid !== 0) {
+    throw new SupersimError('profile-unsafe', `the file with the keys, ${path}, belongs to another user (uid ${uid})`, {
+      remedy: `Use it as that user, or run: chown ${own} ${path}`,
+    });
+  }
+  const folder = dirname(resolve(path));
+  const { mode } = statSync(folder);
+  // In a folder such as /tmp nobody else can replace it.
+  if ((mode & WRITABLE_BY_OTHERS) === 0 || (mode & STICKY) !== 0) return;
+  throw new SupersimError('profile-unsafe', `other users can replace the files in ${folder}`, {
+    remedy: `Run: chmod go-w ${folder}`,
+  });
+}
+
 const headSchema = z.object({ format: z.int() });
 
 function checkContent(connection: Connection): void {
-  // The messages of quick_check are not read: names of a damaged schema need not be UTF-8.
-  const verdict = connection.get("SELECT count(*) AS bad FROM pragma_quick_check(1) WHERE quick_check <> 'ok'");
+  // Indexes are checked too: by a damaged one, a SIM with a key would be taken for one without. The messages are not read,
+  // as names of a damaged schema need not be UTF-8.
+  const verdict = connection.get("SELECT count(*) AS bad FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'");
   if (!z.object({ bad: z.literal(0) }).safeParse(verdict).success) throw new Error('it is damaged');
   const head = headSchema.safeParse(connection.get('SELECT format FROM installation'));
   if (!head.success) throw new Error('it is damaged');
@@ -119,5 +150,16 @@ function storeOf(connection: Connection, path: string, file: Stats): KeyStore {
   };
 }
 
-const asUnusable = (path: string, error: unknown): unknown =>
-  isSupersimError(error) ? error : unusableKeys(path, messageOf(error), error);
+function asUnusable(path: string, error: unknown): unknown {
+  if (isSupersimError(error)) return error;
+  switch (systemCodeOf(error)) {
+    case 'SQLITE_BUSY':
+      return unusableKeys(path, 'another process has it locked', error, 'Find that process and end it, or wait.');
+    case 'SQLITE_CANTOPEN':
+      return unusableKeys(path, 'this user may not open it', error, 'Use it as the user whom it belongs to.');
+    case 'ENOENT':
+      return unusableKeys(path, 'it is gone', error);
+    default:
+      return unusableKeys(path, messageOf(error), error);
+  }
+}

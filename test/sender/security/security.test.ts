@@ -12,14 +12,15 @@ import { rejection } from '../support.js';
 const ONE = simOf(1);
 
 function setUp() {
-  const path = join(temporaryFolder(), 'test.keys');
-  const security = openSecurity({ env: { SUPERSIM_KEYS: path } });
+  const folder = temporaryFolder();
+  const path = join(folder, 'test.keys');
+  const security = openSecurity({ profile: join(folder, 'test.yaml'), env: {} });
   onTestFinished(security.close);
   const asked: string[] = [];
   const find: SimLookup = {
     async sim(name) {
       asked.push(name);
-      return name === 'renamed' ? ONE : undefined;
+      return { renamed: ONE, other: simOf(2) }[name];
     },
   };
   function makeKey() {
@@ -34,23 +35,38 @@ function setUp() {
 describe('the key of a SIM', () => {
   it('is none without a file, and found once there is one', async () => {
     const { security, find, asked, makeKey } = setUp();
-    expect(await security.keyFor(ONE.sid, find)).toBeUndefined();
+    expect(await security.keyFor(ONE.sid, find)).toEqual({ sim: ONE.sid, key: undefined });
     expect(await rejection(security.draw())).toMatchObject({ code: 'keys-unusable' });
     const { key } = makeKey();
-    expect(await security.keyFor(ONE.sid, find)).toMatchObject({ id: key.id, kid: key.kid });
-    expect(await security.keyFor('gateway-1', {})).toMatchObject({ id: key.id });
+    expect(await security.keyFor(ONE.sid, find)).toMatchObject({ key: { id: key.id, kid: key.kid } });
+    expect(await security.keyFor('gateway-1', {})).toMatchObject({ sim: 'gateway-1', key: { id: key.id } });
+    expect(await security.keyFor(ONE.iccid ?? '', {})).toMatchObject({ sim: ONE.sid, key: { id: key.id } });
     expect(asked).toEqual([]);
   });
 
-  it('is found through the API by a name that the file does not know, which is asked about once', async () => {
+  it('is found through the API by a name that the file does not know, and the SIM is called by its SID', async () => {
     const { security, find, asked, makeKey } = setUp();
     const { key } = makeKey();
     for (let count = 0; count < 2; count++) {
-      expect(await security.keyFor('renamed', find)).toMatchObject({ id: key.id });
-      expect(await security.keyFor('other', find)).toBeUndefined();
-      expect(await security.keyFor(simOf(2).sid, find)).toBeUndefined();
+      expect(await security.keyFor('renamed', find)).toMatchObject({ sim: ONE.sid, key: { id: key.id } });
+      expect(await security.keyFor('other', find)).toEqual({ sim: simOf(2).sid, key: undefined });
+      expect(await security.keyFor(simOf(2).sid, find)).toEqual({ sim: simOf(2).sid, key: undefined });
     }
-    expect(asked).toEqual(['renamed', 'other']);
+    // Each time, as names move from SIM to SIM.
+    expect(asked).toEqual(['renamed', 'other', 'renamed', 'other']);
+  });
+
+  it('is not taken for none where the API knows no such SIM, or cannot be asked', async () => {
+    const { security, find, makeKey } = setUp();
+    makeKey();
+    expect(await rejection(security.keyFor('nobody', find))).toMatchObject({ code: 'bad-input' });
+    expect(await rejection(security.keyFor('renamed', {}))).toMatchObject({ code: 'bad-input' });
+  });
+
+  it('is not taken for none where SUPERSIM_KEYS names a file that is not there', async () => {
+    const security = openSecurity({ env: { SUPERSIM_KEYS: join(temporaryFolder(), 'none.keys') } });
+    expect(await rejection(security.keyFor(ONE.sid, {}))).toMatchObject({ code: 'keys-unusable' });
+    expect(security.check).toThrow('SUPERSIM_KEYS');
   });
 
   it('is refused once it was revoked: nothing goes unprotected', async () => {
