@@ -43,6 +43,12 @@ export interface CoapCommand {
   readonly messageId: number;
   /** The Echo value with which the command was sent earlier. */
   readonly echo?: Buffer | undefined;
+  /**
+   * How many blocks of its parameters were sent earlier, protected; default 0. When all were, the last comes first: only by
+   * that does a device recognise that it has run the command, and a block before it may be challenged, and then be sent
+   * anew, as what the device has never seen.
+   */
+  readonly sentBlocks?: number | undefined;
   /** Most bytes that its protection adds to a datagram; default 0. */
   readonly overhead?: number | undefined;
 }
@@ -77,12 +83,14 @@ export function coapConversation(command: CoapCommand): Conversation {
   };
   const tokenOf = (index: number) => Buffer.concat([tag, Buffer.of(index >> 8, index & 0xff)]);
   const messageIdOf = (index: number) => (command.messageId + index) & 0xffff;
-  return checkSize(upload(0, command.echo, 0), command.overhead);
+  const total = Math.ceil(body.payload.length / DOWN_BLOCK_BYTES);
+  const wasSent = total > 1 && (command.sentBlocks ?? 0) >= total;
+  const first = checkSize(upload(0, command.echo, 0), command.overhead);
+  return wasSent ? upload(total - 1, command.echo, 0) : first;
 
   /** Makes the request, or this block of it. @param challenges how many have been answered */
   function upload(number: number, echo: Buffer | undefined, challenges: number): Conversation {
     const { bytes, more } = sliceBlock(body.payload, number, DOWN_EXPONENT) ?? { bytes: NOTHING, more: false };
-    const total = Math.ceil(body.payload.length / DOWN_BLOCK_BYTES);
     const block1 = { number, more, exponent: DOWN_EXPONENT };
     const size1 = number === 0 ? body.payload.length : undefined;
     const index = number + firstIndex(echo);
@@ -105,7 +113,7 @@ export function coapConversation(command: CoapCommand): Conversation {
             const next = upload(0, challenge, challenges + 1);
             return { type: 'next', next, progress: { type: 'challenged' } };
           }
-          if (response.code !== '2.31') return firstResponse(response, index, !more && repeated);
+          if (response.code !== '2.31') return firstResponse(response, index, !more && (repeated || wasSent));
           if (!more) return undefined;
           const block = { way: 'down', number: number + 1, total } as const;
           return { type: 'next', next: upload(number + 1, echo, challenges), progress: { type: 'block', block } };

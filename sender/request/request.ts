@@ -214,7 +214,8 @@ function startConversation(input: RequestInput, key: OperatorKey | undefined, pa
   if (format === 'coap') {
     const { messageId, protection } = identity;
     const echo = protection?.echo && Buffer.from(protection.echo);
-    return coapConversation({ ...common, get, tag, messageId, echo, overhead: key && overheadOf(key) });
+    const sentBlocks = protection?.numbers.length;
+    return coapConversation({ ...common, get, tag, messageId, echo, sentBlocks, overhead: key && overheadOf(key) });
   }
   checkInput(z.literal(false, 'only CoAP has GET'), get, 'get');
   return plainConversation({ ...common, format, id: tag.toString('hex') });

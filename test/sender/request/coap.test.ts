@@ -229,6 +229,21 @@ describe('long parameters', () => {
     expect(requestOf(command({ params: body.subarray(0, 512) })).request.block1).toBeUndefined();
   });
 
+  it('that were all sent earlier begin with the last block, by which the device knows the command', () => {
+    const params = body.subarray(0, 1000);
+    const [partly, wholly] = [1, 2].map((sentBlocks) => command({ params, sentBlocks }));
+    expect(partly?.bytes).toEqual(command({ params }).bytes);
+    const second = nextOf(respond(command({ params }), { code: '2.31' }));
+    if (wholly === undefined) throw new Error('there is no command');
+    expect(wholly.bytes).toEqual(second.bytes);
+    expect(respond(wholly)).toMatchObject({ ending: { outcome: 'done' } });
+    // It may have been forgotten that it ran.
+    expect(respond(wholly, { code: '4.08' })).toMatchObject({ ending: { outcome: 'no-answer' } });
+    const echo = { number: OPTION.echo, value: Buffer.from('fresh') };
+    const anew = requestOf(nextOf(respond(wholly, { code: '4.01', options: [echo] })));
+    expect(anew.request).toMatchObject({ block1: { number: 0, more: true } });
+  });
+
   it('may be refused after some blocks', () => {
     const second = nextOf(respond(command({ params: body }), { code: '2.31' }));
     expect(respond(second, { code: '4.13' })).toMatchObject({ ending: { outcome: 'refused' } });
