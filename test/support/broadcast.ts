@@ -1,30 +1,16 @@
-import { rmSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import * as z from 'zod';
 import type { Loopback } from '../../loopback/index.js';
 import { OUTCOMES } from '../../shared/outcome.js';
+import { buildProgram, builtProgram } from './built-program.js';
 import { temporaryFolder } from './files.js';
 import { readRuns } from './fleet.js';
 import { type Running, startProcess } from './process.js';
 
-/** Under node_modules, so that packages are found from it. */
-const PROGRAM = resolve(`node_modules/.cache/broadcast-${process.pid}.mjs`);
-
 /** Builds the program of {@link startBroadcast}; gives what removes it. */
-export async function buildBroadcast(): Promise<() => void> {
-  await build({
-    entryPoints: [join(import.meta.dirname, 'broadcast-program.ts')],
-    outfile: PROGRAM,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    packages: 'external',
-  });
-  return () => rmSync(PROGRAM, { force: true });
-}
+export const buildBroadcast = (): Promise<() => void> => buildProgram('broadcast');
 
 /** A folder with a list of a loopback's SIMs, and what a broadcast to them leaves behind. */
 export async function broadcastFolder({ sims }: Loopback) {
@@ -41,16 +27,19 @@ export interface BroadcastProcess {
   readonly args: readonly string[];
   /** Default: the loopback's. */
   readonly clientSecret?: string | undefined;
+  /** Further variables. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
 }
 
 /** `supersim broadcast` in a process of its own, that prints JSON. */
-export function startBroadcast(loopback: Loopback, { timeScale, args, clientSecret }: BroadcastProcess): Running {
-  return startProcess(process.execPath, [PROGRAM, 'broadcast', '--json', ...args], {
+export function startBroadcast(loopback: Loopback, { timeScale, args, clientSecret, env }: BroadcastProcess): Running {
+  return startProcess(process.execPath, [builtProgram('broadcast'), 'broadcast', '--json', ...args], {
     PATH: process.env['PATH'],
     TIME_SCALE: `${timeScale}`,
     SUPERSIM_API_URL: loopback.url,
     SUPERSIM_CLIENT_ID: loopback.clientId,
     SUPERSIM_CLIENT_SECRET: clientSecret ?? loopback.clientSecret,
+    ...env,
   });
 }
 

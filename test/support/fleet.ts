@@ -17,9 +17,12 @@ import { createSecurity } from '../../agent/security/security.js';
 import type { Loopback, SimInput } from '../../loopback/index.js';
 import { DEVICE_PORT } from '../../shared/limits.js';
 
+const NETS = 248;
+let nets = randomInt(NETS);
+
 /** Generates up to 65,000 SIMs, each with a loopback address of its own. */
 export function fleetSims(count: number): SimInput[] {
-  const net = randomInt(2, 250);
+  const net = 2 + (nets++ % NETS);
   const address = (host: number) => `127.${net}.${host >> 8}.${host & 0xff}`;
   return Array.from({ length: count }, (_, index) => ({ name: `gateway-${index + 1}`, address: address(index + 1) }));
 }
@@ -66,15 +69,24 @@ export async function startFleet(loopback: Loopback, file: string): Promise<void
 }
 
 function handlers({ sims }: Loopback, file: string): Registry {
-  const registry: Registry = new Map();
   const nameOf = new Map(sims.map(({ uniqueName, address }) => [`${address}:${DEVICE_PORT}`, uniqueName]));
+  return countingHandlers(file, (peer) => nameOf.get(peer));
+}
+
+/**
+ * Makes `ping` and `count.once`, which appends a line to a file at each run: the SIM and the reply.
+ *
+ * @param simOf returns the SIM's name of the peer that a command came from
+ */
+export function countingHandlers(file: string, simOf: (peer: string) => string | undefined): Registry {
+  const registry: Registry = new Map();
   const count = defineHandler({
     name: 'count.once',
     description: 'Records that it ran',
-    params: z.object({}),
+    params: z.object({ text: z.string().optional() }),
     run(_, { command: { peer } }) {
       const word = randomUUID();
-      appendFileSync(file, `${nameOf.get(peer)} ${word}\n`);
+      appendFileSync(file, `${simOf(peer)} ${word}\n`);
       return word;
     },
   });

@@ -39,10 +39,13 @@ export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?:
   const env = { SUPERSIM_KEYS: path, SUPERSIM_MACHINE_ID: 'machine of a test' };
   createKeyStore(path, { machine: identifyMachine(env), tag: 'test' }).close();
 
-  function write(sql: string, values: readonly (string | number | Buffer | null)[]): void {
+  /** Writes rows, all by one transaction: each waits for the disk. */
+  function write(sql: string, ...rows: readonly (readonly (string | number | Buffer | null)[])[]): void {
     const store = openKeyStore(path);
     if (store === undefined) throw new Error(`${path} is gone`);
-    store.transaction(() => store.run(sql, values));
+    store.transaction(() => {
+      for (const values of rows) store.run(sql, values);
+    });
     store.close();
   }
 
@@ -58,18 +61,25 @@ export function makeOperatorKeys(sims: readonly KeyedSim[], { allow }: { allow?:
     kid: fleet.kid,
   });
 
+  const keyRow = (sim: KeyedSim, state: KeyState, fleet: FleetKey) => [
+    ...[keyIdOf(keyOf(sim, fleet)), sim.sid, sim.iccid, fleet.id, fleet.kid],
+    ...[allow === undefined ? null : JSON.stringify(allow), state],
+  ];
+
+  /** Adds the keys of SIMs that are known, from a fleet key that is known. */
+  const addKeys = (of: readonly KeyedSim[], state: KeyState, fleet: FleetKey): void =>
+    write(
+      'INSERT INTO device_keys VALUES (?, ?, ?, ?, NULL, ?, ?, 0, ?)',
+      ...of.map((sim) => keyRow(sim, state, fleet)),
+    );
+
   /** Adds the key of a SIM that is known, from a fleet key that is known. */
   const addKey = (sim: KeyedSim, state: KeyState = 'used', fleet: FleetKey = CURRENT): void =>
-    write('INSERT INTO device_keys VALUES (?, ?, ?, ?, NULL, ?, ?, 0, ?)', [
-      ...[keyIdOf(keyOf(sim, fleet)), sim.sid, sim.iccid, fleet.id, fleet.kid],
-      ...[allow === undefined ? null : JSON.stringify(allow), state],
-    ]);
+    addKeys([sim], state, fleet);
 
   addFleetKey(CURRENT);
-  for (const sim of sims) {
-    write('INSERT INTO devices VALUES (?, ?, ?)', [sim.sid, sim.uniqueName, sim.iccid]);
-    addKey(sim);
-  }
+  write('INSERT INTO devices VALUES (?, ?, ?)', ...sims.map((sim) => [sim.sid, sim.uniqueName, sim.iccid]));
+  addKeys(sims, 'used', CURRENT);
 
   return {
     path,
