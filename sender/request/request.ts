@@ -190,9 +190,9 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       parameters,
       conversation,
       protection:
-        security !== false &&
-        key &&
-        createDatagramProtection({ key, draw: security.draw, earlier, store: onProtection }),
+        security === false || key === undefined
+          ? undefined
+          : createDatagramProtection({ key, draw: security.draw, earlier, store: onProtection }),
       callbackUrl,
       signal,
       onProgress,
