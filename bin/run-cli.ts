@@ -1,8 +1,10 @@
 import type { Argv } from 'yargs';
+import { formatError } from '../shared/cli.js';
 import { systemCodeOf } from '../shared/errors.js';
 import { VERSION } from '../shared/version.js';
 import { type ErrorReport, orExit } from './or-exit.js';
 
+const EXIT_ERROR = 1;
 const EXIT_USAGE = 2;
 
 /** Runs a command line. An invalid one prints the help and the error, and exits with code 2. */
@@ -22,7 +24,8 @@ export async function runCli(commands: Argv, report?: ErrorReport): Promise<void
   // The reader closed the pipe early (`supersim loopback | head`).
   process.stdout.on('error', (error) => {
     if (systemCodeOf(error) === 'EPIPE') process.exit(0);
-    throw error;
+    process.stderr.write(formatError(error));
+    process.exit(EXIT_ERROR);
   });
   await orExit(() => cli.parseAsync(), report);
 }

@@ -238,5 +238,5 @@ const notAsked = (message: string): RequestResult => ({
 /** The error of a SIM that is not asked again, as its device did not answer the ping before. */
 const noPing = ({ message, ...error }: RequestError): RequestError => ({
   ...error,
-  message: `it may have been sent earlier, and was not sent again, as the device did not answer a ping: ${message}`,
+  message: `it may have been sent earlier, and was not sent again, as a ping before got no answer: ${message}`,
 });

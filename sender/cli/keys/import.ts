@@ -99,6 +99,7 @@ async function importDeviceKey(args: ImportArgs, file: KeyFile, io: CliIo): Prom
   await withNewKeys(which, io, async ({ store, keys, change }) => {
     const { key, until } = change(() => importKey(store, keys, sim, file, kidContext));
     await print(io.stdout, `key ${key.id}, device ${key.deviceId}, kid ${key.kid}`);
+    await print(io.stderr, 'No other installation may use this key: both would use the same sequence numbers.');
     if (until === undefined) return;
     await print(io.stderr, `The key ${until} goes on being used until: supersim keys rotate --sim ${sim.sid}`);
   });

@@ -4,12 +4,13 @@ import { checkInput } from '../../../shared/check-input.js';
 import { printable } from '../../../shared/cli.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { revokeFleetKey, revokeSims } from '../../security/keys/revoke.js';
+import { recordedSims } from '../../security/keys/sims.js';
 import { readInstallation } from '../../security/store/home.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { openClient } from '../options.js';
 import { fileNameOf } from './key-files.js';
 import { keysOptions, keysSchema, simsOptions, simsSchema } from './options.js';
-import { sidsWithKeys, simNames } from './sims.js';
+import { sidsNow, simNames } from './sims.js';
 import { type OpenedKeys, withKeys } from './store.js';
 
 const argsSchema = keysSchema.extend({ ...simsSchema.shape, keyid: z.string().optional() });
@@ -42,14 +43,30 @@ export async function revoke(argv: unknown, io: CliIo): Promise<void> {
 
 async function revokeOfSims(args: RevokeArgs, { store, keys }: OpenedKeys, io: CliIo): Promise<void> {
   const names = await simNames(args, io);
-  const sids = await sidsWithKeys(names, store, keys, () => openClient({ profile: args.profile }, io));
+  const sids = await sidsNow(names, store, keys, {
+    openClient: () => openClient({ profile: args.profile }, io),
+    warn: (name) =>
+      print(
+        io.stderr,
+        printable(`warning: the API cannot be asked: ${name} is taken for the SIM of that name in ${store.path}`),
+      ),
+  });
   // A copy may revoke as well: that protects nothing.
   const revoked = store.transaction(() => revokeSims(store, keys, sids));
   const { tag } = readInstallation(store);
+  const nameOf = new Map(recordedSims(store).map(({ sid, uniqueName }) => [sid, uniqueName]));
   for (const { id, sid, deviceId, kid } of revoked) {
-    await print(io.stdout, printable(`revoked key ${id}: SIM ${sid}, device ${deviceId}, kid ${kid}`));
+    await print(
+      io.stdout,
+      printable(
+        `revoked key ${id}: SIM ${nameOf.get(sid) ?? 'without a name'} (${sid}), device ${deviceId}, kid ${kid}`,
+      ),
+    );
   }
-  await print(io.stderr, 'Requests to these SIMs fail from now on. On their devices, delete the files of these keys:');
+  await print(
+    io.stderr,
+    'Requests to these SIMs fail from now on. If you still have their devices, delete the files of these keys:',
+  );
   for (const kid of new Set(revoked.map((key) => key.kid))) {
     await print(io.stderr, `  sudo rm /etc/supersim-agent/keys/${fileNameOf(kid, tag)} && sudo supersim-agent reload`);
   }
@@ -65,4 +82,5 @@ async function revokeOne(id: string, { store, keys }: OpenedKeys, io: CliIo): Pr
   store.transaction(() => revokeFleetKey(store, id));
   await print(io.stdout, `revoked fleet key ${printable(id)}: it is erased from ${printable(store.path)}`);
   await print(io.stderr, 'Delete the files of its keys on the devices, and erase it from the backups.');
+  await print(io.stderr, 'Where a device has one of them as `events.key`, name its new key there first.');
 }

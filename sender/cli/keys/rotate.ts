@@ -59,7 +59,7 @@ const NEXT = `Nothing changes for the SIMs yet. For each of them:
 1. make the new key file:      supersim keys device --sim NAME --out FILE
 2. install it on the device, beside the old one
 3. have requests use it:       supersim keys rotate --sim NAME
-4. delete the old file on the device
+4. delete the old file on the device; if it is its events.key, name the new one there first
 Afterwards revoke the old fleet key: supersim keys revoke KEYID`;
 
 /** What has become of a SIM. */

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { SupersimError } from '../../../shared/errors.js';
+import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { IpCommandClient } from '../../api/client.js';
 import { mapConcurrently } from '../../broadcast/map-concurrently.js';
 import { readSims } from '../../broadcast/sim-list.js';
@@ -75,6 +75,39 @@ export async function sidsWithKeys(
     const sid = known ?? (await findSim(name, await openClient())).sid;
     if (keys.ofSim({ sid }).length === 0) throw unknownSim(name, 'this SIM has no key');
     sids.push(sid);
+  }
+  return [...new Set(sids)];
+}
+
+/**
+ * Finds SIMs that have keys, as the API calls them now: a name may have moved to another SIM. Where the API cannot be asked,
+ * as the file with the keys has them.
+ *
+ * @param warn told which names the API was not asked about
+ * @throws SupersimError `bad-input` when one has no key
+ */
+export async function sidsNow(
+  names: readonly string[],
+  store: KeyStore,
+  keys: KnownKeys,
+  {
+    openClient,
+    warn,
+  }: { openClient: () => Promise<Pick<IpCommandClient, 'sim'>>; warn: (name: string) => Promise<void> },
+): Promise<string[]> {
+  const sids: string[] = [];
+  for (const name of new Set(names)) {
+    const known = sidOf(store, { sid: name, uniqueName: name, iccid: name });
+    if (known !== undefined && known === name) sids.push(known);
+    else {
+      const now = await openClient()
+        .then((client) => client.sim(name))
+        .catch((error: unknown) => {
+          if (isSupersimError(error, 'api-unreachable') || isSupersimError(error, 'no-credentials')) return warn(name);
+          throw error;
+        });
+      sids.push(...(await sidsWithKeys([now?.sid ?? name], store, keys, openClient)));
+    }
   }
   return [...new Set(sids)];
 }

@@ -42,9 +42,16 @@ describe('supersim keys operator', () => {
   it('takes a kid only for a new one', async () => {
     const { run, read } = await setUp();
     expect((await run(operator, { kid: 9 })).code).toBe(EXIT.usage);
-    expect((await run(operator, { new: true, kid: 7 })).code).toBe(EXIT.usage);
+    expect((await run(operator, { new: true, kid: 7 }, THERE)).code).toBe(EXIT.usage);
     expect(read().fleet[0]?.kid).toBe(7);
-    expect((await run(operator, { new: true, kid: 9 })).code).toBe(EXIT.ok);
+    expect((await run(operator, { new: true, kid: 9 }, THERE)).code).toBe(EXIT.ok);
     expect(read().fleet[0]?.kid).toBe(9);
+  });
+
+  it('leaves the original as it is: its keys are in use', async () => {
+    const { run, read } = await setUp();
+    const { code, stderr } = await run(operator, { new: true });
+    expect([code, read().keys.map(({ state }) => state)]).toEqual([EXIT.usage, ['used']]);
+    expect(stderr).toContain('is no copy');
   });
 });
