@@ -83,7 +83,7 @@ test('a Fleet is asked, and what came of it is in a file that is not asked again
     '100ms',
   );
   expect(first.code).toBe(0);
-  expect(first.output).toMatch(/^HS\w{32},done,,,,"""pong""",1$/m);
+  expect(first.output).toMatch(/^HS\w{32},done,,,,"""pong""",1,false$/m);
   const { toSim } = loopback.counters;
   expect(toSim).toBe(1);
   const again = await supersim(loopback, 'broadcast', '--resume', state, '--json');
