@@ -28,8 +28,8 @@ const timeScale = 0.02;
 const PACE = ['--interval', '100ms', '--concurrency', '200', '--timeout', '10s'];
 const SIMS = 200;
 /** Which writes of a small broadcast are tried, and how often a large one is killed. */
-const EACH = IS_LONG ? 1 : 2;
-const KILLS = IS_LONG ? 1000 : 24;
+const EACH = IS_LONG ? 1 : 4;
+const KILLS = IS_LONG ? 1000 : 12;
 /** Writes of a large broadcast, and how often one is killed before it comes to its end. */
 const WRITES = 1000;
 const IN_A_ROW = 4;
