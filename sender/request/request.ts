@@ -89,7 +89,7 @@ export type RequestFunction = (
 ) => Promise<RequestResult>;
 
 /** What requests need of the keys. */
-export type RequestSecurity = Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn' | 'draw'>;
+export type RequestSecurity = Pick<SenderSecurity, 'keyFor' | 'keyById' | 'expectOwn' | 'draw' | 'takeTurn'>;
 
 export interface RequesterOptions {
   readonly client: Pick<IpCommandClient, 'create' | 'pages'> & SimLookup;
@@ -157,7 +157,7 @@ async function address(
   if (protection !== undefined && earlier === undefined) {
     throw new SupersimError('key-revoked', `the key with which the request to ${sim} was protected was revoked`);
   }
-  const addressed = earlier === undefined ? await security.keyFor(sim, client) : { sim, key: earlier };
+  const addressed = earlier === undefined ? await security.keyFor(sim, client) : { sim, target: sim, key: earlier };
   if (addressed.key === undefined) return addressed;
   security.expectOwn();
   if (again && protection === undefined) {
@@ -165,6 +165,16 @@ async function address(
   }
   if (format === 'coap') return addressed;
   throw new SupersimError('key-required', `${sim} has a key, and a command in ${format} cannot be protected`);
+}
+
+/** Waits for a request's turn. A request that is stopped meanwhile has none, and ends at once. */
+async function turnOf(
+  security: RequestSecurity | false,
+  key: OperatorKey | undefined,
+  signal: AbortSignal | undefined,
+): Promise<() => void> {
+  const none = () => {};
+  return security === false || key === undefined ? none : security.takeTurn(key.id, signal).catch(() => none);
 }
 
 /** Creates `request()`. */
@@ -177,13 +187,14 @@ export function createRequester(options: RequesterOptions): RequestFunction {
     startConversation(input, undefined, params);
     let addressed: AddressedSim;
     try {
-      addressed = security === false ? { sim, key: undefined } : await address(security, client, input);
+      addressed = security === false ? { sim, target: sim, key: undefined } : await address(security, client, input);
     } catch (error) {
       return endBefore(error, input.again);
     }
     const { key } = addressed;
     const conversation = startConversation(input, key, params);
     const earlier = input.identity.protection;
+    const endTurn = await turnOf(security, key, signal);
     return runRequest({
       client,
       replies,
@@ -197,9 +208,9 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       signal,
       onProgress,
       ...input,
-      sim: addressed.sim,
+      ...addressed,
       timeout: milliseconds(input.timeout),
-    });
+    }).finally(endTurn);
   };
 }
 

@@ -29,7 +29,9 @@ export interface RequestRun {
   readonly conversation: Conversation;
   /** Undefined for a SIM without a key. */
   readonly protection: DatagramProtection | undefined;
+  /** By which replies are known. */
   readonly sim: string;
+  readonly target: string;
   readonly devicePort: number;
   readonly callbackUrl?: string | undefined;
   /** Unix seconds. */
@@ -44,7 +46,7 @@ export interface RequestRun {
 
 /** Runs a request from its first datagram to its outcome. Never rejects. */
 export async function runRequest(run: RequestRun): Promise<RequestResult> {
-  const { client, sim, devicePort, callbackUrl, again, signal, parameters, timeout } = run;
+  const { client, sim, target, devicePort, callbackUrl, again, signal, parameters, timeout } = run;
   // A device that has the command answers with its outcome; one that does not have it checks the deadline itself.
   const deadline = again ? undefined : run.deadline;
   const { protect, open } = run.protection ?? UNPROTECTED;
@@ -56,7 +58,7 @@ export async function runRequest(run: RequestRun): Promise<RequestResult> {
   const create = async (payload: Buffer) => {
     apiCalls++;
     // Bytes, whatever the format: it is not documented what the API does to text.
-    const command = await client.create({ sim, payload, devicePort, callbackUrl });
+    const command = await client.create({ sim: target, payload, devicePort, callbackUrl });
     run.replies.setSimSid?.(sim, command.sim_sid);
     return command;
   };

@@ -7,6 +7,7 @@ import { createNumberSource, type DrawNumber } from './numbers.js';
 import { refuseCopy } from './store/home.js';
 import { type KeyStore, keysPath, openKeyStore, unusableKeys } from './store/key-store.js';
 import { identifyMachine } from './store/machine.js';
+import { createTurns, type TakeTurn } from './turns.js';
 
 export interface SecurityOptions {
   /** The profile beside which the file with the keys lies; SUPERSIM_KEYS names another. */
@@ -25,8 +26,10 @@ export interface SimLookup {
 export interface AddressedSim {
   /** Undefined for a SIM without one. */
   readonly key: OperatorKey | undefined;
-  /** What to call it by at the API: its SID where the name was looked up, as it may be given to another SIM meanwhile. */
+  /** Its SID or unique name, by which its replies are known. */
   readonly sim: string;
+  /** What to send to: its SID where the name was looked up, as that may be given to another SIM meanwhile. */
+  readonly target: string;
 }
 
 /** The keys of this installation of the sender, as requests use them. */
@@ -52,6 +55,8 @@ export interface SenderSecurity {
   expectOwn(): void;
   /** Draws a sequence number for a request. */
   readonly draw: DrawNumber;
+  /** Waits for a request's turn under its key. */
+  readonly takeTurn: TakeTurn;
   /** Opens what a device has sent without being asked. */
   readonly openDatagram: OpenDatagram;
   close(): void;
@@ -95,17 +100,19 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
 
   return {
     check: () => void open(),
+    takeTurn: createTurns(),
     async keyFor(sim, client) {
       const keys = open()?.keys;
-      if (keys === undefined || keys.isEmpty) return { sim, key: undefined };
+      if (keys === undefined || keys.isEmpty) return { sim, target: sim, key: undefined };
       const known = keys.ofSim({ sid: sim, uniqueName: sim, iccid: sim });
       const [first] = known;
       // A SID stays the same, and a SIM with a key is known by it.
       if (first === undefined && !SID.test(sim)) {
         const sid = await lookUp(sim, client);
-        return { sim: sid, key: usedOf(keys.ofSim({ sid }), sim) };
+        return { sim: ICCID.test(sim) ? sid : sim, target: sid, key: usedOf(keys.ofSim({ sid }), sim) };
       }
-      return { sim: first !== undefined && ICCID.test(sim) ? first.sid : sim, key: usedOf(known, sim) };
+      const name = first !== undefined && ICCID.test(sim) ? first.sid : sim;
+      return { sim: name, target: name, key: usedOf(known, sim) };
     },
     keyById(id) {
       const key = open()?.keys.byId(id);

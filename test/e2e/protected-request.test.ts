@@ -122,6 +122,18 @@ describe('a request to a SIM with a key', () => {
     expect(seen).toEqual([]);
   });
 
+  it('is not taken for a replay when a hundred are made at once and overtake each other', async () => {
+    const { loopback, request } = await startKeyed();
+    await request('gateway-1', 'ping');
+    loopback.setFaults({ down: { jitter: '2s' } });
+    const results = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => request('gateway-1', 'echo', [`${index}`], { timeout: '20s' })),
+    );
+    expect(results.map((each) => each.outcome === 'done' && each.authentic && each.result)).toEqual(
+      Array.from({ length: 100 }, (_, index) => `${index}`),
+    );
+  });
+
   it('gets no answer without the key, as the device tells strangers nothing', async () => {
     const { request } = await startKeyed({ withSender: false });
     expect(await request('gateway-1', 'ping', undefined, { timeout: '500ms' })).toMatchObject({

@@ -56,7 +56,7 @@ export async function withTryKey<T>(
       api ??= open();
       const request = createRequester({
         ...(await api),
-        security: { ...security, keyFor: async () => ({ sim, key }) },
+        security: { ...security, keyFor: async () => ({ sim, target: sim, key }) },
       });
       const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
       const { authentic } = await request(sim, 'ping', undefined, options);

@@ -35,7 +35,7 @@ function setUp() {
 describe('the key of a SIM', () => {
   it('is none without a file, and found once there is one', async () => {
     const { security, find, asked, makeKey } = setUp();
-    expect(await security.keyFor(ONE.sid, find)).toEqual({ sim: ONE.sid, key: undefined });
+    expect(await security.keyFor(ONE.sid, find)).toEqual({ sim: ONE.sid, target: ONE.sid, key: undefined });
     expect(await rejection(security.draw())).toMatchObject({ code: 'keys-unusable' });
     const { key } = makeKey();
     expect(await security.keyFor(ONE.sid, find)).toMatchObject({ key: { id: key.id, kid: key.kid } });
@@ -44,13 +44,17 @@ describe('the key of a SIM', () => {
     expect(asked).toEqual([]);
   });
 
-  it('is found through the API by a name that the file does not know, and the SIM is called by its SID', async () => {
+  it('is found through the API by a name that the file does not know, and what is sent goes to its SID', async () => {
     const { security, find, asked, makeKey } = setUp();
     const { key } = makeKey();
     for (let count = 0; count < 2; count++) {
-      expect(await security.keyFor('renamed', find)).toMatchObject({ sim: ONE.sid, key: { id: key.id } });
-      expect(await security.keyFor('other', find)).toEqual({ sim: simOf(2).sid, key: undefined });
-      expect(await security.keyFor(simOf(2).sid, find)).toEqual({ sim: simOf(2).sid, key: undefined });
+      expect(await security.keyFor('renamed', find)).toMatchObject({
+        sim: 'renamed',
+        target: ONE.sid,
+        key: { id: key.id },
+      });
+      expect(await security.keyFor('other', find)).toEqual({ sim: 'other', target: simOf(2).sid, key: undefined });
+      expect(await security.keyFor(simOf(2).sid, find)).toMatchObject({ target: simOf(2).sid, key: undefined });
     }
     // Each time, as names move from SIM to SIM.
     expect(asked).toEqual(['renamed', 'other', 'renamed', 'other']);
