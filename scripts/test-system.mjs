@@ -9,6 +9,7 @@ import { delimiter, resolve } from 'node:path';
 const OTHER_NODES = [22, 24];
 /** What may depend on the version of Node, and does not take long. */
 const WITH_OTHER_NODES = ['test/e2e', 'test/stories'];
+const KILLED_SENDERS = 'test/system/security/sender';
 const VITEST = resolve('node_modules/vitest/vitest.mjs');
 
 /** @type {(command: readonly [string, ...string[]], env?: NodeJS.ProcessEnv) => boolean} */
@@ -46,5 +47,11 @@ function testWith(major) {
 
 const args = process.argv.slice(2);
 // Fewer at once than the quick tests have: they start whole systems, and judge shares of what has succeeded.
-test(process.execPath, ['--project', 'system', `--maxWorkers=${Math.ceil(availableParallelism() * 1.5)}`, ...args]);
-if (args.length === 0) for (const major of OTHER_NODES) testWith(major);
+const system = ['--project', 'system', `--maxWorkers=${Math.ceil(availableParallelism() * 1.5)}`];
+if (args.length > 0) test(process.execPath, [...system, ...args]);
+else {
+  // What kills and starts senders all the time leaves the others too little.
+  test(process.execPath, [...system, '--exclude', `${KILLED_SENDERS}/**`]);
+  test(process.execPath, ['--project', 'system', `--maxWorkers=${availableParallelism()}`, KILLED_SENDERS]);
+  for (const major of OTHER_NODES) testWith(major);
+}

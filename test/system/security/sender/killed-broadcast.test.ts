@@ -35,8 +35,9 @@ const WRITES = 1000;
 const IN_A_ROW = 4;
 /** More than one broadcast is killed. */
 const MOST_KILLS = 200;
+const LEAST_DONE = 0.9;
 /** How many small broadcasts run at once. */
-const AT_ONCE = 2;
+const AT_ONCE = 1;
 
 let removeProgram = () => {};
 beforeAll(async () => {
@@ -91,7 +92,8 @@ async function killAtWrites(scene: Scene, random: SeededRandom, next: () => numb
     } else {
       const results = resultsIn(output);
       const untruths = untruthsOf(loopback, results, folder.runs);
-      if (ended !== 0) untruths.push(`it ended with ${ended}: ${output.slice(-500)}`);
+      // 10: not all are done. A machine with much to do may leave one without an answer.
+      if (ended !== 0 && ended !== 10) untruths.push(`it ended with ${ended}: ${output.slice(-500)}`);
       return { kills, writes, untruths, share: shareDone(results) };
     }
   }
@@ -109,10 +111,12 @@ function createTally() {
   const untruths: string[] = [];
   let broadcasts = 0;
   let kills = 0;
+  let shares = 0;
   return {
     add(end: Awaited<ReturnType<typeof killAtWrites>>, where: string): void {
       broadcasts++;
       kills += end.kills;
+      shares += end.share;
       untruths.push(...end.untruths.map((untruth) => `${where}: ${untruth}`));
     },
     /** Fails unless everything is as it must be. */
@@ -125,6 +129,7 @@ function createTally() {
           `${sum(({ fleet }) => fleet.denied.replay)} refused as replays, ${seconds} s`,
       );
       expect(untruths, hint).toEqual([]);
+      expect(shares / broadcasts, hint).toBeGreaterThanOrEqual(LEAST_DONE);
       for (const { watch, fleet } of scenes) {
         expect(watch.faults(), hint).toEqual([]);
         expect(fleet.denied, hint).toMatchObject({ 'bad-tag': 0, unprotected: 0, malformed: 0 });
