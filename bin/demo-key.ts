@@ -7,8 +7,7 @@ import { issueKey } from '../sender/security/keys/device-keys.js';
 import { addFleetKey, newFleetSecret } from '../sender/security/keys/fleet-keys.js';
 import { createKnownKeys } from '../sender/security/keys/known-keys.js';
 import { openOrCreateKeyStore } from '../sender/security/store/create-key-store.js';
-import { newTag } from '../sender/security/store/home.js';
-import { identifyMachine } from '../sender/security/store/machine.js';
+import { newInstallation } from '../sender/security/store/home.js';
 import { formatKeyFile, type KeyFile } from '../shared/oscore/key-file.js';
 
 /** A key of its own for a demonstration, at both ends. */
@@ -57,9 +56,8 @@ async function makeKey(folder: string, sim: DemoSim): Promise<DemoKey> {
 }
 
 /** Makes the sender's file with a fleet key, and derives from it the key of a SIM. */
-function issueTo(sim: DemoSim, env: { readonly SUPERSIM_KEYS: string; readonly SUPERSIM_MACHINE_ID: string }): KeyFile {
-  const installation = () => ({ machine: identifyMachine(env), tag: newTag() });
-  const store = openOrCreateKeyStore(env.SUPERSIM_KEYS, installation);
+function issueTo(sim: DemoSim, env: Readonly<Record<'SUPERSIM_KEYS' | 'SUPERSIM_MACHINE_ID', string>>): KeyFile {
+  const store = openOrCreateKeyStore(env.SUPERSIM_KEYS, () => newInstallation(env));
   try {
     return store.transaction(() => {
       addFleetKey(store, newFleetSecret());

@@ -4,6 +4,7 @@ import { type Duration, durationSchema, milliseconds } from '../../shared/durati
 import { SupersimError } from '../../shared/errors.js';
 import { DIRECTIONS, type IpCommand, ipCommandSchema, STATUSES } from '../../shared/ip-command.js';
 import { MAX_PAYLOAD_BYTES, SAFE_BINARY_BYTES } from '../../shared/limits.js';
+import { isIccid, isSimSid, SIM_SID } from '../base/sim-name.js';
 import { ApiError } from './api-error.js';
 import { type ApiConnection, type ApiRequest, callApi, type HttpIo, realIo } from './http.js';
 import { type Credentials, providerOf } from './provider.js';
@@ -90,9 +91,6 @@ const limitSchema = z.int().min(1).optional();
 
 const meta = z.object({ next_page_url: z.string().nullish() });
 const pageSchema = z.object({ ip_commands: z.array(ipCommandSchema), meta });
-
-const SIM_SID = /^HS[0-9a-fA-F]{32}$/;
-const ICCID = /^\d{18,22}$/;
 
 /** The members of the Sim resource that commands need; others pass. */
 const simSchema = z.object({
@@ -189,14 +187,14 @@ export class IpCommandClient {
   async sim(name: string): Promise<SimResource | undefined> {
     const wanted = checkInput(simName, name, 'the SIM');
     const collection = new URL('Sims', this.#collection).href;
-    if (ICCID.test(wanted)) {
+    if (isIccid(wanted)) {
       const query = new URLSearchParams({ Iccid: wanted });
       const { sims } = await callApi(this.#connection, this.#get(`${collection}?${query}`), simPageSchema);
       return sims.find(({ iccid }) => iccid === wanted);
     }
     const found = await this.#simAt(collection, wanted);
     if (found?.sid.toLowerCase() === wanted.toLowerCase() || found?.unique_name === wanted) return found;
-    if (SIM_SID.test(wanted)) return undefined;
+    if (isSimSid(wanted)) return undefined;
     for await (const { sims } of this.#follow(`${collection}?PageSize=${SIMS_PAGE_SIZE}`, simPageSchema)) {
       const named = sims.find(({ unique_name }) => unique_name === wanted);
       if (named !== undefined) return named;

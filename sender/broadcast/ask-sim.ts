@@ -9,7 +9,7 @@ import type { RequestProtection } from '../request/protection.js';
 import { createRequester, type RequestOptions } from '../request/request.js';
 import { makeEnding, type RequestError, type RequestResult } from '../request/result.js';
 import { endBefore } from '../request/run-request.js';
-import { defaultSecurity } from '../security/security.js';
+import { type AddressedSim, addressedTo, defaultSecurity } from '../security/security.js';
 import { isRecent, JOURNAL_LOST, mayHaveLostJournal, TOO_OLD } from './device-memory.js';
 import type { BroadcastMemory, BroadcastResult } from './memory.js';
 import type { BroadcastCommand, BroadcastOptions } from './options.js';
@@ -24,6 +24,8 @@ interface SimRequest {
   readonly name: string;
   readonly params?: RequestParams | undefined;
   readonly options: Omit<RequestOptions, 'timeout' | 'devicePort' | 'signal'>;
+  /** How the SIM is addressed, where that is known. */
+  readonly addressed?: AddressedSim | undefined;
 }
 
 /**
@@ -102,7 +104,7 @@ export function createAskSim(
     };
     const request = createRequester({
       client: { create, pages: (filters) => client.pages(filters), sim: async (name) => client.sim?.(name) },
-      security,
+      security: security === false || asked.addressed === undefined ? security : addressedTo(security, asked.addressed),
       replies: guardedReplies,
       callbackUrl,
       timeScale,
@@ -172,19 +174,20 @@ export function createAskSim(
   /** Records the start. @returns the request, and when an earlier process started it; the error of a key otherwise */
   async function start(sim: string, { identity, start: begin, setProtection }: BroadcastMemory) {
     const { protection, ...own } = identity(sim);
-    const key = protection?.key ?? (await keyOf(sim));
-    if (typeof key === 'object') return { startedAt: await begin(sim), error: key.error };
+    const addressed = protection === undefined ? await address(sim) : undefined;
+    if (addressed !== undefined && 'error' in addressed) return { startedAt: await begin(sim), error: addressed.error };
+    const key = protection?.key ?? addressed?.key?.id;
     const startedAt = await begin(sim, ...(key === undefined ? [] : [key]));
     // One that was started without a key, and has one now, stays without.
     const mine = key !== undefined && startedAt === undefined ? { key, blocks: [] } : undefined;
     const onProtection = async (next: RequestProtection) => setProtection?.(sim, next);
-    return { startedAt, options: { identity: { ...own, protection: protection ?? mine }, onProtection } };
+    return { startedAt, addressed, options: { identity: { ...own, protection: protection ?? mine }, onProtection } };
   }
 
-  /** @returns the id of the SIM's key, or why it cannot be used */
-  const keyOf = async (sim: string): Promise<string | undefined | { readonly error: unknown }> => {
+  /** @returns how the SIM is addressed, or why its key cannot be used */
+  const address = async (sim: string): Promise<AddressedSim | undefined | { readonly error: unknown }> => {
     try {
-      return security === false ? undefined : (await security.keyFor(sim, client)).key?.id;
+      return security === false ? undefined : await security.keyFor(sim, client);
     } catch (error) {
       stopIfForbidden(error);
       return { error };
@@ -206,7 +209,8 @@ export function createAskSim(
       slot();
       return endBefore(started.error, again);
     }
-    const request = { name, params, options: { ...own, deadline, again, ...started.options } };
+    const { addressed } = started;
+    const request = { name, params, options: { ...own, deadline, again, ...started.options }, addressed };
     return again ? askAgain(sim, request, startedAt, slot) : ask(sim, request, slot);
   }
 

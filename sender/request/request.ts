@@ -153,11 +153,11 @@ async function address(
   client: SimLookup,
   { sim, format, again, identity: { protection } }: RequestInput,
 ): Promise<AddressedSim> {
-  const earlier = protection && security.keyById(protection.key);
+  const earlier = protection && security.keyById(sim, protection.key);
   if (protection !== undefined && earlier === undefined) {
     throw new SupersimError('key-revoked', `the key with which the request to ${sim} was protected was revoked`);
   }
-  const addressed = earlier === undefined ? await security.keyFor(sim, client) : { sim, target: sim, key: earlier };
+  const addressed = earlier ?? (await security.keyFor(sim, client));
   if (addressed.key === undefined) return addressed;
   security.expectOwn();
   if (again && protection === undefined) {
@@ -184,7 +184,7 @@ export function createRequester(options: RequesterOptions): RequestFunction {
   const parameters = timeScale === 1 ? GATEWAY : scaled(GATEWAY, timeScale);
   return async (sim, name, params, { signal, onProgress, onProtection, ...rest } = {}) => {
     const input = checkInput(inputSchema, { sim, name, ...rest }, 'the request');
-    startConversation(input, undefined, params);
+    const unprotected = startConversation(input, undefined, params);
     let addressed: AddressedSim;
     try {
       addressed = security === false ? { sim, target: sim, key: undefined } : await address(security, client, input);
@@ -192,7 +192,7 @@ export function createRequester(options: RequesterOptions): RequestFunction {
       return endBefore(error, input.again);
     }
     const { key } = addressed;
-    const conversation = startConversation(input, key, params);
+    const conversation = key === undefined ? unprotected : startConversation(input, key, params);
     const earlier = input.identity.protection;
     const endTurn = await turnOf(security, key, signal);
     return runRequest({

@@ -9,9 +9,10 @@ import {
   type ReplayWindow,
   windowFrom,
 } from '../../shared/oscore/replay-window.js';
+import { readJson } from '../../shared/sqlite/columns.js';
 import { evictOldest } from '../base/evict-oldest.js';
 import type { KeyStore } from './store/key-store.js';
-import { readJson, readRow } from './store/rows.js';
+import { readRow } from './store/rows.js';
 
 /**
  * Whether an event is new: `true`, as it was not reported before; `unknown`, as it may be from before the first event of

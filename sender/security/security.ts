@@ -1,4 +1,5 @@
 import { SupersimError } from '../../shared/errors.js';
+import { isIccid, isSimSid } from '../base/sim-name.js';
 import { createEventWindows, type EventWindows } from './event-windows.js';
 import { createEventOpener, type OpenDatagram } from './events.js';
 import { createKnownKeys, isUsable, isUsed, type KnownKey, type KnownKeys } from './keys/known-keys.js';
@@ -45,8 +46,12 @@ export interface SenderSecurity {
    *   SIM, or cannot be asked; and as the client
    */
   keyFor(sim: string, client: SimLookup): Promise<AddressedSim>;
-  /** Returns a key by its id, also one that has been replaced, to continue a request; undefined when it was revoked. */
-  keyById(id: string): OperatorKey | undefined;
+  /**
+   * Finds a key by its id, also one that has been replaced, to continue a request to a SIM.
+   *
+   * @returns undefined when it was revoked
+   */
+  keyById(sim: string, id: string): (AddressedSim & { readonly key: OperatorKey }) | undefined;
   /**
    * Expects that the file with the keys, if there is one, belongs to this machine and stands where it was made.
    *
@@ -61,9 +66,6 @@ export interface SenderSecurity {
   readonly openDatagram: OpenDatagram;
   close(): void;
 }
-
-const SID = /^HS[0-9a-f]{32}$/i;
-const ICCID = /^\d{18,22}$/;
 
 /** What is made of the file with the keys, once there is one. */
 interface Opened {
@@ -98,6 +100,12 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
     return opened;
   }
 
+  function openExisting(): Opened {
+    const source = open();
+    if (source === undefined) throw new SupersimError('keys-unusable', `${path} is gone`);
+    return source;
+  }
+
   return {
     check: () => void open(),
     takeTurn: createTurns(),
@@ -107,33 +115,27 @@ export function openSecurity({ profile, env = process.env, now }: SecurityOption
       const known = keys.ofSim({ sid: sim, uniqueName: sim, iccid: sim });
       const [first] = known;
       // A SID stays the same, and a SIM with a key is known by it.
-      if (first === undefined && !SID.test(sim)) {
+      if (first === undefined && !isSimSid(sim)) {
         const sid = await lookUp(sim, client);
-        return { sim: ICCID.test(sim) ? sid : sim, target: sid, key: usedOf(keys.ofSim({ sid }), sim) };
+        return { sim: nameOf(sim, sid), target: sid, key: usedOf(keys.ofSim({ sid }), sim) };
       }
-      const name = first !== undefined && ICCID.test(sim) ? first.sid : sim;
+      const name = first === undefined ? sim : nameOf(sim, first.sid);
       return { sim: name, target: name, key: usedOf(known, sim) };
     },
-    keyById(id) {
+    keyById(sim, id) {
       const key = open()?.keys.byId(id);
-      return key !== undefined && isUsable(key) ? key : undefined;
+      if (key === undefined || !isUsable(key)) return undefined;
+      const name = nameOf(sim, key.sid);
+      return { sim: name, target: name, key };
     },
     expectOwn() {
       const store = open()?.store;
       if (store !== undefined) refuseCopy(store, identifyMachine(env));
     },
-    async draw() {
-      const source = open();
-      if (source === undefined) throw new SupersimError('keys-unusable', `${path} is gone`);
-      return source.draw();
-    },
+    draw: async () => openExisting().draw(),
     openDatagram: createEventOpener({
       keysOf: (names) => open()?.keys.ofSim(names) ?? [],
-      judge(key, number, use) {
-        const source = open();
-        if (source === undefined) throw new SupersimError('keys-unusable', `${path} is gone`);
-        return source.events[use](key, number);
-      },
+      judge: (key, number, use) => openExisting().events[use](key, number),
     }),
     close() {
       opened?.store.close();
@@ -153,6 +155,15 @@ async function lookUp(sim: string, client: SimLookup): Promise<string> {
   if (found !== undefined) return found.sid;
   throw new SupersimError('bad-input', `the API knows no SIM ${sim}`, { remedy: 'Check its name or SID.' });
 }
+
+/** The API takes a SID or a unique name in a command, and no ICCID. */
+const nameOf = (sim: string, sid: string): string => (isIccid(sim) ? sid : sim);
+
+/** The same keys where it is known already how a SIM is addressed, so that it is not looked up again. */
+export const addressedTo = <S extends Pick<SenderSecurity, 'keyFor'>>(security: S, addressed: AddressedSim): S => ({
+  ...security,
+  keyFor: async () => addressed,
+});
 
 /** @throws SupersimError `key-revoked` */
 function usedOf(known: readonly KnownKey[], sim: string): OperatorKey | undefined {

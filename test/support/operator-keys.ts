@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import type { ConfigInput } from '../../agent/config/schema.js';
 import type { KeyState } from '../../sender/security/keys/known-keys.js';
 import { openOrCreateKeyStore } from '../../sender/security/store/create-key-store.js';
-import { newTag } from '../../sender/security/store/home.js';
+import { newInstallation } from '../../sender/security/store/home.js';
 import { openKeyStore } from '../../sender/security/store/key-store.js';
-import { identifyMachine } from '../../sender/security/store/machine.js';
 import { deviceMasterSecret, type SharedKey } from '../../shared/oscore/identities.js';
 import { keyIdOf } from '../../shared/oscore/key-file.js';
 import { temporaryFolder, writeFile } from './files.js';
@@ -44,7 +43,7 @@ export function makeOperatorKeys(
   const path = join(temporaryFolder(), 'profile.keys');
   /** The variables by which the sender uses this file. */
   const env = { SUPERSIM_KEYS: path, SUPERSIM_MACHINE_ID: 'machine of a test' };
-  openOrCreateKeyStore(path, () => ({ machine: identifyMachine(env), tag: newTag() })).close();
+  openOrCreateKeyStore(path, () => newInstallation(env)).close();
 
   /** Writes rows, all by one transaction: each waits for the disk. */
   function write(sql: string, ...rows: readonly (readonly (string | number | Buffer | null)[])[]): void {

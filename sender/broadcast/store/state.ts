@@ -6,7 +6,7 @@ import { checkInput } from '../../../shared/check-input.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { toJson } from '../../../shared/format/value.js';
 import { OUTCOMES, type Outcome } from '../../../shared/outcome.js';
-import { readBlob } from '../../../shared/sqlite/connection.js';
+import { readBytes, readJson, readText } from '../../../shared/sqlite/columns.js';
 import type { RequestProtection } from '../../request/protection.js';
 import { REQUEST_FORMATS } from '../../request/request.js';
 import type { BroadcastResult } from '../memory.js';
@@ -62,26 +62,28 @@ const commandSchema = z.strictObject({
 /** The command of a broadcast: the same for all SIMs, and when it is resumed. */
 export type StoredBroadcastCommand = z.output<typeof commandSchema>;
 
-const bytes = z
-  .unknown()
-  .transform(readBlob)
-  .pipe(z.instanceof(Buffer, { error: 'must be bytes' }));
-/** Read as bytes: see `Connection.all`. */
-const text = bytes.transform((value) => value.toString('utf8'));
+const protectionSchema = z.object({
+  key: z.string(),
+  blocks: z.array(z.object({ number: z.int(), digest: z.string() })),
+  echo: z
+    .base64()
+    .transform((text) => Buffer.from(text, 'base64'))
+    .optional(),
+});
 
 const rowSchema = z.object({
   position: z.number(),
-  sim: text,
-  started_at: text.nullable(),
-  ended_at: text.nullable(),
-  outcome: text.pipe(z.enum(OUTCOMES)).nullable(),
-  code: text.nullable(),
-  message: text.nullable(),
+  sim: readText,
+  started_at: readText.nullable(),
+  ended_at: readText.nullable(),
+  outcome: readText.pipe(z.enum(OUTCOMES)).nullable(),
+  code: readText.nullable(),
+  message: readText.nullable(),
   vendor_code: z.number().nullable(),
-  result: text.nullable(),
+  result: readText.nullable(),
   attempts: z.number().nullable(),
-  journal: text.nullable(),
-  protection: text.transform(parseProtection).nullable(),
+  journal: readText.nullable(),
+  protection: readJson.pipe(protectionSchema).nullable(),
   authentic: z.number().nullable(),
 });
 
@@ -210,23 +212,17 @@ function addMissingColumns(database: BroadcastDatabase): void {
   });
 }
 
-const protectionSchema = z.object({
-  key: z.string(),
-  blocks: z.array(z.object({ number: z.int(), digest: z.string() })),
-  echo: z.base64().optional(),
-});
-
-function parseProtection(json: string): RequestProtection {
-  const { echo, ...known } = protectionSchema.parse(JSON.parse(json));
-  return { ...known, echo: echo === undefined ? undefined : Buffer.from(echo, 'base64') };
-}
-
 const formatProtection = ({ echo, ...known }: RequestProtection): string =>
   JSON.stringify({ ...known, echo: echo && Buffer.from(echo).toString('base64') });
 
-const headSchema = z.object({ format: z.literal(FORMAT), seed: bytes, command: text, total: z.int().nullable() });
+const headSchema = z.object({
+  format: z.literal(FORMAT),
+  seed: readBytes,
+  command: readText,
+  total: z.int().nullable(),
+});
 const countSchema = z.object({ n: z.number() });
-const outcomeCountSchema = z.object({ outcome: text.pipe(z.enum(OUTCOMES)).nullable(), n: z.number() });
+const outcomeCountSchema = z.object({ outcome: readText.pipe(z.enum(OUTCOMES)).nullable(), n: z.number() });
 const progressSchema = z.object({ ended: z.number(), failed: z.number() });
 
 /**

@@ -5,7 +5,7 @@ import { printable } from '../../../shared/cli.js';
 import { SupersimError } from '../../../shared/errors.js';
 import { type FleetKey, fleetKeys } from '../../security/keys/fleet-keys.js';
 import { rebind } from '../../security/keys/rebind.js';
-import { homeElsewhere, newTag, readInstallation } from '../../security/store/home.js';
+import { homeElsewhere, newInstallation, readInstallation } from '../../security/store/home.js';
 import { identifyMachine } from '../../security/store/machine.js';
 import { type CliIo, print, processIo } from '../io.js';
 import { keysOptions, keysSchema, kidArgs, kidOption } from './options.js';
@@ -45,9 +45,9 @@ async function show({ store }: OpenedKeys, { env, stdout }: CliIo): Promise<void
 }
 
 async function makeNew({ store }: OpenedKeys, kid: number | undefined, io: CliIo): Promise<void> {
-  const machine = identifyMachine(io.env);
-  if (homeElsewhere(store, machine) === undefined) throw ownFile(store.path);
-  const { fleetKeys: keys, sims } = store.transaction(() => rebind(store, { machine, tag: newTag() }, kid));
+  const here = newInstallation(io.env);
+  if (homeElsewhere(store, here.machine) === undefined) throw ownFile(store.path);
+  const { fleetKeys: keys, sims } = store.transaction(() => rebind(store, here, kid));
   for (const key of keys) await print(io.stdout, `fleet key  ${describe(key)}`);
   await print(
     io.stderr,

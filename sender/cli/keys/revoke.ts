@@ -10,7 +10,7 @@ import { type CliIo, print, processIo } from '../io.js';
 import { openClient } from '../options.js';
 import { fileNameOf } from './key-files.js';
 import { keysOptions, keysSchema, simsOptions, simsSchema } from './options.js';
-import { sidsNow, simNames } from './sims.js';
+import { apiFirst, sidsWithKeys, simNames } from './sims.js';
 import { type OpenedKeys, withKeys } from './store.js';
 
 const argsSchema = keysSchema.extend({ ...simsSchema.shape, keyid: z.string().optional() });
@@ -41,16 +41,16 @@ export async function revoke(argv: unknown, io: CliIo): Promise<void> {
   );
 }
 
-async function revokeOfSims(args: RevokeArgs, { store, keys }: OpenedKeys, io: CliIo): Promise<void> {
+async function revokeOfSims(args: RevokeArgs, opened: OpenedKeys, io: CliIo): Promise<void> {
   const names = await simNames(args, io);
-  const sids = await sidsNow(names, store, keys, {
-    openClient: () => openClient({ profile: args.profile }, io),
-    warn: (name) =>
-      print(
-        io.stderr,
-        printable(`warning: the API cannot be asked: ${name} is taken for the SIM of that name in ${store.path}`),
-      ),
-  });
+  const { store, keys } = opened;
+  const warn = (name: string) =>
+    print(
+      io.stderr,
+      printable(`warning: the API cannot be asked: ${name} is taken for the SIM of that name in ${store.path}`),
+    );
+  const find = apiFirst(() => openClient({ profile: args.profile }, io), warn);
+  const sids = await sidsWithKeys(names, opened, find);
   // A copy may revoke as well: that protects nothing.
   const revoked = store.transaction(() => revokeSims(store, keys, sids));
   const { tag } = readInstallation(store);

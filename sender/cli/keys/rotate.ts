@@ -13,7 +13,7 @@ import { type CliIo, print } from '../io.js';
 import { openClient } from '../options.js';
 import { printCurrent } from './fleet-key.js';
 import { keysSchema, kidArgs, simsSchema } from './options.js';
-import { sidsWithKeys, simNames } from './sims.js';
+import { recordedFirst, sidsWithKeys, simNames } from './sims.js';
 import { type OpenedKeys, withKeys } from './store.js';
 import type { TryKey } from './try-key.js';
 
@@ -99,10 +99,12 @@ async function switchSims(args: RotateArgs, io: CliIo, tryKey: TryKey, signal: A
   });
 }
 
-async function simsOf(args: RotateArgs, { store, keys }: OpenedKeys, io: CliIo): Promise<string[]> {
+async function simsOf(args: RotateArgs, opened: OpenedKeys, io: CliIo): Promise<string[]> {
   if (!args.all) {
-    return sidsWithKeys(await simNames(args, io), store, keys, () => openClient({ profile: args.profile }, io));
+    const find = recordedFirst(() => openClient({ profile: args.profile }, io));
+    return sidsWithKeys(await simNames(args, io), opened, find);
   }
+  const { store, keys } = opened;
   return recordedSims(store)
     .map(({ sid }) => sid)
     .filter((sid) => keys.ofSim({ sid }).some(isIssued));

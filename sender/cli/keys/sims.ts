@@ -3,11 +3,11 @@ import { isSupersimError, SupersimError } from '../../../shared/errors.js';
 import type { IpCommandClient } from '../../api/client.js';
 import { mapConcurrently } from '../../broadcast/map-concurrently.js';
 import { readSims } from '../../broadcast/sim-list.js';
-import { type KnownKeys, sidOf } from '../../security/keys/known-keys.js';
+import { sidOf } from '../../security/keys/known-keys.js';
 import type { Sim } from '../../security/keys/sims.js';
-import type { KeyStore } from '../../security/store/key-store.js';
 import type { CliIo } from '../io.js';
 import type { SimsArgs } from './options.js';
+import type { OpenedKeys } from './store.js';
 
 /** Most SIMs that the API is asked about at once. */
 const MAX_LOOKUPS = 8;
@@ -57,59 +57,66 @@ export async function findSim(name: string, client: Pick<IpCommandClient, 'sim'>
   return { sid, uniqueName: unique_name ?? undefined, iccid: iccid ?? undefined };
 }
 
+/** Finds the SID of a SIM. @param recorded the one that the file with the keys has under this name */
+export type FindSid = (name: string, recorded: string | undefined) => Promise<string>;
+
+type OpenClient = () => Promise<Pick<IpCommandClient, 'sim'>>;
+
 /**
- * Finds SIMs that have keys: in the file with the keys, or where it knows none of that name, through the API.
+ * Finds SIMs that have keys.
  *
  * @returns the SID of each, in the order of the names
- * @throws SupersimError `bad-input` when one has no key; as `openClient`
+ * @throws SupersimError `bad-input` when one has no key; as `findSid`
  */
 export async function sidsWithKeys(
   names: readonly string[],
-  store: KeyStore,
-  keys: KnownKeys,
-  openClient: () => Promise<Pick<IpCommandClient, 'sim'>>,
+  { store, keys }: Pick<OpenedKeys, 'store' | 'keys'>,
+  findSid: FindSid,
 ): Promise<string[]> {
-  const sids: string[] = [];
+  const sids = new Set<string>();
   for (const name of new Set(names)) {
-    const known = sidOf(store, { sid: name, uniqueName: name, iccid: name });
-    const sid = known ?? (await findSim(name, await openClient())).sid;
+    const sid = await findSid(name, sidOf(store, { sid: name, uniqueName: name, iccid: name }));
     if (keys.ofSim({ sid }).length === 0) throw unknownSim(name, 'this SIM has no key');
-    sids.push(sid);
+    sids.add(sid);
   }
-  return [...new Set(sids)];
+  return [...sids];
+}
+
+/** Takes what is recorded, and asks the API about other names. The finding throws as `openClient` and the client. */
+export function recordedFirst(openClient: OpenClient): FindSid {
+  const client = once(openClient);
+  return async (name, recorded) => recorded ?? (await findSim(name, await client())).sid;
 }
 
 /**
- * Finds SIMs that have keys, as the API calls them now: a name may have moved to another SIM. Where the API cannot be asked,
- * as the file with the keys has them.
+ * Asks the API what is called so now: a name may have moved to another SIM. Where it cannot be asked, or knows none, what is
+ * recorded is taken.
  *
  * @param warn told which names the API was not asked about
- * @throws SupersimError `bad-input` when one has no key
  */
-export async function sidsNow(
-  names: readonly string[],
-  store: KeyStore,
-  keys: KnownKeys,
-  {
-    openClient,
-    warn,
-  }: { openClient: () => Promise<Pick<IpCommandClient, 'sim'>>; warn: (name: string) => Promise<void> },
-): Promise<string[]> {
-  const sids: string[] = [];
-  for (const name of new Set(names)) {
-    const known = sidOf(store, { sid: name, uniqueName: name, iccid: name });
-    if (known !== undefined && known === name) sids.push(known);
-    else {
-      const now = await openClient()
-        .then((client) => client.sim(name))
-        .catch((error: unknown) => {
-          if (isSupersimError(error, 'api-unreachable') || isSupersimError(error, 'no-credentials')) return warn(name);
-          throw error;
-        });
-      sids.push(...(await sidsWithKeys([now?.sid ?? name], store, keys, openClient)));
-    }
-  }
-  return [...new Set(sids)];
+export function apiFirst(openClient: OpenClient, warn: (name: string) => Promise<void>): FindSid {
+  const client = once(openClient);
+  return async (name, recorded) => {
+    // A SID stays the same.
+    if (recorded === name) return recorded;
+    const now = await client()
+      .then((opened) => opened.sim(name))
+      .catch((error: unknown) => {
+        if (isSupersimError(error, 'api-unreachable') || isSupersimError(error, 'no-credentials')) return warn(name);
+        throw error;
+      });
+    const sid = now?.sid ?? recorded;
+    if (sid === undefined) throw unknownSim(name, 'no SIM of this name is known');
+    return sid;
+  };
+}
+
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | undefined;
+  return () => {
+    opened ??= open();
+    return opened;
+  };
 }
 
 const unknownSim = (name: string, why: string) => new SupersimError('bad-input', `${JSON.stringify(name)}: ${why}`);

@@ -1,7 +1,7 @@
 import { SupersimError } from '../../../shared/errors.js';
 import { createKnownKeys, type KnownKeys } from '../../security/keys/known-keys.js';
 import { openOrCreateKeyStore } from '../../security/store/create-key-store.js';
-import { newTag, refuseCopy } from '../../security/store/home.js';
+import { newInstallation, refuseCopy } from '../../security/store/home.js';
 import { type KeyStore, keysPath, openKeyStore } from '../../security/store/key-store.js';
 import { identifyMachine } from '../../security/store/machine.js';
 import type { CliIo } from '../io.js';
@@ -46,8 +46,11 @@ export async function withNewKeys<T>(
   { env }: Pick<CliIo, 'env'>,
   use: (opened: OpenedKeys) => Promise<T>,
 ) {
-  const installation = () => ({ machine: identifyMachine(env), tag: newTag() });
-  return useStore(openOrCreateKeyStore(keysPath(which, env), installation), env, use);
+  return useStore(
+    openOrCreateKeyStore(keysPath(which, env), () => newInstallation(env)),
+    env,
+    use,
+  );
 }
 
 async function useStore<T>(

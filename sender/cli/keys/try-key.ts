@@ -6,7 +6,7 @@ import { DEVICE_PORT } from '../../../shared/limits.js';
 import { accountReplies } from '../../replies/account-polling.js';
 import { createRequester, DEFAULT_REQUEST_TIMEOUT } from '../../request/request.js';
 import type { OperatorKey } from '../../security/keys/operator-key.js';
-import { openSecurity } from '../../security/security.js';
+import { addressedTo, openSecurity } from '../../security/security.js';
 import type { CliIo } from '../io.js';
 import { commonSchema, openClient } from '../options.js';
 
@@ -56,7 +56,7 @@ export async function withTryKey<T>(
       api ??= open();
       const request = createRequester({
         ...(await api),
-        security: { ...security, keyFor: async () => ({ sim, target: sim, key }) },
+        security: addressedTo(security, { sim, target: sim, key }),
       });
       const options = { get: true, devicePort, timeout: `${milliseconds(timeout)}ms`, signal } as const;
       const { authentic } = await request(sim, 'ping', undefined, options);

@@ -3,8 +3,9 @@ import * as z from 'zod';
 import { SupersimError } from '../../../shared/errors.js';
 import { FLEET_KEY_BYTES, MAX_KID } from '../../../shared/oscore/identities.js';
 import { kidSchema } from '../../../shared/oscore/key-file.js';
+import { readBytes, readText } from '../../../shared/sqlite/columns.js';
 import { type KeyStore, unusableKeys } from '../store/key-store.js';
-import { readBytes, readRows, readText } from '../store/rows.js';
+import { readRows } from '../store/rows.js';
 
 /** A fleet key of this installation. */
 export interface FleetKey {

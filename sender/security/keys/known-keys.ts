@@ -6,10 +6,11 @@ import {
   operatorContext,
 } from '../../../shared/oscore/identities.js';
 import { allowSchema, deviceIdSchema, keyIdOf, kidSchema } from '../../../shared/oscore/key-file.js';
+import { readBytes, readJson, readText } from '../../../shared/sqlite/columns.js';
 import type { SqlValue } from '../../../shared/sqlite/native.js';
 import { evictOldest } from '../../base/evict-oldest.js';
 import { type KeyStore, unusableKeys } from '../store/key-store.js';
-import { readBytes, readJson, readRow, readRows, readText } from '../store/rows.js';
+import { readRow, readRows } from '../store/rows.js';
 import type { OperatorKey, SimNames } from './operator-key.js';
 
 /**

@@ -1,6 +1,7 @@
 import * as z from 'zod';
+import { readText } from '../../../shared/sqlite/columns.js';
 import type { KeyStore } from '../store/key-store.js';
-import { readRows, readText } from '../store/rows.js';
+import { readRows } from '../store/rows.js';
 import type { SimNames } from './operator-key.js';
 
 /** A SIM as the API knows it. */

@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import * as z from 'zod';
 import { SupersimError } from '../../../shared/errors.js';
+import { readText } from '../../../shared/sqlite/columns.js';
+import type { Installation } from './create-key-store.js';
 import { type KeyStore, unusableKeys } from './key-store.js';
-import { readRow, readText } from './rows.js';
+import { identifyMachine } from './machine.js';
+import { readRow } from './rows.js';
 
 const TAG_BYTES = 8;
 
@@ -15,8 +18,11 @@ const installationSchema = z.object({
   last: z.int().min(0),
 });
 
-/** Makes the random tag of a new installation. */
-export const newTag = (): string => randomBytes(TAG_BYTES).toString('hex');
+/** Makes an installation on this machine. @throws SupersimError `keys-unusable` when the machine has no id */
+export const newInstallation = (env: NodeJS.ProcessEnv): Installation => ({
+  machine: identifyMachine(env),
+  tag: randomBytes(TAG_BYTES).toString('hex'),
+});
 
 /**
  * Reads what the file says of the installation that it belongs to: its tag, its machine and its path, and the sequence

@@ -41,6 +41,7 @@ describe('the key of a SIM', () => {
     expect(await security.keyFor(ONE.sid, find)).toMatchObject({ key: { id: key.id, kid: key.kid } });
     expect(await security.keyFor('gateway-1', {})).toMatchObject({ sim: 'gateway-1', key: { id: key.id } });
     expect(await security.keyFor(ONE.iccid ?? '', {})).toMatchObject({ sim: ONE.sid, key: { id: key.id } });
+    expect(security.keyById(ONE.iccid ?? '', key.id)).toMatchObject({ sim: ONE.sid, target: ONE.sid });
     expect(asked).toEqual([]);
   });
 
@@ -81,19 +82,19 @@ describe('the key of a SIM', () => {
       code: 'key-revoked',
       message: expect.stringContaining('revoked'),
     });
-    expect(security.keyById(key.id)).toBeUndefined();
+    expect(security.keyById(ONE.sid, key.id)).toBeUndefined();
   });
 
   it('of the installation that the file was copied from protects nothing, nor does it go on with a request', async () => {
     const { security, find, makeKey } = setUp();
     const { store, change, key } = makeKey();
-    expect(security.keyById(key.id)).toMatchObject({ id: key.id });
+    expect(security.keyById(ONE.sid, key.id)).toMatchObject({ sim: ONE.sid, key: { id: key.id } });
     change(() => rebind(store, INSTALLATION));
     expect(await rejection(security.keyFor(ONE.sid, find))).toMatchObject({
       code: 'key-revoked',
       message: expect.stringContaining('copied'),
       remedy: expect.stringContaining('keys device'),
     });
-    expect(security.keyById(key.id)).toBeUndefined();
+    expect(security.keyById(ONE.sid, key.id)).toBeUndefined();
   });
 });
