@@ -1,6 +1,6 @@
 import type { SecurityContext } from '../../../shared/oscore/context.js';
 
-/** What a SIM is known by; whoever reports something of it knows some of these. */
+/** The names of a SIM. A callback, or a resource of the API, has some of them. */
 export interface SimNames {
   /** `HS…` */
   readonly sid?: string | undefined;
