@@ -263,7 +263,7 @@ describe('the client of the package coap', () => {
     const { handler, runs, release } = heldHandler();
     const { agent, endpoint } = await startAgent([handler]);
     const answer = ask(endpoint, { method: 'POST', pathname: '/hold' });
-    await expect.poll(() => agent.status().counters.sent, { timeout: 5000 }).toBe(1);
+    await expect.poll(() => agent.status().counters.sent).toBe(1);
     release();
     expect(String((await answer).payload)).toBe('released');
     await expect.poll(() => agent.status().counters.received).toBe(2);

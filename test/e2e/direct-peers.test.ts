@@ -111,7 +111,7 @@ describe.skipIf(needs('root', 'ip'))('messages to the gateway above the limit of
     const gateway = { address: '192.0.2.2' };
     const { socket, configure } = await startNetwork({ gateway, limits: { fromSimPerHour: 2 } });
     const ask = controlClient(socket);
-    await expect.poll(() => existsSync(socket), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(socket)).toBe(true);
     const send = (text: string) => {
       const body = { type: 'application/octet-stream', bytes: Buffer.from(text) };
       return ask('POST', '/events', sentEventSchema, { body });

@@ -49,7 +49,7 @@ async function killAndResume(
   const args = (...given: string[]) => [program('supersim'), 'broadcast', '--interval', '100ms', ...given];
   const list = writeFile(folder, 'sims.csv', 'gateway-1\n');
   const first = startProcess(process.execPath, args('relay.set', '--file', list, '--state', state), env);
-  await expect.poll(() => made.state.runs, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => made.state.runs).toBe(1);
   first.kill('SIGKILL');
   await first.ended;
   meanwhile(made);

@@ -5,7 +5,7 @@ import twilio from 'twilio';
 import { onTestFinished, vi } from 'vitest';
 import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback } from '../../loopback/index.js';
 
-const WAIT_MS = 5000;
+const WAIT_MS = 20_000;
 
 /** A queue whose items can be awaited; `what` names them in the error of a time-out. */
 export function inbox<T>(what: string, waitMs = WAIT_MS) {

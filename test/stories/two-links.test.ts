@@ -125,7 +125,7 @@ describe('an agent with two links', () => {
     expect(stage).toBeGreaterThanOrEqual(stages.length);
     expect([...runs.values()].every((times) => times === 1)).toBe(true);
     expect(runs.size).toBe(COMMANDS);
-    await expect.poll(() => agent.status().outbox?.entries, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => agent.status().outbox?.entries).toBe(0);
     expect(agent.status().outbox?.drops).toEqual({ count: 0, bytes: 0, expired: 0 });
     const ways = [...answered.values()].flatMap((sources) => [...sources]);
     expect(new Set(ways)).toEqual(new Set([address, modem.listens]));
@@ -148,11 +148,11 @@ describe('an agent with two links', () => {
     interfaces.cellular(false);
     await modem?.plug(false);
     // UDP checks its interface once a second; what it accepts meanwhile was sent.
-    await expect.poll(() => agent.status().link?.links.some(({ up }) => up), { timeout: 5000 }).toBe(false);
-    await expect.poll(() => agent.status().outbox?.entries, { timeout: 10_000 }).toBe(100);
+    await expect.poll(() => agent.status().link?.links.some(({ up }) => up)).toBe(false);
+    await expect.poll(() => agent.status().outbox?.entries).toBe(100);
     expect(await gateway.everythingSoFar()).toEqual([]);
     await modem?.plug(true);
-    await expect.poll(() => agent.status().outbox?.entries, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => agent.status().outbox?.entries).toBe(0);
     const replies = (await gateway.everythingSoFar()).map(({ bytes }) => JSON.parse(bytes.toString()));
     expect(replies.map(({ id }) => id).sort((a, b) => a - b)).toEqual(numbers);
   });
@@ -161,7 +161,7 @@ describe('an agent with two links', () => {
     const { agent, gateway, interfaces, modem } = await startAgent();
     const device = { address: modem?.listens ?? '', port: 6969 };
     interfaces.cellular(false);
-    await expect.poll(() => agent.status().link?.name, { timeout: 10_000 }).toBe('modem');
+    await expect.poll(() => agent.status().link?.name).toBe('modem');
     const status = agent.status();
     expect(status).toMatchObject({
       address: device.address,

@@ -10,7 +10,7 @@ import { temporaryFolder, writeFile } from './files.js';
 import { type Host, joinHosts, openHost } from './namespaces.js';
 import { program, type Running } from './process.js';
 
-const WAIT = { timeout: 15_000, interval: 50 };
+const WAIT = { timeout: 20_000, interval: 50 };
 const GATEWAY = '100.64.0.1';
 /** The SIM's address, and that of another customer's SIM. */
 export const SIM = '100.64.7.7';

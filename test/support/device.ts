@@ -15,7 +15,7 @@ import { byModem, startTestLoopback } from './round-trip.js';
 import type { StoryLink } from './story-links.js';
 import { openPeer, randomAddress } from './udp.js';
 
-const WAIT = { timeout: 10_000, interval: 5 };
+const WAIT = { timeout: 20_000, interval: 5 };
 
 export type Device = Awaited<ReturnType<typeof prepareDevice>>;
 

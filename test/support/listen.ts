@@ -6,7 +6,7 @@ import { reportError } from '../../sender/cli/exit.js';
 import { listen } from '../../sender/cli/listen.js';
 import { Sink } from '../sender/support.js';
 
-const ended = { timeout: 5000 };
+const ended = { timeout: 20_000 };
 
 /** `supersim listen` in this process; it ends with the test. */
 export function startListen(args: object, env: NodeJS.ProcessEnv) {

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
 
-const WAIT_MS = 15_000;
+const WAIT_MS = 30_000;
 const END_MS = 5000;
 
 /** A built program; `npm ci` builds it. */
@@ -20,7 +20,7 @@ export interface Running {
   readonly pid: number;
   /** All that it printed on stdout and stderr so far. */
   output(): string;
-  /** Waits until a line of its output fits, 15 s by default; fails with the whole output when none comes. */
+  /** Waits until a line of its output fits, 30 s by default; fails with the whole output when none comes. */
   line(fits: RegExp, waitMs?: number): Promise<string>;
   kill(signal: NodeJS.Signals): void;
   /** Its exit code, or the signal that ended it. */

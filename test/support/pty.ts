@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { temporaryFolder } from './files.js';
 import { PYTHON } from './needs.js';
 
-const WAIT_MS = 10_000;
+const WAIT_MS = 30_000;
 
 /**
  * Program that holds a pseudo-terminal with a link to its slave device: it writes its stdin to the device, and what

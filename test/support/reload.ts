@@ -68,7 +68,7 @@ export async function startReloadable(
   const agent = startProcess(process.execPath, command, environment(env));
   onTestFinished(() => agent.kill('SIGKILL'));
   await agent.line(/"agent started"/);
-  await expect.poll(() => existsSync(socket), { timeout: 10_000, interval: 10 }).toBe(true);
+  await expect.poll(() => existsSync(socket), { interval: 10 }).toBe(true);
   const ask = controlClient(socket);
   return {
     agent,

@@ -16,7 +16,7 @@ import type { StoryLink } from './story-links.js';
 import { randomAddress } from './udp.js';
 import { useModem } from './used-modem.js';
 
-const WAIT_MS = 5000;
+const WAIT_MS = 30_000;
 const UP_MS = 20_000;
 
 /**

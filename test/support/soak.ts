@@ -90,7 +90,7 @@ export async function soak(setup: SoakSetup) {
   const seconds = (performance.now() - startedAt) / 1000;
 
   // A copy that is still on its way must not run either.
-  await vi.waitFor(() => expect(loopback.faults().inFlight).toBe(0), { timeout: 10_000 });
+  await vi.waitFor(() => expect(loopback.faults().inFlight).toBe(0), { timeout: 20_000 });
   await delay(ON_THE_WIRE_MS);
   await agent.stop();
   const { received } = agent.status().counters;

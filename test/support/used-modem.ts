@@ -9,7 +9,7 @@ const SET_UP: Readonly<Record<DialectName, string>> = {
   simcom7080: 'AT+CGDCONT=1,"IP","super";+CNMP=38;+CMNB=1\r',
   ublox: 'AT+CGDCONT=1,"IP","super";+URAT=7\r',
 };
-const WAIT = { timeout: 10_000, interval: 5 };
+const WAIT = { timeout: 20_000, interval: 5 };
 
 /** Registers the loopback's new modem and sets it up, as an earlier use would have: an agent is up sooner. */
 export async function useModem(loopback: Loopback): Promise<void> {

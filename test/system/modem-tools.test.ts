@@ -62,7 +62,7 @@ describe.skipIf(needs('node-pty'))('the modem of an agent that runs', { timeout:
     const { agent, command, run, loopback } = await startAgent(dialect);
     for (const payload of PAYLOADS) await command(payload);
     await agent.line(/"id":"8"/);
-    await expect.poll(() => loopback.counters.fromSim, { timeout: 10_000 }).toBeGreaterThanOrEqual(3);
+    await expect.poll(() => loopback.counters.fromSim).toBeGreaterThanOrEqual(3);
     const shown = await run('log', '--payloads');
     const hidden = await run('log');
     const open = await replay(dialect, shown.stdout);

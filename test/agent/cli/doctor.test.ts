@@ -135,7 +135,7 @@ describe('supersim-agent doctor', () => {
       const child = spawn('python3', ['-c', script, ...args], {
         stdio: ['ignore', 'pipe', 'ignore'],
         env: environment(extra),
-        timeout: 15_000,
+        timeout: 40_000,
       });
       return text(child.stdout);
     };
@@ -184,7 +184,7 @@ describe('supersim-agent doctor --bundle', () => {
       await startAgent(config, /"modem up"/);
       const client = new IpCommandClient({ accountSid, authToken, baseUrl: url });
       await client.create({ sim: modem?.simName ?? '', payload: `#1 echo ${PAYLOAD}`, devicePort: 6969 });
-      await expect.poll(() => counters.fromSim > 0 || counters, { timeout: 10_000 }).toBe(true);
+      await expect.poll(() => counters.fromSim > 0 || counters).toBe(true);
       const hex = Buffer.from(PAYLOAD).toString('hex');
       const messages = [
         `{"level":"error","msg":"it failed with env-secret-1","error":"password=log-secret-5"}`,

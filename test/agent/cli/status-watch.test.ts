@@ -10,7 +10,7 @@ import { program, startProcess } from '../../support/process.js';
 import { linkPath, openPty } from '../../support/pty.js';
 import { environment, startAgent } from './support.js';
 
-const WAIT = { timeout: 15_000, interval: 20 };
+const WAIT = { timeout: 20_000, interval: 20 };
 
 const watching = (socket: string, ...more: readonly string[]) => [
   program('supersim-agent'),

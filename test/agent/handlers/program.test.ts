@@ -23,7 +23,7 @@ async function abortOnceStarted(script: string): Promise<unknown> {
     {},
     contextFor({}, controller.signal),
   ).catch((error: unknown) => error);
-  await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('started');
+  await expect.poll(() => readdirSync(folder)).toContain('started');
   controller.abort();
   return run;
 }

@@ -53,7 +53,7 @@ export function watchProcesses(): void {
   });
   afterEach(async () => {
     try {
-      await expect.poll(markedProcesses, { message: 'processes left behind', timeout: 5000 }).toEqual([]);
+      await expect.poll(markedProcesses, { message: 'processes left behind' }).toEqual([]);
     } finally {
       for (const pid of markedProcesses()) process.kill(pid, 'SIGKILL');
     }

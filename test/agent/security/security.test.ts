@@ -59,7 +59,7 @@ async function settle(promise: Promise<unknown>): Promise<void> {
   void promise.then(() => {
     isSettled = true;
   });
-  await vi.waitFor(() => expect(isSettled).toBe(true), { timeout: 10_000 });
+  await vi.waitFor(() => expect(isSettled).toBe(true), { timeout: 20_000 });
 }
 
 /** Has a request accepted, by Echo where that is needed. */

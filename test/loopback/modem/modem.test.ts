@@ -14,7 +14,7 @@ async function start(modem: ModemInput, options: LoopbackOptions = {}) {
   const loopback = await startAny({ modem, ...options });
   const { modem: running } = loopback;
   if (running === undefined) throw new Error('there is no modem');
-  await vi.waitFor(() => expect(running.status().attached).toBe(true), { timeout: 5000, interval: 5 });
+  await vi.waitFor(() => expect(running.status().attached).toBe(true), { timeout: 20_000, interval: 5 });
   await loopback.events.take((event) => event.type === 'sim' && event.state === 'active');
   return { loopback, modem: running, port: openPort(running.path ?? '') };
 }
@@ -151,14 +151,14 @@ describe('the SIM of a virtual modem', () => {
     expect(state()).toBe('detached');
     loopback.setSimState('active', 'modem-1');
     expect(state()).toBe('detached');
-    await vi.waitFor(() => expect(state()).toBe('active'), { timeout: 5000, interval: 5 });
+    await vi.waitFor(() => expect(state()).toBe('active'), { timeout: 20_000, interval: 5 });
     loopback.modem?.setRegistration('denied');
     expect(state()).toBe('detached');
     const { sid } = await client(loopback).ipCommands.create({ sim: 'modem-1', devicePort: 6969, payload: 'x' });
     const failed = await loopback.events.take((event) => event.type === 'command' && event.command.status === 'failed');
     expect(failed).toMatchObject({ command: { sid }, errorCode: 83401 });
     loopback.modem?.setRegistration('roaming');
-    await vi.waitFor(() => expect(state()).toBe('active'), { timeout: 5000, interval: 5 });
+    await vi.waitFor(() => expect(state()).toBe('active'), { timeout: 20_000, interval: 5 });
     loopback.setSimState('inactive', 'modem-1');
     loopback.modem?.setRegistration('idle');
     expect(state()).toBe('inactive');
@@ -265,7 +265,7 @@ describe('the tty of a virtual modem', () => {
     const again = openPort(link);
     await again.readThrough('+QIND: SMS DONE\r\n');
     expect(await again.ask('AT\r')).toContain('AT\r\r\nOK\r\n');
-    await vi.waitFor(() => expect(modem.status().registration).toBe('home'), { timeout: 5000, interval: 5 });
+    await vi.waitFor(() => expect(modem.status().registration).toBe('home'), { timeout: 20_000, interval: 5 });
   });
 
   test('vanishes again when it is unplugged while it comes back', async () => {
@@ -296,7 +296,7 @@ describe('the tty of a virtual modem', () => {
     await port.ask('ATE0\r');
     modem.setFaults({ resetAfterSent: 9 });
     expect(await port.ask('AT+CSQ\r', 'never')).toBe('\r\n+CSQ: 2');
-    await vi.waitFor(() => expect(modem.status().attached).toBe(true), { timeout: 5000, interval: 5 });
+    await vi.waitFor(() => expect(modem.status().attached).toBe(true), { timeout: 20_000, interval: 5 });
     const again = openPort(modem.path ?? '');
     modem.setFaults({ resetAfterHeard: 3 });
     again.write(Buffer.from('AT+CSQ\r'));
@@ -371,7 +371,7 @@ describe('/loopback/modem', () => {
     await control(started, 'POST', '', { action: 'drop-context' });
     await port.readThrough('+QIURC: "pdpdeact",1\r\n');
     await control(started, 'POST', '', { action: 'garbage' });
-    await vi.waitFor(() => expect(port.read()?.length).toBeGreaterThan(0), { timeout: 5000, interval: 5 });
+    await vi.waitFor(() => expect(port.read()?.length).toBeGreaterThan(0), { timeout: 20_000, interval: 5 });
     expect(await control(started, 'PUT', '', { registration: 'searching' })).toMatchObject({
       body: { registration: 'searching', attached: false },
     });

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { systemCodeOf } from '../../../shared/errors.js';
 
-const WAIT_MS = 5000;
+const WAIT_MS = 20_000;
 
 /** Opens a tty as a program opens a serial port, without setting anything. */
 export function openPort(path: string) {

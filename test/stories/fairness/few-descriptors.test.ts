@@ -56,7 +56,7 @@ describe.skipIf(needs('prlimit'))('an agent that has no file descriptors left', 
     await expect(status()).rejects.toMatchObject({ code: expect.stringMatching(/^control-/) });
     leaveDescriptors(agent.pid);
     await peer.send('#2 agent.restart', device.endpoint);
-    await expect.poll(() => existsSync(proof), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(proof)).toBe(true);
     expect(await status()).toMatchObject({ pid: agent.pid });
   });
 });

@@ -34,14 +34,14 @@ async function startBusy(addresses: number) {
   for (let number = 0; number < 2 * (LIMITS.running + LIMITS.waiting); number++)
     for (const each of greedy) await each.send(`#${number} hang`, to);
   const counters = () => agent.status().counters;
-  await expect.poll(() => counters().outcomes.refused, { timeout: 15_000 }).toBeGreaterThan(0);
+  await expect.poll(() => counters().outcomes.refused).toBeGreaterThan(0);
   const peer = await openPeer();
   return { agent, to, peer, ask: (request: string | Buffer) => peer.ask(request, to) };
 }
 
 async function startFull() {
   const started = await startBusy(GREEDY);
-  await expect.poll(() => started.agent.status().running, { timeout: 15_000 }).toBe(LIMITS.running);
+  await expect.poll(() => started.agent.status().running).toBe(LIMITS.running);
   return started;
 }
 

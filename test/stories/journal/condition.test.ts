@@ -36,7 +36,7 @@ describe.skipIf(needs('root'))('an agent whose disk is full', () => {
     await rest(6000);
     expect(agent.status().journal?.writable).toBe(false);
     rmSync(join(folder, 'filler'));
-    await expect.poll(() => agent.status().journal?.writable, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => agent.status().journal?.writable).toBe(true);
     expect(await health()).toMatchObject({ result: { journal: 'ok' } });
     expect(await ask('#1000 once')).toBe('#1000 ok ran');
   }, 60_000);

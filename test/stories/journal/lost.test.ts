@@ -100,7 +100,7 @@ describe('a journal whose files are lost while the agent runs', () => {
   it('is written again also while no command comes', async () => {
     const { folder, database, seen, setup } = await startUsed();
     rmSync(folder, { recursive: true });
-    await expect.poll(() => database.status.rewritten, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => database.status.rewritten).toBe(1);
     const after = await startWired({ ...setup, folder: asAfterKill(folder) });
     expect(await repeatAll(after)).toEqual({ 'repeat ok': WITH_REPLY, 'repeat forgotten ok': COMMANDS - WITH_REPLY });
     expect(seen).toHaveLength(COMMANDS);

@@ -82,7 +82,7 @@ describe('supersim listen', () => {
     const bytes = await emit('door.opened');
     await listening.line(0);
     for (let copy = 0; copy < 3; copy++) await inject(bytes);
-    await expect.poll(() => listening.stderr.text, { timeout: 5000 }).toMatch(REPEATED);
+    await expect.poll(() => listening.stderr.text).toMatch(REPEATED);
     await emit('door.closed');
     await listening.line(1);
     expect(read(listening)).toMatchObject([{ event: 'door.opened' }, { event: 'door.closed' }]);
@@ -98,7 +98,7 @@ describe('supersim listen', () => {
     await first.code;
     const second = await byWebhooks();
     await inject(bytes);
-    await expect.poll(() => second.stderr.text, { timeout: 5000 }).toMatch(REPEATED);
+    await expect.poll(() => second.stderr.text).toMatch(REPEATED);
     await emit('door.closed');
     await second.line(0);
     expect(read(second)).toMatchObject([{ event: 'door.closed', fresh: true }]);
@@ -109,12 +109,12 @@ describe('supersim listen', () => {
     const [webhooks, list] = [await byWebhooks(), await byPolling()];
     const both = () => [webhooks, list].flatMap(read);
     for (const event of ['one', 'two', 'three']) await emit(event);
-    await expect.poll(both, { timeout: 5000 }).toHaveLength(3);
+    await expect.poll(both).toHaveLength(3);
     webhooks.stop();
     await webhooks.code;
     // Only the list has it; what came before has been read then.
     await emit('four');
-    await expect.poll(both, { timeout: 5000 }).toHaveLength(4);
+    await expect.poll(both).toHaveLength(4);
     for (const event of ['one', 'two', 'three', 'four']) {
       expect(both()).toContainEqual(expect.objectContaining({ event, authentic: true }));
     }
@@ -156,12 +156,12 @@ describe('supersim watch', () => {
       abort.abort();
       await watching;
     });
-    await expect.poll(() => stderr.text, { timeout: 5000 }).toContain('watching');
+    await expect.poll(() => stderr.text).toContain('watching');
     await emit('door.opened', { door: 3 });
     await emit('door.closed');
     await inject('{"event":"forged"}');
     const lines = () => stdout.text.split('\n').slice(json ? 0 : 1, -1);
-    await expect.poll(lines, { timeout: 5000 }).toHaveLength(3);
+    await expect.poll(lines).toHaveLength(3);
     if (json) {
       expect(lines().map((line) => JSON.parse(line))).toMatchObject([
         {
@@ -180,7 +180,7 @@ describe('supersim watch', () => {
     }
     const listening = await byPolling();
     await emit('door.opened again');
-    await expect.poll(lines, { timeout: 5000 }).toHaveLength(4);
+    await expect.poll(lines).toHaveLength(4);
     await listening.line(0);
     expect(read(listening)).toMatchObject([{ event: 'door.opened again', authentic: true }]);
   });

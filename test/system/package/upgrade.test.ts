@@ -69,7 +69,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap', 'dpkg-deb', 'history back
       await gateway.send('#7 count');
       await gateway.reply(/^#7 ok counted/);
       await linkDown(box);
-      await expect.poll(status, { timeout: 15_000 }).toMatchObject({ link: { links: [{ up: false }] } });
+      await expect.poll(status).toMatchObject({ link: { links: [{ up: false }] } });
       const event = ['supersim-agent', 'send', '--json', 'door.opened', '{"door":3}'];
       expect(await box.done(event)).toMatch(/^waiting: .*on the disk$/);
 

@@ -117,12 +117,12 @@ describe.skipIf(needs('root', 'ip', 'nft', 'setpriv', 'bash'))(
     it('are seen by the agent itself: its status says whether a local user’s datagram arrives', async () => {
       const scene = await openAttackScene();
       const enforcement = async () => (await scene.status()).interface?.enforcement;
-      await expect.poll(enforcement, { timeout: 10_000 }).toBe('not-enforced');
+      await expect.poll(enforcement).toBe('not-enforced');
       await scene.agent.line(/device ports: open to other interfaces/);
       await scene.secure();
       // The agent tests again when its address was away. The unit has loaded nothing, so it cannot tell whose rules these are.
       await scene.replugModem();
-      await expect.poll(enforcement, { timeout: 10_000 }).toBe('unknown');
+      await expect.poll(enforcement).toBe('unknown');
       await scene.agent.line(/device ports: closed to this host/);
     });
   },

@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { NUMBER_FILES } from '../../../agent/security/number-files.js';
 import { WINDOW_FILE } from '../../../agent/security/window-file.js';
+import { systemCodeOf } from '../../../shared/errors.js';
 import type { SeededRandom } from '../../support/seed.js';
 
 type Change = (path: string, random: SeededRandom) => void;
@@ -46,7 +47,15 @@ const changeDigit: Change = (path, { integer }) => {
 
 const remove: Change = (path) => rmSync(path, { force: true });
 
-const contentOf = (path: string): Buffer => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
+/** Content of a file; empty when there is none, also when an agent that runs takes it away meanwhile. */
+function contentOf(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+}
 
 /** What is done to a state folder. */
 export interface Damage {
@@ -83,7 +92,10 @@ const truncateOthers: Damage = {
   losesWindows: true,
   inflict(folder, random) {
     const others = readdirSync(folder).filter((name) => !NUMBER_FILES.some((file) => file === name));
-    for (const path of others.map((name) => join(folder, name))) if (statSync(path).isFile()) truncate(path, random);
+    for (const path of others.map((name) => join(folder, name))) {
+      // An agent that runs may have taken it away.
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) truncate(path, random);
+    }
   },
 };
 

@@ -42,7 +42,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
     const systemctl = (...args: string[]) => box.done(['systemctl', ...args]);
     const show = async (unit: string, name: string) => systemctl('show', '--value', `--property=${name}`, unit);
     const enforcement = async () => /^interface +(.*)$/m.exec(await box.done([AGENT, 'status']))?.[1] ?? '';
-    const becomes = (wanted: RegExp) => expect.poll(enforcement, { timeout: 15_000, interval: 200 }).toMatch(wanted);
+    const becomes = (wanted: RegExp) => expect.poll(enforcement, { interval: 200 }).toMatch(wanted);
     const examine = async (user: string) => {
       const { findings }: Report = JSON.parse((await box.run([AGENT, 'doctor', '--json'], { user })).stdout);
       return findings.filter(({ check }) => check === 'interface-rules');
@@ -81,7 +81,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
       box.write('/etc/systemd/system/boot.target', `[Unit]\nWants=${AGENT}.service ${RULES_UNIT} ${NFTABLES}\n`);
       await systemctl('daemon-reload');
       await systemctl('start', 'boot.target');
-      await expect.poll(() => show(AGENT, 'ActiveState'), { timeout: 15_000 }).toBe('active');
+      await expect.poll(() => show(AGENT, 'ActiveState')).toBe('active');
       expect(await hasTable('filter')).toBe(true);
       expect(await isLoaded()).toBe(true);
       const start = async (unit: string) => Number(await show(unit, 'ExecMainStartTimestampMonotonic'));

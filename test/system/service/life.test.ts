@@ -46,14 +46,14 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))(
     afterAll(() => box.stop());
 
     const state = () => property(box, 'ActiveState');
-    const becomes = (wanted: string) => expect.poll(state, { timeout: 15_000, interval: 100 }).toBe(wanted);
+    const becomes = (wanted: string) => expect.poll(state, { interval: 100 }).toBe(wanted);
     const runs = () => (existsSync(box.path(RUNS)) ? box.read(RUNS).split('\n').slice(0, -1) : []);
     const results = async () => [await property(box, 'Result'), await property(box, 'ExecMainStatus')];
     const processes = async () => (await box.done(['sh', '-c', 'cat /proc/[0-9]*/comm'])).split('\n');
     /** The line of `systemctl status` with what the agent tells. */
     const status = async () => /^ +Status: "(.*)"$/m.exec((await box.run(['systemctl', 'status', AGENT])).stdout)?.[1];
     const logged = async (text: string) => (await box.journal(AGENT)).some((line) => line.includes(text));
-    const comesToLog = (text: string) => expect.poll(() => logged(text), { timeout: 15_000, interval: 100 }).toBe(true);
+    const comesToLog = (text: string) => expect.poll(() => logged(text), { interval: 100 }).toBe(true);
 
     it('becomes active when a probe has come back through its pipeline, and not before', async () => {
       const gateway = await openGateway(box);

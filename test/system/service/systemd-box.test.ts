@@ -39,7 +39,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     await running.line(/started/);
     running.kill('SIGKILL');
     const sleepers = async () => (await box.run(['sh', '-c', 'grep -l ^sleep /proc/[0-9]*/comm'])).stdout;
-    await expect.poll(sleepers, { timeout: 5000 }).toBe('');
+    await expect.poll(sleepers).toBe('');
   });
 
   it('runs services, and keeps their journal', async () => {
@@ -101,7 +101,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('a box with systemd', ()
     const init = await running.line(/^\d+$/);
     expect([keeper, init].map(isAlive)).toEqual([true, true]);
     running.kill('SIGKILL');
-    await expect.poll(() => [keeper, init].map(isAlive), { timeout: 10_000 }).toEqual([false, false]);
+    await expect.poll(() => [keeper, init].map(isAlive)).toEqual([false, false]);
     // The folder's name tells the keeper; another test's may be there.
     expect(readdirSync('/var/tmp')).not.toContain(`systemd-box.${keeper}`);
   });

@@ -124,7 +124,7 @@ describe.skipIf(needs('python3'))('supersim-agent modem at on a terminal', () =>
     const ended = new Promise((resolve) => child.once('close', resolve));
     const shown = () => terminal.received().toString();
     const count = (text: string) => shown().split(text).length - 1;
-    const until = (fits: () => boolean) => expect.poll(() => fits() || shown(), { timeout: 10_000 }).toBe(true);
+    const until = (fits: () => boolean) => expect.poll(() => fits() || shown()).toBe(true);
 
     await until(() => shown().includes('AT> '));
     terminal.send('AT+CGMM\r');

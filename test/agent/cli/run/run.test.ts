@@ -19,7 +19,7 @@ function heldProgram() {
   );
   return {
     config: `handlers: {hold: {program: [${script}], directory: ${folder}}}`,
-    running: () => expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running'),
+    running: () => expect.poll(() => readdirSync(folder)).toContain('running'),
     pid: () => readFileSync(join(folder, 'pid'), 'utf8').trim(),
     release: () => writeFileSync(join(folder, 'go'), ''),
   };
@@ -171,7 +171,7 @@ it('supersim-agent run leaves no program running after an uncaught exception', a
   await peer.send('#2 stray', device);
   expect(await agent.ended).toBe(1);
   expect(agent.output()).toContain('uncaught exception');
-  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
+  await expect.poll(() => commandOf(pid)).toBeUndefined();
 });
 
 it('supersim-agent try leaves no program running when it is interrupted', async () => {
@@ -183,7 +183,7 @@ it('supersim-agent try leaves no program running when it is interrupted', async 
   tried.kill('SIGINT');
   expect(await tried.ended).toBe(1);
   expect(tried.output()).toContain('handler-failed');
-  await expect.poll(() => commandOf(pid), { timeout: 5000 }).toBeUndefined();
+  await expect.poll(() => commandOf(pid)).toBeUndefined();
 });
 
 describe('supersim-agent run on a signal', () => {
@@ -211,7 +211,7 @@ describe('supersim-agent run on a signal', () => {
     const config = `limits: {stop: 0s}\nhandlers: {hang: {program: [${script}], directory: ${folder}}}`;
     const { agent, peer, device } = await startAgent(config);
     await peer.send('#1 hang', device);
-    await expect.poll(() => readdirSync(folder), { timeout: 5000 }).toContain('running');
+    await expect.poll(() => readdirSync(folder)).toContain('running');
     agent.kill('SIGTERM');
     expect((await peer.next()).bytes.toString()).toMatch(/^#1 error handler-failed /);
     expect(await agent.ended).toBe(0);

@@ -51,7 +51,7 @@ async function startBoth(options: Partial<FailoverOptions> = {}) {
       new Promise<Error | undefined>((done) => failover.send(Buffer.from(text), destination, 6969, done, via)),
     /** Returns the source address of the next datagram to the gateway. */
     from: async () => (await gateway.next()).source.address,
-    inUse: (link: string) => expect.poll(() => failover.link().name, { timeout: 10_000 }).toBe(link),
+    inUse: (link: string) => expect.poll(() => failover.link().name).toBe(link),
   };
 }
 
@@ -206,7 +206,7 @@ describe('a switch of the link', () => {
     const before = performance.now();
     route.gone = 'the cable is cut';
     // The modem is not in use, but may be recovered.
-    await expect.poll(() => modem.interruptions, { timeout: 5000, interval: 20 }).toEqual([false, true]);
+    await expect.poll(() => modem.interruptions, { interval: 20 }).toEqual([false, true]);
     // The interface may just be coming up by the same modem.
     expect(performance.now() - before).toBeGreaterThan(1000);
     await modem.plug(true);

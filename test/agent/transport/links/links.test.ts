@@ -178,7 +178,7 @@ describe('a change of the links', () => {
     await transport.start(() => undefined);
     expect(transport.address()).toBeUndefined();
     await transport.change(configure({ interface: 'lo' }));
-    await expect.poll(() => transport.address(), { timeout: 5000 }).toBe('127.0.0.1');
+    await expect.poll(() => transport.address()).toBe('127.0.0.1');
   });
 
   it('to UDP with its port in use fails, and changes nothing', async () => {

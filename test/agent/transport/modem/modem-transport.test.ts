@@ -11,7 +11,7 @@ import { needs } from '../../../support/needs.js';
 
 const PIN = '1234';
 /** Generous: a port that disappears is noticed within a second, but other programs may keep the machine busy. */
-const WAIT = { timeout: 10_000 };
+const WAIT = { timeout: 20_000 };
 
 describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, () => {
   test('enters a correct PIN whenever the SIM lost its power, and stores it nowhere', async () => {
@@ -122,14 +122,14 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
   test('makes the settings that another host has changed', async () => {
     const link = await makeModemLink('quectel', { modem: { quirks: { model: 'EC200U' } } });
     const host = await openPortSession({ path: link.path, baudRate: 115_200, flowControl: 'none' });
-    await expect.poll(() => host.run(probeAt()).catch(() => false), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => host.run(probeAt()).catch(() => false)).toBe(true);
     for (const command of [
       ...['AT+CGDCONT=1,"IP","super"', 'AT+CFUN=0', 'AT+CFUN=1', 'AT+QICFG="dataformat",0,1', 'AT+QICFG="viewmode",1'],
       ...['AT+QICFG="udp/readmode",1', 'AT+QURCCFG="urcport","usbmodem"'],
     ]) {
       expect((await host.run(attempt(command, 5000))).ok, command).toBe(true);
     }
-    await expect.poll(async () => (await host.run(attempt('AT+QIACT=1', 5000))).ok, { timeout: 5000 }).toBe(true);
+    await expect.poll(async () => (await host.run(attempt('AT+QIACT=1', 5000))).ok).toBe(true);
     await host.run(attempt('AT+QIOPEN=1,0,"UDP SERVICE","127.0.0.1",0,6969,1', 5000));
     await host.close();
     await link.start();
@@ -149,7 +149,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
       expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
       if (sends === 2) await expect.poll(rungs, WAIT).toMatchObject({ socket: 1, context: 0 });
     }
-    await expect.poll(rungs, { timeout: 10_000 }).toMatchObject({ socket: 1, context: 1 });
+    await expect.poll(rungs).toMatchObject({ socket: 1, context: 1 });
     link.modem.setFaults({});
     await link.up();
     expect(await link.send(Buffer.from('y'))).toBeUndefined();
@@ -159,7 +159,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const link = await startModemLink('quectel');
     const { polls } = link.transport.counts();
     link.modem.setFaults({ errors: { 'AT+CGPADDR': { cme: 100, on: [1] } } });
-    await expect.poll(() => link.transport.counts().polls, { timeout: 10_000 }).toBeGreaterThan(polls + 3);
+    await expect.poll(() => link.transport.counts().polls).toBeGreaterThan(polls + 3);
     expect(link.transport.counts().rungs.context).toBe(0);
     expect(link.isUp()).toBe(true);
   });

@@ -7,7 +7,7 @@ import { openTty } from '../../../../loopback/modem/tty/pty.js';
 import { openPort } from '../port.js';
 
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-const WAIT_MS = 5000;
+const WAIT_MS = 20_000;
 
 /** Opens a terminal, which is closed at the end of the test. */
 async function open() {

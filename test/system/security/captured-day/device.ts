@@ -12,7 +12,7 @@ import { program, type Running, startProcess } from '../../../support/process.js
 
 /** How much faster the agent's wall clock runs: after a kill it waits 80 ms for it instead of 8 s. */
 const CLOCK_RATE = 100;
-const WAIT = { timeout: 10_000, interval: 5 };
+const WAIT = { timeout: 20_000, interval: 5 };
 
 /** The device of a SIM: the agent as it is shipped, with the handlers of vault-handlers.mjs. It can be started again. */
 export function prepareVault(loopback: Loopback, address: string, keys: ConfigInput) {

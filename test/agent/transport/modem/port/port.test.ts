@@ -35,9 +35,7 @@ async function open(path: string, options: Partial<PortOptions> = {}) {
     errors,
     data: () => Buffer.concat(chunks),
     until: (fits: () => boolean) =>
-      expect
-        .poll(fits, { timeout: 10_000, interval: 20, message: `so far: ${Buffer.concat(chunks).toString('hex')}` })
-        .toBe(true),
+      expect.poll(fits, { interval: 20, message: `so far: ${Buffer.concat(chunks).toString('hex')}` }).toBe(true),
   };
 }
 

@@ -22,7 +22,7 @@ function keep(path: string) {
   onTestFinished(() => port.close());
   // The events are part of the comparison, so that a time-out shows them.
   const until = (fits: () => boolean) =>
-    expect.poll(() => (fits() ? 'fits' : events.join(', ')), { timeout: 10_000, interval: 20 }).toBe('fits');
+    expect.poll(() => (fits() ? 'fits' : events.join(', ')), { interval: 20 }).toBe('fits');
   return {
     port,
     recording,
