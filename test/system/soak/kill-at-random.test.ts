@@ -118,8 +118,10 @@ it(`${KILLS} times kill -9 at random moments: nothing runs twice, and every call
   expect(wrong).toEqual([]);
   // Nothing else ran.
   expect([...runs.keys()].filter((number) => !all.some((one) => one.number === number))).toEqual([]);
-  const share = (summary: string) => all.filter(({ end }) => end.summary.endsWith(summary)).length / all.length;
-  expect(share('done')).toBeGreaterThanOrEqual(0.9);
+  const count = (summary: string) => all.filter(({ end }) => end.summary.endsWith(summary)).length;
+  // How many depends on how fast the machine starts an agent; a kill interrupts at most one command of each caller.
+  expect(count('done')).toBeGreaterThan(all.length / 2);
+  expect(count('interrupted')).toBeLessThanOrEqual(KILLS * CALLERS);
   // Otherwise the kills have met nothing.
-  expect(share('interrupted')).toBeGreaterThan(0);
+  expect(count('interrupted')).toBeGreaterThan(0);
 }, 400_000);
