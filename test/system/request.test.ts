@@ -223,7 +223,7 @@ describe.each(LINKS)('by %s', (link) => {
     const before = runs.count;
     loopback.setFaults({ loss: 0.2, duplicate: 0.1, reorder: 0.1, reorderDelay: '20ms' });
     const results = await Promise.all(
-      Array.from({ length: 40 }, (_, channel) => request('relay.set', { channel, on: true }, { timeout: '15s' })),
+      Array.from({ length: 40 }, (_, channel) => request('relay.set', { channel, on: true }, { timeout: '40s' })),
     );
     for (const [channel, result] of results.entries()) {
       if (result.outcome === 'done') expect(result.result).toEqual({ channel, on: true });
