@@ -10,23 +10,19 @@ const reports = readdirSync(folder).map((name) => JSON.parse(readFileSync(join(f
 const MAX_MESSAGE_LENGTH = 1_500;
 
 const sum = (figure) => reports.reduce((total, report) => total + report[figure], 0);
-for (const file of reports.flatMap((report) => report.testResults)) {
-  for (const { status, fullName, failureMessages } of file.assertionResults) {
-    if (status !== 'failed') continue;
-    console.log(`failed: ${file.name}: ${fullName}\n${failureMessages.join('\n').slice(0, MAX_MESSAGE_LENGTH)}`);
-  }
+const files = reports.flatMap((report) => report.testResults);
+const tests = files.flatMap((file) => file.assertionResults.map((test) => ({ ...test, file: file.name })));
+const print = (what, message) => console.log(`${what}\n${message.slice(0, MAX_MESSAGE_LENGTH)}`);
+
+for (const { status, file, fullName, failureMessages } of tests) {
+  if (status === 'failed') print(`failed: ${file}: ${fullName}`, failureMessages.join('\n'));
 }
-const skipped = reports.flatMap((report) =>
-  report.testResults.flatMap((file) =>
-    file.assertionResults.filter(({ status }) => !['passed', 'failed'].includes(status)),
-  ),
-);
+const skipped = tests.filter(({ status }) => !['passed', 'failed'].includes(status));
 for (const test of skipped) console.log(`skipped, which counts as failed: ${test.fullName}`);
-const brokenFiles = reports.flatMap((report) =>
-  report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0),
+const brokenFiles = files.filter(
+  ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
 );
-for (const file of brokenFiles)
-  console.log(`did not run: ${file.name}\n${(file.message ?? '').slice(0, MAX_MESSAGE_LENGTH)}`);
+for (const { name, message = '' } of brokenFiles) print(`did not run: ${name}`, message);
 const failed = sum('numFailedTests') + skipped.length + brokenFiles.length;
 if (failed > 0 || sum('numPassedTests') === 0) process.exitCode = 1;
 console.log(`${sum('numPassedTests')} passed, ${failed} failed`);

@@ -4,8 +4,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import twilio from 'twilio';
 import { onTestFinished, vi } from 'vitest';
 import { type Loopback, type LoopbackEvent, type LoopbackOptions, startLoopback } from '../../loopback/index.js';
-
-const WAIT_MS = 20_000;
+import { WAIT_MS } from '../support/wait.js';
 
 /** A queue whose items can be awaited; `what` names them in the error of a time-out. */
 export function inbox<T>(what: string, waitMs = WAIT_MS) {

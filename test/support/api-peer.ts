@@ -5,9 +5,9 @@ import { payloadBytes } from '../../shared/ip-command.js';
 import { GATEWAY_ADDRESS, GATEWAY_PORT } from '../../shared/limits.js';
 import { inbox } from '../loopback/support.js';
 import type { Peer } from './caller.js';
+import { WAIT_MS } from './wait.js';
 
 /** A modem may still have to be brought up. */
-const WAIT_MS = 30_000;
 
 /** Who commands a SIM's device through the API: each datagram that is sent is a to_sim command, each that comes a from_sim one. */
 export function openApiPeer(loopback: Loopback, sim = 'gateway-1'): Peer {

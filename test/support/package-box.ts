@@ -22,8 +22,7 @@ export async function bootPackageBox(folder: string) {
     /** A property of the service. */
     show: (property: string) => systemctl('show', '--value', `--property=${property}`, SERVICE),
     /** Waits until the agent answers. */
-    started: () =>
-      expect.poll(() => box.run(['supersim-agent', 'status']), { timeout: 20_000 }).toMatchObject({ code: 0 }),
+    started: () => expect.poll(() => box.run(['supersim-agent', 'status'])).toMatchObject({ code: 0 }),
     /** Whose files are, and their permissions: `root:root 644`, a line each. */
     permissions: (...files: string[]) => box.done(['stat', '--format=%U:%G %a', ...files]),
     /** The line that the agent logged at its last start. */

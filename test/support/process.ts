@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
+import { WAIT_MS } from './wait.js';
 
-const WAIT_MS = 30_000;
 const END_MS = 5000;
 
 /** A built program; `npm ci` builds it. */

@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import * as z from 'zod';
 import { DEBIANS_PYTHON } from './needs.js';
-
-const WAIT_MS = 30_000;
+import { WAIT_MS } from './wait.js';
 
 /**
  * Reads the text format with Prometheus's own Python library; and again as OpenMetrics, whose parser is the strict one:

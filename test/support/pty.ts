@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { temporaryFolder } from './files.js';
 import { PYTHON } from './needs.js';
-
-const WAIT_MS = 30_000;
+import { WAIT_MS } from './wait.js';
 
 /**
  * Program that holds a pseudo-terminal with a link to its slave device: it writes its stdin to the device, and what

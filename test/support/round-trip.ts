@@ -15,8 +15,8 @@ import { linkPath } from './pty.js';
 import type { StoryLink } from './story-links.js';
 import { randomAddress } from './udp.js';
 import { useModem } from './used-modem.js';
+import { WAIT_MS } from './wait.js';
 
-const WAIT_MS = 30_000;
 const UP_MS = 20_000;
 
 /**

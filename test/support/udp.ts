@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
 import { onTestFinished } from 'vitest';
 import type { Endpoint } from '../../agent/transport/endpoint.js';
-
-const WAIT_MS = 30_000;
+import { WAIT_MS } from './wait.js';
 
 /** A loopback address that no other test has, in this run or in another at the same time. */
 export const randomAddress = (): string => `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;

@@ -2,8 +2,7 @@ import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { systemCodeOf } from '../../../shared/errors.js';
-
-const WAIT_MS = 20_000;
+import { WAIT_MS } from '../../support/wait.js';
 
 /** Opens a tty as a program opens a serial port, without setting anything. */
 export function openPort(path: string) {

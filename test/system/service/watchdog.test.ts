@@ -32,7 +32,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
 
   /** Waits until systemd has found it wedged, and it answers again. */
   async function comesBack(before: number, pid: string): Promise<void> {
-    await expect.poll(restarts, { timeout: 20_000, interval: 100 }).toBe(before + 1);
+    await expect.poll(restarts, { interval: 100 }).toBe(before + 1);
     await expect.poll(() => property(box, 'ActiveState'), { interval: 100 }).toBe('active');
     expect(await property(box, 'MainPID')).not.toBe(pid);
     expect(await ask(box, '#1 ping')).toEqual(['#1 ok pong']);
@@ -75,7 +75,7 @@ describe.skipIf(needs('root', 'unshare', 'mmdebstrap'))('the watchdog under syst
         // Only what needs the disk waits for it.
         expect(await ask(box, '#2 ping')).toEqual(['#2 ok pong']);
         const timeouts = async () => (await box.journal(AGENT)).filter((line) => line.includes(TIMED_OUT)).length;
-        await expect.poll(timeouts, { timeout: 20_000, interval: 100 }).toBe(wedged + 1);
+        await expect.poll(timeouts, { interval: 100 }).toBe(wedged + 1);
       } finally {
         // Until then not even SIGKILL ends a thread that waits for the disk.
         await box.done(['fsfreeze', '--unfreeze', STATE]);

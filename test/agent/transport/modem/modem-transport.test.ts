@@ -43,14 +43,14 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     await link.start();
     const state = () => link.transport.link().links[0];
     const entered = () => link.commands.filter((command) => command.startsWith('AT+CPIN='));
-    await expect.poll(() => state()?.reason, { timeout: 20_000 }).toContain('correct modem.pin');
+    await expect.poll(() => state()?.reason).toContain('correct modem.pin');
     await link.modem.reset();
     await link.recording.times('serial port open', 2);
     await link.transport.stop();
     expect(entered()).toHaveLength(1);
     const again = link.another({ pin: '9999', stateFolder });
     await again.start();
-    await expect.poll(() => again.link().links[0]?.reason, { timeout: 20_000 }).toContain('correct modem.pin');
+    await expect.poll(() => again.link().links[0]?.reason).toContain('correct modem.pin');
     expect(entered()).toHaveLength(1);
     expect(JSON.parse(readFileSync(join(stateFolder, 'modem.json'), 'utf8')).pin).toEqual({
       iccid: null,
@@ -70,13 +70,13 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const link = await makeModemLink('quectel', { pin: '9999' });
     link.modem.setSim('pin');
     await link.start();
-    await expect.poll(() => link.transport.link().links[0]?.reason, { timeout: 20_000 }).toContain('modem at');
+    await expect.poll(() => link.transport.link().links[0]?.reason).toContain('modem at');
     expect(await link.transport.modem.at(`AT+CPIN="${PIN}"`)).toContain('OK');
     // Without waiting for the rest of 30 s.
     await link.up(15_000);
     link.modem.setSim('pin');
     await link.modem.reset();
-    await expect.poll(link.isUp, { timeout: 20_000 }).toBe(false);
+    await expect.poll(link.isUp).toBe(false);
     link.modem.setSim('ready');
     await link.modem.reset();
     await link.up();
@@ -137,7 +137,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     link.answer();
     const texts = Array.from({ length: 20 }, (_, n) => `command ${n}`);
     await Promise.all(texts.map((text) => link.command(text)));
-    await expect.poll(() => link.replies.map(String).sort(), { timeout: 20_000 }).toEqual([...texts].sort());
+    await expect.poll(() => link.replies.map(String).sort()).toEqual([...texts].sort());
   });
 
   test('recovers a link whose sends fail although the modem reports no fault', async () => {
@@ -168,9 +168,7 @@ describe.skipIf(needs('node-pty'))('the modem transport', { timeout: 60_000 }, (
     const link = await makeModemLink('quectel');
     link.modem.setRegistration('searching');
     await link.start();
-    await expect
-      .poll(() => link.commands.filter((one) => one.startsWith('AT+CEREG?')).length, { timeout: 20_000 })
-      .toBeGreaterThan(1);
+    await expect.poll(() => link.commands.filter((one) => one.startsWith('AT+CEREG?')).length).toBeGreaterThan(1);
     const before = performance.now();
     expect(await link.transport.modem.at('AT+CSQ')).toEqual([expect.stringMatching(/^\+CSQ: \d+,99$/), 'OK']);
     expect(performance.now() - before).toBeLessThan(5000);

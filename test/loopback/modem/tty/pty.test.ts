@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openTty } from '../../../../loopback/modem/tty/pty.js';
+import { WAIT_MS } from '../../../support/wait.js';
 import { openPort } from '../port.js';
 
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-const WAIT_MS = 20_000;
 
 /** Opens a terminal, which is closed at the end of the test. */
 async function open() {

@@ -117,9 +117,7 @@ export function describeModem(dialect: DialectName): void {
         const isTwice = dialect === 'simcom7600' && faults.urcDuplicate !== undefined;
         const all = () => link.replies.slice(before).map((bytes) => bytes.toString('latin1'));
         const came = () => (isTwice ? [...new Set(all())] : all());
-        await expect
-          .poll(() => came().length, { timeout: 20_000, message: JSON.stringify(faults) })
-          .toBeGreaterThanOrEqual(5);
+        await expect.poll(() => came().length, { message: JSON.stringify(faults) }).toBeGreaterThanOrEqual(5);
         expect(came().sort(), JSON.stringify(faults)).toEqual(sent.map((bytes) => bytes.toString('latin1')).sort());
       }
       expect(link.isUp()).toBe(true);
@@ -130,7 +128,7 @@ export function describeModem(dialect: DialectName): void {
       link.answer();
       link.modem.setFaults({ urcLoss: 1 });
       link.modem.dropContext();
-      await expect.poll(() => link.transport.counts().rungs.context, { timeout: 20_000 }).toBeGreaterThan(0);
+      await expect.poll(() => link.transport.counts().rungs.context).toBeGreaterThan(0);
       link.modem.setFaults({});
       await link.roundTrip('after the context');
     });
@@ -194,7 +192,7 @@ function describeFaults(dialect: DialectName): void {
       link.modem.dropContext();
       await link.roundTrip('after the context');
       link.modem.setRegistration('searching');
-      await expect.poll(link.isUp, { timeout: 20_000 }).toBe(false);
+      await expect.poll(link.isUp).toBe(false);
       expect(await link.send(Buffer.from('x'))).toMatchObject({ code: 'link-down' });
       link.modem.setRegistration('home');
       await link.up();
